@@ -1,0 +1,83 @@
+"""The story without an inbox: two files named on the command line become one published set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from service.errors import ServiceError, UsageError
+from service.files import fingerprint_of, sha256_of
+from service.integrate import STAGES
+from service.logs import Journal
+from service.model import SOURCES, Batch, Delivery, Source, Summary, batch_id
+from service.outbox import Outbox
+from service.settings import Settings
+from service.workbench import Limits, Workbench
+
+
+def integrate_files(
+    paths: tuple[Path, Path], outbox: Path, settings: Settings, now: Callable[[], datetime]
+) -> Summary:
+    """Integrate a CRM and a shop export into ``outbox``; its state is ``outbox/.state`` unless one is set.
+
+    Raises: ServiceError; the text log then lies in the outbox, or in ``failed/`` where that holds a set.
+    """
+    started = now()
+    batch = Batch("", started, ())
+    journal = Journal("", now)
+    try:
+        batch = _batch(paths, outbox, started)
+        with tqdm(total=len(STAGES), delay=1, disable=None, unit="stage", leave=False) as bar:
+            journal = Journal(batch.id, now, on_stage=lambda stage: _advance(bar, stage))
+            return _integrated(batch, journal, outbox, settings)
+    except ServiceError as error:
+        _leave_log(error, journal, outbox, batch.id or f"{started:%Y%m%dT%H%M%SZ}")
+        raise
+
+
+def _batch(paths: tuple[Path, Path], outbox: Path, started: datetime) -> Batch:
+    deliveries = tuple(_delivery(source, path) for source, path in zip(SOURCES, paths, strict=True))
+    id_ = batch_id(started, deliveries, lambda found: (outbox / "batches" / found).exists())
+    return Batch(id_, started, deliveries)
+
+
+def _delivery(source: Source, path: Path) -> Delivery:
+    if not path.is_file():
+        raise UsageError(f"File not found: {path.name}", where=str(path), hint="check the path and run again")
+    # The exports stay where they are, so a link is as good as a file: the user named it.
+    real = path.resolve()
+    fingerprint = fingerprint_of(real)
+    return Delivery(source, real, sha256_of(real), fingerprint, settle_proof="given")
+
+
+def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings) -> Summary:
+    state = settings.state if "state" in settings.model_fields_set else outbox / ".state"
+    limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
+    workbench = Workbench(state, outbox, settings.rules(), limits)
+    workbench.open()
+    try:
+        summary = workbench.integrate(batch, journal)
+        workbench.prune(batch.id)
+    finally:
+        workbench.close()
+    return summary
+
+
+def _advance(bar: tqdm[None], stage: str) -> None:
+    bar.set_description(stage)
+    bar.update()
+
+
+def _leave_log(error: ServiceError, journal: Journal, outbox: Path, run: str) -> None:
+    journal.line("ERROR", error.message)
+    journal.line("ERROR", "Pipeline failed")
+    try:
+        journal.write_text(Outbox(outbox).folder_for_failed_log(run) / "integration_log.txt")
+    except OSError:
+        if not os.access(outbox, os.W_OK):
+            return  # the error that is raised says why; there is nowhere to write it down
+        raise

@@ -1,0 +1,127 @@
+"""The front door: verbs, exit codes and wiring. The only place that builds settings, prints and exits."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service import __version__, logs
+from service.errors import DeliveryError, Interrupted, ServiceError, SettingsError, TransientError, UsageError
+from service.settings import Settings, load
+
+DONE, FINDINGS, USAGE, WORLD, INTERRUPTED = 0, 1, 2, 3, 130
+
+_EPILOG = """\
+exit codes: 0 done; 1 wrong content or findings; 2 usage, settings, a path that does not exist;
+            3 a fault of the world, or incomplete and resumable; 4 rate-limited; 130 interrupted
+settings:   environment variables SERVICE_*, or service.toml in the working folder; see README.md
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    asked = _parser().parse_args(arguments)
+    logs.configure()
+    try:
+        settings, strangers = load()
+        for name in strangers:
+            logs.get().warning("setting.ignored", name=name)
+        code: int = asked.run(asked, settings)
+    except ServiceError as error:
+        print(error.explained(), file=sys.stderr)
+        return _exit_code(error)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was published by halves", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+def _exit_code(error: ServiceError) -> int:
+    match error:
+        case SettingsError() | UsageError():
+            return USAGE
+        case DeliveryError():
+            return FINDINGS
+        case Interrupted():
+            return INTERRUPTED
+        case TransientError():
+            return WORLD
+        case _:
+            return FINDINGS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description="Drop a CRM export and a shop export into a folder, collect one customer master.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"customer-integration-service {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: Callable[[argparse.Namespace, Settings], int], text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    one = verb("integrate", _integrate, "integrate one CRM export and one shop export, without an inbox")
+    one.add_argument("crm", type=Path, metavar="CRM", help="the CRM export, CSV")
+    one.add_argument("ecom", type=Path, metavar="ECOM", help="the shop export, JSON")
+    one.add_argument("--outbox", type=Path, required=True, metavar="DIR", help="where the results go")
+    watch = verb("watch", _watch, "watch the inbox and integrate every pair that arrives")
+    watch.add_argument("--once", action="store_true", help="process what waits, then exit")
+    again = verb("retry", _retry, "move a quarantined batch back into the inbox")
+    again.add_argument("batch", metavar="BATCH", help="id of the batch: the name of its folder in the quarantine")
+    again.add_argument("--accept", action="store_true", help="let it pass the guard that stopped it, once")
+    verb("healthcheck", _healthcheck, "exit 0 if the daemon is well or degraded, 1 if it fails or is silent")
+    verb("demo", _demo, "show the whole story on a small sample, in a folder of its own")
+    return parser
+
+
+def _local_now() -> datetime:
+    return datetime.now(UTC).astimezone()
+
+
+def _integrate(asked: argparse.Namespace, settings: Settings) -> int:
+    from service import by_hand  # the engine is loaded by the verbs that need it: healthcheck must be quick
+
+    summary = by_hand.integrate_files((asked.crm, asked.ecom), asked.outbox, settings, _local_now)
+    print(
+        f"{summary.records} records, {summary.duplicates} duplicates, {summary.customers} customers: "
+        f"see {asked.outbox / 'customer_master.csv'}",
+        file=sys.stderr,
+    )
+    return DONE
+
+
+def _watch(asked: argparse.Namespace, settings: Settings) -> int:
+    from service import daemon
+
+    return daemon.run(settings, _local_now, once=asked.once)
+
+
+def _retry(asked: argparse.Namespace, settings: Settings) -> int:
+    from service.inbox import Inbox
+
+    names = Inbox(settings.inbox).retry(asked.batch, settings.state, accept=asked.accept)
+    print(f"moved back into {settings.inbox}: {', '.join(names)}", file=sys.stderr)
+    logs.get().info("batch.retried", batch_id=asked.batch, accepted=asked.accept)
+    return DONE
+
+
+def _healthcheck(asked: argparse.Namespace, settings: Settings) -> int:
+    from service import health
+
+    verdict = health.judge(settings.state, datetime.now(UTC), stall_minutes=settings.stall_minutes)
+    print(verdict.sentence, file=sys.stderr)
+    return DONE if verdict.is_well else FINDINGS
+
+
+def _demo(asked: argparse.Namespace, settings: Settings) -> int:
+    from service import demo
+
+    return demo.run(settings, print)

@@ -1,0 +1,308 @@
+"""The embedded engine: DuckDB in this process, within a memory limit, spilling into a folder of ours.
+
+Nothing is fetched from the network: extensions are neither installed nor loaded by themselves.
+"""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from service.engine import csv_file, json_file
+from service.engine.contract import Engine, FileReport, IntArray, RejectedRow, Row, Table
+from service.engine.csv_file import CsvLayout, RawRow
+from service.engine.window import WindowFiles
+from service.errors import Interrupted, TransientError
+from service.model import RAW_FIELDS, Delivery
+
+
+@contextmanager
+def open_engine(work_folder: Path, *, memory_limit_mb: int, threads: int = 0) -> Iterator[EmbeddedEngine]:
+    """An engine whose tables live until the block ends; ``work_folder`` must exist and is its only disk."""
+    config: dict[str, Any] = {
+        "memory_limit": f"{memory_limit_mb}MB",
+        "threads": threads or len(os.sched_getaffinity(0)),
+        "temp_directory": str(work_folder),
+        "home_directory": str(work_folder),
+        "extension_directory": str(work_folder),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    connection = duckdb.connect(":memory:", config=config)
+    try:
+        yield EmbeddedEngine(connection, work_folder)
+    finally:
+        connection.close()
+
+
+class EmbeddedTable:
+    """A table of the connection; ``derive`` makes further ones and leaves this as it is."""
+
+    def __init__(self, engine: EmbeddedEngine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+
+    def derive(self, sql: str, **others: Table) -> EmbeddedTable:
+        """See ``Table.derive``. The result is materialised at once."""
+        for alias, table in {"this": self, **others}.items():
+            assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
+            self._engine.run(f'create or replace temp view "{alias}" as select * from {table.name}')
+        return self._engine.materialise(sql)
+
+    def rows(self) -> list[Row]:
+        """All rows."""
+        return self._engine.run(f"select * from {self.name}")
+
+    def count(self) -> int:
+        """How many rows."""
+        return int(self._engine.run(f"select count(*) from {self.name}")[0][0])
+
+    def integers(self, *columns: str) -> tuple[IntArray, ...]:
+        """See ``Table.integers``; rows come in the order of the first column, then the second, …"""
+        listed = ", ".join(columns)
+        arrays = self._engine.arrays(f"select {listed} from {self.name} order by {listed}")
+        return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
+
+    def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
+        """See ``Table.write_csv``."""
+        # The mark goes before the first name of the header: a second pass over a large file is saved.
+        mark = "\ufeff" if bom else ""
+        listed = ", ".join([f'{columns[0]} as "{mark}{columns[0]}"', *columns[1:]])
+        # An empty comment character: DuckDB would else put quotes round every cell with a "#".
+        self._copy(
+            f"select {listed} from {self.name} order by {order_by}",
+            path,
+            "format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''",
+        )
+
+    def write_lines(self, path: Path, column: str, order_by: str) -> None:
+        """See ``Table.write_lines``; the texts must hold no line break."""
+        self._copy(
+            f"select {column} from {self.name} order by {order_by}",
+            path,
+            "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
+        )
+
+    def write_parquet(self, path: Path, order_by: str) -> None:
+        """See ``Table.write_parquet``."""
+        self._copy(f"select * from {self.name} order by {order_by}", path, "format parquet")
+
+    def _copy(self, select: str, path: Path, options: str) -> None:
+        self._engine.run(f"copy ({select}) to {_quoted(path)} ({options})")
+
+
+class EmbeddedEngine:
+    """See ``Engine``."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path) -> None:
+        self._connection = connection
+        self._work_folder = work_folder
+        self._tables = 0
+        self._windows = WindowFiles()
+        connection.register_filesystem(self._windows)
+
+    def read(self, delivery: Delivery) -> tuple[EmbeddedTable, FileReport]:
+        """See ``Engine.read``."""
+        if delivery.source.file_format == "csv":
+            return self._read_csv(delivery)
+        return self._read_json(delivery)
+
+    def read_parquet(self, path: Path) -> EmbeddedTable:
+        """See ``Engine.read_parquet``."""
+        return self.materialise(f"select * from read_parquet({_quoted(path)})")
+
+    def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
+        """See ``Engine.table``."""
+        self._connection.register("columns_of_numpy", dict(columns))
+        try:
+            return self.materialise("select * from columns_of_numpy")
+        finally:
+            self._connection.unregister("columns_of_numpy")
+
+    def text_table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> EmbeddedTable:
+        """See ``Engine.text_table``."""
+        name = self._new_name()
+        self.run(f"create temp table {name} ({', '.join(f'{column} varchar' for column in columns)})")
+        if rows:
+            marks = ", ".join("?" for _ in columns)
+            self._connection.executemany(f"insert into {name} values ({marks})", [list(row) for row in rows])
+        return EmbeddedTable(self, name)
+
+    def register(self, name: str, function: Callable[..., Any], result: str = "VARCHAR") -> None:
+        """See ``Engine.register``."""
+
+        # DuckDB counts the parameters of what it is given, so there is one wrapper for each number.
+        wrappers: dict[int, Callable[..., Any]] = {
+            1: lambda value: None if value is None else function(value),
+            2: lambda value, rule: None if value is None else function(value, rule),
+        }
+        parameters = len(inspect.signature(function).parameters)
+        self._connection.create_function(
+            name,
+            wrappers[parameters],
+            [duckdb.sqltype("VARCHAR")] * parameters,
+            duckdb.sqltype(result),
+            type="native",  # type: ignore[arg-type]  # the stub wants an enum, the call takes its name
+            # "special": else DuckDB takes a null result for an error.
+            null_handling="special",  # type: ignore[arg-type]
+        )
+
+    def interrupt(self) -> None:
+        """See ``Engine.interrupt``."""
+        self._connection.interrupt()
+
+    def materialise(self, select: str) -> EmbeddedTable:
+        """Run a query into a new table."""
+        name = self._new_name()
+        self.run(f"create temp table {name} as {select}")
+        return EmbeddedTable(self, name)
+
+    def run(self, sql: str) -> list[Row]:
+        """Run a statement; foreign errors come out as ours."""
+        with _faults_of_the_world():
+            return list(self._connection.execute(sql).fetchall())
+
+    def arrays(self, sql: str) -> dict[str, Any]:
+        """Run a query into numpy columns."""
+        with _faults_of_the_world():
+            return dict(self._connection.execute(sql).fetchnumpy())
+
+    def _new_name(self) -> str:
+        self._tables += 1
+        return f"table_{self._tables}"
+
+    def _read_csv(self, delivery: Delivery) -> tuple[EmbeddedTable, FileReport]:
+        layout = csv_file.inspect(delivery.path, delivery.source)
+        if layout.is_plain:
+            try:
+                return self.materialise(_plain_csv(delivery.path, layout)), FileReport(warnings=layout.warnings)
+            except (duckdb.InvalidInputException, duckdb.ConversionException):
+                pass  # a ragged row, a stray quote, another encoding: read it with care instead
+        warnings = list(layout.warnings)
+        table, rejects = self._rewritten(csv_file.careful_rows(delivery.path, layout, warnings))
+        return table, FileReport(rejects, tuple(warnings))
+
+    def _read_json(self, delivery: Delivery) -> tuple[EmbeddedTable, FileReport]:
+        window = json_file.array_window(delivery.path)
+        if window is not None:
+            try:
+                return self._plain_json(delivery, window), FileReport()
+            except (duckdb.InvalidInputException, duckdb.ConversionException, _NotPlain):
+                pass  # another shape, or malformed: the careful reader takes it or says where it goes wrong
+        table, rejects = self._rewritten(json_file.careful_rows(delivery.path, delivery.source))
+        return table, FileReport(rejects)
+
+    def _plain_json(self, delivery: Delivery, window: tuple[int, int]) -> EmbeddedTable:
+        with self._windows.onto(delivery.path, window) as url:
+            table = self.materialise(_plain_json(url, delivery))
+        if self.run(f"select count(*) from {table.name} where is_odd")[0][0]:
+            raise _NotPlain
+        return table.derive(f"select row_number, {', '.join(RAW_FIELDS)} from this")
+
+    def _rewritten(self, rows: Iterator[RawRow | RejectedRow]) -> tuple[EmbeddedTable, tuple[RejectedRow, ...]]:
+        """Rows the careful readers give, as a table: by way of a file that any engine reads."""
+        rejects: list[RejectedRow] = []
+        path = self._work_folder / f"rewritten_{self._new_name()}.csv"
+        with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NOTNULL if _HAS_NOTNULL else csv.QUOTE_ALL)
+            for row in rows:
+                if isinstance(row, RejectedRow):
+                    rejects.append(row)
+                else:
+                    writer.writerow((row[0], *row[1]))
+        columns = ", ".join(["'row_number': 'BIGINT'", *(f"'{field}': 'VARCHAR'" for field in RAW_FIELDS)])
+        table = self.materialise(
+            f"select * from read_csv({_quoted(path)}, auto_detect=false, header=false, delim=',', quote='\"', "
+            f"escape='\"', parallel=false, max_line_size={4 * csv_file.MAX_CELL_CHARACTERS}, columns={{{columns}}})"
+        )
+        path.unlink()
+        return table, tuple(rejects)
+
+
+_HAS_NOTNULL = hasattr(csv, "QUOTE_NOTNULL")
+
+
+class _NotPlain(Exception):
+    """The file holds something that only the careful reader understands."""
+
+
+def _plain_csv(path: Path, layout: CsvLayout) -> str:
+    """The query for a well-formed CSV file in UTF-8; it fails for any other."""
+    columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(layout.width))
+    cells = ", ".join(
+        f"c{layout.positions[field]} as {field}" if field in layout.positions else f"null::varchar as {field}"
+        for field in RAW_FIELDS
+    )
+    whole = ", ".join(f"c{index}" for index in range(layout.width))
+    return f"""
+        select row_number() over () as row_number, {cells}
+        from read_csv(
+            {_quoted(path)}, auto_detect=false, header=false, skip={layout.header_lines},
+            delim='{layout.delimiter}', quote='"', escape='"', strict_mode=true,
+            max_line_size={csv_file.MAX_CELL_CHARACTERS}, columns={{{columns}}})
+        where coalesce({whole}, '') <> '' or trim(concat({whole})) <> ''
+    """
+
+
+def _plain_json(url: str, delivery: Delivery) -> str:
+    """The query for an array of customers; rows it should not be trusted with are marked ``is_odd``."""
+    fields = [(field, delivery.source.fields[field]) for field in RAW_FIELDS if field in delivery.source.fields]
+    paths = ", ".join("'$." + ".".join(f'"{name}"' for name in path) + "'" for _, path in fields)
+    position = {field: index for index, (field, _) in enumerate(fields, start=1)}
+    # A whole name that is an object is not a name: its parts are.
+    is_text = "not starts_with(cells[{0}], '{{') and not starts_with(cells[{0}], '[')"
+    cells = ", ".join(
+        f"case when {is_text.format(position[field])} then cells[{position[field]}] end as {field}"
+        if field in position
+        else f"null::varchar as {field}"
+        for field in RAW_FIELDS
+    )
+    nested = " or ".join(
+        f"coalesce(starts_with(cells[{i}], '{{') or starts_with(cells[{i}], '['), false)"
+        for field, i in position.items()
+        if field != "full_name"
+    )
+    return f"""
+        select
+            row_number, {cells},
+            kind <> 'OBJECT' or {nested}
+                -- DuckDB's JSON is laxer than the standard; these may be harmless text, the careful reader knows
+                or regexp_matches(text, 'NaN|Infinity|,\\s*[\\]}}]') as is_odd
+        from (
+            select
+                row_number() over () as row_number,
+                json_type(json) as kind,
+                json::varchar as text,
+                json_extract_string(json, [{paths}]) as cells
+            from read_json({_quoted(url)}, format='array', records=false, columns={{json: 'JSON'}})
+        )
+    """
+
+
+@contextmanager
+def _faults_of_the_world() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise Interrupted("the work was interrupted", hint="it is taken up again at the next start") from None
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise TransientError(
+            f"the engine met a fault of the world ({type(error).__name__})",
+            hint="see that disk and memory suffice; SERVICE_MEMORY_LIMIT_MB bounds the engine",
+        ) from None
+
+
+def _quoted(path: Path | str) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+_is_engine: type[Engine] = EmbeddedEngine

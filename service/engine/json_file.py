@@ -1,0 +1,242 @@
+"""What a delivered JSON file is, and the careful way to read it: a stream of elements, in bounded memory.
+
+The engine reads the plain shapes by itself, through a window onto the array. This module finds that window,
+and reads what the engine refuses: JSON Lines, members after the array, elements of the wrong type. It
+is strict JSON, and it alone says at which line and byte a document goes wrong. Rules: CONTRACT section 3.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from service.engine.contract import RejectedRow
+from service.engine.csv_file import RawRow
+from service.errors import UnreadableFile
+from service.model import RAW_FIELDS, Source
+
+_CHUNK_BYTES = 1 << 20
+MAX_ELEMENT_CHARACTERS = 16 << 20
+_OPENING = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"customers"\s*:\s*)?\[')
+_OBJECT_END = re.compile(rb"\]\s*\}\s*$")
+_ARRAY_END = re.compile(rb"\]\s*$")
+_BLANK = " \t\n\r"
+_HINT = "export it again and drop the pair again"
+
+
+def array_window(path: Path) -> tuple[int, int] | None:
+    """Offsets of the first byte inside the array of customers and of its closing bracket.
+
+    None where head or tail are not those of ``{"customers": […]}`` or of a bare array. The closing bracket is
+    a good guess, not a proof: an engine that reads ``[`` + window + ``]`` fails loudly where it is wrong.
+    """
+    with open(path, "rb") as file:
+        opening = _OPENING.match(file.read(_CHUNK_BYTES))
+        if opening is None:
+            return None
+        size = file.seek(0, 2)
+        tail_at = max(opening.end(), size - _CHUNK_BYTES)
+        file.seek(tail_at)
+        tail = file.read()
+    closing = (_OBJECT_END if b"{" in opening[0] else _ARRAY_END).search(tail)
+    return None if closing is None else (opening.end(), tail_at + closing.start())
+
+
+def careful_rows(path: Path, source: Source) -> Iterator[RawRow | RejectedRow]:
+    """Every element of the customers' array (or line), in order, as cells or as a reject.
+
+    Raises: UnreadableFile with line and byte for a truncated or malformed document, or one that holds no
+    customers in a known place.
+    """
+    paths = [source.fields.get(field) for field in RAW_FIELDS]
+    for row_number, element in enumerate(_elements(path), start=1):
+        if isinstance(element, dict):
+            yield row_number, tuple(_text_at(element, path) if path else None for path in paths)
+        else:
+            yield RejectedRow(row_number, "not_an_object", f"element {row_number} is no JSON object")
+
+
+def _text_at(element: dict[str, Any], path: Sequence[str]) -> str | None:
+    value: Any = element
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else None
+
+
+def _elements(path: Path) -> Iterator[Any]:
+    with open(path, "rb") as file:
+        text = _Stream(file)
+        match text.peek():
+            case "":
+                _refuse("the file is empty" if text.size_bytes == 0 else "the file holds blanks only", text)
+            case "[":
+                yield from _array(text)
+                _at_end(text)
+            case "{":
+                yield from _object_or_lines(text)
+            case _:
+                _refuse("the document is no JSON object or array", text)
+
+
+def _array(text: _Stream) -> Iterator[Any]:
+    text.expect("[")
+    if text.peek() == "]":
+        text.expect("]")
+        return
+    while True:
+        yield text.value()
+        if text.peek() == "]":
+            text.expect("]")
+            return
+        text.expect(",")
+
+
+def _object_or_lines(text: _Stream) -> Iterator[Any]:
+    """``{"customers": […], …}``, or JSON Lines: which of the two shows when the first object ends."""
+    text.expect("{")
+    first: dict[str, Any] = {}
+    found = False
+    while text.peek() != "}":
+        if first:
+            text.expect(",")
+        name = text.value()
+        if not isinstance(name, str):
+            _refuse("a member's name must be text", text)
+        text.expect(":")
+        if name == "customers" and text.peek() == "[":
+            if found:
+                _refuse('"customers" stands twice', text)
+            found, first[name] = True, None
+            yield from _array(text)
+        else:
+            first[name] = text.value()
+    text.expect("}")
+    if found:
+        _at_end(text)
+    elif text.peek() == "" and not _looks_like_a_customer(first):
+        _refuse('there is no array "customers"', text)
+    else:
+        yield first
+        while text.peek():
+            yield text.value()
+
+
+def _looks_like_a_customer(element: dict[str, Any]) -> bool:
+    return "id" in element and bool(element.keys() & {"name", "contact"})
+
+
+def _at_end(text: _Stream) -> None:
+    if text.peek():
+        _refuse("something stands after the end of the document", text)
+
+
+def _refuse(what: str, text: _Stream) -> NoReturn:
+    raise UnreadableFile(what, where=text.position(), hint=_HINT)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+# Numbers stay as written: 12345678901234567890123 and 1.50 are texts to us.
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_constant)
+
+
+def _encoding(head: bytes) -> tuple[str, int]:
+    """Encoding by byte order mark, and the length of the mark."""
+    marks = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+    return next(((name, len(mark)) for mark, name in marks.items() if head.startswith(mark)), ("utf-8", 0))
+
+
+class _Stream:
+    """Values and marks of a JSON text, read in chunks; knows its line and byte."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        encoding, self._byte = _encoding(file.read(3))
+        file.seek(self._byte)
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._text = ""
+        self._at = 0
+        self._ended = False
+        self._line = 1
+        self.size_bytes = 0
+
+    def peek(self) -> str:
+        """The next character that is not blank, or "" at the end."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in _BLANK:
+                self._at += 1
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def expect(self, mark: str) -> None:
+        """Step over ``mark``, which must come next."""
+        found = self.peek()
+        if found != mark:
+            what = "the document ends too early" if not found else "the document is malformed"
+            _refuse(f'{what}: "{mark}" is missing', self)
+        self._at += 1
+
+    def value(self) -> Any:
+        """The next JSON value, whole."""
+        if not self.peek():
+            _refuse("the document ends too early (it is truncated)", self)
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if len(self._text) - self._at > MAX_ELEMENT_CHARACTERS or not self._more():
+                    self._complain(error)
+            except ValueError:
+                _refuse("the document is malformed: NaN and Infinity are no JSON numbers", self)
+            except RecursionError:
+                _refuse("a value is nested too deeply", self)
+            else:
+                # A number at the end of the chunk may go on in the next one.
+                if end < len(self._text) or not self._more():
+                    self._at = end
+                    return value
+
+    def position(self) -> str:
+        """Line and byte, from 1, of where we stand."""
+        passed = self._text[: self._at]
+        return f"line {self._line + passed.count(chr(10))}, byte {self._byte + self._bytes(passed) + 1}"
+
+    def _complain(self, error: json.JSONDecodeError) -> NoReturn:
+        truncated = self._ended and error.pos >= len(self._text.rstrip()) or "Unterminated" in error.msg
+        self._at = min(error.pos, len(self._text))
+        _refuse("the document ends too early (it is truncated)" if truncated else "the document is malformed", self)
+
+    def _more(self) -> bool:
+        """Read another chunk behind what is left; False at the end of the file."""
+        if self._ended:
+            return False
+        # As much again as is waiting, so that a large element is not parsed anew for every small chunk.
+        chunk = self._file.read(max(_CHUNK_BYTES, len(self._text) - self._at))
+        self._ended = not chunk
+        self.size_bytes += len(chunk)
+        passed = self._text[: self._at]
+        self._line += passed.count("\n")
+        self._byte += self._bytes(passed)
+        try:
+            decoded = self._decoder.decode(chunk, final=self._ended)
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(
+                "the document is not UTF-8 text", where=f"byte {self.size_bytes - len(chunk) + error.start + 1}", hint=_HINT
+            ) from None
+        self._text = self._text[self._at :] + decoded
+        self._at = 0
+        return not self._ended or bool(decoded)
+
+    def _bytes(self, text: str) -> int:
+        return len(text.encode(self._encoding, errors="surrogatepass"))

@@ -1,0 +1,75 @@
+"""Errors, sorted by what must happen next: refuse to start, quarantine, retry."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """Something the service foresaw: what happened, where, and what to do now.
+
+    The message never quotes a customer's value; ``where`` names file, line or column.
+    """
+
+    def __init__(self, message: str, *, hint: str, where: str = "", found: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+        self.found = found
+
+    @property
+    def code(self) -> str:
+        """The name of the error, as it stands in reason.json and in the logs."""
+        return type(self).__name__
+
+    def explained(self) -> str:
+        """Several lines for a person: what, where, what was found, what to do."""
+        parts = (("where", self.where), ("found", self.found), ("hint", self.hint))
+        return "\n".join([f"{self.code}: {self.message}", *(f"  {k + ':':<7}{v}" for k, v in parts if v)])
+
+
+class UsageError(ServiceError):
+    """What was asked for cannot be done: a path that does not exist, a name that is taken. Exit 2."""
+
+
+class SettingsError(ServiceError):
+    """A setting is misspelt or impossible: refuse to start. Exit 2."""
+
+
+class DeliveryError(ServiceError):
+    """A delivered file is wrong: quarantine the batch, never retry it unasked."""
+
+
+class UnreadableFile(DeliveryError):
+    """The file is not what its name says: empty, truncated, malformed, not a customer export."""
+
+
+class MissingColumn(DeliveryError):
+    """A column the export cannot do without is not there."""
+
+
+class DuplicateColumn(DeliveryError):
+    """Two columns of the export carry the same name, so neither can be trusted."""
+
+
+class TooManyRejects(DeliveryError):
+    """So many rows could not enter that the file is probably a wrong one."""
+
+
+class SuspiciousVolume(DeliveryError):
+    """The export has far fewer rows than that of the published set."""
+
+
+class OutdatedBatch(DeliveryError):
+    """The pair is older than the published set and would turn the master back."""
+
+
+class PoisonedBatch(DeliveryError):
+    """The process died over this batch again and again."""
+
+
+class TransientError(ServiceError):
+    """A fault of the world, not of the files: keep the batch and try again."""
+
+
+class Interrupted(ServiceError):
+    """The work was abandoned because the service was asked to stop."""

@@ -1,0 +1,130 @@
+"""Durable file primitives: what is written here survives a crash, and is whole or absent.
+
+Replace = temp file beside the target, fsync, rename, fsync of the folder: a rename can be lost with its
+directory entry. Only ``inbox``, ``outbox`` and ``register`` (inside ``state/``) call these.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from service.model import Fingerprint
+
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+_CHUNK_BYTES = 1 << 20
+
+
+def fingerprint(status: os.stat_result) -> Fingerprint:
+    """Identity and state of a file, from its stat."""
+    return Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def fingerprint_of(path: Path) -> Fingerprint:
+    """Identity and state of the file at ``path``; a link is not followed."""
+    return fingerprint(path.lstat())
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a regular file's bytes, in hex; a link at ``path`` is refused (OSError)."""
+    digest = hashlib.sha256()
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fsync_path(path: Path) -> None:
+    """Force a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and what is missing above it, durably; one that is there already is fine."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    fsync_path(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within one file system and make both folders durable; an existing target is replaced."""
+    source.rename(target)
+    fsync_path(target.parent)
+    if source.parent != target.parent:
+        fsync_path(source.parent)
+
+
+def replace_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a small text file as a whole."""
+    staged = path.with_name(f".{path.name}.new")
+    with open(staged, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    move(staged, path)
+
+
+def replace_copy(source: Path, target: Path) -> None:
+    """Replace ``target`` by an independent copy of ``source``, reflinked where the file system can."""
+    staged = target.with_name(f".{target.name}.new")
+    with open(source, "rb") as original, open(staged, "wb") as copy:
+        try:
+            fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
+        except OSError:
+            shutil.copyfileobj(original, copy, _CHUNK_BYTES)
+        copy.flush()
+        os.fchmod(copy.fileno(), 0o644)
+        os.fsync(copy.fileno())
+    move(staged, target)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder that is ours, whatever is in it; absent is fine."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+class Lock:
+    """An exclusive ``flock`` on a file that is never unlinked; the kernel frees it when the holder dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free; False while another process holds it."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def note(self) -> str:
+        """What the lock file says."""
+        return self._path.read_text(encoding="utf-8").strip()
+
+    def write_note(self, text: str) -> None:
+        """Write ``text`` into the lock file; only while it is held."""
+        assert self._descriptor is not None, "only the holder writes the note"
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{text}\n".encode(), 0)
+        os.fsync(self._descriptor)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,163 @@
+"""The main story: one claimed batch becomes one published set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.engine.contract import Engine
+from service.errors import OutdatedBatch, SuspiciousVolume, TransientError
+from service.files import fingerprint_of
+from service.logs import Journal
+from service.model import Batch, Published, Rules, Summary
+from service.outbox import Outbox, Staged
+from service.pipeline import quality
+from service.pipeline.deduplicate import deduplicate, explain
+from service.pipeline.extract import Delivered, extract
+from service.pipeline.load import Results, load, write_merge_lines
+from service.pipeline.normalise import Normalised, normalise
+from service.pipeline.survivorship import survive
+from service.register import Identified, Register
+from service.suffixes import is_before
+
+STAGES = ("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish")
+
+
+def integrate(batch: Batch, rules: Rules, engine: Engine, register: Register, outbox: Outbox, journal: Journal) -> Summary:
+    """Turn one claimed batch into one published set; the outbox does not change before the block ends well.
+
+    Raises: DeliveryError for wrong files, TransientError for a fault of the world, Interrupted.
+    """
+    _begin(batch, register, journal)
+    journal.stage("extract")
+    delivered = extract(batch, rules, engine)
+    _tell_extracted(batch, delivered, journal)
+    _refuse_suspicious_volume(batch, delivered, rules, register)
+    journal.stage("normalise")
+    normalised = normalise(delivered, rules, engine)
+    records = normalised.records
+    journal.stage("deduplicate")
+    groups = deduplicate(records, engine)
+    journal.stage("survive")
+    survivors = survive(records, groups, rules)
+    evidence = explain(records, groups, survivors, engine)
+    journal.stage("identify")
+    identified = register.identify(records, groups, engine)
+    summary = Summary(
+        records=records.count(),
+        rejects=sum(delivered.source_rejects.values()),
+        duplicates=evidence.count(),
+        customers=survivors.count(),
+        source_rows=delivered.source_rows,
+    )
+    cost = quality.literal_cost(records, groups, evidence)
+    _tell_amiss(delivered, normalised, cost, journal)
+    journal.stage("load")
+    with outbox.stage(batch) as staged:
+        results = Results(
+            records, groups, survivors, evidence, identified.customers, identified.changes, delivered.rejects
+        )
+        removed = load(results, quality.report(delivered, normalised, cost), rules, staged.folder)
+        merges = staged.folder.parent / "merges.txt"
+        write_merge_lines(removed, journal.prefix("WARNING"), merges)
+        _tell_loaded(summary, identified, merges, journal)
+        _end(batch, summary, staged, journal)
+        journal.stage("publish")
+        _refuse_changed_inputs(batch)
+        register.stage(identified, Published(batch.id, batch.suffix, dict(summary.source_rows)))
+    return summary
+
+
+def roll_forward(batch_id: str, register: Register, outbox: Outbox) -> None:
+    """Everything that follows the commit of a set; may be repeated after a crash."""
+    register.advance(batch_id)
+    outbox.copy_flat(batch_id)
+
+
+def recover(register: Register, outbox: Outbox) -> None:
+    """Bring register and outbox to one state after a run that died: all of a committed batch, or nothing."""
+    register.open()
+    outbox.open()
+    register.recover(outbox.is_committed)
+    published = register.published()
+    if published is not None:
+        roll_forward(published.batch_id, register, outbox)
+
+
+def _begin(batch: Batch, register: Register, journal: Journal) -> None:
+    journal.line("INFO", "Pipeline started")
+    published = register.published()
+    if published is not None and not batch.accepted and is_before(batch.suffix, published.suffix):
+        raise OutdatedBatch(
+            f"the pair {batch.suffix} is older than the published set {published.suffix}",
+            where=f"batch {batch.id}",
+            hint=f"if it shall turn the master back: python -m service retry --accept {batch.id}",
+        )
+
+
+def _refuse_suspicious_volume(batch: Batch, delivered: Delivered, rules: Rules, register: Register) -> None:
+    published = register.published()
+    if published is None or batch.accepted:
+        return
+    for name, former in published.source_rows.items():
+        rows = delivered.source_rows.get(name, 0)
+        if former >= rules.volume_guard_rows and 100 * rows < rules.min_volume_percent * former:
+            raise SuspiciousVolume(
+                f"{name} has {rows} rows, the published set had {former}",
+                where=f"batch {batch.id}",
+                hint=f"if the export is complete: python -m service retry --accept {batch.id}",
+            )
+
+
+def _refuse_changed_inputs(batch: Batch) -> None:
+    for delivery in batch.deliveries:
+        if fingerprint_of(delivery.path) != delivery.fingerprint:
+            raise TransientError(
+                f"{delivery.file_name} was written to while it was read",
+                where=f"batch {batch.id}",
+                hint="nothing was published from it; it is read again when its writer is done",
+            )
+
+
+def _tell_extracted(batch: Batch, delivered: Delivered, journal: Journal) -> None:
+    for delivery in batch.deliveries:
+        name = delivery.source.name
+        rows, rejects = delivered.source_rows[name], delivered.source_rejects[name]
+        journal.line("INFO", f"Loaded {rows} records from {delivery.file_name}")
+        journal.event("source.extracted", source=name, rows=rows, rejects=rejects)
+        for warning in delivered.warnings[name]:
+            journal.warning("source.suspected", source=name, warning=warning)
+    journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
+
+
+def _tell_amiss(delivered: Delivered, normalised: Normalised, cost: quality.LiteralCost, journal: Journal) -> None:
+    """Lines that stand in the log only where something is amiss."""
+    for name, warnings in delivered.warnings.items():
+        for warning in warnings:
+            journal.line("WARNING", f"{name}: {warning}")
+    for name, rejects in delivered.source_rejects.items():
+        if rejects:
+            journal.line("WARNING", f"{name}: {rejects} rows could not enter, see rejects.csv")
+    for (name, field, reason), count in normalised.troubles.items():
+        journal.line("WARNING", f"{name}: {count} values of {field} are unusable ({reason})")
+    for name in normalised.ambiguous:
+        journal.line("WARNING", f"{name}: dates contradict each other about which part is the day")
+    for sentence in cost.sentences():
+        journal.line("WARNING", sentence)
+    unusable = {f"{name} {field} {reason}": count for (name, field, reason), count in normalised.troubles.items()}
+    journal.event("records.normalised", unusable=unusable)
+
+
+def _tell_loaded(summary: Summary, identified: Identified, merges: Path, journal: Journal) -> None:
+    journal.line("INFO", f"Duplicates found: {summary.duplicates}")
+    journal.lines_of(merges)
+    journal.line("INFO", f"Final unique customers: {summary.customers}")
+    journal.event("records.deduplicated", records=summary.records, duplicates=summary.duplicates)
+    changes = identified.changes.derive("select change, count(*) from this group by change order by change").rows()
+    journal.event("customers.identified", customers=summary.customers, **dict(changes))
+
+
+def _end(batch: Batch, summary: Summary, staged: Staged, journal: Journal) -> None:
+    journal.line("INFO", "Pipeline completed successfully")
+    journal.write_text(staged.folder / "integration_log.txt")
+    journal.write_events(staged.folder / "integration_log.jsonl")
+    staged.summary = summary

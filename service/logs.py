@@ -1,0 +1,167 @@
+"""What the service says while it works: one JSON object per line on stdout, and the log of each batch.
+
+Events are called ``noun.past_participle`` and carry ids and counts only; no name, e-mail address or phone
+number ever. ``EVENTS`` lists them all: an unlisted event is an error of ours and raises.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+EVENTS: dict[str, str] = {
+    "service.started": "the daemon runs; version and folders",
+    "service.stopped": "the daemon ended; why, and after how many batches",
+    "service.stood_by": "another instance works on this inbox; we wait for it to go",
+    "setting.ignored": "an environment variable begins with SERVICE_ but is no setting",
+    "inbox.degraded": "the inbox or its watch is not as it should be; the reason",
+    "inbox.recovered": "the inbox is well again",
+    "inbox.file_ignored": "something lies in the inbox that is no input",
+    "partner.missed": "half of a pair has waited long",
+    "partner.late": "the halves of a pair arrived far apart",
+    "batch.claimed": "a settled pair was taken into work",
+    "batch.recovered": "work that a former run began was rolled forward or put back",
+    "source.extracted": "rows and rejects of one source",
+    "source.suspected": "something about a source's file that someone should know",
+    "records.normalised": "values made missing, by reason",
+    "records.deduplicated": "groups and removed records",
+    "customers.identified": "ids kept, created, merged, split, retired, revived",
+    "batch.published": "the canonical line: one batch, its counts and seconds",
+    "batch.quarantined": "the batch could not be integrated; the code",
+    "batch.postponed": "a fault of the world; the batch is kept and tried again",
+    "batch.abandoned": "the service was asked to stop; the batch is kept",
+    "batch.retried": "a quarantined batch was moved back",
+    "batch.pruned": "an old published set was removed by retention",
+    "bug.found": "an error nobody foresaw; the traceback, without values",
+}
+
+
+class UnlistedEvent(AssertionError):
+    """The code logged an event that ``EVENTS`` does not know."""
+
+
+def _listed(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if event["event"] not in EVENTS:
+        raise UnlistedEvent(event["event"])
+    return event
+
+
+def _traceback_without_values(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    # Neither locals nor the message of a foreign exception: either may quote a customer (an SQL error does).
+    error = event.pop("error", None)
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        frames: list[str] = []
+        step = error.__traceback__
+        while step is not None:
+            frames.append(f"{Path(step.tb_frame.f_code.co_filename).name}:{step.tb_lineno}")
+            step = step.tb_next
+        event["at"] = frames
+    return event
+
+
+_SHARED: list[structlog.typing.Processor] = [
+    _listed,
+    _traceback_without_values,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure() -> None:
+    """Log to stdout: JSON lines, or coloured text when stdout is a terminal."""
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stdout.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*_SHARED, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        # sys.stdout is looked up at each line, so that a test or a redirect sees what is written.
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get() -> structlog.typing.FilteringBoundLogger:
+    """The service's structured logger."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+class Journal:
+    """What one batch tells: ``integration_log.txt`` for people, ``integration_log.jsonl`` for machines.
+
+    The clock is handed in; the text log is in its time zone, seconds resolution.
+    """
+
+    def __init__(
+        self,
+        batch_id: str,
+        now: Callable[[], datetime],
+        on_stage: Callable[[str], None] = lambda stage: None,
+    ) -> None:
+        self.batch_id = batch_id
+        self._now = now
+        self._on_stage = on_stage
+        self._text: list[str | Path] = []
+        self._events: list[str] = []
+
+    def stage(self, name: str) -> None:
+        """The batch enters the stage ``name``: told to health and to the progress bar."""
+        self._on_stage(name)
+
+    def line(self, level: str, message: str) -> None:
+        """Add one line to the text log."""
+        self._text.append(f"{self.prefix(level)}{message}")
+
+    def prefix(self, level: str) -> str:
+        """``YYYY-MM-DD HH:MM:SS - LEVEL - `` as of now."""
+        return f"{self._now():%Y-%m-%d %H:%M:%S} - {level} - "
+
+    def lines_of(self, part: Path) -> None:
+        """Let the lines of the file ``part`` (whole lines, already prefixed) stand at this place."""
+        self._text.append(part)
+
+    def event(self, event: str, **counts: Any) -> None:
+        """Log a structured event and keep it beside the text log."""
+        stamped = {"event": event, "batch_id": self.batch_id, **counts, "timestamp": f"{self._now():%Y-%m-%dT%H:%M:%S%z}"}
+        self._events.append(json.dumps(stamped))
+        get().info(event, batch_id=self.batch_id, **counts)
+
+    def warning(self, event: str, **counts: Any) -> None:
+        """As ``event``, for what someone should know."""
+        stamped = {"event": event, "batch_id": self.batch_id, **counts, "level": "warning"}
+        self._events.append(json.dumps({**stamped, "timestamp": f"{self._now():%Y-%m-%dT%H:%M:%S%z}"}))
+        get().warning(event, batch_id=self.batch_id, **counts)
+
+    def write_text(self, path: Path) -> None:
+        """Write the text log; parts are copied in at their places."""
+        with path.open("w", encoding="utf-8", newline="\n") as out:
+            for entry in self._text:
+                if isinstance(entry, Path):
+                    _copy_lines(entry, out)
+                else:
+                    out.write(f"{entry}\n")
+
+    def write_events(self, path: Path) -> None:
+        """Write the structured events of this batch, one JSON object per line."""
+        path.write_text("".join(f"{line}\n" for line in self._events), encoding="utf-8")
+
+
+def _copy_lines(part: Path, out: io.TextIOBase | Any) -> None:
+    with part.open(encoding="utf-8", newline="\n") as lines:
+        while chunk := lines.read(1 << 20):
+            out.write(chunk)
+
+
+def lines(messages: Iterable[str]) -> str:
+    """Join messages to the text of a file, each on a line of its own."""
+    return "".join(f"{message}\n" for message in messages)

@@ -1,0 +1,142 @@
+"""The outbox: a set of files is published as one, or not at all.
+
+A set is staged in a hidden folder, made durable, and appears under ``batches/`` by one rename: the commit
+point. Everything after it only rolls forward, over any crash: flat copies under the names users know, and
+``manifest.json`` last. A reader who follows the manifest never sees a mixed set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service import __version__
+from service.files import fsync_path, make_folder, move, remove_tree, replace_copy, sha256_of
+from service.model import Batch, Summary
+
+FLAT_NAMES = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl")
+MANIFEST = "manifest.json"
+
+
+@dataclass
+class Staged:
+    """A set that is being written: files go into ``folder``, its figures into ``summary``."""
+
+    folder: Path
+    summary: Summary | None = field(default=None)
+
+
+class Outbox:
+    """The folder ``root`` that results are published in."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._batches = root / "batches"
+        self._staging = root / ".staging"
+
+    def open(self) -> None:
+        """Create what is missing and throw away what was staged by a run that died."""
+        make_folder(self._batches)
+        remove_tree(self._staging)
+
+    @contextmanager
+    def stage(self, batch: Batch) -> Iterator[Staged]:
+        """A folder for the files of ``batch``; the set is committed when the block ends well.
+
+        If the block raises, nothing has happened to the outbox.
+        """
+        folder = self._staging / batch.id
+        remove_tree(folder)
+        make_folder(folder)
+        try:
+            staged = Staged(folder)
+            yield staged
+            self._commit(batch, staged)
+        finally:
+            remove_tree(self._staging)
+
+    def is_committed(self, batch_id: str) -> bool:
+        """Whether the set of this batch was published (and is still kept)."""
+        return (self._batches / batch_id / MANIFEST).exists()
+
+    def copy_flat(self, batch_id: str) -> None:
+        """Bring the flat files to the published set ``batch_id``; the manifest last."""
+        folder = self._batches / batch_id
+        if not folder.is_dir() or self._flat_is(batch_id):
+            return
+        for name in (*FLAT_NAMES, MANIFEST):
+            replace_copy(folder / name, self.root / name)
+
+    def prune(self, keep: int, current: str) -> list[str]:
+        """Remove all but the ``keep`` newest sets (0 = keep all); never the current one. Returns their ids."""
+        ids = sorted(path.name for path in self._batches.iterdir())
+        old = [batch_id for batch_id in ids[: -keep or None] if batch_id != current] if keep else []
+        for batch_id in old:
+            remove_tree(self._batches / batch_id)
+        return old
+
+    def holds_a_set(self) -> bool:
+        """Whether flat files of a published set lie here."""
+        return (self.root / MANIFEST).exists()
+
+    def folder_for_failed_log(self, batch_id: str) -> Path:
+        """Where the log of a failed run may lie without touching a published set."""
+        folder = self.root / "failed" / batch_id if self.holds_a_set() else self.root
+        make_folder(folder)
+        return folder
+
+    def _flat_is(self, batch_id: str) -> bool:
+        manifest = self._manifest()
+        return manifest is not None and json.loads(manifest)["batch_id"] == batch_id
+
+    def _manifest(self) -> bytes | None:
+        try:
+            return (self.root / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _commit(self, batch: Batch, staged: Staged) -> None:
+        manifest = self._describe(batch, staged)
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        (staged.folder / MANIFEST).write_text(text, encoding="utf-8")
+        for path in sorted(staged.folder.iterdir()):
+            path.chmod(0o444)
+            fsync_path(path)
+        fsync_path(staged.folder)
+        move(staged.folder, self._batches / batch.id)
+
+    def _describe(self, batch: Batch, staged: Staged) -> dict[str, Any]:
+        """The manifest: what is in the set, what it was made from, and which set came before."""
+        assert staged.summary is not None, "a set is published with its figures"
+        former = self._manifest()
+        return {
+            "batch_id": batch.id,
+            "program_version": __version__,
+            "former_manifest_sha256": None if former is None else hashlib.sha256(former).hexdigest(),
+            "inputs": [
+                {
+                    "source": delivery.source.name,
+                    "file_name": delivery.file_name,
+                    "size_bytes": delivery.size_bytes,
+                    "sha256": delivery.sha256,
+                    "rows": staged.summary.source_rows[delivery.source.name],
+                    "settle_proof": delivery.settle_proof,
+                }
+                for delivery in batch.deliveries
+            ],
+            "rows": {
+                "records": staged.summary.records,
+                "rejects": staged.summary.rejects,
+                "duplicates": staged.summary.duplicates,
+                "customers": staged.summary.customers,
+            },
+            "files": {
+                path.name: {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
+                for path in sorted(staged.folder.iterdir())
+            },
+        }

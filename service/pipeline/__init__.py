@@ -1,0 +1,1 @@
+"""The five verbs: tables in, tables out."""

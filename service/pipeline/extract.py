@@ -1,0 +1,132 @@
+"""Extract: what the exports say, cell by cell, with what could not enter set apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from service.engine.contract import Engine, FileReport, Table
+from service.errors import DeliveryError, TooManyRejects, UnreadableFile
+from service.model import Batch, Delivery, Rules
+from service.pipeline.values import MISSING_WORDS
+
+REJECTS_THAT_COUNT = 100
+"""Fewer rejects than this never fail a batch for their share; nothing usable left always does."""
+
+# What a spreadsheet would run as a formula, behind the quotes that our own writer put before it.
+FORMULA = r"^'+\s*[=+\-@\t\r＝＋－＠]"
+BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+"""What Python's ``strip`` takes off; SQL's own ``trim`` knows the blank alone."""
+
+_CELL = f"""
+    case
+        when {{0}} is null then null
+        -- our own writer's quote before a formula is taken off again
+        when starts_with({{0}}, '''') and regexp_matches({{0}}, '{FORMULA.replace("'", "''")}') then substr({{0}}, 2)
+        when length({{0}}) <= 24
+            and list_contains([{", ".join(f"'{word}'" for word in ["", *sorted(MISSING_WORDS - {""})])}],
+                              lower(trim({{0}}, '{BLANKS}')))
+        then null
+        else {{0}}
+    end
+"""
+
+_DELIVERED = f"""
+    select
+        '{{source}}' as source,
+        row_number,
+        {_CELL.format("source_id")} as source_id,
+        -- a part of a composed name may be "Na"; only an empty one is missing
+        coalesce(
+            {_CELL.format("full_name")},
+            nullif(concat_ws(' ', nullif(trim(first_name, '{BLANKS}'), ''), nullif(trim(last_name, '{BLANKS}'), '')), '')
+        ) as full_name,
+        {_CELL.format("email")} as email,
+        {_CELL.format("phone")} as phone,
+        {_CELL.format("signup_date")} as signup_date,
+        {_CELL.format("status")} as status,
+        try_cast(orders_count as bigint) as orders_count
+    from this
+"""
+
+_REJECT_COLUMNS = ("source_system", "row_number", "code", '"column"', "explanation")
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The rows that entered, and what was found besides.
+
+    rows      source · row_number · source_id · full_name · email · phone · signup_date · status · orders_count
+              as written, null = missing
+    rejects   source_system · row_number · code · column · explanation
+    """
+
+    rows: Table
+    rejects: Table
+    source_rows: Mapping[str, int]
+    source_rejects: Mapping[str, int]
+    warnings: Mapping[str, tuple[str, ...]]
+
+
+def extract(batch: Batch, rules: Rules, engine: Engine) -> Delivered:
+    """Read every export of the batch, in source order.
+
+    Raises: DeliveryError (its ``where`` names batch, file and line) for a wrong file, or where too many rows
+    of a source cannot enter.
+    Source: CONTRACT section 3
+    """
+    tables: dict[str, Table] = {}
+    reports: dict[str, FileReport] = {}
+    counts: dict[str, int] = {}
+    for delivery in batch.deliveries:
+        name = delivery.source.name
+        try:
+            table, reports[name] = engine.read(delivery)
+            tables[name] = table.derive(_DELIVERED.format(source=name))
+            counts[name] = table.count()
+            _refuse_too_many_rejects(counts[name], len(reports[name].rejects), rules)
+        except DeliveryError as error:
+            raise _at(error, batch, delivery) from None
+    everything = reduce(lambda one, two: one.derive("from this union all from more", more=two), tables.values())
+    return Delivered(
+        rows=everything,
+        rejects=engine.text_table(_REJECT_COLUMNS, _reject_rows(reports)),
+        source_rows=counts,
+        source_rejects={name: len(report.rejects) for name, report in reports.items()},
+        warnings={name: _warnings(report, counts[name]) for name, report in reports.items()},
+    )
+
+
+def _reject_rows(reports: Mapping[str, FileReport]) -> list[tuple[str, int, str, str, str]]:
+    return [
+        (name, reject.row_number, reject.code, reject.column, reject.explanation)
+        for name, report in reports.items()
+        for reject in report.rejects
+    ]
+
+
+def _warnings(report: FileReport, rows: int) -> tuple[str, ...]:
+    empty = ("an export of nobody: there are no rows",) if rows == 0 and not report.rejects else ()
+    return (*report.warnings, *empty)
+
+
+def _refuse_too_many_rejects(rows: int, rejects: int, rules: Rules) -> None:
+    hint = "look at the first rejected rows with the system that wrote the file"
+    if rejects and not rows:
+        raise UnreadableFile(f"none of its {rejects} rows is usable", hint=hint)
+    share = 100 * rejects / max(rows + rejects, 1)
+    if rejects >= REJECTS_THAT_COUNT and share > rules.max_reject_percent:
+        raise TooManyRejects(
+            f"{rejects} of {rows + rejects} rows cannot enter, more than {rules.max_reject_percent:g} %",
+            hint=f"{hint}; SERVICE_MAX_REJECT_PERCENT raises the bound",
+        )
+
+
+def _at(error: DeliveryError, batch: Batch, delivery: Delivery) -> DeliveryError:
+    """The same error, saying which file of which batch it is about."""
+    where = ", ".join(part for part in (batch.where(delivery), error.where) if part)
+    message = f"{delivery.file_name}: {error.message}"
+    return type(error)(message, hint=error.hint, where=where, found=error.found)
+
+

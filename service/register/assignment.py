@@ -1,0 +1,125 @@
+"""Which former customer each new group goes on as, so that as few records as possible change their id."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+Overlap = tuple[int, int, int]
+"""Number of the former customer, group, and how much the two share (> 0)."""
+
+EXACT_UP_TO = 120
+"""Tangles with more customers or groups than this are settled greedily: the exact method is cubic."""
+
+
+def assign(overlaps: Sequence[Overlap]) -> dict[int, int]:
+    """Match groups to former customers, each at most once, so that the shared records are the most possible.
+
+    Ties: the lower customer number is kept, then the earlier group gets it.
+
+    Returns: group -> customer; a group that is absent gets a new id.
+
+    >>> assign([(1, 10, 3), (2, 10, 2)])          # a merge: the larger part's id survives
+    {10: 1}
+    >>> assign([(1, 10, 1), (1, 11, 2)])          # a split: the largest part keeps the id
+    {11: 1}
+    >>> assign([(1, 10, 2), (2, 10, 2), (2, 11, 1)])
+    {10: 1, 11: 2}
+    """
+    chosen: dict[int, int] = {}
+    for tangle in _tangles(overlaps):
+        customers, groups = {o[0] for o in tangle}, {o[1] for o in tangle}
+        exact = max(len(customers), len(groups)) <= EXACT_UP_TO
+        chosen.update(_exact(tangle) if exact else _greedy(tangle))
+    return dict(sorted(chosen.items()))
+
+
+def _tangles(overlaps: Iterable[Overlap]) -> list[list[Overlap]]:
+    """The connected components of the overlap graph."""
+    root: dict[tuple[str, int], tuple[str, int]] = {}
+
+    def find(node: tuple[str, int]) -> tuple[str, int]:
+        root.setdefault(node, node)
+        while root[node] != node:
+            root[node] = root[root[node]]
+            node = root[node]
+        return node
+
+    overlaps = list(overlaps)
+    for customer, group, _ in overlaps:
+        root[find(("customer", customer))] = find(("group", group))
+    tangles: dict[tuple[str, int], list[Overlap]] = defaultdict(list)
+    for overlap in overlaps:
+        tangles[find(("customer", overlap[0]))].append(overlap)
+    return list(tangles.values())
+
+
+def _greedy(tangle: Sequence[Overlap]) -> dict[int, int]:
+    chosen: dict[int, int] = {}
+    taken: set[int] = set()
+    for customer, group, _ in sorted(tangle, key=lambda o: (-o[2], o[0], o[1])):
+        if customer not in taken and group not in chosen:
+            taken.add(customer)
+            chosen[group] = customer
+    return chosen
+
+
+def _exact(tangle: Sequence[Overlap]) -> dict[int, int]:
+    customers = sorted({o[0] for o in tangle})
+    groups = sorted({o[1] for o in tangle})
+    if len(customers) == 1 or len(groups) == 1:
+        return _greedy(tangle)
+    size = max(len(customers), len(groups))
+    gain = [[0] * size for _ in range(size)]
+    # Ties as digits below the overlap: one bit for each customer, then for each group, the lowest number on top.
+    bits = len(customers) + len(groups) + 2
+    for customer, group, shared in tangle:
+        row, column = customers.index(customer), groups.index(group)
+        ties = (1 << (bits - 1 - row)) + (1 << (len(groups) - 1 - column))
+        gain[row][column] = (shared << (bits + 1)) + ties
+    matched = _most_gain(gain)
+    return {
+        groups[column]: customers[row]
+        for row, column in enumerate(matched)
+        if row < len(customers) and column < len(groups) and gain[row][column]
+    }
+
+
+def _most_gain(gain: Sequence[Sequence[int]]) -> list[int]:
+    """The column of each row in a perfect matching of a square matrix whose sum is the greatest.
+
+    The Hungarian method with potentials (Kuhn 1955, Munkres 1957), in whole numbers.
+    """
+    size = len(gain)
+    infinite = 1 + 2 * (size + 1) * max(map(max, gain))
+    row_potential, column_potential = [0] * (size + 1), [0] * (size + 1)
+    row_of = [0] * (size + 1)
+    for row in range(1, size + 1):
+        row_of[0] = row
+        column = 0
+        least, before, visited = [infinite] * (size + 1), [0] * (size + 1), [False] * (size + 1)
+        while row_of[column]:
+            visited[column] = True
+            at, step, following = row_of[column], infinite, 0
+            for j in range(1, size + 1):
+                if visited[j]:
+                    continue
+                reduced = -gain[at - 1][j - 1] - row_potential[at] - column_potential[j]
+                if reduced < least[j]:
+                    least[j], before[j] = reduced, column
+                if least[j] < step:
+                    step, following = least[j], j
+            for j in range(size + 1):
+                if visited[j]:
+                    row_potential[row_of[j]] += step
+                    column_potential[j] -= step
+                else:
+                    least[j] -= step
+            column = following
+        while column:
+            row_of[column] = row_of[before[column]]
+            column = before[column]
+    matched = [0] * size
+    for column in range(1, size + 1):
+        matched[row_of[column] - 1] = column - 1
+    return matched

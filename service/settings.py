@@ -1,0 +1,156 @@
+"""Every setting of the service in one frozen class, read from the environment and ``service.toml``.
+
+Environment variables win over the file. ``SERVICE_X_FILE`` names a file that holds the value of
+``SERVICE_X`` (for secrets). A misspelt variable stops the start, with a suggestion: pydantic-settings alone
+would ignore it in silence, and the service would run with a default nobody chose.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import phonenumbers
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service.errors import SettingsError
+from service.model import Rules
+
+PREFIX = "SERVICE_"
+TOML_FILE = "service.toml"
+
+
+class Settings(BaseSettings):
+    """What can be set; the descriptions below are the settings table of the README."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    inbox: Path = Field(Path("inbox"), description="folder users drop exports into")
+    outbox: Path = Field(Path("outbox"), description="folder results are published in")
+    state: Path = Field(Path("state"), description="folder of the identity register and health; keep it")
+
+    default_region: str = Field("US", description="region whose phone rules apply to numbers without a country")
+    date_order: Literal["MDY", "DMY"] = Field("MDY", description="how `01/02/2024` is read where its column does not tell")
+    matching: Literal["literal"] = Field("literal", description="who is the same customer: same email, phone or name")
+    survivorship: Literal["fill", "record"] = Field(
+        "fill", description="`fill`: gaps of the kept record are filled from the others; `record`: kept as it is"
+    )
+    max_reject_percent: float = Field(
+        10, ge=0, le=100, description="a source with more rejects than this (and at least 100) fails the batch"
+    )
+    volume_guard_rows: int = Field(1000, ge=0, description="the volume guard applies to sources that had this many rows")
+    min_volume_percent: float = Field(
+        50, ge=0, le=100, description="a guarded source with fewer of its former rows than this fails the batch"
+    )
+    csv_formula_escape: bool = Field(True, description="prefix cells a spreadsheet would run as a formula with `'`")
+    csv_bom: bool = Field(False, description="begin the CSV files for people with a byte order mark, for Excel")
+
+    rescan_seconds: float = Field(2, gt=0, description="the inbox is looked at this often, events or not")
+    settle_seconds: float = Field(5, gt=0, description="a file without a better proof must stand still this long")
+    partner_warning_minutes: float = Field(60, gt=0, description="warn when half of a pair has waited this long")
+    max_partner_gap_hours: float = Field(24, gt=0, description="warn when the halves arrived further apart than this")
+    retry_seconds: float = Field(5, gt=0, description="first pause after a fault of the world; doubles each time")
+    keep_batches: int = Field(30, ge=0, description="how many published sets and archives are kept; 0 = all")
+    stop_seconds: float = Field(8, gt=0, description="time to finish or abandon work when asked to stop")
+    stall_minutes: float = Field(30, gt=0, description="a batch that long in one stage makes health fail")
+
+    memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; beyond it works on disk")
+    threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
+
+    @field_validator("default_region")
+    @classmethod
+    def _region_is_known(cls, region: str) -> str:
+        if region.upper() not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError("is not a two-letter region such as US or GB")
+        return region.upper()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what ``load`` hands in and the environment count; dotenv and secrets folders do not."""
+        return (env_settings, init_settings)
+
+    def rules(self) -> Rules:
+        """The part that the pipeline goes by."""
+        return Rules(
+            default_region=self.default_region,
+            date_order=self.date_order,
+            survivorship=self.survivorship,
+            max_reject_percent=self.max_reject_percent,
+            volume_guard_rows=self.volume_guard_rows,
+            min_volume_percent=self.min_volume_percent,
+            formula_escape=self.csv_formula_escape,
+            csv_bom=self.csv_bom,
+        )
+
+
+def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
+    """Read the settings; ``folder`` is where ``service.toml`` may lie.
+
+    Returns: the settings, and the names of ``SERVICE_*`` variables that mean nothing to us (platforms
+    inject such names; the caller warns of them).
+    Raises: SettingsError for a misspelt name, an impossible value, an unreadable file.
+    """
+    strangers = _unknown_variables(os.environ)
+    values = _from_toml(folder / TOML_FILE) | _from_files(os.environ)
+    try:
+        return Settings(**values), strangers
+    except ValidationError as error:
+        raise SettingsError(_complaints(error), hint="see the settings table in README.md") from None
+
+
+def _complaints(error: ValidationError) -> str:
+    # Never the value: it may be a secret.
+    return "; ".join(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors())
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known |= {f"{name}_FILE" for name in known}
+    strangers = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    for stranger in strangers:
+        if close := get_close_matches(stranger, sorted(known), n=1, cutoff=0.85):
+            raise SettingsError(f"there is no setting {stranger}", hint=f"did you mean {close[0]}?")
+    return strangers
+
+
+def _from_toml(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path.name} cannot be read: {error}", hint="mend the file or remove it") from None
+    for name in values:
+        if name not in Settings.model_fields:
+            close = get_close_matches(name, list(Settings.model_fields), n=1)
+            hint = f"did you mean {close[0]}?" if close else "see the settings table in README.md"
+            raise SettingsError(f"{path.name} has no setting {name!r}", hint=hint)
+    return values
+
+
+def _from_files(environment: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name in Settings.model_fields:
+        variable = f"{PREFIX}{name.upper()}"
+        path = environment.get(f"{variable}_FILE")
+        if path is None or variable in environment:
+            continue
+        try:
+            values[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(
+                f"{variable}_FILE names a file that cannot be read", hint=f"check the path in {variable}_FILE"
+            ) from None
+    return values

@@ -1,0 +1,41 @@
+"""What stands behind the name of an export: ``crm_customers_2024-01-15.csv`` has the suffix ``2024-01-15``.
+
+A suffix that is a date or a number has a place in time; any other only says which files belong together.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+_DATE = re.compile(r"(\d{4})[-_. ]?(\d{2})[-_. ]?(\d{2})")
+
+
+def place(suffix: str) -> tuple[str, int] | None:
+    """Kind and place of a suffix that has an order: ``("date", day)`` or ``("number", n)``.
+
+    >>> place("2024-01-15") == place("20240115")
+    True
+    >>> place("17"), place("north")
+    (('number', 17), None)
+    """
+    if written := _DATE.fullmatch(suffix):
+        try:
+            return "date", date(*map(int, written.groups())).toordinal()
+        except ValueError:
+            pass
+    if suffix.isascii() and suffix.isdigit():
+        return "number", int(suffix)
+    return None
+
+
+def is_before(suffix: str, other: str) -> bool:
+    """Whether both suffixes have an order of one kind, and this one comes first."""
+    one, two = place(suffix), place(other)
+    return one is not None and two is not None and one[0] == two[0] and one[1] < two[1]
+
+
+def sort_key(suffix: str) -> tuple[int, str, int]:
+    """Order of work: dated and numbered suffixes first, by their place; then the others."""
+    found = place(suffix)
+    return (1, "", 0) if found is None else (0, *found)

@@ -1,0 +1,85 @@
+"""The workbench: what a batch needs to be worked on, for one state folder and one outbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.engine.contract import Engine
+from service.engine.embedded import open_engine
+from service.errors import Interrupted, UsageError
+from service.files import Lock, make_folder, remove_tree
+from service.integrate import integrate, recover, roll_forward
+from service.logs import Journal
+from service.model import Batch, Rules, Summary
+from service.outbox import Outbox
+from service.register import Register
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the engine may use, and how many published sets are kept."""
+
+    memory_limit_mb: int
+    threads: int
+    keep_batches: int
+
+
+class Workbench:
+    """Integrates batches one at a time; used by one process at a time, which its lock sees to."""
+
+    def __init__(self, state: Path, outbox: Path, rules: Rules, limits: Limits) -> None:
+        self.outbox = Outbox(outbox)
+        self.register = Register(state)
+        self._state = state
+        self._rules = rules
+        self._limits = limits
+        self._lock = Lock(state / ".lock")
+        self._engine: Engine | None = None
+        self._is_abandoned = False
+
+    def open(self) -> None:
+        """Take the state folder and bring it and the outbox to order after a run that died.
+
+        Raises: UsageError where another process works with this state; SettingsError for an unknown format.
+        """
+        make_folder(self._state)
+        if not self._lock.acquire():
+            raise UsageError(
+                f"another process works with the state folder {self._state}",
+                hint="stop it, or give SERVICE_STATE another folder",
+            )
+        remove_tree(self._state / "work")
+        recover(self.register, self.outbox)
+
+    def close(self) -> None:
+        """Give the state folder back."""
+        self._lock.release()
+
+    def integrate(self, batch: Batch, journal: Journal) -> Summary:
+        """The story, with an engine of its own; afterwards flat files and register are those of the batch."""
+        work_folder = self._state / "work" / batch.id
+        make_folder(work_folder)
+        try:
+            with open_engine(
+                work_folder, memory_limit_mb=self._limits.memory_limit_mb, threads=self._limits.threads
+            ) as engine:
+                self._engine = engine
+                if self._is_abandoned:
+                    raise Interrupted("asked to stop", hint="the batch is taken up at the next start")
+                summary = integrate(batch, self._rules, engine, self.register, self.outbox, journal)
+        finally:
+            self._engine = None
+            remove_tree(work_folder)
+        roll_forward(batch.id, self.register, self.outbox)
+        return summary
+
+    def prune(self, batch_id: str) -> list[str]:
+        """Remove published sets beyond what is kept; returns their ids."""
+        return self.outbox.prune(self._limits.keep_batches, batch_id)
+
+    def abandon(self) -> None:
+        """From another thread: make the running batch, and any later one, raise Interrupted."""
+        self._is_abandoned = True
+        if self._engine is not None:
+            self._engine.interrupt()
