@@ -67,7 +67,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(values).failed == 0
 
 
-# ------------------------------------------------------------------------------------------------- missing, status
+# ------------------------------------------------------------------------------------------- missing, status
 
 
 @pytest.mark.parametrize("cell", [None, "", "  \t", "\u00a0", *MISSING_WORDS, " N/A ", "NULL", "NaN", "#N/A"])
@@ -85,7 +85,7 @@ def test_a_status_is_trimmed_and_in_lower_case(text: str, status: str) -> None:
     assert read_status(text) == status
 
 
-# ----------------------------------------------------------------------------------------------------------- email
+# ----------------------------------------------------------------------------------------------------- email
 
 EMAILS = [
     ("JANE.DOE@EMAIL.COM", "jane.doe@email.com"),
@@ -148,7 +148,7 @@ def test_what_is_no_address_is_invalid_email(text: str) -> None:
     assert (norm_email(text), trouble_email(text)) == (None, "invalid_email")
 
 
-# ----------------------------------------------------------------------------------------------------------- phone
+# ----------------------------------------------------------------------------------------------------- phone
 
 PHONES = [
     # the contract's and the sample's examples
@@ -352,8 +352,8 @@ def test_a_number_dialled_from_the_default_region_is_the_same_number() -> None:
 
 
 def test_a_number_with_00_is_the_same_number_where_00_dials_abroad() -> None:
-    # Elsewhere 00 begins another code: of a carrier (BR, CO, HK, KH, KR, SG, TH), 001… (AU and its islands), 010
-    # (JP), 009 (NG), 0 alone (WS), 001 (ID); or, in Canada, ten digits are Canada's own.
+    # Elsewhere 00 is only the beginning of what dials abroad: it goes on with a carrier (BR, CO, HK, KH, KR, SG,
+    # TH), or is 0011 (AU and its islands), 001 (ID), 009 (NG), 010 (JP), 011 (CA), 0 (WS).
     misread_in = {region for region, _ in misread(lambda number: "00" + e164(number)[1:], None)}
     assert misread_in == set("AU BR CA CC CO CX HK ID JP KH KR NG SG TH WS".split())  # noqa: SIM905
     for region in misread_in:
@@ -373,8 +373,8 @@ def test_a_number_with_00_is_the_same_number_in_the_us_unless_it_is_possible_the
 
 
 def test_a_bare_international_number_is_the_same_number_in_the_us_unless_it_is_possible_there() -> None:
-    # The contract's order: ten digits are American before they are Norwegian. Only a + can tell. And what has fewer
-    # than seven digits is not taken for a foreign number unless it says so.
+    # The contract's order: ten digits are American before they are Norwegian; only a + can tell. And what has
+    # fewer than seven digits is not taken for a foreign number unless it says so.
     wrong = misread(lambda number: e164(number)[1:], "US")
     assert all(possible_in_the_us(digits) or len(digits) < 7 for _, digits in wrong)
 
@@ -393,7 +393,7 @@ def test_the_short_way_gives_what_libphonenumber_gives(region: str, digits: str,
         assert (values._international(digits) if abroad else values._national(digits, region)) == expected
 
 
-# ------------------------------------------------------------------------------------------------------------ name
+# ------------------------------------------------------------------------------------------------------ name
 
 NAMES = [
     ("john smith", "John Smith"),
@@ -500,7 +500,7 @@ def test_names_that_differ_only_in_case_have_one_key(one: str, other: str) -> No
 
 
 def test_every_letter_with_a_second_case_or_form_stands_still() -> None:
-    """All of Unicode, for here one pass is not always enough: ŉ, ß, İ, final sigma, titlecase digraphs, ligatures."""
+    """All of Unicode, for one pass is not always enough: ŉ, ß, İ, final sigma, titlecase digraphs, ligatures."""
     for letter in map(chr, range(0x110000)):
         if (
             len(
@@ -521,7 +521,7 @@ def test_every_letter_with_a_second_case_or_form_stands_still() -> None:
                 assert email is None or norm_email(email) == email, ascii(text)
 
 
-# ------------------------------------------------------------------------------------------------------------ date
+# ------------------------------------------------------------------------------------------------------ date
 
 DATES = [
     ("2023-01-15", "2023-01-15"),
@@ -653,7 +653,7 @@ def test_every_day_is_read_in_the_order_it_was_written_in(
     assert date_evidence(text) in (order, None)
 
 
-# ------------------------------------------------------------------------------------------------------------ laws
+# ------------------------------------------------------------------------------------------------------ laws
 
 
 def stands_still(norm: Callable[[str], str | None], trouble: Callable[[str], str | None], text: str) -> None:

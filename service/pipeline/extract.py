@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -14,38 +15,43 @@ from service.pipeline.values import MISSING_WORDS
 REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; nothing usable left always does."""
 
+def _sql_text(text: str) -> str:
+    return text.replace("'", "''")
+
+
 # What a spreadsheet would run as a formula, behind the quotes that our own writer put before it.
 FORMULA = r"^'+\s*[=+\-@\t\r＝＋－＠]"
-BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-"""What Python's ``strip`` takes off; SQL's own ``trim`` knows the blank alone."""
+BLANK = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in map(chr, range(0x3001)) if c.isspace()) + "]"
+"""What Python's ``strip`` takes off, as a regular expression; SQL's own ``trim`` knows the blank alone, and
+is fifteen times slower where it is given more."""
+
+_MISSING = "|".join(re.escape(word) for word in sorted(MISSING_WORDS) if word)
 
 _CELL = f"""
     case
-        when {{0}} is null then null
         -- our own writer's quote before a formula is taken off again
-        when starts_with({{0}}, '''') and regexp_matches({{0}}, '{FORMULA.replace("'", "''")}') then substr({{0}}, 2)
-        when length({{0}}) <= 24
-            and list_contains([{", ".join(f"'{word}'" for word in ["", *sorted(MISSING_WORDS - {""})])}],
-                              lower(trim({{0}}, '{BLANKS}')))
-        then null
-        else {{0}}
+        when starts_with(@, '''') and regexp_matches(@, '{_sql_text(FORMULA)}') then substr(@, 2)
+        when regexp_full_match(@, '(?i){BLANK}*(?:{_MISSING})?{BLANK}*') then null
+        else @
     end
 """
 
 _DELIVERED = f"""
     select
-        '{{source}}' as source,
+        $source as source,
         row_number,
-        {_CELL.format("source_id")} as source_id,
+        {_CELL.replace("@", "source_id")} as source_id,
         -- a part of a composed name may be "Na"; only an empty one is missing
         coalesce(
-            {_CELL.format("full_name")},
-            nullif(concat_ws(' ', nullif(trim(first_name, '{BLANKS}'), ''), nullif(trim(last_name, '{BLANKS}'), '')), '')
+            {_CELL.replace("@", "full_name")},
+            nullif(concat_ws(' ',
+                case when not regexp_full_match(first_name, '{BLANK}*') then first_name end,
+                case when not regexp_full_match(last_name, '{BLANK}*') then last_name end), '')
         ) as full_name,
-        {_CELL.format("email")} as email,
-        {_CELL.format("phone")} as phone,
-        {_CELL.format("signup_date")} as signup_date,
-        {_CELL.format("status")} as status,
+        {_CELL.replace("@", "email")} as email,
+        {_CELL.replace("@", "phone")} as phone,
+        {_CELL.replace("@", "signup_date")} as signup_date,
+        {_CELL.replace("@", "status")} as status,
         try_cast(orders_count as bigint) as orders_count
     from this
 """
@@ -83,7 +89,7 @@ def extract(batch: Batch, rules: Rules, engine: Engine) -> Delivered:
         name = delivery.source.name
         try:
             table, reports[name] = engine.read(delivery)
-            tables[name] = table.derive(_DELIVERED.format(source=name))
+            tables[name] = table.derive(_DELIVERED.replace("$source", f"'{name}'"))
             counts[name] = table.count()
             _refuse_too_many_rejects(counts[name], len(reports[name].rejects), rules)
         except DeliveryError as error:

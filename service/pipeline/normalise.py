@@ -15,7 +15,7 @@ import phonenumbers
 from service.engine.contract import Engine, Table
 from service.model import SOURCES, Rules
 from service.pipeline import values
-from service.pipeline.extract import BLANKS, Delivered
+from service.pipeline.extract import Delivered
 from service.pipeline.ids import norm_id
 
 # Regions where ten digits, with or without 1 before them, are a whole number and nothing is added to fewer.
@@ -36,15 +36,21 @@ _PHONE_KEY = r"""
         else norm_phone(phone, '{region}')
     end
 """
-# Plain words of one case; a word that begins with Mc, a particle in mixed company or anything else is Python's.
-_NAME = r"""
+# Latin words with blanks, hyphens and apostrophes between them, either all capitalised or all of one case.
+# Particles in mixed company, CamelCase, commas and other scripts are Python's. ß has no capital of one letter.
+_CAPITALISED = "(?:[A-ZÀ-ÖØ-Þ][a-zà-öø-þ]+|Mc[A-ZÀ-ÖØ-Þ][a-zà-öø-þ]+)"
+_UPPER, _LOWER = "[A-ZÀ-ÖØ-Þ]", "[a-zà-öø-þ]"
+_NAME = rf"""
     case
         when full_name is null then null
-        when regexp_full_match(full_name, '[A-Z][a-z]+( [A-Z][a-z]+)*') and not regexp_matches(full_name, '\bMc')
+        when regexp_full_match(full_name, '{_CAPITALISED}(?:[ ''\-]{_CAPITALISED})*')
+            and not regexp_matches(full_name, '\bMc{_LOWER}')
             then full_name
-        when regexp_full_match(full_name, '[A-Z]+( [A-Z]+)*|[a-z]+( [a-z]+)*') and not regexp_matches(full_name, '\b(mc|MC)')
-            then array_to_string(
-                list_transform(string_split(lower(full_name), ' '), lambda word: upper(word[1]) || word[2:]), ' ')
+        when regexp_full_match(full_name, '{_UPPER}+(?:[ ''\-]{_UPPER}+)*|{_LOWER}+(?:[ ''\-]{_LOWER}+)*')
+            then array_to_string(list_transform(
+                regexp_extract_all(lower(full_name), '{_LOWER}+[ ''\-]?'),
+                lambda word: case when regexp_matches(word, '^mc{_LOWER}')
+                    then 'Mc' || upper(word[3]) || word[4:] else upper(word[1]) || word[2:] end), '')
         else norm_name(full_name)
     end
 """
@@ -57,6 +63,10 @@ _DATE = r"""
         when regexp_full_match(signup_date, '[1-9]\d{{3}}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ')
             and try_cast(left(signup_date, 10) as date) is not null
             then left(signup_date, 10)
+        when regexp_full_match(signup_date, '[1-9]\d{{7}}')
+            and try_cast(left(signup_date, 4) || '-' || substr(signup_date, 5, 2) || '-' || right(signup_date, 2) as date)
+                is not null
+            then left(signup_date, 4) || '-' || substr(signup_date, 5, 2) || '-' || right(signup_date, 2)
         when regexp_full_match(signup_date, '\d\d/\d\d/[1-9]\d{{3}}')
             and try_cast(right(signup_date, 4) || '-' || {day_first} as date) is not null
             then right(signup_date, 4) || '-' || {day_first}
@@ -72,7 +82,7 @@ _NORMALISED = """
         {email} as email,
         {phone_key} as phone_key,
         {date} as signup_date,
-        lower(trim(status, '{blanks}')) as stated_status,
+        case when regexp_full_match(status, '[A-Za-z]+') then lower(status) else read_status(status) end as stated_status,
         full_name as written_name, email as written_email, phone as written_phone, signup_date as written_date
     from this
 """
@@ -81,8 +91,7 @@ _NORMALISED = """
 _SOURCE_ID = r"""
     case
         when source_id is null then null
-        when regexp_full_match(trim(source_id, '{blanks}'), '[A-Za-z0-9][A-Za-z0-9_.\-]*')
-            then nullif(trim(source_id, '{blanks}'), '0')
+        when regexp_full_match(source_id, '[A-Za-z0-9][A-Za-z0-9_.\-]*') then nullif(source_id, '0')
         else norm_id(source_id)
     end
 """
@@ -102,25 +111,25 @@ _RECORDS = """
                  else substr(phone_key, 2) end as phone
         from this
     ),
-    known as (
+    unnamed as (
         -- a row without an id is known by what it says, and by its place among rows that say the same
-        select
-            *,
-            case when has_id then 'id:' || given_id else
-                'content:' || md5(concat_ws(chr(31), coalesce(full_name, chr(30)), coalesce(email, chr(30)),
-                    coalesce(phone_key, chr(30)), coalesce(signup_date, chr(30)), coalesce(status, chr(30))))
-            end as content_key
-        from shown
+        select source, row_number, content || '#' || row_number() over (partition by source, content order by row_number)
+            as record_key
+        from (
+            select source, row_number,
+                source || ' content:' || md5(concat_ws(chr(31), coalesce(full_name, chr(30)), coalesce(email, chr(30)),
+                    coalesce(phone_key, chr(30)), coalesce(signup_date, chr(30)), coalesce(status, chr(30)))) as content
+            from shown where not has_id
+        )
     )
     select
-        row_number() over (order by case source {source_rank} end, row_number) - 1 as ordinal,
-        source, row_number, source_id, has_id,
-        source || ' ' || content_key || case when has_id then '' else
-            '#' || row_number() over (partition by source, content_key order by row_number) end as record_key,
+        row_number() over (order by case shown.source {source_rank} end, shown.row_number) - 1 as ordinal,
+        shown.source, shown.row_number, source_id, has_id,
+        coalesce(unnamed.record_key, shown.source || ' id:' || given_id) as record_key,
         full_name, email, phone, signup_date, status,
         stated_status is not null as status_stated,
         name_key, phone_key, orders_count
-    from known
+    from shown left join unnamed on unnamed.source = shown.source and unnamed.row_number = shown.row_number
     order by ordinal
 """
 
@@ -191,8 +200,7 @@ def normalise(delivered: Delivered, rules: Rules, engine: Engine) -> Normalised:
                 day_first=f"case {order} when 'DMY' then substr(signup_date, 4, 2) || '-' || left(signup_date, 2) "
                 "else left(signup_date, 2) || '-' || substr(signup_date, 4, 2) end",
             ),
-            source_id=_SOURCE_ID.format(blanks=BLANKS),
-            blanks=BLANKS,
+            source_id=_SOURCE_ID,
         )
     )
     troubles = values_table.derive(_TROUBLES.format(region=rules.default_region)).rows()
@@ -209,6 +217,7 @@ def _teach(engine: Engine) -> None:
         values.norm_phone,
         values.norm_name,
         values.norm_date,
+        values.read_status,
         norm_id,
         values.trouble_email,
         values.trouble_phone,
