@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Never
 
 from tqdm import tqdm
 
@@ -19,9 +20,7 @@ from service.settings import Settings
 from service.workbench import Limits, Workbench
 
 
-def integrate_files(
-    paths: tuple[Path, Path], outbox: Path, settings: Settings, now: Callable[[], datetime]
-) -> Summary:
+def integrate_files(paths: tuple[Path, Path], outbox: Path, settings: Settings, now: Callable[[], datetime]) -> Summary:
     """Integrate a CRM and a shop export into ``outbox``; its state is ``outbox/.state`` unless one is set.
 
     Raises: ServiceError; the text log then lies in the outbox, or in ``failed/`` where that holds a set.
@@ -67,7 +66,7 @@ def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings
     return summary
 
 
-def _advance(bar: tqdm[None], stage: str) -> None:
+def _advance(bar: tqdm[Never], stage: str) -> None:
     bar.set_description(stage)
     bar.update()
 

@@ -124,4 +124,4 @@ def _healthcheck(asked: argparse.Namespace, settings: Settings) -> int:
 def _demo(asked: argparse.Namespace, settings: Settings) -> int:
     from service import demo
 
-    return demo.run(settings, print)
+    return int(demo.run(settings, print))

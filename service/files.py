@@ -63,15 +63,18 @@ def move(source: Path, target: Path) -> None:
         fsync_path(source.parent)
 
 
-def replace_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a small text file as a whole."""
+def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace a small text file as a whole; not ``durable``: whole, but an older one after a power cut."""
     staged = path.with_name(f".{path.name}.new")
     with open(staged, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
-        os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
-    move(staged, path)
+        if durable:
+            os.fsync(file.fileno())
+    if durable:
+        move(staged, path)
+    else:
+        staged.rename(path)
 
 
 def replace_copy(source: Path, target: Path) -> None:

@@ -22,7 +22,9 @@ from service.suffixes import is_before
 STAGES = ("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish")
 
 
-def integrate(batch: Batch, rules: Rules, engine: Engine, register: Register, outbox: Outbox, journal: Journal) -> Summary:
+def integrate(
+    batch: Batch, rules: Rules, engine: Engine, register: Register, outbox: Outbox, journal: Journal
+) -> Summary:
     """Turn one claimed batch into one published set; the outbox does not change before the block ends well.
 
     Raises: DeliveryError for wrong files, TransientError for a fault of the world, Interrupted.
@@ -50,7 +52,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, register: Register, ou
         source_rows=delivered.source_rows,
     )
     cost = quality.literal_cost(records, groups, evidence)
-    _tell_amiss(delivered, normalised, cost, journal)
+    _tell_amiss(batch, delivered, normalised, cost, journal)
     journal.stage("load")
     with outbox.stage(batch) as staged:
         results = Results(
@@ -129,8 +131,12 @@ def _tell_extracted(batch: Batch, delivered: Delivered, journal: Journal) -> Non
     journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
 
 
-def _tell_amiss(delivered: Delivered, normalised: Normalised, cost: quality.LiteralCost, journal: Journal) -> None:
+def _tell_amiss(
+    batch: Batch, delivered: Delivered, normalised: Normalised, cost: quality.LiteralCost, journal: Journal
+) -> None:
     """Lines that stand in the log only where something is amiss."""
+    for warning in batch.warnings:
+        journal.line("WARNING", warning)
     for name, warnings in delivered.warnings.items():
         for warning in warnings:
             journal.line("WARNING", f"{name}: {warning}")

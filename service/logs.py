@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,12 @@ class Journal:
 
     def event(self, event: str, **counts: Any) -> None:
         """Log a structured event and keep it beside the text log."""
-        stamped = {"event": event, "batch_id": self.batch_id, **counts, "timestamp": f"{self._now():%Y-%m-%dT%H:%M:%S%z}"}
+        stamped = {
+            "event": event,
+            "batch_id": self.batch_id,
+            **counts,
+            "timestamp": f"{self._now():%Y-%m-%dT%H:%M:%S%z}",
+        }
         self._events.append(json.dumps(stamped))
         get().info(event, batch_id=self.batch_id, **counts)
 
@@ -151,6 +156,10 @@ class Journal:
                 else:
                     out.write(f"{entry}\n")
 
+    def text(self) -> str:
+        """The text log so far, but for its parts; for a run that failed."""
+        return "".join(f"{entry}\n" for entry in self._text if isinstance(entry, str))
+
     def write_events(self, path: Path) -> None:
         """Write the structured events of this batch, one JSON object per line."""
         path.write_text("".join(f"{line}\n" for line in self._events), encoding="utf-8")
@@ -160,8 +169,3 @@ def _copy_lines(part: Path, out: io.TextIOBase | Any) -> None:
     with part.open(encoding="utf-8", newline="\n") as lines:
         while chunk := lines.read(1 << 20):
             out.write(chunk)
-
-
-def lines(messages: Iterable[str]) -> str:
-    """Join messages to the text of a file, each on a line of its own."""
-    return "".join(f"{message}\n" for message in messages)

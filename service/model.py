@@ -112,6 +112,8 @@ class Batch:
     suffix: str = ""
     accepted: bool = False
     """True when a person let it pass the guards (volume, outdated), once."""
+    warnings: tuple[str, ...] = ()
+    """What was odd about its arrival; told in its log."""
 
     def where(self, delivery: Delivery) -> str:
         """The batch and the file, for an error message."""

@@ -35,17 +35,28 @@ class Settings(BaseSettings):
     state: Path = Field(Path("state"), description="folder of the identity register and health; keep it")
 
     default_region: str = Field("US", description="region whose phone rules apply to numbers without a country")
-    date_order: Literal["MDY", "DMY"] = Field("MDY", description="how `01/02/2024` is read where its column does not tell")
+    date_order: Literal["MDY", "DMY"] = Field(
+        "MDY", description="how `01/02/2024` is read where its column does not tell"
+    )
     matching: Literal["literal"] = Field("literal", description="who is the same customer: same email, phone or name")
     survivorship: Literal["fill", "record"] = Field(
-        "fill", description="`fill`: gaps of the kept record are filled from the others; `record`: kept as it is"
+        "fill",
+        description="`fill`: gaps of the kept record are filled from the others; `record`: kept as it is",
     )
     max_reject_percent: float = Field(
-        10, ge=0, le=100, description="a source with more rejects than this (and at least 100) fails the batch"
+        10,
+        ge=0,
+        le=100,
+        description="a source with more rejects than this (and at least 100) fails the batch",
     )
-    volume_guard_rows: int = Field(1000, ge=0, description="the volume guard applies to sources that had this many rows")
+    volume_guard_rows: int = Field(
+        1000, ge=0, description="the volume guard applies to sources that had this many rows"
+    )
     min_volume_percent: float = Field(
-        50, ge=0, le=100, description="a guarded source with fewer of its former rows than this fails the batch"
+        50,
+        ge=0,
+        le=100,
+        description="a guarded source with fewer of its former rows than this fails the batch",
     )
     csv_formula_escape: bool = Field(True, description="prefix cells a spreadsheet would run as a formula with `'`")
     csv_bom: bool = Field(False, description="begin the CSV files for people with a byte order mark, for Excel")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from service.engine.contract import Engine
 from service.engine.embedded import open_engine
-from service.errors import Interrupted, UsageError
-from service.files import Lock, make_folder, remove_tree
+from service.errors import Interrupted
+from service.files import make_folder, remove_tree
 from service.integrate import integrate, recover, roll_forward
 from service.logs import Journal
 from service.model import Batch, Rules, Summary
 from service.outbox import Outbox
 from service.register import Register
+from service.state import State
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Workbench:
     def __init__(self, state: Path, outbox: Path, rules: Rules, limits: Limits) -> None:
         self.outbox = Outbox(outbox)
         self.register = Register(state)
-        self._state = state
+        self._state = State(state)
+        self._work = state / "work"
         self._rules = rules
         self._limits = limits
-        self._lock = Lock(state / ".lock")
         self._engine: Engine | None = None
         self._is_abandoned = False
 
@@ -43,22 +44,17 @@ class Workbench:
 
         Raises: UsageError where another process works with this state; SettingsError for an unknown format.
         """
-        make_folder(self._state)
-        if not self._lock.acquire():
-            raise UsageError(
-                f"another process works with the state folder {self._state}",
-                hint="stop it, or give SERVICE_STATE another folder",
-            )
-        remove_tree(self._state / "work")
+        self._state.take()
+        remove_tree(self._work)
         recover(self.register, self.outbox)
 
     def close(self) -> None:
         """Give the state folder back."""
-        self._lock.release()
+        self._state.release()
 
     def integrate(self, batch: Batch, journal: Journal) -> Summary:
         """The story, with an engine of its own; afterwards flat files and register are those of the batch."""
-        work_folder = self._state / "work" / batch.id
+        work_folder = self._work / batch.id
         make_folder(work_folder)
         try:
             with open_engine(
@@ -71,8 +67,16 @@ class Workbench:
         finally:
             self._engine = None
             remove_tree(work_folder)
-        roll_forward(batch.id, self.register, self.outbox)
+        self.finish(batch.id)
         return summary
+
+    def is_published(self, batch_id: str) -> bool:
+        """Whether this batch was committed, by us or by a run that died."""
+        return self.outbox.is_committed(batch_id)
+
+    def finish(self, batch_id: str) -> None:
+        """What follows the commit; may be repeated."""
+        roll_forward(batch_id, self.register, self.outbox)
 
     def prune(self, batch_id: str) -> list[str]:
         """Remove published sets beyond what is kept; returns their ids."""

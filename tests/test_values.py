@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import time
 import unicodedata
 from collections.abc import Callable
 
@@ -306,9 +307,7 @@ def test_a_region_nobody_knows_leaves_international_numbers() -> None:
         ("XX", "+12125550101", "12125550101"),
     ],
 )
-def test_a_number_is_printed_without_the_calling_code_of_its_region(
-    region: str, key: str, printed: str
-) -> None:
+def test_a_number_is_printed_without_the_calling_code_of_its_region(region: str, key: str, printed: str) -> None:
     assert phone_as_printed(key, region) == printed
 
 
@@ -352,8 +351,8 @@ def test_a_number_dialled_from_the_default_region_is_the_same_number() -> None:
 
 
 def test_a_number_with_00_is_the_same_number_where_00_dials_abroad() -> None:
-    # Elsewhere 00 is only the beginning of what dials abroad: it goes on with a carrier (BR, CO, HK, KH, KR, SG,
-    # TH), or is 0011 (AU and its islands), 001 (ID), 009 (NG), 010 (JP), 011 (CA), 0 (WS).
+    # Elsewhere 00 is only the beginning of what dials abroad: it goes on with a carrier (BR, CO, HK, KH, KR,
+    # SG, TH), or is 0011 (AU and its islands), 001 (ID), 009 (NG), 010 (JP), 011 (CA), 0 (WS).
     misread_in = {region for region, _ in misread(lambda number: "00" + e164(number)[1:], None)}
     assert misread_in == set("AU BR CA CC CO CX HK ID JP KH KR NG SG TH WS".split())  # noqa: SIM905
     for region in misread_in:
@@ -500,7 +499,7 @@ def test_names_that_differ_only_in_case_have_one_key(one: str, other: str) -> No
 
 
 def test_every_letter_with_a_second_case_or_form_stands_still() -> None:
-    """All of Unicode, for one pass is not always enough: ŉ, ß, İ, final sigma, titlecase digraphs, ligatures."""
+    """All of Unicode, for one pass is not always enough: ŉ, ß, İ, final sigma, titlecase digraphs."""
     for letter in map(chr, range(0x110000)):
         if (
             len(
@@ -644,9 +643,7 @@ def test_every_day_is_read_in_every_clear_format(day: object, written: str) -> N
 
 
 @given(st.dates(), st.sampled_from([("%d{0}%m{0}", "DMY"), ("%m{0}%d{0}", "MDY")]), st.sampled_from("/-."))
-def test_every_day_is_read_in_the_order_it_was_written_in(
-    day: object, shape: tuple[str, str], mark: str
-) -> None:
+def test_every_day_is_read_in_the_order_it_was_written_in(day: object, shape: tuple[str, str], mark: str) -> None:
     pattern, order = shape
     text = format(day, pattern.format(mark) + str(day)[:4])
     assert read_date(text, order) == str(day)
@@ -702,6 +699,16 @@ def test_the_case_of_a_name_does_not_change_its_key(text: str) -> None:
 def test_every_date_stands_still_or_says_why_not(text: str, order: str) -> None:
     stands_still(lambda it: norm_date(it, order), lambda it: trouble_date(it, order), text)
     assert date_evidence(text) in ("MDY", "DMY", None)
+
+
+@pytest.mark.parametrize("hostile", ["\u0301\u0327" * 100_000, "ﷺ" * 9_000, "mc-" * 100_000, "<" * 1_000_000])
+def test_a_hostile_cell_is_answered_in_no_time(hostile: str) -> None:
+    started = time.perf_counter()
+    stands_still(norm_email, trouble_email, hostile + "@x.org")
+    stands_still(norm_name, trouble_name, hostile)
+    stands_still(lambda it: norm_phone(it, "DE"), lambda it: trouble_phone(it, "DE"), "1" + hostile)
+    stands_still(lambda it: norm_date(it, "MDY"), lambda it: trouble_date(it, "MDY"), hostile)
+    assert time.perf_counter() - started < 5
 
 
 @given(ANY_TEXT)

@@ -74,7 +74,7 @@ class Engine(Protocol):
     def text_table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
         """A table of text columns; for small ones."""
 
-    def register(self, name: str, function: Callable[..., Any], result: str = "VARCHAR") -> None:
+    def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """Make ``function`` (text arguments, text or null out) callable from SQL under ``name``."""
 
     def interrupt(self) -> None:

@@ -136,7 +136,9 @@ def _missing_column(column: str, names: Sequence[str], known: Mapping[str, str])
     close = get_close_matches(column, names, n=1, cutoff=0.6)
     found = ", ".join(names) if is_header else f"{len(names)} columns, none of them known"
     hint = f'did you mean "{close[0]}"? Rename it' if close else "add the column, or a header line if there is none"
-    return MissingColumn(f'there is no column "{column}"', where="line 1", found=found, hint=f"{hint}, and drop the pair again")
+    return MissingColumn(
+        f'there is no column "{column}"', where="line 1", found=found, hint=f"{hint}, and drop the pair again"
+    )
 
 
 def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator[RawRow | RejectedRow]:
@@ -202,7 +204,9 @@ def _broken_row(row_number: int, line: int, error: csv.Error) -> RejectedRow:
 def _row(row_number: int, line: int, cells: list[str], layout: CsvLayout) -> RawRow | RejectedRow:
     if any(cell.strip() for cell in cells[layout.width :]):
         return RejectedRow(
-            row_number, "too_many_cells", f"line {line}: {len(cells)} cells where the header has {layout.width}"
+            row_number,
+            "too_many_cells",
+            f"line {line}: {len(cells)} cells where the header has {layout.width}",
         )
     if any("\ud800" <= character <= "\udfff" or character == "\ufffd" for cell in cells for character in cell):
         return RejectedRow(row_number, "undecodable", f"line {line}: bytes that are no text in the file's encoding")

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.engine import csv_file, json_file
 from service.engine.contract import Engine, FileReport, IntArray, RejectedRow, Row, Table
@@ -137,7 +138,7 @@ class EmbeddedEngine:
             self._connection.executemany(f"insert into {name} values ({marks})", [list(row) for row in rows])
         return EmbeddedTable(self, name)
 
-    def register(self, name: str, function: Callable[..., Any], result: str = "VARCHAR") -> None:
+    def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """See ``Engine.register``."""
 
         # DuckDB counts the parameters of what it is given, so there is one wrapper for each number.
@@ -149,11 +150,11 @@ class EmbeddedEngine:
         self._connection.create_function(
             name,
             wrappers[parameters],
-            [duckdb.sqltype("VARCHAR")] * parameters,
-            duckdb.sqltype(result),
-            type="native",  # type: ignore[arg-type]  # the stub wants an enum, the call takes its name
+            ["varchar"] * parameters,
+            result,
+            type=PythonUDFType.NATIVE,
             # "special": else DuckDB takes a null result for an error.
-            null_handling="special",  # type: ignore[arg-type]
+            null_handling=FunctionNullHandling.SPECIAL,
         )
 
     def interrupt(self) -> None:
@@ -213,7 +214,7 @@ class EmbeddedEngine:
         rejects: list[RejectedRow] = []
         path = self._work_folder / f"rewritten_{self._new_name()}.csv"
         with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NOTNULL if _HAS_NOTNULL else csv.QUOTE_ALL)
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
             for row in rows:
                 if isinstance(row, RejectedRow):
                     rejects.append(row)
@@ -226,9 +227,6 @@ class EmbeddedEngine:
         )
         path.unlink()
         return table, tuple(rejects)
-
-
-_HAS_NOTNULL = hasattr(csv, "QUOTE_NOTNULL")
 
 
 class _NotPlain(Exception):

@@ -213,9 +213,12 @@ class _Stream:
         return f"line {self._line + passed.count(chr(10))}, byte {self._byte + self._bytes(passed) + 1}"
 
     def _complain(self, error: json.JSONDecodeError) -> NoReturn:
-        truncated = self._ended and error.pos >= len(self._text.rstrip()) or "Unterminated" in error.msg
+        truncated = (self._ended and error.pos >= len(self._text.rstrip())) or "Unterminated" in error.msg
         self._at = min(error.pos, len(self._text))
-        _refuse("the document ends too early (it is truncated)" if truncated else "the document is malformed", self)
+        _refuse(
+            "the document ends too early (it is truncated)" if truncated else "the document is malformed",
+            self,
+        )
 
     def _more(self) -> bool:
         """Read another chunk behind what is left; False at the end of the file."""
@@ -232,7 +235,9 @@ class _Stream:
             decoded = self._decoder.decode(chunk, final=self._ended)
         except UnicodeDecodeError as error:
             raise UnreadableFile(
-                "the document is not UTF-8 text", where=f"byte {self.size_bytes - len(chunk) + error.start + 1}", hint=_HINT
+                "the document is not UTF-8 text",
+                where=f"byte {self.size_bytes - len(chunk) + error.start + 1}",
+                hint=_HINT,
             ) from None
         self._text = self._text[self._at :] + decoded
         self._at = 0

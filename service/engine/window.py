@@ -87,7 +87,7 @@ class WindowFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no ty
         return _Window(*self._open_windows[self._name(path)])
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        _, start, end = self._open_windows[self._name(path)]
+        __, start, end = self._open_windows[self._name(path)]
         return {"name": path, "size": end - start + 2, "type": "file"}
 
     def glob(self, path: str, **_: Any) -> list[str]:

@@ -15,6 +15,7 @@ from service.pipeline.values import MISSING_WORDS
 REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; nothing usable left always does."""
 
+
 def _sql_text(text: str) -> str:
     return text.replace("'", "''")
 
@@ -134,5 +135,3 @@ def _at(error: DeliveryError, batch: Batch, delivery: Delivery) -> DeliveryError
     where = ", ".join(part for part in (batch.where(delivery), error.where) if part)
     message = f"{delivery.file_name}: {error.message}"
     return type(error)(message, hint=error.hint, where=where, found=error.found)
-
-

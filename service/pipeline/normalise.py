@@ -31,7 +31,8 @@ _EMAIL = r"""
 _PHONE_KEY = r"""
     case
         when phone is null then null
-        when {is_nanp} and regexp_full_match(phone, '(\+?1[ .\-]?)?(\([2-9]\d\d\) ?|[2-9]\d\d[ .\-]?)[2-9]\d\d[ .\-]?\d{{4}}')
+        when {is_nanp}
+            and regexp_full_match(phone, '(\+?1[ .\-]?)?(\([2-9]\d\d\) ?|[2-9]\d\d[ .\-]?)[2-9]\d\d[ .\-]?\d{{4}}')
             then '+1' || right(regexp_replace(phone, '[^0-9]', '', 'g'), 10)
         else norm_phone(phone, '{region}')
     end
@@ -63,10 +64,8 @@ _DATE = r"""
         when regexp_full_match(signup_date, '[1-9]\d{{3}}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ')
             and try_cast(left(signup_date, 10) as date) is not null
             then left(signup_date, 10)
-        when regexp_full_match(signup_date, '[1-9]\d{{7}}')
-            and try_cast(left(signup_date, 4) || '-' || substr(signup_date, 5, 2) || '-' || right(signup_date, 2) as date)
-                is not null
-            then left(signup_date, 4) || '-' || substr(signup_date, 5, 2) || '-' || right(signup_date, 2)
+        when regexp_full_match(signup_date, '[1-9]\d{{7}}') and try_cast({from_compact} as date) is not null
+            then {from_compact}
         when regexp_full_match(signup_date, '\d\d/\d\d/[1-9]\d{{3}}')
             and try_cast(right(signup_date, 4) || '-' || {day_first} as date) is not null
             then right(signup_date, 4) || '-' || {day_first}
@@ -82,7 +81,8 @@ _NORMALISED = """
         {email} as email,
         {phone_key} as phone_key,
         {date} as signup_date,
-        case when regexp_full_match(status, '[A-Za-z]+') then lower(status) else read_status(status) end as stated_status,
+        case when regexp_full_match(status, '[A-Za-z]+') then lower(status) else read_status(status) end
+            as stated_status,
         full_name as written_name, email as written_email, phone as written_phone, signup_date as written_date
     from this
 """
@@ -113,8 +113,8 @@ _RECORDS = """
     ),
     unnamed as (
         -- a row without an id is known by what it says, and by its place among rows that say the same
-        select source, row_number, content || '#' || row_number() over (partition by source, content order by row_number)
-            as record_key
+        select source, row_number,
+            content || '#' || row_number() over (partition by source, content order by row_number) as record_key
         from (
             select source, row_number,
                 source || ' content:' || md5(concat_ws(chr(31), coalesce(full_name, chr(30)), coalesce(email, chr(30)),
@@ -140,7 +140,8 @@ _DATE_EVIDENCE = r"""
         select source, date_evidence(signup_date) as evidence
         from this
         -- only dates written a/b/yyyy with a part above 12 can tell
-        where regexp_matches(signup_date, '^\s*(1[3-9]|2\d|3\d)[/.\-]\d{1,2}[/.\-]\d{4}|^\s*\d{1,2}[/.\-](1[3-9]|2\d|3\d)[/.\-]\d{4}')
+        where regexp_matches(signup_date, '^\s*(1[3-9]|2\d|3\d)\s?[/.\-]\s?\d{1,2}\s?[/.\-]\s?\d{4}')
+            or regexp_matches(signup_date, '^\s*\d{1,2}\s?[/.\-]\s?(1[3-9]|2\d|3\d)\s?[/.\-]\s?\d{4}')
     )
     group by source
 """
@@ -197,6 +198,7 @@ def normalise(delivered: Delivered, rules: Rules, engine: Engine) -> Normalised:
             ),
             date=_DATE.format(
                 order=order,
+                from_compact="left(signup_date, 4) || '-' || substr(signup_date, 5, 2) || '-' || right(signup_date, 2)",
                 day_first=f"case {order} when 'DMY' then substr(signup_date, 4, 2) || '-' || left(signup_date, 2) "
                 "else left(signup_date, 2) || '-' || substr(signup_date, 4, 2) end",
             ),
@@ -243,9 +245,7 @@ def _date_orders(rows: Table, rules: Rules) -> tuple[dict[str, str], tuple[str, 
 def _records_sql(rules: Rules) -> str:
     own_code = f"+{phonenumbers.country_code_for_region(rules.default_region)}"
     return _RECORDS.format(
-        default_status=" ".join(
-            f"when '{s.name}' then '{s.default_status}'" for s in SOURCES if s.default_status
-        ),
+        default_status=" ".join(f"when '{s.name}' then '{s.default_status}'" for s in SOURCES if s.default_status),
         source_rank=" ".join(f"when '{s.name}' then {rank}" for rank, s in enumerate(SOURCES)),
         own_code=own_code,
         own_code_length=len(own_code),

@@ -49,7 +49,10 @@ class LiteralCost:
         texts = (
             (self.groups_on_a_name_alone, "groups hold a record that belongs by its name alone"),
             (self.groups_on_an_id_alone, "groups hold a record that belongs by its id alone"),
-            (self.values_shared_by_many_names, f"values are shared by more than {MANY_NAMES} different names"),
+            (
+                self.values_shared_by_many_names,
+                f"values are shared by more than {MANY_NAMES} different names",
+            ),
             (self.large_groups, f"groups have more than {LARGE_GROUP} records"),
         )
         return [f"Literal matching: {count} {text}" for count, text in texts if count]

@@ -88,38 +88,46 @@ def _exact(tangle: Sequence[Overlap]) -> dict[int, int]:
 def _most_gain(gain: Sequence[Sequence[int]]) -> list[int]:
     """The column of each row in a perfect matching of a square matrix whose sum is the greatest.
 
-    The Hungarian method with potentials (Kuhn 1955, Munkres 1957), in whole numbers.
+    The Hungarian method with potentials (Kuhn 1955, Munkres 1957), in whole numbers. Row and column 0 are
+    outside the matrix: column 0 is where the row to be placed stands until it has found its own.
     """
     size = len(gain)
-    infinite = 1 + 2 * (size + 1) * max(map(max, gain))
     row_potential, column_potential = [0] * (size + 1), [0] * (size + 1)
-    row_of = [0] * (size + 1)
+    row_at = [0] * (size + 1)
     for row in range(1, size + 1):
-        row_of[0] = row
-        column = 0
-        least, before, visited = [infinite] * (size + 1), [0] * (size + 1), [False] * (size + 1)
-        while row_of[column]:
-            visited[column] = True
-            at, step, following = row_of[column], infinite, 0
-            for j in range(1, size + 1):
-                if visited[j]:
-                    continue
-                reduced = -gain[at - 1][j - 1] - row_potential[at] - column_potential[j]
-                if reduced < least[j]:
-                    least[j], before[j] = reduced, column
-                if least[j] < step:
-                    step, following = least[j], j
-            for j in range(size + 1):
-                if visited[j]:
-                    row_potential[row_of[j]] += step
-                    column_potential[j] -= step
-                else:
-                    least[j] -= step
-            column = following
-        while column:
-            row_of[column] = row_of[before[column]]
-            column = before[column]
+        row_at[0] = row
+        _place(gain, row_potential, column_potential, row_at)
     matched = [0] * size
     for column in range(1, size + 1):
-        matched[row_of[column] - 1] = column - 1
+        matched[row_at[column] - 1] = column - 1
     return matched
+
+
+def _place(
+    gain: Sequence[Sequence[int]], row_potential: list[int], column_potential: list[int], row_at: list[int]
+) -> None:
+    """Find the row in column 0 a column, moving others along the cheapest alternating path."""
+    size = len(gain)
+    unreached = set(range(1, size + 1))
+    slack: dict[int, int] = {}
+    came_from: dict[int, int] = {}
+    column, path = 0, [0]
+    while row_at[column]:
+        row = row_at[column]
+        for j in unreached:
+            reduced = -gain[row - 1][j - 1] - row_potential[row] - column_potential[j]
+            if j not in slack or reduced < slack[j]:
+                slack[j], came_from[j] = reduced, column
+        following = min(unreached, key=lambda j: (slack[j], j))
+        step = slack[following]
+        for j in path:
+            row_potential[row_at[j]] += step
+            column_potential[j] -= step
+        for j in unreached:
+            slack[j] -= step
+        unreached.remove(following)
+        path.append(following)
+        column = following
+    while column:
+        row_at[column] = row_at[came_from[column]]
+        column = came_from[column]

@@ -15,12 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from service.engine.contract import Engine, IntArray, Table
-from service.errors import SettingsError
 from service.files import fsync_path, make_folder, remove_tree, replace_text
 from service.model import Published
 from service.register.assignment import assign
-
-STATE_FORMAT = "1"
 
 _NOW = """
     select this.record_key, any_value(groups.group_id) as group_id
@@ -101,7 +98,7 @@ class Identified:
     """The groups with their customer numbers, and what is different from before.
 
     customers    group_id · customer · unified_id                        one row per group
-    changes      number · change · unified_id · from_ids · to_ids · reason   columns of id_changes.csv from the third
+    changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv
     next_records, next_customers                                         the register's next generation
     """
 
@@ -112,23 +109,14 @@ class Identified:
 
 
 class Register:
-    """The identity register in the state folder ``state``; SettingsError where its format is unknown."""
+    """The identity register in the state folder ``state``."""
 
     def __init__(self, state: Path) -> None:
-        self._state = state
         self._folder = state / "register"
 
     def open(self) -> None:
-        """Create what is missing, and refuse a state that a newer program wrote."""
+        """Create what is missing."""
         make_folder(self._folder)
-        version = self._state / "format"
-        if not version.exists():
-            replace_text(version, f"{STATE_FORMAT}\n")
-        elif (found := version.read_text(encoding="utf-8").strip()) != STATE_FORMAT:
-            raise SettingsError(
-                f"the state folder has format {found!r}, this program knows {STATE_FORMAT}",
-                hint="run the program that wrote it, or give SERVICE_STATE another folder",
-            )
 
     def published(self) -> Published | None:
         """The batch whose publication the generation in force belongs to; None before the first."""
@@ -158,9 +146,7 @@ class Register:
             customers=identified,
             changes=moves.derive(_CHANGES, identified=identified, customers=customers),
             next_customers=next_customers,
-            next_records=now.derive(
-                _NEXT_RECORDS, identified=identified, former=former, next_customers=next_customers
-            ),
+            next_records=now.derive(_NEXT_RECORDS, identified=identified, former=former, next_customers=next_customers),
         )
 
     def stage(self, identified: Identified, published: Published) -> None:
@@ -214,9 +200,7 @@ class Register:
         )
 
 
-def _numbers(
-    groups: IntArray, overlaps: tuple[IntArray, IntArray, IntArray], *, first_new: int
-) -> IntArray:
+def _numbers(groups: IntArray, overlaps: tuple[IntArray, ...], *, first_new: int) -> IntArray:
     """The customer number of each group (sorted by first appearance)."""
     customer, group, shared = overlaps
     numbers = np.zeros(len(groups), dtype=np.int64)

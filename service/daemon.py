@@ -1,0 +1,91 @@
+"""The front door of the daemon: builds it from the settings, and turns signals into an orderly end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from types import FrameType
+
+from service import logs
+from service.inbox import Inbox
+from service.settings import Settings
+from service.state import State
+from service.watcher import Outcome, Pace, Watcher
+from service.workbench import Limits, Workbench
+
+
+def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
+    """The watcher these settings describe."""
+    pace = Pace(
+        rescan_seconds=settings.rescan_seconds,
+        settle_seconds=settings.settle_seconds,
+        partner_warning_seconds=60 * settings.partner_warning_minutes,
+        max_partner_gap_seconds=3600 * settings.max_partner_gap_hours,
+        retry_seconds=settings.retry_seconds,
+    )
+    limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
+    workbench = Workbench(settings.state, settings.outbox, settings.rules(), limits)
+    return Watcher(Inbox(settings.inbox), workbench, State(settings.state), pace, now)
+
+
+def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
+    """Run the daemon until a signal; with ``once`` until all that waits is processed. Returns the exit code.
+
+    The loop has a thread of its own, because a signal is only seen by a main thread that is not deep in the
+    engine. After SIGTERM it may finish for half of ``stop_seconds``, then its batch is abandoned; what is
+    abandoned is taken up at the next start.
+    """
+    watcher = build(settings, now)
+    ended = threading.Event()
+    results: list[Outcome | BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(watcher.run(once=once))
+        except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
+            results.append(error)
+        ended.set()
+
+    asked = _on_signal(ended.set)
+    thread = threading.Thread(target=work, name="watcher", daemon=True)
+    thread.start()
+    ended.wait()
+    if asked:
+        watcher.stop()
+        thread.join(settings.stop_seconds / 2)
+        if thread.is_alive():
+            watcher.abandon()
+            thread.join(settings.stop_seconds / 3)
+    return _exit_code(results, asked, once=once)
+
+
+def _on_signal(wake: Callable[[], None]) -> list[int]:
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        wake()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return asked
+
+
+def _exit_code(results: list[Outcome | BaseException], asked: list[int], *, once: bool) -> int:
+    if not results:
+        # Deep in something that cannot be interrupted. Every state on disk is one that a start mends.
+        logs.get().warning("service.stopped", why="abandoned")
+        sys.stdout.flush()
+        os._exit(0)
+    outcome = results[0]
+    if isinstance(outcome, BaseException):
+        raise outcome
+    why = signal.Signals(asked[0]).name if asked else "done"
+    logs.get().info("service.stopped", why=why, published=outcome.published, quarantined=outcome.quarantined)
+    if not once:
+        return 0
+    return 1 if outcome.quarantined else 3 if outcome.unfinished else 0

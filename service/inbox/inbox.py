@@ -1,0 +1,379 @@
+"""The inbox folder: what waits, what pairs, and where files go. The only place that moves users' files.
+
+``.claimed/<id>/`` holds the batch being worked on, ``.claimed/<id>.json`` beside it the claim: which files,
+in which state, how often it was tried. Everything moves by rename on one file system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from service.errors import ServiceError, UsageError
+from service.files import (
+    Lock,
+    fingerprint,
+    fsync_path,
+    make_folder,
+    move,
+    remove_tree,
+    replace_text,
+    sha256_of,
+)
+from service.inbox.names import is_ignored, read_name
+from service.model import SOURCES, Batch, Delivery, Fingerprint, Source, batch_id, inputs_sha256
+from service.suffixes import sort_key
+
+REASON = "reason.json"
+LOG = "integration_log.txt"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A regular file in the inbox under the name of an export."""
+
+    path: Path
+    source: Source
+    suffix: str
+    state: Fingerprint
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two exports that belong together, in source order."""
+
+    halves: tuple[Waiting, ...]
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind both names."""
+        return self.halves[0].suffix
+
+    @property
+    def arrived_ns(self) -> int:
+        """When the later half was last changed."""
+        return max(half.state.ctime_ns for half in self.halves)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a look into the inbox found."""
+
+    pairs: tuple[Pair, ...] = ()
+    """Oldest first: by suffix where it is a date or a number, then by arrival."""
+    singles: tuple[Waiting, ...] = ()
+    rivals: tuple[Waiting, ...] = ()
+    """Several files for one and the same export: which one counts only a person knows."""
+    strangers: tuple[str, ...] = ()
+    """Names that belong to no source, or are no regular files."""
+
+
+@dataclass
+class Claim:
+    """A batch being worked on, as remembered beside its folder."""
+
+    batch_id: str
+    claimed_at: str
+    suffix: str
+    files: dict[str, dict[str, Any]]
+    """File name -> source, sha256, fingerprint, settle_proof."""
+    accepted: bool = False
+    starts: int = 0
+    faults: int = 0
+
+
+class Inbox:
+    """The folder ``root``; one process at a time works in it, which its lock sees to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._claimed = root / ".claimed"
+        self._archive = root / "archive"
+        self._quarantine = root / "quarantine"
+        self._lock = Lock(root / ".lock")
+
+    def open(self) -> None:
+        """Create what is missing."""
+        for folder in (self.root, self._claimed, self._archive, self._quarantine):
+            make_folder(folder)
+
+    def try_lock(self, state_id: str) -> bool:
+        """Become the one that works here; False while another does. Frees itself when the process dies.
+
+        Raises: UsageError where the inbox belongs to another state folder.
+        """
+        if not self._lock.acquire():
+            return False
+        owner = self._lock.note()
+        if owner and owner != state_id:
+            self._lock.release()
+            raise UsageError(
+                f"the inbox {self.root} belongs to another state folder",
+                where=str(self.root / ".lock"),
+                hint="use the SERVICE_STATE it was first used with, or another inbox; if that state is lost for"
+                " good, empty the lock file",
+            )
+        if not owner:
+            self._lock.write_note(state_id)
+        return True
+
+    def unlock(self) -> None:
+        """Let another instance take over."""
+        self._lock.release()
+
+    def look(self) -> Listing:
+        """List what waits. Raises: OSError where the folder cannot be read."""
+        waiting: dict[tuple[str, str], list[Waiting]] = {}
+        strangers: list[str] = []
+        with os.scandir(self.root) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if is_ignored(entry.name) or entry.name in (self._archive.name, self._quarantine.name):
+                    continue
+                with suppress(FileNotFoundError):  # it went between the listing and the look
+                    found = _waiting(entry)
+                    if found is None:
+                        strangers.append(entry.name)
+                    else:
+                        waiting.setdefault((found.suffix, found.source.name), []).append(found)
+        return _paired(waiting, strangers)
+
+    def claim(self, pair: Pair, proofs: dict[Path, str], now: datetime, state: Path) -> Batch | None:
+        """Take a settled pair into work; None if a half changed meanwhile (it is looked at again).
+
+        The intent is written before the files move, so that a crash between the moves is mended by
+        ``unfinished``. ``state`` is asked whether a person let these files pass the guards.
+        """
+        deliveries = tuple(
+            Delivery(half.source, half.path, sha256_of(half.path), half.state, proofs[half.path])
+            for half in pair.halves
+        )
+        if any(fingerprint(half.path.lstat()) != half.state for half in pair.halves):
+            return None
+        claim = Claim(
+            batch_id=batch_id(now, deliveries, self._is_taken),
+            claimed_at=now.isoformat(),
+            suffix=pair.suffix,
+            files={delivery.file_name: _remembered(delivery) for delivery in deliveries},
+            accepted=_acceptance(state, inputs_sha256(deliveries)).exists(),
+        )
+        self._write(claim)
+        folder = self._claimed / claim.batch_id
+        make_folder(folder)
+        for half in pair.halves:
+            move(half.path, folder / half.path.name)
+        if any(not _is_same_content(fingerprint((folder / h.path.name).lstat()), h.state) for h in pair.halves):
+            self._put_back(claim)  # a newer version slipped in under the name while we moved it
+            return None
+        return self._batch(claim)
+
+    def unfinished(self) -> Iterator[Batch]:
+        """Batches a former run had claimed, oldest first, made whole; half-made claims are put back."""
+        for path in sorted(self._claimed.glob("*.json")):
+            claim = self._read(path)
+            if self._complete(claim):
+                yield self._batch(claim)
+            else:
+                self._put_back(claim)
+        for folder in sorted(self._claimed.iterdir()):
+            if folder.is_dir() and not folder.with_name(f"{folder.name}.json").exists() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def again(self, batch: Batch) -> Batch:
+        """The batch as its files are now; another hash where one was written to since."""
+        return self._batch(self._read(self._claim_path(batch.id)))
+
+    def begin(self, batch: Batch) -> Claim:
+        """Count a start of work on this batch; the count outlives a death of the process."""
+        claim = self._read(self._claim_path(batch.id))
+        claim.starts += 1
+        self._write(claim)
+        return claim
+
+    def count_fault(self, batch: Batch) -> int:
+        """Count a fault of the world; returns how many there were."""
+        claim = self._read(self._claim_path(batch.id))
+        claim.faults += 1
+        # A start that ended in a fault was no death.
+        claim.starts -= 1
+        self._write(claim)
+        return claim.faults
+
+    def release(self, batch: Batch) -> None:
+        """The start that was counted ended in order, without an outcome: it was no death."""
+        claim = self._read(self._claim_path(batch.id))
+        claim.starts -= 1
+        self._write(claim)
+
+    def archive(self, batch: Batch, state: Path) -> None:
+        """The batch was published: its inputs go into the archive."""
+        self._settle(batch.id, self._archive / batch.id)
+        _acceptance(state, inputs_sha256(batch.deliveries)).unlink(missing_ok=True)
+
+    def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> Path:
+        """The batch cannot be integrated: its inputs go into quarantine, with the reason and the log."""
+        folder = self._claimed / batch.id
+        make_folder(folder)
+        reason = {
+            "batch_id": batch.id,
+            "quarantined_at": now.isoformat(),
+            "error": error.code,
+            "message": error.message,
+            "where": error.where,
+            "found": error.found,
+            "hint": error.hint,
+            "retry": f"python -m service retry {batch.id}",
+            "inputs": {delivery.file_name: delivery.sha256 for delivery in batch.deliveries},
+            "inputs_sha256": inputs_sha256(batch.deliveries),
+        }
+        replace_text(folder / LOG, log_text)
+        replace_text(folder / REASON, json.dumps(reason, indent=2, ensure_ascii=False) + "\n")
+        self._settle(batch.id, self._quarantine / batch.id)
+        return self._quarantine / batch.id
+
+    def retry(self, batch_id: str, state: Path, *, accept: bool) -> list[str]:
+        """Move a quarantined batch back into the inbox; ``accept`` lets it pass the guards, once.
+
+        Raises: UsageError where there is no such batch, or a file of the same name waits in the inbox.
+        """
+        folder = self._quarantine / batch_id
+        if "/" in batch_id or not (folder / REASON).is_file():
+            raise UsageError(f"there is no quarantined batch {batch_id}", where=str(folder), hint="check the name")
+        files = sorted(path for path in folder.iterdir() if path.name not in (REASON, LOG))
+        for path in files:
+            if (self.root / path.name).exists():
+                raise UsageError(
+                    f"{path.name} waits in the inbox already",
+                    where=str(self.root / path.name),
+                    hint="let it be processed or move it away, then retry",
+                )
+        if accept:
+            reason = json.loads((folder / REASON).read_text(encoding="utf-8"))
+            make_folder(state / "accepted")
+            replace_text(_acceptance(state, reason["inputs_sha256"]), "")
+        for path in files:
+            move(path, self.root / path.name)
+        remove_tree(folder)
+        return [path.name for path in files]
+
+    def prune(self, batch_ids: list[str]) -> None:
+        """Remove the archived inputs of batches whose published sets were removed."""
+        for id_ in batch_ids:
+            remove_tree(self._archive / id_)
+
+    def quarantined(self) -> list[str]:
+        """The ids of the batches in quarantine."""
+        return sorted(path.name for path in self._quarantine.iterdir() if path.is_dir())
+
+    def _is_taken(self, id_: str) -> bool:
+        folders = (self._claimed, self._archive, self._quarantine)
+        return any((folder / id_).exists() for folder in folders) or self._claim_path(id_).exists()
+
+    def _settle(self, id_: str, target: Path) -> None:
+        folder = self._claimed / id_
+        if folder.exists():
+            fsync_path(folder)
+            move(folder, target)
+        self._claim_path(id_).unlink(missing_ok=True)
+        fsync_path(self._claimed)
+
+    def _complete(self, claim: Claim) -> bool:
+        """Bring the files of a claim together, as far as they are still the ones that were claimed."""
+        folder = self._claimed / claim.batch_id
+        make_folder(folder)
+        for name, remembered in claim.files.items():
+            if (folder / name).exists():
+                continue
+            with suppress(FileNotFoundError):
+                if fingerprint((self.root / name).lstat()) == Fingerprint(**remembered["fingerprint"]):
+                    move(self.root / name, folder / name)
+        return all((folder / name).exists() for name in claim.files)
+
+    def _put_back(self, claim: Claim) -> None:
+        """A half was replaced before the claim was whole: the other waits in the inbox again."""
+        folder = self._claimed / claim.batch_id
+        for path in sorted(folder.iterdir()):
+            target = self.root / path.name
+            if target.exists():
+                # A newer version waits already; the older one was never accepted, but nothing is thrown away.
+                make_folder(self._quarantine / claim.batch_id)
+                target = self._quarantine / claim.batch_id / path.name
+            move(path, target)
+        folder.rmdir()
+        self._claim_path(claim.batch_id).unlink()
+
+    def _claim_path(self, id_: str) -> Path:
+        return self._claimed / f"{id_}.json"
+
+    def _read(self, path: Path) -> Claim:
+        return Claim(**json.loads(path.read_text(encoding="utf-8")))
+
+    def _write(self, claim: Claim) -> None:
+        replace_text(self._claim_path(claim.batch_id), json.dumps(asdict(claim), indent=2) + "\n")
+
+    def _batch(self, claim: Claim) -> Batch:
+        folder = self._claimed / claim.batch_id
+        sources = {source.name: source for source in SOURCES}
+        deliveries = tuple(
+            _delivery(sources[remembered["source"]], folder / name, remembered)
+            for name, remembered in claim.files.items()
+        )
+        claimed_at = datetime.fromisoformat(claim.claimed_at)
+        return Batch(claim.batch_id, claimed_at, deliveries, claim.suffix, claim.accepted)
+
+
+def _waiting(entry: os.DirEntry[str]) -> Waiting | None:
+    name = read_name(entry.name)
+    status = entry.stat(follow_symlinks=False)
+    if name is None or not stat.S_ISREG(status.st_mode):
+        return None
+    return Waiting(Path(entry.path), name.source, name.suffix, fingerprint(status))
+
+
+def _paired(waiting: dict[tuple[str, str], list[Waiting]], strangers: list[str]) -> Listing:
+    pairs: list[Pair] = []
+    singles: list[Waiting] = []
+    rivals = [half for halves in waiting.values() if len(halves) > 1 for half in halves]
+    for suffix in dict.fromkeys(suffix for suffix, _ in waiting):
+        halves = [waiting[suffix, source.name] for source in SOURCES if (suffix, source.name) in waiting]
+        if any(len(versions) > 1 for versions in halves):
+            continue
+        if len(halves) == len(SOURCES):
+            pairs.append(Pair(tuple(versions[0] for versions in halves)))
+        else:
+            singles += [versions[0] for versions in halves]
+    pairs.sort(key=lambda pair: (sort_key(pair.suffix), pair.arrived_ns))
+    return Listing(tuple(pairs), tuple(singles), tuple(rivals), tuple(strangers))
+
+
+def _delivery(source: Source, path: Path, remembered: dict[str, Any]) -> Delivery:
+    """A claimed file as it is now; hashed again where it was written to since it was claimed."""
+    state = fingerprint(path.lstat())
+    is_same = _is_same_content(state, Fingerprint(**remembered["fingerprint"]))
+    digest = remembered["sha256"] if is_same else sha256_of(path)
+    return Delivery(source, path, digest, state, remembered["settle_proof"])
+
+
+def _remembered(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "source": delivery.source.name,
+        "sha256": delivery.sha256,
+        "fingerprint": asdict(delivery.fingerprint),
+        "settle_proof": delivery.settle_proof,
+    }
+
+
+def _acceptance(state: Path, inputs: str) -> Path:
+    """The mark of a person's word that the files with this hash may pass the guards, once."""
+    return state / "accepted" / inputs
+
+
+def _is_same_content(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether nobody wrote in between; a rename alone changes the ctime."""
+    return replace(one, ctime_ns=0) == replace(other, ctime_ns=0)

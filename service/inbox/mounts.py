@@ -1,0 +1,40 @@
+"""What kind of file system a path is on, from the kernel's own table."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+# Local file systems known to grant a lease only while no process has the file open for writing. On FUSE,
+# virtiofs, NFS and SMB a lease may be granted while the host or another machine still writes.
+LEASE_FILE_SYSTEMS = frozenset({"ext4", "xfs", "btrfs", "tmpfs", "overlay"})
+MOUNT_TABLE = Path("/proc/self/mountinfo")
+
+
+def honours_leases(path: Path, device: int) -> bool:
+    """Whether a read lease on this file is a proof that nobody writes it."""
+    return file_system_of(path.parent, device) in LEASE_FILE_SYSTEMS
+
+
+@lru_cache(maxsize=64)
+def file_system_of(folder: Path, device: int) -> str:
+    """The type of the file system that ``folder`` lies on; "" where the table does not tell.
+
+    ``device`` is the folder's st_dev: it is part of the question, so that an answer does not outlive a mount.
+    """
+    try:
+        table = MOUNT_TABLE.read_text(encoding="utf-8", errors="surrogateescape")
+        real = folder.resolve()
+    except OSError:
+        return ""
+    mounts = [_mount(line) for line in table.splitlines()]
+    # The deepest mount point above the folder; of several on one point the last covers the others.
+    above = [(len(str(point)), order, kind) for order, (point, kind) in enumerate(mounts) if real.is_relative_to(point)]
+    return max(above)[2] if above else ""
+
+
+def _mount(line: str) -> tuple[Path, str]:
+    fields, _, rest = line.partition(" - ")
+    point = fields.split(" ")[4].encode("utf-8", "surrogateescape").decode("unicode_escape")
+    return Path(os.fsdecode(point.encode("latin-1", "surrogateescape"))), rest.split(" ")[0]

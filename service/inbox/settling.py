@@ -1,0 +1,122 @@
+"""Is its writer done? A file is taken only on a proof, and the proof that was used is recorded.
+
+1. ``lease``        the kernel grants a read lease, which it does only while nobody has the file open for
+                    writing. Only on local file systems known to honour it, and where our user may take one.
+2. ``close_event``  a writer closed this very file, or it was renamed into the inbox, and nothing changed since.
+3. ``stillness``    size and times have been standing still.
+
+Clocks are monotonic and handed in. Source: CONTRACT section 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.files import fingerprint
+from service.inbox.mounts import honours_leases
+from service.model import Fingerprint
+
+# A writer that appends in pieces closes in between: the lease alone would take the first piece.
+LEASE_STILL_SECONDS = 0.3
+CLOSE_EVENT_STILL_SECONDS = 1.0
+
+
+@dataclass
+class _Watched:
+    state: Fingerprint
+    still_since: float
+
+
+class Settling:
+    """Watches files until a proof says that their writers are done. ``settle_seconds`` is for stillness."""
+
+    def __init__(self, settle_seconds: float) -> None:
+        self._settle_seconds = settle_seconds
+        self._watched: dict[Path, _Watched] = {}
+        self._closed: dict[tuple[int, int], float] = {}
+
+    def closed(self, path: Path, now: float) -> None:
+        """An event said that a writer closed this file, or that it was renamed into the inbox."""
+        with contextlib.suppress(OSError):
+            state = fingerprint(path.lstat())
+            self._closed[(state.device, state.inode)] = now
+
+    def forget_all_but(self, paths: Iterable[Path]) -> None:
+        """Drop what is known of files that are no longer there."""
+        kept = set(paths)
+        self._watched = {path: watched for path, watched in self._watched.items() if path in kept}
+        inodes = {(watched.state.device, watched.state.inode) for watched in self._watched.values()}
+        self._closed = {inode: at for inode, at in self._closed.items() if inode in inodes}
+
+    def proof(self, path: Path, state: Fingerprint, now: float) -> str | None:
+        """The proof that the writer of ``path``, now in ``state``, is done; None while there is none."""
+        watched = self._watched.get(path)
+        if watched is None or watched.state != state:
+            self._watched[path] = watched = _Watched(state, now)
+        still_seconds = now - watched.still_since
+        if state.size_bytes == 0:
+            return "stillness" if still_seconds >= 2 * self._settle_seconds else None
+        if still_seconds >= LEASE_STILL_SECONDS and not _json_looks_cut(path) and _has_no_writer(path, state):
+            return "lease"
+        if self._was_closed(state, now) and still_seconds >= CLOSE_EVENT_STILL_SECONDS and not _json_looks_cut(path):
+            return "close_event"
+        needed = self._settle_seconds * (2 if _looks_cut(path) else 1)
+        return "stillness" if still_seconds >= needed and not _has_writer(path, state) else None
+
+    def _was_closed(self, state: Fingerprint, now: float) -> bool:
+        at = self._closed.get((state.device, state.inode))
+        return at is not None and now - at >= CLOSE_EVENT_STILL_SECONDS
+
+
+def _has_no_writer(path: Path, state: Fingerprint) -> bool:
+    return honours_leases(path, state.device) and _lease(path) is True
+
+
+def _has_writer(path: Path, state: Fingerprint) -> bool:
+    """Whether the kernel knows of a writer; however still the file stands, it is not done then."""
+    return honours_leases(path, state.device) and _lease(path) is False
+
+
+def _lease(path: Path) -> bool | None:
+    """Whether a read lease is granted; None where it cannot be asked for (another user's file)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _json_looks_cut(path: Path) -> bool:
+    # A document without its closing bracket is broken for certain, so nobody who is done waits for it in vain.
+    return path.suffix.lower() == ".json" and _looks_cut(path)
+
+
+def _looks_cut(path: Path) -> bool:
+    """Whether the end of the file is not that of a whole one: no line break, no closing bracket."""
+    try:
+        with open(path, "rb", opener=_no_link) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
+            tail = file.read()
+    except OSError:
+        return True
+    if path.suffix.lower() == ".json":
+        return not tail.rstrip().endswith((b"}", b"]", b"}\0", b"]\0"))
+    return not tail.endswith((b"\n", b"\r", b"\n\0"))
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
