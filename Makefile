@@ -1,0 +1,49 @@
+# make run    set up and start the service on ./inbox and ./outbox
+# make test   set up and pass the tests
+# make demo   show the whole story on the sample, in seconds
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# The first Python on the machine that is new enough; PYTHON=… chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: run test demo lint bench lock clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/run-time
+	exec $(PY) -m service watch
+
+test: $(VENV)/development
+	$(PY) -m pytest $(ARGS)
+
+demo: $(VENV)/run-time
+	$(PY) -m service demo
+
+lint: $(VENV)/development
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/development
+	$(PY) -m benchmarks $(ARGS)
+
+$(VENV)/run-time: requirements.txt | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	touch $@
+
+$(VENV)/development: requirements-dev.txt $(VENV)/run-time | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; install it, or say make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Writes the hash-locked requirements anew from pyproject.toml (needs uv).
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.txt --upgrade
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.txt --upgrade
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
