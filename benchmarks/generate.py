@@ -7,29 +7,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-_FIRST = [
-    "John",
-    "Mary",
-    "Jane",
-    "Bob",
-    "Alice",
-    "Peter",
-    "Paul",
-    "Anna",
-    "Maria",
-    "Juan",
-    "Luc",
-    "Chloé",
-    "Zoë",
-    "Søren",
-    "Patrick",
-    "Sean",
-    "Liam",
-    "Emma",
-    "Olivia",
-    "Noah",
-]
-_LAST = [
+_FIRST = ("John", "Mary", "Jane", "Bob", "Alice", "Peter", "Paul", "Anna", "Juan", "Chloé", "Zoë", "Søren", "Liam")
+_LAST = (
     "Smith",
     "Doe",
     "Wilson",
@@ -38,15 +17,11 @@ _LAST = [
     "McDonald",
     "García",
     "Müller",
-    "Johnson",
     "Lee",
-    "Kim",
     "Patel",
     "Nguyen",
-    "Fischer",
     "Rossi",
-    "Dubois",
-]
+)
 _DATES = ("2023-01-15", "15/01/2023", "2023/02/03", "5 Jan 2023", "20230304")
 _SPELLINGS: tuple[Callable[[str], str], ...] = (str, str, str, str.upper, str.lower)
 
@@ -79,7 +54,7 @@ def _person(random_: random.Random, number: int, records: int) -> int:
 
 
 def _names(person: int) -> tuple[str, str]:
-    return _FIRST[person % len(_FIRST)] + _letters(person), _LAST[person // 20 % len(_LAST)] + _letters(person // 7)
+    return _FIRST[person % len(_FIRST)] + _letters(person), _LAST[person // 13 % len(_LAST)] + _letters(person // 7)
 
 
 def _letters(number: int) -> str:

@@ -78,6 +78,8 @@ _SHARED: list[structlog.typing.Processor] = [
 
 def configure() -> None:
     """Log to stdout: JSON lines, or coloured text when stdout is a terminal."""
+    # watchdog talks through the standard library, of threads that end; what matters to us we find ourselves.
+    logging.getLogger("watchdog").addHandler(logging.NullHandler())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stdout.isatty() else structlog.processors.JSONRenderer()
     )

@@ -1,0 +1,60 @@
+"""What the README tells is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from service.cli import _parser
+from service.demo import _CRM, _ECOM
+from service.settings import PREFIX, Settings
+from tests.conftest import CASES, ROOT, House
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BEGIN, END = "| variable | default | meaning |\n|---|---|---|\n", "<!-- /settings -->"
+
+
+def settings_table() -> str:
+    """The rows of the settings table, from the class."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        rows.append(f"| `{PREFIX}{name.upper()}` | `{default}` | {field.description} |\n")
+    return "".join(rows)
+
+
+def test_the_settings_table_is_that_of_the_class() -> None:
+    begin = README.index(BEGIN) + len(BEGIN)
+    assert README[begin : README.index(END)] == settings_table(), "run: python -m tests.test_readme"
+
+
+def test_every_verb_stands_in_the_readme() -> None:
+    help_text = _parser().format_help()
+    for verb in re.findall(r"^    (\w+) ", help_text, flags=re.MULTILINE):
+        assert re.search(rf"^\| `{verb}[` ]", README, flags=re.MULTILINE), f"the README does not tell of {verb}"
+
+
+def test_the_demo_shows_what_the_readme_shows(house: House) -> None:
+    told = README[README.index("```text\n") + 8 :]
+    told = told[: told.index("```")]
+    shown = "".join(line for line in house.run("demo").out.splitlines(keepends=True) if not line.startswith("{"))
+    dateless = [
+        re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "", text, flags=re.MULTILINE).split() for text in (told, shown)
+    ]
+    assert dateless[0] == dateless[1]
+
+
+def test_the_demo_shows_the_sample() -> None:
+    assert (CASES / "the_sample/crm_customers.csv").read_text(encoding="utf-8") == _CRM
+    assert _ECOM.rstrip() == (CASES / "the_sample/ecommerce_customers.json").read_text(encoding="utf-8").rstrip()
+
+
+def test_the_version_is_one() -> None:
+    from service import __version__
+
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    at = README.index(BEGIN) + len(BEGIN)
+    Path(ROOT / "README.md").write_text(README[:at] + settings_table() + README[README.index(END) :], encoding="utf-8")
