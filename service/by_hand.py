@@ -10,6 +10,7 @@ from typing import Never
 
 from tqdm import tqdm
 
+from service import logs
 from service.errors import ServiceError, UsageError
 from service.files import fingerprint_of, sha256_of
 from service.integrate import STAGES
@@ -60,6 +61,8 @@ def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings
     workbench.open()
     try:
         summary = workbench.integrate(batch, journal)
+        seconds = (journal.now() - batch.claimed_at).total_seconds()
+        logs.get().info("batch.published", batch_id=batch.id, **summary.counts(), seconds=round(seconds, 3))
         workbench.prune(batch.id)
     finally:
         workbench.close()
@@ -72,6 +75,8 @@ def _advance(bar: tqdm[Never], stage: str) -> None:
 
 
 def _leave_log(error: ServiceError, journal: Journal, outbox: Path, run: str) -> None:
+    if not journal.text():
+        journal.line("INFO", "Pipeline started")
     journal.line("ERROR", error.message)
     journal.line("ERROR", "Pipeline failed")
     try:

@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServiceError as error:
         print(error.explained(), file=sys.stderr)
         return _exit_code(error)
+    except OSError as error:
+        print(f"{error.strerror or type(error).__name__}: {error.filename or ''}", file=sys.stderr)
+        print("  hint:  see that the folder exists, has room, and may be written by this user", file=sys.stderr)
+        return WORLD
     except KeyboardInterrupt:
         print("interrupted; nothing was published by halves", file=sys.stderr)
         return INTERRUPTED

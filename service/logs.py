@@ -111,7 +111,7 @@ class Journal:
         on_stage: Callable[[str], None] = lambda stage: None,
     ) -> None:
         self.batch_id = batch_id
-        self._now = now
+        self.now = now
         self._on_stage = on_stage
         self._text: list[str | Path] = []
         self._events: list[str] = []
@@ -126,7 +126,7 @@ class Journal:
 
     def prefix(self, level: str) -> str:
         """``YYYY-MM-DD HH:MM:SS - LEVEL - `` as of now."""
-        return f"{self._now():%Y-%m-%d %H:%M:%S} - {level} - "
+        return f"{self.now():%Y-%m-%d %H:%M:%S} - {level} - "
 
     def lines_of(self, part: Path) -> None:
         """Let the lines of the file ``part`` (whole lines, already prefixed) stand at this place."""
@@ -138,7 +138,7 @@ class Journal:
             "event": event,
             "batch_id": self.batch_id,
             **counts,
-            "timestamp": f"{self._now():%Y-%m-%dT%H:%M:%S%z}",
+            "timestamp": f"{self.now():%Y-%m-%dT%H:%M:%S%z}",
         }
         self._events.append(json.dumps(stamped))
         get().info(event, batch_id=self.batch_id, **counts)
@@ -146,7 +146,7 @@ class Journal:
     def warning(self, event: str, **counts: Any) -> None:
         """As ``event``, for what someone should know."""
         stamped = {"event": event, "batch_id": self.batch_id, **counts, "level": "warning"}
-        self._events.append(json.dumps({**stamped, "timestamp": f"{self._now():%Y-%m-%dT%H:%M:%S%z}"}))
+        self._events.append(json.dumps({**stamped, "timestamp": f"{self.now():%Y-%m-%dT%H:%M:%S%z}"}))
         get().warning(event, batch_id=self.batch_id, **counts)
 
     def write_text(self, path: Path) -> None:

@@ -168,6 +168,15 @@ class Summary:
     customers: int
     source_rows: Mapping[str, int]
 
+    def counts(self) -> dict[str, int]:
+        """The figures of the whole batch, for the manifest and the canonical log line."""
+        return {
+            "records": self.records,
+            "rejects": self.rejects,
+            "duplicates": self.duplicates,
+            "customers": self.customers,
+        }
+
 
 Columns = Mapping[str, str]
 

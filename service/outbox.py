@@ -53,6 +53,7 @@ class Outbox:
         folder = self._staging / batch.id
         remove_tree(folder)
         make_folder(folder)
+        make_folder(self._batches)  # the outbox may have been emptied while we ran
         try:
             staged = Staged(folder)
             yield staged
@@ -129,12 +130,7 @@ class Outbox:
                 }
                 for delivery in batch.deliveries
             ],
-            "rows": {
-                "records": staged.summary.records,
-                "rejects": staged.summary.rejects,
-                "duplicates": staged.summary.duplicates,
-                "customers": staged.summary.customers,
-            },
+            "rows": staged.summary.counts(),
             "files": {
                 path.name: {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
                 for path in sorted(staged.folder.iterdir())

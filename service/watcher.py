@@ -245,10 +245,7 @@ class Watcher:
             logs.get().info(
                 "batch.published",
                 batch_id=batch.id,
-                records=summary.records,
-                rejects=summary.rejects,
-                duplicates=summary.duplicates,
-                customers=summary.customers,
+                **summary.counts(),
                 seconds=round(time.monotonic() - started, 3),
             )
         self._inbox.archive(batch, self._state.root)

@@ -1,0 +1,58 @@
+# The Customer Integration Service: one image, one process.
+#
+#   docker compose up --build                                      the daemon, as docker-compose.yml describes it
+#   docker build -t customer-integration . && docker run --rm customer-integration --help
+#
+# No feature of BuildKit is used, so that the classic builder (and with it the Docker SDK) builds it as well.
+
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS builder
+COPY requirements.txt /build/
+# Locked by hash, wheels only: what is installed is what was tested, and no stranger's setup.py is run.
+# pip itself stays outside the environment: the running image has no use for it.
+RUN python -m venv --without-pip /opt/venv \
+ && python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: \
+        --no-cache-dir --no-compile --disable-pip-version-check --root-user-action ignore -r /build/requirements.txt
+COPY service /app/service
+# Unchecked: the root is read-only, so a source never changes under its bytecode, whatever a copy does to its time.
+RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /app \
+ && mkdir -p /data/inbox /data/outbox /data/state
+
+FROM ${BASE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Customer Integration Service" \
+      org.opencontainers.image.description="Drop a CRM export and a shop export into a folder, collect one customer master." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
+
+COPY --from=builder /opt/venv /opt/venv
+COPY --from=builder /app /app
+COPY LICENSE /app/
+# 1000 is whom they are given to where root owns them on the host; new volumes take owner and mode from here.
+COPY --from=builder --chown=1000:1000 /data /data
+
+# PYTHONSAFEPATH: the entry point begins as root, and must not import what lies in the working folder.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    LANG=C.UTF-8 \
+    SERVICE_INBOX=/data/inbox \
+    SERVICE_OUTBOX=/data/outbox \
+    SERVICE_STATE=/data/state
+# Where service.toml is looked for, and where relative names begin.
+WORKDIR /data
+
+STOPSIGNAL SIGTERM
+# Goes through the entry point like everything else: it, too, is root for a few milliseconds only.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-m", "service.container", "healthcheck"]
+
+# No USER: the entry point takes the owner of the inbox, or PUID and PGID, and is never root again.
+ENTRYPOINT ["python", "-m", "service.container"]
+CMD ["watch"]
