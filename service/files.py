@@ -63,6 +63,32 @@ def move(source: Path, target: Path) -> None:
         fsync_path(source.parent)
 
 
+def move_if_free(source: Path, target: Path) -> bool:
+    """As ``move``, but False, and nothing done, where something lies at ``target`` already.
+
+    A second link and then the removal of the first, because a rename replaces. A crash in between leaves both
+    names to one file; doing it again ends it.
+    """
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        if not _is_same_file(source, target):
+            return False
+    except OSError:  # a file system without links: look, then move
+        if os.path.lexists(target):
+            return False
+        move(source, target)
+        return True
+    source.unlink()
+    fsync_path(target.parent)
+    fsync_path(source.parent)
+    return True
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    return os.path.samestat(one.lstat(), other.lstat())
+
+
 def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace a small text file as a whole; not ``durable``: whole, but an older one after a power cut."""
     staged = path.with_name(f".{path.name}.new")
@@ -77,6 +103,19 @@ def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
         staged.rename(path)
 
 
+def create_text(path: Path, text: str) -> None:
+    """Write a small text file that is not there yet; of several processes that try, one prevails."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}.new")
+    replace_text(staged, text)
+    move_if_free(staged, path)
+    staged.unlink(missing_ok=True)
+
+
+def free_bytes(folder: Path) -> int:
+    """What our user may still write under ``folder``."""
+    return shutil.disk_usage(folder).free
+
+
 def replace_copy(source: Path, target: Path) -> None:
     """Replace ``target`` by an independent copy of ``source``, reflinked where the file system can."""
     staged = target.with_name(f".{target.name}.new")
@@ -89,6 +128,12 @@ def replace_copy(source: Path, target: Path) -> None:
         os.fchmod(copy.fileno(), 0o644)
         os.fsync(copy.fileno())
     move(staged, target)
+
+
+def remove_staged(folder: Path) -> None:
+    """Remove what ``replace_text`` or ``replace_copy`` had begun in ``folder`` when the process died."""
+    for path in folder.glob(".*.new"):
+        path.unlink()
 
 
 def remove_tree(path: Path) -> None:
@@ -114,6 +159,15 @@ class Lock:
             return False
         self._descriptor = descriptor
         return True
+
+    def is_held(self) -> bool:
+        """Whether we hold the lock, and its file is still the one at its path."""
+        if self._descriptor is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
+        except FileNotFoundError:
+            return False
 
     def note(self) -> str:
         """What the lock file says."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from service import __version__
-from service.files import fsync_path, make_folder, move, remove_tree, replace_copy, sha256_of
+from service.files import fsync_path, make_folder, move, remove_staged, remove_tree, replace_copy, sha256_of
 from service.model import Batch, Summary
 
 FLAT_NAMES = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl")
@@ -43,6 +43,7 @@ class Outbox:
         """Create what is missing and throw away what was staged by a run that died."""
         make_folder(self._batches)
         remove_tree(self._staging)
+        remove_staged(self.root)
 
     @contextmanager
     def stage(self, batch: Batch) -> Iterator[Staged]:
@@ -50,6 +51,7 @@ class Outbox:
 
         If the block raises, nothing has happened to the outbox.
         """
+        make_folder(self._batches)  # a user may have emptied the outbox
         folder = self._staging / batch.id
         remove_tree(folder)
         make_folder(folder)
@@ -73,12 +75,18 @@ class Outbox:
         for name in (*FLAT_NAMES, MANIFEST):
             replace_copy(folder / name, self.root / name)
 
-    def prune(self, keep: int, current: str) -> list[str]:
-        """Remove all but the ``keep`` newest sets (0 = keep all); never the current one. Returns their ids."""
+    def superseded(self, keep: int, current: str) -> list[str]:
+        """The ids of all but the ``keep`` newest sets (0 = keep all); never the current one."""
         ids = sorted(path.name for path in self._batches.iterdir())
-        old = [batch_id for batch_id in ids[: -keep or None] if batch_id != current] if keep else []
+        return [batch_id for batch_id in ids[: -keep or None] if batch_id != current] if keep else []
+
+    def prune(self, keep: int, current: str) -> list[str]:
+        """Remove the superseded sets, each as whole as it came. Returns their ids."""
+        old = self.superseded(keep, current)
+        make_folder(self._staging)
         for batch_id in old:
-            remove_tree(self._batches / batch_id)
+            move(self._batches / batch_id, self._staging / batch_id)
+        remove_tree(self._staging)
         return old
 
     def holds_a_set(self) -> bool:
@@ -93,7 +101,10 @@ class Outbox:
 
     def _flat_is(self, batch_id: str) -> bool:
         manifest = self._manifest()
-        return manifest is not None and json.loads(manifest)["batch_id"] == batch_id
+        try:
+            return manifest is not None and json.loads(manifest)["batch_id"] == batch_id
+        except (ValueError, KeyError, TypeError):
+            return False  # not ours any more: a set is copied over it
 
     def _manifest(self) -> bytes | None:
         try:

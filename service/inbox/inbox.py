@@ -23,6 +23,7 @@ from service.files import (
     fsync_path,
     make_folder,
     move,
+    remove_staged,
     remove_tree,
     replace_text,
     sha256_of,
@@ -175,6 +176,7 @@ class Inbox:
 
     def unfinished(self) -> Iterator[Batch]:
         """Batches a former run had claimed, oldest first, made whole; half-made claims are put back."""
+        remove_staged(self._claimed)
         for path in sorted(self._claimed.glob("*.json")):
             claim = self._read(path)
             if self._complete(claim):
