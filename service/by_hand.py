@@ -21,6 +21,10 @@ from service.settings import Settings
 from service.workbench import Limits, Workbench
 
 
+# On a terminal only, and only when the work takes longer than a second.
+_BAR = "{desc:<11} {n_fmt}/{total_fmt} {bar} {elapsed}"
+
+
 def integrate_files(paths: tuple[Path, Path], outbox: Path, settings: Settings, now: Callable[[], datetime]) -> Summary:
     """Integrate a CRM and a shop export into ``outbox``; its state is ``outbox/.state`` unless one is set.
 
@@ -31,7 +35,7 @@ def integrate_files(paths: tuple[Path, Path], outbox: Path, settings: Settings, 
     journal = Journal("", now)
     try:
         batch = _batch(paths, outbox, started)
-        with tqdm(total=len(STAGES), delay=1, disable=None, unit="stage", leave=False) as bar:
+        with tqdm(total=len(STAGES), delay=1, disable=None, leave=False, bar_format=_BAR) as bar:
             journal = Journal(batch.id, now, on_stage=lambda stage: _advance(bar, stage))
             return _integrated(batch, journal, outbox, settings)
     except ServiceError as error:
@@ -70,7 +74,7 @@ def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings
 
 
 def _advance(bar: tqdm[Never], stage: str) -> None:
-    bar.set_description(stage)
+    bar.set_description(stage, refresh=False)
     bar.update()
 
 
