@@ -10,14 +10,20 @@ ARG BASE=python:3.13-slim
 FROM ${BASE} AS builder
 COPY requirements.txt /build/
 # Locked by hash, wheels only: what is installed is what was tested, and no stranger's setup.py is run.
-# pip itself stays outside the environment: the running image has no use for it.
+# pip itself stays outside the environment: the running image has no use for it, nor for numpy's own tests.
+# Bytecode is unchecked: the root is read-only, so no source ever changes under it, whatever a copy does to times.
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: \
-        --no-cache-dir --no-compile --disable-pip-version-check --root-user-action ignore -r /build/requirements.txt
+        --no-cache-dir --no-compile --disable-pip-version-check --root-user-action ignore -r /build/requirements.txt \
+ && find /opt/venv/lib -type d -name tests -prune -exec rm -r {} + \
+ && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+COPY LICENSE /app/
 COPY service /app/service
-# Unchecked: the root is read-only, so a source never changes under its bytecode, whatever a copy does to its time.
-RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /app \
- && mkdir -p /data/inbox /data/outbox /data/state
+# In the image `python -m service` is the entry point: `docker exec` begins as root and knows of no other.
+# Any user must be able to read what was cloned under whatever umask, and none to write it.
+RUN cp /app/service/container.py /app/service/__main__.py \
+ && chmod -R u=rwX,go=rX /app \
+ && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM ${BASE}
 ARG VERSION=0.1.0
@@ -31,9 +37,8 @@ LABEL org.opencontainers.image.title="Customer Integration Service" \
 
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app /app
-COPY LICENSE /app/
-# 1000 is whom they are given to where root owns them on the host; new volumes take owner and mode from here.
-COPY --from=builder --chown=1000:1000 /data /data
+# New volumes take owner and mode from here; 1000 is also whom root's folders on the host are given to.
+RUN install -d -o 1000 -g 1000 /data/inbox /data/outbox /data/state
 
 # PYTHONSAFEPATH: the entry point begins as root, and must not import what lies in the working folder.
 ENV PATH=/opt/venv/bin:$PATH \
@@ -51,8 +56,8 @@ WORKDIR /data
 STOPSIGNAL SIGTERM
 # Goes through the entry point like everything else: it, too, is root for a few milliseconds only.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-m", "service.container", "healthcheck"]
+    CMD ["python", "-m", "service", "healthcheck"]
 
 # No USER: the entry point takes the owner of the inbox, or PUID and PGID, and is never root again.
-ENTRYPOINT ["python", "-m", "service.container"]
+ENTRYPOINT ["python", "-m", "service"]
 CMD ["watch"]
