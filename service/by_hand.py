@@ -20,7 +20,6 @@ from service.outbox import Outbox
 from service.settings import Settings
 from service.workbench import Limits, Workbench
 
-
 # On a terminal only, and only when the work takes longer than a second.
 _BAR = "{desc:<11} {n_fmt}/{total_fmt} {bar} {elapsed}"
 

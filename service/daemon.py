@@ -26,6 +26,7 @@ def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
         partner_warning_seconds=60 * settings.partner_warning_minutes,
         max_partner_gap_seconds=3600 * settings.max_partner_gap_hours,
         retry_seconds=settings.retry_seconds,
+        min_free_mb=settings.min_free_mb,
     )
     limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
     workbench = Workbench(settings.state, settings.outbox, settings.rules(), limits)
@@ -72,6 +73,8 @@ def _on_signal(wake: Callable[[], None]) -> list[int]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
+    # The kernel sends it where a writer opens a file on which we just ask for a lease; unhandled it is our death.
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
     return asked
 
 

@@ -77,16 +77,16 @@ class Outbox:
 
     def superseded(self, keep: int, current: str) -> list[str]:
         """The ids of all but the ``keep`` newest sets (0 = keep all); never the current one."""
-        ids = sorted(path.name for path in self._batches.iterdir())
+        ids = [path.name for path in sorted(self._batches.iterdir(), key=_age)]
         return [batch_id for batch_id in ids[: -keep or None] if batch_id != current] if keep else []
 
     def prune(self, keep: int, current: str) -> list[str]:
         """Remove the superseded sets, each as whole as it came. Returns their ids."""
         old = self.superseded(keep, current)
-        make_folder(self._staging)
         for batch_id in old:
+            make_folder(self._staging)
             move(self._batches / batch_id, self._staging / batch_id)
-        remove_tree(self._staging)
+            remove_tree(self._staging)
         return old
 
     def holds_a_set(self) -> bool:
@@ -147,3 +147,8 @@ class Outbox:
                 for path in sorted(staged.folder.iterdir())
             },
         }
+
+
+def _age(folder: Path) -> tuple[str, int, str]:
+    """Order of sets: by the second of the claim, which begins the id, then by when the set was written."""
+    return folder.name.partition("-")[0], folder.stat().st_mtime_ns, folder.name

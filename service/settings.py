@@ -28,7 +28,7 @@ TOML_FILE = "service.toml"
 class Settings(BaseSettings):
     """What can be set; the descriptions below are the settings table of the README."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False)
 
     inbox: Path = Field(Path("inbox"), description="folder users drop exports into")
     outbox: Path = Field(Path("outbox"), description="folder results are published in")
@@ -61,11 +61,12 @@ class Settings(BaseSettings):
     csv_formula_escape: bool = Field(True, description="prefix cells a spreadsheet would run as a formula with `'`")
     csv_bom: bool = Field(False, description="begin the CSV files for people with a byte order mark, for Excel")
 
-    rescan_seconds: float = Field(2, gt=0, description="the inbox is looked at this often, events or not")
+    rescan_seconds: float = Field(2, gt=0, le=30, description="the inbox is looked at this often, events or not")
     settle_seconds: float = Field(5, gt=0, description="a file without a better proof must stand still this long")
     partner_warning_minutes: float = Field(60, gt=0, description="warn when half of a pair has waited this long")
     max_partner_gap_hours: float = Field(24, gt=0, description="warn when the halves arrived further apart than this")
     retry_seconds: float = Field(5, gt=0, description="first pause after a fault of the world; doubles each time")
+    min_free_mb: int = Field(512, ge=0, description="with less free disk space than this, health is degraded")
     keep_batches: int = Field(30, ge=0, description="how many published sets and archives are kept; 0 = all")
     stop_seconds: float = Field(8, gt=0, description="time to finish or abandon work when asked to stop")
     stall_minutes: float = Field(30, gt=0, description="a batch that long in one stage makes health fail")
@@ -156,7 +157,7 @@ def _from_files(environment: Mapping[str, str]) -> dict[str, str]:
     for name in Settings.model_fields:
         variable = f"{PREFIX}{name.upper()}"
         path = environment.get(f"{variable}_FILE")
-        if path is None or variable in environment:
+        if not path or environment.get(variable):
             continue
         try:
             values[name] = Path(path).read_text(encoding="utf-8").strip()

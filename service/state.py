@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from service.errors import SettingsError, UsageError
-from service.files import Lock, make_folder, replace_text
+from service.files import Lock, create_text, make_folder
 
 FORMAT = 1
 
@@ -27,15 +27,23 @@ class State:
         make_folder(self.root)
         path = self.root / "state.json"
         if not path.exists():
-            replace_text(path, json.dumps({"format": FORMAT, "id": str(uuid.uuid4())}) + "\n")
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        if noted["format"] != FORMAT:
+            create_text(path, json.dumps({"format": FORMAT, "id": str(uuid.uuid4())}) + "\n")
+        try:
+            noted = json.loads(path.read_text(encoding="utf-8"))
+            written_by, id_ = noted["format"], noted["id"]
+        except (ValueError, KeyError, TypeError):
             raise SettingsError(
-                f"the state folder has format {noted['format']}, this program knows {FORMAT}",
+                "the state folder's own file is damaged",
+                where=str(path),
+                hint="restore it from a backup, or give SERVICE_STATE another folder",
+            ) from None
+        if written_by != FORMAT:
+            raise SettingsError(
+                f"the state folder has format {written_by}, this program knows {FORMAT}",
                 where=str(path),
                 hint="run the program that wrote it, or give SERVICE_STATE another folder",
             )
-        return str(noted["id"])
+        return str(id_)
 
     def take(self) -> None:
         """Become the one process that works with this state, until ``release`` or death.

@@ -36,6 +36,7 @@ class Alarm(FileSystemEventHandler):
         self._folder = folder
         self._woken = threading.Event()
         self._closed: deque[Path] = deque()
+        self._heard: set[str] = set()
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
 
@@ -56,6 +57,8 @@ class Alarm(FileSystemEventHandler):
             self._observer = observer
             observer.schedule(self, str(self._folder), recursive=False, event_filter=_INTERESTING)
             observer.start()
+            # No event will tell of what lies there already.
+            self._heard = {path.name for path in self._folder.iterdir()}
         except OSError as error:
             self.stop()
             return f"no file events: {error.strerror}; the inbox is only scanned"
@@ -78,12 +81,22 @@ class Alarm(FileSystemEventHandler):
             found.append(self._closed.popleft())
         return found
 
+    def has_heard_of(self, name: str) -> bool:
+        """Whether an event told of this file since it was last asked for; otherwise only the scan found it."""
+        is_heard = name in self._heard
+        self._heard.discard(name)
+        return is_heard
+
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Note and wake; nothing here may raise, it would end watchdog's thread."""
-        if isinstance(event, FileMovedEvent) and event.dest_path:
-            self._closed.append(self._folder / Path(str(event.dest_path)).name)
-        elif isinstance(event, FileClosedEvent):
-            self._closed.append(self._folder / Path(str(event.src_path)).name)
+        is_arrival = isinstance(event, FileMovedEvent) and bool(event.dest_path)
+        name = Path(str(event.dest_path if is_arrival else event.src_path)).name
+        if is_arrival or isinstance(event, FileClosedEvent):
+            self._closed.append(self._folder / name)
+        if is_arrival or isinstance(event, FileClosedEvent | FileCreatedEvent):
+            self._heard.add(name)
+        elif isinstance(event, FileDeletedEvent):
+            self._heard.discard(name)
         self._woken.set()
 
     def stop(self) -> None:

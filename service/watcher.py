@@ -9,25 +9,28 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from service import health, logs
-from service.errors import DeliveryError, Interrupted, PoisonedBatch, ServiceError, TransientError
-from service.health import Health
-from service.inbox import Inbox, Listing, Pair, Settling
+from service.errors import DeliveryError, Interrupted, PoisonedBatch, ServiceError, TransientError, UsageError
+from service.health import Health, Waits
+from service.inbox import Inbox, Listing, Pair, Settling, Waiting
 from service.logs import Journal
 from service.model import SOURCES, Batch
 from service.state import State
-from service.suffixes import place
+from service.suffixes import is_before
 from service.wake import Alarm
 from service.workbench import Workbench
 
 MOST_FAULTS = 3
 MOST_DEATHS = 20
+MOST_DOUBLINGS = 6
 _UNSETTLED_TICK_SECONDS = 0.1
 _STANDBY_TICK_SECONDS = 0.2
 _HEALTH_EVERY_SECONDS = 1.0
+_TAKE_OVER_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Pace:
     partner_warning_seconds: float
     max_partner_gap_seconds: float
     retry_seconds: float
+    min_free_mb: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,15 @@ class Outcome:
     published: int = 0
     quarantined: int = 0
     unfinished: int = 0
+
+
+@dataclass(frozen=True)
+class _Pause:
+    """A claimed batch waits for another try; until then no other is begun."""
+
+    batch_id: str
+    reason: str
+    until: float
 
 
 class Watcher:
@@ -66,10 +79,14 @@ class Watcher:
         self._settling = Settling(pace.settle_seconds)
         self._health = Health(pid=os.getpid())
         self._health_told: tuple[Health | None, float] = (None, 0.0)
-        self._postponed: tuple[Batch, float] | None = None
-        self._waits_since: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._pause: _Pause | None = None
+        self._waits = Waits()
+        self._proofs: dict[str, str | None] = {}
+        self._told: set[tuple[str, str, str]] = set()
         self._trouble: str | None = None
+        self._is_strange_folder = False
+        self._is_mute = False
+        self._state_id = ""
         self._outcome = Outcome()
 
     def stop(self) -> None:
@@ -87,25 +104,22 @@ class Watcher:
 
         Raises: ServiceError where work cannot begin: settings, folders, a foreign state.
         """
-        state_id = self._state.open()
+        self._state_id = self._state.open()
         self._inbox.open()
-        if not self._take_over(state_id, once=once):
-            return self._outcome
         try:
-            self._workbench.open()
-            logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._workbench.outbox.root))
-            self._watch(once=once)
+            if self._take_over(once=once):
+                self._begin()
+                self._watch(once=once)
         finally:
             self._alarm.stop()
             self._workbench.close()
             self._inbox.unlock()
         return self._outcome
 
-    def _take_over(self, state_id: str, *, once: bool) -> bool:
-        """Become the one that works on this inbox; stand by while another does."""
+    def _take_over(self, *, once: bool) -> bool:
+        """Become the one that works on this inbox; stand by while another does. False when told to stop."""
         is_told = False
-        name = f"health.standby-{os.getpid()}.json"
-        while not self._inbox.try_lock(state_id):
+        while not self._inbox.try_lock(self._state_id):
             if once:
                 raise TransientError(
                     "another instance works on this inbox",
@@ -115,113 +129,170 @@ class Watcher:
                 logs.get().info("service.stood_by", inbox=str(self._inbox.root))
                 is_told = True
             standing_by = replace(self._health, reasons=["stands by: another instance works on this inbox"])
-            health.write(standing_by, self._state.root, self._now(), name)
+            health.write(standing_by, self._state.root, self._now(), f"health.standby-{os.getpid()}.json")
             if self._stop.wait(_STANDBY_TICK_SECONDS):
                 break
-        else:
-            (self._state.root / name).unlink(missing_ok=True)
-            return True
-        (self._state.root / name).unlink(missing_ok=True)
-        return False
+        health.forget_standbys(self._state.root)
+        return not self._stop.is_set()
+
+    def _begin(self) -> None:
+        for tries_left in reversed(range(_TAKE_OVER_TRIES)):
+            try:
+                self._workbench.open()
+                break
+            except UsageError:
+                # The kernel frees the locks of one that died one after the other: the state's may be the later.
+                if not tries_left or self._stop.wait(_STANDBY_TICK_SECONDS):
+                    raise
+        self._health.quarantined = self._inbox.quarantined_after(self._workbench.last_published() or "")
+        logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._workbench.outbox.root))
 
     def _watch(self, *, once: bool) -> None:
-        for batch in list(self._inbox.unfinished()):
-            logs.get().info("batch.recovered", batch_id=batch.id)
-            self._work_on(batch)
         give_up_at = time.monotonic() + 3 * self._pace.settle_seconds
         while not self._stop.is_set():
             listing = self._look()
-            pair, unsettled = self._settled(listing)
-            if self._is_busy_with_postponed() or (pair is not None and self._take(pair, listing)):
+            ready, unsettled = self._settled(listing or Listing())
+            if listing is not None and self._has_worked(ready):
                 give_up_at = time.monotonic() + 3 * self._pace.settle_seconds
                 continue
             self._tell_health(listing)
-            if once and (not unsettled or time.monotonic() > give_up_at) and not pair:
-                self._outcome = replace(self._outcome, unfinished=len(unsettled) + (self._postponed is not None))
+            is_held_up = listing is None or self._pause is not None
+            left = len(unsettled) + (ready is not None)
+            if once and (is_held_up or not left or time.monotonic() > give_up_at):
+                self._outcome = replace(self._outcome, unfinished=left + is_held_up)
                 return
-            self._alarm.wait(_UNSETTLED_TICK_SECONDS if unsettled or pair else self._pace.rescan_seconds)
+            self._alarm.wait(_UNSETTLED_TICK_SECONDS if left and not is_held_up else self._pace.rescan_seconds)
 
     # ------------------------------------------------------------------------------------------- looking
 
-    def _look(self) -> Listing:
-        """What lies in the inbox; an inbox that cannot be read is told and looks empty."""
+    def _look(self) -> Listing | None:
+        """What lies in the inbox; None while it is out of reach or not ours, which is told."""
         deaf = self._alarm.ensure()
+        now = time.monotonic()
+        for path in self._alarm.closed():
+            self._settling.closed(path, now)
         try:
             listing = self._inbox.look()
+            self._hold()
         except OSError as error:
-            self._note_trouble(f"the inbox cannot be read: {error.strerror}")
-            return Listing()
-        self._note_trouble(deaf)
+            self._note_trouble(f"the inbox cannot be used: {error.strerror}")
+            return None
+        except ServiceError as error:
+            self._note_trouble(error.message)
+            return None
+        strange = "the inbox is another folder than before, was it unmounted?" if self._is_strange_folder else None
+        self._note_trouble(deaf or strange)
         self._health.last_scan = self._now().isoformat(timespec="seconds")
-        for name in listing.strangers:
-            if name not in self._told:
-                logs.get().warning("inbox.file_ignored", file_name=name)
-                self._told.add(name)
         return listing
+
+    def _hold(self) -> None:
+        """Keep the folder that is there now: one that was replaced or mounted anew is opened and locked again.
+
+        Raises: OSError, ServiceError where that cannot be.
+        """
+        self._inbox.open()
+        if self._inbox.is_locked():
+            return
+        self._inbox.unlock()
+        if not self._inbox.try_lock(self._state_id):
+            raise TransientError("another instance works on this inbox", hint="stop one of the two")
+        self._is_strange_folder = self._inbox.is_new
+        self._pause = None  # what was claimed lies in the other folder, and goes on when that is back
 
     def _note_trouble(self, trouble: str | None) -> None:
         if trouble and trouble != self._trouble:
             logs.get().warning("inbox.degraded", reason=trouble)
         if self._trouble and not trouble:
             logs.get().info("inbox.recovered")
-            self._inbox.open()
         self._trouble = trouble
 
     def _settled(self, listing: Listing) -> tuple[tuple[Pair, list[str]] | None, list[Pair]]:
         """The pair to work on next, with its proofs, and the pairs whose writers are not done."""
         now = time.monotonic()
-        for path in self._alarm.closed():
-            self._settling.closed(path, now)
         halves = [half for pair in listing.pairs for half in pair.halves] + list(listing.singles)
         self._settling.forget_all_but(half.path for half in halves)
-        proofs = {half.path: self._settling.proof(half.path, half.state, now) for half in halves}
+        self._proofs = {
+            half.path.name: self._settling.proof(half.path, half.state, now) if half.is_readable else None
+            for half in halves
+        }
         ready: tuple[Pair, list[str]] | None = None
         unsettled: list[Pair] = []
+        arriving = [half.suffix for half in listing.singles if not self._proofs[half.path.name]]
         for pair in listing.pairs:
-            found = [proof for half in pair.halves if (proof := proofs[half.path])]
+            found = [proof for half in pair.halves if (proof := self._proofs[half.path.name])]
             if len(found) < len(pair.halves):
                 unsettled.append(pair)
-            elif ready is None and not any(_must_come_first(earlier, pair) for earlier in unsettled):
+                arriving.append(pair.suffix)
+            elif ready is None and not any(is_before(suffix, pair.suffix) for suffix in arriving):
                 ready = pair, found
         return ready, unsettled
 
-    def _take(self, ready: tuple[Pair, list[str]], listing: Listing) -> bool:
-        """Claim a pair and work on it; False if it changed meanwhile."""
-        pair, found = ready
-        proofs = {half.path: proof for half, proof in zip(pair.halves, found, strict=True)}
-        batch = self._inbox.claim(pair, proofs, self._now(), self._state.root)
-        if batch is None:
+    # ------------------------------------------------------------------------------------------- claiming
+
+    def _has_worked(self, ready: tuple[Pair, list[str]] | None) -> bool:
+        """Work on what is claimed already, else on the pair that is ready; False if there was nothing to do."""
+        if self._pause is not None and time.monotonic() < self._pause.until:
             return False
-        gap_seconds = abs(pair.halves[0].state.ctime_ns - pair.halves[1].state.ctime_ns) / 1e9
-        if gap_seconds > self._pace.max_partner_gap_seconds:
-            logs.get().warning("partner.late", batch_id=batch.id, gap_hours=round(gap_seconds / 3600, 1))
-            batch = replace(batch, warnings=(f"The exports arrived {gap_seconds / 3600:.0f} hours apart",))
-        logs.get().info("batch.claimed", batch_id=batch.id, proofs=found)
-        self._work_on(batch)
-        return True
+        try:
+            batch = self._unfinished() or (self._claim(*ready) if ready else None)
+        except OSError as error:
+            self._wait("", f"the inbox takes no claim: {_described(error)}", MOST_FAULTS)
+            return False
+        if batch is not None:
+            self._work_on(batch)
+        else:
+            self._pause = None
+        return batch is not None
+
+    def _unfinished(self) -> Batch | None:
+        """The batch that was claimed before, by us or by a run that died, and has no outcome yet."""
+        found = self._inbox.unfinished()
+        for id_ in found.put_back:
+            logs.get().info("batch.recovered", batch_id=id_, how="put back")
+        if not found.batches:
+            return None
+        batch = found.batches[0]
+        is_known = self._pause is not None and self._pause.batch_id == batch.id
+        if not is_known and not self._workbench.is_published(batch.id):
+            logs.get().info("batch.recovered", batch_id=batch.id, how="begun again")
+        return batch
+
+    def _claim(self, pair: Pair, proofs: list[str]) -> Batch | None:
+        """Claim a pair; None if it changed meanwhile."""
+        proof_of = {half.path: proof for half, proof in zip(pair.halves, proofs, strict=True)}
+        is_late = pair.gap_seconds > self._pace.max_partner_gap_seconds
+        hours = pair.gap_seconds / 3600
+        warnings = [f"The exports arrived {hours:.0f} hours apart"] if is_late else []
+        batch = self._inbox.claim(pair, proof_of, self._now(), self._state.root, warnings)
+        if batch is None:
+            return None
+        if is_late:
+            logs.get().warning("partner.late", batch_id=batch.id, gap_hours=round(hours, 1))
+        self._health.found_without_event += sum(not self._alarm.has_heard_of(half.path.name) for half in pair.halves)
+        self._is_strange_folder = False
+        logs.get().info("batch.claimed", batch_id=batch.id, proofs=proofs)
+        return batch
 
     # ------------------------------------------------------------------------------------------- working
 
-    def _is_busy_with_postponed(self) -> bool:
-        """Work on a postponed batch when its pause is over. While it waits no other batch is begun."""
-        if self._postponed is None:
-            return False
-        batch, due = self._postponed
-        if time.monotonic() < due:
-            return False
-        self._postponed = None
-        self._work_on(self._inbox.again(batch))
-        return True
-
     def _work_on(self, batch: Batch) -> None:
         """One batch to its outcome: archive, quarantine, another try, or left as it is when we must stop."""
-        journal = Journal(batch.id, self._now, on_stage=self._tell_stage)
-        started = time.monotonic()
+        self._pause = None
+        self._health.busy_since, self._health.batch_id = self._now().isoformat(timespec="seconds"), batch.id
+        try:
+            self._attempt(batch, Journal(batch.id, self._now, on_stage=self._tell_stage))
+        except OSError as error:
+            # The inbox took no note of the outcome, neither a count nor a reason.
+            self._wait(batch.id, _described(error), MOST_FAULTS)
+        finally:
+            self._health.busy_since = self._health.stage = self._health.stage_since = self._health.batch_id = None
+
+    def _attempt(self, batch: Batch, journal: Journal) -> None:
         try:
             claim = self._inbox.begin(batch)
-            if claim.starts > MOST_DEATHS:
+            if claim.starts > MOST_DEATHS and not self._workbench.is_published(batch.id):
                 raise _poisoned(batch)
-            self._publish(batch, journal, started)
+            self._publish(batch, journal)
         except DeliveryError as error:
             self._quarantine(batch, error, journal)
         except Interrupted:
@@ -232,14 +303,12 @@ class Watcher:
         except Exception as error:  # noqa: BLE001  # a bug of ours must not take the daemon down with it
             logs.get().error("bug.found", batch_id=batch.id, error=error)
             self._postpone(batch, error, journal)
-        finally:
-            self._health.busy_since = self._health.stage = self._health.stage_since = self._health.batch_id = None
 
-    def _publish(self, batch: Batch, journal: Journal, started: float) -> None:
-        self._health.busy_since, self._health.batch_id = self._now().isoformat(timespec="seconds"), batch.id
+    def _publish(self, batch: Batch, journal: Journal) -> None:
+        started = time.monotonic()
         if self._workbench.is_published(batch.id):
             self._workbench.finish(batch.id)
-            logs.get().info("batch.recovered", batch_id=batch.id)
+            logs.get().info("batch.recovered", batch_id=batch.id, how="rolled forward")
         else:
             summary = self._workbench.integrate(batch, journal)
             logs.get().info(
@@ -252,9 +321,13 @@ class Watcher:
         self._outcome = replace(self._outcome, published=self._outcome.published + 1)
         self._health.last_batch = batch.id
         self._health.quarantined = []
-        pruned = self._workbench.prune(batch.id)
-        self._inbox.prune(pruned)
-        for id_ in pruned:
+        with suppress(OSError):  # what cannot be removed now is superseded after the next batch as well
+            self._prune(batch)
+
+    def _prune(self, batch: Batch) -> None:
+        # The archive first: what is superseded is known by the published sets.
+        self._inbox.prune(self._workbench.superseded(batch.id))
+        for id_ in self._workbench.prune(batch.id):
             logs.get().info("batch.pruned", batch_id=id_)
 
     def _quarantine(self, batch: Batch, error: DeliveryError, journal: Journal) -> None:
@@ -265,24 +338,26 @@ class Watcher:
             "batch.quarantined", batch_id=batch.id, code=error.code, message=error.message, hint=error.hint
         )
         self._outcome = replace(self._outcome, quarantined=self._outcome.quarantined + 1)
-        self._health.quarantined.append(f"{batch.id}: {error.code}")
+        self._health.quarantined = [*self._health.quarantined, f"{batch.id}: {error.code}"]
 
     def _postpone(self, batch: Batch, error: Exception, journal: Journal) -> None:
         """Keep the batch claimed and try it again later; after three faults it goes into quarantine."""
         faults = self._inbox.count_fault(batch)
         what = error.message if isinstance(error, ServiceError) else _described(error)
-        if faults > MOST_FAULTS:
+        if faults > MOST_FAULTS and not self._workbench.is_published(batch.id):
             gone = DeliveryError(
                 f"tried {faults} times, the last time: {what}",
                 where=f"batch {batch.id}",
                 hint=f"mend what the message names, then: python -m service retry {batch.id}",
             )
             self._quarantine(batch, gone, journal)
-            return
-        pause = self._pace.retry_seconds * 2 ** (faults - 1)
-        logs.get().error("batch.postponed", batch_id=batch.id, reason=what, faults=faults, retry_in_seconds=pause)
-        self._postponed = batch, time.monotonic() + pause
-        self._health.reasons = [f"batch {batch.id} waits for another try: {what}"]
+        else:
+            self._wait(batch.id, what, faults)
+
+    def _wait(self, batch_id: str, what: str, faults: int) -> None:
+        seconds = self._pace.retry_seconds * 2 ** min(faults - 1, MOST_DOUBLINGS)
+        logs.get().error("batch.postponed", batch_id=batch_id, reason=what, faults=faults, retry_in_seconds=seconds)
+        self._pause = _Pause(batch_id, what, time.monotonic() + seconds)
 
     # ------------------------------------------------------------------------------------------- telling
 
@@ -290,18 +365,15 @@ class Watcher:
         self._health.stage, self._health.stage_since = stage, self._now().isoformat(timespec="seconds")
         self._write_health()
 
-    def _tell_health(self, listing: Listing) -> None:
-        reasons = [reason for reason in (self._trouble, *self._complaints(listing)) if reason]
-        is_failing = self._postponed is not None or (self._trouble or "").startswith("the inbox cannot")
-        if self._postponed is not None:
-            reasons = [*reasons, *(r for r in self._health.reasons if "another try" in r)]
-        self._health.reasons = reasons
-        self._health.state = "failing" if is_failing else "degraded" if reasons else "ok"
-        self._health.ignored = list(listing.strangers)
-        self._health.waiting = [
-            {"file_name": half.path.name, "waits_for": _partner(half.source.name, half.suffix)}
-            for half in listing.singles
-        ]
+    def _tell_health(self, listing: Listing | None) -> None:
+        if listing is not None:
+            self._waits.note(self._what_waits(listing), self._now(), time.monotonic())
+            self._tell_once(listing)
+            self._health.ignored = list(listing.strangers)
+            self._health.waiting = self._waits.listed()
+        self._health.reasons = self._complaints()
+        is_failing = listing is None or self._pause is not None
+        self._health.state = "failing" if is_failing else "degraded" if self._health.reasons else "ok"
         told, at = self._health_told
         if (
             replace(self._health, written_at="", last_scan=None) != told
@@ -310,37 +382,56 @@ class Watcher:
             self._write_health()
 
     def _write_health(self) -> None:
-        health.write(self._health, self._state.root, self._now())
+        try:
+            health.write(self._health, self._state.root, self._now())
+            self._is_mute = False
+        except OSError as error:
+            if not self._is_mute:
+                logs.get().warning("health.unwritten", reason=_described(error))
+            self._is_mute = True
         self._health_told = replace(self._health, written_at="", last_scan=None), time.monotonic()
 
-    def _complaints(self, listing: Listing) -> list[str]:
-        now = time.monotonic()
-        names = {half.path.name for half in listing.singles}
-        self._waits_since = {name: self._waits_since.get(name, now) for name in names}
-        found = [f"quarantined {entry}" for entry in self._health.quarantined]
-        for half in listing.singles:
-            name = half.path.name
-            if now - self._waits_since[name] >= self._pace.partner_warning_seconds:
-                missing = _partner(half.source.name, half.suffix)
-                found.append(f"{name} waits for {missing}")
-                if f"partner of {name}" not in self._told:
-                    logs.get().warning("partner.missed", file_name=name, missing=missing)
-                    self._told.add(f"partner of {name}")
-        if listing.rivals:
-            rivals = ", ".join(half.path.name for half in listing.rivals)
-            found.append(f"several files for one export, remove all but one: {rivals}")
-        return found
+    def _what_waits(self, listing: Listing) -> dict[str, str]:
+        """Every export in the inbox, and what it waits for."""
+        waits = {half.path.name: _partner(half) for half in listing.singles}
+        for pair in listing.pairs:
+            for half in pair.halves:
+                waits[half.path.name] = "its turn" if self._proofs.get(half.path.name) else "its writer"
+        waits |= {half.path.name: "the other versions of it to be removed" for half in listing.rivals}
+        return waits | {half.path.name: "permission to be read" for half in listing.halves() if not half.is_readable}
+
+    def _tell_once(self, listing: Listing) -> None:
+        """Log what someone should know, when it begins to be so."""
+        notices = {("inbox.file_ignored", name, "") for name in listing.strangers}
+        notices |= {("export.contested", half.path.name, "") for half in listing.rivals}
+        halves = {half.path.name for half in listing.singles}
+        notices |= {("partner.missed", name, missing) for name, missing in self._overdue() if name in halves}
+        for event, name, missing in sorted(notices - self._told):
+            logs.get().warning(event, file_name=name, **({"missing": missing} if missing else {}))
+        self._told = notices
+
+    def _overdue(self) -> list[tuple[str, str]]:
+        return self._waits.longer_than(self._pace.partner_warning_seconds, time.monotonic())
+
+    def _complaints(self) -> list[str]:
+        found = [self._trouble] if self._trouble else []
+        found += [f"quarantined {entry}" for entry in self._health.quarantined]
+        found += [f"{name} waits for {what}" for name, what in self._overdue()]
+        found += [
+            f"{wait['file_name']} waits for {wait['waits_for']}"
+            for wait in self._health.waiting
+            if wait["waits_for"].startswith(("the other versions", "permission"))
+        ]
+        if self._pause is not None:
+            found.append(f"batch {self._pause.batch_id} waits for another try: {self._pause.reason}")
+        folders = (self._inbox.root, self._workbench.outbox.root, self._state.root)
+        return found + health.scarce_space(folders, self._pace.min_free_mb)
 
 
-def _must_come_first(earlier: Pair, later: Pair) -> bool:
-    """Whether a pair that is not settled yet must be waited for, lest it be outdated by the later one."""
-    one, two = place(earlier.suffix), place(later.suffix)
-    return one is not None and two is not None and one[0] == two[0]
-
-
-def _partner(source_name: str, suffix: str) -> str:
-    other = next(source for source in SOURCES if source.name != source_name)
-    return f"{other.file_stem}{'_' if suffix else ''}{suffix}.{other.file_format}"
+def _partner(half: Waiting) -> str:
+    """The name that the partner of a half is expected under."""
+    other = next(source for source in SOURCES if source.name != half.source.name)
+    return f"{other.file_stem}{'_' if half.suffix else ''}{half.suffix}.{other.file_format}"
 
 
 def _poisoned(batch: Batch) -> PoisonedBatch:

@@ -78,6 +78,15 @@ class Workbench:
         """What follows the commit; may be repeated."""
         roll_forward(batch_id, self.register, self.outbox)
 
+    def last_published(self) -> str | None:
+        """The id of the batch that was published last."""
+        published = self.register.published()
+        return None if published is None else published.batch_id
+
+    def superseded(self, batch_id: str) -> list[str]:
+        """The ids of the published sets that ``prune`` would remove."""
+        return self.outbox.superseded(self._limits.keep_batches, batch_id)
+
     def prune(self, batch_id: str) -> list[str]:
         """Remove published sets beyond what is kept; returns their ids."""
         return self.outbox.prune(self._limits.keep_batches, batch_id)

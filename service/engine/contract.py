@@ -12,6 +12,10 @@ import numpy.typing as npt
 
 from service.model import Delivery
 
+BLANK = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in map(chr, range(0x3001)) if c.isspace()) + "]"
+"""What Python's ``strip`` takes off, as a regular expression; SQL's own ``trim`` knows the blank alone, and
+is fifteen times slower where it is given more."""
+
 IntArray = npt.NDArray[np.int64]
 Row = tuple[Any, ...]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,6 +22,8 @@ from service.model import RAW_FIELDS, Source
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 20
 MAX_CELL_CHARACTERS = 16 << 20
+_UNDECODED = (re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udfff\ufffd]"))
+"""What an undecodable byte comes through as: in UTF-8 and Windows-1252, and in UTF-16."""
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 RawRow = tuple[int, tuple[str | None, ...]]
@@ -38,12 +41,9 @@ class CsvLayout:
     """Delivered field -> index of its column; absent where the file has none."""
     header_lines: int
     """Physical lines up to and with the header."""
+    is_plain: bool
+    """Whether an engine may try to read it without help: UTF-8, and the header is one line."""
     warnings: tuple[str, ...] = ()
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether an engine may try to read it without help."""
-        return self.encoding.startswith("utf-8")
 
 
 def inspect(path: Path, source: Source) -> CsvLayout:
@@ -64,7 +64,8 @@ def inspect(path: Path, source: Source) -> CsvLayout:
     unknown = len([name for name in names if name and name not in known])
     if unknown:
         warnings += (f"{unknown} unknown columns are ignored",)
-    return CsvLayout(encoding, delimiter, len(names), positions, skipped + lines, warnings)
+    is_plain = encoding.startswith("utf-8") and lines == 1
+    return CsvLayout(encoding, delimiter, len(names), positions, skipped + lines, is_plain, warnings)
 
 
 def _decoded_head(path: Path) -> tuple[str, str]:
@@ -89,7 +90,8 @@ def _decoded_head(path: Path) -> tuple[str, str]:
 
 def _before_header(head: str) -> tuple[int, str, str]:
     """Lines to skip before the header, the delimiter a ``sep=`` line declares (or ""), and the rest."""
-    lines = head.splitlines(keepends=True)
+    # Not splitlines(): a form feed or U+2028 ends no line of a CSV file.
+    lines = io.StringIO(head, newline="").readlines()
     skipped, declared = 0, ""
     for line in lines:
         text = line.strip("\r\n")
@@ -105,7 +107,7 @@ def _before_header(head: str) -> tuple[int, str, str]:
 
 def _first_record(body: str, delimiter: str) -> tuple[tuple[str, ...], int]:
     """The header's names, trimmed and lower case, and how many lines it takes."""
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         names = next(reader)
     except (csv.Error, StopIteration):
@@ -132,13 +134,21 @@ def _positions(names: Sequence[str], source: Source) -> dict[str, int]:
 
 
 def _missing_column(column: str, names: Sequence[str], known: Mapping[str, str]) -> MissingColumn:
-    is_header = any(name in known.values() for name in names)
+    is_header = _is_header(names, known)
     close = get_close_matches(column, names, n=1, cutoff=0.6)
     found = ", ".join(names) if is_header else f"{len(names)} columns, none of them known"
-    hint = f'did you mean "{close[0]}"? Rename it' if close else "add the column, or a header line if there is none"
+    rename = f'did you mean "{close[0]}"? Rename it' if close and is_header else ""
+    hint = rename or "add the column, or a header line if there is none"
     return MissingColumn(
         f'there is no column "{column}"', where="line 1", found=found, hint=f"{hint}, and drop the pair again"
     )
+
+
+def _is_header(names: Sequence[str], known: Mapping[str, str]) -> bool:
+    """Whether the first line holds names of columns: a file without a header shows a customer there instead."""
+    if any("@" in name or re.search(r"\d{3}", name) for name in names):
+        return False
+    return len([column for column in known.values() if get_close_matches(column, names, n=1, cutoff=0.6)]) > 1
 
 
 def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator[RawRow | RejectedRow]:
@@ -147,14 +157,16 @@ def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator
     Raises: UnreadableFile where a quote is opened and never closed.
     """
     encoding = layout.encoding
-    if layout.is_plain and not _decodes(path, encoding):
+    if encoding.startswith("utf-8") and not _decodes(path, encoding):
         encoding = "cp1252"
         warnings.append("the file is not UTF-8; it is read as Windows-1252")
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     with open(path, encoding=encoding, errors=_on_error(encoding), newline="") as text:
         for _ in range(layout.header_lines):
             text.readline()
-        yield from _number(csv.reader(text, delimiter=layout.delimiter, strict=True), layout)
+        # Blanks after a delimiter are nobody's data, and a quote may stand behind them.
+        reader = csv.reader(text, delimiter=layout.delimiter, strict=True, skipinitialspace=True)
+        yield from _number(reader, layout)
 
 
 def _on_error(encoding: str) -> str:
@@ -208,7 +220,7 @@ def _row(row_number: int, line: int, cells: list[str], layout: CsvLayout) -> Raw
             "too_many_cells",
             f"line {line}: {len(cells)} cells where the header has {layout.width}",
         )
-    if any("\ud800" <= character <= "\udfff" or character == "\ufffd" for cell in cells for character in cell):
+    if any(_UNDECODED[layout.encoding == "utf-16"].search(cell) for cell in cells):
         return RejectedRow(row_number, "undecodable", f"line {line}: bytes that are no text in the file's encoding")
     wanted = (layout.positions.get(field) for field in RAW_FIELDS)
     return row_number, tuple(cells[i] if i is not None and i < len(cells) else None for i in wanted)

@@ -18,7 +18,7 @@ import numpy as np
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.engine import csv_file, json_file
-from service.engine.contract import Engine, FileReport, IntArray, RejectedRow, Row, Table
+from service.engine.contract import BLANK, Engine, FileReport, IntArray, RejectedRow, Row, Table
 from service.engine.csv_file import CsvLayout, RawRow
 from service.engine.window import WindowFiles
 from service.errors import Interrupted, TransientError
@@ -223,7 +223,8 @@ class EmbeddedEngine:
         columns = ", ".join(["'row_number': 'BIGINT'", *(f"'{field}': 'VARCHAR'" for field in RAW_FIELDS)])
         table = self.materialise(
             f"select * from read_csv({_quoted(path)}, auto_detect=false, header=false, delim=',', quote='\"', "
-            f"escape='\"', parallel=false, max_line_size={4 * csv_file.MAX_CELL_CHARACTERS}, columns={{{columns}}})"
+            # The line break is given: else DuckDB guesses it, and stumbles over "\r\n" inside a cell.
+            f"escape='\"', new_line='\\n', parallel=false, max_line_size={4 * csv_file.MAX_CELL_CHARACTERS}, columns={{{columns}}})"
         )
         path.unlink()
         return table, tuple(rejects)
@@ -247,7 +248,8 @@ def _plain_csv(path: Path, layout: CsvLayout) -> str:
             {_quoted(path)}, auto_detect=false, header=false, skip={layout.header_lines},
             delim='{layout.delimiter}', quote='"', escape='"', strict_mode=true,
             max_line_size={csv_file.MAX_CELL_CHARACTERS}, columns={{{columns}}})
-        where coalesce({whole}, '') <> '' or trim(concat({whole})) <> ''
+        -- a row that begins with a visible character is not blank; only others need to be looked at whole
+        where coalesce({whole}, '') between '!' and '~~' or not regexp_full_match(concat({whole}), '{BLANK}*')
     """
 
 
@@ -264,6 +266,13 @@ def _plain_json(url: str, delivery: Delivery) -> str:
         else f"null::varchar as {field}"
         for field in RAW_FIELDS
     )
+    members = "|".join(sorted({path[-1] for field, path in fields if field != "orders_count"}))
+    # DuckDB's JSON is laxer than the standard and takes NaN; it turns 5.55E+06 into 5550000.0; and a name that
+    # begins with a bracket looks like its parts. All this may be harmless text, the careful reader knows.
+    odd = (
+        r"(?i)[:\[,]-?(?:nan|inf(?:inity)?)[,\]}]"
+        rf'|"(?:{members})":(?:-?[0-9]+[.e]|-0|"[\[{{])'
+    )
     nested = " or ".join(
         f"coalesce(starts_with(cells[{i}], '{{') or starts_with(cells[{i}], '['), false)"
         for field, i in position.items()
@@ -272,9 +281,7 @@ def _plain_json(url: str, delivery: Delivery) -> str:
     return f"""
         select
             row_number, {cells},
-            kind <> 'OBJECT' or {nested}
-                -- DuckDB's JSON is laxer than the standard; these may be harmless text, the careful reader knows
-                or regexp_matches(text, 'NaN|Infinity|,\\s*[\\]}}]') as is_odd
+            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, '{odd}') as is_odd
         from (
             select
                 row_number() over () as row_number,

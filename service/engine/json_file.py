@@ -24,6 +24,8 @@ MAX_ELEMENT_CHARACTERS = 16 << 20
 _OPENING = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"customers"\s*:\s*)?\[')
 _OBJECT_END = re.compile(rb"\]\s*\}\s*$")
 _ARRAY_END = re.compile(rb"\]\s*$")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_CUT_SHORT = re.compile(r"(?:-|t|tr|tru|f|fa|fal|fals|n|nu|nul|\\u?[0-9A-Fa-f]{0,3})?\s*")
 _BLANK = " \t\n\r"
 _HINT = "export it again and drop the pair again"
 
@@ -54,10 +56,14 @@ def careful_rows(path: Path, source: Source) -> Iterator[RawRow | RejectedRow]:
     """
     paths = [source.fields.get(field) for field in RAW_FIELDS]
     for row_number, element in enumerate(_elements(path), start=1):
-        if isinstance(element, dict):
-            yield row_number, tuple(_text_at(element, path) if path else None for path in paths)
-        else:
+        if not isinstance(element, dict):
             yield RejectedRow(row_number, "not_an_object", f"element {row_number} is no JSON object")
+            continue
+        cells = tuple(_text_at(element, path) if path else None for path in paths)
+        if any(cell and _HALF_CHARACTER.search(cell) for cell in cells):
+            yield RejectedRow(row_number, "undecodable", f"element {row_number} holds half of a surrogate pair")
+        else:
+            yield row_number, cells
 
 
 def _text_at(element: dict[str, Any], path: Sequence[str]) -> str | None:
@@ -115,7 +121,7 @@ def _object_or_lines(text: _Stream) -> Iterator[Any]:
             found, first[name] = True, None
             yield from _array(text)
         else:
-            first[name] = text.value()
+            first.setdefault(name, text.value())
     text.expect("}")
     if found:
         _at_end(text)
@@ -144,8 +150,15 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _first_wins(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    # As the engine has it, so that a file means the same whoever reads it.
+    return dict(reversed(members))
+
+
 # Numbers stay as written: 12345678901234567890123 and 1.50 are texts to us.
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_first_wins, parse_float=str, parse_int=str, parse_constant=_no_constant
+)
 
 
 def _encoding(head: bytes) -> tuple[str, int]:
@@ -195,16 +208,18 @@ class _Stream:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
+                ahead = error.pos - self._at
                 if len(self._text) - self._at > MAX_ELEMENT_CHARACTERS or not self._more():
-                    self._complain(error)
+                    self._complain(error.msg, ahead)
             except ValueError:
                 _refuse("the document is malformed: NaN and Infinity are no JSON numbers", self)
             except RecursionError:
                 _refuse("a value is nested too deeply", self)
             else:
-                # A number at the end of the chunk may go on in the next one.
-                if end < len(self._text) or not self._more():
-                    self._at = end
+                length = end - self._at
+                # A number at the end of the chunk may go on in the next one, also behind "." or "e+".
+                if end + 2 < len(self._text) or not self._more():
+                    self._at += length
                     return value
 
     def position(self) -> str:
@@ -212,9 +227,10 @@ class _Stream:
         passed = self._text[: self._at]
         return f"line {self._line + passed.count(chr(10))}, byte {self._byte + self._bytes(passed) + 1}"
 
-    def _complain(self, error: json.JSONDecodeError) -> NoReturn:
-        truncated = (self._ended and error.pos >= len(self._text.rstrip())) or "Unterminated" in error.msg
-        self._at = min(error.pos, len(self._text))
+    def _complain(self, what: str, ahead: int) -> NoReturn:
+        self._at = min(self._at + ahead, len(self._text))
+        is_cut_short = "Unterminated" in what or _CUT_SHORT.fullmatch(self._text, self._at)
+        truncated = self._ended and is_cut_short
         _refuse(
             "the document ends too early (it is truncated)" if truncated else "the document is malformed",
             self,
@@ -231,17 +247,15 @@ class _Stream:
         passed = self._text[: self._at]
         self._line += passed.count("\n")
         self._byte += self._bytes(passed)
-        try:
-            decoded = self._decoder.decode(chunk, final=self._ended)
-        except UnicodeDecodeError as error:
-            raise UnreadableFile(
-                "the document is not UTF-8 text",
-                where=f"byte {self.size_bytes - len(chunk) + error.start + 1}",
-                hint=_HINT,
-            ) from None
-        self._text = self._text[self._at :] + decoded
+        self._text = self._text[self._at :]
         self._at = 0
-        return not self._ended or bool(decoded)
+        try:
+            self._text += self._decoder.decode(chunk, final=self._ended)
+        except UnicodeDecodeError as error:
+            self._text += error.object[: error.start].decode(self._encoding, errors="ignore")
+            self._at = len(self._text)
+            _refuse("the document is not UTF-8 text", self)
+        return not self._ended
 
     def _bytes(self, text: str) -> int:
         return len(text.encode(self._encoding, errors="surrogatepass"))

@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from service.errors import ServiceError, UsageError
+from service.errors import DeliveryError, ServiceError, UsageError
 from service.files import (
     Lock,
     fingerprint,
     fsync_path,
     make_folder,
     move,
+    move_if_free,
     remove_staged,
     remove_tree,
     replace_text,
@@ -34,6 +35,15 @@ from service.suffixes import sort_key
 
 REASON = "reason.json"
 LOG = "integration_log.txt"
+_MOVED = "they were moved back by hand, or removed; the folder may be removed too"
+
+
+class SupersededFile(DeliveryError):
+    """An older version of a file, replaced by a newer one while it was being claimed."""
+
+
+class _Changed(Exception):
+    """A file is not as it was when it was looked at."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class Waiting:
     source: Source
     suffix: str
     state: Fingerprint
+    is_readable: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,11 @@ class Pair:
         """When the later half was last changed."""
         return max(half.state.ctime_ns for half in self.halves)
 
+    @property
+    def gap_seconds(self) -> float:
+        """How far apart the halves arrived."""
+        return (self.arrived_ns - min(half.state.ctime_ns for half in self.halves)) / 1e9
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -75,6 +91,10 @@ class Listing:
     strangers: tuple[str, ...] = ()
     """Names that belong to no source, or are no regular files."""
 
+    def halves(self) -> list[Waiting]:
+        """Every export, paired or not."""
+        return [half for pair in self.pairs for half in pair.halves] + [*self.singles, *self.rivals]
+
 
 @dataclass
 class Claim:
@@ -86,8 +106,19 @@ class Claim:
     files: dict[str, dict[str, Any]]
     """File name -> source, sha256, fingerprint, settle_proof."""
     accepted: bool = False
+    warnings: list[str] = field(default_factory=list)
     starts: int = 0
     faults: int = 0
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What was found claimed."""
+
+    batches: tuple[Batch, ...]
+    """Whole claims, oldest first."""
+    put_back: tuple[str, ...]
+    """Ids of claims that were not whole any more; their files wait in the inbox again."""
 
 
 class Inbox:
@@ -99,6 +130,8 @@ class Inbox:
         self._archive = root / "archive"
         self._quarantine = root / "quarantine"
         self._lock = Lock(root / ".lock")
+        self.is_new = False
+        """Whether nobody had worked in this folder before it was locked."""
 
     def open(self) -> None:
         """Create what is missing."""
@@ -110,8 +143,7 @@ class Inbox:
 
         Raises: UsageError where the inbox belongs to another state folder.
         """
-        if not self._lock.acquire():
-            return False
+        is_ours = self._lock.acquire()
         owner = self._lock.note()
         if owner and owner != state_id:
             self._lock.release()
@@ -121,9 +153,14 @@ class Inbox:
                 hint="use the SERVICE_STATE it was first used with, or another inbox; if that state is lost for"
                 " good, empty the lock file",
             )
-        if not owner:
+        if is_ours and not owner:
             self._lock.write_note(state_id)
-        return True
+        self.is_new = is_ours and not owner
+        return is_ours
+
+    def is_locked(self) -> bool:
+        """Whether we still hold the folder that is there now; not so when it was replaced or unmounted."""
+        return self._lock.is_held()
 
     def unlock(self) -> None:
         """Let another instance take over."""
@@ -145,17 +182,17 @@ class Inbox:
                         waiting.setdefault((found.suffix, found.source.name), []).append(found)
         return _paired(waiting, strangers)
 
-    def claim(self, pair: Pair, proofs: dict[Path, str], now: datetime, state: Path) -> Batch | None:
-        """Take a settled pair into work; None if a half changed meanwhile (it is looked at again).
+    def claim(
+        self, pair: Pair, proofs: Mapping[Path, str], now: datetime, state: Path, warnings: Sequence[str] = ()
+    ) -> Batch | None:
+        """Take a settled pair into work; None if a half changed or went meanwhile (it is looked at again).
 
         The intent is written before the files move, so that a crash between the moves is mended by
         ``unfinished``. ``state`` is asked whether a person let these files pass the guards.
         """
-        deliveries = tuple(
-            Delivery(half.source, half.path, sha256_of(half.path), half.state, proofs[half.path])
-            for half in pair.halves
-        )
-        if any(fingerprint(half.path.lstat()) != half.state for half in pair.halves):
+        try:
+            deliveries = tuple(_settled_delivery(half, proofs[half.path]) for half in pair.halves)
+        except (FileNotFoundError, _Changed):
             return None
         claim = Claim(
             batch_id=batch_id(now, deliveries, self._is_taken),
@@ -163,33 +200,35 @@ class Inbox:
             suffix=pair.suffix,
             files={delivery.file_name: _remembered(delivery) for delivery in deliveries},
             accepted=_acceptance(state, inputs_sha256(deliveries)).exists(),
+            warnings=list(warnings),
         )
         self._write(claim)
         folder = self._claimed / claim.batch_id
         make_folder(folder)
-        for half in pair.halves:
-            move(half.path, folder / half.path.name)
-        if any(not _is_same_content(fingerprint((folder / h.path.name).lstat()), h.state) for h in pair.halves):
+        with suppress(FileNotFoundError):  # a user took it away at the last moment: the claim is not whole
+            for half in pair.halves:
+                move(half.path, folder / half.path.name)
+        if not all(_is_as_claimed(folder / half.path.name, half.state) for half in pair.halves):
             self._put_back(claim)  # a newer version slipped in under the name while we moved it
             return None
         return self._batch(claim)
 
-    def unfinished(self) -> Iterator[Batch]:
-        """Batches a former run had claimed, oldest first, made whole; half-made claims are put back."""
+    def unfinished(self) -> Unfinished:
+        """What is claimed and has no outcome yet; half-made claims are made whole or put back."""
         remove_staged(self._claimed)
+        batches: list[Batch] = []
+        put_back: list[str] = []
         for path in sorted(self._claimed.glob("*.json")):
             claim = self._read(path)
             if self._complete(claim):
-                yield self._batch(claim)
+                batches.append(self._batch(claim))
             else:
                 self._put_back(claim)
+                put_back.append(claim.batch_id)
         for folder in sorted(self._claimed.iterdir()):
-            if folder.is_dir() and not folder.with_name(f"{folder.name}.json").exists() and not any(folder.iterdir()):
+            if folder.is_dir() and not self._claim_path(folder.name).exists() and not any(folder.iterdir()):
                 folder.rmdir()
-
-    def again(self, batch: Batch) -> Batch:
-        """The batch as its files are now; another hash where one was written to since."""
-        return self._batch(self._read(self._claim_path(batch.id)))
+        return Unfinished(tuple(batches), tuple(put_back))
 
     def begin(self, batch: Batch) -> Claim:
         """Count a start of work on this batch; the count outlives a death of the process."""
@@ -214,28 +253,16 @@ class Inbox:
         self._write(claim)
 
     def archive(self, batch: Batch, state: Path) -> None:
-        """The batch was published: its inputs go into the archive."""
-        self._settle(batch.id, self._archive / batch.id)
+        """The batch was published: its inputs go into the archive, and a word that let it pass is used up."""
         _acceptance(state, inputs_sha256(batch.deliveries)).unlink(missing_ok=True)
+        self._settle(batch.id, self._archive / batch.id)
 
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> Path:
         """The batch cannot be integrated: its inputs go into quarantine, with the reason and the log."""
         folder = self._claimed / batch.id
         make_folder(folder)
-        reason = {
-            "batch_id": batch.id,
-            "quarantined_at": now.isoformat(),
-            "error": error.code,
-            "message": error.message,
-            "where": error.where,
-            "found": error.found,
-            "hint": error.hint,
-            "retry": f"python -m service retry {batch.id}",
-            "inputs": {delivery.file_name: delivery.sha256 for delivery in batch.deliveries},
-            "inputs_sha256": inputs_sha256(batch.deliveries),
-        }
         replace_text(folder / LOG, log_text)
-        replace_text(folder / REASON, json.dumps(reason, indent=2, ensure_ascii=False) + "\n")
+        _write_reason(folder, batch.id, error, now, batch.deliveries)
         self._settle(batch.id, self._quarantine / batch.id)
         return self._quarantine / batch.id
 
@@ -247,31 +274,36 @@ class Inbox:
         folder = self._quarantine / batch_id
         if "/" in batch_id or not (folder / REASON).is_file():
             raise UsageError(f"there is no quarantined batch {batch_id}", where=str(folder), hint="check the name")
-        files = sorted(path for path in folder.iterdir() if path.name not in (REASON, LOG))
+        files = _inputs_in(folder)
+        if not files:
+            raise UsageError(f"the files of {batch_id} are gone from the quarantine", where=str(folder), hint=_MOVED)
         for path in files:
             if (self.root / path.name).exists():
-                raise UsageError(
-                    f"{path.name} waits in the inbox already",
-                    where=str(self.root / path.name),
-                    hint="let it be processed or move it away, then retry",
-                )
+                raise _name_taken(self.root / path.name)
         if accept:
             reason = json.loads((folder / REASON).read_text(encoding="utf-8"))
             make_folder(state / "accepted")
             replace_text(_acceptance(state, reason["inputs_sha256"]), "")
         for path in files:
-            move(path, self.root / path.name)
+            if not move_if_free(path, self.root / path.name):
+                raise _name_taken(self.root / path.name)
         remove_tree(folder)
         return [path.name for path in files]
+
+    def quarantined_after(self, batch_id: str) -> list[str]:
+        """Batches that were quarantined after this one was claimed, and still are, each with its code."""
+        found: list[str] = []
+        for folder in sorted(self._quarantine.iterdir()):
+            if folder.name > batch_id and folder.is_dir() and _inputs_in(folder):
+                with suppress(OSError, ValueError, KeyError):
+                    code = json.loads((folder / REASON).read_text(encoding="utf-8"))["error"]
+                    found.append(f"{folder.name}: {code}")
+        return found
 
     def prune(self, batch_ids: list[str]) -> None:
         """Remove the archived inputs of batches whose published sets were removed."""
         for id_ in batch_ids:
             remove_tree(self._archive / id_)
-
-    def quarantined(self) -> list[str]:
-        """The ids of the batches in quarantine."""
-        return sorted(path.name for path in self._quarantine.iterdir() if path.is_dir())
 
     def _is_taken(self, id_: str) -> bool:
         folders = (self._claimed, self._archive, self._quarantine)
@@ -300,15 +332,30 @@ class Inbox:
     def _put_back(self, claim: Claim) -> None:
         """A half was replaced before the claim was whole: the other waits in the inbox again."""
         folder = self._claimed / claim.batch_id
-        for path in sorted(folder.iterdir()):
-            target = self.root / path.name
-            if target.exists():
-                # A newer version waits already; the older one was never accepted, but nothing is thrown away.
-                make_folder(self._quarantine / claim.batch_id)
-                target = self._quarantine / claim.batch_id / path.name
-            move(path, target)
+        superseded = [path for path in _inputs_in(folder) if not move_if_free(path, self.root / path.name)]
+        if superseded:
+            self._set_aside(claim, superseded)
+        for name in (REASON, LOG):
+            (folder / name).unlink(missing_ok=True)
         folder.rmdir()
         self._claim_path(claim.batch_id).unlink()
+
+    def _set_aside(self, claim: Claim, superseded: list[Path]) -> None:
+        """A newer version waits under the same name. The older was never accepted, but nothing is thrown away."""
+        target = self._quarantine / claim.batch_id
+        make_folder(target)
+        names = ", ".join(path.name for path in superseded)
+        error = SupersededFile(
+            f"a newer version of {names} arrived while this one was claimed; the newer one is integrated",
+            where=f"inbox/quarantine/{claim.batch_id}",
+            hint="nothing is to be done; remove the folder when the older version is not needed",
+        )
+        deliveries = [
+            _delivery(_source(claim.files[path.name]["source"]), path, claim.files[path.name]) for path in superseded
+        ]
+        _write_reason(target, claim.batch_id, error, datetime.fromisoformat(claim.claimed_at), deliveries)
+        for path in superseded:
+            move(path, target / path.name)
 
     def _claim_path(self, id_: str) -> Path:
         return self._claimed / f"{id_}.json"
@@ -321,13 +368,12 @@ class Inbox:
 
     def _batch(self, claim: Claim) -> Batch:
         folder = self._claimed / claim.batch_id
-        sources = {source.name: source for source in SOURCES}
         deliveries = tuple(
-            _delivery(sources[remembered["source"]], folder / name, remembered)
+            _delivery(_source(remembered["source"]), folder / name, remembered)
             for name, remembered in claim.files.items()
         )
         claimed_at = datetime.fromisoformat(claim.claimed_at)
-        return Batch(claim.batch_id, claimed_at, deliveries, claim.suffix, claim.accepted)
+        return Batch(claim.batch_id, claimed_at, deliveries, claim.suffix, claim.accepted, tuple(claim.warnings))
 
 
 def _waiting(entry: os.DirEntry[str]) -> Waiting | None:
@@ -335,7 +381,8 @@ def _waiting(entry: os.DirEntry[str]) -> Waiting | None:
     status = entry.stat(follow_symlinks=False)
     if name is None or not stat.S_ISREG(status.st_mode):
         return None
-    return Waiting(Path(entry.path), name.source, name.suffix, fingerprint(status))
+    is_readable = os.access(entry.path, os.R_OK)
+    return Waiting(Path(entry.path), name.source, name.suffix, fingerprint(status), is_readable)
 
 
 def _paired(waiting: dict[tuple[str, str], list[Waiting]], strangers: list[str]) -> Listing:
@@ -354,12 +401,24 @@ def _paired(waiting: dict[tuple[str, str], list[Waiting]], strangers: list[str])
     return Listing(tuple(pairs), tuple(singles), tuple(rivals), tuple(strangers))
 
 
+def _source(name: str) -> Source:
+    return next(source for source in SOURCES if source.name == name)
+
+
 def _delivery(source: Source, path: Path, remembered: dict[str, Any]) -> Delivery:
     """A claimed file as it is now; hashed again where it was written to since it was claimed."""
     state = fingerprint(path.lstat())
     is_same = _is_same_content(state, Fingerprint(**remembered["fingerprint"]))
     digest = remembered["sha256"] if is_same else sha256_of(path)
     return Delivery(source, path, digest, state, remembered["settle_proof"])
+
+
+def _settled_delivery(half: Waiting, proof: str) -> Delivery:
+    """A waiting file as a delivery. Raises: _Changed where it is not as it was when it was looked at."""
+    digest = sha256_of(half.path)
+    if fingerprint(half.path.lstat()) != half.state:
+        raise _Changed
+    return Delivery(half.source, half.path, digest, half.state, proof)
 
 
 def _remembered(delivery: Delivery) -> dict[str, Any]:
@@ -374,6 +433,44 @@ def _remembered(delivery: Delivery) -> dict[str, Any]:
 def _acceptance(state: Path, inputs: str) -> Path:
     """The mark of a person's word that the files with this hash may pass the guards, once."""
     return state / "accepted" / inputs
+
+
+def _is_as_claimed(path: Path, claimed: Fingerprint) -> bool:
+    try:
+        return _is_same_content(fingerprint(path.lstat()), claimed)
+    except FileNotFoundError:
+        return False
+
+
+def _write_reason(
+    folder: Path, batch_id: str, error: ServiceError, now: datetime, deliveries: Sequence[Delivery]
+) -> None:
+    reason = {
+        "batch_id": batch_id,
+        "quarantined_at": now.isoformat(),
+        "error": error.code,
+        "message": error.message,
+        "where": error.where,
+        "found": error.found,
+        "hint": error.hint,
+        "retry": f"python -m service retry {batch_id}",
+        "inputs": {delivery.file_name: delivery.sha256 for delivery in deliveries},
+        "inputs_sha256": inputs_sha256(tuple(deliveries)),
+    }
+    replace_text(folder / REASON, json.dumps(reason, indent=2, ensure_ascii=False) + "\n")
+
+
+def _inputs_in(folder: Path) -> list[Path]:
+    """The quarantined files, without what was written beside them."""
+    return sorted(path for path in folder.iterdir() if path.name not in (REASON, LOG))
+
+
+def _name_taken(path: Path) -> UsageError:
+    return UsageError(
+        f"{path.name} waits in the inbox already",
+        where=str(path),
+        hint="let it be processed or move it away, then retry",
+    )
 
 
 def _is_same_content(one: Fingerprint, other: Fingerprint) -> bool:

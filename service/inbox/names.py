@@ -33,11 +33,15 @@ def is_ignored(name: str) -> bool:
 def read_name(name: str) -> ExportName | None:
     """Source and suffix of an export's file name; None where it belongs to no source.
 
+    A name with control characters, or that is no text at all, belongs to none: it could not be told of in a log.
+
     >>> read_name("CRM_Customers_2024-01-15.CSV").suffix
     '2024-01-15'
     >>> read_name("crm_customersX.csv") is None
     True
     """
+    if not name.isprintable():
+        return None
     plain = unicodedata.normalize("NFC", name).casefold()
     for source in SOURCES:
         if found := _pattern(source).fullmatch(plain):

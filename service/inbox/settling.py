@@ -38,20 +38,18 @@ class Settling:
     def __init__(self, settle_seconds: float) -> None:
         self._settle_seconds = settle_seconds
         self._watched: dict[Path, _Watched] = {}
-        self._closed: dict[tuple[int, int], float] = {}
+        self._closed: dict[Path, tuple[Fingerprint, float]] = {}
 
     def closed(self, path: Path, now: float) -> None:
         """An event said that a writer closed this file, or that it was renamed into the inbox."""
         with contextlib.suppress(OSError):
-            state = fingerprint(path.lstat())
-            self._closed[(state.device, state.inode)] = now
+            self._closed[path] = fingerprint(path.lstat()), now
 
     def forget_all_but(self, paths: Iterable[Path]) -> None:
         """Drop what is known of files that are no longer there."""
         kept = set(paths)
         self._watched = {path: watched for path, watched in self._watched.items() if path in kept}
-        inodes = {(watched.state.device, watched.state.inode) for watched in self._watched.values()}
-        self._closed = {inode: at for inode, at in self._closed.items() if inode in inodes}
+        self._closed = {path: closed for path, closed in self._closed.items() if path in kept}
 
     def proof(self, path: Path, state: Fingerprint, now: float) -> str | None:
         """The proof that the writer of ``path``, now in ``state``, is done; None while there is none."""
@@ -59,31 +57,35 @@ class Settling:
         if watched is None or watched.state != state:
             self._watched[path] = watched = _Watched(state, now)
         still_seconds = now - watched.still_since
+        if still_seconds < min(LEASE_STILL_SECONDS, self._settle_seconds):
+            return None
+        leased = _lease(path) if honours_leases(path, state.device) else None
+        if leased is False:
+            return None  # the kernel knows of a writer: however still the file stands, it is not done
         if state.size_bytes == 0:
             return "stillness" if still_seconds >= 2 * self._settle_seconds else None
-        if still_seconds >= LEASE_STILL_SECONDS and not _json_looks_cut(path) and _has_no_writer(path, state):
+        if leased and not _json_looks_cut(path):
             return "lease"
-        if self._was_closed(state, now) and still_seconds >= CLOSE_EVENT_STILL_SECONDS and not _json_looks_cut(path):
+        if (
+            still_seconds >= CLOSE_EVENT_STILL_SECONDS
+            and self._was_closed(path, state, now)
+            and not _json_looks_cut(path)
+        ):
             return "close_event"
         needed = self._settle_seconds * (2 if _looks_cut(path) else 1)
-        return "stillness" if still_seconds >= needed and not _has_writer(path, state) else None
+        return "stillness" if still_seconds >= needed else None
 
-    def _was_closed(self, state: Fingerprint, now: float) -> bool:
-        at = self._closed.get((state.device, state.inode))
-        return at is not None and now - at >= CLOSE_EVENT_STILL_SECONDS
-
-
-def _has_no_writer(path: Path, state: Fingerprint) -> bool:
-    return honours_leases(path, state.device) and _lease(path) is True
-
-
-def _has_writer(path: Path, state: Fingerprint) -> bool:
-    """Whether the kernel knows of a writer; however still the file stands, it is not done then."""
-    return honours_leases(path, state.device) and _lease(path) is False
+    def _was_closed(self, path: Path, state: Fingerprint, now: float) -> bool:
+        """Whether it was closed as it is now; a writer that came back after that is not done."""
+        at_close, at = self._closed.get(path, (None, now))
+        return at_close == state and now - at >= CLOSE_EVENT_STILL_SECONDS
 
 
 def _lease(path: Path) -> bool | None:
-    """Whether a read lease is granted; None where it cannot be asked for (another user's file)."""
+    """Whether a read lease is granted; None where it cannot be asked for (another user's file).
+
+    A writer that opens the file at this very moment makes the kernel send SIGIO, which the daemon ignores.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

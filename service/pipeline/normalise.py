@@ -24,7 +24,8 @@ PLAIN_NANP_REGIONS = frozenset({"US", "CA"})
 _EMAIL = r"""
     case
         when email is null then null
-        when regexp_full_match(email, '[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+') then lower(email)
+        when strlen(email) <= 10000 -- of what is longer nothing is left, says the definition
+            and regexp_full_match(email, '[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+') then lower(email)
         else norm_email(email)
     end
 """
@@ -44,6 +45,7 @@ _UPPER, _LOWER = "[A-ZÀ-ÖØ-Þ]", "[a-zà-öø-þ]"
 _NAME = rf"""
     case
         when full_name is null then null
+        when strlen(full_name) > 10000 then norm_name(full_name)
         when regexp_full_match(full_name, '{_CAPITALISED}(?:[ ''\-]{_CAPITALISED})*')
             and not regexp_matches(full_name, '\bMc{_LOWER}')
             then full_name
@@ -139,9 +141,10 @@ _DATE_EVIDENCE = r"""
     from (
         select source, date_evidence(signup_date) as evidence
         from this
-        -- only dates written a/b/yyyy with a part above 12 can tell
+        -- only dates written a/b/yyyy with a part above 12 can tell; digits and blanks may be full-width ones
         where regexp_matches(signup_date, '^\s*(1[3-9]|2\d|3\d)\s?[/.\-]\s?\d{1,2}\s?[/.\-]\s?\d{4}')
             or regexp_matches(signup_date, '^\s*\d{1,2}\s?[/.\-]\s?(1[3-9]|2\d|3\d)\s?[/.\-]\s?\d{4}')
+            or regexp_matches(signup_date, '[^\x00-\x7F]')
     )
     group by source
 """

@@ -1,0 +1,115 @@
+"""Batches for tests: written to files or straight into tables of a real engine, and run through the real stages."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service import by_hand, logs
+from service.engine.contract import Table
+from service.engine.embedded import EmbeddedEngine, open_engine
+from service.files import fingerprint_of, sha256_of
+from service.model import CRM as CRM_SOURCE
+from service.model import ECOM as ECOM_SOURCE
+from service.model import RAW_FIELDS, Delivery, Source, Summary
+from service.settings import Settings
+from tests.conftest import CRM, ECOM
+
+HEADER = ("customer_id", "full_name", "email", "phone", "signup_date", "status")
+NOON = datetime(2024, 1, 15, 12, 0, 0, tzinfo=UTC)
+
+Cells = Sequence[str | None]
+
+
+@contextmanager
+def small_engine(folder: Path, threads: int = 2, memory_limit_mb: int = 1024) -> Iterator[EmbeddedEngine]:
+    """A real engine that works in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_engine(folder, memory_limit_mb=memory_limit_mb, threads=threads) as engine:
+        yield engine
+
+
+def delivered_file(source: Source, path: Path, content: bytes | str) -> Delivery:
+    """The export ``content`` as a delivery at ``path``."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return Delivery(source, path, sha256_of(path), fingerprint_of(path), settle_proof="given")
+
+
+def table_of(engine: EmbeddedEngine, columns: Mapping[str, Sequence[Any]]) -> Table:
+    """A table of any columns: integers, booleans, texts with None for null."""
+    arrays: dict[str, Any] = {}
+    for name, column in columns.items():
+        is_text = all(value is None or isinstance(value, str) for value in column)
+        arrays[name] = np.array(list(column), dtype=object if is_text else None)
+    typed = ", ".join(f"{name}::varchar as {name}" if it.dtype == object else name for name, it in arrays.items())
+    return engine.table(arrays).derive(f"select {typed} from this")
+
+
+def raw_table(engine: EmbeddedEngine, **fields: Sequence[str | None]) -> Table:
+    """What ``Engine.read`` gives: the named fields as given, the others null."""
+    length = len(next(iter(fields.values())))
+    columns: dict[str, Sequence[Any]] = {"row_number": list(range(1, length + 1))}
+    columns |= {field: fields.get(field, [None] * length) for field in RAW_FIELDS}
+    return table_of(engine, columns)
+
+
+def crm_text(rows: Sequence[Cells], header: Sequence[str] = HEADER) -> str:
+    """A CRM export; None is an empty cell."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([header, *rows])
+    return out.getvalue()
+
+
+def ecom_text(rows: Sequence[Cells]) -> str:
+    """A shop export of rows (id, first name, last name, e-mail, phone, registered); None is left out."""
+    return json.dumps({"customers": [_customer(row) for row in rows]}, indent=1)
+
+
+def _customer(row: Cells) -> dict[str, Any]:
+    id_, first, last, email, phone, registered = row
+    nested: dict[str, Any] = {
+        "id": id_,
+        "name": _given({"first": first, "last": last}),
+        "contact": _given({"email": email, "phone": phone}),
+        "registered": registered,
+    }
+    return _given(nested)
+
+
+def _given(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def write_pair(folder: Path, crm: str | bytes, ecom: str | bytes) -> Path:
+    """Both exports under their default names; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    delivered_file(CRM_SOURCE, folder / CRM, crm)
+    delivered_file(ECOM_SOURCE, folder / ECOM, ecom)
+    return folder
+
+
+def integrate_pair(pair: Path, outbox: Path, now: datetime = NOON, **settings: Any) -> Summary:
+    """The story by hand, in this process, with a clock that stands still."""
+    logs.configure()
+    outbox.mkdir(parents=True, exist_ok=True)
+    return by_hand.integrate_files((pair / CRM, pair / ECOM), outbox, Settings(**settings), lambda: now)
+
+
+def published(outbox: Path) -> Path:
+    """The folder of the set that the manifest names."""
+    manifest = json.loads((outbox / "manifest.json").read_text(encoding="utf-8"))
+    return outbox / "batches" / str(manifest["batch_id"])
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """A published CSV file."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

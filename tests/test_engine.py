@@ -1,0 +1,653 @@
+"""What a delivered file says, whichever way the engine reads it; and what a table writes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.engine import csv_file, json_file
+from service.engine.contract import FileReport
+from service.engine.embedded import EmbeddedEngine
+from service.errors import DeliveryError, DuplicateColumn, Interrupted, MissingColumn, UnreadableFile
+from service.model import CRM, ECOM, RAW_FIELDS
+from tests.conftest import CASES
+from tests.small_batches import delivered_file, ecom_text, small_engine, table_of
+
+SAMPLE_JSON = (CASES / "the_sample" / "ecommerce_customers.json").read_bytes()
+
+Cells = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file as one reader has it: row number -> cells in the order of RAW_FIELDS, "" = missing."""
+
+    rows: dict[int, Cells]
+    report: FileReport
+
+    @property
+    def codes(self) -> dict[int, str]:
+        """Row number -> code of its reject."""
+        return {reject.row_number: reject.code for reject in self.report.rejects}
+
+    def column(self, field: str) -> list[str]:
+        """One field of all rows."""
+        return [cells[RAW_FIELDS.index(field)] for cells in self.rows.values()]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
+    with small_engine(tmp_path_factory.mktemp("engine")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def drop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the files of this module, each written over the last."""
+    return tmp_path_factory.mktemp("drop")
+
+
+def read_csv(engine: EmbeddedEngine, drop: Path, content: bytes | str, *, carefully: bool = False) -> Read:
+    delivery = delivered_file(CRM, drop / "crm_customers.csv", content)
+    with pytest.MonkeyPatch.context() as patched:
+        if carefully:
+            layout = csv_file.inspect(delivery.path, CRM)
+            patched.setattr(csv_file, "inspect", lambda path, source: replace(layout, is_plain=False))
+        return _read(*engine.read(delivery))
+
+
+def read_json(engine: EmbeddedEngine, drop: Path, content: bytes | str, *, carefully: bool = False) -> Read:
+    delivery = delivered_file(ECOM, drop / "ecommerce_customers.json", content)
+    with pytest.MonkeyPatch.context() as patched:
+        if carefully:
+            patched.setattr(json_file, "array_window", lambda path: None)
+        return _read(*engine.read(delivery))
+
+
+def _read(table: Any, report: FileReport) -> Read:
+    rows = table.derive(f"select row_number, {', '.join(RAW_FIELDS)} from this order by row_number").rows()
+    return Read({row[0]: tuple(cell or "" for cell in row[1:]) for row in rows}, report)
+
+
+def refused(error: pytest.ExceptionInfo[DeliveryError]) -> tuple[str, str]:
+    return error.value.message, error.value.where
+
+
+@pytest.fixture
+def without_care(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that the engine does not read alone fails the test."""
+
+    def fail(*_: Any) -> Any:
+        raise AssertionError("the careful reader was asked")
+
+    monkeypatch.setattr(csv_file, "careful_rows", fail)
+    monkeypatch.setattr(json_file, "careful_rows", fail)
+
+
+# ------------------------------------------------------------------------------------------- CSV, as generated
+
+COLUMNS = ("customer_id", "full_name", "email", "phone", "signup_date", "status")
+PLAIN = "abcXYZ019@.+-_/'éß漢😀#\\ "
+AWKWARD = PLAIN + '",;\t|\n\r\u2028\x85\x0b\x0c\u00a0\ufffd'
+WESTERN = "abcXYZ019@.+- éßñ€"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a CSV file is written."""
+
+    encoding: str
+    delimiter: str
+    line_break: str
+    quoting: Any
+    names: tuple[str, ...]
+    blank_rows: tuple[int, ...]
+    says_sep: bool
+    ends_in_a_break: bool
+
+
+@st.composite
+def shapes(draw: st.DrawFn, encodings: Sequence[str]) -> Shape:
+    names = draw(st.permutations([*COLUMNS, "notes"]))
+    writes: list[Callable[[str], str]] = [str, str.upper, str.title, " {} ".format]
+    return Shape(
+        encoding=draw(st.sampled_from(encodings)),
+        delimiter=draw(st.sampled_from(csv_file.DELIMITERS)),
+        line_break=draw(st.sampled_from(["\n", "\r\n", "\r"])),
+        quoting=draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])),
+        names=tuple(draw(st.sampled_from(writes))(name) for name in names),
+        blank_rows=tuple(draw(st.lists(st.integers(0, 9), max_size=3))),
+        says_sep=draw(st.booleans()),
+        ends_in_a_break=draw(st.booleans()),
+    )
+
+
+def as_csv(shape: Shape, rows: Sequence[Cells]) -> bytes:
+    """The file; only a row of a quoted or visible cell can be told from a blank line."""
+    lines = [f"sep={shape.delimiter}"] if shape.says_sep else []
+    for cells in (shape.names, *rows):
+        out = io.StringIO()
+        writer = csv.writer(out, delimiter=shape.delimiter, quoting=shape.quoting, lineterminator="\r\n")
+        writer.writerow(cells)
+        lines.append(out.getvalue().removesuffix("\r\n"))
+    for at in shape.blank_rows:
+        lines.insert(min(at + 1 + shape.says_sep, len(lines)), ("", "  ", shape.delimiter * 6, '""')[at % 4])
+    text = shape.line_break.join(lines) + (shape.line_break if shape.ends_in_a_break else "")
+    return text.encode(shape.encoding)
+
+
+def expected_rows(shape: Shape, rows: Sequence[Cells]) -> dict[int, Cells]:
+    """What must come out, from what went in."""
+    named = [dict(zip((name.strip().lower() for name in shape.names), cells, strict=False)) for cells in rows]
+    field = {column[0]: name for name, column in CRM.fields.items()}
+    delivered = [{field[name]: cell for name, cell in row.items() if name in field} for row in named]
+    visible = [cells for cells, row in zip(delivered, rows, strict=True) if any(cell.strip() for cell in row)]
+    return {number: tuple(cells.get(name, "") for name in RAW_FIELDS) for number, cells in enumerate(visible, start=1)}
+
+
+def trimmed(rows: dict[int, Cells]) -> dict[int, Cells]:
+    # Blanks after a delimiter are kept or not; nobody downstream can tell.
+    return {number: tuple(cell.lstrip(" ") for cell in cells) for number, cells in rows.items()}
+
+
+def tables_of(alphabet: str, fewest: int = 7, most: int = 7) -> st.SearchStrategy[list[Cells]]:
+    row = st.lists(st.text(alphabet, max_size=6), min_size=fewest, max_size=most).map(tuple)
+    return st.lists(row, max_size=6)
+
+
+@given(shape=shapes(["utf-8", "utf-8-sig"]), rows=tables_of(AWKWARD))
+@settings(max_examples=150, deadline=None)
+def test_a_well_formed_csv_reads_the_same_with_and_without_care(
+    engine: EmbeddedEngine, drop: Path, shape: Shape, rows: list[Cells]
+) -> None:
+    content, expected = as_csv(shape, rows), trimmed(expected_rows(shape, rows))
+    quick, careful = read_csv(engine, drop, content), read_csv(engine, drop, content, carefully=True)
+    assert trimmed(quick.rows) == expected
+    assert trimmed(careful.rows) == expected
+    assert quick.report.rejects == careful.report.rejects == ()
+
+
+@given(shape=shapes(["utf-8", "utf-16", "cp1252"]), rows=tables_of(WESTERN, fewest=1))
+@settings(max_examples=60, deadline=None)
+def test_short_rows_and_other_encodings_lose_nothing(
+    engine: EmbeddedEngine, drop: Path, shape: Shape, rows: list[Cells]
+) -> None:
+    read = read_csv(engine, drop, as_csv(shape, rows))
+    assert (trimmed(read.rows), read.report.rejects) == (trimmed(expected_rows(shape, rows)), ())
+
+
+# --------------------------------------------------------------------------------------------- CSV, as met
+
+HEAD = "customer_id,full_name,email\n"
+ONE = {1: ("1", "Ann", "a@x.org")}
+MET: dict[str, tuple[str | bytes, dict[int, tuple[str, str, str]]]] = {
+    "no final line break": (f"{HEAD}1,Ann,a@x.org", ONE),
+    "header only": (HEAD, {}),
+    "header only, no line break": (HEAD.strip(), {}),
+    "blank lines above the header": (f"\n \n\n{HEAD}1,Ann,a@x.org\n", ONE),
+    "a form feed above the header": (f"\x0c\n{HEAD}1,Ann,a@x.org\n", ONE),
+    "a separator line": ("sep=;\ncustomer_id;full_name;email\n1;Ann;a@x.org\n", ONE),
+    "a separator line that is wrong for no one": ("SEP=|\r\ncustomer_id|full_name|email\r\n1|Ann|a@x.org\r\n", ONE),
+    "a separator line behind a byte order mark": (f"\ufeffsep=,\n{HEAD}1,Ann,a@x.org\n", ONE),
+    "a byte order mark": (f"\ufeff{HEAD}1,Ann,a@x.org\n", ONE),
+    "UTF-16, little end first": (f"\ufeff{HEAD}1,Ann,a@x.org\n".encode("utf-16-le"), ONE),
+    "UTF-16, big end first": (f"\ufeff{HEAD}1,Ann,a@x.org\n".encode("utf-16-be"), ONE),
+    "header with other case and blanks": (" Customer_ID ,FULL_NAME, Email\n1,Ann,a@x.org\n", ONE),
+    "quoted header behind blanks": ('"customer_id", "full_name", "email"\n"1", "Ann", "a@x.org"\n', ONE),
+    "a header of two lines": ('customer_id,full_name,email,"my\nnotes"\n1,Ann,a@x.org,\n', ONE),
+    "a header of two lines and other breaks": ('customer_id,full_name,email,"my\r\nnotes"\r\n1,Ann,a@x.org,\r\n', ONE),
+    "a header of two lines, and Windows-1252": (
+        'customer_id,full_name,email,"my\nnotes"\n1,Zoë,a@x.org,\n'.encode("cp1252"),
+        {1: ("1", "Zoë", "a@x.org")},
+    ),
+    "trailing delimiters": (f"{HEAD}1,Ann,a@x.org,,\n", ONE),
+    "trailing delimiters in the header": ("customer_id,full_name,email,,\n1,Ann,a@x.org,,\n", ONE),
+    "mixed line breaks": (f"{HEAD}1,Ann,a@x.org\r\n2,Bob,\n", {**ONE, 2: ("2", "Bob", "")}),
+    "rows of blanks": (f'{HEAD}1,Ann,a@x.org\n,,\n  ,\t,\n\u00a0,,\n"",,\n\n2,Bob,\n', {**ONE, 2: ("2", "Bob", "")}),
+    "a short row": (f"{HEAD}1,Ann,a@x.org\n2,Bob\n3\n", {**ONE, 2: ("2", "Bob", ""), 3: ("3", "", "")}),
+    "a quoted break in a file with short rows": (
+        f'{HEAD}1,"A\r\nnn"\r\n2\r\n',
+        {1: ("1", "A\r\nnn", ""), 2: ("2", "", "")},
+    ),
+    "quotes in an unquoted cell": (f'{HEAD}1,An"n,a@x.org\n', {1: ("1", 'An"n', "a@x.org")}),
+    "a comma in a file of semicolons": (
+        "customer_id;full_name;email\n1;Lee, Ann;a@x.org\n",
+        {1: ("1", "Lee, Ann", "a@x.org")},
+    ),
+    "a comment sign": (f"{HEAD}#1,#,#\n", {1: ("#1", "#", "#")}),
+    "a replacement character": (f"{HEAD}1,A\ufffd,\n2\n", {1: ("1", "A\ufffd", ""), 2: ("2", "", "")}),
+    "Windows-1252": (f"{HEAD}1,Zoë €,\n".encode("cp1252"), {1: ("1", "Zoë €", "")}),
+    "one column besides the id": ("email;customer_id\na@x.org;1\n", {1: ("1", "", "a@x.org")}),
+}
+
+
+@pytest.mark.parametrize("carefully", [False, True])
+@pytest.mark.parametrize("name", MET)
+def test_a_csv_as_it_is_met_outside_is_read(engine: EmbeddedEngine, drop: Path, name: str, carefully: bool) -> None:
+    content, rows = MET[name]
+    read = read_csv(engine, drop, content, carefully=carefully)
+    at = [RAW_FIELDS.index(field) for field in ("source_id", "full_name", "email")]
+    assert {number: tuple(cells[i] for i in at) for number, cells in read.rows.items()} == rows
+    assert read.report.rejects == ()
+
+
+@pytest.mark.usefixtures("without_care")
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+@pytest.mark.parametrize("delimiter", csv_file.DELIMITERS)
+def test_a_plain_csv_is_left_to_the_engine(engine: EmbeddedEngine, drop: Path, delimiter: str, line_break: str) -> None:
+    text = f'{HEAD}1,Ann,a@x.org\n\n"2","B ""ob"" é","x"\n'.replace(",", delimiter).replace("\n", line_break)
+    assert read_csv(engine, drop, text).column("full_name") == ["Ann", 'B "ob" é']
+
+
+@pytest.mark.parametrize(
+    ("content", "codes", "rows"),
+    [
+        (f"{HEAD}1,Ann,a@x.org,more\n2,Bob,\n", {1: "too_many_cells"}, [2]),
+        (f'{HEAD}1,"A"nn,\n2,Bob,\n', {1: "stray_quote"}, [2]),
+        (f"{HEAD}1,\x81é,\n2,Bob,\n".encode("latin-1"), {1: "undecodable"}, [2]),
+        (f"{HEAD}1,é,\n2,Bob,\n".encode("utf-16-le").join([b"\xff\xfe", b"\x00\xd8"]), {3: "undecodable"}, [1, 2]),
+    ],
+)
+def test_a_csv_row_that_cannot_enter_is_set_apart(
+    engine: EmbeddedEngine, drop: Path, content: str | bytes, codes: dict[int, str], rows: list[int]
+) -> None:
+    read = read_csv(engine, drop, content)
+    assert (read.codes, list(read.rows)) == (codes, rows)
+
+
+def test_reading_as_windows_1252_is_told(engine: EmbeddedEngine, drop: Path) -> None:
+    assert read_csv(engine, drop, f"{HEAD}1,Zoë,\n".encode("cp1252")).report.warnings == (
+        'no column "phone"; its values are N/A',
+        'no column "signup_date"; its values are N/A',
+        'no column "status"; its values are N/A',
+        "the file is not UTF-8; it is read as Windows-1252",
+    )
+
+
+def test_unknown_columns_are_counted(engine: EmbeddedEngine, drop: Path) -> None:
+    warnings = read_csv(engine, drop, "customer_id,email,a,b\n1,x,,\n").report.warnings
+    assert warnings[-1] == "2 unknown columns are ignored"
+
+
+WRONG_CSV: dict[str, tuple[str | bytes, type[DeliveryError], str, str]] = {
+    "zero bytes": (b"", UnreadableFile, "the file is empty (zero bytes)", ""),
+    "blank lines only": ("\n\n  \n", UnreadableFile, "the file holds blank lines only", ""),
+    "binary": (b"PK\x03\x04\n\0\0", UnreadableFile, "the file holds NUL bytes; it is no CSV text", "line 2"),
+    "UTF-16 without a mark": (
+        HEAD.encode("utf-16-le"),
+        UnreadableFile,
+        "the file holds NUL bytes; it is no CSV text",
+        "line 1",
+    ),
+    "an open quote": (f'{HEAD}1,Ann,\n2,"Bob,\n3,C,\n', UnreadableFile, "a quote is opened and never closed", "line 3"),
+    "no id column": ("cust_id,full_name,email\n1,A,b\n", MissingColumn, 'there is no column "customer_id"', "line 1"),
+    "nothing to know a customer by": (
+        "customer_id,mail,status\n",
+        MissingColumn,
+        'there is no column "email"',
+        "line 1",
+    ),
+    "two columns of one name": (
+        "customer_id,Email,email \n",
+        DuplicateColumn,
+        "column 'email' stands more than once in the header",
+        "line 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CSV)
+def test_a_wrong_csv_is_refused_with_its_place(engine: EmbeddedEngine, drop: Path, name: str) -> None:
+    content, kind, message, where = WRONG_CSV[name]
+    with pytest.raises(DeliveryError) as error:
+        read_csv(engine, drop, content)
+    assert (type(error.value), *refused(error)) == (kind, message, where)
+
+
+@pytest.mark.parametrize(
+    ("header", "hint", "found"),
+    [
+        ("cust_id;full_name;email", 'did you mean "cust_id"', "cust_id, full_name, email"),
+        ("Customer-ID,name,mail,tel", 'did you mean "customer-id"', "customer-id, name, mail, tel"),
+        ("nr,full_name,email", "add the column", "nr, full_name, email"),
+        # A file without a header shows a customer there: nothing of it is told.
+        ("17,Customer Ida,customer.id@x.org,5550101,active", "add the column", "5 columns, none of them known"),
+        ("customer_1d@x.org,Emily Status", "add the column", "2 columns, none of them known"),
+        ("Custer Ida,Emilia,Statos,2023-01-01", "add the column", "4 columns, none of them known"),
+    ],
+)
+def test_a_missing_column_is_explained_without_a_customer(
+    engine: EmbeddedEngine, drop: Path, header: str, hint: str, found: str
+) -> None:
+    with pytest.raises(MissingColumn) as error:
+        read_csv(engine, drop, f"{header}\n1,2,3\n")
+    assert error.value.hint.startswith(hint)
+    assert error.value.found == found
+
+
+# ------------------------------------------------------------------------------------------ JSON, as generated
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+INTEGERS = st.integers(-(10**25), 10**25)
+SCALARS = st.one_of(st.none(), TEXTS, INTEGERS, st.booleans())
+ODD = st.one_of(SCALARS, st.lists(SCALARS, max_size=2), st.floats(allow_nan=False, allow_infinity=False))
+CUSTOMERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": SCALARS,
+        "name": st.one_of(SCALARS, st.fixed_dictionaries({}, optional={"first": SCALARS, "last": SCALARS})),
+        "contact": st.one_of(SCALARS, st.fixed_dictionaries({}, optional={"email": SCALARS, "phone": SCALARS})),
+        "registered": SCALARS,
+        "orders_count": SCALARS,
+        "tags": st.lists(ODD, max_size=2),
+    },
+)
+
+
+def as_json_cells(customer: dict[str, Any]) -> Cells:
+    """What must come out of one customer: texts and numbers as written, nothing of what is nested wrongly."""
+    found: dict[str, str] = {}
+    for field, path in ECOM.fields.items():
+        value: Any = customer
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, bool):
+            found[field] = str(value).lower()
+        elif isinstance(value, (str, int, float)):
+            found[field] = value if isinstance(value, str) else json.dumps(value)
+    return tuple(found.get(field, "") for field in RAW_FIELDS)
+
+
+@st.composite
+def documents(draw: st.DrawFn, customers: st.SearchStrategy[Any]) -> tuple[str, list[Any]]:
+    """A document in one of the shapes that are accepted, and its elements."""
+    elements = draw(st.lists(customers, max_size=5))
+    indent, is_ascii = draw(st.sampled_from([None, 0, 2])), draw(st.booleans())
+    shape = draw(st.sampled_from(["object", "array", "members before", "members after", "lines"]))
+    first = elements[0] if elements and isinstance(elements[0], dict) else {}
+    if shape == "lines" and "id" in first and {"name", "contact"} & first.keys() and "customers" not in first:
+        return "\n".join(json.dumps(element, ensure_ascii=is_ascii) for element in elements), elements
+    around = {
+        "members before": {"meta": {"customers": 1, "n": [1, {}]}, "customers": elements},
+        "members after": {"customers": elements, "tags": ["a", {"b": []}], "total": 2},
+        "array": elements,
+    }
+    return json.dumps(around.get(shape, {"customers": elements}), indent=indent, ensure_ascii=is_ascii), elements
+
+
+def elements_expected(elements: Sequence[Any]) -> dict[int, Cells]:
+    return {number: as_json_cells(it) for number, it in enumerate(elements, start=1) if isinstance(it, dict)}
+
+
+@given(document=documents(CUSTOMERS))
+@settings(max_examples=150, deadline=None)
+def test_json_reads_the_same_with_and_without_care(
+    engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]]
+) -> None:
+    text, elements = document
+    quick, careful = read_json(engine, drop, text), read_json(engine, drop, text, carefully=True)
+    assert quick.rows == elements_expected(elements)
+    assert careful == quick
+
+
+@given(document=documents(st.one_of(CUSTOMERS, ODD)), mark=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+@settings(max_examples=100, deadline=None)
+def test_elements_that_are_no_objects_are_set_apart(
+    engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]], mark: str
+) -> None:
+    text, elements = document
+    read = read_json(engine, drop, text.encode(mark))
+    assert read.rows == elements_expected(elements)
+    assert read.codes == {n: "not_an_object" for n, it in enumerate(elements, start=1) if not isinstance(it, dict)}
+
+
+@given(document=documents(CUSTOMERS), chunk_bytes=st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_where_a_chunk_ends_does_not_matter(
+    engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]], chunk_bytes: int
+) -> None:
+    text, elements = document
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_file, "_CHUNK_BYTES", chunk_bytes)
+        assert read_json(engine, drop, text, carefully=True).rows == elements_expected(elements)
+
+
+# -------------------------------------------------------------------------------------------- JSON, as met
+
+
+def customers(*elements: str) -> str:
+    return '{"customers": [' + ", ".join(elements) + "]}"
+
+
+MET_JSON: dict[str, tuple[str | bytes, dict[int, tuple[str, str]]]] = {
+    "nobody": ('{"customers": []}', {}),
+    "nobody, with blanks": (' { "customers" :\n[ ] } \n', {}),
+    "a bare array of nobody": ("[]", {}),
+    "a byte order mark": ('\ufeff[{"id": "1", "name": "A"}]', {1: ("1", "A")}),
+    "JSON Lines": ('{"id": "1", "name": "A"}\n{"id": "2"}\n\n{"id": "3"}', {1: ("1", "A"), 2: ("2", ""), 3: ("3", "")}),
+    "one JSON Line": ('{"name": "A", "id": 1}', {1: ("1", "A")}),
+    "numbers as written": (
+        customers('{"id": 12345678901234567890123, "name": 1.50}', '{"id": 1e2}', '{"id": 5550101.0}', '{"id": -0}'),
+        {1: ("12345678901234567890123", "1.50"), 2: ("1e2", ""), 3: ("5550101.0", ""), 4: ("-0", "")},
+    ),
+    "a name in brackets": (
+        customers('{"id": "{1", "name": "{x"}', '{"id": 2, "name": "[x]"}'),
+        {1: ("{1", "{x"), 2: ("2", "[x]")},
+    ),
+    "nested where text is expected": (
+        customers('{"id": {"a": 1}, "name": ["A"]}', '{"id": [], "name": {}}'),
+        {1: ("", ""), 2: ("", "")},
+    ),
+    "words of laxer formats": (
+        customers('{"id": "NaN", "name": "Nan, Inf"}', '{"id": ",]"}'),
+        {1: ("NaN", "Nan, Inf"), 2: (",]", "")},
+    ),
+    "a member twice: the first counts": (
+        customers('{"id": "1", "id": "2", "name": null, "name": "B"}'),
+        {1: ("1", "")},
+    ),
+    "escapes": (customers('{"\\u0069d": "\\u0031\\ud83d\\ude00", "name": "a\\"\\\\\\/\\n"}'), {1: ("1😀", 'a"\\/\n')}),
+    "a member with a dot is no path": (customers('{"id": 1, "name.first": "A"}'), {1: ("1", "")}),
+    "an array in the last customer": (customers('{"id": 1, "tags": ["a"]}'), {1: ("1", "")}),
+    "members after the customers": ('{"customers": [{"id": 1}], "tags": [{"id": 2}]}', {1: ("1", "")}),
+}
+
+
+@pytest.mark.parametrize("carefully", [False, True])
+@pytest.mark.parametrize("name", MET_JSON)
+def test_json_as_it_is_met_outside_is_read(engine: EmbeddedEngine, drop: Path, name: str, carefully: bool) -> None:
+    content, rows = MET_JSON[name]
+    read = read_json(engine, drop, content, carefully=carefully)
+    at = [RAW_FIELDS.index(field) for field in ("source_id", "full_name")]
+    assert {number: tuple(cells[i] for i in at) for number, cells in read.rows.items()} == rows
+    assert read.report.rejects == ()
+
+
+@pytest.mark.usefixtures("without_care")
+def test_plain_json_is_left_to_the_engine(engine: EmbeddedEngine, drop: Path) -> None:
+    assert read_json(engine, drop, SAMPLE_JSON).column("source_id") == ["EC1001", "EC1002", "EC1003"]
+    assert read_json(engine, drop, '[{"id": 1, "price": 1.5, "name": "Nan Ray, Inf"}]').column("source_id") == ["1"]
+
+
+def test_half_a_surrogate_pair_is_no_text(engine: EmbeddedEngine, drop: Path) -> None:
+    read = read_json(
+        engine, drop, customers('{"id": "\\ud800"}', '{"id": 2, "name": {"first": "\\udc00x"}}', '{"id": 3}')
+    )
+    assert (read.codes, read.column("source_id")) == ({1: "undecodable", 2: "undecodable"}, ["3"])
+
+
+WRONG_JSON: dict[str, tuple[str | bytes, str, str]] = {
+    "zero bytes": (b"", "the file is empty", "line 1, byte 1"),
+    "blanks": (" \n ", "the file holds blanks only", "line 2, byte 4"),
+    "a text": ('"x"', "the document is no JSON object or array", "line 1, byte 1"),
+    "no customers": ('{"clients": []}', 'there is no array "customers"', "line 1, byte 16"),
+    "customers are no array": ('{"customers": {"id": 1}}', 'there is no array "customers"', "line 1, byte 25"),
+    "customers twice": ('{"customers": [], "customers": []}', '"customers" stands twice', "line 1, byte 32"),
+    "two documents": (
+        '{"customers": []}\n{"customers": []}',
+        "something stands after the end of the document",
+        "line 2, byte 19",
+    ),
+    "NaN": (
+        customers('{"id": NaN}'),
+        "the document is malformed: NaN and Infinity are no JSON numbers",
+        "line 1, byte 16",
+    ),
+    "nan": (customers('{"id": 1}', '{"id": nan}'), "the document is malformed", "line 1, byte 34"),
+    "a comma too many": ('{"customers": [{"id": 1},\n]}', "the document is malformed", "line 2, byte 27"),
+    "a comma too few": (
+        '{"customers": [{"id": 1}\n{"id": 2}]}',
+        'the document is malformed: "," is missing',
+        "line 2, byte 26",
+    ),
+    "a comment": (customers('{"id": 1} // one'), 'the document is malformed: "," is missing', "line 1, byte 26"),
+    "single quotes": (customers("{'id': 1}"), "the document is malformed", "line 1, byte 17"),
+    "a line break in a text": (customers('{"id": "a\nb"}'), "the document is malformed", "line 1, byte 25"),
+    "a closing bracket too few": (
+        '{"customers": [{"id": 1}}',
+        'the document is malformed: "," is missing',
+        "line 1, byte 25",
+    ),
+    "cut behind a nested array": (
+        '{"customers": [{"id": 1, "tags": ["a"]}',
+        'the document ends too early: "," is missing',
+        "line 1, byte 40",
+    ),
+    "cut in a text": ('{"customers": [\n{"id": "1', "the document ends too early (it is truncated)", "line 2, byte 24"),
+    "cut in a word": ('{"customers": [{"id": tru', "the document ends too early (it is truncated)", "line 1, byte 23"),
+    "bytes that are no text": (
+        b'{"customers": [\n{"id": "\xc3\xa9\xff"}]}',
+        "the document is not UTF-8 text",
+        "line 2, byte 27",
+    ),
+    "text cut in a character": (
+        '{"customers": [{"id": "é'.encode()[:-1],
+        "the document is not UTF-8 text",
+        "line 1, byte 24",
+    ),
+}
+
+
+@pytest.mark.parametrize("chunk_bytes", [1 << 20, 3])
+@pytest.mark.parametrize("name", WRONG_JSON)
+def test_wrong_json_is_refused_with_line_and_byte(
+    engine: EmbeddedEngine, drop: Path, monkeypatch: pytest.MonkeyPatch, name: str, chunk_bytes: int
+) -> None:
+    monkeypatch.setattr(json_file, "_CHUNK_BYTES", chunk_bytes)
+    content, message, where = WRONG_JSON[name]
+    with pytest.raises(UnreadableFile) as error:
+        read_json(engine, drop, content)
+    assert refused(error) == (message, where)
+
+
+def test_a_document_cut_at_any_byte_is_refused_or_whole(engine: EmbeddedEngine, drop: Path) -> None:
+    whole = read_json(engine, drop, SAMPLE_JSON)
+    end = SAMPLE_JSON.rindex(b"}")
+    for length in range(len(SAMPLE_JSON)):
+        if length > end:
+            assert read_json(engine, drop, SAMPLE_JSON[:length]) == whole
+            continue
+        with pytest.raises(UnreadableFile) as error:
+            read_json(engine, drop, SAMPLE_JSON[:length])
+        line = SAMPLE_JSON[:length].count(b"\n") + 1
+        message, where = refused(error)
+        assert where.startswith("line ") and ", byte " in where, (length, where)
+        # An open text is placed at its beginning, everything else where the document ends.
+        assert line - 1 <= int(where.split()[1].rstrip(",")) <= line, (length, where)
+        assert "empty" in message if length == 0 else "ends too early" in message, (length, message)
+
+
+def test_an_element_longer_than_a_chunk_is_whole(engine: EmbeddedEngine, drop: Path) -> None:
+    long = "x" * (3 << 20)
+    text = customers(json.dumps({"id": 1, "note": long}), json.dumps({"id": 2, "name": long}))
+    assert [len(cell) for cell in read_json(engine, drop, text, carefully=True).column("full_name")] == [0, 3 << 20]
+
+
+def test_a_large_file_keeps_the_order_of_its_rows(engine: EmbeddedEngine, drop: Path) -> None:
+    # More than one row group of the engine, so that its threads share the work.
+    many = 150_000
+    rows = [(f"{number}", None, None, f"a{number}@x.org", None, None) for number in range(many)]
+    delivery = delivered_file(ECOM, drop / "large.json", ecom_text(rows))
+    table, _ = engine.read(delivery)
+    assert table.derive("select count(*) from this where source_id::bigint <> row_number - 1").rows() == [(0,)]
+    lines = "".join(f"{number},a{number}@x.org\n" for number in range(many))
+    table, _ = engine.read(delivered_file(CRM, drop / "large.csv", f"customer_id,email\n{lines}"))
+    assert table.derive("select count(*) from this where source_id::bigint <> row_number - 1").rows() == [(0,)]
+
+
+# ----------------------------------------------------------------------------------------------------- tables
+
+
+def test_a_csv_is_quoted_where_it_must_be_and_nowhere_else(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    texts = ["plain", "a b", " a", "#x", "a,b", 'a"b', "a\nb", "a\rb", "ü", "'x", "", None, "N/A", "a;b", "a\tb"]
+    table = table_of(engine, {"n": list(range(len(texts))), "text": texts})
+    table.write_csv(tmp_path / "t.csv", ("n", "text"), "n desc")
+    written = (tmp_path / "t.csv").read_bytes().decode()
+    lines = dict(
+        line.split(",", 1) for line in written.replace("\na", "\\na").replace("\nb", "\\nb").split("\n") if line
+    )
+    assert list(lines) == ["n", *map(str, reversed(range(len(texts))))]
+    found = [lines[str(n)] for n in range(len(texts))]
+    assert found == [
+        "plain",
+        "a b",
+        " a",
+        "#x",
+        '"a,b"',
+        '"a""b"',
+        '"a\\nb"',
+        '"a\rb"',
+        "ü",
+        "'x",
+        '""',
+        "",
+        "N/A",
+        "a;b",
+        "a\tb",
+    ]
+
+
+def test_a_byte_order_mark_is_written_where_it_is_asked_for(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    table_of(engine, {"n": [1], "text": ["x"]}).write_csv(tmp_path / "t.csv", ("n", "text"), "n", bom=True)
+    assert (tmp_path / "t.csv").read_bytes() == b"\xef\xbb\xbfn,text\n1,x\n"
+
+
+def test_lines_are_written_as_they_are(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    lines = ['a "quoted", one', "#", " b ", "ü\\n"]
+    table_of(engine, {"n": [0, 1, 2, 3], "line": lines}).write_lines(tmp_path / "t.txt", "line", "n")
+    assert (tmp_path / "t.txt").read_bytes().decode() == "".join(f"{line}\n" for line in lines)
+
+
+def test_a_table_survives_parquet(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    table = table_of(engine, {"n": [2, 1, 3], "text": ["x", None, ""]})
+    table.write_parquet(tmp_path / "it's.parquet", "n")
+    assert engine.read_parquet(tmp_path / "it's.parquet").rows() == [(1, None), (2, "x"), (3, "")]
+
+
+def test_a_derived_table_leaves_its_parents_alone(engine: EmbeddedEngine) -> None:
+    one, other = table_of(engine, {"n": [1, 2]}), table_of(engine, {"n": [2, 3]})
+    assert one.derive("from this join other using (n)", other=other).rows() == [(2,)]
+    assert (one.count(), other.count(), sorted(one.rows())) == (2, 2, [(1,), (2,)])
+    assert engine.text_table(("a", "b"), [("x", None), ("", "y")]).rows() == [("x", None), ("", "y")]
+
+
+def test_a_running_statement_can_be_interrupted(tmp_path: Path) -> None:
+    with small_engine(tmp_path) as engine:
+        timer = threading.Timer(0.3, engine.interrupt)
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(Interrupted):
+            engine.run("select count(*) from range(10000000000) as a, range(1000) as b where a.range + b.range = -1")
+        assert time.monotonic() - started < 10
+        timer.join()

@@ -1,0 +1,125 @@
+"""What the daemon says of itself, and what a health check makes of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from service import __version__, health
+from service.health import STALE_SECONDS, Health, Verdict, Waits
+from tests.conftest import House
+
+NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
+
+
+def judged(state: Path, said: Health, age_seconds: float, *, stall_minutes: float = 30) -> Verdict:
+    """The verdict on a health file of that age."""
+    health.write(said, state, NOW)
+    return health.judge(state, NOW + timedelta(seconds=age_seconds), stall_minutes=stall_minutes)
+
+
+def test_the_file_says_everything_and_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    health.write(Health(pid=7, waiting=[{"file_name": "crm_customers.csv"}]), tmp_path, NOW)
+    health.write(Health(pid=8), tmp_path, NOW)
+    assert [path.name for path in tmp_path.iterdir()] == ["health.json"]
+    assert json.loads((tmp_path / "health.json").read_text(encoding="utf-8")) == {
+        "state": "ok",
+        "reasons": [],
+        "written_at": "2024-01-15T12:00:00.000+00:00",
+        "version": __version__,
+        "pid": 8,
+        "waiting": [],
+        "ignored": [],
+        "quarantined": [],
+        "busy_since": None,
+        "stage": None,
+        "stage_since": None,
+        "batch_id": None,
+        "last_batch": None,
+        "last_scan": None,
+        "found_without_event": 0,
+    }
+
+
+def test_a_fresh_word_is_believed(tmp_path: Path) -> None:
+    assert judged(tmp_path, Health(), STALE_SECONDS) == Verdict(True, "ok")
+
+
+def test_degraded_is_well_and_says_why(tmp_path: Path) -> None:
+    said = Health(state="degraded", reasons=["this", "that"])
+    assert judged(tmp_path, said, 1) == Verdict(True, "degraded: this; that")
+
+
+def test_failing_is_not_well_and_says_why(tmp_path: Path) -> None:
+    assert judged(tmp_path, Health(state="failing", reasons=["no disk"]), 1) == Verdict(False, "failing: no disk")
+
+
+def test_an_old_word_is_not_believed(tmp_path: Path) -> None:
+    assert judged(tmp_path, Health(), 61) == Verdict(False, "failing: the daemon was silent for 61 s")
+
+
+def test_a_long_batch_that_moves_from_stage_to_stage_is_not_too_old(tmp_path: Path) -> None:
+    long_ago = (NOW - timedelta(hours=5)).isoformat()
+    said = Health(busy_since=long_ago, stage="load", stage_since=NOW.isoformat())
+    assert judged(tmp_path, said, 29 * 60).is_well
+    assert not judged(tmp_path, said, 31 * 60).is_well
+    assert judged(tmp_path, said, 31 * 60, stall_minutes=32).is_well
+
+
+def test_a_stage_that_does_not_end_is_not_well_whatever_else_is_written(tmp_path: Path) -> None:
+    said = Health(busy_since=NOW.isoformat(), stage="load", stage_since=(NOW - timedelta(hours=1)).isoformat())
+    assert not judged(tmp_path, said, 0).is_well
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"written_at": "yesterday", "stage_since": null}', "{"])
+def test_a_damaged_file_is_not_well(tmp_path: Path, content: str) -> None:
+    (tmp_path / "health.json").write_text(content, encoding="utf-8")
+    verdict = health.judge(tmp_path, NOW, stall_minutes=30)
+    assert not verdict.is_well
+    assert "cannot be read" in verdict.sentence
+
+
+def test_no_file_is_not_well(tmp_path: Path) -> None:
+    assert "is the daemon running?" in health.judge(tmp_path, NOW, stall_minutes=30).sentence
+
+
+def test_the_verb_exits_by_the_verdict(house: House) -> None:
+    missing = house.run("healthcheck")
+    assert (missing.code, missing.out) == (1, "")
+    house.state.mkdir()
+    for state, code in (("ok", 0), ("degraded", 0), ("failing", 1)):
+        health.write(Health(state=state), house.state, datetime.now(UTC))  # type: ignore[arg-type]  # one of the three
+        assert (house.run("healthcheck").code, state) == (code, state)
+    health.write(Health(), house.state, datetime.now(UTC) - timedelta(minutes=2))
+    assert house.run("healthcheck").code == 1
+
+
+def test_what_waits_is_told_since_when_and_for_what() -> None:
+    waits = Waits()
+    waits.note({"b": "its writer", "c": "d"}, NOW, 0)
+    waits.note({"a": "c", "b": "its writer", "c": "its turn"}, NOW + timedelta(seconds=5), 5)
+    assert waits.listed() == [
+        {"file_name": "a", "since": "2024-01-15T12:00:05+00:00", "waits_for": "c"},
+        {"file_name": "b", "since": "2024-01-15T12:00:00+00:00", "waits_for": "its writer"},
+        {"file_name": "c", "since": "2024-01-15T12:00:05+00:00", "waits_for": "its turn"},
+    ]
+    assert waits.longer_than(5, clock=5) == [("b", "its writer")]
+
+
+def test_what_went_and_came_again_begins_to_wait_anew() -> None:
+    waits = Waits()
+    waits.note({"a": "b"}, NOW, 0)
+    waits.note({}, NOW, 5)
+    waits.note({"a": "b"}, NOW, 6)
+    assert waits.longer_than(5, clock=10) == []
+
+
+def test_scarce_space_is_told_of_each_folder(tmp_path: Path) -> None:
+    assert health.scarce_space([tmp_path], min_free_mb=0) == []
+    assert health.scarce_space([tmp_path], min_free_mb=1 << 40) == [
+        f"the disk runs low: less than {1 << 40} MB free for {tmp_path}"
+    ]
+    assert health.scarce_space([tmp_path / "out of reach"], min_free_mb=1 << 40) == []

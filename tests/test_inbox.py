@@ -1,0 +1,598 @@
+"""The inbox: which names are exports, what pairs, and where files go. Real files; crashes are built by hand."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from service import files
+from service.errors import UnreadableFile, UsageError
+from service.inbox import Inbox, Listing, Pair, inbox, names
+from service.inbox.names import is_ignored, read_name
+from service.model import Batch, inputs_sha256
+from tests.conftest import CRM, ECOM
+from tests.test_settling import said_as_nobody, shared_folder
+
+__all__ = ["shared_folder"]  # a fixture
+
+NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
+WRONG = UnreadableFile("it is cut", where="line 3", hint="export it again")
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+class Folder:
+    """An opened inbox with its state folder beside it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.state = root / "inbox", root / "state"
+        self.state.mkdir()
+        self.inbox = Inbox(self.root)
+        self.inbox.open()
+
+    def put(self, name: str, content: str = "x\n") -> Path:
+        path = self.root / name
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    def pair(self) -> Pair:
+        """The one pair that waits."""
+        (found,) = self.inbox.look().pairs
+        return found
+
+    def claim(self, pair: Pair | None = None) -> Batch | None:
+        pair = pair or self.pair()
+        return self.inbox.claim(pair, {half.path: "lease" for half in pair.halves}, NOW, self.state)
+
+    def claimed(self) -> Batch:
+        """Put a pair and claim it."""
+        self.put(CRM, "crm\n")
+        self.put(ECOM, "ecom\n")
+        batch = self.claim()
+        assert batch is not None
+        return batch
+
+    def crash_in_claim(self, moved: int) -> tuple[str, Path]:
+        """As a claim leaves it that died when so many files had moved: id and folder of the claim."""
+
+        def move(source: Path, target: Path) -> None:
+            nonlocal moved
+            if not moved:
+                raise Died
+            moved -= 1
+            source.rename(target)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
+            patch.setattr(inbox, "move", move)
+            self.claimed()
+        (claim,) = (self.root / ".claimed").glob("*.json")
+        return claim.stem, claim.with_suffix("")
+
+    def files(self) -> dict[str, str]:
+        """Every file, by its path in the inbox, but for the lock."""
+        return {
+            str(path.relative_to(self.root)): path.read_text(encoding="utf-8")
+            for path in sorted(self.root.rglob("*"))
+            if path.is_file() and path.name != ".lock"
+        }
+
+    def inputs(self) -> dict[str, str]:
+        """As ``files``, without what the service writes beside them."""
+        return {name: text for name, text in self.files().items() if not name.endswith((".json", ".txt"))} | {
+            name: text for name, text in self.files().items() if name.endswith(ECOM)
+        }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------------- names
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(names).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "suffix"),
+    [
+        ("crm_customers.csv", "CRM", ""),
+        ("ecommerce_customers.json", "ECOM", ""),
+        ("CRM_Customers.CSV", "CRM", ""),
+        ("ECOMMERCE_CUSTOMERS.Json", "ECOM", ""),
+        ("crm_customers_2024-01-15.csv", "CRM", "2024-01-15"),
+        ("crm_customers-2024-01-15.csv", "CRM", "2024-01-15"),
+        ("crm_customers.2024-01-15.csv", "CRM", "2024-01-15"),
+        ("crm_customers 2024-01-15.csv", "CRM", "2024-01-15"),
+        ("crm_customers - 7.csv", "CRM", "7"),
+        ("crm_customers (1).csv", "CRM", "(1)"),
+        ("ecommerce_customers_North.json", "ECOM", "north"),
+        ("crm_customers_Zu\u0308rich.csv", "CRM", "z\u00fcrich"),
+    ],
+)
+def test_the_name_of_an_export_tells_its_source_and_its_suffix(name: str, source: str, suffix: str) -> None:
+    found = read_name(name)
+    assert found is not None
+    assert (found.source.name, found.suffix) == (source, suffix)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "crm_customers.json",
+        "ecommerce_customers.csv",
+        "crm_customers.csv.gz",
+        "crm_customersX.csv",
+        "my_crm_customers.csv",
+        "crm_customers_.csv",
+        "crm_customers",
+        "customers.csv",
+        "crm_customers_a\nb.csv",
+        "crm_customers_\x1b[31m.csv",
+        "crm_customers_\udcff.csv",
+    ],
+)
+def test_other_names_belong_to_no_source(name: str) -> None:
+    assert read_name(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".crm_customers.csv",
+        ".hidden",
+        "crm_customers.csv.tmp",
+        "crm_customers.tmp",
+        "crm_customers.csv.part",
+        "crm_customers.csv.CRDOWNLOAD",
+        "crm_customers.csv~",
+        "crm_customers.csv.filepart",
+        ".crm_customers.csv.swp",
+        "crm_customers.swp",
+    ],
+)
+def test_half_written_and_private_names_are_never_inputs_and_never_told(folder: Folder, name: str) -> None:
+    assert is_ignored(name)
+    folder.put(name)
+    assert folder.inbox.look() == Listing()
+
+
+# ----------------------------------------------------------------------------------------------------- pairing
+
+
+@pytest.mark.parametrize("order", [(CRM, ECOM), (ECOM, CRM)])
+def test_two_exports_are_a_pair_in_source_order_whichever_came_first(folder: Folder, order: tuple[str, str]) -> None:
+    for name in order:
+        folder.put(name)
+    assert [half.path.name for half in folder.pair().halves] == [CRM, ECOM]
+
+
+def test_the_suffix_says_which_files_belong_together(folder: Folder) -> None:
+    for name in (CRM, "ecommerce_customers_b.json", "crm_customers-B.csv", "ecommerce_customers_c.json"):
+        folder.put(name)
+    listing = folder.inbox.look()
+    assert [[half.path.name for half in pair.halves] for pair in listing.pairs] == [
+        ["crm_customers-B.csv", "ecommerce_customers_b.json"]
+    ]
+    assert sorted(half.path.name for half in listing.singles) == [CRM, "ecommerce_customers_c.json"]
+
+
+def test_rivals_for_one_export_are_not_taken_nor_is_their_partner(folder: Folder) -> None:
+    for name in ("crm_customers_7.csv", "CRM_customers-7.csv", "ecommerce_customers_7.json", CRM, ECOM):
+        folder.put(name)
+    listing = folder.inbox.look()
+    assert sorted(half.path.name for half in listing.rivals) == ["CRM_customers-7.csv", "crm_customers_7.csv"]
+    assert [pair.suffix for pair in listing.pairs] == [""]
+    assert listing.singles == ()
+
+
+def test_pairs_stand_oldest_first_by_suffix_and_then_by_arrival(folder: Folder) -> None:
+    for suffix in ("_south", "_2024-02-01", "_10", "_north", "_9", "_20240131", ""):
+        folder.put(f"crm_customers{suffix}.csv")
+        folder.put(f"ecommerce_customers{suffix}.json")
+    expected = ["20240131", "2024-02-01", "9", "10", "south", "north", ""]
+    assert [pair.suffix for pair in folder.inbox.look().pairs] == expected
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "socket", "folder"])
+def test_what_is_no_regular_file_is_a_stranger_and_is_never_opened(
+    folder: Folder, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder.root / CRM
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        (folder.root.parent / "secret.csv").write_text("customer_id,email\n", encoding="utf-8")
+        path.symlink_to(folder.root.parent / "secret.csv")
+    elif kind == "socket":
+        monkeypatch.chdir(folder.root)  # the path of a socket is short
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(CRM)
+    else:
+        path.mkdir()
+    folder.put(ECOM)
+    listing = folder.inbox.look()
+    assert listing.strangers == (CRM,)
+    assert [half.path.name for half in listing.singles] == [ECOM]
+
+
+def test_other_files_are_strangers_and_our_own_folders_are_not(folder: Folder) -> None:
+    folder.put("notes.txt")
+    assert folder.inbox.look() == Listing(strangers=("notes.txt",))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_file_that_may_not_be_read_is_marked_so(shared_folder: Path) -> None:
+    (shared_folder / CRM).touch(0o600)
+    (shared_folder / ECOM).touch(0o644)
+    asked = "print([half.is_readable for half in Inbox(folder).look().pairs[0].halves])"
+    assert said_as_nobody(asked, shared_folder, "from service.inbox import Inbox") == "[False, True]\n"
+
+
+# ---------------------------------------------------------------------------------------------------- claiming
+
+
+def test_a_claim_moves_both_files_and_remembers_them(folder: Folder) -> None:
+    batch = folder.claimed()
+    assert batch.id == f"20240115T120000Z-{inputs_sha256(batch.deliveries)[:6]}"
+    assert [delivery.path for delivery in batch.deliveries] == [
+        folder.root / ".claimed" / batch.id / name for name in (CRM, ECOM)
+    ]
+    claim = json.loads((folder.root / ".claimed" / f"{batch.id}.json").read_text(encoding="utf-8"))
+    assert list(claim["files"]) == [CRM, ECOM]
+    assert claim["files"][CRM]["settle_proof"] == "lease"
+    assert folder.inbox.look() == Listing()
+
+
+def test_the_same_bytes_in_the_same_second_are_a_batch_of_their_own(folder: Folder) -> None:
+    first = folder.claimed()
+    folder.inbox.archive(first, folder.state)
+    second = folder.claimed()
+    assert second.id == f"{first.id}-2"
+
+
+def overwrite(path: Path) -> None:
+    path.write_text("newer\n", encoding="utf-8")
+
+
+def replace_by_rename(path: Path) -> None:
+    staged = path.with_suffix(".tmp")
+    overwrite(staged)
+    staged.rename(path)
+
+
+@pytest.mark.parametrize("change", [overwrite, replace_by_rename, Path.unlink])
+def test_a_half_that_changed_since_the_look_is_looked_at_again(folder: Folder, change: Callable[[Path], None]) -> None:
+    folder.put(CRM)
+    folder.put(ECOM)
+    pair = folder.pair()
+    change(folder.root / ECOM)
+    before = folder.files()
+    assert folder.claim(pair) is None
+    assert folder.files() == before
+
+
+def test_a_half_that_became_a_link_is_not_followed(folder: Folder) -> None:
+    secret = folder.root.parent / "secret"
+    secret.write_text("x\n", encoding="utf-8")
+    folder.put(CRM)
+    folder.put(ECOM)
+    pair = folder.pair()
+    (folder.root / CRM).unlink()
+    (folder.root / CRM).symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic links"):
+        folder.claim(pair)
+    assert folder.inbox.look().strangers == (CRM,)
+
+
+@pytest.mark.parametrize("change", [overwrite, replace_by_rename, Path.unlink])
+def test_a_half_that_changes_between_the_two_moves_puts_the_other_back(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    folder.put(CRM, "crm\n")
+    folder.put(ECOM, "ecom\n")
+    real = files.move
+
+    def move(source: Path, target: Path) -> None:
+        if source.name == ECOM:
+            change(source)
+        real(source, target)
+
+    monkeypatch.setattr(inbox, "move", move)
+    assert folder.claim() is None
+    assert folder.files() == {CRM: "crm\n"} | ({} if change is Path.unlink else {ECOM: "newer\n"})
+
+
+def test_a_newer_half_that_comes_while_the_older_is_put_back_is_not_overwritten(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.put(CRM, "older\n")
+    folder.put(ECOM, "ecom\n")
+    real = files.move
+
+    def move(source: Path, target: Path) -> None:
+        if source.name == ECOM:
+            folder.put(CRM, "newer\n")
+            source.unlink()
+        real(source, target)
+
+    monkeypatch.setattr(inbox, "move", move)
+    assert folder.claim() is None
+    assert (folder.root / CRM).read_text(encoding="utf-8") == "newer\n"
+    (aside,) = (folder.root / "quarantine").iterdir()
+    assert (aside / CRM).read_text(encoding="utf-8") == "older\n"
+    reason = json.loads((aside / "reason.json").read_text(encoding="utf-8"))
+    assert (reason["error"], list(reason["inputs"])) == ("SupersededFile", [CRM])
+    assert list((folder.root / ".claimed").iterdir()) == []
+
+
+def test_the_halves_gap_is_that_of_their_arrival(folder: Folder) -> None:
+    os.utime(folder.put(CRM), ns=(0, 0))  # a copy that keeps its old time arrived now all the same
+    folder.put(ECOM)
+    assert 0 <= folder.pair().gap_seconds < 60
+
+
+# ------------------------------------------------------------------------------- crashes in the midst of a claim
+
+
+def assert_claimed_whole(folder: Folder, batch_id: str) -> None:
+    (batch,) = folder.inbox.unfinished().batches
+    assert batch.id == batch_id
+    assert [delivery.path.read_text(encoding="utf-8") for delivery in batch.deliveries] == ["crm\n", "ecom\n"]
+    assert folder.inbox.look() == Listing()
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_claim_that_died_before_all_its_files_moved_is_made_whole(folder: Folder, moved: int) -> None:
+    batch_id, _ = folder.crash_in_claim(moved)
+    assert_claimed_whole(folder, batch_id)
+
+
+def test_a_claim_that_died_before_its_folder_was_made_is_made_whole(folder: Folder) -> None:
+    batch_id, claimed = folder.crash_in_claim(0)
+    claimed.rmdir()
+    assert_claimed_whole(folder, batch_id)
+
+
+def test_a_whole_claim_is_found_again(folder: Folder) -> None:
+    assert_claimed_whole(folder, folder.claimed().id)
+
+
+def test_a_claim_whose_files_were_archived_already_is_forgotten(folder: Folder) -> None:
+    batch = folder.claimed()
+    (folder.root / ".claimed" / batch.id).rename(folder.root / "archive" / batch.id)
+    found = folder.inbox.unfinished()
+    assert (found.batches, found.put_back) == ((), (batch.id,))
+    assert list((folder.root / ".claimed").iterdir()) == []
+    assert folder.inputs() == {f"archive/{batch.id}/{CRM}": "crm\n", f"archive/{batch.id}/{ECOM}": "ecom\n"}
+
+
+def test_a_newer_half_that_came_before_the_move_wins_and_the_other_waits_for_it(folder: Folder) -> None:
+    batch_id, _ = folder.crash_in_claim(1)
+    replace_by_rename(folder.root / ECOM)
+    assert folder.inbox.unfinished().put_back == (batch_id,)
+    assert folder.files() == {CRM: "crm\n", ECOM: "newer\n"}
+
+
+def test_newer_files_in_both_places_are_all_kept(folder: Folder) -> None:
+    batch_id, _ = folder.crash_in_claim(1)
+    replace_by_rename(folder.root / ECOM)
+    folder.put(CRM, "newer\n")
+    folder.inbox.unfinished()
+    assert folder.inputs() == {CRM: "newer\n", ECOM: "newer\n", f"quarantine/{batch_id}/{CRM}": "crm\n"}
+
+
+def test_a_newer_pair_in_the_inbox_leaves_a_whole_claim_as_it_is(folder: Folder) -> None:
+    batch = folder.claimed()
+    folder.put(CRM, "newer\n")
+    folder.put(ECOM, "newer\n")
+    (found,) = folder.inbox.unfinished().batches
+    assert found.id == batch.id
+    assert len(folder.inbox.look().pairs) == 1
+
+
+def test_putting_back_that_died_between_link_and_unlink_is_ended(folder: Folder) -> None:
+    batch_id, claimed = folder.crash_in_claim(0)
+    (claimed / CRM).hardlink_to(folder.root / CRM)
+    replace_by_rename(folder.root / ECOM)
+    assert folder.inbox.unfinished().put_back == (batch_id,)
+    assert folder.files() == {CRM: "crm\n", ECOM: "newer\n"}
+
+
+def test_what_a_dead_run_left_in_the_claims_folder_is_cleared(folder: Folder) -> None:
+    (folder.root / ".claimed" / "empty").mkdir()
+    (folder.root / ".claimed" / ".x.json.new").touch()
+    assert folder.inbox.unfinished().batches == ()
+    assert list((folder.root / ".claimed").iterdir()) == []
+
+
+def test_warnings_of_the_claim_and_its_acceptance_outlive_a_crash(folder: Folder) -> None:
+    folder.put(CRM)
+    folder.put(ECOM)
+    pair = folder.pair()
+    folder.inbox.claim(pair, {half.path: "lease" for half in pair.halves}, NOW, folder.state, ["odd"])
+    (batch,) = folder.inbox.unfinished().batches
+    assert (batch.warnings, batch.claimed_at, batch.accepted) == (("odd",), NOW, False)
+
+
+def test_a_claimed_file_that_was_written_to_is_hashed_again(folder: Folder) -> None:
+    batch = folder.claimed()
+    batch.deliveries[0].path.write_text("changed\n", encoding="utf-8")
+    (again,) = folder.inbox.unfinished().batches
+    assert again.deliveries[0].sha256 != batch.deliveries[0].sha256
+    assert again.deliveries[1] == batch.deliveries[1]
+
+
+def test_starts_count_deaths_only(folder: Folder) -> None:
+    batch = folder.claimed()
+    assert folder.inbox.begin(batch).starts == 1
+    assert folder.inbox.begin(batch).starts == 2  # the first start died
+    assert folder.inbox.count_fault(batch) == 1
+    assert folder.inbox.begin(batch).starts == 2
+    folder.inbox.release(batch)
+    assert folder.inbox.begin(batch).starts == 2
+
+
+# ------------------------------------------------------------------------------------------- archive, quarantine
+
+
+def test_a_published_batch_goes_into_the_archive(folder: Folder) -> None:
+    batch = folder.claimed()
+    folder.inbox.archive(batch, folder.state)
+    assert folder.files() == {f"archive/{batch.id}/{CRM}": "crm\n", f"archive/{batch.id}/{ECOM}": "ecom\n"}
+
+
+def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) -> None:
+    batch = folder.claimed()
+    place = folder.inbox.quarantine(batch, WRONG, NOW, "the log\n")
+    assert sorted(path.name for path in place.iterdir()) == [CRM, ECOM, "integration_log.txt", "reason.json"]
+    assert (place / "integration_log.txt").read_text(encoding="utf-8") == "the log\n"
+    assert json.loads((place / "reason.json").read_text(encoding="utf-8")) == {
+        "batch_id": batch.id,
+        "quarantined_at": NOW.isoformat(),
+        "error": "UnreadableFile",
+        "message": "it is cut",
+        "where": "line 3",
+        "found": "",
+        "hint": "export it again",
+        "retry": f"python -m service retry {batch.id}",
+        "inputs": {delivery.file_name: delivery.sha256 for delivery in batch.deliveries},
+        "inputs_sha256": inputs_sha256(batch.deliveries),
+    }
+    assert folder.inbox.unfinished().batches == ()
+
+
+def test_quarantined_batches_are_listed_from_a_batch_on(folder: Folder) -> None:
+    batch = folder.claimed()
+    folder.inbox.quarantine(batch, WRONG, NOW, "")
+    assert folder.inbox.quarantined_after("") == [f"{batch.id}: UnreadableFile"]
+    assert folder.inbox.quarantined_after(batch.id) == []
+    folder.inbox.retry(batch.id, folder.state, accept=False)
+    assert folder.inbox.quarantined_after("") == []
+
+
+def test_retry_moves_the_files_back(folder: Folder) -> None:
+    batch = folder.claimed()
+    folder.inbox.quarantine(batch, WRONG, NOW, "")
+    assert folder.inbox.retry(batch.id, folder.state, accept=False) == [CRM, ECOM]
+    assert folder.files() == {CRM: "crm\n", ECOM: "ecom\n"}
+    again = folder.claim()
+    assert again is not None
+    assert not again.accepted
+
+
+def test_retry_with_acceptance_lets_the_same_files_pass_once(folder: Folder) -> None:
+    batch = folder.claimed()
+    folder.inbox.quarantine(batch, WRONG, NOW, "")
+    folder.inbox.retry(batch.id, folder.state, accept=True)
+    accepted = folder.claim()
+    assert accepted is not None
+    assert accepted.accepted
+    folder.inbox.archive(accepted, folder.state)
+    assert not folder.claimed().accepted
+
+
+def test_acceptance_is_for_those_bytes_only(folder: Folder) -> None:
+    batch = folder.claimed()
+    folder.inbox.quarantine(batch, WRONG, NOW, "")
+    folder.inbox.retry(batch.id, folder.state, accept=True)
+    folder.put(CRM, "others\n")
+    other = folder.claim()
+    assert other is not None
+    assert not other.accepted
+
+
+@pytest.mark.parametrize("batch_id", ["20240115T120000Z-ffffff", "..", ".", "../archive", ""])
+def test_retry_of_an_unknown_batch_is_refused(folder: Folder, batch_id: str) -> None:
+    with pytest.raises(UsageError, match="no quarantined batch"):
+        folder.inbox.retry(batch_id, folder.state, accept=True)
+
+
+def test_retry_overwrites_nothing_that_waits(folder: Folder) -> None:
+    batch = folder.claimed()
+    folder.inbox.quarantine(batch, WRONG, NOW, "")
+    folder.put(ECOM, "newer\n")
+    before = folder.files()
+    with pytest.raises(UsageError, match=f"{ECOM} waits in the inbox already"):
+        folder.inbox.retry(batch.id, folder.state, accept=True)
+    assert folder.files() == before
+    assert not (folder.state / "accepted").exists()
+
+
+def test_retry_of_a_batch_whose_files_were_moved_back_by_hand_says_so(folder: Folder) -> None:
+    batch = folder.claimed()
+    place = folder.inbox.quarantine(batch, WRONG, NOW, "")
+    for name in (CRM, ECOM):
+        (place / name).rename(folder.root / name)
+    assert folder.inbox.quarantined_after("") == []
+    with pytest.raises(UsageError, match="gone from the quarantine"):
+        folder.inbox.retry(batch.id, folder.state, accept=False)
+    assert folder.claim() is not None
+
+
+def test_retry_that_died_half_way_is_ended_by_another(folder: Folder) -> None:
+    batch = folder.claimed()
+    place = folder.inbox.quarantine(batch, WRONG, NOW, "")
+    (place / CRM).rename(folder.root / CRM)
+    assert folder.inbox.retry(batch.id, folder.state, accept=False) == [ECOM]
+    assert len(folder.inbox.look().pairs) == 1
+
+
+def test_pruning_removes_the_archives_of_the_named_batches_only(folder: Folder) -> None:
+    old = folder.claimed()
+    folder.inbox.archive(old, folder.state)
+    new = folder.claimed()
+    folder.inbox.archive(new, folder.state)
+    folder.inbox.prune([old.id, "long gone"])
+    assert [path.name for path in (folder.root / "archive").iterdir()] == [new.id]
+
+
+# -------------------------------------------------------------------------------------------------------- lock
+
+
+def test_one_instance_works_here_at_a_time(folder: Folder) -> None:
+    other = Inbox(folder.root)
+    assert folder.inbox.try_lock("a")
+    assert not other.try_lock("a")
+    folder.inbox.unlock()
+    assert other.try_lock("a")
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_another_state_is_refused_whether_its_owner_runs_or_not(folder: Folder, is_held: bool) -> None:
+    assert folder.inbox.try_lock("a")
+    if not is_held:
+        folder.inbox.unlock()
+    with pytest.raises(UsageError, match="belongs to another state"):
+        Inbox(folder.root).try_lock("b")
+
+
+def test_a_folder_that_was_replaced_is_not_held_any_more(folder: Folder) -> None:
+    folder.inbox.try_lock("a")
+    assert folder.inbox.is_locked()
+    shutil.rmtree(folder.root)
+    assert not folder.inbox.is_locked()
+    folder.inbox.unlock()
+    folder.inbox.open()
+    assert folder.inbox.try_lock("a")
+    assert folder.inbox.is_locked()
+    assert folder.inbox.is_new
+
+
+def test_a_folder_that_was_used_before_is_not_new(folder: Folder) -> None:
+    folder.inbox.try_lock("a")
+    folder.inbox.unlock()
+    folder.inbox.try_lock("a")
+    assert not folder.inbox.is_new

@@ -1,0 +1,493 @@
+"""The rules in SQL are the rules in Python: ``normalise`` and ``extract`` against the definitions in ``values``."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.engine.contract import FileReport
+from service.engine.embedded import EmbeddedEngine
+from service.model import CRM, ECOM, Batch, Rules
+from service.pipeline import normalise as stage
+from service.pipeline import values
+from service.pipeline.extract import Delivered, extract
+from service.pipeline.ids import norm_id
+from service.pipeline.values import MISSING_WORDS, is_missing
+from tests.small_batches import NOON, delivered_file, raw_table, small_engine, table_of
+
+CORPUS = 200_000
+SQL_ALONE_PERCENT = {"email": 25, "phone": 25, "full_name": 20, "signup_date": 20, "source_id": 40, "status": 25}
+"""At least this share of a corpus that is mostly odd must not need Python: else a fast path has been lost."""
+
+TO_PYTHON = "\x00went to Python"
+
+Cell = str | None
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[EmbeddedEngine]:
+    with small_engine(tmp_path / "engine") as made:
+        yield made
+
+
+# ------------------------------------------------------------------------------------------------ the corpus
+
+FIRST = [
+    "John",
+    "MARY",
+    "jane",
+    "o'Neil",
+    "Jean-Luc",
+    "Chloé",
+    "zoë",
+    "SØREN",
+    "Mc",
+    "mcdonald",
+    "McDonald",
+    "LaToya",
+    "d'arcy",
+    "Ünal",
+    "ß",
+    "ÿves",
+    "Anne-marie",
+    "X",
+]
+LAST = [
+    "Smith",
+    "DOE",
+    "van",
+    "Der",
+    "de",
+    "brown",
+    "O'BRIEN",
+    "McINTYRE",
+    "MCKAY",
+    "von",
+    "Straße",
+    "García",
+    "müller",
+    "ŁUKASZ",
+    "Nguyễn",
+    "Þór",
+    "naïve",
+    "Jr.",
+    "III",
+]
+EDITS = {
+    "email": "aZ09.@-_+%' <>:;,\"?/é\u00a0\u200b\uff20İſß\n",
+    "phone": "0123456789+-. ()/,x'=\"#eE\u00a0\uff11\u0661\u2013",
+    "full_name": "aMcCdDvV'’- ,.1éÉßÿŸıİſŉΣ×÷µ\u0301\u00a0\u200b\t",
+    "signup_date": "0123456789-/.: TZtz,jan\u00a0\uff11",
+    "source_id": "aZ09_.-'=\" \x00\x1f\u00a0é",
+    "status": "aZ -_'éİſ\u00a0\t",
+}
+
+
+def an_email(r: random.Random) -> str:
+    local = r.choice(("john.smith", "MARY_J", "a+b", "x%y", "o'neil", "j", "1-2"))
+    domain = r.choice(("email.com", "Shop.EXAMPLE.org", "x-y.co.uk", "localhost", "b..c", "1.2.3.4", "bücher.de"))
+    shape = r.choice(("{}@{}",) * 6 + ("mailto:{}@{}", "Jane Doe <{}@{}>", " {}@{}"))
+    return shape.format(local, domain)
+
+
+def a_phone(r: random.Random) -> str:
+    area, office, line = (
+        r.choice(("212", "555", "416", "020", "911", "119")),
+        f"{r.randrange(100, 999)}",
+        r.randrange(10000),
+    )
+    shape = r.choice(
+        (
+            "{}-{}-{:04}",
+            "({}) {}-{:04}",
+            "{}.{}.{:04}",
+            "{}{}{:04}",
+            "+1-{}-{}-{:04}",
+            "1{}{}{:04}",
+            "+1 {} {} {:04}",
+            "({}){} {:04}",
+            "+44 {} {} {:04}",
+            "00{}{}{:04}",
+            "{}-{}-{:04} x12",
+            "{}{}{:04}.0",
+            "+1 ({}) {} {:04}",
+        )
+    )
+    written: str = shape.format(area, office, line)
+    return written[4:] if r.random() < 0.1 else written
+
+
+def a_name(r: random.Random) -> str:
+    words = [r.choice(FIRST)] + [r.choice(LAST) for _ in range(r.choice((1, 1, 1, 2, 3)))]
+    return r.choice((str, str, str.upper, str.lower, str.title))(r.choice((" ", " ", " ", "-", "  ", ", ")).join(words))
+
+
+def a_date(r: random.Random) -> str:
+    year, month, day = r.choice((1999, 2023, 2024, 987, 9999, 0)), r.randrange(1, 14), r.randrange(1, 33)
+    shape = r.choice(
+        (
+            "{0:04}-{1:02}-{2:02}",
+            "{0:04}-{1:02}-{2:02}T23:59:59Z",
+            "{0:04}{1:02}{2:02}",
+            "{1:02}/{2:02}/{0:04}",
+            "{2:02}/{1:02}/{0:04}",
+            "{2}.{1}.{0:04}",
+            "{0:04}/{1:02}/{2:02}",
+            "{0:04}-{1:02}-{2:02}T24:61:00Z",
+            "{2} May {0}",
+        )
+    )
+    written: str = shape.format(year, month, day)
+    return written
+
+
+def an_id(r: random.Random) -> str:
+    number = r.randrange(10**6)
+    return r.choice(
+        (f"CRM{number:05}", f"{number}", f"ec-{number}.x", "0", "00", "-1", "-10", f'="{number}"', f"'{number}")
+    )
+
+
+def a_status(r: random.Random) -> str:
+    return r.choice(("active", "Active", "INACTIVE", "on hold", " churned ", "İPTAL", "Ünaktiv", "x1"))
+
+
+WRITE: dict[str, Callable[[random.Random], str]] = {
+    "email": an_email,
+    "phone": a_phone,
+    "full_name": a_name,
+    "signup_date": a_date,
+    "source_id": an_id,
+    "status": a_status,
+}
+
+
+def edited(text: str, alphabet: str, r: random.Random) -> str:
+    """The text with one character put in, taken out, or replaced."""
+    at = r.randrange(len(text) + 1)
+    return text[:at] + r.choice(("", r.choice(alphabet), r.choice(alphabet))) + text[at + r.randrange(2) :]
+
+
+def corpus(field: str, size: int, seed: int = 1) -> list[str]:
+    """Typical values, and nearly typical ones: half of them edited once or more; none of them missing."""
+    r = random.Random(f"{field} {seed}")
+    texts: list[str] = []
+    while len(texts) < size:
+        text = WRITE[field](r)
+        while r.random() < 0.3:
+            text = edited(text, EDITS[field], r)
+        if text:
+            texts.append(text)
+    return texts
+
+
+# ---------------------------------------------------------------------------------------------- the reference
+
+
+def definitions(rules: Rules) -> dict[str, Callable[[str], Cell]]:
+    """The plain-Python definition of each column of the records."""
+    return {
+        "email": values.norm_email,
+        "phone": lambda text: values.norm_phone(text, rules.default_region),
+        "full_name": values.norm_name,
+        "signup_date": lambda text: values.norm_date(text, rules.date_order),
+        "source_id": norm_id,
+        "status": values.read_status,
+    }
+
+
+RESULT = {"phone": "phone_key", "source_id": "case when has_id then source_id end"}
+
+
+def delivered_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Delivered:
+    """Rows of the CRM as ``extract`` gives them, whatever the cells say."""
+    rows = raw_table(engine, **fields).derive(
+        "select 'CRM' as source, * replace (null::bigint as orders_count) from this"
+    )
+    nothing = table_of(engine, {"ordinal": [0]})
+    return Delivered(rows, nothing, {}, {}, {})
+
+
+def normalised(engine: EmbeddedEngine, field: str, texts: Sequence[Cell], rules: Rules) -> list[Cell]:
+    """One column of the records, in the order of the rows."""
+    records = stage.normalise(delivered_rows(engine, **{field: texts}), rules, engine).records
+    return [row[0] for row in records.derive(f"select {RESULT.get(field, field)} from this order by ordinal").rows()]
+
+
+def send_nothing_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine say which values SQL does not settle alone."""
+
+    def one(text: str) -> str:
+        return TO_PYTHON
+
+    def two(text: str, rule: str) -> str:
+        return TO_PYTHON
+
+    for module, name in (
+        (values, "norm_email"),
+        (values, "norm_phone"),
+        (values, "norm_name"),
+        (values, "norm_date"),
+        (values, "read_status"),
+        (stage, "norm_id"),
+    ):
+        stub: Callable[..., str] = FunctionType(
+            (two if name in ("norm_phone", "norm_date") else one).__code__, globals(), name
+        )
+        monkeypatch.setattr(module, name, stub)
+
+
+# --------------------------------------------------------------------------------------------- SQL and Python
+
+RULES = [
+    *((field, Rules(), CORPUS) for field in WRITE),
+    ("phone", Rules(default_region="CA"), CORPUS // 10),
+    ("phone", Rules(default_region="DE"), CORPUS // 10),
+    ("signup_date", Rules(date_order="DMY"), CORPUS // 10),
+]
+
+
+@pytest.mark.parametrize(("field", "rules", "size"), RULES)
+def test_what_sql_settles_alone_is_what_the_definition_says(
+    field: str,
+    rules: Rules,
+    size: int,
+    engine: EmbeddedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
+    texts = corpus(field, size)
+    define = definitions(rules)[field]
+    with monkeypatch.context() as patched:
+        send_nothing_to_python(patched)
+        found = normalised(engine, field, texts, rules)
+    alone = [(text, value) for text, value in zip(texts, found, strict=True) if value != TO_PYTHON]
+    assert [(text, value) for text, value in alone if value != define(text)] == []
+    percent = 100 * len(alone) / size
+    record_property(f"SQL alone: {field} {rules.default_region} {rules.date_order}", f"{percent:.0f} % of {size}")
+    assert percent >= SQL_ALONE_PERCENT[field] or rules.default_region == "DE"
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None)
+def test_any_text_comes_out_as_its_definition_says(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    # No lone surrogates: the readers let none through.
+    any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
+    for field in WRITE:
+        nearly = st.text(EDITS[field], min_size=1, max_size=20)
+        texts = data.draw(st.lists(nearly | any_text, min_size=1, max_size=60), label=field)
+        with small_engine(tmp_path_factory.mktemp("engine")) as engine:
+            assert normalised(engine, field, texts, Rules()) == [definitions(Rules())[field](text) for text in texts]
+
+
+@pytest.mark.parametrize("text", ["a" * 10_000 + "@x.org", "j" * 10_001 + " smith", "2" * 300])
+def test_an_absurdly_long_cell_comes_out_as_its_definition_says(text: str, engine: EmbeddedEngine) -> None:
+    for field in ("email", "full_name", "phone", "signup_date"):
+        with small_engine(Path(engine._work_folder) / field) as fresh:  # functions are taught once for each engine
+            assert normalised(fresh, field, [text], Rules()) == [definitions(Rules())[field](text)]
+
+
+def test_names_and_phones_are_compared_and_printed_as_defined(engine: EmbeddedEngine) -> None:
+    names, phones = corpus("full_name", 20_000, seed=2), corpus("phone", 20_000, seed=2)
+    records = stage.normalise(delivered_rows(engine, full_name=names, phone=phones), Rules(), engine).records
+    for name, key, phone, phone_key in records.derive("select full_name, name_key, phone, phone_key from this").rows():
+        assert key == (None if name is None else values.name_key(name))
+        assert phone == (None if phone_key is None else values.phone_as_printed(phone_key, "US"))
+
+
+# ------------------------------------------------------------------------------------------------------ cells
+
+CELLS = [
+    *MISSING_WORDS,
+    *(word.upper() for word in MISSING_WORDS),
+    *(f" \t{word.title()}\u00a0" for word in MISSING_WORDS),
+    *(
+        "",
+        " ",
+        "\u3000\u2028",
+        "\x1c",
+        "\u200b",
+        "unde\ufb01ned",
+        "un\u212anown",
+        "n/a.",
+        "Na Li",
+        "0",
+        "-1",
+        "N\u00a0A",
+    ),
+    *("'=1+1", "'+15550101", "''=x", "' =x", "'n/a", "'", "'-", "=1", "'\uff1dx", "'\u00a0=x", "'plain"),
+]
+
+
+def cell_as_read(cell: Cell) -> Cell:
+    """The rule: our own writer's quote is taken off again; a word for missing is missing; all else stays."""
+    if cell is not None and re.match(r"'+[ \t\n\f\r]*[=+\-@\t\r＝＋－＠]", cell):
+        return cell[1:]
+    return None if is_missing(cell) else cell
+
+
+def extracted(engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields: Sequence[Cell]) -> Any:
+    """``fields`` of the shop as ``extract`` gives them; rows come from a table instead of a file."""
+    table = raw_table(engine, **fields)
+    monkeypatch.setattr(engine, "read", lambda delivery: (table, FileReport()))
+    batch = Batch("b", NOON, (delivered_file(ECOM, tmp_path / "any.json", "[]"),))
+    return extract(batch, Rules(), engine).rows
+
+
+def test_a_cell_is_missing_where_its_definition_says_so(
+    engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = random.Random(3)
+    cells: list[Cell] = [None, *CELLS]
+    while len(cells) < CORPUS:
+        cells.append(edited(r.choice(CELLS), "nNaA/-.?#uUlL'=+ \t\u00a0\u2003\u212a\ufb01\x1f", r))
+    for field in ("email", "source_id", "full_name", "phone", "signup_date", "status"):
+        some = cells if field == "email" else cells[:5000]
+        rows = extracted(engine, tmp_path, monkeypatch, **{field: some})
+        found = [row[0] for row in rows.derive(f"select {field} from this order by row_number").rows()]
+        assert [(c, f) for c, f in zip(some, found, strict=True) if f != cell_as_read(c)] == []
+
+
+@pytest.mark.parametrize(
+    ("whole", "first", "last", "name"),
+    [
+        (None, "Na", "Li", "Na Li"),
+        (None, "Na", None, "Na"),
+        (None, "", " \t", None),
+        (None, None, "Unknown", "Unknown"),
+        ("N/A", "Jo", None, "Jo"),
+        ("Jo Doe", "Ann", "Lee", "Jo Doe"),
+    ],
+)
+def test_a_composed_name_has_the_parts_that_are_not_empty(
+    whole: Cell,
+    first: Cell,
+    last: Cell,
+    name: Cell,
+    engine: EmbeddedEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = extracted(engine, tmp_path, monkeypatch, full_name=[whole], first_name=[first], last_name=[last])
+    assert rows.derive("select full_name from this").rows() == [(name,)]
+
+
+# ------------------------------------------------------------------------------------------- columns of dates
+
+
+@pytest.mark.parametrize(
+    ("dates", "order", "days"),
+    [
+        (["03/04/2023"], "MDY", ["2023-03-04"]),
+        (["03/04/2023"], "DMY", ["2023-04-03"]),
+        (["03/04/2023", "15/01/2023"], "MDY", ["2023-04-03", "2023-01-15"]),
+        (["03/04/2023", "01/15/2023"], "DMY", ["2023-03-04", "2023-01-15"]),
+        (["03/04/2023", "15.1.2023"], "MDY", ["2023-04-03", "2023-01-15"]),
+        (["03/04/2023", "\u00a015/01/2023"], "MDY", ["2023-04-03", "2023-01-15"]),
+        (["03/04/2023", "\uff11\uff15/01/2023"], "MDY", ["2023-04-03", "2023-01-15"]),
+        (["03/04/2023", "15 / 01 / 2023 10:00"], "MDY", ["2023-04-03", "2023-01-15"]),
+        (["03/04/2023", "45/01/2023", "01/32/2023", "13/13/2023"], "DMY", ["2023-04-03", None, None, None]),
+        (
+            ["03/04/2023", "2023-01-15", "1 Feb 2023", "20230115"],
+            "DMY",
+            ["2023-04-03", "2023-01-15", "2023-02-01", "2023-01-15"],
+        ),
+    ],
+)
+def test_a_column_of_dates_tells_its_own_order(
+    dates: list[Cell], order: str, days: list[Cell], engine: EmbeddedEngine
+) -> None:
+    assert normalised(engine, "signup_date", dates, replace(Rules(), date_order=order)) == days
+
+
+def test_dates_that_contradict_each_other_are_each_read_for_themselves_and_reported(engine: EmbeddedEngine) -> None:
+    dates = ["15/01/2023", "01/16/2023", "03/04/2023"]
+    result = stage.normalise(delivered_rows(engine, signup_date=dates), Rules(), engine)
+    days = [row[0] for row in result.records.derive("select signup_date from this order by ordinal").rows()]
+    assert (days, result.ambiguous) == (["2023-01-15", "2023-01-16", "2023-03-04"], ("CRM",))
+
+
+# ------------------------------------------------------------------------------------- troubles, ids, statuses
+
+
+def test_every_value_that_became_missing_is_counted_with_its_reason(engine: EmbeddedEngine) -> None:
+    result = stage.normalise(
+        delivered_rows(
+            engine,
+            full_name=["Ann", "\u200b", None, "X"],
+            email=["a@b", "b@", None, "a@b.org"],
+            phone=["call me", "911", "5.55E+06", "12345678901234567890"],
+            signup_date=["soon", "2023-02-30", None, "2023-02-28"],
+        ),
+        Rules(),
+        engine,
+    )
+    assert result.troubles == {
+        ("CRM", "email", "invalid_email"): 2,
+        ("CRM", "full_name", "invalid_name"): 1,
+        ("CRM", "phone", "invalid_phone"): 1,
+        ("CRM", "phone", "phone_no_digits"): 1,
+        ("CRM", "phone", "phone_scientific_notation"): 1,
+        ("CRM", "phone", "phone_too_short"): 1,
+        ("CRM", "signup_date", "invalid_date"): 2,
+    }
+
+
+def test_a_row_without_an_id_is_shown_by_its_row_and_known_by_its_content(tmp_path: Path) -> None:
+    people = {"full_name": ["Ann Lee", "Bob Ray", "ann lee"], "email": ["a@x.org", None, "A@X.org"]}
+    keys: list[dict[str, str]] = []
+    for turn, order in enumerate(((0, 1, 2), (1, 2, 0))):
+        with small_engine(tmp_path / str(turn)) as engine:
+            fields = {name: [column[i] for i in order] for name, column in people.items()}
+            delivered = delivered_rows(engine, source_id=["0", "-1", None], **fields)
+            records = stage.normalise(delivered, Rules(), engine).records
+            rows = records.derive("select source_id, has_id, record_key, full_name from this order by ordinal").rows()
+        assert [row[:2] for row in rows] == [("CRM-ROW1", False), ("CRM-ROW2", False), ("CRM-ROW3", False)]
+        keys.append({row[2]: row[3] for row in rows})
+    # The two Anns are one content, told apart by their place among equals; row numbers play no part.
+    assert keys[0] == keys[1]
+    assert sorted(keys[0].values()) == ["Ann Lee", "Ann Lee", "Bob Ray"]
+
+
+@pytest.mark.parametrize(
+    ("written", "id_"),
+    [
+        ("C1", "C1"),
+        (" C1 ", "C1"),
+        ("'0123", "0123"),
+        ('="0123"', "0123"),
+        ("00", "00"),
+        ("a\nb", "a b"),
+        ("é/1", "é/1"),
+    ],
+)
+def test_an_id_is_text_without_a_spreadsheets_wrapping(written: str, id_: str, engine: EmbeddedEngine) -> None:
+    assert normalised(engine, "source_id", [written], Rules()) == [id_]
+
+
+@pytest.mark.parametrize("written", ["", "0", "-1", " 0 ", "'0", '="-1"', "'", "\t"])
+def test_what_is_no_id_is_none(written: str, engine: EmbeddedEngine) -> None:
+    assert normalised(engine, "source_id", [written], Rules()) == [None]
+
+
+def test_a_status_is_stated_or_the_default_of_its_source(engine: EmbeddedEngine) -> None:
+    crm = delivered_rows(engine, status=["On Hold", None])
+    both = crm.rows.derive("from this union all select * replace ('ECOM' as source) from this")
+    records = stage.normalise(replace(crm, rows=both), Rules(), engine).records
+    assert records.derive("select source, status, status_stated from this order by ordinal").rows() == [
+        (CRM.name, "on hold", True),
+        (CRM.name, None, False),
+        (ECOM.name, "on hold", True),
+        (ECOM.name, "active", False),
+    ]

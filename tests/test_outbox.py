@@ -1,0 +1,209 @@
+"""The outbox: a set is published as one or not at all, and over any crash it only rolls forward."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import __version__
+from service.files import fingerprint_of, sha256_of
+from service.model import CRM, Batch, Delivery, Summary
+from service.outbox import FLAT_NAMES, Outbox
+
+FILES = (*FLAT_NAMES, "crosswalk.csv")
+NOW = datetime(2024, 1, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    opened = Outbox(tmp_path / "outbox")
+    opened.open()
+    return opened
+
+
+def batch(id_: str, folder: Path) -> Batch:
+    path = folder / "crm_customers.csv"
+    path.write_text("customer_id\n", encoding="utf-8")
+    return Batch(id_, NOW, (Delivery(CRM, path, sha256_of(path), fingerprint_of(path), "lease"),))
+
+
+def commit(outbox: Outbox, id_: str) -> None:
+    """Publish a set whose files all say its id, up to the commit point."""
+    with outbox.stage(batch(id_, outbox.root.parent)) as staged:
+        for name in FILES:
+            (staged.folder / name).write_text(f"{name} of {id_}\n", encoding="utf-8")
+        staged.summary = Summary(records=8, rejects=1, duplicates=3, customers=5, source_rows={"CRM": 8})
+
+
+def publish(outbox: Outbox, *ids: str) -> None:
+    for id_ in ids:
+        commit(outbox, id_)
+        outbox.copy_flat(id_)
+
+
+def flat(outbox: Outbox) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in outbox.root.iterdir() if path.is_file()}
+
+
+def manifest(outbox: Outbox) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((outbox.root / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+def assert_flat_is(outbox: Outbox, id_: str) -> None:
+    assert sorted(flat(outbox)) == sorted((*FLAT_NAMES, "manifest.json"))
+    for name in FLAT_NAMES:
+        assert flat(outbox)[name] == f"{name} of {id_}\n"
+        assert sha256_of(outbox.root / name) == manifest(outbox)["files"][name]["sha256"]
+    assert manifest(outbox)["batch_id"] == id_
+
+
+def test_a_set_appears_whole_and_immutable(outbox: Outbox) -> None:
+    commit(outbox, "b1")
+    folder = outbox.root / "batches" / "b1"
+    assert sorted(path.name for path in folder.iterdir()) == sorted((*FILES, "manifest.json"))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
+    assert sorted(path.name for path in outbox.root.iterdir()) == ["batches"]
+
+
+def test_a_set_that_is_being_written_is_not_to_be_seen(outbox: Outbox) -> None:
+    with pytest.raises(RuntimeError), outbox.stage(batch("b1", outbox.root.parent)) as staged:
+        (staged.folder / "customer_master.csv").write_text("half", encoding="utf-8")
+        assert not outbox.is_committed("b1")
+        assert list((outbox.root / "batches").iterdir()) == []
+        raise RuntimeError
+    assert not outbox.is_committed("b1")
+    assert [path.name for path in outbox.root.iterdir()] == ["batches"]
+
+
+def test_the_manifest_tells_the_set_its_inputs_and_its_forerunner(outbox: Outbox) -> None:
+    publish(outbox, "b1")
+    former = (outbox.root / "manifest.json").read_bytes()
+    publish(outbox, "b2")
+    told = manifest(outbox)
+    assert told["files"] == {
+        name: {
+            "size_bytes": len(f"{name} of b2\n"),
+            "sha256": hashlib.sha256(f"{name} of b2\n".encode()).hexdigest(),
+        }
+        for name in sorted(FILES)
+    }
+    del told["files"]
+    assert told == {
+        "batch_id": "b2",
+        "program_version": __version__,
+        "former_manifest_sha256": hashlib.sha256(former).hexdigest(),
+        "inputs": [
+            {
+                "source": "CRM",
+                "file_name": "crm_customers.csv",
+                "size_bytes": 12,
+                "sha256": hashlib.sha256(b"customer_id\n").hexdigest(),
+                "rows": 8,
+                "settle_proof": "lease",
+            }
+        ],
+        "rows": {"records": 8, "rejects": 1, "duplicates": 3, "customers": 5},
+    }
+
+
+def test_the_first_manifest_has_no_forerunner(outbox: Outbox) -> None:
+    publish(outbox, "b1")
+    assert manifest(outbox)["former_manifest_sha256"] is None
+
+
+def test_the_flat_files_are_independent_copies_that_users_may_write(outbox: Outbox) -> None:
+    publish(outbox, "b1")
+    assert_flat_is(outbox, "b1")
+    (outbox.root / "customer_master.csv").write_text("mine\n", encoding="utf-8")
+    assert (outbox.root / "batches/b1/customer_master.csv").read_text(encoding="utf-8") == "customer_master.csv of b1\n"
+
+
+def test_the_manifest_is_the_last_of_the_flat_files(outbox: Outbox) -> None:
+    publish(outbox, "b1", "b2")
+    changed = sorted(flat(outbox), key=lambda name: (outbox.root / name).stat().st_ctime_ns)
+    assert changed[-1] == "manifest.json"
+
+
+@pytest.mark.parametrize("copied", range(len(FLAT_NAMES) + 1))
+def test_flat_files_of_which_some_were_replaced_are_brought_to_the_set(outbox: Outbox, copied: int) -> None:
+    publish(outbox, "b1")
+    commit(outbox, "b2")
+    for name in FLAT_NAMES[:copied]:
+        (outbox.root / name).unlink()
+        shutil.copyfile(outbox.root / "batches/b2" / name, outbox.root / name)
+    outbox.copy_flat("b2")
+    assert_flat_is(outbox, "b2")
+
+
+def test_flat_files_that_are_those_of_the_set_are_not_touched_again(outbox: Outbox) -> None:
+    publish(outbox, "b1")
+    before = (outbox.root / "customer_master.csv").stat()
+    outbox.copy_flat("b1")
+    assert (outbox.root / "customer_master.csv").stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "{}"])
+def test_a_damaged_manifest_is_replaced(outbox: Outbox, damaged: str) -> None:
+    publish(outbox, "b1")
+    (outbox.root / "manifest.json").write_text(damaged, encoding="utf-8")
+    outbox.copy_flat("b1")
+    assert_flat_is(outbox, "b1")
+
+
+def test_what_a_dead_run_had_staged_is_thrown_away(outbox: Outbox) -> None:
+    publish(outbox, "b1")
+    (outbox.root / ".staging/b2").mkdir(parents=True)
+    (outbox.root / ".staging/b2/customer_master.csv").write_text("half", encoding="utf-8")
+    (outbox.root / ".customer_master.csv.new").write_text("half", encoding="utf-8")
+    outbox.open()
+    assert sorted(path.name for path in outbox.root.iterdir()) == sorted(("batches", *FLAT_NAMES, "manifest.json"))
+    assert not outbox.is_committed("b2")
+
+
+def test_an_outbox_that_was_emptied_meanwhile_takes_the_next_set(outbox: Outbox) -> None:
+    publish(outbox, "b1")
+    shutil.rmtree(outbox.root)
+    outbox.copy_flat("b1")  # a set that is gone has no flat files
+    publish(outbox, "b2")
+    assert_flat_is(outbox, "b2")
+
+
+@pytest.mark.parametrize(
+    ("keep", "current", "kept"),
+    [
+        (0, "b4", ["b1", "b2", "b3", "b4"]),
+        (1, "b4", ["b4"]),
+        (2, "b4", ["b3", "b4"]),
+        (9, "b4", ["b1", "b2", "b3", "b4"]),
+        (2, "b1", ["b1", "b3", "b4"]),  # the clock was set back: the published set stays
+    ],
+)
+def test_the_newest_sets_are_kept_and_always_the_published_one(
+    outbox: Outbox, keep: int, current: str, kept: list[str]
+) -> None:
+    publish(outbox, "b1", "b2", "b3", "b4")
+    gone = sorted({"b1", "b2", "b3", "b4"} - set(kept))
+    assert outbox.superseded(keep, current) == gone
+    assert outbox.prune(keep, current) == gone
+    assert sorted(path.name for path in (outbox.root / "batches").iterdir()) == kept
+    assert not (outbox.root / ".staging").exists()
+
+
+def test_of_sets_claimed_in_one_second_the_one_written_first_is_the_older(outbox: Outbox) -> None:
+    publish(outbox, "20240115T120000Z-ffffff", "20240115T120000Z-000000", "20240115T120000Z-aaaaaa")
+    assert outbox.superseded(2, "20240115T120000Z-aaaaaa") == ["20240115T120000Z-ffffff"]
+
+
+def test_the_log_of_a_failed_run_does_not_touch_a_published_set(outbox: Outbox) -> None:
+    assert outbox.folder_for_failed_log("r1") == outbox.root
+    publish(outbox, "b1")
+    assert outbox.folder_for_failed_log("r1") == outbox.root / "failed/r1"
+    assert outbox.holds_a_set()

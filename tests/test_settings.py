@@ -1,0 +1,161 @@
+"""Settings come from the environment, from files it names, and from service.toml; a misspelt one is told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.errors import SettingsError
+from service.settings import Settings, load
+from tests.conftest import House
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No setting is set, and no service.toml lies about."""
+    for name in [name for name in os.environ if name.upper().startswith("SERVICE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_without_any_setting_the_defaults_hold() -> None:
+    settings, strangers = load()
+    assert (settings.inbox, settings.outbox, settings.state) == (Path("inbox"), Path("outbox"), Path("state"))
+    assert (settings.settle_seconds, settings.keep_batches, settings.default_region) == (5, 30, "US")
+    assert strangers == []
+
+
+def test_a_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_KEEP_BATCHES", "7")
+    monkeypatch.setenv("SERVICE_CSV_BOM", "true")
+    monkeypatch.setenv("SERVICE_DEFAULT_REGION", "gb")
+    settings, _ = load()
+    assert (settings.keep_batches, settings.csv_bom, settings.default_region) == (7, True, "GB")
+
+
+def test_an_empty_variable_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_INBOX", "")
+    assert load()[0].inbox == Path("inbox")
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("SERVICE_SETTLE_SECOND", "SERVICE_SETTLE_SECONDS"),
+        ("SERVICE_KEEP_BATCHS", "SERVICE_KEEP_BATCHES"),
+        ("SERVICE_OUTBX", "SERVICE_OUTBOX"),
+        ("SERVICE_DATEORDER", "SERVICE_DATE_ORDER"),
+    ],
+)
+def test_a_misspelt_variable_stops_the_start_with_a_suggestion(
+    monkeypatch: pytest.MonkeyPatch, misspelt: str, meant: str
+) -> None:
+    monkeypatch.setenv(misspelt, "1")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert misspelt in caught.value.message
+    assert caught.value.hint == f"did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["SERVICE_PORT_8080_TCP_ADDR", "SERVICE_ACCOUNT", "SERVICE_HOSTNAME"])
+def test_a_variable_that_a_platform_injects_is_warned_of(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert load()[1] == [name]
+
+
+def test_a_file_can_hold_the_value(monkeypatch: pytest.MonkeyPatch, bare: Path) -> None:
+    (bare / "region").write_text("DE\n", encoding="utf-8")
+    monkeypatch.setenv("SERVICE_DEFAULT_REGION_FILE", str(bare / "region"))
+    assert load()[0].default_region == "DE"
+    monkeypatch.setenv("SERVICE_DEFAULT_REGION", "")
+    assert load()[0].default_region == "DE", "an empty variable is none at all"
+    monkeypatch.setenv("SERVICE_DEFAULT_REGION", "FR")
+    assert load()[0].default_region == "FR", "the variable itself wins"
+
+
+def test_a_file_that_cannot_be_read_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_INBOX_FILE", "/nowhere/secret")
+    with pytest.raises(SettingsError, match="SERVICE_INBOX_FILE") as caught:
+        load()
+    assert "/nowhere" not in caught.value.message
+
+
+def test_service_toml_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, bare: Path) -> None:
+    (bare / "service.toml").write_text('settle_seconds = 2.5\ndate_order = "DMY"\n', encoding="utf-8")
+    monkeypatch.setenv("SERVICE_DATE_ORDER", "MDY")
+    settings, _ = load()
+    assert (settings.settle_seconds, settings.date_order) == (2.5, "MDY")
+
+
+def test_a_file_for_a_secret_wins_over_service_toml(monkeypatch: pytest.MonkeyPatch, bare: Path) -> None:
+    (bare / "service.toml").write_text('default_region = "FR"\n', encoding="utf-8")
+    (bare / "region").write_text("DE\n", encoding="utf-8")
+    monkeypatch.setenv("SERVICE_DEFAULT_REGION_FILE", str(bare / "region"))
+    assert load()[0].default_region == "DE"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("settle_second = 1\n", "did you mean settle_seconds?"),
+        ("entirely_else = 1\n", "see the settings table"),
+        ("settle_seconds = \n", "mend the file or remove it"),
+    ],
+)
+def test_a_wrong_service_toml_stops_the_start(bare: Path, content: str, told: str) -> None:
+    (bare / "service.toml").write_text(content, encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert "service.toml" in caught.value.message
+    assert told in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVICE_SETTLE_SECONDS", "s3cret"),
+        ("SERVICE_SETTLE_SECONDS", "0"),
+        ("SERVICE_SETTLE_SECONDS", "nan"),
+        ("SERVICE_SETTLE_SECONDS", "inf"),
+        ("SERVICE_RESCAN_SECONDS", "3600"),
+        ("SERVICE_KEEP_BATCHES", "-4711"),
+        ("SERVICE_MAX_REJECT_PERCENT", "4711"),
+        ("SERVICE_DATE_ORDER", "s3cret"),
+        ("SERVICE_MATCHING", "s3cret"),
+        ("SERVICE_DEFAULT_REGION", "s3cret"),
+        ("SERVICE_CSV_BOM", "s3cret"),
+    ],
+)
+def test_a_bad_value_is_named_by_its_variable_and_never_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert name in caught.value.message
+    assert "s3cret" not in caught.value.explained()
+    assert "4711" not in caught.value.explained()
+
+
+def test_settings_do_not_change_after_the_start() -> None:
+    settings, _ = load()
+    with pytest.raises(ValidationError):
+        settings.keep_batches = 3
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_command_line_refuses_a_misspelt_variable_and_warns_of_a_strange_one(house: House) -> None:
+    refused = house.run("watch", "--once", keep_batchs="3")
+    assert refused.code == 2
+    assert "did you mean SERVICE_KEEP_BATCHES?" in refused.err
+    assert not house.outbox.exists()
+    warned = house.run("watch", "--once", account_name="x")
+    assert warned.code == 0
+    assert ("setting.ignored", "SERVICE_ACCOUNT_NAME") in [(e["event"], e.get("name")) for e in warned.events]

@@ -1,0 +1,906 @@
+"""The daemon's story in one process: real files, real engine; each test looks at what is left on the disk."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import pytest
+import structlog
+
+from service import cli, daemon, logs, wake
+from service.errors import TransientError, UsageError
+from service.settings import Settings
+from service.wake import Alarm
+from service.watcher import Outcome, Watcher
+from tests.conftest import CASES, CRM, ECOM, House, wait_until
+
+SAMPLE = CASES / "the_sample"
+QUICK: dict[str, Any] = {"settle_seconds": 0.4, "rescan_seconds": 0.1, "threads": 1, "retry_seconds": 0.05}
+
+
+def now() -> datetime:
+    return datetime.now(UTC).astimezone()
+
+
+class Works:
+    """A house whose watcher runs in this process."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.inbox, self.outbox, self.state = house.inbox, house.outbox, house.state
+
+    def watcher(self, **settings: Any) -> Watcher:
+        here = {"inbox": self.inbox, "outbox": self.outbox, "state": self.state}
+        return daemon.build(Settings(**(QUICK | here | settings)), now)
+
+    def once(self, **settings: Any) -> Outcome:
+        """``watch --once``."""
+        return self.watcher(**settings).run(once=True)
+
+    @contextmanager
+    def watching(self, **settings: Any) -> Iterator[Watcher]:
+        """``watch``, until the block ends."""
+        watcher = self.watcher(**settings)
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                watcher.run()
+            except BaseException as error:  # noqa: BLE001  # shown to the test below
+                failed.append(error)
+
+        (self.state / "health.json").unlink(missing_ok=True)
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            wait_until(lambda: failed or (self.state / "health.json").exists())
+            yield watcher
+        finally:
+            watcher.stop()
+            thread.join(20)
+        assert failed == []
+
+    def drop(self, suffix: str = "", *, crm: str | None = None, ecom: str | None = None) -> None:
+        """The sample, or other texts."""
+        crm = crm if crm is not None else (SAMPLE / CRM).read_text(encoding="utf-8")
+        ecom = ecom if ecom is not None else (SAMPLE / ECOM).read_text(encoding="utf-8")
+        (self.inbox / f"crm_customers{suffix}.csv").write_text(crm, encoding="utf-8")
+        (self.inbox / f"ecommerce_customers{suffix}.json").write_text(ecom, encoding="utf-8")
+
+    def retry(self, *arguments: str) -> int:
+        """The exit code of the verb."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, folder in (("INBOX", self.inbox), ("STATE", self.state)):
+                patch.setenv(f"SERVICE_{name}", str(folder))
+            return cli.main(["retry", *arguments])
+
+    def waits_to_be(self, is_so: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """The health, once it is so."""
+        wait_until(lambda: is_so(self.house.health()))
+        return self.house.health()
+
+    def rows(self, name: str, batch: str = "") -> list[dict[str, str]]:
+        folder = self.outbox / "batches" / batch if batch else self.outbox
+        with open(folder / name, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def quarantine(self) -> list[Path]:
+        return sorted((self.inbox / "quarantine").iterdir())
+
+    def archived(self) -> list[str]:
+        return sorted(path.name for path in (self.inbox / "archive").iterdir())
+
+    def reason(self) -> dict[str, Any]:
+        """The reason of the one quarantined batch."""
+        (folder,) = self.quarantine()
+        found: dict[str, Any] = json.loads((folder / "reason.json").read_text(encoding="utf-8"))
+        return found
+
+    def claim_files(self) -> list[Path]:
+        return sorted((self.inbox / ".claimed").glob("*.json"))
+
+
+@pytest.fixture
+def works(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
+    logs.configure()
+    # The files of these tests are whole when they are looked at; how long one must stand still is shown elsewhere.
+    monkeypatch.setattr("service.inbox.settling.LEASE_STILL_SECONDS", 0.05)
+    yield Works(house)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def events(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
+    """The structured events since the last call."""
+    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+
+# -------------------------------------------------------------------------------------------------- the good way
+
+
+def test_the_sample_comes_out_as_expected_and_its_inputs_are_archived(works: Works) -> None:
+    works.drop()
+    assert works.once() == Outcome(published=1)
+    for name in ("customer_master.csv", "duplicate_report.csv"):
+        assert works.house.read(name) == (SAMPLE / "expected" / name).read_text(encoding="utf-8")
+    (batch,) = works.house.batches()
+    assert works.archived() == [batch]
+    assert (works.inbox / "archive" / batch / CRM).read_bytes() == (SAMPLE / CRM).read_bytes()
+    assert works.house.manifest()["batch_id"] == batch
+    assert [entry["settle_proof"] for entry in works.house.manifest()["inputs"]] == ["lease", "lease"]
+    assert sorted(path.name for path in works.inbox.iterdir()) == [".claimed", ".lock", "archive", "quarantine"]
+    assert list((works.inbox / ".claimed").iterdir()) == []
+
+
+def test_the_log_tells_one_line_for_a_batch(works: Works, events: Callable[[], list[dict[str, Any]]]) -> None:
+    works.drop()
+    works.once()
+    told = {event["event"]: event for event in events()}
+    (batch,) = works.house.batches()
+    line = told["batch.published"]
+    assert (line["batch_id"], line["records"], line["duplicates"], line["customers"]) == (batch, 8, 3, 5)
+    assert "batch.recovered" not in told
+
+
+def test_with_nothing_to_do_it_ends_at_once(works: Works) -> None:
+    assert works.once() == Outcome()
+    assert works.house.manifest() == {}
+
+
+def test_the_same_bytes_again_are_a_batch_of_their_own_with_the_same_bytes_out(works: Works) -> None:
+    for _ in range(3):
+        works.drop()
+        assert works.once() == Outcome(published=1)
+    batches = works.house.batches()
+    assert len(set(batches)) == 3
+    assert works.archived() == batches
+    for name in ("customer_master.csv", "duplicate_report.csv", "crosswalk.csv", "match_evidence.csv"):
+        assert len({(works.outbox / "batches" / batch / name).read_bytes() for batch in batches}) == 1
+
+
+def test_old_customers_keep_their_ids_and_new_ones_follow(works: Works) -> None:
+    crm = (SAMPLE / CRM).read_text(encoding="utf-8")
+    works.drop()
+    works.once()
+    before = {row["email"]: row for row in works.rows("customer_master.csv")}
+    changed = crm.replace("+1-555-0103", "+1-555-0199")
+    assert changed != crm
+    new = "CRM000,Ada New,ada@email.com,212-555-0901,2024-01-01,active\n"
+    head, _, rest = changed.partition("\n")
+    added = f"{head}\n{new}{rest}CRM900,Zed New,zed@email.com,212-555-0902,2024-01-01,active\n"
+    works.drop(crm=added)
+    works.once()
+    after = {row["email"]: row for row in works.rows("customer_master.csv")}
+    assert {email: after[email]["unified_id"] for email in before} == {
+        email: row["unified_id"] for email, row in before.items()
+    }
+    assert (after["bob.wilson@email.com"]["phone"], len(after)) == ("5550199", 7)
+    assert (after["ada@email.com"]["unified_id"], after["zed@email.com"]["unified_id"]) == ("CUST006", "CUST007")
+    changes = works.rows("id_changes.csv", works.house.manifest()["batch_id"])
+    assert [(row["unified_id"], row["change"]) for row in changes] == [("CUST006", "created"), ("CUST007", "created")]
+
+
+def test_retention_keeps_the_newest_sets_and_their_archives(works: Works) -> None:
+    for number in range(4):
+        works.drop(f"_{number}")
+    assert works.once(keep_batches=2).published == 4
+    batches = works.house.batches()
+    assert len(batches) == 2
+    assert works.archived() == batches
+    assert works.house.manifest()["batch_id"] in batches
+
+
+def test_pairs_are_worked_on_oldest_first(works: Works, events: Callable[[], list[dict[str, Any]]]) -> None:
+    for suffix in ("_north", "_2024-02-01", "_2024-01-15", "_2024-01-31"):
+        works.drop(suffix)
+    assert works.once() == Outcome(published=4)
+    order = [event["batch_id"] for event in events() if event["event"] == "batch.published"]
+    names = [next((works.inbox / "archive" / batch).glob("*.csv")).stem for batch in order]
+    assert names == [f"crm_customers_{suffix}" for suffix in ("2024-01-15", "2024-01-31", "2024-02-01", "north")]
+
+
+def test_a_later_pair_waits_for_an_earlier_one_that_is_still_being_written(works: Works) -> None:
+    with works.watching():
+        works.drop("_2024-01-15")
+        with (works.inbox / "ecommerce_customers_2024-01-15.json").open("a"):
+            works.drop("_2024-01-16")
+            works.drop("_apart")
+            wait_until(works.archived)
+            assert "apart" in str(list((works.inbox / "archive").rglob("*.csv")))
+            time.sleep(0.7)
+            assert len(works.house.batches()) == 1
+        wait_until(lambda: len(works.archived()) == 3)
+    assert works.quarantine() == []
+
+
+# ------------------------------------------------------------------------------------------------- wrong content
+
+
+def cut(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+WRONG: dict[str, tuple[Callable[[str], str], Callable[[str], str], str]] = {
+    "truncated JSON": (str, cut, ECOM),
+    "CSV without an id column": (lambda text: text.replace("customer_id", "number"), str, CRM),
+    "empty CSV": (lambda text: "", str, CRM),
+    "empty JSON": (str, lambda text: "", ECOM),
+}
+
+
+def test_wrong_files_are_kept_with_the_reason_and_change_nothing_published(works: Works) -> None:
+    works.drop()
+    works.once()
+    published = {path: path.read_bytes() for path in works.outbox.rglob("*") if path.is_file()}
+    crm, ecom = ((SAMPLE / name).read_text(encoding="utf-8") for name in (CRM, ECOM))
+    for number, (wrong_crm, wrong_ecom, at_fault) in enumerate(WRONG.values(), 1):
+        works.drop(crm=wrong_crm(crm), ecom=wrong_ecom(ecom))
+        assert works.once() == Outcome(quarantined=1)
+        assert {path: path.read_bytes() for path in works.outbox.rglob("*") if path.is_file()} == published
+        folder = max(works.quarantine(), key=lambda path: path.stat().st_ctime_ns)
+        assert len(works.quarantine()) == number
+        assert (folder / CRM).read_text(encoding="utf-8") == wrong_crm(crm)
+        assert (folder / ECOM).read_text(encoding="utf-8") == wrong_ecom(ecom)
+        assert_told(folder, at_fault)
+
+
+def assert_told(folder: Path, at_fault: str) -> None:
+    """What, where, and what to do; and the log of that run."""
+    reason = json.loads((folder / "reason.json").read_text(encoding="utf-8"))
+    assert at_fault in reason["message"] + reason["where"]
+    assert all(reason[key] for key in ("error", "message", "where", "hint", "retry"))
+    lines = (folder / "integration_log.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[0].endswith(" - INFO - Pipeline started")
+    assert " - ERROR - " in lines[-2]
+    assert lines[-1].endswith(" - ERROR - Pipeline failed")
+
+
+def test_the_daemon_goes_on_after_a_wrong_pair_and_is_degraded_until_the_next_good_one(works: Works) -> None:
+    with works.watching():
+        works.drop(ecom='{"customers": [')
+        health = works.waits_to_be(lambda health: health["quarantined"])
+        works.waits_to_be(lambda health: health["state"] == "degraded")
+        assert health["quarantined"] == [f"{works.quarantine()[0].name}: UnreadableFile"]
+    with works.watching():
+        assert works.waits_to_be(lambda health: health["state"] == "degraded")["quarantined"], "also over a restart"
+        works.drop()
+        works.waits_to_be(lambda health: health["state"] == "ok" and health["last_batch"])
+    assert len(works.house.batches()) == 1
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_quarantined_pair_comes_back_and_is_published_when_it_was_mended(works: Works, by_hand: bool) -> None:
+    works.drop(ecom='{"customers": [')
+    works.once()
+    (folder,) = works.quarantine()
+    shutil.copyfile(SAMPLE / ECOM, folder / ECOM)
+    if by_hand:
+        for name in (CRM, ECOM):
+            (folder / name).rename(works.inbox / name)
+    else:
+        assert works.retry(folder.name) == 0
+    assert works.once() == Outcome(published=1)
+    assert works.house.read("customer_master.csv") == (SAMPLE / "expected/customer_master.csv").read_text("utf-8")
+
+
+def test_retry_says_what_it_cannot_do(works: Works, capsys: pytest.CaptureFixture[str]) -> None:
+    works.drop(ecom='{"customers": [')
+    works.once()
+    (folder,) = works.quarantine()
+    assert works.retry("20240115T120000Z-ffffff") == 2
+    assert "no quarantined batch" in capsys.readouterr().err
+    works.drop()
+    assert works.retry(folder.name) == 2
+    assert "waits in the inbox already" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == [CRM, ECOM, "integration_log.txt", "reason.json"]
+
+
+def test_a_pair_before_the_published_one_is_held_back_and_passes_once_when_accepted(works: Works) -> None:
+    works.drop("_2024-01-15")
+    works.once()
+    works.drop("_2024-01-14")
+    assert works.once() == Outcome(quarantined=1)
+    assert works.reason()["error"] == "OutdatedBatch"
+    assert works.retry("--accept", works.quarantine()[0].name) == 0
+    assert works.once() == Outcome(published=1)
+    works.drop("_2024-01-13")
+    assert works.once() == Outcome(quarantined=1)
+
+
+def test_numbers_have_an_order_too_and_the_same_number_may_come_again(works: Works) -> None:
+    for suffix in ("_9", "_10", "_10"):
+        works.drop(suffix)
+        assert works.once() == Outcome(published=1)
+    works.drop("_9")
+    assert works.once() == Outcome(quarantined=1)
+
+
+def test_a_source_that_shrank_is_held_back_and_passes_once_when_accepted(works: Works) -> None:
+    guard = {"volume_guard_rows": 4}
+    header, *rows = (SAMPLE / CRM).read_text(encoding="utf-8").splitlines(keepends=True)
+    works.drop()
+    works.once(**guard)
+    works.drop(crm="".join([header, *rows[:2]]))
+    assert works.once(**guard) == Outcome(quarantined=1)
+    assert works.reason()["error"] == "SuspiciousVolume"
+    assert works.retry("--accept", works.quarantine()[0].name) == 0
+    assert works.once(**guard) == Outcome(published=1)
+    assert list((works.state / "accepted").iterdir()) == [], "the word is used up"
+
+
+# --------------------------------------------------------------------------------------------- a fault of the world
+
+
+def test_a_fault_keeps_the_batch_and_it_is_published_when_the_fault_is_gone(
+    works: Works, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    with works.watching(retry_seconds=0.3):
+        (works.outbox / ".staging").write_text("no folder can be made here", encoding="utf-8")
+        works.drop()
+        health = works.waits_to_be(lambda health: health["state"] == "failing")
+        assert "waits for another try: FileExistsError: File exists" in health["reasons"][0]
+        (claim,) = works.claim_files()
+        works.drop("_later")
+        (works.outbox / ".staging").unlink()
+        wait_until(lambda: len(works.archived()) == 2)
+        works.waits_to_be(lambda health: health["state"] == "ok")
+    order = [event["batch_id"] for event in events() if event["event"] == "batch.published"]
+    assert order[0] == claim.stem, "while it waits no other batch is begun"
+
+
+def test_after_three_tries_with_growing_pauses_the_batch_is_quarantined(
+    works: Works, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    with works.watching():
+        (works.state / "work").write_text("no folder can be made here", encoding="utf-8")
+        works.drop()
+        wait_until(works.quarantine)
+        works.waits_to_be(lambda health: health["state"] == "degraded")
+    assert "tried 4 times, the last time: FileExistsError: File exists" in works.reason()["message"]
+    pauses = [event["retry_in_seconds"] for event in events() if event["event"] == "batch.postponed"]
+    assert pauses == [0.05, 0.1, 0.2]
+    (works.state / "work").unlink()
+    assert works.retry(works.quarantine()[0].name) == 0
+    assert works.once() == Outcome(published=1)
+
+
+def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_takes_it_up(
+    works: Works, monkeypatch: pytest.MonkeyPatch, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    works.drop()
+    with monkeypatch.context() as patch:
+        patch.setattr("service.workbench.integrate", failing(OSError(errno.ENOSPC, "No space left on device")))
+        assert works.once() == Outcome(unfinished=1)
+    (claim,) = works.claim_files()
+    events()
+    assert works.once() == Outcome(published=1)
+    assert [event["how"] for event in events() if event["event"] == "batch.recovered"] == ["begun again"]
+    assert works.house.batches() == [claim.stem]
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("method", "lasts"),
+    [
+        ("begin", "a count of starts"),
+        ("archive", "the move after the commit"),
+        ("count_fault", "a count of faults"),
+        ("claim", "a claim"),
+        ("unfinished", "a look at the claims"),
+    ],
+)
+def test_an_inbox_that_takes_no_note_is_survived(
+    works: Works, monkeypatch: pytest.MonkeyPatch, method: str, lasts: str
+) -> None:
+    full = failing(OSError(errno.ENOSPC, "No space left on device"))
+    with works.watching(retry_seconds=0.3):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"service.inbox.inbox.Inbox.{method}", full)
+            if method == "count_fault":
+                patch.setattr("service.workbench.integrate", full)
+            works.drop()
+            health = works.waits_to_be(lambda health: health["state"] == "failing")
+            assert "No space left on device" in health["reasons"][0], lasts
+        wait_until(works.archived)
+        works.waits_to_be(lambda health: health["state"] == "ok")
+    assert len(works.house.batches()) == 1
+
+
+def test_a_quarantine_that_cannot_be_written_is_made_later(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    with works.watching():
+        with monkeypatch.context() as patch:
+            patch.setattr("service.inbox.inbox.Inbox.quarantine", failing(OSError(errno.EROFS, "Read-only")))
+            works.drop(ecom='{"customers": [')
+            works.waits_to_be(lambda health: health["state"] == "failing")
+        wait_until(works.quarantine)
+    assert works.reason()["error"] == "UnreadableFile"
+
+
+def test_a_published_batch_is_never_quarantined_however_long_its_archive_is_out_of_reach(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with works.watching(retry_seconds=0.01):
+        with monkeypatch.context() as patch:
+            patch.setattr("service.inbox.inbox.Inbox.archive", failing(OSError(errno.EXDEV, "Cross-device link")))
+            works.drop()
+            wait_until(lambda: any(json.loads(path.read_text())["faults"] > 4 for path in works.claim_files()))
+        wait_until(works.archived)
+    assert works.quarantine() == []
+    assert works.archived() == works.house.batches()
+
+
+def test_a_bug_of_ours_is_told_without_values_and_does_not_end_the_daemon(
+    works: Works, monkeypatch: pytest.MonkeyPatch, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    with works.watching():
+        with monkeypatch.context() as patch:
+            patch.setattr("service.workbench.integrate", failing(KeyError("jane.doe@email.com")))
+            works.drop()
+            works.waits_to_be(lambda health: health["state"] == "failing")
+        wait_until(works.archived)
+    told = events()
+    assert "KeyError" in [event.get("error") for event in told if event["event"] == "bug.found"]
+    assert "jane" not in json.dumps(told)
+
+
+def test_a_state_folder_that_takes_no_health_is_told_once_and_work_goes_on(
+    works: Works, monkeypatch: pytest.MonkeyPatch, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    with works.watching():
+        monkeypatch.setattr("service.health.write", failing(OSError(errno.ENOSPC, "No space left on device")))
+        works.drop()
+        wait_until(works.archived)
+    assert [event["event"] for event in events()].count("health.unwritten") == 1
+
+
+# ---------------------------------------------------------------------------------------------- deaths and restarts
+
+
+def die(works: Works, monkeypatch: pytest.MonkeyPatch, where: str, *, after: bool = False) -> str:
+    """Drop the sample and let the run die at (or right after) a step; returns the id of the claimed batch."""
+
+    class Died(BaseException):
+        pass
+
+    real = resolve_name(where)
+
+    def step(*arguments: Any, **others: Any) -> Any:
+        if after:
+            real(*arguments, **others)
+        raise Died(where)
+
+    works.drop()
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(where, step)
+        works.once()
+    (claim,) = works.claim_files()
+    return claim.stem
+
+
+STEPS = {
+    "before the work": ("service.watcher.Watcher._work_on", False),
+    "in the midst of the work": ("service.integrate.deduplicate", False),
+    "before the register is staged": ("service.register.register.Register.stage", False),
+    "register staged, set not committed": ("service.register.register.Register.stage", True),
+    "set committed, register not advanced": ("service.workbench.roll_forward", False),
+    "register advanced, flat files not replaced": ("service.outbox.replace_copy", False),
+    "flat files replaced, batch not archived": ("service.inbox.inbox.Inbox.archive", False),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_death_at_any_step_costs_nothing(works: Works, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    where, after = STEPS[step]
+    batch = die(works, monkeypatch, where, after=after)
+    works.drop("_newer")
+    assert works.once() == Outcome(published=2)
+    assert len(works.house.batches()) == 2
+    assert works.archived() == works.house.batches()
+    assert works.quarantine() == []
+    assert (works.inbox / "archive" / batch / CRM).read_bytes() == (SAMPLE / CRM).read_bytes()
+    assert [row["unified_id"] for row in works.rows("customer_master.csv")] == [f"CUST00{n}" for n in range(1, 6)]
+    master = (works.outbox / "batches" / batch / "customer_master.csv").read_bytes()
+    assert master == (SAMPLE / "expected/customer_master.csv").read_bytes()
+    assert not (works.outbox / ".staging").exists()
+
+
+@pytest.mark.parametrize("replaced", [1, 4])
+def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
+    works: Works, monkeypatch: pytest.MonkeyPatch, replaced: int
+) -> None:
+    works.drop("_0", crm="customer_id,full_name\nC1,Only One\n")
+    works.once()
+    batch = die(works, monkeypatch, "service.outbox.replace_copy")
+    for name in ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl")[
+        :replaced
+    ]:
+        shutil.copyfile(works.outbox / "batches" / batch / name, works.outbox / name)
+    assert works.once() == Outcome(published=1)
+    manifest = works.house.manifest()
+    assert manifest["batch_id"] == batch
+    for path in works.outbox.iterdir():
+        if path.is_file() and path.name != "manifest.json":
+            assert path.read_bytes() == (works.outbox / "batches" / batch / path.name).read_bytes()
+
+
+def test_a_newer_half_that_came_meanwhile_is_not_lost(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    die(works, monkeypatch, "service.integrate.deduplicate")
+    (works.inbox / CRM).write_text("customer_id,full_name\nC1,Newer One\n", encoding="utf-8")
+    assert works.once() == Outcome(published=1)
+    assert (works.inbox / CRM).exists()
+    shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
+    assert works.once() == Outcome(published=1)
+    assert "Newer One" in works.house.read("customer_master.csv")
+
+
+@pytest.mark.parametrize(("starts", "outcome"), [(19, Outcome(published=1)), (20, Outcome(quarantined=1))])
+def test_the_twentieth_death_makes_a_poison_of_it(
+    works: Works, monkeypatch: pytest.MonkeyPatch, starts: int, outcome: Outcome
+) -> None:
+    die(works, monkeypatch, "service.integrate.deduplicate")
+    (claim,) = works.claim_files()
+    remembered = json.loads(claim.read_text(encoding="utf-8"))
+    assert remembered["starts"] == 1
+    claim.write_text(json.dumps(remembered | {"starts": starts}), encoding="utf-8")
+    assert works.once() == outcome
+    if outcome.quarantined:
+        assert works.reason()["error"] == "PoisonedBatch"
+        assert "died 20 times" in works.reason()["message"]
+        assert works.retry(works.quarantine()[0].name) == 0
+        assert works.once() == Outcome(published=1), "a person gives it new lives"
+
+
+def test_a_published_batch_is_no_poison(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    die(works, monkeypatch, "service.inbox.inbox.Inbox.archive")
+    (claim,) = works.claim_files()
+    remembered = json.loads(claim.read_text(encoding="utf-8"))
+    claim.write_text(json.dumps(remembered | {"starts": 99}), encoding="utf-8")
+    assert works.once() == Outcome(published=1)
+    assert works.archived() == works.house.batches()
+
+
+def test_several_claims_are_all_worked_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never made by us, but by someone who restores a backup."""
+    claimed = works.inbox / ".claimed"
+    die(works, monkeypatch, "service.integrate.deduplicate")
+    claimed.rename(works.house.root / "aside")
+    die(works, monkeypatch, "service.integrate.deduplicate")
+    for path in (works.house.root / "aside").iterdir():
+        path.rename(claimed / path.name)
+    assert works.once() == Outcome(published=2)
+    assert works.archived() == works.house.batches()
+
+
+def test_an_emptied_outbox_does_not_renumber_anyone(works: Works) -> None:
+    works.drop()
+    works.once()
+    shutil.rmtree(works.outbox)
+    works.drop(crm=(SAMPLE / CRM).read_text(encoding="utf-8").replace("CRM001,", "CRM000,"))
+    assert works.once() == Outcome(published=1)
+    assert [row["unified_id"] for row in works.rows("customer_master.csv")] == [f"CUST00{n}" for n in range(1, 6)]
+
+
+# ----------------------------------------------------------------------------------------- what waits and what is odd
+
+
+def test_a_half_waits_in_the_inbox_and_health_says_what_is_missing(
+    works: Works, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    with works.watching(partner_warning_minutes=0.6 / 60):
+        shutil.copyfile(SAMPLE / CRM, works.inbox / "crm_customers_7.csv")
+        health = works.waits_to_be(lambda health: health["waiting"])
+        (waiting,) = health["waiting"]
+        assert (waiting["file_name"], waiting["waits_for"]) == ("crm_customers_7.csv", "ecommerce_customers_7.json")
+        assert (now() - datetime.fromisoformat(waiting["since"])).total_seconds() < 20
+        assert health["state"] == "ok"
+        warned = works.waits_to_be(lambda health: health["state"] == "degraded")
+        assert warned["reasons"] == ["crm_customers_7.csv waits for ecommerce_customers_7.json"]
+        assert (works.inbox / "crm_customers_7.csv").exists()
+        shutil.copyfile(SAMPLE / ECOM, works.inbox / "ecommerce_customers_7.json")
+        works.waits_to_be(lambda health: health["state"] == "ok" and health["last_batch"])
+        shutil.copyfile(SAMPLE / CRM, works.inbox / "crm_customers_7.csv")
+        works.waits_to_be(lambda health: health["state"] == "degraded")
+    missed = [event for event in events() if event["event"] == "partner.missed"]
+    assert [(e["file_name"], e["missing"]) for e in missed] == 2 * [
+        ("crm_customers_7.csv", "ecommerce_customers_7.json")
+    ], "once for each time it waits"
+
+
+def test_a_waiting_half_is_replaced_by_overwriting_it(works: Works) -> None:
+    with works.watching():
+        (works.inbox / CRM).write_text("customer_id,full_name\nC1,Older One\n", encoding="utf-8")
+        works.waits_to_be(lambda health: health["waiting"])
+        (works.inbox / CRM).write_text("customer_id,full_name\nC1,Newer One\n", encoding="utf-8")
+        shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
+        wait_until(works.archived)
+    master = works.house.read("customer_master.csv")
+    assert "Newer One" in master
+    assert "Older One" not in master
+
+
+def test_halves_that_arrived_far_apart_are_integrated_with_a_warning(
+    works: Works, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    shutil.copyfile(SAMPLE / CRM, works.inbox / CRM)
+    time.sleep(0.1)
+    shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
+    assert works.once(max_partner_gap_hours=0.05 / 3600) == Outcome(published=1)
+    assert [event["batch_id"] for event in events() if event["event"] == "partner.late"] == works.house.batches()
+    assert " - WARNING - The exports arrived 0 hours apart" in works.house.read("integration_log.txt")
+
+
+def test_rivals_for_one_export_are_told_and_not_taken_until_one_is_left(
+    works: Works, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    works.drop()
+    shutil.copyfile(SAMPLE / CRM, works.inbox / "CRM_CUSTOMERS.CSV")
+    with works.watching():
+        health = works.waits_to_be(lambda health: health["state"] == "degraded")
+        assert health["reasons"] == [
+            "CRM_CUSTOMERS.CSV waits for the other versions of it to be removed",
+            "crm_customers.csv waits for the other versions of it to be removed",
+        ]
+        time.sleep(0.5)
+        assert works.house.batches() == []
+        (works.inbox / "CRM_CUSTOMERS.CSV").unlink()
+        wait_until(works.archived)
+    contested = [event["file_name"] for event in events() if event["event"] == "export.contested"]
+    assert sorted(contested) == ["CRM_CUSTOMERS.CSV", "crm_customers.csv"]
+
+
+def test_strangers_are_reported_once_each_time_they_come(
+    works: Works, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    with works.watching():
+        for _ in range(2):
+            (works.inbox / "notes.txt").touch()
+            (works.inbox / "upload.csv.part").touch()
+            works.waits_to_be(lambda health: health["ignored"] == ["notes.txt"])
+            time.sleep(0.4)
+            (works.inbox / "notes.txt").unlink()
+            works.waits_to_be(lambda health: not health["ignored"])
+    ignored = [event["file_name"] for event in events() if event["event"] == "inbox.file_ignored"]
+    assert ignored == ["notes.txt", "notes.txt"]
+
+
+def test_scarce_space_degrades_health_and_does_not_stop_work(works: Works) -> None:
+    with works.watching(min_free_mb=1 << 40):
+        works.drop()
+        wait_until(works.archived)
+        health = works.waits_to_be(lambda health: health["state"] == "degraded")
+    assert f"free for {works.inbox}" in health["reasons"][0]
+
+
+def test_a_file_that_never_settles_is_left_by_once_and_told(works: Works) -> None:
+    works.drop()
+    with (works.inbox / CRM).open("a"):
+        assert works.once() == Outcome(unfinished=1)
+    assert works.house.health()["waiting"][0]["waits_for"] == "its writer"
+
+
+# -------------------------------------------------------------------------------------- the inbox under the watcher
+
+
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the limit of inotify instances is reached."""
+    monkeypatch.setattr(wake, "InotifyObserver", failing(OSError(errno.EMFILE, "inotify instance limit reached")))
+
+
+@pytest.mark.usefixtures("deaf")
+def test_without_file_events_the_scan_finds_everything_and_health_says_so(works: Works) -> None:
+    with works.watching():
+        works.drop()
+        wait_until(works.archived)
+        health = works.waits_to_be(lambda health: health["found_without_event"] == 2)
+    assert health["state"] == "degraded"
+    assert health["reasons"] == ["no file events: inotify instance limit reached; the inbox is only scanned"]
+
+
+def test_what_events_told_of_or_what_lay_there_before_is_not_counted(works: Works) -> None:
+    works.drop("_1")
+    with works.watching():
+        wait_until(lambda: len(works.archived()) == 1)
+        works.drop("_2")
+        wait_until(lambda: len(works.archived()) == 2)
+        for name in (CRM, ECOM):
+            shutil.copyfile(SAMPLE / name, works.house.root / name)
+            (works.house.root / name).rename(works.inbox / name)
+        wait_until(lambda: len(works.archived()) == 3)
+        time.sleep(0.3)
+        assert works.house.health()["found_without_event"] == 0
+
+
+def test_an_inbox_that_was_replaced_is_watched_locked_and_told(
+    works: Works, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    elsewhere = works.house.root / "elsewhere"
+    with works.watching():
+        works.inbox.rename(elsewhere)
+        works.waits_to_be(lambda health: health["state"] == "failing")
+        works.inbox.mkdir()
+        health = works.waits_to_be(lambda health: health["state"] == "degraded")
+        assert health["reasons"] == ["the inbox is another folder than before, was it unmounted?"]
+        with pytest.raises(TransientError, match="another instance"):
+            works.once()
+        works.drop()
+        wait_until(works.archived)
+        works.waits_to_be(lambda health: health["state"] == "ok")
+        works.inbox.rename(works.house.root / "aside")
+        elsewhere.rename(works.inbox)
+        works.drop()
+        wait_until(works.archived)
+        works.waits_to_be(lambda health: health["state"] == "ok")
+        assert works.house.health()["found_without_event"] == 0
+    assert len(works.house.batches()) == 2
+    reasons = [event["reason"] for event in events() if event["event"] == "inbox.degraded"]
+    assert reasons[0].startswith("the inbox cannot be used: No such file")
+
+
+def test_an_inbox_replaced_between_two_looks_is_noticed(works: Works) -> None:
+    """By one that takes the place of the old one in a single step, so that the path never fails."""
+    fresh = works.house.root / "fresh"
+    fresh.mkdir()
+    with works.watching(rescan_seconds=0.5):
+        works.waits_to_be(lambda health: health["last_scan"])
+        works.inbox.rename(works.house.root / "old")
+        fresh.rename(works.inbox)
+        works.drop()
+        wait_until(lambda: (works.inbox / "archive").exists() and works.archived())
+    assert (works.inbox / ".lock").read_text(encoding="utf-8").strip()
+
+
+def test_a_batch_that_waits_in_a_folder_that_went_goes_on_when_it_is_back(works: Works) -> None:
+    elsewhere = works.house.root / "elsewhere"
+    with works.watching(retry_seconds=0.5):
+        (works.outbox / ".staging").write_text("no folder can be made here", encoding="utf-8")
+        works.drop()
+        wait_until(works.claim_files)
+        works.waits_to_be(lambda health: health["state"] == "failing")
+        works.inbox.rename(elsewhere)
+        (works.outbox / ".staging").unlink()
+        works.waits_to_be(lambda health: "cannot be used" in str(health["reasons"]))
+        elsewhere.rename(works.inbox)
+        wait_until(works.archived)
+    assert works.archived() == works.house.batches()
+
+
+def test_an_inbox_of_another_state_that_is_put_in_place_is_not_touched(works: Works) -> None:
+    foreign = works.house.root / "foreign"
+    foreign.mkdir()
+    (foreign / ".lock").write_text("another-state\n", encoding="utf-8")
+    with works.watching():
+        works.inbox.rename(works.house.root / "old")
+        foreign.rename(works.inbox)
+        health = works.waits_to_be(lambda health: health["state"] == "failing")
+        assert "belongs to another state folder" in health["reasons"][0]
+        works.drop()
+        time.sleep(0.5)
+        assert works.house.batches() == []
+        assert (works.inbox / CRM).exists()
+
+
+@pytest.mark.parametrize("gone", ["archive", "quarantine", ".claimed"])
+def test_a_folder_of_ours_that_was_removed_is_made_again(works: Works, gone: str) -> None:
+    with works.watching():
+        (works.inbox / gone).rmdir()
+        works.drop()
+        wait_until(lambda: (works.inbox / "archive").exists() and works.archived())
+
+
+def test_once_in_an_inbox_out_of_reach_is_incomplete(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.inbox.inbox.Inbox.look", failing(OSError(errno.EACCES, "Permission denied")))
+    assert works.once() == Outcome(unfinished=1)
+    assert works.house.health()["reasons"] == ["the inbox cannot be used: Permission denied"]
+
+
+def test_a_state_that_another_process_works_with_is_refused(works: Works) -> None:
+    other = Works(House(works.house.root / "other"))
+    with works.watching(), pytest.raises(UsageError, match="another process works with the state folder"):
+        other.once(state=works.state)
+
+
+# -------------------------------------------------------------------------------------------------------- the alarm
+
+
+@pytest.fixture
+def alarm(tmp_path: Path) -> Iterator[Alarm]:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox/before.csv").touch()
+    set_ = Alarm(tmp_path / "inbox")
+    assert set_.ensure() is None
+    yield set_
+    set_.stop()
+
+
+def write_into(folder: Path) -> None:
+    (folder / "a.csv").write_text("x", encoding="utf-8")
+
+
+def move_into(folder: Path) -> None:
+    (folder.parent / "a.csv").write_text("x", encoding="utf-8")
+    (folder.parent / "a.csv").rename(folder / "a.csv")
+
+
+def rename_within(folder: Path) -> None:
+    (folder / "a.csv.tmp").write_text("x", encoding="utf-8")
+    (folder / "a.csv.tmp").rename(folder / "a.csv")
+
+
+@pytest.mark.parametrize("arrive", [write_into, move_into, rename_within])
+def test_an_arrival_wakes_the_loop_and_names_the_file(
+    alarm: Alarm, tmp_path: Path, arrive: Callable[[Path], None]
+) -> None:
+    begun = time.monotonic()
+    arrive(tmp_path / "inbox")
+    closed: list[Path] = []
+    while tmp_path / "inbox/a.csv" not in closed:
+        alarm.wait(5)
+        closed += alarm.closed()
+        assert time.monotonic() - begun < 4
+    assert alarm.has_heard_of("a.csv")
+    assert not alarm.has_heard_of("a.csv"), "each arrival counts once"
+
+
+def test_a_file_that_is_open_has_not_been_closed(alarm: Alarm, tmp_path: Path) -> None:
+    with (tmp_path / "inbox/a.csv").open("w") as file:
+        file.write("x")
+        file.flush()
+        alarm.wait(5)
+        assert alarm.closed() == []
+
+
+def test_what_lay_there_before_is_no_surprise(alarm: Alarm) -> None:
+    assert alarm.has_heard_of("before.csv")
+    assert not alarm.has_heard_of("never.csv")
+
+
+def test_a_folder_that_was_replaced_is_watched_anew(alarm: Alarm, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.rename(tmp_path / "old")
+    assert alarm.ensure() == "no file events: the inbox cannot be reached (No such file or directory)"
+    inbox.mkdir()
+    assert alarm.ensure() is None
+    write_into(inbox)
+    wait_until(lambda: inbox / "a.csv" in alarm.closed())
+
+
+def test_a_folder_that_was_made_again_under_the_same_inode_is_watched_anew(alarm: Alarm, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    shutil.rmtree(inbox)
+    inbox.mkdir()
+    wait_until(lambda: alarm.ensure() is None)
+    deadline = time.monotonic() + 5
+    heard: list[Path] = []
+    while not heard:  # the end of the old watch may come a moment after the new folder
+        assert time.monotonic() < deadline
+        alarm.ensure()
+        write_into(inbox)
+        alarm.wait(0.2)
+        heard = alarm.closed()
+
+
+def test_a_watch_that_cannot_begin_leaks_nothing(alarm: Alarm, tmp_path: Path) -> None:
+    (tmp_path / "inbox").rename(tmp_path / "old")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        alarm.ensure()
+    assert len(os.listdir("/proc/self/fd")) <= before
