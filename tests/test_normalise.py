@@ -263,7 +263,7 @@ def test_what_sql_settles_alone_is_what_the_definition_says(
     size: int,
     engine: EmbeddedEngine,
     monkeypatch: pytest.MonkeyPatch,
-    record_property: Callable[[str, object], None],
+    record_testsuite_property: Callable[[str, object], None],
 ) -> None:
     texts = corpus(field, size)
     define = definitions(rules)[field]
@@ -273,7 +273,9 @@ def test_what_sql_settles_alone_is_what_the_definition_says(
     alone = [(text, value) for text, value in zip(texts, found, strict=True) if value != TO_PYTHON]
     assert [(text, value) for text, value in alone if value != define(text)] == []
     percent = 100 * len(alone) / size
-    record_property(f"SQL alone: {field} {rules.default_region} {rules.date_order}", f"{percent:.0f} % of {size}")
+    record_testsuite_property(
+        f"SQL alone: {field} {rules.default_region} {rules.date_order}", f"{percent:.0f} % of {size}"
+    )
     assert percent >= SQL_ALONE_PERCENT[field] or rules.default_region == "DE"
 
 
@@ -445,6 +447,7 @@ def test_every_value_that_became_missing_is_counted_with_its_reason(engine: Embe
 
 
 def test_a_row_without_an_id_is_shown_by_its_row_and_known_by_its_content(tmp_path: Path) -> None:
+    people: dict[str, list[Cell]]
     people = {"full_name": ["Ann Lee", "Bob Ray", "ann lee"], "email": ["a@x.org", None, "A@X.org"]}
     keys: list[dict[str, str]] = []
     for turn, order in enumerate(((0, 1, 2), (1, 2, 0))):

@@ -71,6 +71,7 @@ class Model:
         for was, targets in moves.items():
             for now in targets:
                 arrived.setdefault(now, []).append(was)
+        found: list[tuple[int, str, list[int], list[int]]]
         found = [(n, "created", [], [n]) for n in numbers if n not in self.state and n not in arrived]
         found += [(n, "merged", sorted(come), [n]) for n, come in arrived.items() if len(come) > 1]
         found += [(n, "split", [n], sorted(targets)) for n, targets in moves.items() if len(targets) > 1]
@@ -135,11 +136,7 @@ class Batches:
         first = {number: ordinal for ordinal, (_, number) in reversed(list(enumerate(keys)))}
         records = table_of(self.engine, {"ordinal": list(range(len(keys))), "record_key": [key for key, _ in keys]})
         members = {"ordinal": list(range(len(keys))), "group_id": [first[number] for _, number in keys]}
-        if not keys:
-            records = records.derive("select ordinal::bigint as ordinal, record_key::varchar as record_key from this")
-        groups_table = table_of(self.engine, members).derive(
-            "select ordinal::bigint as ordinal, group_id::bigint as group_id from this"
-        )
+        groups_table = table_of(self.engine, members).derive("select columns(*)::bigint from this")
         return self.register.identify(records, groups_table, self.engine)
 
     def publish(self, identified: Identified) -> None:

@@ -102,9 +102,9 @@ def extract(batch: Batch, rules: Rules, engine: Engine) -> Delivered:
     )
 
 
-def _reject_rows(reports: Mapping[str, FileReport]) -> list[tuple[str, int, str, str, str]]:
+def _reject_rows(reports: Mapping[str, FileReport]) -> list[tuple[str, int, str, str | None, str]]:
     return [
-        (name, reject.row_number, reject.code, reject.column, reject.explanation)
+        (name, reject.row_number, reject.code, reject.column or None, reject.explanation)
         for name, report in reports.items()
         for reject in report.rejects
     ]

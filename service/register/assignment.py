@@ -15,7 +15,7 @@ EXACT_UP_TO = 120
 def assign(overlaps: Sequence[Overlap]) -> dict[int, int]:
     """Match groups to former customers, each at most once, so that the shared records are the most possible.
 
-    Ties: the lower customer number is kept, then the earlier group gets it.
+    Ties: the lower customer number is kept; then it goes to the earliest group that it can go to.
 
     Returns: group -> customer; a group that is absent gets a new id.
 
@@ -71,12 +71,13 @@ def _exact(tangle: Sequence[Overlap]) -> dict[int, int]:
         return _greedy(tangle)
     size = max(len(customers), len(groups))
     gain = [[0] * size for _ in range(size)]
-    # Ties as digits below the overlap: one bit for each customer, then for each group, the lowest number on top.
-    bits = len(customers) + len(groups) + 2
+    # Ties as digits below the overlap: first one bit for each customer, the lowest number on top, so that it is
+    # kept; then one digit for each customer, the larger the earlier its group.
+    base, digits = len(groups) + 1, len(customers)
     for customer, group, shared in tangle:
         row, column = customers.index(customer), groups.index(group)
-        ties = (1 << (bits - 1 - row)) + (1 << (len(groups) - 1 - column))
-        gain[row][column] = (shared << (bits + 1)) + ties
+        below = digits - 1 - row
+        gain[row][column] = ((shared << digits) + (1 << below)) * base**digits + (base - 1 - column) * base**below
     matched = _most_gain(gain)
     return {
         groups[column]: customers[row]

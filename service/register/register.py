@@ -46,7 +46,7 @@ _CHANGES = f"""
     with
     changes as (
         select customer as number, 'created' as change, [] as was, [customer] as now,
-            'none of its records belonged to a customer before' as reason
+            'none of its records was with a customer last time' as reason
         from identified
         where customer not in (select customer from customers) and customer not in (select now from this)
         union all
