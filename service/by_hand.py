@@ -66,6 +66,7 @@ def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings
         summary = workbench.integrate(batch, journal)
         seconds = (journal.now() - batch.claimed_at).total_seconds()
         logs.get().info("batch.published", batch_id=batch.id, **summary.counts(), seconds=round(seconds, 3))
+        workbench.note(batch.id, round(seconds, 3))
         workbench.prune(batch.id)
     finally:
         workbench.close()

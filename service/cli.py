@@ -81,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     again = verb("retry", _retry, "move a quarantined batch back into the inbox")
     again.add_argument("batch", metavar="BATCH", help="id of the batch: the name of its folder in the quarantine")
     again.add_argument("--accept", action="store_true", help="let it pass the guard that stopped it, once")
+    check = verb("verify", _verify, "recompute every hash of outbox and archive; name what is not as it was written")
+    check.add_argument("batch", nargs="?", metavar="BATCH", help="only this batch")
+    check.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
     verb("healthcheck", _healthcheck, "exit 0 if the daemon is well or degraded, 1 if it fails or is silent")
     verb("demo", _demo, "show the whole story on a small sample, in a folder of its own")
     return parser
@@ -110,11 +113,30 @@ def _watch(asked: argparse.Namespace, settings: Settings) -> int:
 
 def _retry(asked: argparse.Namespace, settings: Settings) -> int:
     from service.inbox import Inbox
+    from service.ledger import Ledger
 
     names = Inbox(settings.inbox).retry(asked.batch, settings.state, accept=asked.accept)
     print(f"moved back into {settings.inbox}: {', '.join(names)}", file=sys.stderr)
     logs.get().info("batch.retried", batch_id=asked.batch, accepted=asked.accept)
+    try:
+        Ledger(settings.state, settings.outbox, settings.inbox).note_retried(asked.batch)
+    except OSError as error:
+        logs.get().warning("ledger.unwritten", reason=error.strerror)
     return DONE
+
+
+def _verify(asked: argparse.Namespace, settings: Settings) -> int:
+    from service import verify
+
+    places = verify.Places(settings.inbox, settings.outbox, settings.state)
+    if asked.outbox is not None:
+        state = settings.state if "state" in settings.model_fields_set else asked.outbox / ".state"
+        places = verify.Places(None, asked.outbox, state)
+    verdict = verify.verify(places, asked.batch)
+    for note in verdict.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print("\n".join(verdict.findings) or verdict.sentence)
+    return FINDINGS if verdict.findings else DONE
 
 
 def _healthcheck(asked: argparse.Namespace, settings: Settings) -> int:

@@ -92,11 +92,7 @@ def _is_same_file(one: Path, other: Path) -> bool:
 def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace a small text file as a whole; not ``durable``: whole, but an older one after a power cut."""
     staged = path.with_name(f".{path.name}.new")
-    with open(staged, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
+    _write_text(staged, text, durable=durable)
     if durable:
         move(staged, path)
     else:
@@ -106,9 +102,17 @@ def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
 def create_text(path: Path, text: str) -> None:
     """Write a small text file that is not there yet; of several processes that try, one prevails."""
     staged = path.with_name(f".{path.name}.{os.getpid()}.new")
-    replace_text(staged, text)
+    _write_text(staged, text, durable=True)
     move_if_free(staged, path)
     staged.unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str, *, durable: bool) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
 
 
 def free_bytes(folder: Path) -> int:
@@ -140,6 +144,21 @@ def remove_tree(path: Path) -> None:
     """Remove a folder that is ours, whatever is in it; absent is fine."""
     if path.exists():
         shutil.rmtree(path)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the ``Lock`` at ``path``; only looks."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class Lock:

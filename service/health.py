@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from service.files import free_bytes, replace_text
 FILE_NAME = "health.json"
 STANDBY_FILES = "health.standby-*.json"
 STALE_SECONDS = 60.0
+MOST_LISTED = 100
 
 
 @dataclass
@@ -31,9 +33,10 @@ class Health:
     version: str = __version__
     pid: int = 0
     waiting: list[dict[str, str]] = field(default_factory=list)
-    """Files that wait: ``file_name``, ``since`` when, and what it ``waits_for``."""
+    """Files that wait: ``file_name``, ``since`` when, and what it ``waits_for``; the first ``MOST_LISTED``."""
+    waiting_count: int = 0
     ignored: list[str] = field(default_factory=list)
-    """Names in the inbox that are no exports."""
+    """Names in the inbox that are no exports; the first ``MOST_LISTED``."""
     quarantined: list[str] = field(default_factory=list)
     """Batches that failed since the last published one, each with its code."""
     busy_since: str | None = None
@@ -78,9 +81,10 @@ class Waits:
         }
 
     def listed(self) -> list[dict[str, str]]:
-        """As they stand in the health file."""
+        """As they stand in the health file: it is written often, so thousands do not."""
         return [
-            {"file_name": name, "since": wait.since, "waits_for": wait.waits_for} for name, wait in self._waits.items()
+            {"file_name": name, "since": wait.since, "waits_for": wait.waits_for}
+            for name, wait in islice(self._waits.items(), MOST_LISTED)
         ]
 
     def longer_than(self, seconds: float, clock: float) -> list[tuple[str, str]]:

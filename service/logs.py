@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ EVENTS: dict[str, str] = {
     "batch.postponed": "a fault of the world; the batch is kept and tried again",
     "batch.abandoned": "the service was asked to stop; the batch is kept",
     "batch.retried": "a quarantined batch was moved back",
+    "ledger.unwritten": "the ledger took no note of what happened; it is made up for later",
     "batch.pruned": "an old published set was removed by retention",
     "bug.found": "an error nobody foresaw; the traceback, without values",
 }
@@ -70,6 +72,21 @@ def _traceback_without_values(_: Any, __: str, event: structlog.typing.EventDict
     return event
 
 
+class _Stdout:
+    """Writes lines to stdout, as it is at that moment: a test or a redirect sees what is written.
+
+    Where a line cannot be written (a full disk, a reader that went), the work goes on without it.
+    """
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        with suppress(OSError):
+            sys.stdout.write(f"{message}\n")
+            sys.stdout.flush()
+
+    info = warning = error = msg
+
+
 _SHARED: list[structlog.typing.Processor] = [
     _listed,
     _traceback_without_values,
@@ -88,8 +105,7 @@ def configure() -> None:
     structlog.configure(
         processors=[*_SHARED, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # sys.stdout is looked up at each line, so that a test or a redirect sees what is written.
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=lambda *_: _Stdout(),
         cache_logger_on_first_use=False,
     )
 

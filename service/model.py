@@ -114,6 +114,8 @@ class Batch:
     """True when a person let it pass the guards (volume, outdated), once."""
     warnings: tuple[str, ...] = ()
     """What was odd about its arrival; told in its log."""
+    former_outcome_sha256: str | None = None
+    """Of the manifest or reason that the batch before it ended in; so the outcomes are a chain."""
 
     def where(self, delivery: Delivery) -> str:
         """The batch and the file, for an error message."""

@@ -130,6 +130,7 @@ class Outbox:
             "batch_id": batch.id,
             "program_version": __version__,
             "former_manifest_sha256": None if former is None else hashlib.sha256(former).hexdigest(),
+            "former_outcome_sha256": batch.former_outcome_sha256,
             "inputs": [
                 {
                     "source": delivery.source.name,

@@ -28,7 +28,9 @@ TOML_FILE = "service.toml"
 class Settings(BaseSettings):
     """What can be set; the descriptions below are the settings table of the README."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
+    )
 
     inbox: Path = Field(Path("inbox"), description="folder users drop exports into")
     outbox: Path = Field(Path("outbox"), description="folder results are published in")

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from service.errors import SettingsError, UsageError
-from service.files import Lock, create_text, make_folder
+from service.files import Lock, create_text, make_folder, remove_staged
 
 FORMAT = 1
 
@@ -56,6 +56,7 @@ class State:
                 f"another process works with the state folder {self.root}",
                 hint="stop it, or give SERVICE_STATE another folder",
             )
+        remove_staged(self.root)
 
     def release(self) -> None:
         """Let another process take it."""

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from service import health, logs
 from service.errors import DeliveryError, Interrupted, PoisonedBatch, ServiceError, TransientError, UsageError
-from service.health import Health, Waits
+from service.health import MOST_LISTED, Health, Waits
 from service.inbox import Inbox, Listing, Pair, Settling, Waiting
 from service.logs import Journal
 from service.model import SOURCES, Batch
@@ -81,9 +81,10 @@ class Watcher:
         self._health_told: tuple[Health | None, float] = (None, 0.0)
         self._pause: _Pause | None = None
         self._waits = Waits()
-        self._proofs: dict[str, str | None] = {}
+        self._unsettled: set[str] = set()
         self._told: set[tuple[str, str, str]] = set()
         self._trouble: str | None = None
+        self._missed: tuple[str | None, float] = (None, 0.0)
         self._is_strange_folder = False
         self._is_mute = False
         self._state_id = ""
@@ -118,32 +119,55 @@ class Watcher:
 
     def _take_over(self, *, once: bool) -> bool:
         """Become the one that works on this inbox; stand by while another does. False when told to stop."""
-        is_told = False
-        while not self._inbox.try_lock(self._state_id):
+        has_stood_by = False
+        while not self._holds_both(has_stood_by=has_stood_by) and not self._stop.is_set():
             if once:
                 raise TransientError(
                     "another instance works on this inbox",
                     hint="it will process what waits; or stop it and try again",
                 )
-            if not is_told:
+            if not has_stood_by:
                 logs.get().info("service.stood_by", inbox=str(self._inbox.root))
-                is_told = True
-            standing_by = replace(self._health, reasons=["stands by: another instance works on this inbox"])
-            health.write(standing_by, self._state.root, self._now(), f"health.standby-{os.getpid()}.json")
-            if self._stop.wait(_STANDBY_TICK_SECONDS):
-                break
+                has_stood_by = True
+            self._tell_standby()
+            self._stop.wait(_STANDBY_TICK_SECONDS)
         health.forget_standbys(self._state.root)
         return not self._stop.is_set()
 
-    def _begin(self) -> None:
+    def _holds_both(self, *, has_stood_by: bool) -> bool:
+        """Take the inbox and the state, or neither.
+
+        Raises: UsageError where the state is another's but the inbox is not. One that has stood by is not refused:
+        an inbox that was replaced is free until the instance that works with the state has taken it anew.
+        """
+        try:
+            if not self._inbox.try_lock(self._state_id):
+                return False
+        except OSError:
+            if has_stood_by:
+                return False  # out of reach for the moment
+            raise
         for tries_left in reversed(range(_TAKE_OVER_TRIES)):
             try:
                 self._workbench.open()
-                break
+                return True
             except UsageError:
+                if has_stood_by:
+                    break
                 # The kernel frees the locks of one that died one after the other: the state's may be the later.
                 if not tries_left or self._stop.wait(_STANDBY_TICK_SECONDS):
                     raise
+        self._inbox.unlock()
+        return False
+
+    def _tell_standby(self) -> None:
+        standing_by = replace(self._health, reasons=["stands by: another instance works on this inbox"])
+        # Containers have names of their own, but all the same process id.
+        file_name = health.STANDBY_FILES.replace("*", f"{os.uname().nodename}-{os.getpid()}")
+        with suppress(OSError):  # it is no reason to go that nobody can be told
+            health.write(standing_by, self._state.root, self._now(), file_name)
+
+    def _begin(self) -> None:
         self._health.quarantined = self._inbox.quarantined_after(self._workbench.last_published() or "")
         logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._workbench.outbox.root))
 
@@ -151,13 +175,14 @@ class Watcher:
         give_up_at = time.monotonic() + 3 * self._pace.settle_seconds
         while not self._stop.is_set():
             listing = self._look()
-            ready, unsettled = self._settled(listing or Listing())
+            ready = self._settled(listing or Listing())
+            self._tell_health(listing)
             if listing is not None and self._has_worked(ready):
                 give_up_at = time.monotonic() + 3 * self._pace.settle_seconds
                 continue
             self._tell_health(listing)
             is_held_up = listing is None or self._pause is not None
-            left = len(unsettled) + (ready is not None)
+            left = len(listing.pairs) if listing else 0
             if once and (is_held_up or not left or time.monotonic() > give_up_at):
                 self._outcome = replace(self._outcome, unfinished=left + is_held_up)
                 return
@@ -181,9 +206,16 @@ class Watcher:
             self._note_trouble(error.message)
             return None
         strange = "the inbox is another folder than before, was it unmounted?" if self._is_strange_folder else None
-        self._note_trouble(deaf or strange)
+        self._note_trouble(deaf or strange or self._lately_missed(now))
         self._health.last_scan = self._now().isoformat(timespec="seconds")
         return listing
+
+    def _lately_missed(self, now: float) -> str | None:
+        """Why events were lost a moment ago: it is over, but is told long enough to be seen."""
+        if missed := self._alarm.missed():
+            self._missed = missed, now + self._pace.rescan_seconds
+        reason, until = self._missed
+        return reason if now < until else None
 
     def _hold(self) -> None:
         """Keep the folder that is there now: one that was replaced or mounted anew is opened and locked again.
@@ -206,26 +238,27 @@ class Watcher:
             logs.get().info("inbox.recovered")
         self._trouble = trouble
 
-    def _settled(self, listing: Listing) -> tuple[tuple[Pair, list[str]] | None, list[Pair]]:
-        """The pair to work on next, with its proofs, and the pairs whose writers are not done."""
+    def _settled(self, listing: Listing) -> tuple[Pair, list[str]] | None:
+        """The pair to work on next, with its proofs: the oldest whose writers, and those of all before it, are done."""
         now = time.monotonic()
-        halves = [half for pair in listing.pairs for half in pair.halves] + list(listing.singles)
-        self._settling.forget_all_but(half.path for half in halves)
-        self._proofs = {
-            half.path.name: self._settling.proof(half.path, half.state, now) if half.is_readable else None
-            for half in halves
-        }
-        ready: tuple[Pair, list[str]] | None = None
-        unsettled: list[Pair] = []
-        arriving = [half.suffix for half in listing.singles if not self._proofs[half.path.name]]
+        singles, paired = listing.singles, [half for pair in listing.pairs for half in pair.halves]
+        self._settling.forget_all_but(half.path for half in (*paired, *singles))
+        for half in paired:
+            self._settling.see(half.path, half.state, now)
+        self._unsettled = {half.path.name for half in singles if not self._proof(half, now)}
+        arriving = [half.suffix for half in singles if half.path.name in self._unsettled]
         for pair in listing.pairs:
-            found = [proof for half in pair.halves if (proof := self._proofs[half.path.name])]
-            if len(found) < len(pair.halves):
-                unsettled.append(pair)
+            proofs = [self._proof(half, now) or "" for half in pair.halves]
+            if not all(proofs):
+                unproven = zip(pair.halves, proofs, strict=True)
+                self._unsettled |= {half.path.name for half, proof in unproven if not proof}
                 arriving.append(pair.suffix)
-            elif ready is None and not any(is_before(suffix, pair.suffix) for suffix in arriving):
-                ready = pair, found
-        return ready, unsettled
+            elif not any(is_before(suffix, pair.suffix) for suffix in arriving):
+                return pair, proofs  # those behind it are asked when it is their turn: there may be thousands
+        return None
+
+    def _proof(self, half: Waiting, now: float) -> str | None:
+        return self._settling.proof(half.path, half.state, now) if half.is_readable else None
 
     # ------------------------------------------------------------------------------------------- claiming
 
@@ -318,6 +351,7 @@ class Watcher:
                 seconds=round(time.monotonic() - started, 3),
             )
         self._inbox.archive(batch, self._state.root)
+        self._workbench.note(batch.id, round(time.monotonic() - started, 3))
         self._outcome = replace(self._outcome, published=self._outcome.published + 1)
         self._health.last_batch = batch.id
         self._health.quarantined = []
@@ -326,14 +360,15 @@ class Watcher:
 
     def _prune(self, batch: Batch) -> None:
         # The archive first: what is superseded is known by the published sets.
-        self._inbox.prune(self._workbench.superseded(batch.id))
+        self._inbox.prune(self._workbench.retire(batch.id))
         for id_ in self._workbench.prune(batch.id):
             logs.get().info("batch.pruned", batch_id=id_)
 
     def _quarantine(self, batch: Batch, error: DeliveryError, journal: Journal) -> None:
         journal.line("ERROR", error.message)
         journal.line("ERROR", "Pipeline failed")
-        self._inbox.quarantine(batch, error, self._now(), journal.text())
+        self._inbox.quarantine(self._workbench.linked(batch), error, self._now(), journal.text())
+        self._workbench.note(batch.id)
         logs.get().error(
             "batch.quarantined", batch_id=batch.id, code=error.code, message=error.message, hint=error.hint
         )
@@ -369,8 +404,9 @@ class Watcher:
         if listing is not None:
             self._waits.note(self._what_waits(listing), self._now(), time.monotonic())
             self._tell_once(listing)
-            self._health.ignored = list(listing.strangers)
+            self._health.ignored = list(listing.strangers[:MOST_LISTED])
             self._health.waiting = self._waits.listed()
+            self._health.waiting_count = len(listing.halves())
         self._health.reasons = self._complaints()
         is_failing = listing is None or self._pause is not None
         self._health.state = "failing" if is_failing else "degraded" if self._health.reasons else "ok"
@@ -396,7 +432,7 @@ class Watcher:
         waits = {half.path.name: _partner(half) for half in listing.singles}
         for pair in listing.pairs:
             for half in pair.halves:
-                waits[half.path.name] = "its turn" if self._proofs.get(half.path.name) else "its writer"
+                waits[half.path.name] = "its writer" if half.path.name in self._unsettled else "its turn"
         waits |= {half.path.name: "the other versions of it to be removed" for half in listing.rivals}
         return waits | {half.path.name: "permission to be read" for half in listing.halves() if not half.is_readable}
 
@@ -415,17 +451,16 @@ class Watcher:
 
     def _complaints(self) -> list[str]:
         found = [self._trouble] if self._trouble else []
-        found += [f"quarantined {entry}" for entry in self._health.quarantined]
-        found += [f"{name} waits for {what}" for name, what in self._overdue()]
-        found += [
-            f"{wait['file_name']} waits for {wait['waits_for']}"
-            for wait in self._health.waiting
-            if wait["waits_for"].startswith(("the other versions", "permission"))
-        ]
         if self._pause is not None:
             found.append(f"batch {self._pause.batch_id} waits for another try: {self._pause.reason}")
         folders = (self._inbox.root, self._workbench.outbox.root, self._state.root)
-        return found + health.scarce_space(folders, self._pace.min_free_mb)
+        found += health.scarce_space(folders, self._pace.min_free_mb)
+        found += [f"quarantined {entry}" for entry in self._health.quarantined]
+        at_once = self._waits.longer_than(0, time.monotonic())
+        stuck = [(name, what) for name, what in at_once if what.startswith(("the other versions", "permission"))]
+        found += [f"{name} waits for {what}" for name, what in dict.fromkeys(stuck + self._overdue())]
+        more = len(found) - MOST_LISTED
+        return [*found[:MOST_LISTED], f"and {more} more"] if more > 0 else found
 
 
 def _partner(half: Waiting) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from service import logs
 from service.engine.contract import Engine
 from service.engine.embedded import open_engine
 from service.errors import Interrupted
 from service.files import make_folder, remove_tree
 from service.integrate import integrate, recover, roll_forward
+from service.ledger import Ledger
 from service.logs import Journal
 from service.model import Batch, Rules, Summary
 from service.outbox import Outbox
@@ -29,8 +32,9 @@ class Limits:
 class Workbench:
     """Integrates batches one at a time; used by one process at a time, which its lock sees to."""
 
-    def __init__(self, state: Path, outbox: Path, rules: Rules, limits: Limits) -> None:
+    def __init__(self, state: Path, outbox: Path, rules: Rules, limits: Limits, inbox: Path | None = None) -> None:
         self.outbox = Outbox(outbox)
+        self.ledger = Ledger(state, outbox, inbox)
         self.register = Register(state)
         self._state = State(state)
         self._work = state / "work"
@@ -47,6 +51,7 @@ class Workbench:
         self._state.take()
         remove_tree(self._work)
         recover(self.register, self.outbox)
+        self._keep(self.ledger.open)
 
     def close(self) -> None:
         """Give the state folder back."""
@@ -63,7 +68,7 @@ class Workbench:
                 self._engine = engine
                 if self._is_abandoned:
                     raise Interrupted("asked to stop", hint="the batch is taken up at the next start")
-                summary = integrate(batch, self._rules, engine, self.register, self.outbox, journal)
+                summary = integrate(self.linked(batch), self._rules, engine, self.register, self.outbox, journal)
         finally:
             self._engine = None
             remove_tree(work_folder)
@@ -83,12 +88,21 @@ class Workbench:
         published = self.register.published()
         return None if published is None else published.batch_id
 
-    def superseded(self, batch_id: str) -> list[str]:
-        """The ids of the published sets that ``prune`` would remove."""
-        return self.outbox.superseded(self._limits.keep_batches, batch_id)
+    def linked(self, batch: Batch) -> Batch:
+        """The batch with its place in the chain of outcomes."""
+        return replace(batch, former_outcome_sha256=self.ledger.head())
+
+    def note(self, batch_id: str, seconds: float | None = None) -> None:
+        """Take the outcome of a batch into the ledger."""
+        self._keep(lambda: self.ledger.note(batch_id, seconds))
+
+    def retire(self, batch_id: str) -> list[str]:
+        """Note that retention takes the oldest sets; returns their ids, whose archives may be removed now."""
+        return self.ledger.retire(self.outbox.superseded(self._limits.keep_batches, batch_id))
 
     def prune(self, batch_id: str) -> list[str]:
         """Remove published sets beyond what is kept; returns their ids."""
+        self.retire(batch_id)
         return self.outbox.prune(self._limits.keep_batches, batch_id)
 
     def abandon(self) -> None:
@@ -96,3 +110,10 @@ class Workbench:
         self._is_abandoned = True
         if self._engine is not None:
             self._engine.interrupt()
+
+    def _keep(self, entry: Callable[[], object]) -> None:
+        """Write into the ledger; it is a view, and nothing waits for it: what it lacks is made up for later."""
+        try:
+            entry()
+        except OSError as error:
+            logs.get().warning("ledger.unwritten", reason=error.strerror)

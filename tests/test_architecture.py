@@ -16,8 +16,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "model", "suffixes"}),
     frozenset({"files", "settings", "logs"}),
     frozenset({"engine", "wake", "state", "health"}),
-    frozenset({"inbox", "outbox", "register", "pipeline"}),
-    frozenset({"integrate"}),
+    frozenset({"inbox", "outbox", "register", "pipeline", "ledger"}),
+    frozenset({"integrate", "verify"}),
     frozenset({"workbench"}),
     frozenset({"watcher", "by_hand"}),
     frozenset({"daemon"}),
@@ -31,6 +31,7 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 DOORS: dict[str, frozenset[str]] = {
     "duckdb": frozenset({"engine"}),
     "fsspec": frozenset({"engine"}),
+    "sqlite3": frozenset({"ledger"}),
     "watchdog": frozenset({"wake"}),
     "pydantic_settings": frozenset({"settings"}),
     "os.environ": frozenset({"settings", "container"}),
@@ -43,8 +44,10 @@ DOORS: dict[str, frozenset[str]] = {
     "datetime.now": frozenset({"cli", "demo", "container"}),
     "time.time": frozenset(),
     "time.monotonic": frozenset({"watcher"}),
-    "time.sleep": frozenset(),
-    "service.files": frozenset({"inbox", "outbox", "register", "state", "health", "workbench", "by_hand", "integrate"}),
+    "time.sleep": frozenset({"verify"}),
+    "service.files": frozenset(
+        {"inbox", "outbox", "register", "ledger", "state", "health", "workbench", "by_hand", "integrate", "verify"}
+    ),
     "rename": frozenset({"files"}),
     "shutil": frozenset({"files", "demo"}),
 }
@@ -111,7 +114,7 @@ def test_imports_run_downhill_and_effects_use_their_door(room: str, path: Path, 
 
 def test_stories_only_look_at_files() -> None:
     for room, path, tree in MODULES:
-        if room in {"integrate", "by_hand", "watcher", "daemon", "cli"}:
+        if room in {"integrate", "verify", "by_hand", "watcher", "daemon", "cli"}:
             names = {name for module, name in _imports(tree) if module == "service.files"}
             assert not names & _MOVERS, f"{path} moves files by itself"
 

@@ -423,6 +423,16 @@ def test_where_a_chunk_ends_does_not_matter(
         assert read_json(engine, drop, text, carefully=True).rows == elements_expected(elements)
 
 
+@pytest.mark.parametrize("chunk_bytes", range(1, 16))
+def test_a_number_is_not_cut_where_a_chunk_ends(
+    engine: EmbeddedEngine, drop: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
+) -> None:
+    monkeypatch.setattr(json_file, "_CHUNK_BYTES", chunk_bytes)
+    read = read_json(engine, drop, '[123.456, 1e+20, -2.5E-3, 0, {"id": 1}, 77777]', carefully=True)
+    assert read.codes == dict.fromkeys((1, 2, 3, 4, 6), "not_an_object")
+    assert read.column("source_id") == ["1"]
+
+
 # -------------------------------------------------------------------------------------------- JSON, as met
 
 

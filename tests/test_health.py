@@ -32,6 +32,7 @@ def test_the_file_says_everything_and_is_replaced_as_a_whole(tmp_path: Path) -> 
         "version": __version__,
         "pid": 8,
         "waiting": [],
+        "waiting_count": 0,
         "ignored": [],
         "quarantined": [],
         "busy_since": None,

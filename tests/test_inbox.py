@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import hashlib
 import json
 import os
 import shutil
@@ -263,6 +264,14 @@ def test_the_same_bytes_in_the_same_second_are_a_batch_of_their_own(folder: Fold
     assert second.id == f"{first.id}-2"
 
 
+def test_the_id_of_a_published_set_is_not_given_again_though_its_archive_is_gone(folder: Folder) -> None:
+    published = folder.claimed().id
+    shutil.rmtree(folder.root)
+    folder.inbox = Inbox(folder.root, lambda batch_id: batch_id == published)
+    folder.inbox.open()
+    assert folder.claimed().id == f"{published}-2"
+
+
 def overwrite(path: Path) -> None:
     path.write_text("newer\n", encoding="utf-8")
 
@@ -470,6 +479,8 @@ def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) 
         "retry": f"python -m service retry {batch.id}",
         "inputs": {delivery.file_name: delivery.sha256 for delivery in batch.deliveries},
         "inputs_sha256": inputs_sha256(batch.deliveries),
+        "log_sha256": hashlib.sha256(b"the log\n").hexdigest(),
+        "former_outcome_sha256": None,
     }
     assert folder.inbox.unfinished().batches == ()
 

@@ -123,3 +123,12 @@ def test_a_terminal_gets_text_and_a_pipe_gets_json(monkeypatch: pytest.MonkeyPat
     logs.get().info("service.started")
     assert "service.started" in terminal.getvalue()
     assert not terminal.getvalue().startswith("{")
+
+
+def test_a_line_that_cannot_be_written_does_not_stop_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115  # its close is what shows that it is full
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", full)
+        logs.get().info("service.started")
+    with pytest.raises(OSError, match="No space"):
+        full.close()

@@ -100,6 +100,7 @@ def test_the_manifest_tells_the_set_its_inputs_and_its_forerunner(outbox: Outbox
         "batch_id": "b2",
         "program_version": __version__,
         "former_manifest_sha256": hashlib.sha256(former).hexdigest(),
+        "former_outcome_sha256": None,
         "inputs": [
             {
                 "source": "CRM",

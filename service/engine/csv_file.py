@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 
 from service.engine.contract import RejectedRow
 from service.errors import DuplicateColumn, MissingColumn, UnreadableFile
@@ -22,6 +23,9 @@ from service.model import RAW_FIELDS, Source
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 20
 MAX_CELL_CHARACTERS = 16 << 20
+MAX_LINE_BYTES = 16 << 20
+MAX_ROW_CHARACTERS = 32 << 20
+MAX_COLUMNS = 4096
 _UNDECODED = (re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udfff\ufffd]"))
 """What an undecodable byte comes through as: in UTF-8 and Windows-1252, and in UTF-16."""
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -52,12 +56,17 @@ def inspect(path: Path, source: Source) -> CsvLayout:
     Raises: UnreadableFile (empty, binary, no header), DuplicateColumn, MissingColumn.
     """
     encoding, head = _decoded_head(path)
+    _refuse_what_is_no_text(path, encoding)
     skipped, declared, body = _before_header(head)
     delimiters = (declared,) if declared else DELIMITERS
     known = {column[0] for column in source.fields.values()}
     headers = {delimiter: _first_record(body, delimiter) for delimiter in delimiters}
     delimiter = max(headers, key=lambda d: (len(known & set(headers[d][0])), -delimiters.index(d)))
     names, lines = headers[delimiter]
+    if len(names) > MAX_COLUMNS or (len(body) > HEAD_BYTES // 4 and not re.search("[\r\n]", body)):
+        raise UnreadableFile(
+            f"the header has more than {MAX_COLUMNS} columns or no end", where="line 1", hint="is it a CSV export at all?"
+        )
     positions = _positions(names, source)
     missing = [f for f, column in source.fields.items() if f not in positions and column[0] not in names]
     warnings = tuple(f'no column "{source.fields[field][0]}"; its values are N/A' for field in missing)
@@ -79,13 +88,34 @@ def _decoded_head(path: Path) -> tuple[str, str]:
         encoding = "utf-8-sig"
     else:
         encoding = "utf-8"
-        if b"\0" in head:
-            raise UnreadableFile(
-                "the file holds NUL bytes; it is no CSV text",
-                where=f"line {head[: head.index(0)].count(10) + 1}",
-                hint="export as CSV in UTF-8",
-            )
     return encoding, head.decode(encoding, errors="replace")
+
+
+def _refuse_what_is_no_text(path: Path, encoding: str) -> None:
+    """Raises: UnreadableFile for NUL bytes, which a hole in a file is full of, and for a line without end.
+
+    DuckDB takes gigabytes for such a line, or loses it in silence; one look over the file costs next to nothing.
+    """
+    line, length = 1, 0
+    with open(path, "rb") as file:
+        while chunk := file.read(HEAD_BYTES):
+            if encoding != "utf-16" and b"\0" in chunk:
+                raise UnreadableFile(
+                    "the file holds NUL bytes; it is no CSV text",
+                    where=f"line {line + chunk[: chunk.index(0)].count(10)}",
+                    hint="export as CSV in UTF-8",
+                )
+            line += chunk.count(10)
+            last_break = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+            length = length + len(chunk) if last_break < 0 else len(chunk) - last_break - 1
+            if length > MAX_LINE_BYTES:
+                raise _endless(line)
+
+
+def _endless(line: int) -> UnreadableFile:
+    return UnreadableFile(
+        f"a row is longer than {MAX_LINE_BYTES >> 20} MB", where=f"line {line}", hint="is it a CSV export at all?"
+    )
 
 
 def _before_header(head: str) -> tuple[int, str, str]:
@@ -165,8 +195,36 @@ def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator
         for _ in range(layout.header_lines):
             text.readline()
         # Blanks after a delimiter are nobody's data, and a quote may stand behind them.
-        reader = csv.reader(text, delimiter=layout.delimiter, strict=True, skipinitialspace=True)
-        yield from _number(reader, layout)
+        lines = _Lines(text, layout.header_lines)
+        reader = csv.reader(lines, delimiter=layout.delimiter, strict=True, skipinitialspace=True)
+        yield from _number(reader, lines, layout)
+
+
+class _Lines:
+    """The lines behind the header, as long as one row of them fits into ``MAX_ROW_CHARACTERS``."""
+
+    def __init__(self, text: TextIO, number: int) -> None:
+        self._text = text
+        self._left = 0
+        self.number = number
+        """Of the line that was read last, from 1."""
+
+    def begin_row(self) -> None:
+        """What is read from here on is another row."""
+        self._left = MAX_ROW_CHARACTERS
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self._left)
+        self._left -= len(line)
+        if not self._left:
+            raise _endless(self.number + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        return line
 
 
 def _on_error(encoding: str) -> str:
@@ -186,10 +244,11 @@ def _decodes(path: Path, encoding: str) -> bool:
     return True
 
 
-def _number(reader: Iterator[list[str]], layout: CsvLayout) -> Iterator[RawRow | RejectedRow]:
+def _number(reader: Iterator[list[str]], lines: _Lines, layout: CsvLayout) -> Iterator[RawRow | RejectedRow]:
     row_number = 0
     while True:
-        first_line = layout.header_lines + reader.line_num + 1  # type: ignore[attr-defined]  # csv.reader has it
+        first_line = lines.number + 1
+        lines.begin_row()
         try:
             cells = next(reader)
         except StopIteration:

@@ -186,8 +186,8 @@ class EmbeddedEngine:
         if layout.is_plain:
             try:
                 return self.materialise(_plain_csv(delivery.path, layout)), FileReport(warnings=layout.warnings)
-            except (duckdb.InvalidInputException, duckdb.ConversionException):
-                pass  # a ragged row, a stray quote, another encoding: read it with care instead
+            except (duckdb.InvalidInputException, duckdb.ConversionException, _OutOfMemory):
+                pass  # a ragged row, a stray quote, another encoding, an endless row: read it with care instead
         warnings = list(layout.warnings)
         table, rejects = self._rewritten(csv_file.careful_rows(delivery.path, layout, warnings))
         return table, FileReport(rejects, tuple(warnings))
@@ -197,7 +197,7 @@ class EmbeddedEngine:
         if window is not None:
             try:
                 return self._plain_json(delivery, window), FileReport()
-            except (duckdb.InvalidInputException, duckdb.ConversionException, _NotPlain):
+            except (duckdb.InvalidInputException, duckdb.ConversionException, _OutOfMemory, _NotPlain):
                 pass  # another shape, or malformed: the careful reader takes it or says where it goes wrong
         table, rejects = self._rewritten(json_file.careful_rows(delivery.path, delivery.source))
         return table, FileReport(rejects)
@@ -224,10 +224,15 @@ class EmbeddedEngine:
         table = self.materialise(
             f"select * from read_csv({_quoted(path)}, auto_detect=false, header=false, delim=',', quote='\"', "
             # The line break is given: else DuckDB guesses it, and stumbles over "\r\n" inside a cell.
-            f"escape='\"', new_line='\\n', parallel=false, max_line_size={4 * csv_file.MAX_CELL_CHARACTERS}, columns={{{columns}}})"
+            f"escape='\"', new_line='\\n', parallel=false, max_line_size={4 * csv_file.MAX_CELL_CHARACTERS}, "
+            f"columns={{{columns}}})"
         )
         path.unlink()
         return table, tuple(rejects)
+
+
+class _OutOfMemory(TransientError):
+    """The engine met its memory limit. The careful readers need less, and say what is odd about the file."""
 
 
 class _NotPlain(Exception):
@@ -300,7 +305,8 @@ def _faults_of_the_world() -> Iterator[None]:
     except duckdb.InterruptException:
         raise Interrupted("the work was interrupted", hint="it is taken up again at the next start") from None
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        raise TransientError(
+        kind = _OutOfMemory if isinstance(error, duckdb.OutOfMemoryException) else TransientError
+        raise kind(
             f"the engine met a fault of the world ({type(error).__name__})",
             hint="see that disk and memory suffice; SERVICE_MEMORY_LIMIT_MB bounds the engine",
         ) from None

@@ -26,7 +26,8 @@ _OBJECT_END = re.compile(rb"\]\s*\}\s*$")
 _ARRAY_END = re.compile(rb"\]\s*$")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _CUT_SHORT = re.compile(r"(?:-|t|tr|tru|f|fa|fal|fals|n|nu|nul|\\u?[0-9A-Fa-f]{0,3})?\s*")
-_BLANK = " \t\n\r"
+_BLANKS = re.compile(r"[ \t\n\r]*")
+_TOO_LONG = f"a value is longer than {MAX_ELEMENT_CHARACTERS >> 20} MB, or has no end"
 _HINT = "export it again and drop the pair again"
 
 
@@ -120,8 +121,12 @@ def _object_or_lines(text: _Stream) -> Iterator[Any]:
                 _refuse('"customers" stands twice', text)
             found, first[name] = True, None
             yield from _array(text)
-        else:
+        elif not found:
             first.setdefault(name, text.value())
+            if text.passed_bytes > MAX_ELEMENT_CHARACTERS:
+                _refuse('there is no array "customers"', text)
+        else:
+            text.value()
     text.expect("}")
     if found:
         _at_end(text)
@@ -185,8 +190,7 @@ class _Stream:
     def peek(self) -> str:
         """The next character that is not blank, or "" at the end."""
         while True:
-            while self._at < len(self._text) and self._text[self._at] in _BLANK:
-                self._at += 1
+            self._at = _BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr]  # it always matches
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
@@ -209,7 +213,10 @@ class _Stream:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 ahead = error.pos - self._at
-                if len(self._text) - self._at > MAX_ELEMENT_CHARACTERS or not self._more():
+                is_large = len(self._text) - self._at > MAX_ELEMENT_CHARACTERS
+                if is_large and ("Unterminated" in error.msg or ahead > MAX_ELEMENT_CHARACTERS):
+                    _refuse(_TOO_LONG, self)
+                if is_large or not self._more():
                     self._complain(error.msg, ahead)
             except ValueError:
                 _refuse("the document is malformed: NaN and Infinity are no JSON numbers", self)
@@ -217,10 +224,17 @@ class _Stream:
                 _refuse("a value is nested too deeply", self)
             else:
                 length = end - self._at
+                if length > MAX_ELEMENT_CHARACTERS:
+                    _refuse(_TOO_LONG, self)
                 # A number at the end of the chunk may go on in the next one, also behind "." or "e+".
                 if end + 2 < len(self._text) or not self._more():
                     self._at += length
                     return value
+
+    @property
+    def passed_bytes(self) -> int:
+        """How much of the file lies behind us, but for the last chunk."""
+        return self._byte
 
     def position(self) -> str:
         """Line and byte, from 1, of where we stand."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -122,9 +122,13 @@ class Unfinished:
 
 
 class Inbox:
-    """The folder ``root``; one process at a time works in it, which its lock sees to."""
+    """The folder ``root``; one process at a time works in it, which its lock sees to.
 
-    def __init__(self, root: Path) -> None:
+    ``is_published`` tells ids that published sets bear; no new batch gets one of them.
+    """
+
+    def __init__(self, root: Path, is_published: Callable[[str], bool] = lambda batch_id: False) -> None:
+        self._is_published = is_published
         self.root = root
         self._claimed = root / ".claimed"
         self._archive = root / "archive"
@@ -262,7 +266,8 @@ class Inbox:
         folder = self._claimed / batch.id
         make_folder(folder)
         replace_text(folder / LOG, log_text)
-        _write_reason(folder, batch.id, error, now, batch.deliveries)
+        link = {"log_sha256": sha256_of(folder / LOG), "former_outcome_sha256": batch.former_outcome_sha256}
+        _write_reason(folder, batch.id, error, now, batch.deliveries, link)
         self._settle(batch.id, self._quarantine / batch.id)
         return self._quarantine / batch.id
 
@@ -307,7 +312,8 @@ class Inbox:
 
     def _is_taken(self, id_: str) -> bool:
         folders = (self._claimed, self._archive, self._quarantine)
-        return any((folder / id_).exists() for folder in folders) or self._claim_path(id_).exists()
+        is_here = any((folder / id_).exists() for folder in folders) or self._claim_path(id_).exists()
+        return is_here or self._is_published(id_)
 
     def _settle(self, id_: str, target: Path) -> None:
         folder = self._claimed / id_
@@ -321,6 +327,9 @@ class Inbox:
         """Bring the files of a claim together, as far as they are still the ones that were claimed."""
         folder = self._claimed / claim.batch_id
         make_folder(folder)
+        remove_staged(folder)
+        for name in (REASON, LOG):  # of a quarantine that was not ended
+            (folder / name).unlink(missing_ok=True)
         for name, remembered in claim.files.items():
             if (folder / name).exists():
                 continue
@@ -335,8 +344,6 @@ class Inbox:
         superseded = [path for path in _inputs_in(folder) if not move_if_free(path, self.root / path.name)]
         if superseded:
             self._set_aside(claim, superseded)
-        for name in (REASON, LOG):
-            (folder / name).unlink(missing_ok=True)
         folder.rmdir()
         self._claim_path(claim.batch_id).unlink()
 
@@ -353,7 +360,8 @@ class Inbox:
         deliveries = [
             _delivery(_source(claim.files[path.name]["source"]), path, claim.files[path.name]) for path in superseded
         ]
-        _write_reason(target, claim.batch_id, error, datetime.fromisoformat(claim.claimed_at), deliveries)
+        # No link of the chain of outcomes: what was never accepted has none.
+        _write_reason(target, claim.batch_id, error, datetime.fromisoformat(claim.claimed_at), deliveries, {})
         for path in superseded:
             move(path, target / path.name)
 
@@ -443,7 +451,12 @@ def _is_as_claimed(path: Path, claimed: Fingerprint) -> bool:
 
 
 def _write_reason(
-    folder: Path, batch_id: str, error: ServiceError, now: datetime, deliveries: Sequence[Delivery]
+    folder: Path,
+    batch_id: str,
+    error: ServiceError,
+    now: datetime,
+    deliveries: Sequence[Delivery],
+    link: Mapping[str, str | None],
 ) -> None:
     reason = {
         "batch_id": batch_id,
@@ -456,6 +469,7 @@ def _write_reason(
         "retry": f"python -m service retry {batch_id}",
         "inputs": {delivery.file_name: delivery.sha256 for delivery in deliveries},
         "inputs_sha256": inputs_sha256(tuple(deliveries)),
+        **link,
     }
     replace_text(folder / REASON, json.dumps(reason, indent=2, ensure_ascii=False) + "\n")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 
 from service.model import SOURCES, Source
 
 # Half-written or private by the conventions of browsers, editors and transfer programs.
 IGNORED_PATTERNS = (".*", "*.tmp", "*.part", "*.crdownload", "*~", "*.filepart", "*.swp")
+_IGNORED = re.compile("|".join(map(translate, IGNORED_PATTERNS)))
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ def is_ignored(name: str) -> bool:
     >>> is_ignored("crm_customers.csv.part"), is_ignored(".hidden"), is_ignored("crm_customers.csv")
     (True, True, False)
     """
-    return any(fnmatchcase(name.lower(), pattern) for pattern in IGNORED_PATTERNS)
+    return _IGNORED.match(name.lower()) is not None
 
 
 def read_name(name: str) -> ExportName | None:
@@ -49,5 +51,6 @@ def read_name(name: str) -> ExportName | None:
     return None
 
 
+@cache
 def _pattern(source: Source) -> re.Pattern[str]:
     return re.compile(rf"{source.file_stem}(?:[_\-. ]+(?P<suffix>[^_\-. ].*))?\.{source.file_format}")

@@ -51,12 +51,16 @@ class Settling:
         self._watched = {path: watched for path, watched in self._watched.items() if path in kept}
         self._closed = {path: closed for path, closed in self._closed.items() if path in kept}
 
-    def proof(self, path: Path, state: Fingerprint, now: float) -> str | None:
-        """The proof that the writer of ``path``, now in ``state``, is done; None while there is none."""
+    def see(self, path: Path, state: Fingerprint, now: float) -> float:
+        """Note that ``path`` is in ``state``; returns for how many seconds it has stood still."""
         watched = self._watched.get(path)
         if watched is None or watched.state != state:
             self._watched[path] = watched = _Watched(state, now)
-        still_seconds = now - watched.still_since
+        return now - watched.still_since
+
+    def proof(self, path: Path, state: Fingerprint, now: float) -> str | None:
+        """The proof that the writer of ``path``, now in ``state``, is done; None while there is none."""
+        still_seconds = self.see(path, state, now)
         if still_seconds < min(LEASE_STILL_SECONDS, self._settle_seconds):
             return None
         leased = _lease(path) if honours_leases(path, state.device) else None

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -120,10 +121,11 @@ class Register:
 
     def published(self) -> Published | None:
         """The batch whose publication the generation in force belongs to; None before the first."""
-        current = self._current()
-        if current is None:
+        noted = self._noted()
+        if noted is None:
             return None
-        return Published(**json.loads((self._folder / current / "published.json").read_text(encoding="utf-8")))
+        noted.pop("former", None)
+        return Published(**noted)
 
     def identify(self, records: Table, groups: Table, engine: Engine) -> Identified:
         """Give every group its customer: a former one where they share records, else a new one.
@@ -158,7 +160,8 @@ class Register:
         identified.next_customers.write_parquet(folder / "customers.parquet", "customer")
         fsync_path(folder / "records.parquet")
         fsync_path(folder / "customers.parquet")
-        replace_text(folder / "published.json", json.dumps(asdict(published)) + "\n")
+        noted = asdict(published) | {"former": self._current()}
+        replace_text(folder / "published.json", json.dumps(noted) + "\n")
 
     def advance(self, batch_id: str) -> None:
         """Make the generation of the published batch the one in force, and drop the others."""
@@ -171,8 +174,10 @@ class Register:
     def recover(self, is_committed: Callable[[str], bool]) -> None:
         """After a crash: advance to a generation whose batch was published, drop one whose batch was not."""
         current = self._current()
+        # The former generation's batch was published, too: what is left of it was about to be dropped.
+        former = (self._noted() or {}).get("former")
         for folder in self._generations():
-            if folder.name != current and is_committed(folder.name):
+            if folder.name not in (current, former) and is_committed(folder.name):
                 self.advance(folder.name)
                 return
         for folder in self._generations():
@@ -184,6 +189,14 @@ class Register:
             return (self._folder / "current").read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return None
+
+    def _noted(self) -> dict[str, Any] | None:
+        """What was noted beside the generation in force; None before the first."""
+        current = self._current()
+        if current is None:
+            return None
+        noted: dict[str, Any] = json.loads((self._folder / current / "published.json").read_text(encoding="utf-8"))
+        return noted
 
     def _generations(self) -> list[Path]:
         return sorted(path for path in self._folder.iterdir() if path.is_dir())

@@ -1,142 +1,172 @@
-"""Run the service under strace, which kills it or fails a system call at a chosen point."""
+"""Kill the service, or fail it, at one chosen system call, with strace.
+
+strace counts calls for each thread and each call by itself, so "the 7th write" is a matter of luck where an engine
+writes from several threads. A point is therefore a call *on a path*: "the 2nd fsync of outbox/.staging/…". The clock
+stands still in these runs (see ``warm``), so batch ids and paths are the same in every one of them, and the points are
+read off an undisturbed run. Two threads that each write once to one file (the engine does: header and rows) share a
+point: the kill comes at the first; the file is staged then, and nobody can see it.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
+import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from tests.conftest import CRM, ECOM, House
+import pytest
 
-# Everything by which the service changes a disk; the *at forms are what some C libraries call instead.
-MUTATIONS: dict[str, str] = {
-    "mkdir": "mkdir,mkdirat",
-    "rename": "rename,renameat,renameat2",
-    "unlink": "unlink,unlinkat,rmdir",
-    "fsync": "fsync,fdatasync",
-    "write": "write,pwrite64,writev",
-    "chmod": "chmod,fchmod,fchmodat",
-    "truncate": "ftruncate",
+from tests.conftest import House
+from tests.faults.warm import Ended, Verb
+
+# Everything by which a process changes a disk; the *at and vector forms are what some C libraries call instead.
+MUTATIONS: dict[str, tuple[str, ...]] = {
+    "mkdir": ("mkdir", "mkdirat"),
+    "create": ("openat", "creat"),
+    "write": ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "copy_file_range", "splice"),
+    "clone": ("ioctl",),
+    "truncate": ("ftruncate", "truncate", "fallocate"),
+    "chmod": ("chmod", "fchmod", "fchmodat", "utimensat", "fchown", "fsetxattr"),
+    "fsync": ("fsync", "fdatasync", "sync_file_range", "syncfs"),
+    "rename": ("rename", "renameat", "renameat2"),
+    "link": ("link", "linkat", "symlink", "symlinkat"),
+    "unlink": ("unlink", "unlinkat", "rmdir"),
 }
-MOST_POINTS = 400
+KIND_OF = {call: kind for kind, calls in MUTATIONS.items() for call in calls}
 
-# Outputs whose bytes are a function of inputs and state; logs and manifests carry times.
-DETERMINED = (
-    "customer_master.csv",
-    "duplicate_report.csv",
-    "crosswalk.csv",
-    "match_evidence.csv",
-    "rejects.csv",
-    "id_changes.csv",
-    "quality_report.json",
-)
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+
+_ENTERED = re.compile(r"^(\d+) +(\w+)\((.*)$")
+_ON_DESCRIPTOR = re.compile(r"\d+<([^>]*)>")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_CHANGES_NOTHING = {
+    "openat": re.compile(r"^(?!.*O_(?:CREAT|TRUNC))"),
+    "ioctl": re.compile(r"^(?!.*FICLONE)"),
+}
 
 
 @dataclass(frozen=True)
-class Injected:
-    """One run under injection."""
+class Point:
+    """The ``nth`` time that a thread makes this ``call`` on ``path``.
 
-    is_hit: bool
-    """Whether the run reached the point, and died of it."""
-    code: int
+    The path is relative to the house; ``{pid}`` in it stands for the run's.
+    """
 
+    call: str
+    path: str
+    nth: int
 
-def killed_at(house: House, syscalls: str, point: int) -> Injected:
-    """``watch --once``, killed when a thread enters its ``point``-th call of ``syscalls``."""
-    return _run(house, f"inject={syscalls}:signal=SIGKILL:when={point}", syscalls)
+    @property
+    def kind(self) -> str:
+        """The key in ``MUTATIONS``."""
+        return KIND_OF[self.call]
 
+    @property
+    def is_of_the_moment(self) -> bool:
+        """Whether not every run comes there: health is told by the clock, the engine writes from any thread."""
+        return "health" in self.path or (self.call == "pwrite64" and self.nth > 1)
 
-def failing_at(house: House, syscalls: str, point: int, error: str) -> Injected:
-    """``watch --once`` in which the ``point``-th call of ``syscalls`` fails with ``error``, such as ENOSPC."""
-    return _run(house, f"inject={syscalls}:error={error}:when={point}", syscalls)
-
-
-def _run(house: House, injection: str, syscalls: str) -> Injected:
-    strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={syscalls}", "-e", injection]
-    done = subprocess.run(
-        [*strace, sys.executable, "-B", "-m", "service", "watch", "--once"],
-        cwd=house.root,
-        env=house.environment(settle_seconds="0.2", retry_seconds="0.1"),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    return Injected(is_hit=done.returncode == -9 or done.returncode == 137, code=done.returncode)
+    def __str__(self) -> str:
+        return f"{self.call} {self.nth} on {self.path}"
 
 
-def settled_inputs(house: House) -> dict[str, list[str]]:
-    """For the hash of every input version: the places it is in, of inbox, .claimed, archive and quarantine."""
-    places: dict[str, list[str]] = {}
-    for path in sorted(house.inbox.rglob("*")):
-        if path.is_file() and path.suffix in (".csv", ".json") and path.name not in ("reason.json",):
-            at = path.relative_to(house.inbox).parts
-            if path.name.startswith(".") or (at[0] == ".claimed" and len(at) == 2):
-                continue
-            place = at[0] if len(at) > 1 else "inbox"
-            places.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), []).append(place)
-    return places
+@dataclass(frozen=True)
+class Call:
+    """One system call as strace saw it enter."""
+
+    thread: str
+    name: str
+    arguments: str
+
+    def paths(self) -> list[str]:
+        """The paths that strace would find in it, the one it changes first."""
+        on_descriptor = _ON_DESCRIPTOR.match(self.arguments)
+        if on_descriptor is None or self.name.endswith("at"):
+            return [*([on_descriptor[1]] if on_descriptor else []), *_QUOTED.findall(self.arguments)]
+        return [on_descriptor[1]]
+
+    def is_change(self) -> bool:
+        """Whether it changes something: opening to read does not."""
+        harmless = _CHANGES_NOTHING.get(self.name)
+        return harmless is None or not harmless.match(self.arguments)
 
 
-def broken_promises(house: House, inputs: int) -> Iterator[str]:
-    """What a reader could find wrong at this moment, whatever happened before."""
-    manifest = house.manifest()
-    if manifest:
-        folder = house.outbox / "batches" / manifest["batch_id"]
-        for name, described in manifest["files"].items():
-            path = folder / name
-            if not path.is_file():
-                yield f"{name} of the published set is missing"
-            elif hashlib.sha256(path.read_bytes()).hexdigest() != described["sha256"]:
-                yield f"{name} of the published set is not what the manifest says"
-    for folder in (house.outbox / "batches").glob("*"):
-        if not (folder / "manifest.json").is_file():
-            yield f"{folder.name} was published without a manifest"
-    places = settled_inputs(house)
-    if len(places) != inputs:
-        yield f"{len(places)} versions of inputs exist, {inputs} were dropped"
-    for digest, found in places.items():
-        if len(found) != 1:
-            yield f"input {digest[:8]} is in {found}"
+@dataclass(frozen=True)
+class Run:
+    """One ``watch --once`` to be made: in which house, at which moment of its clock, with which settings."""
+
+    house: House
+    now: datetime
+    settings: Mapping[str, str]
+
+    def undisturbed(self) -> Ended:
+        """As every day."""
+        return self._verb(is_awaited=False).wait()
+
+    def traced(self) -> tuple[Ended, list[Point]]:
+        """As every day, and the points at which inbox, outbox and state were changed."""
+        verb = self._verb(is_awaited=True)
+        ended, lines = _under_strace(verb, "-y", "-e", f"trace={','.join(KIND_OF)}")
+        return ended, list(_points(self.house.root, verb.pid, calls_in(lines)))
+
+    def killed_at(self, point: Point) -> Ended:
+        """Killed when it enters that call: what came before has happened, the call has not."""
+        return self._injected(point, f"signal=SIGKILL:when={point.nth}")[0]
+
+    def failing_at(self, point: Point, error: str, *, lasting: bool) -> tuple[Ended, bool]:
+        """That call fails with ``error``; ``lasting``: as all later ones on that path do.
+
+        Returns whether the call was made at all, too.
+        """
+        ended, lines = self._injected(point, f"error={error}:when={point.nth}{'+' if lasting else ''}")
+        return ended, any("(INJECTED)" in line for line in lines)
+
+    def _injected(self, point: Point, how: str) -> tuple[Ended, list[str]]:
+        verb = self._verb(is_awaited=True)
+        path = str(self.house.root / point.path.format(pid=verb.pid))
+        return _under_strace(verb, "-P", path, "-e", f"trace={point.call}", "-e", f"inject={point.call}:{how}")
+
+    def _verb(self, *, is_awaited: bool) -> Verb:
+        house = self.house
+        # Whole paths: strace compares what a call is given, letter by letter.
+        folders = {path.name: str(path) for path in (house.inbox, house.outbox, house.state)}
+        settings = {**folders, "settle_seconds": "0.1", "retry_seconds": "0.1", "min_free_mb": "0", **self.settings}
+        environment = {f"SERVICE_{name.upper()}": value for name, value in settings.items()}
+        return Verb(house.root, ["watch", "--once"], environment, self.now, is_awaited=is_awaited)
 
 
-def leftovers(house: House) -> Iterator[str]:
-    """What a run that ended in order must not leave behind."""
-    for folder in (house.inbox / ".claimed", house.outbox / ".staging", house.state / "work"):
-        if folder.is_dir():
-            yield from (str(path.relative_to(house.root)) for path in folder.rglob("*"))
-    for path in (*house.inbox.rglob(".*.new"), *house.outbox.rglob(".*.new")):
-        yield str(path.relative_to(house.root))
+def _under_strace(verb: Verb, *options: str) -> tuple[Ended, list[str]]:
+    with tempfile.NamedTemporaryFile(prefix="strace-") as log:
+        # "-qq": that a path is not there yet is nothing to talk about.
+        command = ["strace", "-f", "-qq", "-o", log.name, "-p", str(verb.pid), *options]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as strace:
+            ended = verb.wait()
+            strace.wait(20)
+        return ended, Path(log.name).read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-def determined_bytes(house: House) -> list[dict[str, str]]:
-    """Hashes of the determined files of every published set, oldest first."""
-    return [
-        {
-            name: hashlib.sha256((house.outbox / "batches" / batch / name).read_bytes()).hexdigest()
-            for name in DETERMINED
-        }
-        for batch in house.batches()
-    ]
+def calls_in(lines: list[str]) -> Iterator[Call]:
+    """The calls of a trace in the order in which they were entered."""
+    for line in lines:
+        if found := _ENTERED.match(line):
+            yield Call(*found.groups())
 
 
-def drop_second(house: House) -> None:
-    """The sample with a changed phone and a new customer, so that ids could be burnt."""
-    house.drop()
-    crm, ecom = house.inbox / CRM, house.inbox / ECOM
-    changed = crm.read_text(encoding="utf-8").replace("+1-555-0103", "+1-555-0199")
-    crm.write_text(changed + "CRM006,Zed Young,zed@email.com,555-0177,2024-01-01,active\n", encoding="utf-8")
-    shop = json.loads(ecom.read_text(encoding="utf-8"))
-    shop["customers"].append({"id": "EC1004", "name": "Ann Lee", "contact": {"email": "ann@lee.org"}})
-    ecom.write_text(json.dumps(shop), encoding="utf-8")
-
-
-def copy_house(house: House, root: Path) -> House:
-    """The same house elsewhere, as it is now."""
-    subprocess.run(["cp", "-a", str(house.root), str(root)], check=True)
-    copied = House.__new__(House)
-    copied.root, copied.inbox, copied.outbox, copied.state = root, root / "inbox", root / "outbox", root / "state"
-    return copied
+def _points(root: Path, pid: int, calls: Iterator[Call]) -> Iterator[Point]:
+    seen: Counter[tuple[str, str, str]] = Counter()
+    known: set[Point] = set()
+    for call in calls:
+        paths = call.paths()
+        seen.update((call.thread, call.name, path) for path in set(paths))
+        for place in ("inbox", "outbox", "state"):
+            if paths and paths[0].startswith(f"{root / place}") and call.is_change():
+                path = str(Path(paths[0]).relative_to(root)).replace(f".{pid}.", ".{pid}.")
+                point = Point(call.name, path, seen[call.thread, call.name, paths[0]])
+                if point not in known:
+                    known.add(point)
+                    yield point

@@ -1,0 +1,117 @@
+"""What must hold whatever happens: at every moment, and after the next undisturbed run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from service.outbox import FLAT_NAMES
+from tests.conftest import CRM, ECOM, House
+
+# How a file was found to be settled depends on the moment, and so does the hash of a manifest that says it.
+_OF_THE_MOMENT = re.compile(rb'"(settle_proof|former_\w+_sha256)": "\w+"')
+# The identity of a state is random, health tells of the moment, output is not kept, the work folder may be empty.
+_NOT_COMPARED = re.compile(r"out|err|state/(state\.json|health\.json|ledger\.sqlite|\.lock|work)|inbox/\.lock")
+
+_OUTCOMES = """
+    select seq, batch_id, outcome, code, records, rejects, duplicates, customers, removed from outcomes order by seq
+"""
+
+
+def broken_promises(house: House, inputs: int | None) -> Iterator[str]:
+    """What a reader could find wrong at this very moment, after a kill or while the world fails.
+
+    ``inputs`` is how many versions of exports were ever dropped; None where old ones are removed after a while.
+    """
+    published: set[str] = set()
+    for folder in sorted((house.outbox / "batches").glob("*")):
+        yield from _faults_of_set(folder)
+        published.update(_sha256(path) for path in folder.iterdir())
+    manifest = house.manifest()
+    if manifest and not (house.outbox / "batches" / manifest["batch_id"] / "manifest.json").is_file():
+        yield "the manifest names a set that is not there"
+    for name in (*FLAT_NAMES, "manifest.json"):
+        path = house.outbox / name
+        if path.exists() and _sha256(path) not in published:
+            yield f"{name} is no file of any published set"
+    yield from _faults_of_register(house)
+    yield from _faults_of_inputs(house, inputs)
+
+
+def tree(house: House) -> dict[str, str]:
+    """Every file and folder of inbox, outbox and state, with mode and hash, but for what is random by nature."""
+    found = {"the ledger": _ledger(house)}
+    for path in sorted(house.root.rglob("*")):
+        name = str(path.relative_to(house.root))
+        if not _NOT_COMPARED.fullmatch(name):
+            content = _OF_THE_MOMENT.sub(rb'"\1": ""', path.read_bytes()) if path.is_file() else b""
+            found[name] = f"{path.stat().st_mode:o} {hashlib.sha256(content).hexdigest()[:16]}"
+    return found
+
+
+def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """What is there and should not be, is not and should, or is different."""
+    both = sorted(found.keys() | expected.keys())
+    return [
+        f"{name}: {found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
+        for name in both
+        if found.get(name) != expected.get(name)
+    ]
+
+
+def litter(house: House) -> list[str]:
+    """Files that no user and no reader asked for."""
+    hidden = [*house.root.rglob(".*.new")]
+    for folder in (house.outbox / ".staging", house.state / "work"):
+        hidden += [path for path in folder.rglob("*") if path.is_file()]
+    return sorted({str(path.relative_to(house.root)) for path in hidden})
+
+
+def _ledger(house: House) -> str:
+    """The outcomes it tells, without times and hashes of the moment."""
+    path = house.state / "ledger.sqlite"
+    if not path.exists():
+        return "missing"
+    with closing(sqlite3.connect(path)) as db:
+        return str(db.execute(_OUTCOMES).fetchall())
+
+
+def _faults_of_set(folder: Path) -> Iterator[str]:
+    try:
+        described = json.loads((folder / "manifest.json").read_bytes())["files"]
+    except FileNotFoundError:
+        yield f"{folder.name} was published without a manifest"
+        return
+    there = {path.name: _sha256(path) for path in folder.iterdir() if path.name != "manifest.json"}
+    if there != {name: file["sha256"] for name, file in described.items()}:
+        yield f"{folder.name} is not what its manifest says"
+
+
+def _faults_of_register(house: House) -> Iterator[str]:
+    register = house.state / "register"
+    if (register / "current").exists():
+        current = register / (register / "current").read_text(encoding="utf-8").strip()
+        for name in ("published.json", "records.parquet", "customers.parquet"):
+            if not (current / name).is_file():
+                yield f"the register in force has no {name}"
+
+
+def _faults_of_inputs(house: House, inputs: int | None) -> Iterator[str]:
+    places: dict[str, set[Path]] = {}
+    for path in house.inbox.rglob("*"):
+        if path.name in (CRM, ECOM):
+            places.setdefault(_sha256(path), set()).add(path.parent.relative_to(house.inbox))
+    if inputs is not None and len(places) != inputs:
+        yield f"{len(places)} versions of inputs exist, {inputs} were dropped"
+    for digest, found in places.items():
+        if len(found) != 1:
+            yield f"input {digest[:8]} is in {sorted(map(str, found))}"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,118 @@
+"""The houses that faults are tried on, each with what an undisturbed run makes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.conftest import CRM, ECOM, House
+from tests.faults.injection import Point, Run
+from tests.faults.promises import tree
+
+NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
+LATER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A house with a pair in its inbox, and the one lawful end of it."""
+
+    house: House
+    settings: dict[str, str]
+    inputs: int | None
+    """How many versions of exports were dropped; None where old ones are removed."""
+    code: int
+    points: tuple[Point, ...]
+    expected: dict[str, str] = field(repr=False)
+    """``tree`` after the pair was worked on; what is superseded may also be removed after the next pair."""
+    expected_next: dict[str, str] = field(repr=False)
+    """``tree`` after one more pair, whose new customers tell whether a number was burnt."""
+
+    def copied_to(self, root: Path) -> House:
+        """This house elsewhere."""
+        return copy_house(self.house, root)
+
+    def run(self, house: House) -> Run:
+        """The run that works on the pair."""
+        return Run(house, NOON + LATER, self.settings)
+
+    def run_next(self, house: House) -> Run:
+        """The run that works on one more pair."""
+        drop_next(house)
+        return Run(house, NOON + 2 * LATER, self.settings)
+
+
+def empty_outbox(house: House) -> int:
+    """The first pair ever. Returns how many inputs were dropped."""
+    house.drop()
+    return 2
+
+
+def over_an_earlier_set(house: House) -> int:
+    """A pair with changes, over a published set."""
+    house.drop()
+    assert Run(house, NOON, {}).undisturbed().code == 0
+    drop_changed(house)
+    return 4
+
+
+def wrong_pair(house: House) -> int:
+    """A pair that cannot be integrated, over a published set."""
+    inputs = over_an_earlier_set(house)
+    crm = house.inbox / CRM
+    crm.write_text(crm.read_text(encoding="utf-8").replace("customer_id", "klantnummer"), encoding="utf-8")
+    return inputs
+
+
+STARTS: dict[str, tuple[Callable[[House], int], int, dict[str, str]]] = {
+    "empty outbox": (empty_outbox, 0, {}),
+    "over an earlier set": (over_an_earlier_set, 0, {}),
+    "in place of an earlier set": (over_an_earlier_set, 0, {"keep_batches": "1"}),
+    "wrong pair": (wrong_pair, 1, {}),
+}
+
+
+def build(name: str, root: Path) -> Start:
+    """The start of that name, with its points and its end."""
+    prepare, code, settings = STARTS[name]
+    house = House(root / "start")
+    inputs = prepare(house)
+    undisturbed = copy_house(house, root / "undisturbed")
+    ended, points = Run(undisturbed, NOON + LATER, settings).traced()
+    assert ended.code == code, ended.err + ended.out
+    expected = tree(undisturbed)
+    drop_next(undisturbed)
+    assert Run(undisturbed, NOON + 2 * LATER, settings).undisturbed().code == 0
+    return Start(
+        house, settings, None if settings else inputs, code, tuple(points), expected, expected_next=tree(undisturbed)
+    )
+
+
+def drop_changed(house: House) -> None:
+    """The sample with a changed phone and two new customers, so that ids could be burnt."""
+    house.drop()
+    crm, ecom = house.inbox / CRM, house.inbox / ECOM
+    changed = crm.read_text(encoding="utf-8").replace("+1-555-0103", "+1-555-0199")
+    crm.write_text(changed + "CRM006,Zed Young,zed@email.com,555-0177,2024-01-01,active\n", encoding="utf-8")
+    shop = json.loads(ecom.read_text(encoding="utf-8"))
+    shop["customers"].append({"id": "EC1004", "name": "Ann Lee", "contact": {"email": "ann@lee.org"}})
+    ecom.write_text(json.dumps(shop), encoding="utf-8")
+
+
+def drop_next(house: House) -> None:
+    """As ``drop_changed``, and one more new customer."""
+    drop_changed(house)
+    with (house.inbox / CRM).open("a", encoding="utf-8") as crm:
+        crm.write("CRM007,Kim Stone,kim@stone.org,555-0133,2024-02-02,active\n")
+
+
+def copy_house(house: House, root: Path) -> House:
+    """The same house elsewhere, as it is now."""
+    subprocess.run(["cp", "-a", str(house.root), str(root)], check=True)
+    copied = House.__new__(House)
+    copied.root, copied.inbox, copied.outbox, copied.state = root, root / "inbox", root / "outbox", root / "state"
+    return copied
