@@ -1,5 +1,6 @@
 # make run    set up and start the service on ./inbox and ./outbox
 # make test   set up and pass the tests
+# make faults try every kill and every error of the world at every change the service makes (an hour)
 # make demo   show the whole story on the sample, in seconds
 
 VENV := .venv
@@ -8,7 +9,7 @@ PY := $(VENV)/bin/python
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test demo lint bench lock clean
+.PHONY: run test faults demo lint bench lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run-time
@@ -16,6 +17,10 @@ run: $(VENV)/run-time
 
 test: $(VENV)/development
 	$(PY) -m pytest $(ARGS)
+
+# Not by xdist: the sweeps keep all cores busy themselves.
+faults: $(VENV)/development
+	FAULTS=all $(PY) -m pytest -n0 tests/faults $(ARGS)
 
 demo: $(VENV)/run-time
 	$(PY) -m service demo

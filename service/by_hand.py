@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Never
 
@@ -38,7 +38,7 @@ def integrate_files(paths: tuple[Path, Path], outbox: Path, settings: Settings, 
             journal = Journal(batch.id, now, on_stage=lambda stage: _advance(bar, stage))
             return _integrated(batch, journal, outbox, settings)
     except ServiceError as error:
-        _leave_log(error, journal, outbox, batch.id or f"{started:%Y%m%dT%H%M%SZ}")
+        _leave_log(error, journal, outbox, batch.id or f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}")
         raise
 
 
@@ -66,7 +66,6 @@ def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings
         summary = workbench.integrate(batch, journal)
         seconds = (journal.now() - batch.claimed_at).total_seconds()
         logs.get().info("batch.published", batch_id=batch.id, **summary.counts(), seconds=round(seconds, 3))
-        workbench.note(batch.id, round(seconds, 3))
         workbench.prune(batch.id)
     finally:
         workbench.close()
@@ -84,7 +83,7 @@ def _leave_log(error: ServiceError, journal: Journal, outbox: Path, run: str) ->
     journal.line("ERROR", error.message)
     journal.line("ERROR", "Pipeline failed")
     try:
-        journal.write_text(Outbox(outbox).folder_for_failed_log(run) / "integration_log.txt")
+        (Outbox(outbox).folder_for_failed_log(run) / "integration_log.txt").write_text(journal.text(), encoding="utf-8")
     except OSError:
         if not os.access(outbox, os.W_OK):
             return  # the error that is raised says why; there is nowhere to write it down

@@ -17,6 +17,8 @@ from service.state import State
 from service.watcher import Outcome, Pace, Watcher
 from service.workbench import Limits, Workbench
 
+_SIGNAL_TICK_SECONDS = 0.5
+
 
 def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
     """The watcher these settings describe."""
@@ -54,7 +56,9 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
     asked = _on_signal(ended.set)
     thread = threading.Thread(target=work, name="watcher", daemon=True)
     thread.start()
-    ended.wait()
+    # The kernel may hand a signal to any thread (it does after SIGSTOP and SIGCONT), and that does not wake this one.
+    while not ended.wait(_SIGNAL_TICK_SECONDS):
+        pass
     if asked:
         watcher.stop()
         thread.join(settings.stop_seconds / 2)

@@ -134,6 +134,12 @@ def replace_copy(source: Path, target: Path) -> None:
     move(staged, target)
 
 
+def make_private(path: Path) -> None:
+    """See that ``path`` has no other name: through a hard link, what was accepted could still be changed."""
+    if path.lstat().st_nlink > 1:
+        replace_copy(path, path)
+
+
 def remove_staged(folder: Path) -> None:
     """Remove what ``replace_text`` or ``replace_copy`` had begun in ``folder`` when the process died."""
     for path in folder.glob(".*.new"):

@@ -142,9 +142,9 @@ def _tell_amiss(
             journal.line("WARNING", f"{name}: {warning}")
     for name, rejects in delivered.source_rejects.items():
         if rejects:
-            journal.line("WARNING", f"{name}: {rejects} rows could not enter, see rejects.csv")
+            journal.line("WARNING", f"{name}: rows that could not enter, see rejects.csv: {rejects}")
     for (name, field, reason), count in normalised.troubles.items():
-        journal.line("WARNING", f"{name}: {count} values of {field} are unusable ({reason})")
+        journal.line("WARNING", f"{name}: unusable values of {field} ({reason}): {count}")
     for name in normalised.ambiguous:
         journal.line("WARNING", f"{name}: dates contradict each other about which part is the day")
     for sentence in cost.sentences():

@@ -107,7 +107,7 @@ def read_outcome(path: Path) -> Outcome | None:
     content = path.read_bytes()
     told = json.loads(content)
     if not isinstance(told, dict):
-        raise ValueError(f"{path.name} lacks everything")
+        raise ValueError(f"{path.name} lacks everything")  # noqa: TRY004  # as all that is wrong with its text
     try:
         if "former_outcome_sha256" not in told:
             return None  # set aside before it was ever accepted
@@ -171,10 +171,7 @@ class Ledger:
         self._is_behind = True
         try:
             with self._connected() as db, db:
-                found = [outcome for path in self._documents_of(batch_id) for outcome in _readable(path)]
-                _append(db, found, seconds)
-                if any(outcome.kind == "published" for outcome in found):
-                    self._note_emptied(db, batch_id)
+                self._append(db, self._documents_of(batch_id), seconds)
         except _Damaged:
             self.open()
         self._is_behind = False
@@ -212,7 +209,7 @@ class Ledger:
     def entries(self) -> tuple[list[Entry], str | None]:
         """Every line in order, with what lies on the disk and is not taken in yet; nothing is written.
 
-        Returns: the lines, and what is wrong with the ledger itself ("missing", "damaged") if anything is.
+        Returns: the lines, and what is wrong with the ledger itself if anything is: missing, damaged, out of reach.
         """
         trouble = None
         with closing(sqlite3.connect(":memory:")) as db:
@@ -220,8 +217,10 @@ class Ledger:
                 self._copy_into(db)
             except FileNotFoundError:
                 trouble = "missing"
-            except OSError:
+            except _Damaged:
                 trouble = "damaged"
+            except OSError:
+                trouble = "out of reach"
             if trouble:
                 db.executescript(_SCHEMA)
             self._take_in_unknown(db)
@@ -236,17 +235,35 @@ class Ledger:
     def _take_in_unknown(self, db: sqlite3.Connection) -> None:
         known = {batch_id for (batch_id,) in db.execute("select batch_id from outcomes")}
         paths = [path for path in self._documents() if path.parent.name not in known]
-        _append(db, [outcome for path in paths for outcome in _readable(path)], is_rebuilt=not known)
+        self._append(db, paths, is_rebuilt=not known)
 
-    def _note_emptied(self, db: sqlite3.Connection, latest: str) -> None:
-        """None of the former sets is there any more: a user emptied the outbox, as users may."""
-        kept = db.execute("select batch_id from outcomes where outcome = 'published' and removed is null").fetchall()
-        former = [batch_id for (batch_id,) in kept if batch_id != latest]
-        if not any(self._has_set(batch_id) for batch_id in former):
-            db.executemany(
-                "update outcomes set removed = 'emptied' where batch_id = ? and outcome = 'published'",
-                [(batch_id,) for batch_id in former],
+    def _append(
+        self, db: sqlite3.Connection, paths: list[Path], seconds: float | None = None, *, is_rebuilt: bool = False
+    ) -> None:
+        """Write the outcomes that are not known yet behind the others, in the order of the chain.
+
+        Another document of a batch that is known counts only where it follows the head: the batch was begun anew.
+        Else somebody altered the document. What a ledger that is rebuilt does not find is kept as a bare hash.
+        """
+        for outcome in _in_order([outcome for path in paths for outcome in _readable(path)], _head(db)):
+            is_next = outcome.former_sha256 == _head(db)
+            is_altered = not is_next and _is_known(db, "batch_id", outcome.batch_id)
+            if is_altered or _is_known(db, "sha256", outcome.sha256):
+                continue
+            if is_rebuilt and not is_next and outcome.former_sha256 is not None:
+                _insert_bare(db, outcome.former_sha256)
+            db.execute(
+                "update outcomes set removed = 'repeated' where batch_id = ? and removed is null", (outcome.batch_id,)
             )
+            if outcome.kind == "published":
+                self._note_emptied(db)
+            _insert(db, outcome, seconds)
+
+    def _note_emptied(self, db: sqlite3.Connection) -> None:
+        """If none of the former sets is there any more: a user emptied the outbox, as users may."""
+        kept = db.execute("select batch_id from outcomes where outcome = 'published' and removed is null").fetchall()
+        if not any(self._has_set(batch_id) for (batch_id,) in kept):
+            db.execute("update outcomes set removed = 'emptied' where outcome = 'published' and removed is null")
 
     def _has_set(self, batch_id: str) -> bool:
         return (self._outbox / "batches" / batch_id).exists()
@@ -260,7 +277,9 @@ class Ledger:
 
     def _copy_into(self, db: sqlite3.Connection) -> None:
         self.path.stat()
-        with _told(self.path), closing(_connect(f"file:{quote(str(self.path.resolve()))}?mode=ro")) as source:
+        # Nothing is created beside it: who verifies may be another user than the one who works.
+        how = "mode=ro" if self.path.with_name(f"{FILE_NAME}-wal").exists() else "mode=ro&immutable=1"
+        with _told(self.path), closing(_connect(f"file:{quote(str(self.path.resolve()))}?{how}")) as source:
             _refuse_damaged(source)
             source.backup(db)
 
@@ -298,31 +317,15 @@ def _told(path: Path) -> Iterator[None]:
         raise _Damaged(errno.EIO, f"the ledger is damaged: {error}", str(path)) from error
 
 
-def _append(
-    db: sqlite3.Connection, found: list[Outcome], seconds: float | None = None, *, is_rebuilt: bool = False
-) -> None:
-    """Write the outcomes that are not known yet behind the others, in the order of the chain.
+def _is_known(db: sqlite3.Connection, column: Literal["sha256", "batch_id"], value: str) -> bool:
+    return db.execute(f"select 1 from outcomes where {column} = ?", (value,)).fetchone() is not None
 
-    Another document of a batch that is known counts only where it follows the head: the batch was begun anew.
-    Else somebody altered the document. What a ledger that is rebuilt does not find is kept as a bare hash.
-    """
-    for outcome in _in_order(found, _head(db)):
-        head = _head(db)
-        if db.execute("select 1 from outcomes where sha256 = ?", (outcome.sha256,)).fetchone():
-            continue
-        is_next = outcome.former_sha256 == head
-        if not is_next and db.execute("select 1 from outcomes where batch_id = ?", (outcome.batch_id,)).fetchone():
-            continue
-        if is_rebuilt and not is_next and outcome.former_sha256 is not None:
-            db.execute(
-                "insert or ignore into outcomes (batch_id, outcome, sha256, removed)"
-                " values ('', 'unknown', ?, 'before')",
-                (outcome.former_sha256,),
-            )
-        db.execute(
-            "update outcomes set removed = 'repeated' where batch_id = ? and removed is null", (outcome.batch_id,)
-        )
-        _insert(db, outcome, seconds)
+
+def _insert_bare(db: sqlite3.Connection, sha256: str) -> None:
+    db.execute(
+        "insert or ignore into outcomes (batch_id, outcome, sha256, removed) values ('', 'unknown', ?, 'before')",
+        (sha256,),
+    )
 
 
 def _insert(db: sqlite3.Connection, outcome: Outcome, seconds: float | None) -> None:

@@ -26,7 +26,7 @@ class Source:
     name: str
     file_stem: str
     file_format: Literal["csv", "json"]
-    fields: Mapping[str, tuple[str, ...]]
+    fields: Mapping[str, tuple[str, ...]] = field(hash=False)
     default_status: str | None = None
 
     @property

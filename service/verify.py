@@ -259,7 +259,7 @@ class _Look:
         try:
             told = json.loads((folder / REASON).read_bytes())
             inputs = [_File(name, digest) for name, digest in told["inputs"].items()]
-            log = [_File(LOG, told["log_sha256"])] if told["log_sha256"] else []
+            log = [_File(LOG, told["log_sha256"])] if "log_sha256" in told else []
         except (OSError, *_MALFORMED):
             return  # told above
         kept = [] if not self._kept_inputs(batch_id) else [file for file in inputs if not self._went_on(batch_id, file)]
@@ -302,6 +302,8 @@ class _Look:
     def _ledger(self) -> Iterator[str]:
         if self._ledger_trouble == "damaged":
             yield f"state/{FILE_NAME} is damaged; the service rebuilds it when it starts"
+        elif self._ledger_trouble == "out of reach":
+            yield f"state/{FILE_NAME} cannot be read"
         for name in sorted(self._names_in_the_way()):
             yield f"{name} is no folder of a batch"
 

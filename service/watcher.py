@@ -16,7 +16,7 @@ from datetime import datetime
 from service import health, logs
 from service.errors import DeliveryError, Interrupted, PoisonedBatch, ServiceError, TransientError, UsageError
 from service.health import MOST_LISTED, Health, Waits
-from service.inbox import Inbox, Listing, Pair, Settling, Waiting
+from service.inbox import Inbox, Listing, Pair, Settling, Unfinished, Waiting
 from service.logs import Journal
 from service.model import SOURCES, Batch
 from service.state import State
@@ -267,7 +267,8 @@ class Watcher:
         if self._pause is not None and time.monotonic() < self._pause.until:
             return False
         try:
-            batch = self._unfinished() or (self._claim(*ready) if ready else None)
+            found = self._unfinished()
+            batch = found.batches[0] if found.batches else self._claim(*ready) if ready else None
         except OSError as error:
             self._wait("", f"the inbox takes no claim: {_described(error)}", MOST_FAULTS)
             return False
@@ -275,20 +276,18 @@ class Watcher:
             self._work_on(batch)
         else:
             self._pause = None
-        return batch is not None
+        return batch is not None or bool(found.put_back)  # what was put back was not there when we looked
 
-    def _unfinished(self) -> Batch | None:
-        """The batch that was claimed before, by us or by a run that died, and has no outcome yet."""
+    def _unfinished(self) -> Unfinished:
+        """The batches that were claimed before, by us or by a run that died, and have no outcome yet."""
         found = self._inbox.unfinished()
         for id_ in found.put_back:
             logs.get().info("batch.recovered", batch_id=id_, how="put back")
-        if not found.batches:
-            return None
-        batch = found.batches[0]
-        is_known = self._pause is not None and self._pause.batch_id == batch.id
-        if not is_known and not self._workbench.is_published(batch.id):
-            logs.get().info("batch.recovered", batch_id=batch.id, how="begun again")
-        return batch
+        for batch in found.batches[:1]:
+            is_known = self._pause is not None and self._pause.batch_id == batch.id
+            if not is_known and not self._workbench.is_published(batch.id):
+                logs.get().info("batch.recovered", batch_id=batch.id, how="begun again")
+        return found
 
     def _claim(self, pair: Pair, proofs: list[str]) -> Batch | None:
         """Claim a pair; None if it changed meanwhile."""
@@ -351,7 +350,6 @@ class Watcher:
                 seconds=round(time.monotonic() - started, 3),
             )
         self._inbox.archive(batch, self._state.root)
-        self._workbench.note(batch.id, round(time.monotonic() - started, 3))
         self._outcome = replace(self._outcome, published=self._outcome.published + 1)
         self._health.last_batch = batch.id
         self._health.quarantined = []

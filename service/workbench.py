@@ -59,6 +59,7 @@ class Workbench:
 
     def integrate(self, batch: Batch, journal: Journal) -> Summary:
         """The story, with an engine of its own; afterwards flat files and register are those of the batch."""
+        began = journal.now()
         work_folder = self._work / batch.id
         make_folder(work_folder)
         try:
@@ -72,15 +73,17 @@ class Workbench:
         finally:
             self._engine = None
             remove_tree(work_folder)
-        self.finish(batch.id)
+        self.finish(batch.id, round((journal.now() - began).total_seconds(), 3))
         return summary
 
     def is_published(self, batch_id: str) -> bool:
         """Whether this batch was committed, by us or by a run that died."""
         return self.outbox.is_committed(batch_id)
 
-    def finish(self, batch_id: str) -> None:
-        """What follows the commit; may be repeated."""
+    def finish(self, batch_id: str, seconds: float | None = None) -> None:
+        """What follows the commit; may be repeated. ``seconds``: how long the batch took, where that is known."""
+        # At once: a user may empty the outbox, and the manifest goes with it.
+        self.note(batch_id, seconds)
         roll_forward(batch_id, self.register, self.outbox)
 
     def last_published(self) -> str | None:

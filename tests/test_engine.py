@@ -167,7 +167,7 @@ def tables_of(alphabet: str, fewest: int = 7, most: int = 7) -> st.SearchStrateg
 
 
 @given(shape=shapes(["utf-8", "utf-8-sig"]), rows=tables_of(AWKWARD))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_well_formed_csv_reads_the_same_with_and_without_care(
     engine: EmbeddedEngine, drop: Path, shape: Shape, rows: list[Cells]
 ) -> None:
@@ -391,7 +391,7 @@ def elements_expected(elements: Sequence[Any]) -> dict[int, Cells]:
 
 
 @given(document=documents(CUSTOMERS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_json_reads_the_same_with_and_without_care(
     engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]]
 ) -> None:
@@ -659,5 +659,5 @@ def test_a_running_statement_can_be_interrupted(tmp_path: Path) -> None:
         started = time.monotonic()
         with pytest.raises(Interrupted):
             engine.run("select count(*) from range(10000000000) as a, range(1000) as b where a.range + b.range = -1")
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
         timer.join()

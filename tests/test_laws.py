@@ -213,7 +213,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]
 
 
 @given(people=batches())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_groups_survivors_and_evidence_are_those_of_the_reference(engine: EmbeddedEngine, people: list[Person]) -> None:
     reference, found = Reference(people), outcome(engine, people)
     assert found.group == reference.group
@@ -234,7 +234,7 @@ def test_larger_random_batches_follow_the_reference_too(engine: EmbeddedEngine, 
 
 
 @given(people=batches())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_every_removed_record_has_a_reason_that_holds(engine: EmbeddedEngine, people: list[Person]) -> None:
     found = outcome(engine, people)
     kept_of = {group: golden[0] for group, golden in found.golden.items()}
@@ -248,7 +248,7 @@ def test_every_removed_record_has_a_reason_that_holds(engine: EmbeddedEngine, pe
 
 
 @given(people=batches(), order=st.randoms())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_order_of_records_does_not_change_who_belongs_together(
     engine: EmbeddedEngine, people: list[Person], order: random.Random
 ) -> None:

@@ -196,6 +196,17 @@ def test_an_emptied_outbox_is_noted_with_the_next_set(archive: Archive) -> None:
     assert [removed for _, _, removed in archive.history()] == ["emptied", None, None]
 
 
+def test_an_emptied_outbox_is_noted_also_where_the_service_died_before_it_could(archive: Archive) -> None:
+    head = None
+    for batch in ("b1", "b2"):
+        head = archive.publish(batch, head)
+        archive.ledger.note(batch)
+    shutil.rmtree(archive.outbox)
+    for batch in ("b3", "b4"):
+        head = archive.publish(batch, head)
+    assert [removed for _, _, removed in archive.history()] == ["emptied", "emptied", None, None]
+
+
 def test_a_ledger_that_is_removed_while_we_work_is_rebuilt_with_the_next_entry(archive: Archive) -> None:
     first = archive.publish("b1", None)
     archive.ledger.note("b1")
@@ -284,7 +295,7 @@ def test_a_ledger_that_takes_no_entry_stops_nothing_and_is_made_up_for(
     assert all(links(ledger_of(works)))
 
 
-@pytest.mark.parametrize("step", ["service.workbench.Workbench.note", "service.inbox.inbox.Inbox.archive"])
+@pytest.mark.parametrize("step", ["service.workbench.Workbench.note", "service.workbench.roll_forward"])
 def test_a_death_before_the_entry_leaves_no_gap(works: Works, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     class Died(BaseException):
         pass

@@ -280,7 +280,7 @@ def test_what_sql_settles_alone_is_what_the_definition_says(
 
 
 @given(st.data())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_any_text_comes_out_as_its_definition_says(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

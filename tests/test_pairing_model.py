@@ -402,7 +402,7 @@ class Service:
 
     def start(self) -> None:
         """Start it; it makes its first round."""
-        self._watcher = self._build()
+        self._watcher, self._has_ended = self._build(), False
         self._thread = threading.Thread(target=self._run, args=(self._watcher,))
         self._thread.start()
         self._rest()
@@ -416,12 +416,12 @@ class Service:
         """Let it end in order."""
         if self._thread is not None and self._thread.is_alive():
             self._watcher.stop()
-            self._thread.join()
+            self._thread.join(20)
 
     def places(self) -> Counter[tuple[str, str, str]]:
         """Every export on the disk, with its place."""
         found: Counter[tuple[str, str, str]] = Counter()
-        for path in self.inbox.rglob("*customers*"):
+        for path in (path for path in self.inbox.rglob("*") if "customers" in path.name.lower()):
             where = path.relative_to(self.inbox).parts
             found[where[0] if len(where) > 1 else "inbox", path.name, path.read_text(encoding="utf-8")] += 1
         return found
@@ -578,6 +578,10 @@ class Pairing(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1), what=DEEDS, name=st.sampled_from([*NAMES, *RIVALS]), ending=ENDINGS)
     def someone_will_act_in_the_midst_of_a_claim(self, number: int, what: str, name: str, ending: str) -> None:
         self.model.trap = self.service.trap = number, Deed(what, name, self.text(ending))
+
+    @rule(number=st.integers(0, 1), name=st.sampled_from(NAMES))
+    def a_writer_will_open_a_file_in_the_midst_of_a_claim(self, number: int, name: str) -> None:
+        self.model.trap = self.service.trap = number, Deed("begin", name, "")
 
     @rule(number=st.integers(0, 1))
     def it_will_die_in_the_midst_of_a_claim(self, number: int) -> None:

@@ -65,7 +65,9 @@ def inspect(path: Path, source: Source) -> CsvLayout:
     names, lines = headers[delimiter]
     if len(names) > MAX_COLUMNS or (len(body) > HEAD_BYTES // 4 and not re.search("[\r\n]", body)):
         raise UnreadableFile(
-            f"the header has more than {MAX_COLUMNS} columns or no end", where="line 1", hint="is it a CSV export at all?"
+            f"the header has more than {MAX_COLUMNS} columns or no end",
+            where="line 1",
+            hint="is it a CSV export at all?",
         )
     positions = _positions(names, source)
     missing = [f for f, column in source.fields.items() if f not in positions and column[0] not in names]

@@ -6,6 +6,7 @@ Nothing is fetched from the network: extensions are neither installed nor loaded
 from __future__ import annotations
 
 import csv
+import errno
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -298,6 +299,12 @@ def _plain_json(url: str, delivery: Delivery) -> str:
     """
 
 
+def _reason(error: duckdb.Error) -> str:
+    """The system's own words, where the engine repeats them; the rest of its text is not for logs."""
+    reasons = (os.strerror(number) for number in errno.errorcode)
+    return next((reason for reason in reasons if f": {reason}" in str(error)), type(error).__name__)
+
+
 @contextmanager
 def _faults_of_the_world() -> Iterator[None]:
     try:
@@ -307,7 +314,7 @@ def _faults_of_the_world() -> Iterator[None]:
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
         kind = _OutOfMemory if isinstance(error, duckdb.OutOfMemoryException) else TransientError
         raise kind(
-            f"the engine met a fault of the world ({type(error).__name__})",
+            f"the engine met a fault of the world: {_reason(error)}",
             hint="see that disk and memory suffice; SERVICE_MEMORY_LIMIT_MB bounds the engine",
         ) from None
 

@@ -26,7 +26,7 @@ _OBJECT_END = re.compile(rb"\]\s*\}\s*$")
 _ARRAY_END = re.compile(rb"\]\s*$")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _CUT_SHORT = re.compile(r"(?:-|t|tr|tru|f|fa|fal|fals|n|nu|nul|\\u?[0-9A-Fa-f]{0,3})?\s*")
-_BLANKS = re.compile(r"[ \t\n\r]*")
+_BLANKS = re.compile(r"[ \t\n\r]+")
 _TOO_LONG = f"a value is longer than {MAX_ELEMENT_CHARACTERS >> 20} MB, or has no end"
 _HINT = "export it again and drop the pair again"
 
@@ -112,10 +112,7 @@ def _object_or_lines(text: _Stream) -> Iterator[Any]:
     while text.peek() != "}":
         if first:
             text.expect(",")
-        name = text.value()
-        if not isinstance(name, str):
-            _refuse("a member's name must be text", text)
-        text.expect(":")
+        name = _member_name(text)
         if name == "customers" and text.peek() == "[":
             if found:
                 _refuse('"customers" stands twice', text)
@@ -136,6 +133,14 @@ def _object_or_lines(text: _Stream) -> Iterator[Any]:
         yield first
         while text.peek():
             yield text.value()
+
+
+def _member_name(text: _Stream) -> str:
+    name = text.value()
+    if not isinstance(name, str):
+        _refuse("a member's name must be text", text)
+    text.expect(":")
+    return name
 
 
 def _looks_like_a_customer(element: dict[str, Any]) -> bool:
@@ -161,9 +166,7 @@ def _first_wins(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # Numbers stay as written: 12345678901234567890123 and 1.50 are texts to us.
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_first_wins, parse_float=str, parse_int=str, parse_constant=_no_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_first_wins, parse_float=str, parse_int=str, parse_constant=_no_constant)
 
 
 def _encoding(head: bytes) -> tuple[str, int]:
@@ -190,11 +193,13 @@ class _Stream:
     def peek(self) -> str:
         """The next character that is not blank, or "" at the end."""
         while True:
-            self._at = _BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr]  # it always matches
-            if self._at < len(self._text):
+            if self._at == len(self._text):
+                if not self._more():
+                    return ""
+            elif blanks := _BLANKS.match(self._text, self._at):
+                self._at = blanks.end()
+            else:
                 return self._text[self._at]
-            if not self._more():
-                return ""
 
     def expect(self, mark: str) -> None:
         """Step over ``mark``, which must come next."""
@@ -224,12 +229,15 @@ class _Stream:
                 _refuse("a value is nested too deeply", self)
             else:
                 length = end - self._at
-                if length > MAX_ELEMENT_CHARACTERS:
-                    _refuse(_TOO_LONG, self)
                 # A number at the end of the chunk may go on in the next one, also behind "." or "e+".
                 if end + 2 < len(self._text) or not self._more():
-                    self._at += length
+                    self._step_over(length)
                     return value
+
+    def _step_over(self, length: int) -> None:
+        if length > MAX_ELEMENT_CHARACTERS:
+            _refuse(_TOO_LONG, self)
+        self._at += length
 
     @property
     def passed_bytes(self) -> int:

@@ -22,6 +22,7 @@ from service.files import (
     fingerprint,
     fsync_path,
     make_folder,
+    make_private,
     move,
     move_if_free,
     remove_staged,
@@ -30,6 +31,7 @@ from service.files import (
     sha256_of,
 )
 from service.inbox.names import is_ignored, read_name
+from service.inbox.settling import is_being_written
 from service.model import SOURCES, Batch, Delivery, Fingerprint, Source, batch_id, inputs_sha256
 from service.suffixes import sort_key
 
@@ -333,10 +335,13 @@ class Inbox:
         for name, remembered in claim.files.items():
             if (folder / name).exists():
                 continue
+            claimed = Fingerprint(**remembered["fingerprint"])
             with suppress(FileNotFoundError):
-                if fingerprint((self.root / name).lstat()) == Fingerprint(**remembered["fingerprint"]):
+                if fingerprint((self.root / name).lstat()) == claimed:
                     move(self.root / name, folder / name)
-        return all((folder / name).exists() for name in claim.files)
+            if not _is_as_claimed(folder / name, claimed):
+                return False
+        return True
 
     def _put_back(self, claim: Claim) -> None:
         """A half was replaced before the claim was whole: the other waits in the inbox again."""
@@ -376,6 +381,8 @@ class Inbox:
 
     def _batch(self, claim: Claim) -> Batch:
         folder = self._claimed / claim.batch_id
+        for name in claim.files:
+            make_private(folder / name)
         deliveries = tuple(
             _delivery(_source(remembered["source"]), folder / name, remembered)
             for name, remembered in claim.files.items()
@@ -444,10 +451,15 @@ def _acceptance(state: Path, inputs: str) -> Path:
 
 
 def _is_as_claimed(path: Path, claimed: Fingerprint) -> bool:
+    """Whether nobody wrote since it was looked at, nor holds it open to write.
+
+    Asked once it lies in the claim: there nobody opens it any more, so the answer stays true.
+    """
     try:
-        return _is_same_content(fingerprint(path.lstat()), claimed)
+        is_same = _is_same_content(fingerprint(path.lstat()), claimed)
     except FileNotFoundError:
         return False
+    return is_same and not is_being_written(path, claimed.device)
 
 
 def _write_reason(

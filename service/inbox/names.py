@@ -6,13 +6,16 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from fnmatch import translate
-from functools import cache
 
 from service.model import SOURCES, Source
 
 # Half-written or private by the conventions of browsers, editors and transfer programs.
 IGNORED_PATTERNS = (".*", "*.tmp", "*.part", "*.crdownload", "*~", "*.filepart", "*.swp")
 _IGNORED = re.compile("|".join(map(translate, IGNORED_PATTERNS)))
+_PATTERNS = {
+    source.name: re.compile(rf"{source.file_stem}(?:[_\-. ]+(?P<suffix>[^_\-. ].*))?\.{source.file_format}")
+    for source in SOURCES
+}
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,6 @@ def read_name(name: str) -> ExportName | None:
         return None
     plain = unicodedata.normalize("NFC", name).casefold()
     for source in SOURCES:
-        if found := _pattern(source).fullmatch(plain):
+        if found := _PATTERNS[source.name].fullmatch(plain):
             return ExportName(source, found["suffix"] or "")
     return None
-
-
-@cache
-def _pattern(source: Source) -> re.Pattern[str]:
-    return re.compile(rf"{source.file_stem}(?:[_\-. ]+(?P<suffix>[^_\-. ].*))?\.{source.file_format}")

@@ -85,6 +85,11 @@ class Settling:
         return at_close == state and now - at >= CLOSE_EVENT_STILL_SECONDS
 
 
+def is_being_written(path: Path, device: int) -> bool:
+    """Whether the kernel knows of a writer of ``path``; False also where it cannot be asked."""
+    return honours_leases(path, device) and _lease(path) is False
+
+
 def _lease(path: Path) -> bool | None:
     """Whether a read lease is granted; None where it cannot be asked for (another user's file).
 

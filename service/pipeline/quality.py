@@ -47,15 +47,15 @@ class LiteralCost:
     def sentences(self) -> list[str]:
         """One sentence for each cost there is."""
         texts = (
-            (self.groups_on_a_name_alone, "groups hold a record that belongs by its name alone"),
-            (self.groups_on_an_id_alone, "groups hold a record that belongs by its id alone"),
+            (self.groups_on_a_name_alone, "groups with a record that belongs by its name alone"),
+            (self.groups_on_an_id_alone, "groups with a record that belongs by its id alone"),
             (
                 self.values_shared_by_many_names,
-                f"values are shared by more than {MANY_NAMES} different names",
+                f"values shared by more than {MANY_NAMES} different names",
             ),
-            (self.large_groups, f"groups have more than {LARGE_GROUP} records"),
+            (self.large_groups, f"groups of more than {LARGE_GROUP} records"),
         )
-        return [f"Literal matching: {count} {text}" for count, text in texts if count]
+        return [f"Literal matching: {text}: {count}" for count, text in texts if count]
 
 
 def literal_cost(records: Table, groups: Table, evidence: Table) -> LiteralCost:

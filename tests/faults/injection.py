@@ -44,6 +44,7 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs 
 _ENTERED = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _ON_DESCRIPTOR = re.compile(r"\d+<([^>]*)>")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_OF_THIS_RUN = re.compile(r"(state/\.state\.json)\.\d+\.new")
 _CHANGES_NOTHING = {
     "openat": re.compile(r"^(?!.*O_(?:CREAT|TRUNC))"),
     "ioctl": re.compile(r"^(?!.*FICLONE)"),
@@ -110,9 +111,8 @@ class Run:
 
     def traced(self) -> tuple[Ended, list[Point]]:
         """As every day, and the points at which inbox, outbox and state were changed."""
-        verb = self._verb(is_awaited=True)
-        ended, lines = _under_strace(verb, "-y", "-e", f"trace={','.join(KIND_OF)}")
-        return ended, list(_points(self.house.root, verb.pid, calls_in(lines)))
+        ended, lines = self.under_strace("-y", "-e", f"trace={','.join(KIND_OF)}")
+        return ended, list(_points(self.house.root, calls_in(lines)))
 
     def killed_at(self, point: Point) -> Ended:
         """Killed when it enters that call: what came before has happened, the call has not."""
@@ -125,6 +125,10 @@ class Run:
         """
         ended, lines = self._injected(point, f"error={error}:when={point.nth}{'+' if lasting else ''}")
         return ended, any("(INJECTED)" in line for line in lines)
+
+    def under_strace(self, *options: str) -> tuple[Ended, list[str]]:
+        """The run and its trace."""
+        return _under_strace(self._verb(is_awaited=True), *options)
 
     def _injected(self, point: Point, how: str) -> tuple[Ended, list[str]]:
         verb = self._verb(is_awaited=True)
@@ -157,7 +161,7 @@ def calls_in(lines: list[str]) -> Iterator[Call]:
             yield Call(*found.groups())
 
 
-def _points(root: Path, pid: int, calls: Iterator[Call]) -> Iterator[Point]:
+def _points(root: Path, calls: Iterator[Call]) -> Iterator[Point]:
     seen: Counter[tuple[str, str, str]] = Counter()
     known: set[Point] = set()
     for call in calls:
@@ -165,7 +169,7 @@ def _points(root: Path, pid: int, calls: Iterator[Call]) -> Iterator[Point]:
         seen.update((call.thread, call.name, path) for path in set(paths))
         for place in ("inbox", "outbox", "state"):
             if paths and paths[0].startswith(f"{root / place}") and call.is_change():
-                path = str(Path(paths[0]).relative_to(root)).replace(f".{pid}.", ".{pid}.")
+                path = _OF_THIS_RUN.sub(r"\1.{pid}.new", str(Path(paths[0]).relative_to(root)))
                 point = Point(call.name, path, seen[call.thread, call.name, paths[0]])
                 if point not in known:
                     known.add(point)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from tests.conftest import CRM, ECOM, House
 from tests.faults.injection import Point, Run
-from tests.faults.promises import tree
+from tests.faults.promises import broken_promises, differences, tree
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 LATER = timedelta(minutes=10)
@@ -87,9 +89,33 @@ def build(name: str, root: Path) -> Start:
     expected = tree(undisturbed)
     drop_next(undisturbed)
     assert Run(undisturbed, NOON + 2 * LATER, settings).undisturbed().code == 0
+    numbers = re.findall(r"^CUST(\d+),", undisturbed.read("customer_master.csv"), re.MULTILINE)
+    assert sorted(map(int, numbers)) == list(range(1, 9)), "five customers of the sample, two new ones, one more"
     return Start(
         house, settings, None if settings else inputs, code, tuple(points), expected, expected_next=tree(undisturbed)
     )
+
+
+def killed(start: Start, house: House, point: Point) -> list[str]:
+    """Kill the run at that point; what is wrong then."""
+    ended = start.run(house).killed_at(point)
+    is_expected = ended.code == -signal.SIGKILL or (point.is_of_the_moment and ended.code in (0, start.code))
+    missed = [] if is_expected else [f"it was not killed, but ended with {ended.code}"]
+    return [*missed, *broken_promises(house, start.inputs)]
+
+
+def ended_well(start: Start, house: House, *, is_next_tried: bool) -> list[str]:
+    """Start it again; what is not as if nothing had happened. Then one more pair: whether a number was burnt."""
+    again = start.run(house).undisturbed()
+    faults = [] if again.code in (0, start.code) else [f"the restart ended with {again.code}: {again.err}"]
+    faults += broken_promises(house, start.inputs)
+    if not start.settings:
+        faults += differences(tree(house), start.expected)
+    if is_next_tried or start.settings:
+        code = start.run_next(house).undisturbed().code
+        faults += [] if code == 0 else [f"the next pair ended with {code}"]
+        faults += differences(tree(house), start.expected_next)
+    return [f"after the restart: {fault}" for fault in faults]
 
 
 def drop_changed(house: House) -> None:

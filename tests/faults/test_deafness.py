@@ -1,0 +1,272 @@
+"""No silent deafness: whatever befalls the inbox or its events, health names it, and no pair is left lying.
+
+Each row of the table is a way to lose the file events. The real daemon runs in a mount namespace of its own, so
+that mounts disturb nobody; what is dropped goes in by the daemon's own view of the inbox.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import CASES, CRM, ECOM, ROOT, House, wait_until
+from tests.faults.conftest import Tally
+
+# From the moment that the pair lies in a usable inbox; more only as far as this machine is slow at that moment.
+MOST_SECONDS = 3.0
+USUAL_SECONDS = 1.0
+NORMAL = "/proc/sys/fs/inotify/max_queued_events"
+
+# The daemon, with a word in watchdog's threads: a file of this name makes the handler, or the reader, raise.
+CURSED = """
+import sys
+from watchdog.observers import inotify_c
+from service import cli, wake
+
+def cursed(function, name):
+    def call(self, event):
+        if name in str(getattr(event, "src_path", "") or event.name):
+            raise RuntimeError("a fault was asked for")
+        return function(self, event)
+    return call
+
+wake.Alarm.on_any_event = cursed(wake.Alarm.on_any_event, "handler.tmp")
+inotify_c.InotifyFD.handle_event = cursed(inotify_c.InotifyFD.handle_event, "reader.tmp")
+sys.exit(cli.main(["watch"]))
+"""
+
+
+class Place:
+    """A house whose daemon lives in a namespace of its own."""
+
+    def __init__(self, house: House, fault: Fault) -> None:
+        self.house = house
+        self.counted = 0
+        self._log = open(house.root / "daemon.log", "ab")  # noqa: SIM115  # closed in close
+        wrapped = [*fault.launcher, sys.executable, "-c", CURSED]
+        if fault.needs:
+            wrapped = ["unshare", "--mount", "--propagation", "private", *wrapped]
+        self.daemon = subprocess.Popen(
+            wrapped, cwd=house.root, env=house.environment(), stdout=self._log, stderr=self._log
+        )
+        wait_until(lambda: (house.state / "health.json").exists() or self.daemon.poll() is not None, 60)
+        assert self.daemon.poll() is None, "the daemon runs"
+
+    @property
+    def inbox(self) -> Path:
+        """The inbox as the daemon sees it."""
+        return Path(f"/proc/{self.daemon.pid}/root{self.house.inbox}")
+
+    def inside(self, *command: str | Path) -> None:
+        """Run a command in the daemon's mount namespace."""
+        subprocess.run(["nsenter", "-t", str(self.daemon.pid), "-m", *map(str, command)], check=True, timeout=30)
+
+    def drop(self) -> float:
+        """A pair, as ``cp`` does; returns when."""
+        self.counted += 1
+        for name in (CRM, ECOM):
+            shutil.copyfile(CASES / "the_sample" / name, self.inbox / name)
+        return time.monotonic()
+
+    def published_after(self, since: float) -> float:
+        """Wait for the pair; returns how many seconds it took."""
+        wait_until(lambda: len(self.house.batches()) == self.counted, 60)
+        return time.monotonic() - since
+
+    def health_says(self, state: str, reason: str = "") -> dict[str, Any]:
+        """Wait until health is in this state, for this reason."""
+
+        def says() -> bool:
+            health = self.house.health()
+            return health["state"] == state and bool(re.search(reason, "; ".join(health["reasons"])))
+
+        try:
+            wait_until(says, 30)
+        except AssertionError:
+            raise AssertionError(f"health never said {state}: {reason}; it says {self.house.health()}") from None
+        return self.house.health()
+
+    def instances(self) -> int:
+        """How many inotify instances the daemon holds."""
+        held = 0
+        for path in Path(f"/proc/{self.daemon.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                held += os.readlink(path) == "anon_inode:inotify"
+        return held
+
+    def close(self) -> int:
+        """End the daemon as an operator does; returns its exit code."""
+        if self.daemon.poll() is None:
+            self.daemon.send_signal(signal.SIGCONT)
+            self.daemon.terminate()
+        code = self.daemon.wait(30)
+        self._log.close()
+        return code
+
+
+def nothing(place: Place) -> None:
+    """It is over by itself."""
+
+
+def mount_under(place: Place) -> None:
+    """Another folder, mounted at the inbox's place and used."""
+    share = place.house.root / "share"
+    share.mkdir()
+    place.inside("mount", "--bind", share, place.house.inbox)
+    place.health_says("degraded", "another folder")
+    place.published_after(place.drop())
+    place.health_says("ok")
+
+
+def unmount(place: Place) -> None:
+    # Lazily, as an automounter or a vanished server does: our own lock file keeps the mount busy.
+    place.inside("umount", "--lazy", place.house.inbox)
+
+
+def mount_again(place: Place) -> None:
+    place.inside("mount", "--bind", place.house.root / "share", place.house.inbox)
+
+
+def mount_over(place: Place) -> None:
+    place.inside("mount", "-t", "tmpfs", "tmpfs", place.house.inbox)
+
+
+def forbid(place: Place) -> None:
+    place.house.inbox.chmod(0)
+
+
+def allow(place: Place) -> None:
+    place.house.inbox.chmod(0o755)
+
+
+def take_away(place: Place) -> None:
+    place.house.inbox.rename(place.house.root / "aside")
+
+
+def make_new(place: Place) -> None:
+    place.house.inbox.mkdir()
+
+
+def replace(place: Place) -> None:
+    take_away(place)
+    make_new(place)
+
+
+def remove_and_make_new(place: Place) -> None:
+    shutil.rmtree(place.house.inbox)
+    make_new(place)
+
+
+def overflow(place: Place) -> None:
+    place.daemon.send_signal(signal.SIGSTOP)
+    most = int(Path(NORMAL).read_text("ascii"))
+    for number in range(max(20_000, most + 4_000)):
+        (place.house.inbox / f"{number}.tmp").touch()
+
+
+def wake_up(place: Place) -> None:
+    place.daemon.send_signal(signal.SIGCONT)
+
+
+def break_handler(place: Place) -> None:
+    (place.house.inbox / "handler.tmp").touch()
+
+
+def break_reader(place: Place) -> None:
+    (place.house.inbox / "reader.tmp").touch()
+
+
+def give_back(limit: str) -> Callable[[Place], None]:
+    """Raise a limit of the daemon's user namespace again."""
+
+    def raise_limit(place: Place) -> None:
+        command = f"echo 128 > /proc/sys/user/{limit}"
+        subprocess.run(["nsenter", "-t", str(place.daemon.pid), "-U", "sh", "-c", command], check=True, timeout=30)
+
+    return raise_limit
+
+
+def without(limit: str) -> tuple[str, ...]:
+    """A user namespace in which the limit is reached: as if others had used it up, who are not disturbed so."""
+    command = f'echo 0 > /proc/sys/user/{limit} && exec "$@"'
+    return ("unshare", "--user", "--map-root-user", "sh", "-c", command, "sh")
+
+
+ANOTHER = "^the inbox is another folder than before, was it unmounted\\?$"
+BROKEN = "^file events broke off; they are listened to anew$"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What befalls the inbox, and what is to be seen."""
+
+    begin: Callable[[Place], None]
+    state: str
+    reason: str
+    end: Callable[[Place], None] = nothing
+    before: Callable[[Place], None] = nothing
+    drops: str = "while it lasts"
+    """When the pair comes: while it lasts; before the fault can be seen; or after it."""
+    only_scanned: int = 0
+    """How many exports at least no event could tell of."""
+    launcher: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+MOUNTS = ("mount",)
+# Not root's: a process that may do what its user may, and no more.
+PLAIN_USER = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+
+FAULTS: dict[str, Fault] = {
+    "unmounted": Fault(unmount, "degraded", ANOTHER, mount_again, before=mount_under, needs=MOUNTS, drops="after it"),
+    "unmounted, and a pair in the bare folder": Fault(
+        unmount, "degraded", ANOTHER, before=mount_under, needs=MOUNTS, drops="while it lasts"
+    ),
+    "mounted over": Fault(mount_over, "degraded", ANOTHER, needs=MOUNTS),
+    "mounted over, and a pair at once": Fault(mount_over, "ok", "^$", unmount, needs=MOUNTS, drops="at once"),
+    "unreadable": Fault(forbid, "failing", "^the inbox cannot be used: Permission denied$", allow, drops="after it"),
+    "renamed": Fault(take_away, "failing", "^the inbox cannot be used: No such file", make_new, drops="after it"),
+    "renamed and made anew": Fault(replace, "degraded", ANOTHER),
+    "removed and made anew": Fault(remove_and_make_new, "degraded", ANOTHER),
+    "removed and made anew, and a pair at once": Fault(remove_and_make_new, "ok", "^$", drops="at once"),
+    "more events than the kernel keeps": Fault(
+        overflow,
+        "degraded",
+        "^file events were lost: more came than the kernel keeps$",
+        wake_up,
+        drops="before it ends",
+        only_scanned=2,
+    ),
+    "an exception in the handler": Fault(break_handler, "degraded", BROKEN),
+    "an exception in watchdog's reader": Fault(break_reader, "degraded", BROKEN),
+    "no inotify instance left": Fault(
+        nothing,
+        "degraded",
+        "^no file events: inotify instance limit reached; the inbox is only scanned$",
+        give_back("max_inotify_instances"),
+        only_scanned=2,
+        launcher=without("max_inotify_instances"),
+        needs=("user namespace",),
+    ),
+    "no inotify watch left": Fault(
+        nothing,
+        "degraded",
+        "^no file events: inotify watch limit reached; the inbox is only scanned$",
+        give_back("max_inotify_watches"),
+        only_scanned=2,
+        launcher=without("max_inotify_watches"),
+        needs=("user namespace",),
+    ),
+}

@@ -1,0 +1,44 @@
+"""Kill the service, and kill it again while it recovers from that."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Tally
+from tests.faults.injection import Point, needs_strace
+from tests.faults.starts import STARTS, Start, ended_well, killed
+from tests.faults.sweep import all_faults, sample
+
+pytestmark = needs_strace
+
+FIRST_KILLS, FIRST_KILLS_IN_FULL, SECOND_KILLS = 2, 20, 3
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_kill_while_recovering_from_a_kill_loses_nothing_either(
+    name: str, start_named: Callable[[str], Start], tmp_path: Path, tally: Tally
+) -> None:
+    start = start_named(name)
+    points = sample(start.points, FIRST_KILLS, f"first {name}", most_in_full=FIRST_KILLS_IN_FULL)
+    tried: list[str] = []
+
+    def try_one(number: int, point: Point) -> list[str]:
+        recovery = start.copied_to(tmp_path / str(number))  # never a copy of a killed one: its files would be others
+        faults = killed(start, recovery, point)
+        _, seconds = start.run(recovery).traced()
+        for second in sample(seconds, SECOND_KILLS, f"{name} {point}", most_in_full=SECOND_KILLS):
+            house = start.copied_to(tmp_path / f"{number}-{second.call}-{second.nth}-{len(tried)}")
+            killed(start, house, point)
+            again = [*killed(start, house, second), *ended_well(start, house, is_next_tried=True)]
+            faults += [f"and at {second}: {fault}" for fault in again]
+            tried.append(second.kind)
+            shutil.rmtree(house.root)
+        return [f"killed at {point} {fault}" for fault in faults]
+
+    found = all_faults(try_one, points)
+    assert not found, "\n".join(found)
+    tally(f"killed twice, {name}", tried)

@@ -1,0 +1,134 @@
+"""What the log calls published survives a power cut: proven by the order of the system calls of one batch.
+
+For every published name: last change of its content, then fsync of the file, then the rename, then fsync of the
+folder, and only then ``batch.published``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.outbox import FLAT_NAMES
+from tests.conftest import CRM, ECOM, House
+from tests.faults.injection import MUTATIONS, Call, Run, needs_strace
+from tests.faults.starts import LATER, NOON, Start
+
+pytestmark = needs_strace
+
+CHANGES = [call for kind in ("write", "clone", "truncate", "chmod") for call in MUTATIONS[kind]]
+FSYNCS = ["fsync", "fdatasync"]
+CALLS = [*CHANGES, *FSYNCS, *MUTATIONS["rename"]]
+_ENTERED = re.compile(r"^(\d+) +(\w+)\((.*)$")
+_RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>")
+
+
+@dataclass
+class Step:
+    """A call that did its work between two lines of the trace."""
+
+    call: Call
+    begin: int
+    end: int
+
+
+class Steps:
+    """What one run did, in order."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.all: list[Step] = []
+        waiting: dict[tuple[str, str], Step] = {}
+        for number, line in enumerate(lines):
+            if entered := _ENTERED.match(line):
+                step = Step(Call(*entered.groups()), number, number)
+                waiting[step.call.thread, step.call.name] = step
+                self.all.append(step)
+            elif resumed := _RESUMED.match(line):
+                waiting[resumed[1], resumed[2]].end = number
+
+    def last_change(self, path: Path) -> int:
+        """When the content or mode of the file was changed for the last time."""
+        return max(step.end for step in self.of(CHANGES, path))
+
+    def rename_to(self, path: Path) -> Step:
+        """The rename that brought it there."""
+        return next(step for step in self.all if step.call.paths()[1:] == [str(path)])
+
+    def told(self, event: str) -> int:
+        """When that line of the log was begun."""
+        return next(step.begin for step in self.all if f'"{event}"' in step.call.arguments.replace("\\", ""))
+
+    def is_synced_between(self, path: Path, after: int, before: int) -> bool:
+        """Whether the file or folder was forced to the disk after the one line and before the other."""
+        return any(after < step.begin and step.end < before for step in self.of(FSYNCS, path))
+
+    def of(self, names: list[str], path: Path) -> list[Step]:
+        """The calls of these names on the file or folder."""
+        return [step for step in self.all if step.call.name in names and step.call.paths()[0] == str(path)]
+
+
+@pytest.fixture
+def house(start_named: Callable[[str], Start], tmp_path: Path) -> House:
+    """A house where a pair waits to be published over an earlier set."""
+    return start_named("over an earlier set").copied_to(tmp_path / "house")
+
+
+def traced(house: House) -> Steps:
+    # Long strings: the log's events are looked for in what is written.
+    ended, lines = Run(house, NOON + LATER, {}).under_strace("-y", "-s", "400", "-e", f"trace={','.join(CALLS)}")
+    assert ended.code == 0
+    return Steps(lines)
+
+
+def test_what_is_called_published_is_on_the_disk(house: House) -> None:
+    steps = traced(house)
+    published = steps.told("batch.published")
+    sets = house.outbox / "batches"
+    batch = house.batches()[-1]
+    commit = steps.rename_to(sets / batch)
+    staged = Path(commit.call.paths()[0])
+    for path in sorted((sets / batch).iterdir()):
+        changed = steps.last_change(staged / path.name)
+        assert steps.is_synced_between(staged / path.name, changed, commit.begin), f"{path.name} before the commit"
+        assert steps.is_synced_between(staged, changed, commit.begin), f"the entry of {path.name} before the commit"
+    assert steps.is_synced_between(sets, commit.end, published)
+    assert steps.is_synced_between(staged.parent, commit.end, published)
+    for name in (*FLAT_NAMES, "manifest.json"):
+        assert_replaced(steps, house.outbox / name, commit.end, published)
+
+
+def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_anyone_is_told(house: House) -> None:
+    steps = traced(house)
+    register, batch = house.state / "register", house.batches()[-1]
+    commit = steps.rename_to(house.outbox / "batches" / batch)
+    for name in ("records.parquet", "customers.parquet"):
+        changed = steps.last_change(register / batch / name)
+        assert steps.is_synced_between(register / batch / name, changed, commit.begin), name
+        assert steps.is_synced_between(register / batch, changed, commit.begin), name
+    assert_replaced(steps, register / batch / "published.json", 0, commit.begin)
+    assert steps.is_synced_between(register, 0, commit.begin), "the entry of the generation"
+    assert_replaced(steps, register / "current", commit.end, steps.told("batch.published"))
+
+
+def test_a_claim_is_on_the_disk_before_the_files_move_and_the_files_before_the_work_begins(house: House) -> None:
+    steps = traced(house)
+    claimed, batch = house.inbox / ".claimed", house.batches()[-1]
+    moves = [steps.rename_to(claimed / batch / name) for name in (CRM, ECOM)]
+    assert_replaced(steps, claimed / f"{batch}.json", 0, moves[0].begin)
+    for move in moves:
+        assert steps.is_synced_between(claimed / batch, move.end, steps.told("batch.claimed"))
+        assert steps.is_synced_between(house.inbox, move.end, steps.told("batch.claimed"))
+
+
+def assert_replaced(steps: Steps, path: Path, after: int, before: int) -> None:
+    """The file was replaced as files must be: changed, synced, renamed, its folder synced."""
+    rename = steps.rename_to(path)
+    temporary = Path(rename.call.paths()[0])
+    changed = max(step.end for step in steps.of(CHANGES, temporary) if step.end < rename.begin)
+    assert after <= rename.begin < before, f"{path.name} is replaced when it is time"
+    assert steps.is_synced_between(temporary, changed, rename.begin), f"{path.name} before its rename"
+    assert steps.is_synced_between(path.parent, rename.end, before), f"the entry of {path.name}"

@@ -1,0 +1,86 @@
+"""Fail the service's system calls one by one, with what full, broken, read-only and forbidden disks answer.
+
+A fault of the world costs nothing: the published set and the inputs stay, somebody is told, and a run without the
+fault ends as if it had never been. By default a sample; ``make faults`` tries every call with every error.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import House
+from tests.faults.conftest import Tally
+from tests.faults.injection import Point, needs_strace
+from tests.faults.promises import broken_promises, litter
+from tests.faults.starts import Start, ended_well
+from tests.faults.sweep import all_faults, sample
+from tests.faults.warm import Ended
+
+pytestmark = needs_strace
+
+KINDS = ("write", "create", "fsync", "rename", "mkdir", "link")
+ERRORS = ("ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE")
+WORLD = 3
+SAMPLED_FOR_EACH_ERROR = 3
+# One staged set, one generation of the register, and what was about to be renamed.
+MOST_LITTER = 16
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A call that fails, once or from then on."""
+
+    point: Point
+    error: str
+    is_lasting: bool
+
+    def __str__(self) -> str:
+        return f"{self.error} {'from' if self.is_lasting else 'at'} {self.point}"
+
+
+@pytest.mark.parametrize(
+    ("name", "most_in_full"), [("over an earlier set", None), ("empty outbox", 100), ("wrong pair", 100)]
+)
+def test_a_fault_of_the_world_costs_nothing_and_is_told(
+    name: str, most_in_full: int | None, start_named: Callable[[str], Start], tmp_path: Path, tally: Tally
+) -> None:
+    start = start_named(name)
+    points = [point for point in start.points if point.kind in KINDS]
+    trials: list[Trial] = []
+    for error in ERRORS:
+        every = [Trial(point, error, is_lasting=number % 2 == 0) for number, point in enumerate(points)]
+        trials += sample(every, SAMPLED_FOR_EACH_ERROR, f"{name} {error}", most_in_full=most_in_full)
+
+    def try_one(number: int, trial: Trial) -> list[str]:
+        house = start.copied_to(tmp_path / str(number))
+        ended, is_hit = start.run(house).failing_at(trial.point, trial.error, lasting=trial.is_lasting)
+        missed = [] if is_hit or trial.point.is_of_the_moment else ["the call was not made"]
+        faults = [*missed, *amiss(start, house, trial, ended), *ended_well(start, house, is_next_tried=False)]
+        shutil.rmtree(house.root)
+        return [f"{trial}: {fault}" for fault in faults]
+
+    tally(f"failed, {name}", (f"{trial.error} {trial.point.kind}" for trial in trials))
+    found = all_faults(try_one, trials)
+    assert not found, "\n".join(found)
+
+
+def amiss(start: Start, house: House, trial: Trial, ended: Ended) -> Iterator[str]:
+    """What is wrong after a run in which a call failed."""
+    if ended.code not in (0, start.code, WORLD):
+        yield f"it ended with {ended.code}: {ended.err}"
+    if "Traceback" in ended.err:
+        yield f"it left a traceback: {ended.err}"
+    if ended.code == WORLD and os.strerror(getattr(errno, trial.error)) not in ended.err + ended.out:
+        yield f"nobody was told why: {ended.err}{ended.out}"
+    if ended.code == WORLD and not ended.err and house.health()["state"] != "failing":
+        yield f"health says {house.health()['state']}"
+    if len(litter(house)) > MOST_LITTER:
+        yield f"litter: {litter(house)}"
+    yield from broken_promises(house, start.inputs)

@@ -1,0 +1,113 @@
+"""Readers that read all the time, while set after set is published: none ever sees a mixed or a torn one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from service.files import fingerprint_of, sha256_of
+from service.model import CRM, Batch, Delivery, Summary
+from service.outbox import FLAT_NAMES, MANIFEST, Outbox
+from tests.faults.conftest import Tally
+from tests.faults.sweep import IS_FULL
+from tests.faults.warm import SERVER
+
+PUBLICATIONS = 1000 if IS_FULL else 200
+KEPT = 30
+FILES = (*FLAT_NAMES, "crosswalk.csv", "rejects.csv")
+LARGEST_BYTES = 300_000  # a copy of more than a page, so that it could be seen half made
+
+
+@dataclass
+class Seen:
+    """What a reader saw."""
+
+    sets: set[str] = field(default_factory=set)
+    reads: int = 0
+    faults: list[str] = field(default_factory=list)
+    flat: set[str] = field(default_factory=set)
+    """Hashes of what lay under the flat names."""
+
+
+def test_no_reader_ever_sees_a_mixed_set(tmp_path: Path, tally: Tally) -> None:
+    outbox = Outbox(tmp_path / "outbox")
+    outbox.open()
+    published = publish(outbox, 0)
+    (tmp_path / "go").touch()
+    readers = [begin(follow_manifest, tmp_path), begin(read_flat_names, tmp_path)]
+    for number in range(1, PUBLICATIONS + 1):
+        published |= publish(outbox, number)
+    (tmp_path / "go").unlink()
+    followed, flat = (answer.recv() for answer in readers)
+    tally("sets read during publications", ["through the manifest"] * followed.reads + ["flat"] * flat.reads)
+    assert followed.faults == flat.faults == []
+    assert flat.flat <= published, "a file under a flat name is always a whole one"
+    assert len(followed.sets) > PUBLICATIONS / 20, "the reader was awake"
+
+
+def publish(outbox: Outbox, number: int) -> set[str]:
+    """Publish a set whose files all tell its number. Returns the hashes of its flat files."""
+    path = outbox.root.parent / "crm_customers.csv"
+    path.write_text("customer_id\n", encoding="utf-8")
+    id_ = f"set-{number:05}"
+    batch = Batch(id_, datetime(2026, 1, 15, tzinfo=UTC), (Delivery(CRM, path, "", fingerprint_of(path), "lease"),))
+    content = f"{id_}\n" * random.Random(number).randrange(1, LARGEST_BYTES // 10)
+    with outbox.stage(batch) as staged:
+        for name in FILES:
+            (staged.folder / name).write_text(f"{name} {content}", encoding="utf-8")
+        staged.summary = Summary(1, 0, 0, 1, {CRM.name: 1})
+    outbox.copy_flat(id_)
+    outbox.prune(KEPT, id_)
+    return {sha256_of(outbox.root / "batches" / id_ / name) for name in (*FLAT_NAMES, MANIFEST)}
+
+
+def begin(read: Callable[[Path, Connection], None], folder: Path) -> Connection:
+    """Run a reader in a process of its own; it answers when the publications are over."""
+    ours, theirs = SERVER.Pipe(duplex=False)
+    SERVER.Process(target=read, args=(folder, theirs), daemon=True).start()
+    return ours
+
+
+def follow_manifest(folder: Path, answer: Connection) -> None:
+    """Read the set that ``manifest.json`` names, and check all of it, again and again."""
+    seen = Seen()
+    while (folder / "go").exists():
+        manifest = json.loads((folder / "outbox" / MANIFEST).read_bytes())
+        named = folder / "outbox" / "batches" / manifest["batch_id"]
+        try:
+            seen.faults += faults_of(named, manifest)
+        except FileNotFoundError as error:
+            if named.exists():  # else retention overtook a reader that was put to sleep
+                seen.faults.append(f"{named.name}: {error.filename} is missing")
+        seen.sets.add(named.name)
+        seen.reads += 1
+    answer.send(seen)
+
+
+def faults_of(named: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """What in a set is not what the manifest says."""
+    if (named / MANIFEST).read_bytes() != json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n":
+        yield f"{named.name}: its manifest is another"
+    for name, described in manifest["files"].items():
+        content = (named / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != described["sha256"]:
+            yield f"{named.name}: {name} is not what the manifest says"
+        if content.split(maxsplit=2)[:2] != [name.encode(), named.name.encode()]:
+            yield f"{named.name}: {name} is of another set"
+
+
+def read_flat_names(folder: Path, answer: Connection) -> None:
+    """Read the files under the names users know, in any moment."""
+    seen = Seen()
+    while (folder / "go").exists():
+        for name in (*FLAT_NAMES, MANIFEST):
+            seen.flat.add(sha256_of(folder / "outbox" / name))
+        seen.reads += 1
+    answer.send(seen)

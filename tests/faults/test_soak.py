@@ -1,0 +1,132 @@
+"""Many batches through one daemon: it ends as small as it was after the first few.
+
+100 batches by default, 2,000 under ``FAULTS=all``. A feeder keeps some pairs waiting, so that batches follow one
+another at once; figures are taken while the daemon is idle, from the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CASES, CRM, ECOM, House, wait_until
+
+BATCHES = 2000 if os.environ.get("FAULTS") == "all" else 100
+WARM_UP = 20
+WAITING = 10
+LAPS = 4
+# What two idle moments may differ by: the allocator gives back memory when it likes.
+SLACK_MB = 16.0
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts by /proc")
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a process holds of the machine."""
+
+    rss_mb: float
+    descriptors: int
+    threads: int
+    inotify_instances: int
+
+    @classmethod
+    def of(cls, pid: int) -> Size:
+        """As the kernel says."""
+        process = Path(f"/proc/{pid}")
+        fields = dict(line.split(":", 1) for line in (process / "status").read_text("utf-8").splitlines())
+        opened = list(_links(process / "fd"))
+        return cls(
+            rss_mb=int(fields["VmRSS"].split()[0]) / 1024,
+            descriptors=len(opened),
+            threads=int(fields["Threads"]),
+            inotify_instances=opened.count("anon_inode:inotify"),
+        )
+
+
+def _links(folder: Path) -> Iterator[str]:
+    for path in folder.iterdir():
+        try:
+            yield os.readlink(path)
+        except FileNotFoundError:  # closed in between
+            continue
+
+
+@dataclass
+class Feeder:
+    """Drops pairs with rising suffixes and customers that come and go."""
+
+    house: House
+    dropped: int = 0
+    latest: str = ""
+    published: int = 0
+
+    def feed(self, until: int) -> None:
+        """Keep some pairs waiting, until so many are published."""
+        deadline = time.monotonic() + 60 + 10 * (until - self.published)
+        while self.published < until:
+            while self.dropped < min(until, self.published + WAITING):
+                self._drop()
+            self._count()
+            time.sleep(0.02)
+            assert time.monotonic() < deadline, f"{self.published} of {until} published"
+
+    def _drop(self) -> None:
+        # Above the highest published number a user would see a pair refused as outdated.
+        for name in (ECOM, CRM):
+            stem, _, kind = name.partition(".")
+            staged = self.house.root / f"staged.{kind}"
+            shutil.copyfile(CASES / "the_sample" / name, staged)
+            if name == CRM:
+                with staged.open("a", encoding="utf-8") as file:
+                    file.write(f"N{self.dropped},New Customer{self.dropped},n{self.dropped}@x.org,,,active\n")
+            staged.rename(self.house.inbox / f"{stem}_{self.dropped}.{kind}")
+        self.dropped += 1
+
+    def _count(self) -> None:
+        """Old sets are pruned, so the latest one tells: each names its number in its inputs."""
+        manifest = self.house.manifest()
+        if manifest and manifest["batch_id"] != self.latest:
+            self.latest = manifest["batch_id"]
+            self.published = int(Path(manifest["inputs"][0]["file_name"]).stem.rpartition("_")[2]) + 1
+
+
+def idle_size(house: House, pid: int) -> Size:
+    """The size once nothing waits and nothing is done."""
+    wait_until(lambda: not house.health()["waiting"] and house.health()["busy_since"] is None)
+    time.sleep(0.3)
+    return Size.of(pid)
+
+
+def test_a_daemon_does_not_grow_with_the_batches_it_has_done(
+    house: House, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon = house.watch(rescan_seconds="0.5")
+    feeder = Feeder(house)
+    feeder.feed(WARM_UP)
+    sizes = {WARM_UP: idle_size(house, daemon.process.pid)}
+    begun = time.monotonic()
+    for lap in range(1, LAPS + 1):
+        batches = WARM_UP + (BATCHES - WARM_UP) * lap // LAPS
+        feeder.feed(batches)
+        sizes[batches] = idle_size(house, daemon.process.pid)
+    seconds = time.monotonic() - begun
+    figures = {"batches": BATCHES, "batches per second": round((BATCHES - WARM_UP) / seconds, 2)}
+    figures |= {f"after {batches}": str(asdict(size)) for batches, size in sizes.items()}
+    for name, figure in figures.items():
+        record_property(name, figure)
+    with capsys.disabled():
+        print("\n" + "\n".join(f"  soak: {name:20} {figure}" for name, figure in figures.items()))  # noqa: T201
+    warm, *later = sizes.values()
+    for size in later:
+        assert (size.descriptors, size.threads, size.inotify_instances) == (warm.descriptors, warm.threads, 1), sizes
+    assert later[-1].rss_mb - min(warm.rss_mb, later[0].rss_mb) <= SLACK_MB, sizes
+    assert daemon.stop() == 0
+    assert len(house.batches()) == 30, "retention kept pace"
+    assert list((house.inbox / "quarantine").iterdir()) == []
