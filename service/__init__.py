@@ -2,13 +2,15 @@
 
 The map of the house; imports run downhill only, and ``tests/test_architecture.py`` holds it so:
 
-front door      ``cli`` (verbs, exit codes, wiring; the only place that prints), ``__main__``, ``container``
-stories         ``watcher`` (the daemon), ``integrate`` (one claimed batch -> one published set)
+front door      ``cli`` (verbs, exit codes, wiring; the only place that prints), ``__main__``, ``container``,
+                ``daemon`` (signals), ``demo``
+stories         ``watcher`` (the daemon), ``by_hand`` (two named files), ``verify`` (is all as it was written?),
+                ``workbench`` (what a batch needs), ``integrate`` (one claimed batch -> one published set)
 rooms           ``inbox`` (settle, pair, claim, archive, quarantine), ``outbox`` (publish a set as one),
                 ``register`` (which customer is which, over batches), ``pipeline`` (the five verbs),
-                ``health`` (what the daemon says of itself)
+                ``ledger`` (what happened), ``health`` (what the daemon says of itself), ``state``, ``wake``
 the seam        ``engine`` (relational work on DuckDB; the only door to it)
-ground floor    ``model`` · ``errors`` · ``settings`` · ``logs`` · ``files`` (durable file primitives)
+ground floor    ``model`` · ``errors`` · ``settings`` · ``logs`` · ``files`` (durable file primitives) · ``suffixes``
 """
 
 __version__ = "0.1.0"

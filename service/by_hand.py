@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Never
@@ -37,8 +38,8 @@ def integrate_files(paths: tuple[Path, Path], outbox: Path, settings: Settings, 
         with tqdm(total=len(STAGES), delay=1, disable=None, leave=False, bar_format=_BAR) as bar:
             journal = Journal(batch.id, now, on_stage=lambda stage: _advance(bar, stage))
             return _integrated(batch, journal, outbox, settings)
-    except ServiceError as error:
-        _leave_log(error, journal, outbox, batch.id or f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    except (ServiceError, OSError, MemoryError) as error:
+        _leave_log(_what(error), journal, outbox, batch.id or f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}")
         raise
 
 
@@ -66,7 +67,8 @@ def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings
         summary = workbench.integrate(batch, journal)
         seconds = (journal.now() - batch.claimed_at).total_seconds()
         logs.get().info("batch.published", batch_id=batch.id, **summary.counts(), seconds=round(seconds, 3))
-        workbench.prune(batch.id)
+        with suppress(OSError):  # it is published; what is left too much is removed after the next one
+            workbench.prune(batch.id)
     finally:
         workbench.close()
     return summary
@@ -77,10 +79,17 @@ def _advance(bar: tqdm[Never], stage: str) -> None:
     bar.update()
 
 
-def _leave_log(error: ServiceError, journal: Journal, outbox: Path, run: str) -> None:
+def _what(error: Exception) -> str:
+    """The error in one line; of a foreign one only what cannot quote a customer."""
+    if isinstance(error, ServiceError):
+        return error.message
+    return f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else type(error).__name__
+
+
+def _leave_log(message: str, journal: Journal, outbox: Path, run: str) -> None:
     if not journal.text():
         journal.line("INFO", "Pipeline started")
-    journal.line("ERROR", error.message)
+    journal.line("ERROR", message)
     journal.line("ERROR", "Pipeline failed")
     try:
         (Outbox(outbox).folder_for_failed_log(run) / "integration_log.txt").write_text(journal.text(), encoding="utf-8")

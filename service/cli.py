@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.strerror or type(error).__name__}: {error.filename or ''}", file=sys.stderr)
         print("  hint:  see that the folder exists, has room, and may be written by this user", file=sys.stderr)
         return WORLD
+    except Exception as error:  # noqa: BLE001  # a bug of ours: its traceback may quote a customer, so it is not shown
+        logs.get().error("bug.found", error=error)
+        print(f"an error nobody foresaw ({type(error).__name__}); the log line bug.found says where", file=sys.stderr)
+        return WORLD
     except KeyboardInterrupt:
         print("interrupted; nothing was published by halves", file=sys.stderr)
         return INTERRUPTED

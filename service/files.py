@@ -122,7 +122,10 @@ def free_bytes(folder: Path) -> int:
 
 def replace_copy(source: Path, target: Path) -> None:
     """Replace ``target`` by an independent copy of ``source``, reflinked where the file system can."""
-    staged = target.with_name(f".{target.name}.new")
+    _copy_over(source, target, target.with_name(f".{target.name}.new"))
+
+
+def _copy_over(source: Path, target: Path, staged: Path) -> None:
     with open(source, "rb") as original, open(staged, "wb") as copy:
         try:
             fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
@@ -137,7 +140,7 @@ def replace_copy(source: Path, target: Path) -> None:
 def make_private(path: Path) -> None:
     """See that ``path`` has no other name: through a hard link, what was accepted could still be changed."""
     if path.lstat().st_nlink > 1:
-        replace_copy(path, path)
+        _copy_over(path, path, path.with_name(".private.new"))  # the name may be as long as names can be
 
 
 def remove_staged(folder: Path) -> None:

@@ -51,11 +51,9 @@ class Outbox:
 
         If the block raises, nothing has happened to the outbox.
         """
-        make_folder(self._batches)  # a user may have emptied the outbox
         folder = self._staging / batch.id
         remove_tree(folder)
         make_folder(folder)
-        make_folder(self._batches)  # the outbox may have been emptied while we ran
         try:
             staged = Staged(folder)
             yield staged
@@ -120,6 +118,7 @@ class Outbox:
             path.chmod(0o444)
             fsync_path(path)
         fsync_path(staged.folder)
+        make_folder(self._batches)  # a user may have emptied the outbox while we worked
         move(staged.folder, self._batches / batch.id)
 
     def _describe(self, batch: Batch, staged: Staged) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from service import logs
 from service.engine.contract import Engine
 from service.engine.embedded import open_engine
-from service.errors import Interrupted
+from service.errors import Interrupted, TransientError
 from service.files import make_folder, remove_tree
 from service.integrate import integrate, recover, roll_forward
 from service.ledger import Ledger
@@ -81,9 +81,17 @@ class Workbench:
         return self.outbox.is_committed(batch_id)
 
     def finish(self, batch_id: str, seconds: float | None = None) -> None:
-        """What follows the commit; may be repeated. ``seconds``: how long the batch took, where that is known."""
-        # At once: a user may empty the outbox, and the manifest goes with it.
+        """What follows the commit; may be repeated. ``seconds``: how long the batch took, where that is known.
+
+        Raises: TransientError where a user empties the outbox at this very moment, so that nothing tells of the set.
+        """
         self.note(batch_id, seconds)
+        if not self.is_published(batch_id):
+            raise TransientError(
+                "the outbox was emptied while the set was published",
+                where=f"batch {batch_id}",
+                hint="the set is published again",
+            )
         roll_forward(batch_id, self.register, self.outbox)
 
     def last_published(self) -> str | None:
@@ -116,7 +124,10 @@ class Workbench:
 
     def _keep(self, entry: Callable[[], object]) -> None:
         """Write into the ledger; it is a view, and nothing waits for it: what it lacks is made up for later."""
-        try:
-            entry()
-        except OSError as error:
-            logs.get().warning("ledger.unwritten", reason=error.strerror)
+        for tries_left in (1, 0):
+            try:
+                entry()
+                break
+            except OSError as error:
+                if not tries_left:
+                    logs.get().warning("ledger.unwritten", reason=error.strerror)

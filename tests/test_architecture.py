@@ -38,7 +38,7 @@ DOORS: dict[str, frozenset[str]] = {
     "print": frozenset({"cli", "container"}),
     "sys.exit": frozenset({"__main__", "container"}),
     "os._exit": frozenset({"daemon"}),
-    "signal": frozenset({"daemon", "container"}),
+    "signal": frozenset({"daemon", "container", "__main__"}),
     "socket": frozenset(),
     "subprocess": frozenset(),
     "datetime.now": frozenset({"cli", "demo", "container"}),

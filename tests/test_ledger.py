@@ -15,6 +15,7 @@ import pytest
 
 from service.errors import DeliveryError
 from service.ledger import Entry, Input, Ledger, Outcome, read_outcome
+from service.watcher import Outcome as WatchOutcome
 from tests.small_batches import integrate_pair, write_pair
 from tests.test_watcher import Works, failing, works
 
@@ -311,6 +312,21 @@ def test_a_death_before_the_entry_leaves_no_gap(works: Works, monkeypatch: pytes
     works.once()
     assert len(ledger_of(works)) == 2
     assert all(links(ledger_of(works)))
+
+
+def test_an_outbox_that_is_emptied_right_after_the_commit_gets_the_set_again(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def emptied(*_: Any, **__: Any) -> None:
+        shutil.rmtree(works.outbox / "batches")
+
+    works.drop("_1")
+    with monkeypatch.context() as patch:
+        patch.setattr("service.ledger.Ledger.note", emptied)
+        assert works.once() == WatchOutcome(unfinished=1)
+    assert works.once() == WatchOutcome(published=1)
+    assert works.archived() == works.house.batches()
+    assert [entry.outcome.kind for entry in ledger_of(works)] == ["published"]
 
 
 def test_a_reason_that_was_written_but_not_yet_in_quarantine_is_written_anew(

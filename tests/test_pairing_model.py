@@ -40,7 +40,11 @@ from service.workbench import Workbench
 STILL, SETTLE, RETRY = 0.3, 5.0, 3.0
 # Suffix -> place in time, as written in the contract: dates, then what has none.
 PLACES: dict[str, int | None] = {"": None, "_2024-01-15": 15, "_2024-01-16": 16, " north": None}
-NAMES = [f"{stem}{suffix}.{kind}" for suffix in PLACES for stem, kind in (("crm_customers", "csv"), ("ecommerce_customers", "json"))]
+NAMES = [
+    f"{stem}{suffix}.{kind}"
+    for suffix in PLACES
+    for stem, kind in (("crm_customers", "csv"), ("ecommerce_customers", "json"))
+]
 RIVALS = ["CRM_Customers.csv", "crm_customers-2024-01-15.csv", "ECOMMERCE_CUSTOMERS.JSON"]
 OUTCOMES = ["published", "published", "refused", "fault", "bug", "died", "died after the commit"]
 

@@ -269,3 +269,43 @@ def test_an_export_that_changes_while_it_is_read_is_not_published(
     assert list((tmp_path / "out" / "batches").iterdir()) == []
     log = (tmp_path / "out" / "integration_log.txt").read_text(encoding="utf-8")
     assert log.endswith(" - ERROR - Pipeline failed\n")
+
+
+# ------------------------------------------------------------------------------------- what must not pass unseen
+
+
+@pytest.mark.parametrize("above", ["sep=;\n", "\n", "\r\n"], ids=["sep line", "blank line", "blank line, CRLF"])
+def test_a_line_above_the_header_with_another_ending_loses_no_row(tmp_path: Path, above: str) -> None:
+    crm = above + "customer_id;full_name;email\r\nC1;A One;a@b.c\r\nC2;B Two;b@b.c\r\n"
+    summary = integrate_pair(write_pair(tmp_path / "in", crm, "[]"), tmp_path / "out")
+    assert summary.records == 2
+
+
+@pytest.mark.parametrize(
+    "ecom",
+    [
+        '[{"sku": 1}, {"sku": 2}]',
+        '{"customers": [{"customer_id": "7", "mail": "z@z.z"}]}',
+        '{"error": "x"}\n{"error": "y"}\n',
+    ],
+    ids=["products", "other names", "error lines"],
+)
+def test_rows_that_never_say_who_they_are_about_do_not_replace_customers(tmp_path: Path, ecom: str) -> None:
+    pair = write_pair(tmp_path / "in", many_customers(3), ecom)
+    with pytest.raises(UnreadableFile, match="rows has an id"):
+        integrate_pair(pair, tmp_path / "out")
+
+
+def test_words_for_missing_do_not_link_strangers_as_their_names(tmp_path: Path) -> None:
+    ecom = [
+        {"id": "1", "name": {"first": "N/A", "last": "-"}, "contact": {"email": "a@b.c"}},
+        {"id": "2", "name": {"first": "n/a", "last": "--"}, "contact": {"email": "b@b.c"}},
+        {"id": "3", "name": "unknown\u200b", "contact": {"email": "c@b.c"}},
+        {"id": "4", "name": "Unknown", "contact": {"email": "d@b.c"}},
+        {"id": "5", "name": {"first": "Na", "last": ""}, "contact": {"email": "e@b.c"}},
+    ]
+    out = tmp_path / "out"
+    summary = integrate_pair(write_pair(tmp_path / "in", many_customers(0), json.dumps(ecom)), out)
+    assert summary.duplicates == 0
+    names = [row["full_name"] for row in rows_of(out / "customer_master.csv")]
+    assert names == ["N/A", "N/A", "N/A", "N/A", "Na"]

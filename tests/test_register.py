@@ -295,6 +295,16 @@ def test_a_generation_counts_only_after_it_was_advanced_to(engine: EmbeddedEngin
     assert batches.next([["C"], ["B"]]) == ([3, 2], [])
 
 
+def test_a_batch_done_again_never_endangers_the_generation_in_force(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    batches = Batches(engine, tmp_path)
+    batches.next([["A"], ["B"]])
+    # Its set was removed, so it is integrated again under its own id; then the process dies before the commit.
+    batches.register.stage(batches.identify([["A"], ["B"]]), Published("batch1"))
+    Register(tmp_path).recover(lambda batch_id: False)
+    assert Register(tmp_path).published() == Published("batch1")
+    assert batches.next([["B"], ["A"], ["C"]])[0] == [2, 1, 3]
+
+
 # ------------------------------------------------------------------------------------------------ assignment
 
 

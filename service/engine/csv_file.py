@@ -75,7 +75,8 @@ def inspect(path: Path, source: Source) -> CsvLayout:
     unknown = len([name for name in names if name and name not in known])
     if unknown:
         warnings += (f"{unknown} unknown columns are ignored",)
-    is_plain = encoding.startswith("utf-8") and lines == 1
+    # DuckDB counts the lines it is to skip wrongly where their endings are mixed: one line at most is safe.
+    is_plain = encoding.startswith("utf-8") and skipped + lines == 1
     return CsvLayout(encoding, delimiter, len(names), positions, skipped + lines, is_plain, warnings)
 
 

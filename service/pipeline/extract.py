@@ -25,6 +25,9 @@ FORMULA = r"^'+\s*[=+\-@\t\r＝＋－＠]"
 # Case-folding takes the ligature "fi" apart, a regular expression does not.
 _MISSING = "|".join(re.escape(word).replace("fi", "(?:fi|\ufb01)") for word in sorted(MISSING_WORDS))
 
+_SIGNS = "|".join(re.escape(word) for word in sorted(MISSING_WORDS) if not word.isalpha())
+_NO_PART = f"(?i){BLANK}*(?:{_SIGNS})?{BLANK}*"
+
 _CELL = f"""
     case
         -- our own writer's quote before a formula is taken off again
@@ -39,12 +42,12 @@ _DELIVERED = f"""
         $source as source,
         row_number,
         {_CELL.replace("$cell", "source_id")} as source_id,
-        -- a part of a composed name may be "Na"; only an empty one is missing
+        -- a part of a composed name may be "Na": only an empty one and mere signs are missing
         coalesce(
             {_CELL.replace("$cell", "full_name")},
             nullif(concat_ws(' ',
-                case when not regexp_full_match(first_name, '{BLANK}*') then first_name end,
-                case when not regexp_full_match(last_name, '{BLANK}*') then last_name end), '')
+                case when not regexp_full_match(first_name, '{_NO_PART}') then first_name end,
+                case when not regexp_full_match(last_name, '{_NO_PART}') then last_name end), '')
         ) as full_name,
         {_CELL.replace("$cell", "email")} as email,
         {_CELL.replace("$cell", "phone")} as phone,
@@ -52,6 +55,11 @@ _DELIVERED = f"""
         {_CELL.replace("$cell", "status")} as status,
         try_cast(orders_count as bigint) as orders_count
     from this
+"""
+
+_SAYS_WHO = """
+    select count(*) from this
+    where source_id is not null or full_name is not null or email is not null or phone is not null
 """
 
 _REJECT_COLUMNS = ("source_system", "row_number", "code", '"column"', "explanation")
@@ -90,6 +98,7 @@ def extract(batch: Batch, rules: Rules, engine: Engine) -> Delivered:
             tables[name] = table.derive(_DELIVERED.replace("$source", f"'{name}'"))
             counts[name] = table.count()
             _refuse_too_many_rejects(counts[name], len(reports[name].rejects), rules)
+            _refuse_strangers(tables[name], counts[name])
         except DeliveryError as error:
             raise _at(error, batch, delivery) from None
     everything = reduce(lambda one, two: one.derive("from this union all from more", more=two), tables.values())
@@ -124,6 +133,15 @@ def _refuse_too_many_rejects(rows: int, rejects: int, rules: Rules) -> None:
         raise TooManyRejects(
             f"{rejects} of {rows + rejects} rows cannot enter, more than {rules.max_reject_percent:g} %",
             hint=f"{hint}; SERVICE_MAX_REJECT_PERCENT raises the bound",
+        )
+
+
+def _refuse_strangers(table: Table, rows: int) -> None:
+    """Rows of which none says who it is about are no customers: such a file must not replace the real ones."""
+    if rows and not table.derive(_SAYS_WHO).rows()[0][0]:
+        raise UnreadableFile(
+            f"none of its {rows} rows has an id, a name, an e-mail address or a phone in a known place",
+            hint="see in README.md where the fields must stand",
         )
 
 

@@ -381,7 +381,8 @@ def read_name(text: str) -> str:
     ('Ludwig van Beethoven', 'Ludwig Van Beethoven', 'John Smith')
     """
     name = _until_still(_name_once, text)
-    if not name:
+    # A missing word that only invisible characters had hidden is no name. "Na", the part of a composed name, is.
+    if not name or (is_missing(name) and name.casefold() != text.strip().casefold()):
         raise Unusable("invalid_name")
     return name
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from service.engine.contract import Engine, IntArray, Table
-from service.files import fsync_path, make_folder, remove_tree, replace_text
+from service.files import fsync_path, make_folder, remove_tree, replace_copy, replace_text
 from service.model import Published
 from service.register.assignment import assign
 
@@ -154,6 +154,8 @@ class Register:
     def stage(self, identified: Identified, published: Published) -> None:
         """Write the next generation durably; it counts only after ``advance``."""
         folder = self._folder / published.batch_id
+        if self._current() == published.batch_id:
+            self._set_aside(folder)
         remove_tree(folder)
         make_folder(folder)
         identified.next_records.write_parquet(folder / "records.parquet", "record_key")
@@ -162,6 +164,14 @@ class Register:
         fsync_path(folder / "customers.parquet")
         noted = asdict(published) | {"former": self._current()}
         replace_text(folder / "published.json", json.dumps(noted) + "\n")
+
+    def _set_aside(self, folder: Path) -> None:
+        """The batch in force is done again, because its set was removed: its generation counts under another name."""
+        aside = folder.with_name(f"{folder.name}.former")
+        make_folder(aside)
+        for path in sorted(folder.iterdir()):
+            replace_copy(path, aside / path.name)
+        replace_text(self._folder / "current", f"{aside.name}\n")
 
     def advance(self, batch_id: str) -> None:
         """Make the generation of the published batch the one in force, and drop the others."""

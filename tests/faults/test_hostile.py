@@ -1,0 +1,368 @@
+"""Hostile drops are inert: nothing is followed, nothing blocks, nothing takes the memory, and work goes on.
+
+One daemon run under a limit on its address space meets every hostile content in turn, and then a good pair; what
+is no regular file lies beside a good pair under the expected name. ``FAULTS=all``: holes of 10 GB and lines of
+1 GB, as in docs/guarantees.md; by default a tenth and a fifth of it, which find the same faults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import CASES, CRM, ECOM, House
+
+ALL = os.environ.get("FAULTS") == "all"
+HOLE_BYTES = (10 if ALL else 1) << 30
+LINE_BYTES = (1024 if ALL else 200) << 20
+SPACE_BYTES = 2 << 30
+"""Address space of the daemon: its engine may use half of it."""
+
+SAMPLE = CASES / "the_sample"
+HEADER = b"customer_id,full_name,email,phone,signup_date,status\n"
+ROW = b"C1,Ann Lee,ann@lee.org,5550101,2024-01-01,active\n"
+SHOP = b'{"customers":['
+DEEP = 100_000
+
+
+# -------------------------------------------------------------------------------------------------------- contents
+
+
+@dataclass(frozen=True)
+class Content:
+    """A hostile export: its bytes (or a hole between head and tail), and what shall become of its pair."""
+
+    file: str
+    head: bytes = b""
+    unit: bytes = b""
+    tail: bytes = b""
+    size_bytes: int = 0
+    says: str | None = None
+    """A part of the one reason; None: nothing is wrong with it, it is published."""
+
+    def write(self, path: Path) -> None:
+        """Units fill the size; without a unit it is a hole."""
+        block = self.unit * (1 + (1 << 20) // max(1, len(self.unit)))
+        with open(path, "wb") as file:
+            file.write(self.head)
+            while self.unit and file.tell() < self.size_bytes:
+                file.write(block)
+            file.seek(max(file.tell(), self.size_bytes - len(self.tail)))
+            file.write(self.tail)
+            file.truncate(max(file.tell(), self.size_bytes))
+
+
+def crm(says: str | None, head: bytes, unit: bytes = b"", tail: bytes = b"\n", size_bytes: int = 0) -> Content:
+    return Content(CRM, head, unit, tail, size_bytes, says)
+
+
+def shop(says: str | None, head: bytes, unit: bytes = b"", tail: bytes = b"\n", size_bytes: int = 0) -> Content:
+    return Content(ECOM, head, unit, tail, size_bytes, says)
+
+
+CONTENTS: dict[str, Content] = {
+    "a CSV that is one hole": crm("NUL bytes", b"", size_bytes=HOLE_BYTES),
+    "a CSV with a hole after good rows": crm("NUL bytes", HEADER + ROW * 40_000, size_bytes=HOLE_BYTES),
+    "a JSON that is one hole": shop("no JSON object or array", b"", tail=b"", size_bytes=HOLE_BYTES),
+    "a JSON with a hole for customers": shop("malformed", SHOP, tail=b"]}\n", size_bytes=HOLE_BYTES),
+    "a CSV header without end": crm("longer than 16 MB", b"", b"customer_id,email,", size_bytes=LINE_BYTES),
+    "a CSV header of many columns": crm("more than 4096 columns", HEADER[:-1], b",x", b"\nC1\n", 100_000),
+    "a CSV cell without end": crm("longer than 16 MB", HEADER + b"C1,", b"abcdefgh", size_bytes=LINE_BYTES),
+    "a CSV row of cells without end": crm("longer than 16 MB", HEADER + b"C1", b",", size_bytes=LINE_BYTES),
+    "a CSV row of quoted lines without end": crm(
+        "longer than 16 MB", HEADER + b"C1", b',"a\n"', b"\n", LINE_BYTES // 4
+    ),
+    "a CSV quote that is never closed": crm("never closed", HEADER + b'"C1', b"abcdefg\n", size_bytes=LINE_BYTES // 4),
+    "a JSON text without end": shop("longer than 16 MB", SHOP + b'{"id":"', b"abcdefgh", b'"}]}\n', LINE_BYTES),
+    "a JSON number without end": shop("longer than 16 MB", b"[", b"1", b"]\n", LINE_BYTES),
+    "a JSON object of members without end": shop('no array "customers"', b"{", b'"a":1,', b'"b":1}\n', LINE_BYTES // 8),
+    "a JSON of blanks": shop(None, SHOP, b" ", b"]}\n", LINE_BYTES),
+    "a good JSON on one long line": shop(
+        None,
+        SHOP + b'{"id":"E1","name":"Ann Lee"}',
+        b',{"id":"E1","name":"Ann Lee","note":"%s"}' % (b"x" * (1 << 20)),
+        b"]}\n",
+        LINE_BYTES,
+    ),
+    "JSON arrays 100,000 deep": shop("nested too deeply", b"[" * DEEP + b"]" * DEEP),
+    "JSON arrays 100,000 deep for a customer": shop("nested too deeply", SHOP + b"[" * DEEP + b"]" * DEEP + b"]}\n"),
+    "JSON objects 100,000 deep for a name": shop(
+        None, SHOP + b'{"id":"E1","name":' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}]}\n"
+    ),
+    "a NUL byte in a CSV": crm("NUL bytes", HEADER + b"C1,Ann\0Lee,ann@lee.org\n"),
+    "a NUL byte far down in a CSV": crm("NUL bytes", HEADER + ROW * 40_000 + b"C2,Bob\0Lee,bob@lee.org\n"),
+    "a NUL byte in a JSON text": shop("malformed", SHOP + b'{"id":"E1","name":"Ann\0Lee"}]}\n'),
+    "a NUL byte between JSON values": shop("malformed", SHOP + b'{"id":"E1","name":"Ann Lee"},\0{"id":"E2"}]}\n'),
+    "a NUL character escaped in a JSON text": shop(None, SHOP + b'{"id":"E1","name":"Ann\\u0000Lee"}]}\n'),
+}
+
+
+@dataclass
+class Run:
+    """A ``watch --once`` under the limit."""
+
+    house: House
+    code: int = 0
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """The events of this kind."""
+        return [entry for entry in self.events if entry["event"] == event]
+
+
+def limited(house: House) -> Run:
+    """Run the daemon until nothing waits any more, with so much address space and no more."""
+    started = time.monotonic()
+    with open(house.root / "run.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "watch", "--once"],
+            cwd=house.root,
+            env=house.environment(settle_seconds="0.5"),
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (SPACE_BYTES, SPACE_BYTES)),
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    lines = (house.root / "run.log").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    return Run(house, process.returncode, time.monotonic() - started, usage.ru_maxrss << 10, events)
+
+
+def suffixed(name: str, suffix: str) -> str:
+    stem, _, kind = name.partition(".")
+    return f"{stem}{suffix}.{kind}"
+
+
+@pytest.fixture(scope="module")
+def contents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Every hostile content with a good partner, numbered; then a good pair."""
+    house = House(tmp_path_factory.mktemp("hostile") / "house")
+    for number, content in enumerate(CONTENTS.values(), start=1):
+        house.drop(suffix=f"_{number}")
+        content.write(house.inbox / suffixed(content.file, f"_{number}"))
+    house.drop(suffix="_999")
+    yield limited(house)
+    shutil.rmtree(house.root)
+
+
+def folder_of(run: Run, place: str, number: int) -> Path | None:
+    """Where the pair with this number is, if it is in ``place``."""
+    found = list((run.house.inbox / place).glob(f"*/{suffixed(CRM, f'_{number}')}"))
+    assert len(found) < 2
+    return found[0].parent if found else None
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_a_hostile_export_has_one_clear_reason_or_does_no_harm(contents: Run, name: str) -> None:
+    number, content = list(CONTENTS).index(name) + 1, CONTENTS[name]
+    folder = folder_of(contents, "archive" if content.says is None else "quarantine", number)
+    assert folder is not None
+    assert (folder / suffixed(content.file, f"_{number}")).stat().st_size >= content.size_bytes
+    assert (folder / suffixed(ECOM if content.file == CRM else CRM, f"_{number}")).is_file()
+    if content.says is not None:
+        reason = json.loads((folder / "reason.json").read_text(encoding="utf-8"))
+        assert reason["error"] == "UnreadableFile"
+        assert content.says in reason["message"]
+        assert suffixed(content.file, f"_{number}") in reason["where"]
+        assert len(json.dumps(reason)) < 2000
+
+
+def test_hostile_exports_take_no_memory_and_no_second_try(
+    contents: Run, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("peak MB", contents.peak_bytes >> 20)
+    record_property("seconds", round(contents.seconds, 1))
+    assert contents.told("batch.postponed") == []
+    assert contents.told("bug.found") == []
+    assert len(contents.told("batch.claimed")) == len(CONTENTS) + 1
+    assert contents.peak_bytes < SPACE_BYTES // 2
+
+
+def test_the_good_pair_behind_them_is_published(contents: Run) -> None:
+    assert contents.code == 1  # something was quarantined
+    assert folder_of(contents, "archive", 999) is not None
+    assert contents.told("batch.published")[-1]["records"] == 8
+
+
+# ----------------------------------------------------------------------------------------------- no regular files
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def listening_socket(path: Path) -> None:
+    here = Path.cwd()
+    os.chdir(path.parent)  # the path of a socket is short
+    try:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def device(path: Path) -> None:
+    """The twin of /dev/zero: whoever reads it never ends."""
+    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+
+
+def link_to_a_good_export(path: Path) -> None:
+    target = path.parent.parent / "elsewhere"
+    shutil.copyfile(SAMPLE / path.name.replace("_1", ""), target)
+    path.symlink_to(target)
+
+
+def link_to_a_fifo(path: Path) -> None:
+    os.mkfifo(path.parent.parent / "pipe")
+    path.symlink_to("../pipe")
+
+
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+    shutil.copyfile(SAMPLE / CRM, path / CRM)
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes device nodes")
+KINDS = [fifo, listening_socket, link_to_a_good_export, link_to_a_fifo, link_to_itself, folder]
+
+
+@pytest.mark.parametrize("name", [CRM, ECOM])
+@pytest.mark.parametrize("make", [*KINDS, pytest.param(device, marks=as_root)])
+def test_what_is_no_regular_file_is_left_alone_and_told_once(
+    house: House, make: Callable[[Path], None], name: str
+) -> None:
+    house.drop(suffix="_1")
+    house.drop(suffix="_2")
+    hostile, partner = house.inbox / suffixed(name, "_1"), house.inbox / suffixed(CRM if name == ECOM else ECOM, "_1")
+    hostile.unlink()
+    make(hostile)
+    before = hostile.lstat()
+    run = limited(house)
+    assert run.code == 0
+    assert [entry["records"] for entry in run.told("batch.published")] == [8]
+    assert [entry["file_name"] for entry in run.told("inbox.file_ignored")] == [hostile.name]
+    assert house.health()["ignored"] == [hostile.name]
+    assert (hostile.lstat(), hostile.lstat().st_atime_ns) == (before, before.st_atime_ns)
+    assert partner.is_file()
+    if make is link_to_a_good_export:
+        assert house.inbox.parent.joinpath("elsewhere").read_bytes() == (SAMPLE / name).read_bytes()
+
+
+def test_a_name_that_is_no_text_is_told_once_and_left_alone(house: House) -> None:
+    house.drop()
+    names = [os.fsdecode(b"crm_customers_\xff.csv"), "crm_customers_a\nb.csv", "crm_customers_\x1b[2J.csv"]
+    for name in names:
+        (house.inbox / name).write_bytes(ROW)
+    run = limited(house)
+    assert run.code == 0
+    assert len(run.told("batch.published")) == 1
+    assert sorted(house.health()["ignored"]) == sorted(names)
+    assert sorted(entry["file_name"] for entry in run.told("inbox.file_ignored")) == sorted(names)
+    assert all((house.inbox / name).read_bytes() == ROW for name in names)
+
+
+# ----------------------------------------------------------------------------------------------------- look-alikes
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (CRM, CRM.upper()),
+        ("crm_customers_Z\u00fcrich.csv", unicodedata.normalize("NFD", "crm_customers_Z\u00fcrich.csv")),
+        (CRM, "crm_customer\u017f.csv"),  # a long s: the same letter to whoever ignores case
+        ("crm_customers_7.csv", "crm_customers-7.csv"),
+    ],
+)
+def test_of_two_look_alikes_neither_is_taken_and_both_are_named(house: House, one: str, other: str) -> None:
+    suffix = one.removeprefix("crm_customers").removesuffix(".csv")
+    shutil.copyfile(SAMPLE / ECOM, house.inbox / f"ecommerce_customers{suffix}.json")
+    for name in (one, other):
+        shutil.copyfile(SAMPLE / CRM, house.inbox / name)
+    house.drop(suffix="_2024-01-01")
+    before = sorted(path.name for path in house.inbox.iterdir() if "2024" not in path.name)
+    run = limited(house)
+    assert len(run.told("batch.published")) == 1
+    assert sorted(entry["file_name"] for entry in run.told("export.contested")) == sorted((one, other))
+    assert {entry["file_name"] for entry in house.health()["waiting"]} >= {one, other}
+    assert set(before) <= {path.name for path in house.inbox.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["\uff43rm_customers.csv", "crm_customers\u200b.csv", "\u0441rm_customers.csv"])
+def test_a_look_alike_in_other_letters_is_no_export(house: House, name: str) -> None:
+    shutil.copyfile(SAMPLE / CRM, house.inbox / name)
+    shutil.copyfile(SAMPLE / ECOM, house.inbox / ECOM)
+    run = limited(house)
+    assert (run.code, run.told("batch.claimed")) == (0, [])
+    assert [entry["file_name"] for entry in run.told("inbox.file_ignored")] == [name]
+
+
+def test_names_in_either_normal_form_and_case_are_a_pair(house: House) -> None:
+    nfd = unicodedata.normalize("NFD", "CRM_CUSTOMERS_Z\u00fcrich.CSV")
+    shutil.copyfile(SAMPLE / CRM, house.inbox / nfd)
+    shutil.copyfile(SAMPLE / ECOM, house.inbox / "ecommerce_customers_z\u00fcrich.json")
+    run = limited(house)
+    assert (run.code, len(run.told("batch.published"))) == (0, 1)
+
+
+def test_a_name_as_long_as_names_can_be_is_a_name(house: House) -> None:
+    suffix = "_" + "x" * (255 - len(ECOM) - 1)
+    house.drop(suffix=suffix)
+    elsewhere = house.root / "elsewhere"
+    elsewhere.hardlink_to(house.inbox / suffixed(ECOM, suffix))
+    assert limited(house).code == 0
+
+
+# ------------------------------------------------------------------------------------------------------ hard links
+#
+# A hard link is taken. It is a regular file; backup and deduplication tools make such files, and programs that
+# create without overwriting do so for a moment. Its danger is the other name, through which what was accepted
+# could still be changed. Against a writer the lease helps, which is of the file and not of the name; against
+# later changes the claim, which works on a copy of its own.
+
+
+def test_a_hard_link_is_taken_and_its_other_name_changes_nothing_that_was_accepted(house: House) -> None:
+    house.drop()
+    others = [house.root / "crm", house.root / "shop"]
+    for other, name in zip(others, (CRM, ECOM), strict=True):
+        other.hardlink_to(house.inbox / name)
+    assert limited(house).code == 0
+    for other in others:
+        other.write_text("something else\n", encoding="utf-8")
+    (archived,) = (house.inbox / "archive").iterdir()
+    for entry in house.manifest()["inputs"]:
+        path = archived / entry["file_name"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
+        assert path.stat().st_nlink == 1
+    assert list(archived.glob(".*")) == []
+
+
+def test_a_hard_link_is_not_taken_while_its_other_name_is_being_written(house: House) -> None:
+    house.drop()
+    other = house.root / "crm"
+    other.hardlink_to(house.inbox / CRM)
+    with open(other, "ab"):
+        run = limited(house)
+        assert (run.code, run.told("batch.claimed")) == (3, [])
+    assert limited(house).code == 0
