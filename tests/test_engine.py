@@ -649,7 +649,7 @@ def test_a_derived_table_leaves_its_parents_alone(engine: EmbeddedEngine) -> Non
     one, other = table_of(engine, {"n": [1, 2]}), table_of(engine, {"n": [2, 3]})
     assert one.derive("from this join other using (n)", other=other).rows() == [(2,)]
     assert (one.count(), other.count(), sorted(one.rows())) == (2, 2, [(1,), (2,)])
-    assert engine.text_table(("a", "b"), [("x", None), ("", "y")]).rows() == [("x", None), ("", "y")]
+    assert engine.text_table(("a", "b"), [("x", None), ("", 'y"\n')]).rows() == [("x", None), (None, 'y"\n')]
 
 
 def test_a_running_statement_can_be_interrupted(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class Engine(Protocol):
         """A table of integer columns."""
 
     def text_table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-        """A table of text columns; for small ones."""
+        """A table of text columns; an empty text is null."""
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """Make ``function`` (text arguments, text or null out) callable from SQL under ``name``."""
