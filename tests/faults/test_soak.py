@@ -53,7 +53,7 @@ class Size:
 def _links(folder: Path) -> Iterator[str]:
     for path in folder.iterdir():
         try:
-            yield os.readlink(path)
+            yield str(path.readlink())
         except FileNotFoundError:  # closed in between
             continue
 
@@ -117,7 +117,7 @@ def test_a_daemon_does_not_grow_with_the_batches_it_has_done(
         feeder.feed(batches)
         sizes[batches] = idle_size(house, daemon.process.pid)
     seconds = time.monotonic() - begun
-    figures = {"batches": BATCHES, "batches per second": round((BATCHES - WARM_UP) / seconds, 2)}
+    figures: dict[str, object] = {"batches": BATCHES, "batches per second": round((BATCHES - WARM_UP) / seconds, 2)}
     figures |= {f"after {batches}": str(asdict(size)) for batches, size in sizes.items()}
     for name, figure in figures.items():
         record_property(name, figure)
