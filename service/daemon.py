@@ -17,6 +17,7 @@ from service.state import State
 from service.watcher import Outcome, Pace, Watcher
 from service.workbench import Limits, Workbench
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _SIGNAL_TICK_SECONDS = 0.5
 
 
@@ -65,6 +66,9 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
         if thread.is_alive():
             watcher.abandon()
             thread.join(settings.stop_seconds / 3)
+    # The interpreter gives signals their deadly default back while it ends: an impatient second one would be our death.
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
     return _exit_code(results, asked, once=once)
 
 
@@ -75,7 +79,7 @@ def _on_signal(wake: Callable[[], None]) -> list[int]:
         asked.append(number)
         wake()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPS:
         signal.signal(number, note)
     # The kernel sends it where a writer opens a file on which we just ask for a lease; unhandled it is our death.
     signal.signal(signal.SIGIO, signal.SIG_IGN)

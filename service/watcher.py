@@ -31,6 +31,7 @@ _UNSETTLED_TICK_SECONDS = 0.1
 _STANDBY_TICK_SECONDS = 0.2
 _HEALTH_EVERY_SECONDS = 1.0
 _TAKE_OVER_TRIES = 10
+_CLAIM_RETRY_SECONDS = 1.0  # a claim costs little, and the inbox may be usable again at any moment
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Watcher:
         self._trouble: str | None = None
         self._missed: tuple[str | None, float] = (None, 0.0)
         self._is_strange_folder = False
+        self._familiar_inode = 0
         self._is_mute = False
         self._state_id = ""
         self._outcome = Outcome()
@@ -169,6 +171,7 @@ class Watcher:
 
     def _begin(self) -> None:
         self._health.quarantined = self._inbox.quarantined_after(self._workbench.last_published() or "")
+        self._familiar_inode = self._inode()
         logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._workbench.outbox.root))
 
     def _watch(self, *, once: bool) -> None:
@@ -206,7 +209,7 @@ class Watcher:
             self._note_trouble(error.message)
             return None
         strange = "the inbox is another folder than before, was it unmounted?" if self._is_strange_folder else None
-        self._note_trouble(deaf or strange or self._lately_missed(now))
+        self._note_trouble("; ".join(filter(None, (strange, deaf, self._lately_missed(now)))) or None)
         self._health.last_scan = self._now().isoformat(timespec="seconds")
         return listing
 
@@ -228,8 +231,12 @@ class Watcher:
         self._inbox.unlock()
         if not self._inbox.try_lock(self._state_id):
             raise TransientError("another instance works on this inbox", hint="stop one of the two")
-        self._is_strange_folder = self._inbox.is_new
+        # By the inode alone: a share that was mounted again is the same folder on another device.
+        self._is_strange_folder = self._inbox.is_new or self._inode() != self._familiar_inode
         self._pause = None  # what was claimed lies in the other folder, and goes on when that is back
+
+    def _inode(self) -> int:
+        return self._inbox.root.stat().st_ino
 
     def _note_trouble(self, trouble: str | None) -> None:
         if trouble and trouble != self._trouble:
@@ -270,7 +277,7 @@ class Watcher:
             found = self._unfinished()
             batch = found.batches[0] if found.batches else self._claim(*ready) if ready else None
         except OSError as error:
-            self._wait("", f"the inbox takes no claim: {_described(error)}", MOST_FAULTS)
+            self._wait("", f"the inbox takes no claim: {_described(error)}", _CLAIM_RETRY_SECONDS)
             return False
         if batch is not None:
             self._work_on(batch)
@@ -301,7 +308,7 @@ class Watcher:
         if is_late:
             logs.get().warning("partner.late", batch_id=batch.id, gap_hours=round(hours, 1))
         self._health.found_without_event += sum(not self._alarm.has_heard_of(half.path.name) for half in pair.halves)
-        self._is_strange_folder = False
+        self._is_strange_folder, self._familiar_inode = False, self._inode()
         logs.get().info("batch.claimed", batch_id=batch.id, proofs=proofs)
         return batch
 
@@ -315,7 +322,7 @@ class Watcher:
             self._attempt(batch, Journal(batch.id, self._now, on_stage=self._tell_stage))
         except OSError as error:
             # The inbox took no note of the outcome, neither a count nor a reason.
-            self._wait(batch.id, _described(error), MOST_FAULTS)
+            self._wait(batch.id, _described(error), self._retry_seconds(MOST_FAULTS))
         finally:
             self._health.busy_since = self._health.stage = self._health.stage_since = self._health.batch_id = None
 
@@ -385,12 +392,15 @@ class Watcher:
             )
             self._quarantine(batch, gone, journal)
         else:
-            self._wait(batch.id, what, faults)
+            self._wait(batch.id, what, self._retry_seconds(faults))
 
-    def _wait(self, batch_id: str, what: str, faults: int) -> None:
-        seconds = self._pace.retry_seconds * 2 ** min(faults - 1, MOST_DOUBLINGS)
-        logs.get().error("batch.postponed", batch_id=batch_id, reason=what, faults=faults, retry_in_seconds=seconds)
-        self._pause = _Pause(batch_id, what, time.monotonic() + seconds)
+    def _retry_seconds(self, faults: int) -> float:
+        return self._pace.retry_seconds * 2.0 ** min(faults - 1, MOST_DOUBLINGS)
+
+    def _wait(self, batch_id: str, what: str, seconds: float) -> None:
+        former, self._pause = self._pause, _Pause(batch_id, what, time.monotonic() + seconds)
+        if former is None or (former.batch_id, former.reason) != (batch_id, what):
+            logs.get().error("batch.postponed", batch_id=batch_id, reason=what, retry_in_seconds=seconds)
 
     # ------------------------------------------------------------------------------------------- telling
 
@@ -450,7 +460,8 @@ class Watcher:
     def _complaints(self) -> list[str]:
         found = [self._trouble] if self._trouble else []
         if self._pause is not None:
-            found.append(f"batch {self._pause.batch_id} waits for another try: {self._pause.reason}")
+            whose = f"batch {self._pause.batch_id} waits for another try: " if self._pause.batch_id else ""
+            found.append(f"{whose}{self._pause.reason}")
         folders = (self._inbox.root, self._workbench.outbox.root, self._state.root)
         found += health.scarce_space(folders, self._pace.min_free_mb)
         found += [f"quarantined {entry}" for entry in self._health.quarantined]

@@ -21,6 +21,7 @@ from service.model import RAW_FIELDS, Source
 
 _CHUNK_BYTES = 1 << 20
 MAX_ELEMENT_CHARACTERS = 16 << 20
+MAX_MEMBERS = 10_000
 _OPENING = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"customers"\s*:\s*)?\[')
 _OBJECT_END = re.compile(rb"\]\s*\}\s*$")
 _ARRAY_END = re.compile(rb"\]\s*$")
@@ -109,9 +110,11 @@ def _object_or_lines(text: _Stream) -> Iterator[Any]:
     text.expect("{")
     first: dict[str, Any] = {}
     found = False
+    members = 0
     while text.peek() != "}":
-        if first:
+        if members:
             text.expect(",")
+        members += 1
         name = _member_name(text)
         if name == "customers" and text.peek() == "[":
             if found:
@@ -120,7 +123,7 @@ def _object_or_lines(text: _Stream) -> Iterator[Any]:
             yield from _array(text)
         elif not found:
             first.setdefault(name, text.value())
-            if text.passed_bytes > MAX_ELEMENT_CHARACTERS:
+            if members > MAX_MEMBERS or text.passed_bytes > MAX_ELEMENT_CHARACTERS:
                 _refuse('there is no array "customers"', text)
         else:
             text.value()

@@ -173,13 +173,19 @@ class Register:
             replace_copy(path, aside / path.name)
         replace_text(self._folder / "current", f"{aside.name}\n")
 
-    def advance(self, batch_id: str) -> None:
-        """Make the generation of the published batch the one in force, and drop the others."""
+    def advance(self, batch_id: str) -> bool:
+        """Make the generation of the published batch the one in force, and drop the others.
+
+        Returns: whether it is in force. The generation of a set that others followed was dropped long since.
+        """
+        if not (self._folder / batch_id).is_dir():
+            return False
         if self._current() != batch_id:
             replace_text(self._folder / "current", f"{batch_id}\n")
         for folder in self._generations():
             if folder.name != batch_id:
                 remove_tree(folder)
+        return True
 
     def recover(self, is_committed: Callable[[str], bool]) -> None:
         """After a crash: advance to a generation whose batch was published, drop one whose batch was not."""

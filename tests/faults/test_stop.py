@@ -1,0 +1,182 @@
+"""Asked to stop at any moment, the daemon ends well and soon, and the next start ends what was begun.
+
+A chain of stops plays on one house: a pair of 100,000 records is dropped, the daemon started and stopped at random
+moments until the pair is published, then the next pair dropped. The moments are seeded; what the daemon is doing
+at that moment is not. ``FAULTS=all`` stops two hundred times, else twenty-six, ``STOP_SEED`` chooses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.generate import write_pair
+from tests.conftest import CRM, ECOM, House, wait_until
+from tests.faults.conftest import Tally
+from tests.faults.promises import broken_promises, litter
+
+CHAINS = 16 if os.environ.get("FAULTS") == "all" else 2
+STOPS_IN_A_CHAIN = 13
+SEED = int(os.environ.get("STOP_SEED") or "1")
+RECORDS = 100_000
+MOST_SECONDS = 8.0
+"""What SERVICE_STOP_SECONDS promises by default. Half the stops set it to 2, so that work is more often abandoned."""
+TIMELESS = (
+    "customer_master.csv",
+    "duplicate_report.csv",
+    "crosswalk.csv",
+    "match_evidence.csv",
+    "rejects.csv",
+    "id_changes.csv",
+    "quality_report.json",
+)
+"""The files of a set that are a function of inputs and state."""
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What runs that nobody stops make of the pair, the first time and again; and how long one takes."""
+
+    pair: Path
+    first: dict[str, str]
+    again: dict[str, str]
+    seconds: float
+
+
+class Chain:
+    """One house on which the daemon is stopped again and again."""
+
+    def __init__(self, root: Path, pair: Path) -> None:
+        self.house = House(root)
+        self._pair = pair
+        self.drops = 0
+
+    def drop(self) -> None:
+        """The pair again, as other files that say the same: blank lines are nobody's data."""
+        self.drops += 1
+        for name in (CRM, ECOM):
+            staged = self.house.root / name
+            staged.write_bytes((self._pair / name).read_bytes() + b"\n" * self.drops)
+            staged.rename(self.house.inbox / name)
+
+    def is_done(self) -> bool:
+        """Whether every pair that was dropped is archived."""
+        return len(list((self.house.inbox / "archive").glob("*"))) == self.drops
+
+    def sets(self) -> list[dict[str, str]]:
+        """The hashes of the timeless files of every published set, oldest first."""
+        folders = sorted((self.house.outbox / "batches").glob("*"), key=lambda folder: folder.stat().st_mtime_ns)
+        return [{name: _sha256(folder / name) for name in TIMELESS} for folder in folders]
+
+    def finish(self) -> None:
+        """One undisturbed run over what is left."""
+        done = self.house.run("watch", "--once")
+        assert done.code == 0, done.err
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
+    root = tmp_path_factory.mktemp("undisturbed")
+    write_pair(root, RECORDS)
+    chain = Chain(root / "house", root)
+    chain.drop()
+    started = time.monotonic()
+    chain.finish()
+    seconds = time.monotonic() - started
+    chain.drop()
+    chain.finish()
+    first, again = chain.sets()
+    yield Undisturbed(root, first, again, seconds)
+    shutil.rmtree(root)
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a daemon ended that was asked to."""
+
+    code: int
+    seconds: float
+    """From the first signal to the end."""
+    asked: tuple[int, ...]
+
+
+def stopped(house: House, moment: float, signals: list[tuple[float, int]], stop_seconds: str) -> Stopped:
+    """Start the daemon and ask it to stop at ``moment``; each signal with the seconds to wait before it."""
+    with open(house.root / "daemon.log", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "watch"],
+            cwd=house.root,
+            env=house.environment(settle_seconds="0.3", stop_seconds=stop_seconds),
+            stdout=log,
+            stderr=log,
+        )
+    time.sleep(moment)
+    asked_at = time.monotonic()
+    for pause, number in signals:
+        time.sleep(pause)
+        process.send_signal(number)
+    code = process.wait(60)
+    return Stopped(code, time.monotonic() - asked_at, tuple(number for _, number in signals))
+
+
+def had_not_begun(house: House, end: Stopped, before: set[Path]) -> bool:
+    """Whether the signal came before the interpreter ran our first line; nobody could listen, and nothing was done."""
+    return -end.code in end.asked and set(house.root.rglob("*")) == before
+
+
+def signals_for(dice: random.Random) -> list[tuple[float, int]]:
+    """One signal, or several of an impatient user."""
+    number = dice.choice([signal.SIGTERM, signal.SIGINT])
+    impatience = dice.choice([0, 0, 1, 2])
+    return [(0.0, number), *((dice.uniform(0, 0.6), signal.SIGTERM) for _ in range(impatience))]
+
+
+@pytest.mark.parametrize("number", range(CHAINS))
+def test_a_stop_at_any_moment_is_soon_and_leaves_nothing_by_halves(
+    undisturbed: Undisturbed, tmp_path: Path, number: int, tally: Tally
+) -> None:
+    dice = random.Random(f"{SEED} {number}")
+    chain = Chain(tmp_path / "house", undisturbed.pair)
+    ends: list[Stopped] = []
+    for _ in range(STOPS_IN_A_CHAIN):
+        if chain.is_done():
+            chain.drop()
+        before = set(chain.house.root.rglob("*")) | {chain.house.root / "daemon.log"}
+        moment = dice.uniform(0.0, undisturbed.seconds)
+        end = stopped(chain.house, moment, signals_for(dice), dice.choice(["8", "2"]))
+        assert end.code == 0 or had_not_begun(chain.house, end, before), end
+        assert end.seconds <= MOST_SECONDS, end
+        assert list(broken_promises(chain.house, 2 * chain.drops)) == []
+        ends.append(end)
+    chain.finish()
+    assert list(broken_promises(chain.house, 2 * chain.drops)) == []
+    assert litter(chain.house) == []
+    assert list((chain.house.inbox / ".claimed").iterdir()) == []
+    assert chain.is_done()
+    assert chain.sets() == [undisturbed.first, *[undisturbed.again] * (chain.drops - 1)]
+    tally("stops", (f"{'ended' if end.code == 0 else 'had not begun'} within {end.seconds:.0f} s" for end in ends))
+    shutil.rmtree(chain.house.root)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_daemon_stops_at_once(house: House, number: int) -> None:
+    daemon = house.watch()
+    wait_until(lambda: house.health()["last_scan"])
+    started = time.monotonic()
+    assert daemon.stop(number) == 0
+    assert time.monotonic() - started < MOST_SECONDS / 2
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,690 @@
+"""Pairing as a state machine: whatever users, writers, clocks and crashes do, what the table says happens.
+
+The table is the section "Pairing" of docs/guarantees.md; ``Model`` is the same table as a program. Hypothesis plays
+users and misfortunes against the real watcher (real files, real leases, a clock that is handed in, a stand-in for
+the integration), and after every step all files on the disk must be where the model has them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from service import daemon, files, logs
+from service.errors import DeliveryError, TransientError
+from service.inbox import inbox
+from service.inbox.mounts import honours_leases
+from service.logs import Journal
+from service.model import Batch, Summary
+from service.settings import Settings
+from service.wake import Alarm
+from service.watcher import Watcher
+from service.workbench import Workbench
+
+STILL, SETTLE, RETRY = 0.3, 5.0, 3.0
+# Suffix -> place in time, as written in the contract: dates, then what has none.
+PLACES: dict[str, int | None] = {"": None, "_2024-01-15": 15, "_2024-01-16": 16, " north": None}
+NAMES = [
+    f"{stem}{suffix}.{kind}"
+    for suffix in PLACES
+    for stem, kind in (("crm_customers", "csv"), ("ecommerce_customers", "json"))
+]
+RIVALS = ["CRM_Customers.csv", "crm_customers-2024-01-15.csv", "ECOMMERCE_CUSTOMERS.JSON"]
+OUTCOMES = ["published", "refused", "fault", "bug", "died", "died after the commit"]
+
+
+def export_of(name: str) -> tuple[str, str]:
+    """Suffix and kind of an export's name: what pairs, and what rivals share."""
+    stem, kind = name.lower().rsplit(".", 1)
+    for known in ("ecommerce_customers", "crm_customers"):
+        stem = stem.removeprefix(known)
+    return stem.replace("-2024-01-15", "_2024-01-15").replace("__", "_"), kind
+
+
+def pair_of(suffix: str) -> list[str]:
+    """The names under which both exports of a suffix are dropped."""
+    return [name for name in NAMES if export_of(name)[0] == suffix]
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+# --------------------------------------------------------------------------------------------------------- users
+
+
+class Deed(NamedTuple):
+    """What a user or a writer does to one name of the inbox; the same for the disk and for the model."""
+
+    what: str
+    name: str
+    text: str
+
+
+class Disk:
+    """Users and writers at work on the real folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.writers: list[int] = []
+
+    def do(self, deed: Deed) -> None:
+        path = self.folder / deed.name
+        match deed.what:
+            case "write":
+                path.write_text(deed.text, encoding="utf-8")
+            case "rename in":
+                staged = path.with_name(f"{path.name}.part")
+                staged.write_text(deed.text, encoding="utf-8")
+                staged.rename(path)
+            case "begin":
+                self.writers.append(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
+                os.write(self.writers[-1], deed.text.encode())
+            case "delete":
+                path.unlink(missing_ok=True)
+            case "touch" if path.exists():
+                os.utime(path, (0, len(deed.text)))
+
+    def append(self, writer: int, text: str) -> None:
+        os.write(self.writers[writer], text.encode())
+
+    def close(self, writer: int) -> None:
+        os.close(self.writers.pop(writer))
+
+
+# --------------------------------------------------------------------------------------------------------- model
+
+
+@dataclass(eq=False)
+class File:
+    """One file, whatever its names: what it holds, how often it changed, how many write it."""
+
+    text: str = ""
+    changes: int = 0
+    writers: int = 0
+
+    def change(self, text: str | None = None) -> None:
+        self.text = self.text if text is None else text
+        self.changes += 1
+
+
+@dataclass
+class Claim:
+    """A pair in work; ``changes`` are those its files had when they were looked at."""
+
+    names: tuple[str, ...]
+    files: tuple[File, ...]
+    changes: tuple[int, ...]
+    moved: dict[str, File] = field(default_factory=dict)
+    is_whole: bool = False
+    is_committed: bool = False
+    faults: int = 0
+
+
+class Model:
+    """The table of docs/guarantees.md. ``trap`` is a deed, or a death, at the n-th move of the next claim."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, File] = {}
+        self.writers: list[File] = []
+        self.gone: Counter[tuple[str, str, str]] = Counter()
+        """Place, name and text of what left the inbox for good."""
+        self.integrated: list[tuple[str, ...]] = []
+        self.seen: dict[str, tuple[File, int, float]] = {}
+        self.claim: Claim | None = None
+        self.pause_until = 0.0
+        self.trap: tuple[int, Deed | None] | None = None
+        self.outcomes: list[str] = []
+        self.told: set[str] = set()
+        """The names that health shows since the last look: every half that waits."""
+
+    # users
+
+    def do(self, deed: Deed) -> None:
+        file = self.waiting.get(deed.name)
+        match deed.what:
+            case "write":
+                self.waiting.setdefault(deed.name, File()).change(deed.text)
+            case "begin":
+                file = self.waiting.setdefault(deed.name, File())
+                file.writers += 1
+                self.writers.append(file)
+                if deed.text:
+                    file.change(file.text + deed.text)
+            case "rename in":
+                self.waiting[deed.name] = File(deed.text)
+            case "delete":
+                self.waiting.pop(deed.name, None)
+            case "touch" if file:
+                file.change()
+
+    def append(self, writer: int, text: str) -> None:
+        self.writers[writer].change(self.writers[writer].text + text)
+
+    def close(self, writer: int) -> None:
+        self.writers.pop(writer).writers -= 1
+
+    # the service
+
+    def start(self) -> None:
+        """What was seen is forgotten, what was claimed is not."""
+        self.seen, self.pause_until = {}, 0.0
+
+    def round(self, clock: float, arrival: Callable[[str], int]) -> None:
+        """Look and work until there is nothing more to do at this moment. Raises: Died."""
+        arrived = {name: arrival(name) for name in self.waiting}
+        while True:
+            ready = self._ready(clock, arrived)
+            if clock < self.pause_until:
+                return
+            if self.claim is not None and not self.claim.is_whole:
+                self._finish_claim(self.claim)
+            if self.claim is None and ready:
+                self._claim(ready)
+            if self.claim is None:
+                return
+            self._work(self.claim, clock)
+
+    def exports(self) -> dict[str, list[str]]:
+        """Suffix -> names, of the exports that have no rival."""
+        by_export: dict[tuple[str, str], list[str]] = {}
+        for name in sorted(self.waiting):
+            by_export.setdefault(export_of(name), []).append(name)
+        contested = {suffix for (suffix, _), names in by_export.items() if len(names) > 1}
+        found: dict[str, list[str]] = {}
+        for (suffix, _), names in by_export.items():
+            if suffix not in contested:
+                found.setdefault(suffix, []).extend(names)
+        return found
+
+    def _ready(self, clock: float, arrived: dict[str, int]) -> tuple[str, ...] | None:
+        exports = self.exports()
+        self.told = {name for names in exports.values() for name in names}
+        self.seen = {name: seen for name, seen in self.seen.items() if any(name in names for names in exports.values())}
+        settled = {suffix: all([self._is_settled(name, clock) for name in names]) for suffix, names in exports.items()}
+        arriving = [place for suffix, done in settled.items() if not done and (place := PLACES[suffix])]
+
+        def order(suffix: str) -> tuple[bool, int, int, str]:
+            place = PLACES[suffix]
+            is_open = place is None
+            return is_open, place or 0, 0 if place else max(arrived[n] for n in exports[suffix]), min(exports[suffix])
+
+        for suffix in sorted((s for s, names in exports.items() if len(names) == 2 and settled[s]), key=order):
+            place = PLACES[suffix]
+            if place is None or not any(other < place for other in arriving):
+                return tuple(sorted(exports[suffix], key=str.lower))
+        return None
+
+    def _is_settled(self, name: str, clock: float) -> bool:
+        file = self.waiting[name]
+        if name not in self.seen or self.seen[name][:2] != (file, file.changes):
+            self.seen[name] = file, file.changes, clock
+        still = clock - self.seen[name][2]
+        is_cut = not file.text or (name.lower().endswith(".json") and not file.text.rstrip().endswith("}"))
+        return still >= (2 * SETTLE if is_cut else STILL) and not file.writers
+
+    def _claim(self, names: tuple[str, ...]) -> None:
+        taken = tuple(self.waiting[name] for name in names)
+        self.claim = Claim(names, taken, tuple(file.changes for file in taken))
+        for number, name in enumerate(names):
+            self._spring_trap(number)
+            if name not in self.waiting:
+                break
+            self.claim.moved[name] = self.waiting.pop(name)
+        self._settle_claim(self.claim)
+
+    def _spring_trap(self, number: int) -> None:
+        if self.trap is not None and self.trap[0] == number:
+            deed, self.trap = self.trap[1], None
+            if deed is None:
+                raise Died
+            self.do(deed)
+
+    def _finish_claim(self, claim: Claim) -> None:
+        """After a death between the moves: the rest follows if it is as it was."""
+        for name, file, changes in zip(claim.names, claim.files, claim.changes, strict=True):
+            if name not in claim.moved and self.waiting.get(name) is file and file.changes == changes:
+                claim.moved[name] = self.waiting.pop(name)
+        self._settle_claim(claim)
+
+    def _settle_claim(self, claim: Claim) -> None:
+        """The claim is whole, or what it moved goes back; what a newer version took the place of is set aside."""
+        as_looked_at = zip(claim.names, claim.files, claim.changes, strict=True)
+        claim.is_whole = all(
+            claim.moved.get(name) is file and file.changes == changes and not file.writers
+            for name, file, changes in as_looked_at
+        )
+        if claim.is_whole:
+            return
+        self.claim = None
+        for name, file in claim.moved.items():
+            if name in self.waiting:
+                self.gone["quarantine", name, file.text] += 1
+            else:
+                self.waiting[name] = file
+                file.change()
+
+    def _work(self, claim: Claim, clock: float) -> None:
+        if claim.is_committed:
+            return self._leave(claim, "archive")
+        self.integrated.append(tuple(file.text for file in claim.files))
+        match self.outcomes.pop(0) if self.outcomes else "published":
+            case "published":
+                self._leave(claim, "archive")
+            case "refused":
+                self._leave(claim, "quarantine")
+            case "fault" | "bug":
+                claim.faults += 1
+                self.pause_until = clock + RETRY * 2 ** (claim.faults - 1)
+                if claim.faults > 3:
+                    self.pause_until = 0.0
+                    self._leave(claim, "quarantine")
+            case "died":
+                raise Died
+            case _:
+                claim.is_committed = True
+                raise Died
+        return None
+
+    def _leave(self, claim: Claim, place: str) -> None:
+        self.gone.update((place, name, file.text) for name, file in zip(claim.names, claim.files, strict=True))
+        self.claim = None
+
+    # what must be so
+
+    def places(self) -> Counter[tuple[str, str, str]]:
+        """Every file, with its place."""
+        claimed = {} if self.claim is None else self.claim.moved
+        found = Counter(("inbox", name, file.text) for name, file in self.waiting.items())
+        found.update((".claimed", name, file.text) for name, file in claimed.items())
+        return found + self.gone
+
+
+# ------------------------------------------------------------------------------------------------------- service
+
+
+class Steps(Alarm):
+    """An alarm at which the daemon stands still until it is let go, one round at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.rests = threading.Semaphore(0)
+        self._go = threading.Semaphore(0)
+
+    def ensure(self) -> None:
+        """No events: the scan decides."""
+
+    def wait(self, seconds: float) -> None:
+        self.rests.release()
+        self._go.acquire()
+
+    def wake(self) -> None:
+        self._go.release()
+
+
+class Bench(Workbench):
+    """In the place of the integration: notes what it is given and does as it is told."""
+
+    outcomes: list[str]
+    integrated: list[tuple[str, ...]]
+    published: set[str]
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def finish(self, *_: Any, **__: Any) -> None: ...
+
+    def note(self, *_: Any, **__: Any) -> None: ...
+
+    def linked(self, batch: Batch) -> Batch:
+        return batch
+
+    def is_published(self, batch_id: str) -> bool:
+        return batch_id in self.published
+
+    def last_published(self) -> str | None:
+        return max(self.published, default=None)
+
+    def retire(self, batch_id: str) -> list[str]:
+        return []
+
+    def prune(self, batch_id: str) -> list[str]:
+        return []
+
+    def integrate(self, batch: Batch, journal: Journal) -> Summary:
+        self.integrated.append(tuple(delivery.path.read_text(encoding="utf-8") for delivery in batch.deliveries))
+        match self.outcomes.pop(0) if self.outcomes else "published":
+            case "refused":
+                raise DeliveryError("wrong files", hint="send others")
+            case "fault":
+                raise TransientError("no room", hint="make room")
+            case "bug":
+                raise ValueError("ours")
+            case "died":
+                raise Died
+            case "died after the commit":
+                self.published.add(batch.id)
+                raise Died
+        self.published.add(batch.id)
+        return Summary(records=0, rejects=0, duplicates=0, customers=0, source_rows={})
+
+
+class Service:
+    """The real watcher on a real folder; stands still between two rounds."""
+
+    def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.root, self.inbox = root, root / "inbox"
+        self.clock, self.wall = 1000.0, datetime(2024, 1, 15, 12, tzinfo=UTC)
+        self.outcomes: list[str] = []
+        self.integrated: list[tuple[str, ...]] = []
+        self.published: set[str] = set()
+        self.trap: tuple[int, Deed | None] | None = None
+        self.disk = Disk(self.inbox)
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._has_ended = False
+        self._moves: int | None = None
+        patch.setattr("service.watcher.Alarm", self._alarm)
+        patch.setattr("service.watcher.time", SimpleNamespace(monotonic=lambda: self.clock))
+        patch.setattr("service.daemon.Workbench", self._bench)
+        patch.setattr(inbox, "move", self._move)
+        patch.setattr(inbox.Inbox, "claim", self._counting(inbox.Inbox.claim))
+        patch.setattr("os.fsync", lambda descriptor: None)  # power cuts are told of elsewhere
+
+    @property
+    def is_up(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start it; it makes its first round."""
+        self._watcher, self._has_ended = self._build(), False
+        self._thread = threading.Thread(target=self._run, args=(self._watcher,))
+        self._thread.start()
+        self._rest()
+
+    def round(self) -> None:
+        """Let it look once more, and work until there is nothing more to do."""
+        self._steps.wake()
+        self._rest()
+
+    def stop(self) -> None:
+        """Let it end in order."""
+        if self._thread is not None and self._thread.is_alive():
+            self._watcher.stop()
+            self._thread.join(20)
+
+    def places(self) -> Counter[tuple[str, str, str]]:
+        """Every export on the disk, with its place."""
+        found: Counter[tuple[str, str, str]] = Counter()
+        for path in (path for path in self.inbox.rglob("*") if "customers" in path.name.lower()):
+            where = path.relative_to(self.inbox).parts
+            found[where[0] if len(where) > 1 else "inbox", path.name, path.read_text(encoding="utf-8")] += 1
+        return found
+
+    def health(self) -> set[str]:
+        """The names that are told to wait."""
+        told = json.loads((self.root / "state" / "health.json").read_text(encoding="utf-8"))
+        return {entry["file_name"] for entry in told["waiting"]}
+
+    def _build(self) -> Watcher:
+        here: dict[str, Any] = {name: self.root / name for name in ("inbox", "outbox", "state")}
+        chosen = Settings(**here, settle_seconds=SETTLE, retry_seconds=RETRY, min_free_mb=0)
+        return daemon.build(chosen, lambda: self.wall)
+
+    def _alarm(self, folder: Path) -> Steps:
+        self._steps = Steps(folder)
+        return self._steps
+
+    def _bench(self, *arguments: Any) -> Bench:
+        bench = Bench(*arguments)
+        bench.outcomes, bench.integrated, bench.published = self.outcomes, self.integrated, self.published
+        return bench
+
+    def _run(self, watcher: Watcher) -> None:
+        try:
+            watcher.run()
+        except Died:
+            pass
+        except BaseException as error:  # noqa: BLE001  # raised in the thread of the test
+            self._failure = error
+        finally:
+            self._has_ended = True
+            self._steps.rests.release()
+
+    def _rest(self) -> None:
+        assert self._steps.rests.acquire(timeout=20), "the round does not end"
+        if self._has_ended:
+            assert self._thread is not None
+            self._thread.join()
+            if self._failure is not None:
+                raise self._failure
+
+    def _counting(self, claim: Callable[..., Batch | None]) -> Callable[..., Batch | None]:
+        """The claim, while whose moves are counted."""
+
+        def counting(*arguments: Any) -> Batch | None:
+            self._moves = 0
+            try:
+                return claim(*arguments)
+            finally:
+                self._moves = None
+
+        return counting
+
+    def _move(self, source: Path, target: Path) -> None:
+        if self._moves is not None and self.trap is not None and self.trap[0] == self._moves:
+            deed, self.trap = self.trap[1], None
+            if deed is None:
+                raise Died
+            self.disk.do(deed)
+        if self._moves is not None:
+            self._moves += 1
+        files.move(source, target)
+
+
+# ----------------------------------------------------------------------------------------------------- the machine
+
+DEEDS = st.sampled_from(["write", "rename in", "begin", "open", "delete", "touch"])
+ENDINGS = st.sampled_from(["}\n", "}\n", "\n", ""])
+SECONDS = st.sampled_from([0.25, 0.5, 0.5, 6.0, 11.0])
+PLANS = st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=3)
+
+
+class Pairing(RuleBasedStateMachine):
+    """Users, writers, clocks and crashes, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        logs.configure()
+        self.patch = pytest.MonkeyPatch()
+        self.root = Path(tempfile.mkdtemp())
+        (self.root / "inbox").mkdir()
+        self.model = Model()
+        self.service = Service(self.root, self.patch)
+        self.versions = 0
+
+    def teardown(self) -> None:
+        self.service.stop()
+        for writer in self.service.disk.writers:
+            os.close(writer)
+        self.patch.undo()
+        structlog.reset_defaults()
+        shutil.rmtree(self.root)
+
+    def text(self, ending: str) -> str:
+        """A version as nobody wrote it before, of a length of its own."""
+        self.versions += 1
+        return f"{self.versions}{'.' * 5 * self.versions}{ending}"
+
+    def deed_on(self, name: str, what: str, ending: str = "}\n") -> Deed:
+        return Deed("begin", name, "") if what == "open" else Deed(what, name, self.text(ending))
+
+    def do(self, deed: Deed) -> None:
+        self.model.do(deed)
+        self.service.disk.do(deed)
+
+    def play(self, plan: Iterable[str], in_the_service: Callable[[], None]) -> None:
+        """One round, of the model and of the service; the integrations of it end as planned."""
+        self.model.outcomes[:] = self.service.outcomes[:] = list(plan)
+        try:
+            self.model.round(self.service.clock, lambda name: (self.service.inbox / name).lstat().st_ctime_ns)
+            is_up = True
+        except Died:
+            is_up = False
+        in_the_service()
+        self.model.outcomes.clear()
+        self.service.outcomes.clear()
+        assert self.service.is_up == is_up
+
+    # users and writers
+
+    @rule(what=DEEDS, name=st.sampled_from([*NAMES, *RIVALS]), ending=ENDINGS)
+    def someone_changes_a_file(self, what: str, name: str, ending: str) -> None:
+        self.do(self.deed_on(name, what, ending))
+
+    @rule(suffix=st.sampled_from(sorted(PLACES)), ending=ENDINGS)
+    def both_exports_are_dropped(self, suffix: str, ending: str) -> None:
+        for name in pair_of(suffix):
+            self.do(Deed("write", name, self.text(ending)))
+
+    @rule(name=st.sampled_from(NAMES))
+    def an_empty_file_is_dropped(self, name: str) -> None:
+        self.do(Deed("rename in", name, ""))
+
+    @precondition(lambda self: self.model.writers)
+    @rule(data=st.data(), ending=ENDINGS)
+    def a_writer_goes_on(self, data: st.DataObject, ending: str) -> None:
+        writer = data.draw(st.integers(0, len(self.model.writers) - 1))
+        text = self.text(ending)
+        self.model.append(writer, text)
+        self.service.disk.append(writer, text)
+
+    @precondition(lambda self: self.model.writers)
+    @rule(data=st.data())
+    def a_writer_ends(self, data: st.DataObject) -> None:
+        writer = data.draw(st.integers(0, len(self.model.writers) - 1))
+        self.model.close(writer)
+        self.service.disk.close(writer)
+
+    # misfortunes
+
+    @rule(number=st.integers(0, 1), what=DEEDS, name=st.sampled_from([*NAMES, *RIVALS]), ending=ENDINGS)
+    def someone_will_act_in_the_midst_of_a_claim(self, number: int, what: str, name: str, ending: str) -> None:
+        self.model.trap = self.service.trap = number, self.deed_on(name, what, ending)
+
+    @rule(number=st.integers(0, 1))
+    def it_will_die_in_the_midst_of_a_claim(self, number: int) -> None:
+        self.model.trap = self.service.trap = number, None
+
+    @rule(days=st.sampled_from([-400, -1, 1, 400]))
+    def the_wall_clock_jumps(self, days: int) -> None:
+        self.service.wall += timedelta(days=days)
+
+    # the service
+
+    @initialize()
+    def it_starts(self) -> None:
+        self.it_is_restarted([])
+
+    @rule(plan=PLANS)
+    def it_is_restarted(self, plan: list[str]) -> None:
+        self.service.stop()
+        self.model.start()
+        self.play(plan, self.service.start)
+
+    @precondition(lambda self: self.service.is_up)
+    @rule(seconds=SECONDS, plan=PLANS)
+    def time_goes_by(self, seconds: float, plan: list[str]) -> None:
+        self.service.clock += seconds
+        self.play(plan, self.service.round)
+
+    @precondition(lambda self: self.service.is_up)
+    @rule(suffix=st.sampled_from(sorted(PLACES)), plan=PLANS)
+    def a_pair_is_dropped_and_worked_on(self, suffix: str, plan: list[str]) -> None:
+        self.both_exports_are_dropped(suffix, "}\n")
+        self.time_goes_by(0.25, [])
+        if self.service.is_up:
+            self.time_goes_by(0.25, plan)
+
+    @precondition(lambda self: self.service.is_up)
+    @rule(suffix=st.sampled_from(sorted(PLACES)), number=st.integers(0, 1), which=st.integers(0, 1), what=DEEDS)
+    def a_claim_is_disturbed(self, suffix: str, number: int, which: int, what: str) -> None:
+        deed = self.deed_on(pair_of(suffix)[which], what)
+        self.both_exports_are_dropped(suffix, "}\n")
+        self.time_goes_by(0.25, [])
+        self.model.trap = self.service.trap = number, deed
+        if self.service.is_up:
+            self.time_goes_by(0.25, [])
+
+    @precondition(lambda self: self.service.is_up)
+    @rule(suffix=st.sampled_from(sorted(PLACES)), number=st.integers(0, 1), which=st.integers(0, 1), what=DEEDS)
+    def a_claim_dies_and_someone_acts_before_the_restart(self, suffix: str, number: int, which: int, what: str) -> None:
+        self.both_exports_are_dropped(suffix, "}\n")
+        self.time_goes_by(0.25, [])
+        self.model.trap = self.service.trap = number, None
+        if self.service.is_up:
+            self.time_goes_by(0.25, [])
+        self.do(self.deed_on(pair_of(suffix)[which], what))
+        self.it_is_restarted([])
+
+    # what must be so
+
+    @invariant()
+    def every_file_is_where_the_table_says(self) -> None:
+        assert self.service.places() == self.model.places()
+
+    @invariant()
+    def every_batch_was_of_the_two_versions_that_the_table_says(self) -> None:
+        assert self.service.integrated == self.model.integrated
+
+    @invariant()
+    def a_file_that_is_being_written_is_not_claimed(self) -> None:
+        taken = [file for file in self.model.writers if self.model.claim and file in self.model.claim.moved.values()]
+        assert taken == []
+
+    @invariant()
+    def what_waits_is_told(self) -> None:
+        if self.service.is_up:
+            assert self.model.told <= self.service.health()
+
+
+def examples() -> int:
+    """How many plays."""
+    return 3000 if os.environ.get("FAULTS") == "all" else 100
+
+
+has_leases = honours_leases(Path(tempfile.gettempdir()) / "any", Path(tempfile.gettempdir()).stat().st_dev)
+
+
+@pytest.mark.skipif(not has_leases, reason="the temporary folder is on a file system without leases")
+def test_whatever_happens_every_file_is_where_the_table_says() -> None:
+    run_state_machine_as_test(
+        Pairing,
+        settings=settings(
+            max_examples=examples(), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
