@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.engine.contract import Engine
 from service.errors import OutdatedBatch, SuspiciousVolume, TransientError
-from service.files import fingerprint_of
+from service.files import fingerprint_of, sha256_of
 from service.logs import Journal
 from service.model import Batch, Published, Rules, Summary
 from service.outbox import Outbox, Staged
@@ -115,7 +115,8 @@ def _refuse_suspicious_volume(batch: Batch, delivered: Delivered, rules: Rules, 
 
 def _refuse_changed_inputs(batch: Batch) -> None:
     for delivery in batch.deliveries:
-        if fingerprint_of(delivery.path) != delivery.fingerprint:
+        # The hash too: a file that is written through a memory map may keep its times for a while.
+        if fingerprint_of(delivery.path) != delivery.fingerprint or sha256_of(delivery.path) != delivery.sha256:
             raise TransientError(
                 f"{delivery.file_name} was written to while it was read",
                 where=f"batch {batch.id}",

@@ -31,6 +31,7 @@ _UNSETTLED_TICK_SECONDS = 0.1
 _STANDBY_TICK_SECONDS = 0.2
 _HEALTH_EVERY_SECONDS = 1.0
 _TAKE_OVER_TRIES = 10
+_LEAST_PATIENCE_SECONDS = 5.0  # with ``once``: a short time to settle must not mean that a slow machine gives up
 _CLAIM_RETRY_SECONDS = 1.0  # a claim costs little, and the inbox may be usable again at any moment
 
 
@@ -175,13 +176,14 @@ class Watcher:
         logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._workbench.outbox.root))
 
     def _watch(self, *, once: bool) -> None:
-        give_up_at = time.monotonic() + 3 * self._pace.settle_seconds
+        patience_seconds = max(3 * self._pace.settle_seconds, _LEAST_PATIENCE_SECONDS)
+        give_up_at = time.monotonic() + patience_seconds
         while not self._stop.is_set():
             listing = self._look()
             ready = self._settled(listing or Listing())
             self._tell_health(listing)
             if listing is not None and self._has_worked(ready):
-                give_up_at = time.monotonic() + 3 * self._pace.settle_seconds
+                give_up_at = time.monotonic() + patience_seconds
                 continue
             self._tell_health(listing)
             is_held_up = listing is None or self._pause is not None

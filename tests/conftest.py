@@ -18,6 +18,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = Path(__file__).with_name("cases")
+TRIED = "faults tried"
+"""The property of a test by which it tells what it tried; shown at the end of the run."""
 CRM, ECOM = "crm_customers.csv", "ecommerce_customers.json"
 
 
@@ -154,3 +156,13 @@ def house(tmp_path: Path) -> Iterator[House]:
     built = House(tmp_path / "house")
     yield built
     built.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was tried."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    tried = [text for report in reports for name, text in getattr(report, "user_properties", []) if name == TRIED]
+    if tried:
+        terminalreporter.section(TRIED)
+    for text in sorted(set(tried)):
+        terminalreporter.write_line(str(text))

@@ -43,6 +43,7 @@ from service.settings import Settings
 from service.wake import Alarm
 from service.watcher import Watcher
 from service.workbench import Workbench
+from tests.faults.sweep import IS_FULL
 
 STILL, SETTLE, RETRY = 0.3, 5.0, 3.0
 # Suffix -> place in time, as written in the contract: dates, then what has none.
@@ -674,7 +675,7 @@ class Pairing(RuleBasedStateMachine):
 
 def examples() -> int:
     """How many plays."""
-    return 3000 if os.environ.get("FAULTS") == "all" else 100
+    return 3000 if IS_FULL else 100
 
 
 has_leases = honours_leases(Path(tempfile.gettempdir()) / "any", Path(tempfile.gettempdir()).stat().st_dev)

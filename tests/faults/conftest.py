@@ -1,4 +1,4 @@
-"""What the sweeps share: the houses they start from, and a count of what was tried, shown at the end."""
+"""What the sweeps share: the houses they start from, and a count of what was tried."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from tests.conftest import TRIED
 from tests.faults.starts import Start, build
-
-_TRIED = "faults tried"
 
 Tally = Callable[[str, Iterable[str]], None]
 
@@ -34,16 +33,6 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
     def note(title: str, kinds: Iterable[str]) -> None:
         counts = Counter(kinds)
         listed = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
-        record_property(_TRIED, f"{title}: {counts.total()} ({listed})")
+        record_property(TRIED, f"{title}: {counts.total()} ({listed})")
 
     return note
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how much was tried."""
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    tried = [text for report in reports for name, text in getattr(report, "user_properties", []) if name == _TRIED]
-    if tried:
-        terminalreporter.section("faults tried")
-    for text in sorted(set(tried)):
-        terminalreporter.write_line(str(text))

@@ -1,4 +1,4 @@
-"""How much is tried: every point with ``FAULTS=all`` (``make faults``), else a sample, the same one every time."""
+"""How much is tried: by default a sample, the same one every time; ``FAULTS`` asks for more."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 IS_FULL = os.environ.get("FAULTS") == "all"
+"""``make faults``: everything."""
+IS_SWEPT = IS_FULL or os.environ.get("FAULTS") == "sweep"
+"""Every point at which the first pair ever can be killed, and a campaign of five minutes."""
 
 
 def sample(population: Sequence[T], most: int, seed: str, *, most_in_full: int | None = None) -> list[T]:

@@ -1,8 +1,8 @@
 """A random campaign of faults over one house; at the end the world is healed, and verify is content.
 
-Half a minute in an ordinary test run, five where ``CI=true``; ``CAMPAIGN_MINUTES`` and ``CAMPAIGN_SEED`` choose. By
-itself: ``python -m tests.faults.test_campaign --minutes 60 --seed 7``. What is done is a function of the seed; when
-it meets the service is not, so a seed that failed once may have to be run several times.
+Half a minute in an ordinary test run, five where ``FAULTS`` asks for more; ``CAMPAIGN_MINUTES`` and ``CAMPAIGN_SEED``
+choose. By itself: ``python -m tests.faults.test_campaign --minutes 60 --seed 7``. What is done is a function of the
+seed; when it meets the service is not, so a seed that failed once may have to be run several times.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from service.ledger import Ledger
 from service.verify import Places, verify
 from tests.conftest import CRM, ECOM, Daemon, House
 from tests.faults.injection import MUTATIONS, needs_strace
+from tests.faults.sweep import IS_SWEPT
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Tally
 
-MINUTES = float(os.environ.get("CAMPAIGN_MINUTES") or ("5" if os.environ.get("CI") == "true" else "0.5"))
+MINUTES = float(os.environ.get("CAMPAIGN_MINUTES") or ("5" if IS_SWEPT else "0.5"))
 SETTINGS = {"settle_seconds": "0.2", "rescan_seconds": "0.2", "retry_seconds": "0.1", "min_free_mb": "0"}
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EACCES", "EDQUOT")
 MOST_CALLS = 120

@@ -77,12 +77,13 @@ def drop_when_full(house: House, folder: Path) -> None:
 
 
 def is_told(house: House, place: str) -> bool:
-    """Whether health, or the log where health itself has no room, has said twice what is the matter."""
+    """Whether health, or the log where health itself has no room, says what is the matter; a batch was tried again."""
+    tries = 1 if place == "inbox" else 2  # a claim that fails again for the same reason is no news
     told = [event for event in house.log() if event["event"] == "batch.postponed" and NO_SPACE in event["reason"]]
     if place == "state":
-        return len(told) > 1 and any(event["event"] == "health.unwritten" for event in house.log())
+        return len(told) >= tries and any(event["event"] == "health.unwritten" for event in house.log())
     health = house.health()
-    return len(told) > 1 and health["state"] == "failing" and NO_SPACE in " ".join(health["reasons"])
+    return len(told) >= tries and health["state"] == "failing" and NO_SPACE in " ".join(health["reasons"])
 
 
 def archived(house: House) -> list[Path]:

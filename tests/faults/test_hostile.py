@@ -26,10 +26,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import CASES, CRM, ECOM, House
+from tests.faults.sweep import IS_FULL
 
-ALL = os.environ.get("FAULTS") == "all"
-HOLE_BYTES = (10 << 30) if ALL else (512 << 20)
-LINE_BYTES = (1024 if ALL else 200) << 20
+HOLE_BYTES = (10 << 30) if IS_FULL else (512 << 20)
+LINE_BYTES = (1024 if IS_FULL else 200) << 20
 SPACE_BYTES = 2 << 30
 """Address space of the daemon: its engine may use half of it."""
 
@@ -107,7 +107,7 @@ CONTENTS: dict[str, Content] = {
     "a NUL byte between JSON values": shop("malformed", SHOP + b'{"id":"E1","name":"Ann Lee"},\0{"id":"E2"}]}\n'),
     "a NUL character escaped in a JSON text": shop(None, SHOP + b'{"id":"E1","name":"Ann\\u0000Lee"}]}\n'),
 }
-if ALL:
+if IS_FULL:
     CONTENTS["a CSV row of quoted lines without end"] = crm(
         "longer than 16 MB", HEADER + b"C1", b',"a\n"', b"\n", LINE_BYTES // 4
     )

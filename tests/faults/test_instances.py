@@ -22,8 +22,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import CASES, CRM, ECOM, Daemon, House, wait_until
+from tests.faults.sweep import IS_FULL
 
-BATCHES = 500 if os.environ.get("FAULTS") == "all" else 20
+BATCHES = 500 if IS_FULL else 20
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 INSTANCES = 5
 STANDS_BY = ["stands by: another instance works on this inbox"]

@@ -6,7 +6,6 @@ another at once; figures are taken while the daemon is idle, from the kernel.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CASES, CRM, ECOM, House, wait_until
+from tests.faults.sweep import IS_FULL
 
-BATCHES = 2000 if os.environ.get("FAULTS") == "all" else 100
+BATCHES = 2000 if IS_FULL else 100
 WARM_UP = 20
 WAITING = 10
 LAPS = 4

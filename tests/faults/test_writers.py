@@ -1,0 +1,102 @@
+"""Writers that take their time, or come back: what is published is one version of a file, and a whole one.
+
+``FAULTS=all``: thirty writers that write into a claimed file, else three.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.generate import write_pair
+from service.inbox.mounts import honours_leases
+from tests.conftest import CASES, CRM, ECOM, House, wait_until
+from tests.faults.conftest import Tally
+from tests.faults.sweep import IS_FULL
+
+WRITERS = 30 if IS_FULL else 3
+SETTLE_SECONDS = 0.4
+RECORDS = 20_000  # enough that there is time to write while it is worked on
+MOST_WRITES = 100
+REDONE = "was written to while it was read"
+
+_FOLDER = Path(tempfile.gettempdir())
+needs_leases = pytest.mark.skipif(
+    not honours_leases(_FOLDER / "any", _FOLDER.stat().st_dev),
+    reason="the temporary folder is on a file system without leases",
+)
+
+
+@needs_leases
+@pytest.mark.parametrize("name", [CRM, ECOM])
+def test_a_writer_that_pauses_ten_times_the_settle_time_with_the_file_open_is_waited_for(
+    house: House, name: str
+) -> None:
+    house.watch(settle_seconds=str(SETTLE_SECONDS))
+    other = CRM if name == ECOM else ECOM
+    shutil.copyfile(CASES / "the_sample" / other, house.inbox / other)
+    content = (CASES / "the_sample" / name).read_bytes()
+    with (house.inbox / name).open("wb") as file:
+        # All of it, so that only the open file tells that its writer is not done.
+        file.write(content)
+        file.flush()
+        time.sleep(10 * SETTLE_SECONDS)
+        assert (house.inbox / name).exists(), "it was taken early"
+        file.write(b"\n")
+    wait_until(lambda: house.manifest())
+    told = {delivery["file_name"]: delivery for delivery in house.manifest()["inputs"]}
+    assert told[name]["sha256"] == hashlib.sha256(content + b"\n").hexdigest()
+    assert told[name]["settle_proof"] == "lease"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a pair that is worked on for a while."""
+    folder = tmp_path_factory.mktemp("large")
+    write_pair(folder, RECORDS)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("seed", range(WRITERS))
+def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mixed_set(
+    house: House, large: Path, seed: int, tally: Tally
+) -> None:
+    dice = random.Random(seed)
+    house.watch(retry_seconds="0.2")
+    for name in (CRM, ECOM):
+        shutil.copyfile(large / name, house.root / name)
+        (house.root / name).rename(house.inbox / name)
+    wait_until(lambda: list((house.inbox / ".claimed").glob(f"*/{CRM}")))
+    (claimed,) = (house.inbox / ".claimed").glob(f"*/{CRM}")
+    writes = 0
+    while not redone(house):
+        assert writes < MOST_WRITES, "nobody noticed"
+        with claimed.open("r+b") as file:  # not to be made anew where it is archived already
+            file.seek(0, 2)
+            file.write(f"N{writes},New One{writes},n{writes}@x.org,,,active\n".encode())
+        writes += 1
+        time.sleep(dice.uniform(0.02, 0.3))
+    wait_until(lambda: list((house.inbox / "archive").glob(f"*/{CRM}")), 60)
+    (archived,) = (house.inbox / "archive").glob(f"*/{CRM}")
+    told = next(delivery for delivery in house.manifest()["inputs"] if delivery["file_name"] == CRM)
+    assert told["sha256"] == hashlib.sha256(archived.read_bytes()).hexdigest()
+    assert f"Loaded {len(archived.read_bytes().splitlines()) - 1} records from {CRM}" in house.read(
+        "integration_log.txt"
+    )
+    assert house.read("customer_master.csv").count("@x.org") == writes, "all that was written, and once"
+    assert len(house.batches()) == 1
+    assert house.run("verify").code == 0
+    tally("writes into a claimed file", ["redone"] * redone(house) + ["written"] * writes)
+
+
+def redone(house: House) -> int:
+    """How often a batch was begun again because one of its files had changed."""
+    return sum(REDONE in event.get("reason", "") for event in house.log() if event["event"] == "batch.postponed")
