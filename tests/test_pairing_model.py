@@ -675,7 +675,7 @@ class Pairing(RuleBasedStateMachine):
 
 def examples() -> int:
     """How many plays."""
-    return 3000 if IS_FULL else 100
+    return 1000 if IS_FULL else 100
 
 
 has_leases = honours_leases(Path(tempfile.gettempdir()) / "any", Path(tempfile.gettempdir()).stat().st_dev)
