@@ -18,8 +18,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = Path(__file__).with_name("cases")
-TRIED = "faults tried"
-"""The property of a test by which it tells what it tried; shown at the end of the run."""
 CRM, ECOM = "crm_customers.csv", "ecommerce_customers.json"
 
 
@@ -159,10 +157,10 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how much was tried."""
+    """Show what the tests tried and measured: every property they recorded."""
     reports = [report for found in terminalreporter.stats.values() for report in found]
-    tried = [text for report in reports for name, text in getattr(report, "user_properties", []) if name == TRIED]
-    if tried:
-        terminalreporter.section(TRIED)
-    for text in sorted(set(tried)):
-        terminalreporter.write_line(str(text))
+    properties = [noted for report in reports for noted in getattr(report, "user_properties", [])]
+    if properties:
+        terminalreporter.section("tried and measured")
+    for line in sorted({f"{name}: {value}" for name, value in properties}):
+        terminalreporter.write_line(line)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.conftest import TRIED
 from tests.faults.starts import Start, build
 
 Tally = Callable[[str, Iterable[str]], None]
@@ -33,6 +32,6 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
     def note(title: str, kinds: Iterable[str]) -> None:
         counts = Counter(kinds)
         listed = ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
-        record_property(TRIED, f"{title}: {counts.total()} ({listed})")
+        record_property(title, f"{counts.total()} ({listed})")
 
     return note

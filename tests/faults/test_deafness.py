@@ -313,7 +313,7 @@ def _lacking(fault: Fault, folder: Path) -> str:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_pair_is_published_and_health_says_what_is_amiss_while_it_is(
-    fault: Fault, place: Place, record_property: Callable[[str, object], None]
+    fault: Fault, place: Place, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
 ) -> None:
     fault.before(place)
     undisturbed = place.published_after(place.drop())
@@ -335,7 +335,7 @@ def test_a_pair_is_published_and_health_says_what_is_amiss_while_it_is(
         fault.end(place)
         usable = place.drop()
     seconds = place.published_after(usable)
-    record_property("seconds", {"undisturbed": round(undisturbed, 2), "after the fault": round(seconds, 2)})
+    record_property(f"{request.node.callspec.id}, seconds to publish", f"{seconds:.2f}, undisturbed {undisturbed:.2f}")
     assert seconds <= MOST_SECONDS * slowness(undisturbed)
     if fault.drops in ("at once", "while it lasts"):
         fault.end(place)

@@ -167,7 +167,7 @@ def test_each_batch_is_published_once_however_instances_are_killed_and_stopped(
         hand.strike()
     hand.rest()
     for what, count in {"seed": SEED, "batches": BATCHES, **hand.done, "take-overs": crew.starts()}.items():
-        record_property(what, count)
+        record_property(f"instances, {what}", count)
     assert_each_once(house, hashes)
 
 
@@ -206,7 +206,7 @@ def test_when_the_owner_dies_another_takes_over_at_once(
         took.append(round(time.monotonic() - killed, 2))
         wait_until(lambda dead=owner: house.health()["pid"] != dead.process.pid)  # type: ignore[misc]
         crew.wait_for_standbys(left - 1)
-    record_property("take-over seconds", took)
+    record_property("instances, seconds to take over", took)
     drop_numbered(house, 0)
     wait_until(lambda: len(archived(house)) == 2)
     assert max(took) < MOST_TAKE_OVER_SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), took

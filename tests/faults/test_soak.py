@@ -105,7 +105,7 @@ def idle_size(house: House, pid: int) -> Size:
 
 
 def test_a_daemon_does_not_grow_with_the_batches_it_has_done(
-    house: House, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+    house: House, record_property: Callable[[str, object], None]
 ) -> None:
     daemon = house.watch(rescan_seconds="0.5")
     feeder = Feeder(house)
@@ -120,9 +120,7 @@ def test_a_daemon_does_not_grow_with_the_batches_it_has_done(
     figures: dict[str, object] = {"batches": BATCHES, "batches per second": round((BATCHES - WARM_UP) / seconds, 2)}
     figures |= {f"after {batches}": str(asdict(size)) for batches, size in sizes.items()}
     for name, figure in figures.items():
-        record_property(name, figure)
-    with capsys.disabled():
-        print("\n" + "\n".join(f"  soak: {name:20} {figure}" for name, figure in figures.items()))  # noqa: T201
+        record_property(f"soak, {name}", figure)
     warm, *later = sizes.values()
     for size in later:
         assert (size.descriptors, size.threads, size.inotify_instances) == (warm.descriptors, warm.threads, 1), sizes
