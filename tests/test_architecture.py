@@ -37,7 +37,7 @@ DOORS: dict[str, frozenset[str]] = {
     "os.environ": frozenset({"settings", "container"}),
     "print": frozenset({"cli", "container"}),
     "sys.exit": frozenset({"__main__", "container"}),
-    "os._exit": frozenset({"daemon"}),
+    "os._exit": frozenset({"__main__", "daemon"}),
     "signal": frozenset({"daemon", "container", "__main__"}),
     "socket": frozenset(),
     "subprocess": frozenset(),
