@@ -11,7 +11,7 @@ if __name__ == "__main__":
         # Asked to stop while we are still starting, before the daemon listens: there is nothing to put in order. An
         # exception would not do: raised while a compiled module is imported it can end in an abort.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: os._exit(0))
+            signal.signal(number, lambda *_: os._exit(130 if "--once" in sys.argv else 0))
     from service.cli import main
 
     sys.exit(main())

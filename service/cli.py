@@ -145,7 +145,11 @@ def _verify(asked: argparse.Namespace, settings: Settings) -> int:
 
 def _healthcheck(asked: argparse.Namespace, settings: Settings) -> int:
     from service import health
+    from service.state import State
 
+    if not State(settings.state).is_taken():
+        print(f"failing: no daemon works with the state folder {settings.state}", file=sys.stderr)
+        return FINDINGS
     verdict = health.judge(settings.state, datetime.now(UTC), stall_minutes=settings.stall_minutes)
     print(verdict.sentence, file=sys.stderr)
     return DONE if verdict.is_well else FINDINGS

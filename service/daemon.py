@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from types import FrameType
 
@@ -19,6 +20,8 @@ from service.workbench import Limits, Workbench
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 _SIGNAL_TICK_SECONDS = 0.5
+INTERRUPTED = 130
+"""Exit code of ``watch --once`` that was asked to stop: something may still wait."""
 
 
 def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
@@ -89,9 +92,11 @@ def _on_signal(wake: Callable[[], None]) -> list[int]:
 def _exit_code(results: list[Outcome | BaseException], asked: list[int], *, once: bool) -> int:
     if not results:
         # Deep in something that cannot be interrupted. Every state on disk is one that a start mends.
-        logs.get().warning("service.stopped", why="abandoned")
-        sys.stdout.flush()
-        os._exit(0)
+        with suppress(OSError):  # nobody may be reading: a full pipe must not hold up the end
+            os.set_blocking(sys.stdout.fileno(), False)
+            logs.get().warning("service.stopped", why="abandoned")
+            sys.stdout.flush()
+        os._exit(INTERRUPTED if once else 0)
     outcome = results[0]
     if isinstance(outcome, BaseException):
         raise outcome
@@ -99,4 +104,6 @@ def _exit_code(results: list[Outcome | BaseException], asked: list[int], *, once
     logs.get().info("service.stopped", why=why, published=outcome.published, quarantined=outcome.quarantined)
     if not once:
         return 0
+    if asked:
+        return INTERRUPTED
     return 1 if outcome.quarantined else 3 if outcome.unfinished else 0

@@ -67,6 +67,10 @@ class PoisonedBatch(DeliveryError):
     """The process died over this batch again and again."""
 
 
+class LastingFault(DeliveryError):
+    """A fault of the world outlasted every try; the files may be as they should be."""
+
+
 class TransientError(ServiceError):
     """A fault of the world, not of the files: keep the batch and try again."""
 

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from service.model import Fingerprint
@@ -120,12 +121,23 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def replace_copy(source: Path, target: Path) -> None:
-    """Replace ``target`` by an independent copy of ``source``, reflinked where the file system can."""
-    _copy_over(source, target, target.with_name(f".{target.name}.new"))
+def replace_copies(sources: Sequence[Path], folder: Path) -> None:
+    """Replace the files of these names in ``folder`` by independent copies, reflinked where the file system can.
+
+    In this order, and one right after the other: all copies are made and durable before the first takes its place.
+    """
+    staged = [folder / f".{source.name}.new" for source in sources]
+    try:
+        for source, copy in zip(sources, staged, strict=True):
+            _copy(source, copy)
+    except OSError:
+        remove_staged(folder)  # on a full disk they would be in the way
+        raise
+    for source, copy in zip(sources, staged, strict=True):
+        move(copy, folder / source.name)
 
 
-def _copy_over(source: Path, target: Path, staged: Path) -> None:
+def _copy(source: Path, staged: Path) -> None:
     with open(source, "rb") as original, open(staged, "wb") as copy:
         try:
             fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
@@ -134,17 +146,18 @@ def _copy_over(source: Path, target: Path, staged: Path) -> None:
         copy.flush()
         os.fchmod(copy.fileno(), 0o644)
         os.fsync(copy.fileno())
-    move(staged, target)
 
 
 def make_private(path: Path) -> None:
     """See that ``path`` has no other name: through a hard link, what was accepted could still be changed."""
     if path.lstat().st_nlink > 1:
-        _copy_over(path, path, path.with_name(".private.new"))  # the name may be as long as names can be
+        staged = path.with_name(".private.new")  # the name may be as long as names can be
+        _copy(path, staged)
+        move(staged, path)
 
 
 def remove_staged(folder: Path) -> None:
-    """Remove what ``replace_text`` or ``replace_copy`` had begun in ``folder`` when the process died."""
+    """Remove what ``replace_text`` or ``replace_copies`` had begun in ``folder`` when the process died."""
     for path in folder.glob(".*.new"):
         path.unlink()
 

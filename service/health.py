@@ -7,6 +7,7 @@ stale, whatever other threads live on.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -35,8 +36,8 @@ class Health:
     waiting: list[dict[str, str]] = field(default_factory=list)
     """Files that wait: ``file_name``, ``since`` when, and what it ``waits_for``; the first ``MOST_LISTED``."""
     waiting_count: int = 0
-    ignored: list[str] = field(default_factory=list)
-    """Names in the inbox that are no exports; the first ``MOST_LISTED``."""
+    ignored: list[dict[str, str]] = field(default_factory=list)
+    """What lies in the inbox and is no export: ``file_name`` and ``why``; the first ``MOST_LISTED``."""
     quarantined: list[str] = field(default_factory=list)
     """Batches that failed since the last published one, each with its code."""
     busy_since: str | None = None
@@ -80,6 +81,11 @@ class Waits:
             for name, what in sorted(waits_for.items())
         }
 
+    def forget(self, names: Iterable[str]) -> None:
+        """These do not wait any more."""
+        for name in names:
+            self._waits.pop(name, None)
+
     def listed(self) -> list[dict[str, str]]:
         """As they stand in the health file: it is written often, so thousands do not."""
         return [
@@ -90,6 +96,15 @@ class Waits:
     def longer_than(self, seconds: float, clock: float) -> list[tuple[str, str]]:
         """Name, and what it waits for, of those that have waited at least so long."""
         return [(name, wait.waits_for) for name, wait in self._waits.items() if clock - wait.first_seen >= seconds]
+
+
+def unwritable(folders: Iterable[Path]) -> list[str]:
+    """A sentence for each of our folders that takes nothing; one that is not there is told of where it is needed."""
+    return [
+        f"the folder {folder} cannot be written: see who may write it, and whether its disk is read-only"
+        for folder in folders
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
+    ]
 
 
 def scarce_space(folders: Iterable[Path], min_free_mb: int) -> list[str]:

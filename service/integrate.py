@@ -70,12 +70,9 @@ def integrate(
 
 
 def roll_forward(batch_id: str, register: Register, outbox: Outbox) -> None:
-    """Everything that follows the commit of a set; may be repeated after a crash.
-
-    Nothing where others followed it: its inputs were out of reach when it was published, and are back only now.
-    """
-    if register.advance(batch_id):
-        outbox.copy_flat(batch_id)
+    """Everything that follows the commit of a set; may be repeated after a crash."""
+    register.advance(batch_id)
+    outbox.copy_flat(batch_id)
 
 
 def recover(register: Register, outbox: Outbox) -> None:

@@ -176,6 +176,16 @@ class Ledger:
             self.open()
         self._is_behind = False
 
+    def is_superseded(self, batch_id: str) -> bool:
+        """Whether the set of this batch was published, and another one after it."""
+        with self._connected() as db:
+            later = db.execute(
+                "select 1 from outcomes as it join outcomes as later on later.seq > it.seq"
+                " where it.batch_id = ? and it.outcome = 'published' and later.outcome = 'published'",
+                (batch_id,),
+            )
+            return later.fetchone() is not None
+
     def retire(self, superseded: Iterable[str]) -> list[str]:
         """Note that retention takes these sets, and what is older and gone already; returns the ids of both.
 
@@ -233,6 +243,7 @@ class Ledger:
         self._is_behind = False
 
     def _take_in_unknown(self, db: sqlite3.Connection) -> None:
+        self._note_found_again(db)
         known = {batch_id for (batch_id,) in db.execute("select batch_id from outcomes")}
         paths = [path for path in self._documents() if path.parent.name not in known]
         self._append(db, paths, is_rebuilt=not known)
@@ -264,6 +275,14 @@ class Ledger:
         kept = db.execute("select batch_id from outcomes where outcome = 'published' and removed is null").fetchall()
         if not any(self._has_set(batch_id) for (batch_id,) in kept):
             db.execute("update outcomes set removed = 'emptied' where outcome = 'published' and removed is null")
+
+    def _note_found_again(self, db: sqlite3.Connection) -> None:
+        """Sets that lie there after all: the outbox was another folder for a while, or was put back."""
+        gone = db.execute("select distinct batch_id from outcomes where removed = 'emptied'").fetchall()
+        db.executemany(
+            "update outcomes set removed = null where removed = 'emptied' and batch_id = ?",
+            [(batch_id,) for (batch_id,) in gone if self._has_set(batch_id)],
+        )
 
     def _has_set(self, batch_id: str) -> bool:
         return (self._outbox / "batches" / batch_id).exists()

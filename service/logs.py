@@ -40,6 +40,7 @@ EVENTS: dict[str, str] = {
     "batch.published": "the canonical line: one batch, its counts and seconds",
     "batch.quarantined": "the batch could not be integrated; the code",
     "batch.postponed": "a fault of the world; the batch is kept and tried again",
+    "claim.refused": "the inbox took no claim; it is tried again",
     "batch.abandoned": "the service was asked to stop; the batch is kept",
     "batch.retried": "a quarantined batch was moved back",
     "ledger.unwritten": "the ledger took no note of what happened; it is made up for later",

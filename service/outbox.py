@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from service import __version__
-from service.files import fsync_path, make_folder, move, remove_staged, remove_tree, replace_copy, sha256_of
+from service.files import fsync_path, make_folder, move, remove_staged, remove_tree, replace_copies, sha256_of
 from service.model import Batch, Summary
 
 FLAT_NAMES = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl")
@@ -70,8 +70,7 @@ class Outbox:
         folder = self._batches / batch_id
         if not folder.is_dir() or self._flat_is(batch_id):
             return
-        for name in (*FLAT_NAMES, MANIFEST):
-            replace_copy(folder / name, self.root / name)
+        replace_copies([folder / name for name in (*FLAT_NAMES, MANIFEST)], self.root)
 
     def superseded(self, keep: int, current: str) -> list[str]:
         """The ids of all but the ``keep`` newest sets (0 = keep all); never the current one."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import phonenumbers
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.errors import SettingsError
@@ -83,6 +83,16 @@ class Settings(BaseSettings):
             raise ValueError("is not a two-letter region such as US or GB")
         return region.upper()
 
+    @model_validator(mode="after")
+    def _folders_are_apart(self) -> Settings:
+        folders = {name: getattr(self, name).absolute() for name in ("inbox", "outbox", "state")}
+        for one, other in (("inbox", "outbox"), ("outbox", "inbox"), ("state", "inbox"), ("inbox", "state")):
+            if folders[one].is_relative_to(folders[other]):
+                raise ValueError(f"{one} lies in {other}: each needs a folder of its own")
+        if folders["state"] == folders["outbox"]:
+            raise ValueError("state and outbox are one folder: each needs its own")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -126,7 +136,8 @@ def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
 
 def _complaints(error: ValidationError) -> str:
     # Never the value: it may be a secret.
-    return "; ".join(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors())
+    named = [(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()} " if e["loc"] else "", e["msg"]) for e in error.errors()]
+    return "; ".join(f"{name}{what}" for name, what in named)
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:

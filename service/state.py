@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from service.errors import SettingsError, UsageError
-from service.files import Lock, create_text, make_folder, remove_staged
+from service.files import Lock, create_text, is_locked, make_folder, remove_staged
 
 FORMAT = 1
 
@@ -57,6 +57,10 @@ class State:
                 hint="stop it, or give SERVICE_STATE another folder",
             )
         remove_staged(self.root)
+
+    def is_taken(self) -> bool:
+        """Whether a process works with this state; only looks."""
+        return is_locked(self.root / ".lock")
 
     def release(self) -> None:
         """Let another process take it."""

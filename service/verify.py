@@ -59,9 +59,10 @@ def verify(places: Places, batch_id: str | None = None) -> Verdict:
 
     Raises: UsageError where there is no such batch, or nothing to check.
     """
-    if not places.outbox.is_dir() and (places.inbox is None or not places.inbox.is_dir()):
+    needed = places.outbox if places.inbox is None else places.inbox
+    if not needed.is_dir():
         raise UsageError(
-            "there is neither inbox nor outbox", where=str(places.outbox), hint="see SERVICE_INBOX and SERVICE_OUTBOX"
+            "the folder is not there", where=str(needed), hint="is it mounted? See SERVICE_INBOX and SERVICE_OUTBOX"
         )
     look = _Look(places)
     subjects = look.subjects()
@@ -153,7 +154,8 @@ class _Look:
             yield f"state/{FILE_NAME} is missing; the service rebuilds it when it starts"
         gone = [entry for entry in self._entries if entry.removed == "emptied" or self._is_emptied_now(entry)]
         if gone:
-            yield f"the outbox was emptied: {len(gone)} sets are not there any more; {_MEANT}"
+            what = "was emptied" if self._outbox.is_dir() else f"{self._outbox} is not there, is it mounted?"
+            yield f"the outbox {what}: {len(gone)} sets are not there any more; {_MEANT}"
         if bare := sum(entry.removed == "before" for entry in self._entries):
             yield f"the ledger was rebuilt; of {bare} outcomes before that only the hash is known"
         for entry in self._entries:

@@ -10,11 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from service import health, logs
-from service.errors import DeliveryError, Interrupted, PoisonedBatch, ServiceError, TransientError, UsageError
+from service.errors import (
+    DeliveryError,
+    Interrupted,
+    LastingFault,
+    PoisonedBatch,
+    ServiceError,
+    TransientError,
+    UsageError,
+)
 from service.health import MOST_LISTED, Health, Waits
 from service.inbox import Inbox, Listing, Pair, Settling, Unfinished, Waiting
 from service.logs import Journal
@@ -32,7 +41,7 @@ _STANDBY_TICK_SECONDS = 0.2
 _HEALTH_EVERY_SECONDS = 1.0
 _TAKE_OVER_TRIES = 10
 _LEAST_PATIENCE_SECONDS = 5.0  # with ``once``: a short time to settle must not mean that a slow machine gives up
-_CLAIM_RETRY_SECONDS = 1.0  # a claim costs little, and the inbox may be usable again at any moment
+_CLAIM_RETRY_SECONDS, _MOST_CLAIM_RETRY_SECONDS = 1.0, 30.0  # doubles in between: each try hashes both files
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Pause:
-    """A claimed batch waits for another try; until then no other is begun."""
+    """A claimed batch, or a claim that the inbox refused, waits for another try; until then nothing is begun."""
 
-    batch_id: str
+    batch_id: str | None
     reason: str
     until: float
 
@@ -84,11 +93,13 @@ class Watcher:
         self._pause: _Pause | None = None
         self._waits = Waits()
         self._unsettled: set[str] = set()
-        self._told: set[tuple[str, str, str]] = set()
+        self._told: set[tuple[str, str, str, str]] = set()
         self._trouble: str | None = None
         self._missed: tuple[str | None, float] = (None, 0.0)
         self._is_strange_folder = False
         self._familiar_inode = 0
+        self._claims_refused = 0
+        self._unreadable: tuple[str, ...] = ()
         self._is_mute = False
         self._state_id = ""
         self._outcome = Outcome()
@@ -171,7 +182,8 @@ class Watcher:
             health.write(standing_by, self._state.root, self._now(), file_name)
 
     def _begin(self) -> None:
-        self._health.quarantined = self._inbox.quarantined_after(self._workbench.last_published() or "")
+        self._health.last_batch = self._workbench.last_published()
+        self._health.quarantined = self._inbox.quarantined_after(self._health.last_batch or "")
         self._familiar_inode = self._inode()
         logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._workbench.outbox.root))
 
@@ -191,7 +203,14 @@ class Watcher:
             if once and (is_held_up or not left or time.monotonic() > give_up_at):
                 self._outcome = replace(self._outcome, unfinished=left + is_held_up)
                 return
-            self._alarm.wait(_UNSETTLED_TICK_SECONDS if left and not is_held_up else self._pace.rescan_seconds)
+            self._alarm.wait(self._pause_seconds(is_unsettled=bool(left) and not is_held_up))
+
+    def _pause_seconds(self, *, is_unsettled: bool) -> float:
+        """How long to sleep where no event wakes us."""
+        if is_unsettled:
+            return _UNSETTLED_TICK_SECONDS
+        until = self._pause.until - time.monotonic() if self._pause is not None else self._pace.rescan_seconds
+        return min(max(until, _UNSETTLED_TICK_SECONDS), self._pace.rescan_seconds)
 
     # ------------------------------------------------------------------------------------------- looking
 
@@ -205,7 +224,7 @@ class Watcher:
             listing = self._inbox.look()
             self._hold()
         except OSError as error:
-            self._note_trouble(f"the inbox cannot be used: {error.strerror}")
+            self._note_trouble(f"the inbox cannot be used: {error.strerror}: {self._inbox.root}")
             return None
         except ServiceError as error:
             self._note_trouble(error.message)
@@ -231,10 +250,11 @@ class Watcher:
         if self._inbox.is_locked():
             return
         self._inbox.unlock()
+        # By the inode alone: a share that was mounted again is the same folder on another device.
+        is_familiar = self._inode() == self._familiar_inode
         if not self._inbox.try_lock(self._state_id):
             raise TransientError("another instance works on this inbox", hint="stop one of the two")
-        # By the inode alone: a share that was mounted again is the same folder on another device.
-        self._is_strange_folder = self._inbox.is_new or self._inode() != self._familiar_inode
+        self._is_strange_folder = self._inbox.is_new or not is_familiar
         self._pause = None  # what was claimed lies in the other folder, and goes on when that is back
 
     def _inode(self) -> int:
@@ -279,17 +299,28 @@ class Watcher:
             found = self._unfinished()
             batch = found.batches[0] if found.batches else self._claim(*ready) if ready else None
         except OSError as error:
-            self._wait("", f"the inbox takes no claim: {_described(error)}", _CLAIM_RETRY_SECONDS)
+            self._refuse_claim(error)
             return False
+        except Exception as error:  # noqa: BLE001  # a bug of ours must not take the daemon down with it
+            logs.get().error("bug.found", error=error)
+            self._refuse_claim(error)
+            return False
+        self._claims_refused = 0
         if batch is not None:
             self._work_on(batch)
         else:
             self._pause = None
         return batch is not None or bool(found.put_back)  # what was put back was not there when we looked
 
+    def _refuse_claim(self, error: Exception) -> None:
+        seconds = min(_CLAIM_RETRY_SECONDS * 2.0**self._claims_refused, _MOST_CLAIM_RETRY_SECONDS)
+        self._claims_refused += 1
+        self._wait(None, f"the inbox takes no claim: {_described(error)}", seconds)
+
     def _unfinished(self) -> Unfinished:
         """The batches that were claimed before, by us or by a run that died, and have no outcome yet."""
         found = self._inbox.unfinished()
+        self._unreadable = found.unreadable
         for id_ in found.put_back:
             logs.get().info("batch.recovered", batch_id=id_, how="put back")
         for batch in found.batches[:1]:
@@ -304,13 +335,16 @@ class Watcher:
         is_late = pair.gap_seconds > self._pace.max_partner_gap_seconds
         hours = pair.gap_seconds / 3600
         warnings = [f"The exports arrived {hours:.0f} hours apart"] if is_late else []
+        inode = self._inode()
         batch = self._inbox.claim(pair, proof_of, self._now(), self._state.root, warnings)
         if batch is None:
             return None
         if is_late:
             logs.get().warning("partner.late", batch_id=batch.id, gap_hours=round(hours, 1))
         self._health.found_without_event += sum(not self._alarm.has_heard_of(half.path.name) for half in pair.halves)
-        self._is_strange_folder, self._familiar_inode = False, self._inode()
+        self._is_strange_folder, self._familiar_inode = False, inode
+        self._waits.forget(half.path.name for half in pair.halves)
+        self._health.waiting = self._waits.listed()
         logs.get().info("batch.claimed", batch_id=batch.id, proofs=proofs)
         return batch
 
@@ -347,6 +381,11 @@ class Watcher:
 
     def _publish(self, batch: Batch, journal: Journal) -> None:
         started = time.monotonic()
+        if self._workbench.is_superseded(batch.id):
+            # Its inputs were out of reach when it was published, and are back only now.
+            logs.get().info("batch.recovered", batch_id=batch.id, how="archived late")
+            self._inbox.archive(batch, self._state.root)
+            return
         if self._workbench.is_published(batch.id):
             self._workbench.finish(batch.id)
             logs.get().info("batch.recovered", batch_id=batch.id, how="rolled forward")
@@ -387,7 +426,7 @@ class Watcher:
         faults = self._inbox.count_fault(batch)
         what = error.message if isinstance(error, ServiceError) else _described(error)
         if faults > MOST_FAULTS and not self._workbench.is_published(batch.id):
-            gone = DeliveryError(
+            gone = LastingFault(
                 f"tried {faults} times, the last time: {what}",
                 where=f"batch {batch.id}",
                 hint=f"mend what the message names, then: python -m service retry {batch.id}",
@@ -399,10 +438,11 @@ class Watcher:
     def _retry_seconds(self, faults: int) -> float:
         return self._pace.retry_seconds * 2.0 ** min(faults - 1, MOST_DOUBLINGS)
 
-    def _wait(self, batch_id: str, what: str, seconds: float) -> None:
+    def _wait(self, batch_id: str | None, what: str, seconds: float) -> None:
         former, self._pause = self._pause, _Pause(batch_id, what, time.monotonic() + seconds)
         if former is None or (former.batch_id, former.reason) != (batch_id, what):
-            logs.get().error("batch.postponed", batch_id=batch_id, reason=what, retry_in_seconds=seconds)
+            event = {"event": "batch.postponed", "batch_id": batch_id} if batch_id else {"event": "claim.refused"}
+            logs.get().error(**event, reason=what, retry_in_seconds=seconds)
 
     # ------------------------------------------------------------------------------------------- telling
 
@@ -414,11 +454,11 @@ class Watcher:
         if listing is not None:
             self._waits.note(self._what_waits(listing), self._now(), time.monotonic())
             self._tell_once(listing)
-            self._health.ignored = list(listing.strangers[:MOST_LISTED])
+            self._health.ignored = [asdict(stranger) for stranger in listing.strangers[:MOST_LISTED]]
             self._health.waiting = self._waits.listed()
             self._health.waiting_count = len(listing.halves())
         self._health.reasons = self._complaints()
-        is_failing = listing is None or self._pause is not None
+        is_failing = listing is None or self._pause is not None or self._has_lasting_trouble()
         self._health.state = "failing" if is_failing else "degraded" if self._health.reasons else "ok"
         told, at = self._health_told
         if (
@@ -448,13 +488,21 @@ class Watcher:
 
     def _tell_once(self, listing: Listing) -> None:
         """Log what someone should know, when it begins to be so."""
-        notices = {("inbox.file_ignored", name, "") for name in listing.strangers}
-        notices |= {("export.contested", half.path.name, "") for half in listing.rivals}
+        notices = {("inbox.file_ignored", stranger.file_name, "why", stranger.why) for stranger in listing.strangers}
+        notices |= {("export.contested", half.path.name, "", "") for half in listing.rivals}
         halves = {half.path.name for half in listing.singles}
-        notices |= {("partner.missed", name, missing) for name, missing in self._overdue() if name in halves}
-        for event, name, missing in sorted(notices - self._told):
-            logs.get().warning(event, file_name=name, **({"missing": missing} if missing else {}))
+        notices |= {("partner.missed", name, "missing", it) for name, it in self._overdue() if name in halves}
+        for event, name, about, what in sorted(notices - self._told):
+            logs.get().warning(event, file_name=name, **({about: what} if about else {}))
         self._told = notices
+
+    def _folders(self) -> tuple[Path, ...]:
+        return self._inbox.root, self._workbench.outbox.root, self._state.root
+
+    def _has_lasting_trouble(self) -> bool:
+        """Whether the next batch would end as the last one did: it is the house that has to be mended, not a file."""
+        lasting = any(entry.endswith(LastingFault.__name__) for entry in self._health.quarantined)
+        return lasting or bool(health.unwritable(self._folders()))
 
     def _overdue(self) -> list[tuple[str, str]]:
         return self._waits.longer_than(self._pace.partner_warning_seconds, time.monotonic())
@@ -464,8 +512,14 @@ class Watcher:
         if self._pause is not None:
             whose = f"batch {self._pause.batch_id} waits for another try: " if self._pause.batch_id else ""
             found.append(f"{whose}{self._pause.reason}")
-        folders = (self._inbox.root, self._workbench.outbox.root, self._state.root)
-        found += health.scarce_space(folders, self._pace.min_free_mb)
+        found += [
+            f"the claim {name} cannot be read: move its files from .claimed back into the inbox, then remove it"
+            for name in self._unreadable
+        ]
+        found += health.unwritable(self._folders())
+        found += health.scarce_space(self._folders(), self._pace.min_free_mb)
+        told = self._health.quarantined
+        self._health.quarantined = [entry for entry in told if self._inbox.is_quarantined(entry.partition(":")[0])]
         found += [f"quarantined {entry}" for entry in self._health.quarantined]
         at_once = self._waits.longer_than(0, time.monotonic())
         stuck = [(name, what) for name, what in at_once if what.startswith(("the other versions", "permission"))]
@@ -490,4 +544,7 @@ def _poisoned(batch: Batch) -> PoisonedBatch:
 
 def _described(error: Exception) -> str:
     """A foreign error without its text, which may quote a customer; an OSError's own words are the system's."""
-    return f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else type(error).__name__
+    if not isinstance(error, OSError):
+        return type(error).__name__
+    where = f": {error.filename}" if error.filename else ""
+    return f"{type(error).__name__}: {error.strerror}{where}"

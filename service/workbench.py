@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,6 +80,12 @@ class Workbench:
     def is_published(self, batch_id: str) -> bool:
         """Whether this batch was committed, by us or by a run that died."""
         return self.outbox.is_committed(batch_id)
+
+    def is_superseded(self, batch_id: str) -> bool:
+        """Whether this batch was published, and another one after it: nothing is left to do but to archive it."""
+        with suppress(OSError):
+            return self.ledger.is_superseded(batch_id)
+        return False
 
     def finish(self, batch_id: str, seconds: float | None = None) -> None:
         """What follows the commit; may be repeated. ``seconds``: how long the batch took, where that is known.

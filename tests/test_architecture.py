@@ -52,7 +52,7 @@ DOORS: dict[str, frozenset[str]] = {
     "shutil": frozenset({"files", "demo"}),
 }
 # by_hand and integrate only look at files; these names of service.files move or write them.
-_MOVERS = {"move", "replace_text", "replace_copy", "remove_tree", "make_folder"}
+_MOVERS = {"move", "replace_text", "replace_copies", "remove_tree", "make_folder"}
 
 
 def _modules() -> Iterator[tuple[str, Path, ast.Module]]:

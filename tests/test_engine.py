@@ -549,6 +549,17 @@ WRONG_JSON: dict[str, tuple[str | bytes, str, str]] = {
 }
 
 
+def test_only_so_many_members_may_stand_before_the_customers(engine: EmbeddedEngine, drop: Path) -> None:
+    def document(members: int) -> str:
+        before = ",".join(f'"m{number}":1' for number in range(members))
+        return f'{{{before},"customers":[{{"id":"E1","name":"Ann Lee"}}]}}'
+
+    table, _ = engine.read(delivered_file(ECOM, drop / "many.json", document(json_file.MAX_MEMBERS)))
+    assert table.count() == 1
+    with pytest.raises(UnreadableFile, match='no array "customers" where it should stand'):
+        engine.read(delivered_file(ECOM, drop / "more.json", document(json_file.MAX_MEMBERS + 1)))
+
+
 @pytest.mark.parametrize("chunk_bytes", [1 << 20, 3])
 @pytest.mark.parametrize("name", WRONG_JSON)
 def test_wrong_json_is_refused_with_line_and_byte(

@@ -10,6 +10,7 @@ import pytest
 
 from service import __version__, health
 from service.health import STALE_SECONDS, Health, Verdict, Waits
+from service.state import State
 from tests.conftest import House
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
@@ -90,12 +91,18 @@ def test_no_file_is_not_well(tmp_path: Path) -> None:
 def test_the_verb_exits_by_the_verdict(house: House) -> None:
     missing = house.run("healthcheck")
     assert (missing.code, missing.out) == (1, "")
-    house.state.mkdir()
-    for state, code in (("ok", 0), ("degraded", 0), ("failing", 1)):
-        health.write(Health(state=state), house.state, datetime.now(UTC))  # type: ignore[arg-type]  # one of the three
-        assert (house.run("healthcheck").code, state) == (code, state)
+    state = State(house.state)
+    state.take()
+    for condition, code in (("ok", 0), ("degraded", 0), ("failing", 1)):
+        told = Health(state=condition)  # type: ignore[arg-type]  # one of the three
+        health.write(told, house.state, datetime.now(UTC))
+        assert (house.run("healthcheck").code, condition) == (code, condition)
     health.write(Health(), house.state, datetime.now(UTC) - timedelta(minutes=2))
     assert house.run("healthcheck").code == 1
+    health.write(Health(busy_since="since a moment"), house.state, datetime.now(UTC))
+    assert house.run("healthcheck").code == 0
+    state.release()
+    assert house.run("healthcheck").code == 1, "nobody is at work, however well it was"
 
 
 def test_what_waits_is_told_since_when_and_for_what() -> None:

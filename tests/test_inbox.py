@@ -16,7 +16,7 @@ import pytest
 
 from service import files
 from service.errors import UnreadableFile, UsageError
-from service.inbox import Inbox, Listing, Pair, inbox, names
+from service.inbox import Inbox, Listing, Pair, Stranger, inbox, names
 from service.inbox.names import is_ignored, read_name
 from service.model import Batch, inputs_sha256
 from tests.conftest import CRM, ECOM
@@ -225,13 +225,14 @@ def test_what_is_no_regular_file_is_a_stranger_and_is_never_opened(
         path.mkdir()
     folder.put(ECOM)
     listing = folder.inbox.look()
-    assert listing.strangers == (CRM,)
+    assert [stranger.file_name for stranger in listing.strangers] == [CRM]
+    assert {"fifo": "pipe", "link": "link", "socket": "socket", "folder": "folder"}[kind] in listing.strangers[0].why
     assert [half.path.name for half in listing.singles] == [ECOM]
 
 
 def test_other_files_are_strangers_and_our_own_folders_are_not(folder: Folder) -> None:
     folder.put("notes.txt")
-    assert folder.inbox.look() == Listing(strangers=("notes.txt",))
+    assert folder.inbox.look() == Listing(strangers=(Stranger("notes.txt", "no source has exports of this name"),))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -303,7 +304,7 @@ def test_a_half_that_became_a_link_is_not_followed(folder: Folder) -> None:
     (folder.root / CRM).symlink_to(secret)
     with pytest.raises(OSError, match="symbolic links"):
         folder.claim(pair)
-    assert folder.inbox.look().strangers == (CRM,)
+    assert [stranger.file_name for stranger in folder.inbox.look().strangers] == [CRM]
 
 
 @pytest.mark.parametrize("change", [overwrite, replace_by_rename, Path.unlink])

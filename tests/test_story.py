@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -295,6 +296,18 @@ def test_once_says_by_its_exit_code_how_it_went(house: House) -> None:
     daemon = house.watch()
     assert house.run("watch", "--once").code == 3
     daemon.stop()
+
+
+@pytest.mark.parametrize("moment", [0.3, 2.0])
+def test_once_that_was_asked_to_stop_says_so(house: House, moment: float) -> None:
+    house.drop()
+    with (house.inbox / CRM).open("a"):
+        once = subprocess.Popen(
+            [sys.executable, "-m", "service", "watch", "--once"], cwd=house.root, env=house.environment()
+        )
+        time.sleep(moment)
+        once.send_signal(signal.SIGTERM)
+        assert once.wait(10) == 130
 
 
 @pytest.fixture

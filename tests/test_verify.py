@@ -93,9 +93,8 @@ def test_one_batch_alone(house: House) -> None:
 
 def test_a_batch_or_a_house_that_is_not_there_is_a_usage_error(house: House) -> None:
     assert house.run("verify", "20240115T120000Z-ffffff").code == 2
-    shutil.rmtree(house.outbox)
     shutil.rmtree(house.inbox)
-    with pytest.raises(UsageError, match="neither inbox nor outbox"):
+    with pytest.raises(UsageError, match="the folder is not there"):
         verified(house)
 
 
@@ -130,8 +129,29 @@ def test_a_quarantined_batch_that_was_taken_back_is_fine(house: House, how: str)
     assert (verified(house).notes == []) == (how == "retry")
 
 
-def test_an_emptied_outbox_is_a_note_and_so_it_stays(house: House) -> None:
+def empty(folder: Path) -> None:
+    """As a user does who wants to begin anew."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def test_an_outbox_that_is_not_there_is_told_and_no_harm_when_it_is_back(house: House) -> None:
+    house.outbox.rename(house.root / "aside")
+    assert f"{house.outbox} is not there, is it mounted?" in verified(house).notes[0]
+    house.drop(suffix="_5")
+    assert once(house) == 0
     shutil.rmtree(house.outbox)
+    (house.root / "aside").rename(house.outbox)
+    house.drop(suffix="_6")
+    assert once(house) == 0
+    shutil.rmtree(house.outbox / "batches" / house.batches()[0])
+    assert any("is missing" in finding for finding in verified(house).findings), (
+        "those that were back are not forgotten"
+    )
+
+
+def test_an_emptied_outbox_is_a_note_and_so_it_stays(house: House) -> None:
+    empty(house.outbox)
     assert verified(house).findings == []
     assert verified(house).notes[0].startswith("the outbox was emptied: 3 sets are not there any more")
     house.drop(suffix="_5")
@@ -143,7 +163,7 @@ def test_an_emptied_outbox_is_a_note_and_so_it_stays(house: House) -> None:
 
 def test_archives_of_an_emptied_outbox_are_still_verified_and_go_with_retention(house: House) -> None:
     before = archive(house)
-    shutil.rmtree(house.outbox)
+    empty(house.outbox)
     (before / "crm_customers_1.csv").write_text("changed", encoding="utf-8")
     assert len(verified(house).findings) == 1
     for number in (5, 6):

@@ -366,7 +366,7 @@ def test_after_three_tries_with_growing_pauses_the_batch_is_quarantined(
         (works.state / "work").write_text("no folder can be made here", encoding="utf-8")
         works.drop()
         wait_until(works.quarantine)
-        works.waits_to_be(lambda health: health["state"] == "degraded")
+        works.waits_to_be(lambda health: health["state"] == "failing")
     assert "tried 4 times, the last time: FileExistsError: File exists" in works.reason()["message"]
     pauses = [event["retry_in_seconds"] for event in events() if event["event"] == "batch.postponed"]
     assert pauses == [0.05, 0.1, 0.2]
@@ -505,7 +505,7 @@ STEPS = {
     "before the register is staged": ("service.register.register.Register.stage", False),
     "register staged, set not committed": ("service.register.register.Register.stage", True),
     "set committed, register not advanced": ("service.workbench.roll_forward", False),
-    "register advanced, flat files not replaced": ("service.outbox.replace_copy", False),
+    "register advanced, flat files not replaced": ("service.outbox.replace_copies", False),
     "flat files replaced, batch not archived": ("service.inbox.inbox.Inbox.archive", False),
 }
 
@@ -532,7 +532,7 @@ def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
 ) -> None:
     works.drop("_0", crm="customer_id,full_name\nC1,Only One\n")
     works.once()
-    batch = die(works, monkeypatch, "service.outbox.replace_copy")
+    batch = die(works, monkeypatch, "service.outbox.replace_copies")
     for name in ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl")[
         :replaced
     ]:
@@ -591,6 +591,19 @@ def test_several_claims_are_all_worked_off(works: Works, monkeypatch: pytest.Mon
         path.rename(claimed / path.name)
     assert works.once() == Outcome(published=2)
     assert works.archived() == works.house.batches()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"batch_id": "x"}', "[]"])
+def test_a_claim_that_cannot_be_read_is_named_and_holds_nobody_up(works: Works, text: str) -> None:
+    claimed = works.inbox / ".claimed"
+    (claimed / "foreign").mkdir(parents=True)
+    (claimed / "foreign" / CRM).write_text("kept\n", encoding="utf-8")
+    (claimed / "foreign.json").write_text(text, encoding="utf-8")
+    works.drop()
+    assert works.once() == Outcome(published=1)
+    health = works.house.health()
+    assert (health["state"], health["reasons"][0][:39]) == ("degraded", "the claim foreign.json cannot be read: ")
+    assert (claimed / "foreign" / CRM).read_text(encoding="utf-8") == "kept\n"
 
 
 def test_an_emptied_outbox_does_not_renumber_anyone(works: Works) -> None:
@@ -677,7 +690,7 @@ def test_strangers_are_reported_once_each_time_they_come(
         for _ in range(2):
             (works.inbox / "notes.txt").touch()
             (works.inbox / "upload.csv.part").touch()
-            works.waits_to_be(lambda health: health["ignored"] == ["notes.txt"])
+            works.waits_to_be(lambda health: [entry["file_name"] for entry in health["ignored"]] == ["notes.txt"])
             time.sleep(0.4)
             (works.inbox / "notes.txt").unlink()
             works.waits_to_be(lambda health: not health["ignored"])
@@ -812,7 +825,7 @@ def test_a_folder_of_ours_that_was_removed_is_made_again(works: Works, gone: str
 def test_once_in_an_inbox_out_of_reach_is_incomplete(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.inbox.inbox.Inbox.look", failing(OSError(errno.EACCES, "Permission denied")))
     assert works.once() == Outcome(unfinished=1)
-    assert works.house.health()["reasons"] == ["the inbox cannot be used: Permission denied"]
+    assert works.house.health()["reasons"] == [f"the inbox cannot be used: Permission denied: {works.inbox}"]
 
 
 def test_a_state_that_another_process_works_with_is_refused(works: Works) -> None:

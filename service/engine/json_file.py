@@ -21,6 +21,7 @@ from service.model import RAW_FIELDS, Source
 
 _CHUNK_BYTES = 1 << 20
 MAX_ELEMENT_CHARACTERS = 16 << 20
+# What may stand before the array of customers: it is kept, for it may turn out to be the first of JSON Lines.
 MAX_MEMBERS = 10_000
 _OPENING = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"customers"\s*:\s*)?\[')
 _OBJECT_END = re.compile(rb"\]\s*\}\s*$")
@@ -124,7 +125,7 @@ def _object_or_lines(text: _Stream) -> Iterator[Any]:
         elif not found:
             first.setdefault(name, text.value())
             if members > MAX_MEMBERS or text.passed_bytes > MAX_ELEMENT_CHARACTERS:
-                _refuse('there is no array "customers"', text)
+                _refuse('there is no array "customers" where it should stand, at the beginning', text)
         else:
             text.value()
     text.expect("}")

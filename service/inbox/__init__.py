@@ -1,6 +1,6 @@
 """The inbox: settling (is the writer done?), pairing, claiming, archive, quarantine, recovery."""
 
-from service.inbox.inbox import Inbox, Listing, Pair, Unfinished, Waiting
+from service.inbox.inbox import Inbox, Listing, Pair, Stranger, Unfinished, Waiting
 from service.inbox.settling import Settling
 
-__all__ = ["Inbox", "Listing", "Pair", "Settling", "Unfinished", "Waiting"]
+__all__ = ["Inbox", "Listing", "Pair", "Settling", "Stranger", "Unfinished", "Waiting"]

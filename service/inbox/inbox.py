@@ -82,6 +82,14 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Stranger:
+    """Something in the inbox that is no export, and why it is none."""
+
+    file_name: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Listing:
     """What a look into the inbox found."""
 
@@ -90,8 +98,8 @@ class Listing:
     singles: tuple[Waiting, ...] = ()
     rivals: tuple[Waiting, ...] = ()
     """Several files for one and the same export: which one counts only a person knows."""
-    strangers: tuple[str, ...] = ()
-    """Names that belong to no source, or are no regular files."""
+    strangers: tuple[Stranger, ...] = ()
+    """What belongs to no source, or is no regular file."""
 
     def halves(self) -> list[Waiting]:
         """Every export, paired or not."""
@@ -121,6 +129,8 @@ class Unfinished:
     """Whole claims, oldest first."""
     put_back: tuple[str, ...]
     """Ids of claims that were not whole any more; their files wait in the inbox again."""
+    unreadable: tuple[str, ...] = ()
+    """Names of claims that are not as we write them; they are left alone."""
 
 
 class Inbox:
@@ -175,7 +185,7 @@ class Inbox:
     def look(self) -> Listing:
         """List what waits. Raises: OSError where the folder cannot be read."""
         waiting: dict[tuple[str, str], list[Waiting]] = {}
-        strangers: list[str] = []
+        strangers: list[Stranger] = []
         with os.scandir(self.root) as entries:
             for entry in sorted(entries, key=lambda e: e.name):
                 if is_ignored(entry.name) or entry.name in (self._archive.name, self._quarantine.name):
@@ -183,7 +193,7 @@ class Inbox:
                 with suppress(FileNotFoundError):  # it went between the listing and the look
                     found = _waiting(entry)
                     if found is None:
-                        strangers.append(entry.name)
+                        strangers.append(Stranger(entry.name, _why_ignored(entry)))
                     else:
                         waiting.setdefault((found.suffix, found.source.name), []).append(found)
         return _paired(waiting, strangers)
@@ -224,8 +234,13 @@ class Inbox:
         remove_staged(self._claimed)
         batches: list[Batch] = []
         put_back: list[str] = []
+        unreadable: list[str] = []
         for path in sorted(self._claimed.glob("*.json")):
-            claim = self._read(path)
+            try:
+                claim = self._read(path)
+            except (ValueError, TypeError):  # not as we write them: somebody else did
+                unreadable.append(path.name)
+                continue
             if self._complete(claim):
                 batches.append(self._batch(claim))
             else:
@@ -234,7 +249,7 @@ class Inbox:
         for folder in sorted(self._claimed.iterdir()):
             if folder.is_dir() and not self._claim_path(folder.name).exists() and not any(folder.iterdir()):
                 folder.rmdir()
-        return Unfinished(tuple(batches), tuple(put_back))
+        return Unfinished(tuple(batches), tuple(put_back), tuple(unreadable))
 
     def begin(self, batch: Batch) -> Claim:
         """Count a start of work on this batch; the count outlives a death of the process."""
@@ -296,6 +311,10 @@ class Inbox:
                 raise _name_taken(self.root / path.name)
         remove_tree(folder)
         return [path.name for path in files]
+
+    def is_quarantined(self, batch_id: str) -> bool:
+        """Whether a batch is there still: not moved back, not removed."""
+        return (self._quarantine / batch_id).is_dir()
 
     def quarantined_after(self, batch_id: str) -> list[str]:
         """Batches that were quarantined after this one was claimed, and still are, each with its code."""
@@ -400,7 +419,18 @@ def _waiting(entry: os.DirEntry[str]) -> Waiting | None:
     return Waiting(Path(entry.path), name.source, name.suffix, fingerprint(status), is_readable)
 
 
-def _paired(waiting: dict[tuple[str, str], list[Waiting]], strangers: list[str]) -> Listing:
+def _why_ignored(entry: os.DirEntry[str]) -> str:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    if stat.S_ISLNK(mode):
+        return "a symbolic link, which is not followed: copy the file itself"
+    if stat.S_ISDIR(mode):
+        return "a folder: exports lie in the inbox itself"
+    if not stat.S_ISREG(mode):
+        return "no regular file but a pipe, socket or device"
+    return "no source has exports of this name"
+
+
+def _paired(waiting: dict[tuple[str, str], list[Waiting]], strangers: list[Stranger]) -> Listing:
     pairs: list[Pair] = []
     singles: list[Waiting] = []
     rivals = [half for halves in waiting.values() if len(halves) > 1 for half in halves]
@@ -421,11 +451,9 @@ def _source(name: str) -> Source:
 
 
 def _delivery(source: Source, path: Path, remembered: dict[str, Any]) -> Delivery:
-    """A claimed file as it is now; hashed again where it was written to since it was claimed."""
+    """A claimed file as it is now: what was hashed when it was claimed may have been written to since."""
     state = fingerprint(path.lstat())
-    is_same = _is_same_content(state, Fingerprint(**remembered["fingerprint"]))
-    digest = remembered["sha256"] if is_same else sha256_of(path)
-    return Delivery(source, path, digest, state, remembered["settle_proof"])
+    return Delivery(source, path, sha256_of(path), state, remembered["settle_proof"])
 
 
 def _settled_delivery(half: Waiting, proof: str) -> Delivery:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from service.engine.contract import Engine, IntArray, Table
-from service.files import fsync_path, make_folder, remove_tree, replace_copy, replace_text
+from service.errors import TransientError
+from service.files import fsync_path, make_folder, remove_tree, replace_copies, replace_text
 from service.model import Published
 from service.register.assignment import assign
 
@@ -169,23 +170,25 @@ class Register:
         """The batch in force is done again, because its set was removed: its generation counts under another name."""
         aside = folder.with_name(f"{folder.name}.former")
         make_folder(aside)
-        for path in sorted(folder.iterdir()):
-            replace_copy(path, aside / path.name)
+        replace_copies(sorted(folder.iterdir()), aside)
         replace_text(self._folder / "current", f"{aside.name}\n")
 
-    def advance(self, batch_id: str) -> bool:
+    def advance(self, batch_id: str) -> None:
         """Make the generation of the published batch the one in force, and drop the others.
 
-        Returns: whether it is in force. The generation of a set that others followed was dropped long since.
+        Raises: TransientError where it is gone: then the ids of that set are known nowhere.
         """
         if not (self._folder / batch_id).is_dir():
-            return False
+            raise TransientError(
+                "the register has lost what belongs to a published set",
+                where=f"batch {batch_id}",
+                hint=f"restore the state folder; or remove outbox/batches/{batch_id}, and the batch is integrated anew",
+            )
         if self._current() != batch_id:
             replace_text(self._folder / "current", f"{batch_id}\n")
         for folder in self._generations():
             if folder.name != batch_id:
                 remove_tree(folder)
-        return True
 
     def recover(self, is_committed: Callable[[str], bool]) -> None:
         """After a crash: advance to a generation whose batch was published, drop one whose batch was not."""

@@ -99,6 +99,15 @@ def test_what_is_called_published_is_on_the_disk(house: House) -> None:
     assert steps.is_synced_between(staged.parent, commit.end, published)
     for name in (*FLAT_NAMES, "manifest.json"):
         assert_replaced(steps, house.outbox / name, commit.end, published)
+    renames = [steps.rename_to(house.outbox / name) for name in (*FLAT_NAMES, "manifest.json")]
+    assert [step.begin for step in renames] == sorted(step.begin for step in renames), "the manifest is the last"
+    copies = [step.end for step in steps.all if Path(step.call.paths()[0]) in {flat_copy(house, n) for n in FLAT_NAMES}]
+    assert min(copies) < renames[0].begin, "copies are made before the first file is replaced"
+
+
+def flat_copy(house: House, name: str) -> Path:
+    """Where the next content of a flat file is staged."""
+    return house.outbox / f".{name}.new"
 
 
 def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_anyone_is_told(house: House) -> None:

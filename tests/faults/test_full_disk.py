@@ -77,9 +77,12 @@ def drop_when_full(house: House, folder: Path) -> None:
 
 
 def is_told(house: House, place: str) -> bool:
-    """Whether health, or the log where health itself has no room, says what is the matter; a batch was tried again."""
-    tries = 1 if place == "inbox" else 2  # a claim that fails again for the same reason is no news
-    told = [event for event in house.log() if event["event"] == "batch.postponed" and NO_SPACE in event["reason"]]
+    """Whether health, or the log where health itself has no room, says what is the matter.
+
+    A batch must have been tried twice by then; a claim that is refused again is no news.
+    """
+    event, tries = ("claim.refused", 1) if place == "inbox" else ("batch.postponed", 2)
+    told = [entry for entry in house.log() if entry["event"] == event and NO_SPACE in entry["reason"]]
     if place == "state":
         return len(told) >= tries and any(event["event"] == "health.unwritten" for event in house.log())
     health = house.health()

@@ -189,8 +189,8 @@ def test_a_hostile_export_has_one_clear_reason_or_does_no_harm(contents: Run, na
 def test_hostile_exports_take_no_memory_and_no_second_try(
     contents: Run, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("peak MB", contents.peak_bytes >> 20)
-    record_property("seconds", round(contents.seconds, 1))
+    record_property("hostile contents, peak MB", contents.peak_bytes >> 20)
+    record_property("hostile contents, seconds", round(contents.seconds, 1))
     assert contents.told("batch.postponed") == []
     assert contents.told("bug.found") == []
     assert len(contents.told("batch.claimed")) == len(CONTENTS) + 1
@@ -248,6 +248,10 @@ def folder(path: Path) -> None:
 KINDS = [fifo, listening_socket, link_to_a_good_export, link_to_a_fifo, link_to_itself, folder]
 if os.geteuid() == 0:  # only root makes device nodes
     KINDS.append(device)
+WHY: dict[Callable[[Path], None], str] = {make: "no regular file" for make in KINDS}
+WHY[folder] = "a folder"
+for follow in (link_to_a_good_export, link_to_a_fifo, link_to_itself):
+    WHY[follow] = "a symbolic link"
 # Under each of these names, and under the expected name of the partner of a good export.
 STRANGE = [(suffixed(name, f"_{number}"), make) for number, make in enumerate(KINDS) for name in (CRM, ECOM)]
 NO_TEXTS = [os.fsdecode(b"crm_customers_\xff.csv"), "crm_customers_a\nb.csv", "crm_customers_\x1b[2J.csv"]
@@ -281,6 +285,11 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     shutil.rmtree(house.root)
 
 
+def ignored(run: Run) -> dict[str, str]:
+    """What health tells of it: file name -> why."""
+    return {entry["file_name"]: entry["why"] for entry in run.house.health()["ignored"]}
+
+
 def told_of(run: Run, event: str) -> list[str]:
     return [entry["file_name"] for entry in run.told(event)]
 
@@ -292,7 +301,7 @@ def test_what_is_no_regular_file_is_left_alone_and_told_once(
     found = (names.house.inbox / name).lstat()
     assert not stat.S_ISREG(found.st_mode)
     assert told_of(names, "inbox.file_ignored").count(name) == 1
-    assert name in names.house.health()["ignored"]
+    assert ignored(names)[name].startswith(WHY[make])
     assert not [path for path in names.house.inbox.glob("*/*/*") if path.name == name]
 
 
@@ -307,7 +316,7 @@ def test_links_are_not_followed(names: Run) -> None:
 @pytest.mark.parametrize("name", [*NO_TEXTS, *OTHER_LETTERS])
 def test_a_name_that_is_no_text_or_in_other_letters_is_told_once_and_left_alone(names: Run, name: str) -> None:
     assert told_of(names, "inbox.file_ignored").count(name) == 1
-    assert name in names.house.health()["ignored"]
+    assert ignored(names)[name] == "no source has exports of this name"
     assert (names.house.inbox / name).read_bytes() == (SAMPLE / CRM).read_bytes()
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
 import tempfile
@@ -95,6 +96,33 @@ def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mix
     assert len(house.batches()) == 1
     assert house.run("verify").code == 0
     tally("writes into a claimed file", ["redone"] * redone(house) + ["written"] * writes)
+
+
+@pytest.mark.parametrize("name", [CRM, ECOM])
+def test_a_change_that_shows_in_neither_size_nor_time_is_found_and_the_batch_is_done_again(
+    house: House, large: Path, name: str
+) -> None:
+    house.watch(retry_seconds="0.2")
+    for path in (large / CRM, large / ECOM):
+        shutil.copyfile(path, house.root / path.name)
+        (house.root / path.name).rename(house.inbox / path.name)
+    wait_until(lambda: list((house.inbox / ".claimed").glob(f"*/{name}")))
+    (claimed,) = (house.inbox / ".claimed").glob(f"*/{name}")
+    before = claimed.stat()
+    with claimed.open("r+b") as file:
+        content = file.read()
+        file.seek(content.index(b"inactive") if name == CRM else content.index(b"@"))
+        file.write(b"INACTIVE" if name == CRM else b"@")
+        if name == ECOM:
+            file.write(b"z")
+    os.utime(claimed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    wait_until(lambda: list((house.inbox / "archive").glob(f"*/{name}")), 60)
+    (archived,) = (house.inbox / "archive").glob(f"*/{name}")
+    told = next(delivery for delivery in house.manifest()["inputs"] if delivery["file_name"] == name)
+    assert archived.read_bytes() != content
+    assert told["sha256"] == hashlib.sha256(archived.read_bytes()).hexdigest()
+    assert redone(house) == 1
+    assert house.run("verify").code == 0
 
 
 def redone(house: House) -> int:
