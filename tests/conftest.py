@@ -16,18 +16,27 @@ from typing import Any
 
 import pytest
 
+_PROBE_SECONDS = 0.1
 ROOT = Path(__file__).resolve().parents[1]
 CASES = Path(__file__).with_name("cases")
 CRM, ECOM = "crm_customers.csv", "ecommerce_customers.json"
 
 
-def wait_until(is_so: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something that other processes bring about; fail when it does not come."""
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
             raise AssertionError(f"not so after {seconds} s")
         time.sleep(0.02)
+
+
+def slowness() -> float:
+    """How many times longer work takes at this moment than by itself: other processes, other guests of the machine."""
+    began, spent = time.monotonic(), time.process_time()
+    while time.process_time() - spent < _PROBE_SECONDS:
+        pass
+    return max(1.0, (time.monotonic() - began) / _PROBE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Daemon:
             stderr=self._log,
         )
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 30.0) -> int:
         """Send a signal and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
