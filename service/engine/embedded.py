@@ -10,7 +10,7 @@ import errno
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,8 @@ class EmbeddedEngine:
 
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""
-        self._connection.interrupt()
+        with suppress(duckdb.ConnectionException):  # it was closed at this moment: there is nothing to interrupt
+            self._connection.interrupt()
 
     def materialise(self, select: str) -> EmbeddedTable:
         """Run a query into a new table."""

@@ -30,7 +30,13 @@ SEED = int(os.environ.get("FAULTS_SEED", "1"))
 INSTANCES = 5
 LARGE_RECORDS = 20_000  # enough that the owner can be stopped in the midst
 STANDS_BY = ["stands by: another instance works on this inbox"]
-QUICK = {"rescan_seconds": "0.5", "retry_seconds": "0.1", "keep_batches": "0", "threads": "1"}
+QUICK = {
+    "min_volume_percent": "0",
+    "rescan_seconds": "0.5",
+    "retry_seconds": "0.1",
+    "keep_batches": "0",
+    "threads": "1",
+}
 # A standby asks every 0.2 s; the rest is what the start of work takes.
 MOST_TAKE_OVER_SECONDS = 1.0
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import random
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,14 +19,16 @@ import pytest
 
 from benchmarks.generate import write_pair
 from service.inbox.mounts import honours_leases
-from tests.conftest import CASES, CRM, ECOM, House, wait_until
+from tests.conftest import CASES, CRM, ECOM, Daemon, House, wait_until
 from tests.faults.conftest import Tally
 from tests.faults.sweep import IS_FULL
 
 WRITERS = 30 if IS_FULL else 3
 SETTLE_SECONDS = 0.4
 RECORDS = 20_000  # enough that there is time to write while it is worked on
-MOST_WRITES = 100
+MOST_RETURNS = 3  # a fourth fault would end in quarantine
+BEFORE_THE_LAST_LOOK = ("extract", "normalise", "deduplicate", "survive", "identify", "load")
+"""Stages of a batch before its files are looked at for the last time; who writes later is found by ``verify``."""
 REDONE = "was written to while it was read"
 
 _FOLDER = Path(tempfile.gettempdir())
@@ -71,20 +74,18 @@ def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mix
     house: House, large: Path, seed: int, tally: Tally
 ) -> None:
     dice = random.Random(seed)
-    house.watch(retry_seconds="0.2")
-    for name in (CRM, ECOM):
-        shutil.copyfile(large / name, house.root / name)
-        (house.root / name).rename(house.inbox / name)
-    wait_until(lambda: list((house.inbox / ".claimed").glob(f"*/{CRM}")))
-    (claimed,) = (house.inbox / ".claimed").glob(f"*/{CRM}")
+    daemon = house.watch(retry_seconds="0.2")
+    drop(house, large)
     writes = 0
-    while not redone(house):
-        assert writes < MOST_WRITES, "nobody noticed"
-        with claimed.open("r+b") as file:  # not to be made anew where it is archived already
-            file.seek(0, 2)
-            file.write(f"N{writes},New One{writes},n{writes}@x.org,,,active\n".encode())
+    returns = dice.randint(1, MOST_RETURNS)
+    while redone(house) < returns and is_in_time(house, daemon, dice.uniform(0, 0.3)):
+        write_into_the_claim(house, writes)
         writes += 1
-        time.sleep(dice.uniform(0.02, 0.3))
+        daemon.process.send_signal(signal.SIGCONT)
+        wait_until(lambda seen=writes: redone(house) == seen or house.manifest())  # type: ignore[misc]
+        assert not house.manifest(), "it was published as if nobody had written"
+    daemon.process.send_signal(signal.SIGCONT)
+    assert writes
     wait_until(lambda: list((house.inbox / "archive").glob(f"*/{CRM}")), 60)
     (archived,) = (house.inbox / "archive").glob(f"*/{CRM}")
     told = next(delivery for delivery in house.manifest()["inputs"] if delivery["file_name"] == CRM)
@@ -102,11 +103,10 @@ def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mix
 def test_a_change_that_shows_in_neither_size_nor_time_is_found_and_the_batch_is_done_again(
     house: House, large: Path, name: str
 ) -> None:
-    house.watch(retry_seconds="0.2")
-    for path in (large / CRM, large / ECOM):
-        shutil.copyfile(path, house.root / path.name)
-        (house.root / path.name).rename(house.inbox / path.name)
-    wait_until(lambda: list((house.inbox / ".claimed").glob(f"*/{name}")))
+    daemon = house.watch(retry_seconds="0.2")
+    drop(house, large)
+    wait_until(lambda: house.health()["stage"] in BEFORE_THE_LAST_LOOK)
+    daemon.process.send_signal(signal.SIGSTOP)
     (claimed,) = (house.inbox / ".claimed").glob(f"*/{name}")
     before = claimed.stat()
     with claimed.open("r+b") as file:
@@ -116,6 +116,7 @@ def test_a_change_that_shows_in_neither_size_nor_time_is_found_and_the_batch_is_
         if name == ECOM:
             file.write(b"z")
     os.utime(claimed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    daemon.process.send_signal(signal.SIGCONT)
     wait_until(lambda: list((house.inbox / "archive").glob(f"*/{name}")), 60)
     (archived,) = (house.inbox / "archive").glob(f"*/{name}")
     told = next(delivery for delivery in house.manifest()["inputs"] if delivery["file_name"] == name)
@@ -123,6 +124,28 @@ def test_a_change_that_shows_in_neither_size_nor_time_is_found_and_the_batch_is_
     assert told["sha256"] == hashlib.sha256(archived.read_bytes()).hexdigest()
     assert redone(house) == 1
     assert house.run("verify").code == 0
+
+
+def drop(house: House, pair: Path) -> None:
+    """Rename both files in."""
+    for name in (CRM, ECOM):
+        shutil.copyfile(pair / name, house.root / name)
+        (house.root / name).rename(house.inbox / name)
+
+
+def is_in_time(house: House, daemon: Daemon, moment: float) -> bool:
+    """Stop the daemon a moment after it began the batch; whether it has not looked at the files for the last time."""
+    wait_until(lambda: house.health()["stage"] in BEFORE_THE_LAST_LOOK)
+    time.sleep(moment)
+    daemon.process.send_signal(signal.SIGSTOP)
+    return house.health()["stage"] in BEFORE_THE_LAST_LOOK
+
+
+def write_into_the_claim(house: House, number: int) -> None:
+    """One more row, as somebody who had the file open would write it."""
+    (claimed,) = (house.inbox / ".claimed").glob(f"*/{CRM}")
+    with claimed.open("ab") as file:
+        file.write(f"N{number},New One{number},n{number}@x.org,,,active\n".encode())
 
 
 def redone(house: House) -> int:
