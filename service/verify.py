@@ -218,7 +218,10 @@ class _Look:
         wrong = list(_files_unlike(folder, shown, files, beside={MANIFEST}))
         yield from wrong
         if not wrong:
-            yield from _rows_unlike(folder, shown, rows)
+            try:
+                yield from list(_rows_unlike(folder, shown, rows))
+            except OSError as error:  # retention may take it at this moment; the next look finds out
+                yield f"{shown} cannot be read ({error.strerror})"
 
     def _flat_files(self) -> Iterator[str]:
         """The files under the names that users know are those of the latest set."""

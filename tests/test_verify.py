@@ -215,6 +215,23 @@ def test_beside_a_service_at_work_nothing_is_found(house: House) -> None:
     assert verified(house).findings == []
 
 
+def test_a_set_that_retention_takes_while_it_is_read_is_no_finding(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = house.outbox / "batches" / house.batches()[0]
+    read = verify._first_cells
+
+    def taken_first(path: Path) -> Iterator[bytes]:
+        if path.parent == first and first.exists():
+            assert once(house, keep_batches="1") == 0
+        return read(path)
+
+    house.drop(suffix="_9")
+    monkeypatch.setattr(verify, "_first_cells", taken_first)
+    assert verified(house).findings == []
+    assert not first.exists()
+
+
 def test_an_outbox_that_was_filled_by_hand(house: House, tmp_path: Path) -> None:
     sample, folder = CASES / "the_sample", tmp_path / "by hand"
     for _ in range(2):
