@@ -1,6 +1,6 @@
 # make run    set up and start the service on ./inbox and ./outbox
 # make test   set up and pass the tests
-# make faults try every kill and every error of the world at every change the service makes (an hour)
+# make faults try every kill and every error of the world at every change the service makes (hours)
 # make demo   show the whole story on the sample, in seconds
 
 VENV := .venv
@@ -20,7 +20,7 @@ test: $(VENV)/development
 
 # Not by xdist: the sweeps keep all cores busy themselves.
 faults: $(VENV)/development
-	FAULTS=all $(PY) -m pytest -n0 tests/faults $(ARGS)
+	FAULTS=all $(PY) -m pytest -n0 tests/faults tests/test_pairing_model.py $(ARGS)
 
 demo: $(VENV)/run-time
 	$(PY) -m service demo

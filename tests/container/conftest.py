@@ -109,10 +109,10 @@ class ComposeHouse(House):
         assert isinstance(output, bytes)
         return code or 0, output.decode()
 
-    def wait_for_batch(self, count: int = 1, seconds: float = 30) -> None:
+    def wait_for_batch(self, count: int = 1, seconds: float = 60) -> None:
         """Wait until so many sets are published, the flat files of the last one included."""
         wait_until(lambda: len(self.batches()) == count, seconds)
-        wait_until(lambda: self.manifest().get("batch_id") == self.batches()[-1], 5)
+        wait_until(lambda: self.manifest().get("batch_id") == self.batches()[-1])
 
     def down(self) -> None:
         """Remove what compose made."""
