@@ -110,9 +110,9 @@ class ComposeHouse(House):
         return code or 0, output.decode()
 
     def wait_for_batch(self, count: int = 1, seconds: float = 60) -> None:
-        """Wait until so many sets are published, the flat files of the last one included."""
+        """Wait until so many sets are published, and the inputs of the last one archived."""
         wait_until(lambda: len(self.batches()) == count, seconds)
-        wait_until(lambda: self.manifest().get("batch_id") == self.batches()[-1])
+        wait_until(lambda: (self.inbox / "archive" / self.batches()[-1]).is_dir())
 
     def down(self) -> None:
         """Remove what compose made."""
