@@ -433,6 +433,21 @@ def test_a_number_is_not_cut_where_a_chunk_ends(
     assert read.column("source_id") == ["1"]
 
 
+@pytest.mark.parametrize("carefully", [False, True])
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+def test_how_deep_a_value_may_be_nested_does_not_depend_on_who_reads_it(
+    engine: EmbeddedEngine, drop: Path, opens: str, closes: str, carefully: bool
+) -> None:
+    def nested(levels: int) -> str:
+        return customers(f'{{"id": "1", "name": "A", "more": {opens * levels}1{closes * levels}}}')
+
+    most = json_file.MAX_DEPTH - 1  # the customer itself is the first level
+    assert read_json(engine, drop, nested(most), carefully=carefully).column("full_name") == ["A"]
+    for levels in (most + 1, 100_000):
+        with pytest.raises(UnreadableFile, match="nested too deeply"):
+            read_json(engine, drop, nested(levels), carefully=carefully)
+
+
 # -------------------------------------------------------------------------------------------- JSON, as met
 
 

@@ -477,7 +477,7 @@ class Service:
             self._steps.rests.release()
 
     def _rest(self) -> None:
-        assert self._steps.rests.acquire(timeout=20), "the round does not end"
+        assert self._steps.rests.acquire(timeout=120), "the round does not end"
         if self._has_ended:
             assert self._thread is not None
             self._thread.join()

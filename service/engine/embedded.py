@@ -292,10 +292,15 @@ def _plain_json(url: str, delivery: Delivery) -> str:
         for field, i in position.items()
         if field != "full_name"
     )
+    # Only the careful reader counts levels; there cannot be more of them than opening brackets.
+    deep = (
+        f"length(text) > {2 * json_file.MAX_DEPTH} "
+        rf"and length(regexp_replace(text, '[^\[{{]+', '', 'g')) > {json_file.MAX_DEPTH}"
+    )
     return f"""
         select
             row_number, {cells},
-            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, '{odd}') as is_odd
+            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, '{odd}') or ({deep}) as is_odd
         from (
             select
                 row_number() over () as row_number,

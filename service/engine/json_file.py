@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -23,6 +23,8 @@ _CHUNK_BYTES = 1 << 20
 MAX_ELEMENT_CHARACTERS = 16 << 20
 # What may stand before the array of customers: it is kept, for it may turn out to be the first of JSON Lines.
 MAX_MEMBERS = 10_000
+MAX_DEPTH = 500
+"""How deep a value may be nested. Below what any Python parses, so that it does not matter who reads the file."""
 _OPENING = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"customers"\s*:\s*)?\[')
 _OBJECT_END = re.compile(rb"\]\s*\}\s*$")
 _ARRAY_END = re.compile(rb"\]\s*$")
@@ -30,6 +32,7 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _CUT_SHORT = re.compile(r"(?:-|t|tr|tru|f|fa|fal|fals|n|nu|nul|\\u?[0-9A-Fa-f]{0,3})?\s*")
 _BLANKS = re.compile(r"[ \t\n\r]+")
 _TOO_LONG = f"a value is longer than {MAX_ELEMENT_CHARACTERS >> 20} MB, or has no end"
+_TOO_DEEP = f"a value is nested too deeply, in more than {MAX_DEPTH} levels"
 _HINT = "export it again and drop the pair again"
 
 
@@ -173,6 +176,21 @@ def _first_wins(members: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_first_wins, parse_float=str, parse_int=str, parse_constant=_no_constant)
 
 
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _encoding(head: bytes) -> tuple[str, int]:
     """Encoding by byte order mark, and the length of the mark."""
     marks = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -230,17 +248,19 @@ class _Stream:
             except ValueError:
                 _refuse("the document is malformed: NaN and Infinity are no JSON numbers", self)
             except RecursionError:
-                _refuse("a value is nested too deeply", self)
+                _refuse(_TOO_DEEP, self)
             else:
                 length = end - self._at
                 # A number at the end of the chunk may go on in the next one, also behind "." or "e+".
                 if end + 2 < len(self._text) or not self._more():
-                    self._step_over(length)
+                    self._step_over(length, value)
                     return value
 
-    def _step_over(self, length: int) -> None:
+    def _step_over(self, length: int, value: Any) -> None:
         if length > MAX_ELEMENT_CHARACTERS:
             _refuse(_TOO_LONG, self)
+        if length > 2 * MAX_DEPTH and _is_too_deep(value):
+            _refuse(_TOO_DEEP, self)
         self._at += length
 
     @property

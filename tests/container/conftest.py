@@ -51,7 +51,7 @@ def engine() -> Iterator[docker.DockerClient]:
         # Asked by command first: the SDK leaves its socket open where nobody answers.
         run("docker", "version")
         run("docker", "compose", "version")
-        client = docker.from_env(timeout=60)
+        client = docker.from_env(timeout=180)
     except (DockerException, OSError, AssertionError) as error:
         why = f"no Docker engine with compose: {str(error).splitlines()[-1]}"
         if os.environ.get("REQUIRE_CONTAINER") == "1":
@@ -159,7 +159,7 @@ class Containers:
     def run(self, *arguments: str, house: House | None = None, **options: Any) -> tuple[int, str, str]:
         """Run one to its end: exit code, stdout, stderr."""
         container = self.start(*arguments, house=house, **options)
-        code = int(container.wait(timeout=60)["StatusCode"])
+        code = int(container.wait(timeout=180)["StatusCode"])
         return code, container.logs(stderr=False).decode(), container.logs(stdout=False).decode()
 
     def remove(self) -> None:

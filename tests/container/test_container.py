@@ -96,7 +96,7 @@ def test_stopping_it_in_its_first_moments_is_an_orderly_end(containers: Containe
         container = containers.start(house=house)
         wait_until(lambda: _heeds_sigterm(container))  # noqa: B023  # it ends within the loop
         time.sleep(pause)
-        container.stop(timeout=9)
+        container.stop(timeout=30)
         assert container.wait()["StatusCode"] == 0
 
 
@@ -339,7 +339,7 @@ def test_the_demo_runs_under_compose(running: ComposeHouse) -> None:
 def test_nothing_is_written_outside_the_mounted_folders(containers: Containers, house: House) -> None:
     house.drop()
     container = containers.start("watch", "--once", house=house, environment={"SERVICE_SETTLE_SECONDS": "0.5"})
-    assert container.wait(timeout=60)["StatusCode"] == 0
+    assert container.wait(timeout=180)["StatusCode"] == 0
     assert is_the_sample(house)
     assert not container.diff()
 

@@ -26,7 +26,7 @@ from service.ledger import Ledger
 from service.verify import Places, verify
 from tests.conftest import CRM, ECOM, Daemon, House
 from tests.faults.injection import MUTATIONS, needs_strace
-from tests.faults.sweep import IS_SWEPT
+from tests.faults.sweep import IS_FULL, IS_SWEPT
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Tally
@@ -278,7 +278,7 @@ def _sha256(path: Path) -> str:
 
 @needs_strace
 def test_a_random_campaign_of_faults_ends_in_a_green_verify(tmp_path: Path, tally: Tally) -> None:
-    seed = int(os.environ.get("CAMPAIGN_SEED") or random.SystemRandom().randrange(1_000_000))
+    seed = int(os.environ.get("CAMPAIGN_SEED") or (random.SystemRandom().randrange(1_000_000) if IS_FULL else 1))
     campaign = Campaign(tmp_path / "house", seed)
     try:
         campaign.run(MINUTES)

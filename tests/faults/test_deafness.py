@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.conftest import CASES, CRM, ECOM, House, slowness, wait_until
 # From the moment that the pair lies in a usable inbox; more only as far as this machine is slow at that moment.
 MOST_SECONDS = 3.0
 USUAL_SECONDS = 1.0
+TRIALS = 3
 QUEUED = Path("/proc/sys/fs/inotify/max_queued_events")
 
 # The daemon, with a word in watchdog's threads: a file of this name makes the handler, or the reader, raise.
@@ -60,7 +61,7 @@ class Place:
         self.daemon = subprocess.Popen(
             wrapped, cwd=house.root, env=house.environment(), stdout=self._log, stderr=self._log
         )
-        wait_until(lambda: (house.state / "health.json").exists() or self.daemon.poll() is not None, 60)
+        wait_until(lambda: (house.state / "health.json").exists() or self.daemon.poll() is not None)
         assert self.daemon.poll() is None, "the daemon runs"
 
     @property
@@ -81,7 +82,7 @@ class Place:
 
     def published_after(self, since: float) -> float:
         """Wait for the pair, and until its inputs are put away too; returns after how many seconds it was out."""
-        wait_until(lambda: len(self.house.batches()) == self.counted, 60)
+        wait_until(lambda: len(self.house.batches()) == self.counted)
         seconds = time.monotonic() - since
         wait_until(lambda: self.house.health()["last_batch"] == self.house.batches()[-1])
         return seconds
@@ -118,7 +119,7 @@ class Place:
         if self.daemon.poll() is None:
             self.daemon.send_signal(signal.SIGCONT)
             self.daemon.terminate()
-        code = self.daemon.wait(30)
+        code = self.daemon.wait(60)
         self._log.close()
         return code
 
@@ -289,18 +290,6 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-@pytest.fixture
-def place(fault: Fault, house: House) -> Iterator[Place]:
-    """The house, and in it the daemon that the fault will befall."""
-    if why := _lacking(fault, house.root):
-        if os.environ.get("REQUIRE_CONTAINER") == "1":
-            pytest.fail(why)
-        pytest.skip(why)
-    built = Place(house, fault)
-    yield built
-    assert built.close() == 0
-
-
 def _lacking(fault: Fault, folder: Path) -> str:
     """Why the fault cannot be made here; "" where it can."""
     trial = {
@@ -316,8 +305,39 @@ def _lacking(fault: Fault, folder: Path) -> str:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_pair_is_published_and_health_says_what_is_amiss_while_it_is(
-    fault: Fault, place: Place, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
+    fault: Fault, tmp_path: Path, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
 ) -> None:
+    if why := _lacking(fault, tmp_path):
+        if os.environ.get("REQUIRE_CONTAINER") == "1":
+            pytest.fail(why)
+        pytest.skip(why)
+    # Everything must hold each time. Only to be late is forgiven, twice: a busy machine is late now and then,
+    # a service that waits for something is late always.
+    for trial in range(TRIALS):
+        seconds, most_seconds = befallen(fault, House(tmp_path / f"house-{trial}"))
+        record_property(f"{request.node.callspec.id}, seconds to publish", f"{seconds:.2f} of {most_seconds:.2f}")
+        if seconds <= most_seconds:
+            return
+    pytest.fail(f"published after {seconds:.2f} s, late for the {TRIALS}th time")
+
+
+def befallen(fault: Fault, house: House) -> tuple[float, float]:
+    """Let the fault befall a daemon; returns after how many seconds the pair was out, and the most allowed."""
+    place = Place(house, fault)
+    try:
+        seconds, undisturbed = seconds_to_publish(fault, place)
+        most_seconds = MOST_SECONDS * max(slowness(), undisturbed / USUAL_SECONDS)
+        if fault.drops in ("at once", "while it lasts"):
+            fault.end(place)
+        all_is_well_again(place)
+    finally:
+        code = place.close()
+    assert code == 0
+    return seconds, most_seconds
+
+
+def seconds_to_publish(fault: Fault, place: Place) -> tuple[float, float]:
+    """Drop a pair as the fault has it, and another before; returns how long each took to be published."""
     fault.before(place)
     undisturbed = place.published_after(place.drop())
     unheard = place.house.health()["found_without_event"]
@@ -338,13 +358,8 @@ def test_a_pair_is_published_and_health_says_what_is_amiss_while_it_is(
         fault.end(place)
         usable = place.drop()
     seconds = place.published_after(usable)
-    record_property(f"{request.node.callspec.id}, seconds to publish", f"{seconds:.2f}, undisturbed {undisturbed:.2f}")
-    assert seconds <= MOST_SECONDS * max(slowness(), undisturbed / USUAL_SECONDS)
-    if fault.drops in ("at once", "while it lasts"):
-        fault.end(place)
-    place.health_says("ok", "^$")
-    assert place.house.health()["found_without_event"] >= unheard + fault.only_scanned
-    all_is_as_before(place)
+    wait_until(lambda: place.house.health()["found_without_event"] >= unheard + fault.only_scanned)
+    return seconds, undisturbed
 
 
 # Dies when the inputs of a published batch should be put away.
@@ -387,8 +402,9 @@ def test_a_batch_whose_inputs_were_out_of_reach_does_not_turn_back_what_was_publ
     assert [line.split(",")[1] for line in changes.splitlines()[1:]] == ["retired"], "only the new one went"
 
 
-def all_is_as_before(place: Place) -> None:
+def all_is_well_again(place: Place) -> None:
     """The next pair is heard of, not only found, and nothing was left open."""
+    place.health_says("ok", "^$")
     wait_until(place.is_listening)
     unheard = place.house.health()["found_without_event"]
     place.published_after(place.drop())

@@ -99,7 +99,7 @@ CONTENTS: dict[str, Content] = {
     "JSON arrays 100,000 deep": shop("nested too deeply", b"[" * DEEP + b"]" * DEEP),
     "JSON arrays 100,000 deep for a customer": shop("nested too deeply", SHOP + b"[" * DEEP + b"]" * DEEP + b"]}\n"),
     "JSON objects 100,000 deep for a name": shop(
-        None, SHOP + b'{"id":"E1","name":' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}]}\n"
+        "nested too deeply", SHOP + b'{"id":"E1","name":' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}]}\n"
     ),
     "a NUL byte in a CSV": crm("NUL bytes", HEADER + b"C1,Ann\0Lee,ann@lee.org\n"),
     "a NUL byte far down in a CSV": crm("NUL bytes", HEADER + ROW * 40_000 + b"C2,Bob\0Lee,bob@lee.org\n"),

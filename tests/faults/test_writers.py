@@ -86,7 +86,7 @@ def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mix
         assert not house.manifest(), "it was published as if nobody had written"
     daemon.process.send_signal(signal.SIGCONT)
     assert writes
-    wait_until(lambda: list((house.inbox / "archive").glob(f"*/{CRM}")), 60)
+    wait_until(lambda: list((house.inbox / "archive").glob(f"*/{CRM}")))
     (archived,) = (house.inbox / "archive").glob(f"*/{CRM}")
     told = next(delivery for delivery in house.manifest()["inputs"] if delivery["file_name"] == CRM)
     assert told["sha256"] == hashlib.sha256(archived.read_bytes()).hexdigest()
@@ -117,7 +117,7 @@ def test_a_change_that_shows_in_neither_size_nor_time_is_found_and_the_batch_is_
             file.write(b"z")
     os.utime(claimed, ns=(before.st_atime_ns, before.st_mtime_ns))
     daemon.process.send_signal(signal.SIGCONT)
-    wait_until(lambda: list((house.inbox / "archive").glob(f"*/{name}")), 60)
+    wait_until(lambda: list((house.inbox / "archive").glob(f"*/{name}")))
     (archived,) = (house.inbox / "archive").glob(f"*/{name}")
     told = next(delivery for delivery in house.manifest()["inputs"] if delivery["file_name"] == name)
     assert archived.read_bytes() != content
