@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from types import FrameType
 
 from service import logs
 from service.inbox import Inbox
@@ -19,7 +19,6 @@ from service.watcher import Outcome, Pace, Watcher
 from service.workbench import Limits, Workbench
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
-_SIGNAL_TICK_SECONDS = 0.5
 INTERRUPTED = 130
 """Exit code of ``watch --once`` that was asked to stop: something may still wait."""
 
@@ -47,7 +46,7 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
     abandoned is taken up at the next start.
     """
     watcher = build(settings, now)
-    ended = threading.Event()
+    bell = _Bell()
     results: list[Outcome | BaseException] = []
 
     def work() -> None:
@@ -55,14 +54,13 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
             results.append(watcher.run(once=once))
         except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
             results.append(error)
-        ended.set()
+        bell.ring()
 
-    asked = _on_signal(ended.set)
+    asked = _on_signal(bell)
     thread = threading.Thread(target=work, name="watcher", daemon=True)
     thread.start()
-    # The kernel may hand a signal to any thread (it does after SIGSTOP and SIGCONT), and that does not wake this one.
-    while not ended.wait(_SIGNAL_TICK_SECONDS):
-        pass
+    while not (asked or results):
+        bell.wait()
     if asked:
         watcher.stop()
         thread.join(settings.stop_seconds / 2)
@@ -75,15 +73,31 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
     return _exit_code(results, asked, once=once)
 
 
-def _on_signal(wake: Callable[[], None]) -> list[int]:
+class _Bell:
+    """Wakes the main thread: a pipe, for a handler that takes a lock can wait for itself for ever."""
+
+    def __init__(self) -> None:
+        self._heard_by, self.rung_by = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def ring(self) -> None:
+        """From any thread."""
+        with suppress(BlockingIOError):  # it rings already
+            os.write(self.rung_by, b"!")
+
+    def wait(self) -> None:
+        """Until it rings."""
+        select.select([self._heard_by], [], [])
+        with suppress(BlockingIOError):
+            os.read(self._heard_by, 512)
+
+
+def _on_signal(bell: _Bell) -> list[int]:
+    """From now on the signals that ask for an end are listed here, and ring the bell."""
     asked: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        wake()
-
+    # The kernel may hand a signal to any thread (it does after SIGSTOP and SIGCONT), and that does not wake this one.
+    signal.set_wakeup_fd(bell.rung_by, warn_on_full_buffer=False)
     for number in _STOPS:
-        signal.signal(number, note)
+        signal.signal(number, lambda number, frame: asked.append(number))
     # The kernel sends it where a writer opens a file on which we just ask for a lease; unhandled it is our death.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     return asked

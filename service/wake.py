@@ -33,6 +33,8 @@ _INTERESTING: list[type[FileSystemEvent]] = [
 # The logger by which watchdog tells that the kernel's queue overflowed; it has no event for that.
 _WATCHDOG_LOG = "watchdog.observers.inotify_c"
 _GLANCE_SECONDS = 0.5
+# watchdog holds back what it reads for half a second behind a rename out of the folder, such as our own claims.
+EVENT_GRACE_SECONDS = 2.0
 
 
 class _Overflows(logging.Handler):
@@ -55,6 +57,7 @@ class Alarm(FileSystemEventHandler):
         self._woken = threading.Event()
         self._closed: deque[Path] = deque()
         self._heard: set[str] = set()
+        self._owed: dict[str, float] = {}
         self._observer: InotifyObserver | None = None
         self._watched: tuple[int, int] | None = None
         self._has_begun = False
@@ -113,11 +116,17 @@ class Alarm(FileSystemEventHandler):
             found.append(self._closed.popleft())
         return found
 
-    def has_heard_of(self, name: str) -> bool:
-        """Whether an event told of this file since it was last asked for; otherwise only the scan found it."""
-        is_heard = name in self._heard
-        self._heard.discard(name)
-        return is_heard
+    def found(self, name: str, now: float) -> None:
+        """The scan found this file; an event has told of it already, or still may (see ``unheard``)."""
+        if name in self._heard:
+            self._heard.discard(name)
+        else:
+            self._owed[name] = now + EVENT_GRACE_SECONDS
+
+    def unheard(self, now: float) -> int:
+        """How many of the files that were found no event told of in time, since the last call."""
+        overdue = [name for name, until in list(self._owed.items()) if until <= now]
+        return sum(self._owed.pop(name, None) is not None for name in overdue)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Note and wake; nothing here may raise, it would end watchdog's thread."""
@@ -127,10 +136,9 @@ class Alarm(FileSystemEventHandler):
             self._closed.append(self._folder / name)
         if is_arrival or isinstance(event, FileClosedEvent | FileCreatedEvent):
             self._heard.add(name)
-            if is_arrival and event.src_path:
-                self._heard.discard(Path(str(event.src_path)).name)
-        elif isinstance(event, FileDeletedEvent):
-            self._heard.discard(name)
+            self._owed.pop(name, None)
+        if isinstance(event, FileDeletedEvent | FileMovedEvent) and event.src_path:
+            self._heard.discard(Path(str(event.src_path)).name)
         self._woken.set()
 
     def stop(self) -> None:

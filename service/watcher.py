@@ -218,6 +218,7 @@ class Watcher:
         """What lies in the inbox; None while it is out of reach or not ours, which is told."""
         deaf = self._alarm.ensure()
         now = time.monotonic()
+        self._health.found_without_event += self._alarm.unheard(now)
         for path in self._alarm.closed():
             self._settling.closed(path, now)
         try:
@@ -341,7 +342,8 @@ class Watcher:
             return None
         if is_late:
             logs.get().warning("partner.late", batch_id=batch.id, gap_hours=round(hours, 1))
-        self._health.found_without_event += sum(not self._alarm.has_heard_of(half.path.name) for half in pair.halves)
+        for half in pair.halves:
+            self._alarm.found(half.path.name, time.monotonic())
         self._is_strange_folder, self._familiar_inode = False, inode
         self._waits.forget(half.path.name for half in pair.halves)
         self._health.waiting = self._waits.listed()

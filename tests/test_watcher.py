@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import math
 import shutil
 import threading
 import time
@@ -21,7 +22,7 @@ import structlog
 from service import cli, daemon, logs, wake
 from service.errors import TransientError, UsageError
 from service.settings import Settings
-from service.wake import Alarm
+from service.wake import EVENT_GRACE_SECONDS, Alarm
 from service.watcher import Outcome, Watcher
 from tests.conftest import CASES, CRM, ECOM, House, wait_until
 
@@ -742,7 +743,7 @@ def test_what_events_told_of_or_what_lay_there_before_is_not_counted(works: Work
             shutil.copyfile(SAMPLE / name, works.house.root / name)
             (works.house.root / name).rename(works.inbox / name)
         wait_until(lambda: len(works.archived()) == 3)
-        time.sleep(0.3)
+        time.sleep(EVENT_GRACE_SECONDS + 0.5)
         assert works.house.health()["found_without_event"] == 0
 
 
@@ -872,8 +873,20 @@ def test_an_arrival_wakes_the_loop_and_names_the_file(
         alarm.wait(5)
         closed += alarm.closed()
         assert time.monotonic() - begun < 4
-    assert alarm.has_heard_of("a.csv")
-    assert not alarm.has_heard_of("a.csv"), "each arrival counts once"
+    alarm.found("a.csv", 0.0)
+    assert alarm.unheard(math.inf) == 0
+    alarm.found("a.csv", 0.0)
+    assert alarm.unheard(math.inf) == 1, "each arrival counts once"
+
+
+def test_an_event_may_come_a_moment_after_the_scan_found_its_file(alarm: Alarm, tmp_path: Path) -> None:
+    alarm.found("a.csv", 0.0)
+    assert alarm.unheard(EVENT_GRACE_SECONDS - 0.1) == 0
+    write_into(tmp_path / "inbox")
+    wait_until(alarm.closed)
+    assert alarm.unheard(math.inf) == 0
+    alarm.found("b.csv", 0.0)
+    assert (alarm.unheard(EVENT_GRACE_SECONDS), alarm.unheard(math.inf)) == (1, 0)
 
 
 def test_a_file_that_is_open_has_not_been_closed(alarm: Alarm, tmp_path: Path) -> None:
@@ -885,8 +898,10 @@ def test_a_file_that_is_open_has_not_been_closed(alarm: Alarm, tmp_path: Path) -
 
 
 def test_what_lay_there_before_is_no_surprise(alarm: Alarm) -> None:
-    assert alarm.has_heard_of("before.csv")
-    assert not alarm.has_heard_of("never.csv")
+    alarm.found("before.csv", 0.0)
+    assert alarm.unheard(math.inf) == 0
+    alarm.found("never.csv", 0.0)
+    assert alarm.unheard(math.inf) == 1
 
 
 def test_a_folder_that_was_replaced_is_watched_anew(alarm: Alarm, tmp_path: Path) -> None:

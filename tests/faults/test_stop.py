@@ -190,5 +190,16 @@ def test_an_idle_daemon_stops_at_once(house: House, number: int) -> None:
     assert time.monotonic() - started < MOST_SECONDS["2"] * slowness()
 
 
+def test_a_barrage_of_signals_ends_it_all_the_same(house: House) -> None:
+    """A handler that takes a lock can meet itself in the midst of it, and then waits for ever."""
+    for _ in range(3):
+        daemon = house.watch()
+        for number in [signal.SIGTERM, signal.SIGINT] * 2000:
+            if daemon.process.poll() is not None:
+                break
+            daemon.process.send_signal(number)
+        assert daemon.stop() == 0
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
