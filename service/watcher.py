@@ -25,9 +25,9 @@ from service.errors import (
     UsageError,
 )
 from service.health import MOST_LISTED, Health, Waits
-from service.inbox import Inbox, Listing, Pair, Settling, Unfinished, Waiting
+from service.inbox import Inbox, Listing, Pair, Settling, Unfinished, Waiting, partner_name
 from service.logs import Journal
-from service.model import SOURCES, Batch
+from service.model import Batch
 from service.state import State
 from service.suffixes import is_before
 from service.wake import Alarm
@@ -38,6 +38,7 @@ MOST_DEATHS = 20
 MOST_DOUBLINGS = 6
 _UNSETTLED_TICK_SECONDS = 0.1
 _STANDBY_TICK_SECONDS = 0.2
+_OPTION_PATIENCE = 3  # so many times the time to settle an optional export may keep a complete batch waiting
 _HEALTH_EVERY_SECONDS = 1.0
 _TAKE_OVER_TRIES = 10
 _LEAST_PATIENCE_SECONDS = 5.0  # with ``once``: a short time to settle must not mean that a slow machine gives up
@@ -99,6 +100,7 @@ class Watcher:
         self._is_strange_folder = False
         self._familiar_inode = 0
         self._claims_refused = 0
+        self._options_awaited: dict[str, float] = {}
         self._unreadable: tuple[str, ...] = ()
         self._is_mute = False
         self._state_id = ""
@@ -277,8 +279,8 @@ class Watcher:
             self._settling.see(half.path, half.state, now)
         self._unsettled = {half.path.name for half in singles if not self._proof(half, now)}
         arriving = [half.suffix for half in singles if half.path.name in self._unsettled]
-        for pair in listing.pairs:
-            proofs = [self._proof(half, now) or "" for half in pair.halves]
+        for whole in listing.pairs:
+            pair, proofs = self._proven(whole, now)
             if not all(proofs):
                 unproven = zip(pair.halves, proofs, strict=True)
                 self._unsettled |= {half.path.name for half, proof in unproven if not proof}
@@ -286,6 +288,21 @@ class Watcher:
             elif not any(is_before(suffix, pair.suffix) for suffix in arriving):
                 return pair, proofs  # those behind it are asked when it is their turn: there may be thousands
         return None
+
+    def _proven(self, pair: Pair, now: float) -> tuple[Pair, list[str]]:
+        """The pair and its proofs, without optional exports whose writers keep it waiting for long."""
+        proofs = [self._proof(half, now) or "" for half in pair.halves]
+        proven = [(half, proof) for half, proof in zip(pair.halves, proofs, strict=True) if proof]
+        needed = sum(half.source.is_required for half in pair.halves)
+        if len(proven) == len(proofs) or sum(half.source.is_required for half, _ in proven) < needed:
+            self._options_awaited.pop(pair.suffix, None)
+            return pair, proofs
+        since = self._options_awaited.setdefault(pair.suffix, now)
+        if now - since < _OPTION_PATIENCE * self._pace.settle_seconds:
+            return pair, proofs
+        late = tuple(half.path.name for half, proof in zip(pair.halves, proofs, strict=True) if not proof)
+        kept = replace(pair, halves=tuple(half for half, _ in proven), left_behind=(*pair.left_behind, *late))
+        return kept, [proof for _, proof in proven]
 
     def _proof(self, half: Waiting, now: float) -> str | None:
         return self._settling.proof(half.path, half.state, now) if half.is_readable else None
@@ -336,6 +353,7 @@ class Watcher:
         is_late = pair.gap_seconds > self._pace.max_partner_gap_seconds
         hours = pair.gap_seconds / 3600
         warnings = [f"The exports arrived {hours:.0f} hours apart"] if is_late else []
+        warnings += [f"{name} was not ready and is not in this batch" for name in pair.left_behind]
         inode = self._inode()
         batch = self._inbox.claim(pair, proof_of, self._now(), self._state.root, warnings)
         if batch is None:
@@ -438,7 +456,7 @@ class Watcher:
             self._wait(batch.id, what, self._retry_seconds(faults))
 
     def _retry_seconds(self, faults: int) -> float:
-        return self._pace.retry_seconds * 2.0 ** min(faults - 1, MOST_DOUBLINGS)
+        return self._pace.retry_seconds * 2.0 ** min(max(faults, 1) - 1, MOST_DOUBLINGS)
 
     def _wait(self, batch_id: str | None, what: str, seconds: float) -> None:
         former, self._pause = self._pause, _Pause(batch_id, what, time.monotonic() + seconds)
@@ -481,12 +499,18 @@ class Watcher:
 
     def _what_waits(self, listing: Listing) -> dict[str, str]:
         """Every export in the inbox, and what it waits for."""
-        waits = {half.path.name: _partner(half) for half in listing.singles}
+        waits = {half.path.name: self._partners(half, listing) for half in listing.singles}
         for pair in listing.pairs:
             for half in pair.halves:
                 waits[half.path.name] = "its writer" if half.path.name in self._unsettled else "its turn"
         waits |= {half.path.name: "the other versions of it to be removed" for half in listing.rivals}
         return waits | {half.path.name: "permission to be read" for half in listing.halves() if not half.is_readable}
+
+    def _partners(self, half: Waiting, listing: Listing) -> str:
+        """The names under which the exports are expected that complete a batch with this one."""
+        there = {single.source.name for single in listing.singles if single.suffix == half.suffix}
+        missing = (it for it in self._inbox.sources if it.is_required and it.name not in there)
+        return ", ".join(partner_name(source, half.suffix) for source in missing)
 
     def _tell_once(self, listing: Listing) -> None:
         """Log what someone should know, when it begins to be so."""
@@ -528,12 +552,6 @@ class Watcher:
         found += [f"{name} waits for {what}" for name, what in dict.fromkeys(stuck + self._overdue())]
         more = len(found) - MOST_LISTED
         return [*found[:MOST_LISTED], f"and {more} more"] if more > 0 else found
-
-
-def _partner(half: Waiting) -> str:
-    """The name that the partner of a half is expected under."""
-    other = next(source for source in SOURCES if source.name != half.source.name)
-    return f"{other.file_stem}{'_' if half.suffix else ''}{half.suffix}.{other.file_format}"
 
 
 def _poisoned(batch: Batch) -> PoisonedBatch:

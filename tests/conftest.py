@@ -22,6 +22,9 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("new", print_blob=True)
 settings.load_profile("new" if os.environ.get("FAULTS") == "all" else "same")
 
+# A shell that runs us in the background has interrupts ignored, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _PROBE_SECONDS = 0.1
 ROOT = Path(__file__).resolve().parents[1]
 CASES = Path(__file__).with_name("cases")

@@ -61,9 +61,11 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two exports that belong together, in source order."""
+    """Exports that belong together, in source order: one of every required source, and optional ones that are there."""
 
     halves: tuple[Waiting, ...]
+    left_behind: tuple[str, ...] = ()
+    """Names of optional exports that belong to them, but cannot be taken."""
 
     @property
     def suffix(self) -> str:
@@ -139,8 +141,14 @@ class Inbox:
     ``is_published`` tells ids that published sets bear; no new batch gets one of them.
     """
 
-    def __init__(self, root: Path, is_published: Callable[[str], bool] = lambda batch_id: False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        is_published: Callable[[str], bool] = lambda batch_id: False,
+        sources: Sequence[Source] = SOURCES,
+    ) -> None:
         self._is_published = is_published
+        self.sources = tuple(sources)
         self.root = root
         self._claimed = root / ".claimed"
         self._archive = root / "archive"
@@ -191,12 +199,12 @@ class Inbox:
                 if is_ignored(entry.name) or entry.name in (self._archive.name, self._quarantine.name):
                     continue
                 with suppress(FileNotFoundError):  # it went between the listing and the look
-                    found = _waiting(entry)
+                    found = _waiting(entry, self.sources)
                     if found is None:
                         strangers.append(Stranger(entry.name, _why_ignored(entry)))
                     else:
                         waiting.setdefault((found.suffix, found.source.name), []).append(found)
-        return _paired(waiting, strangers)
+        return _paired(waiting, strangers, self.sources)
 
     def claim(
         self, pair: Pair, proofs: Mapping[Path, str], now: datetime, state: Path, warnings: Sequence[str] = ()
@@ -259,8 +267,11 @@ class Inbox:
         return claim
 
     def count_fault(self, batch: Batch) -> int:
-        """Count a fault of the world; returns how many there were."""
-        claim = self._read(self._claim_path(batch.id))
+        """Count a fault of the world; returns how many there were, 0 where the claim has its outcome already."""
+        try:
+            claim = self._read(self._claim_path(batch.id))
+        except FileNotFoundError:
+            return 0
         claim.faults += 1
         # A start that ended in a fault was no death.
         claim.starts -= 1
@@ -382,7 +393,8 @@ class Inbox:
             hint="nothing is to be done; remove the folder when the older version is not needed",
         )
         deliveries = [
-            _delivery(_source(claim.files[path.name]["source"]), path, claim.files[path.name]) for path in superseded
+            _delivery(self._source(claim.files[path.name]["source"]), path, claim.files[path.name])
+            for path in superseded
         ]
         # No link of the chain of outcomes: what was never accepted has none.
         _write_reason(target, claim.batch_id, error, datetime.fromisoformat(claim.claimed_at), deliveries, {})
@@ -393,7 +405,10 @@ class Inbox:
         return self._claimed / f"{id_}.json"
 
     def _read(self, path: Path) -> Claim:
-        return Claim(**json.loads(path.read_text(encoding="utf-8")))
+        claim = Claim(**json.loads(path.read_text(encoding="utf-8")))
+        if not {it["source"] for it in claim.files.values()} <= {source.name for source in self.sources}:
+            raise ValueError("a source that is configured no more")
+        return claim
 
     def _write(self, claim: Claim) -> None:
         replace_text(self._claim_path(claim.batch_id), json.dumps(asdict(claim), indent=2) + "\n")
@@ -403,15 +418,18 @@ class Inbox:
         for name in claim.files:
             make_private(folder / name)
         deliveries = tuple(
-            _delivery(_source(remembered["source"]), folder / name, remembered)
+            _delivery(self._source(remembered["source"]), folder / name, remembered)
             for name, remembered in claim.files.items()
         )
         claimed_at = datetime.fromisoformat(claim.claimed_at)
         return Batch(claim.batch_id, claimed_at, deliveries, claim.suffix, claim.accepted, tuple(claim.warnings))
 
+    def _source(self, name: str) -> Source:
+        return next(source for source in self.sources if source.name == name)
 
-def _waiting(entry: os.DirEntry[str]) -> Waiting | None:
-    name = read_name(entry.name)
+
+def _waiting(entry: os.DirEntry[str], sources: Sequence[Source]) -> Waiting | None:
+    name = read_name(entry.name, sources)
     status = entry.stat(follow_symlinks=False)
     if name is None or not stat.S_ISREG(status.st_mode):
         return None
@@ -430,24 +448,23 @@ def _why_ignored(entry: os.DirEntry[str]) -> str:
     return "no source has exports of this name"
 
 
-def _paired(waiting: dict[tuple[str, str], list[Waiting]], strangers: list[Stranger]) -> Listing:
+def _paired(
+    waiting: dict[tuple[str, str], list[Waiting]], strangers: list[Stranger], sources: Sequence[Source]
+) -> Listing:
     pairs: list[Pair] = []
     singles: list[Waiting] = []
     rivals = [half for halves in waiting.values() if len(halves) > 1 for half in halves]
     for suffix in dict.fromkeys(suffix for suffix, _ in waiting):
-        halves = [waiting[suffix, source.name] for source in SOURCES if (suffix, source.name) in waiting]
-        if any(len(versions) > 1 for versions in halves):
-            continue
-        if len(halves) == len(SOURCES):
-            pairs.append(Pair(tuple(versions[0] for versions in halves)))
+        halves = [waiting[suffix, source.name] for source in sources if (suffix, source.name) in waiting]
+        clear = [versions[0] for versions in halves if len(versions) == 1]
+        there = {half.source.name for half in clear}
+        if all(source.name in there for source in sources if source.is_required):
+            contested = tuple(half.path.name for versions in halves if len(versions) > 1 for half in versions)
+            pairs.append(Pair(tuple(clear), contested))
         else:
-            singles += [versions[0] for versions in halves]
+            singles += clear
     pairs.sort(key=lambda pair: (sort_key(pair.suffix), pair.arrived_ns))
     return Listing(tuple(pairs), tuple(singles), tuple(rivals), tuple(strangers))
-
-
-def _source(name: str) -> Source:
-    return next(source for source in SOURCES if source.name == name)
 
 
 def _delivery(source: Source, path: Path, remembered: dict[str, Any]) -> Delivery:
