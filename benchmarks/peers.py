@@ -19,7 +19,7 @@ from service.engine.window import WindowFiles
 
 def floor(crm: Path, ecom: Path, out: Path) -> None:
     """Read both exports and write as many bytes, nothing else: no program can be faster on this engine."""
-    window = array_window(ecom)
+    window = array_window(ecom, "customers")
     assert window is not None, "the generator writes the plain shape"
     with duckdb.connect() as connection:
         files = WindowFiles()

@@ -7,13 +7,15 @@ For the common shapes the same rule stands here in SQL, which is some thirty tim
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import phonenumbers
 
 from service.engine.contract import Engine, Table
-from service.model import SOURCES, Rules
+from service.model import Rules
 from service.pipeline import values
 from service.pipeline.extract import Delivered
 from service.pipeline.ids import norm_id
@@ -21,59 +23,150 @@ from service.pipeline.ids import norm_id
 # Regions where ten digits, with or without 1 before them, are a whole number and nothing is added to fewer.
 PLAIN_NANP_REGIONS = frozenset({"US", "CA"})
 
-_EMAIL = r"""
+_ADDRESS = r"[A-Za-z0-9À-ÖØ-öø-ÿ._%+''\-]+@[A-Za-z0-9À-ÖØ-öø-ÿ\-]+(?:\.[A-Za-z0-9À-ÖØ-öø-ÿ\-]+)+"
+_LINK = "(?:(?i:mailto): *)?"
+_EMAIL = rf"""
     case
         when email is null then null
-        when strlen(email) <= 10000 -- of what is longer nothing is left, says the definition
-            and regexp_full_match(email, '[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(\.[A-Za-z0-9\-]+)+') then lower(email)
+        when strlen(email) > 10000 then norm_email(email) -- of what is so long nothing is left
+        when regexp_full_match(email, '{_ADDRESS}') then lower(email)
+        -- behind the scheme of a link, between the angle brackets behind a name, between blanks
+        when regexp_full_match(email, ' *{_LINK}{_ADDRESS} *|[ -;=?-~]*< *{_LINK}{_ADDRESS} *> *')
+            then lower(regexp_extract(email, '({_ADDRESS})[ >]*$', 1))
+        when regexp_full_match(email, '[ -?A-~]*@?') then null -- no "@", or nothing behind it
         else norm_email(email)
     end
 """
-_PHONE_KEY = r"""
+
+
+def _to_format(sql: str, *placeholders: str) -> str:
+    """SQL full of regular expressions as a text for ``format``, where ``$name`` is a placeholder."""
+    sql = sql.replace("{", "{{").replace("}", "}}")
+    return reduce(lambda it, name: it.replace(f"${name}", f"{{{name}}}"), placeholders, sql)
+
+
+# Where NANP is plain: ten digits or seven, with an extension, a second number, a spreadsheet's ' or .0. Behind
+# whatever dials abroad: possible numbers of which libphonenumber takes nothing away. In the definition's order.
+_POSSIBLE, _WITH_TRUNK_PREFIX = values.international_shapes()
+_DIGITS = "regexp_replace(phone, '[^0-9]', '', 'g')"
+_DIGITS_ABROAD = "regexp_replace(phone, '^(?:011|00)|[^0-9]', '', 'g')"
+_TEN_DIGITS = r"(?:\+?1[ .\-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .\-]?)[2-9]\d\d[ .\-]?\d{4}"
+_AND_MORE = rf" ?(?:(?:x|ext\.?) ?\d{{1,6}}|/ ?{_TEN_DIGITS})"
+_SEVEN_DIGITS = r"(?:\+?1[ .\-]?)?[2-9]\d\d[ .\-]?\d{4}"
+_GROUPS = r"[1-9]\d*(?:[ ()\-]{1,3}\d+|\.\d\d+)*"
+_PHONE_KEY = _to_format(
+    rf"""
     case
         when phone is null then null
-        when {is_nanp}
-            and regexp_full_match(phone, '(\+?1[ .\-]?)?(\([2-9]\d\d\) ?|[2-9]\d\d[ .\-]?)[2-9]\d\d[ .\-]?\d{{4}}')
-            then '+1' || right(regexp_replace(phone, '[^0-9]', '', 'g'), 10)
-        else norm_phone(phone, '{region}')
+        when $is_nanp and regexp_full_match(phone, '''?{_TEN_DIGITS}') then '+1' || right({_DIGITS}, 10)
+        when not regexp_matches(phone, '[0-9]|[^ -~]') then null
+        when $is_nanp and regexp_full_match(phone, '{_SEVEN_DIGITS}') then '+1' || right({_DIGITS}, 7)
+        when $is_nanp
+            and regexp_full_match(phone, '{_TEN_DIGITS}{_AND_MORE}|1?[2-9]\d\d[2-9]\d{{6}}\.0')
+            then '+1' || right(regexp_replace(phone, '\.0$|[xe/].*|[^0-9]', '', 'g'), 10)
+        when (
+                regexp_full_match(phone, '''?\+{_GROUPS}')
+                or ($is_nanp and regexp_full_match(phone, '(?:011|00)[ .\-]?{_GROUPS}|[2-9]\d{{10,14}}')
+                    -- with 00 before them, fewer digits may be a number at home
+                    and (not starts_with(phone, '00') or length({_DIGITS_ABROAD}) >= 9))
+            )
+            and regexp_full_match({_DIGITS_ABROAD}, '{_POSSIBLE}')
+            and not regexp_matches({_DIGITS_ABROAD}, '^(?:{_WITH_TRUNK_PREFIX})')
+            then '+' || {_DIGITS_ABROAD}
+        else norm_phone(phone, $region)
     end
-"""
-# Latin words with blanks, hyphens and apostrophes between them, either all capitalised or all of one case.
-# Particles in mixed company, CamelCase, commas and other scripts are Python's. ß has no capital of one letter.
-_CAPITALISED = "(?:[A-ZÀ-ÖØ-Þ][a-zà-öø-þ]+|Mc[A-ZÀ-ÖØ-Þ][a-zà-öø-þ]+)"
-_UPPER, _LOWER = "[A-ZÀ-ÖØ-Þ]", "[a-zà-öø-þ]"
+    """,
+    "is_nanp",
+    "region",
+)
+
+
+def _letters_in_two_cases() -> tuple[str, str]:
+    """Capitals and small letters, as classes: one letter becomes one, there and back, whatever stands beside it."""
+    pairs: dict[str, str] = {}
+    for letter in map(chr, (*range(0x250), *range(0x370, 0x530), *range(0x1E00, 0x1F00))):  # Latin, Greek, Cyrillic
+        capital = letter.title()
+        composed = unicodedata.normalize("NFC", letter + " " + capital) == letter + " " + capital
+        # A small sigma has a second form at the end of a word.
+        if len(capital) == 1 and capital == letter.upper() != letter == capital.lower() != "σ" and composed:
+            pairs[capital] = letter
+    return "[" + "".join(pairs) + "]", "[" + "".join(pairs.values()) + "]"
+
+
+# Words with blanks, hyphens, apostrophes and full stops between them: first those that stay as they are, CamelCase
+# and particles among them; then those of which each is all capitals, all small letters, or capitalised; last the
+# first again with needless blanks, or as "Last, First". Much larger regular expressions are slower than Python.
+_UPPER, _LOWER = _letters_in_two_cases()
+_PART = f"(?:(?:{_UPPER}{_LOWER}+)*{_UPPER}{_LOWER}{_LOWER}+|Mc{_UPPER}{_LOWER}+|{_UPPER}{_LOWER}*)"
+_WORD = rf"(?:{_PART}(?:[''’\-]{_PART})*\.?|(?:{_UPPER}\.)+)"
+_WORDS = f"{_WORD}(?: (?:{_WORD}|{'|'.join(sorted(values.PARTICLES))}))*"
+_SMALL_AFTER_MC = rf"\bMc{_LOWER}"
+_LOUD_OR_QUIET = rf"(?:{_UPPER}+|{_UPPER}?{_LOWER}+|Mc{_UPPER}{_LOWER}+)"
+_LOUD_OR_QUIET_WORDS = rf"{_LOUD_OR_QUIET}(?:(?:\. |[ ''’.\-]){_LOUD_OR_QUIET})*\.?"
+_SUFFIX = f", *(?i:{'|'.join(sorted(values.SUFFIXES))})(?:[^A-Za-z]|$)"
+_AS_WRITTEN = f" (?:(?:{'|'.join(sorted(values.PARTICLES))})(?: |$)|(?:III?|IV)$)"
+_TIDY = r"regexp_replace(trim(regexp_replace(full_name, ' +', ' ', 'g')), '^([^,]*), ?([^,]*)$', '\2 \1')"
+_TITLE_CASE = rf"""array_to_string(list_transform(
+                regexp_extract_all(lower(full_name), '{_LOWER}+[ ''’.\-]*'),
+                lambda word: case when starts_with(word, 'mc') and regexp_matches(word, '^mc{_LOWER}')
+                    then 'Mc' || upper(substr(word, 3, 1)) || substr(word, 4)
+                    else upper(left(word, 1)) || substr(word, 2) end), '')"""
 _NAME = rf"""
     case
         when full_name is null then null
         when strlen(full_name) > 10000 then norm_name(full_name)
-        when regexp_full_match(full_name, '{_CAPITALISED}(?:[ ''\-]{_CAPITALISED})*')
-            and not regexp_matches(full_name, '\bMc{_LOWER}')
+        when regexp_full_match(full_name, '{_WORDS}') and not regexp_matches(full_name, '{_SMALL_AFTER_MC}')
             then full_name
-        when regexp_full_match(full_name, '{_UPPER}+(?:[ ''\-]{_UPPER}+)*|{_LOWER}+(?:[ ''\-]{_LOWER}+)*')
-            then array_to_string(list_transform(
-                regexp_extract_all(lower(full_name), '{_LOWER}+[ ''\-]?'),
-                lambda word: case when regexp_matches(word, '^mc{_LOWER}')
-                    then 'Mc' || upper(word[3]) || word[4:] else upper(word[1]) || word[2:] end), '')
+        when regexp_full_match(full_name, '{_LOUD_OR_QUIET_WORDS}')
+            and (full_name in (lower(full_name), upper(full_name)) or not regexp_matches(full_name, '{_AS_WRITTEN}'))
+            then {_TITLE_CASE}
+        when regexp_matches(full_name, '^ |  |,| $')
+            and not regexp_matches(replace(full_name, '.', ''), '{_SUFFIX}|{_SMALL_AFTER_MC}')
+            and regexp_full_match({_TIDY}, '{_WORDS}')
+            then {_TIDY}
         else norm_name(full_name)
     end
 """
 # strftime would print the year 987 with three digits: the text itself is kept, a cast only says whether it is real.
-_DATE = r"""
+_HOUR_TO_SECOND = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+_ISO = rf"[1-9]\d{{3}}-\d\d-\d\d(?:[T ]{_HOUR_TO_SECOND}(?:Z|[+\-]\d\d:?\d\d)?)?"
+_CLOCK = r"(?:0?\d|1\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?: ?[AaPp][Mm])?"
+_YEAR_LAST = rf"\d\d?(?:/\d\d?/|\.\d\d?\.|-\d\d?-)(?:[1-9]\d{{3}}|\d\d)(?:,? {_CLOCK})?"
+_MONTH = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
+_DAY_MONTH_YEAR = rf"\d\d?[ \-]{_MONTH}[ \-][1-9]\d{{3}}|{_MONTH} \d\d?, [1-9]\d{{3}}"
+_DATE = _to_format(
+    rf"""
     case
         when signup_date is null then null
-        when regexp_full_match(signup_date, '[1-9]\d{{3}}-\d\d-\d\d') and try_cast(signup_date as date) is not null
-            then signup_date
-        when regexp_full_match(signup_date, '[1-9]\d{{3}}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ')
-            and try_cast(left(signup_date, 10) as date) is not null
-            then left(signup_date, 10)
-        when regexp_full_match(signup_date, '[1-9]\d{{7}}') and try_cast({from_compact} as date) is not null
-            then {from_compact}
+        when regexp_full_match(signup_date, '{_ISO}')
+            then case when try_cast(left(signup_date, 10) as date) is not null then left(signup_date, 10) end
+        when regexp_full_match(signup_date, '[1-9]\d{{7}}') and try_cast($from_compact as date) is not null
+            then $from_compact
         when regexp_full_match(signup_date, '\d\d/\d\d/[1-9]\d{{3}}')
-            and try_cast(right(signup_date, 4) || '-' || {day_first} as date) is not null
-            then right(signup_date, 4) || '-' || {day_first}
-        else norm_date(signup_date, {order})
+            and try_cast(right(signup_date, 4) || '-' || $day_first as date) is not null
+            then right(signup_date, 4) || '-' || $day_first
+        when regexp_full_match(signup_date, '{_YEAR_LAST}')
+            -- a date that is none in the order of its column may yet be clear by itself
+            then coalesce(
+                list_transform([regexp_extract_all(signup_date, '\d+')], lambda part: try_cast(
+                    case when length(part[3]) = 4 then '' when part[3] < '69' then '20' else '19' end || part[3] || '-'
+                    || case $order when 'DMY' then part[2] || '-' || part[1] else part[1] || '-' || part[2] end
+                    as date))[1]::varchar,
+                norm_date(signup_date, $order))
+        when regexp_full_match(signup_date, '{_DAY_MONTH_YEAR}')
+            then try_cast(right(signup_date, 4)
+                || '-' || (instr('{_MONTHS}', lower(regexp_extract(signup_date, '[A-Za-z]+'))) + 2) // 3
+                || '-' || regexp_extract(signup_date, '\d+') as date)::varchar
+        when regexp_full_match(signup_date, '[1-9]\d{{8,9}}')
+            then (date '1970-01-01' + (signup_date::bigint // 86400)::integer)::varchar
+        else norm_date(signup_date, $order)
     end
-"""
+    """,
+    "from_compact",
+    "day_first",
+    "order",
+)
 
 _NORMALISED = """
     select
@@ -85,7 +178,8 @@ _NORMALISED = """
         {date} as signup_date,
         case when regexp_full_match(status, '[A-Za-z]+') then lower(status) else read_status(status) end
             as stated_status,
-        full_name as written_name, email as written_email, phone as written_phone, signup_date as written_date
+        full_name as written_name, email as written_email, phone as written_phone, signup_date as written_date,
+        status as written_status
     from this
 """
 
@@ -105,7 +199,7 @@ _RECORDS = """
             *,
             given_id is not null as has_id,
             coalesce(given_id, source || '-ROW' || row_number) as source_id,
-            coalesce(stated_status, case source {default_status} end) as status,
+            coalesce(stated_status, {default_status}) as status,
             case when full_name is null then null
                  when regexp_full_match(full_name, '[ -~]*') then lower(full_name)
                  else name_key(full_name) end as name_key,
@@ -125,7 +219,7 @@ _RECORDS = """
         )
     )
     select
-        row_number() over (order by case shown.source {source_rank} end, shown.row_number) - 1 as ordinal,
+        row_number() over (order by {source_rank}, shown.row_number) - 1 as ordinal,
         shown.source, shown.row_number, source_id, has_id,
         coalesce(unnamed.record_key, shown.source || ' id:' || given_id) as record_key,
         full_name, email, phone, signup_date, status,
@@ -141,31 +235,46 @@ _DATE_EVIDENCE = r"""
     from (
         select source, date_evidence(signup_date) as evidence
         from this
-        -- only dates written a/b/yyyy with a part above 12 can tell; digits and blanks may be full-width ones
-        where regexp_matches(signup_date, '^\s*(1[3-9]|2\d|3\d)\s?[/.\-]\s?\d{1,2}\s?[/.\-]\s?\d{4}')
-            or regexp_matches(signup_date, '^\s*\d{1,2}\s?[/.\-]\s?(1[3-9]|2\d|3\d)\s?[/.\-]\s?\d{4}')
+        -- only dates written a/b/yyyy or a/b/yy with a part above 12 can tell; digits and blanks may be full-width ones
+        where regexp_matches(signup_date, '^\s*(1[3-9]|2\d|3\d)\s?[/.\-]\s?\d{1,2}\s?[/.\-]\s?\d\d')
+            or regexp_matches(signup_date, '^\s*\d{1,2}\s?[/.\-]\s?(1[3-9]|2\d|3\d)\s?[/.\-]\s?\d\d')
             or regexp_matches(signup_date, '[^\x00-\x7F]')
     )
     group by source
 """
 
 _TROUBLES = """
-    select source, field, reason, count(*) as occurrences
+    select source, field, reason, count(*) as occurrences, min(row_number, {most_rows}) as first_rows
     from (
-        select source, 'full_name' as field, trouble_name(written_name) as reason from this
+        select source, row_number, 'full_name' as field, trouble_name(written_name) as reason from this
             where full_name is null and written_name is not null
         union all
-        select source, 'email', trouble_email(written_email) from this
+        select source, row_number, 'email', trouble_email(written_email) from this
             where email is null and written_email is not null
         union all
-        select source, 'phone', trouble_phone(written_phone, '{region}') from this
+        select source, row_number, 'phone', trouble_phone(written_phone, {region}) from this
             where phone_key is null and written_phone is not null
         union all
-        select source, 'signup_date', trouble_date(written_date, 'MDY') from this
+        select source, row_number, 'signup_date', trouble_date(written_date, 'MDY') from this
             where signup_date is null and written_date is not null
     )
-    group by all
-    order by all
+    group by source, field, reason
+    order by source, field, reason
+"""
+MOST_ROWS_NAMED = 5
+
+# A phone is compared as it is printed: its key without the default region's calling code, or without the "+".
+_CHANGED = """
+    select
+        source,
+        count(*) filter (full_name <> written_name) as full_name,
+        count(*) filter (email <> written_email) as email,
+        count(*) filter (phone_key <> case when starts_with(phone_key, '{own_code}') then '{own_code}' else '+' end
+            || written_phone) as phone,
+        count(*) filter (signup_date <> written_date) as signup_date,
+        count(*) filter (stated_status <> written_status) as status
+    from this
+    group by source
 """
 
 
@@ -175,11 +284,15 @@ class Normalised:
 
     records    RECORD, see ``model``
     troubles   (source, field, reason) -> how many values became missing for it
+    troubled_rows    the same -> numbers of the first rows with such a value
+    changed    (source, field) -> how many values came out different from what was written
     ambiguous  sources whose dates contradict one another about which part is the day
     """
 
     records: Table
     troubles: Mapping[tuple[str, str, str], int]
+    troubled_rows: Mapping[tuple[str, str, str], tuple[int, ...]]
+    changed: Mapping[tuple[str, str], int]
     ambiguous: tuple[str, ...]
 
 
@@ -191,14 +304,15 @@ def normalise(delivered: Delivered, rules: Rules, engine: Engine) -> Normalised:
     _teach(engine)
     rows = delivered.rows
     orders, ambiguous = _date_orders(rows, rules)
-    order = "case source " + " ".join(f"when '{name}' then '{order}'" for name, order in orders.items()) + " end"
+    order = _of_source({name: _text(it) for name, it in orders.items()})
+    region_of = {source.name: source.region or rules.default_region for source in rules.sources}
+    regions = _of_source({name: _text(region) for name, region in region_of.items()})
+    is_nanp = {name: str(region in PLAIN_NANP_REGIONS).lower() for name, region in region_of.items()}
     values_table = rows.derive(
         _NORMALISED.format(
             name=_NAME,
             email=_EMAIL,
-            phone_key=_PHONE_KEY.format(
-                is_nanp=str(rules.default_region in PLAIN_NANP_REGIONS).lower(), region=rules.default_region
-            ),
+            phone_key=_PHONE_KEY.format(is_nanp=_of_source(is_nanp), region=regions),
             date=_DATE.format(
                 order=order,
                 from_compact="left(signup_date, 4) || '-' || substr(signup_date, 5, 2) || '-' || right(signup_date, 2)",
@@ -208,10 +322,12 @@ def normalise(delivered: Delivered, rules: Rules, engine: Engine) -> Normalised:
             source_id=_SOURCE_ID,
         )
     )
-    troubles = values_table.derive(_TROUBLES.format(region=rules.default_region)).rows()
+    troubles = values_table.derive(_TROUBLES.format(region=regions, most_rows=MOST_ROWS_NAMED)).rows()
     return Normalised(
         records=values_table.derive(_records_sql(rules)),
-        troubles={(source, field, reason): count for source, field, reason, count in troubles},
+        troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
+        troubled_rows={(source, field, reason): tuple(rows) for source, field, reason, _, rows in troubles},
+        changed=_changed(values_table, rules),
         ambiguous=ambiguous,
     )
 
@@ -238,18 +354,40 @@ def _date_orders(rows: Table, rules: Rules) -> tuple[dict[str, str], tuple[str, 
     """For every source which part of a/b/yyyy is the day, and the sources whose values contradict each other."""
     evidence = {source: (day, month) for source, day, month in rows.derive(_DATE_EVIDENCE).rows()}
     orders: dict[str, str] = {}
-    for source in SOURCES:
+    for source in rules.sources:
         day_first, month_first = evidence.get(source.name, (False, False))
         decided = "DMY" if day_first and not month_first else "MDY" if month_first and not day_first else None
-        orders[source.name] = decided or rules.date_order
+        orders[source.name] = decided or source.date_order or rules.date_order
     return orders, tuple(name for name, (day, month) in evidence.items() if day and month)
 
 
+def _changed(values_table: Table, rules: Rules) -> dict[tuple[str, str], int]:
+    counted = values_table.derive(_CHANGED.format(own_code=_own_code(rules))).rows()
+    fields = ("full_name", "email", "phone", "signup_date", "status")
+    return {(source, field): count for source, *counts in counted for field, count in zip(fields, counts, strict=True)}
+
+
+def _own_code(rules: Rules) -> str:
+    return f"+{phonenumbers.country_code_for_region(rules.default_region)}"
+
+
 def _records_sql(rules: Rules) -> str:
-    own_code = f"+{phonenumbers.country_code_for_region(rules.default_region)}"
+    own_code = _own_code(rules)
+    defaults = {source.name: _text(source.defaults.get("status")) for source in rules.sources}
     return _RECORDS.format(
-        default_status=" ".join(f"when '{s.name}' then '{s.default_status}'" for s in SOURCES if s.default_status),
-        source_rank=" ".join(f"when '{s.name}' then {rank}" for rank, s in enumerate(SOURCES)),
+        default_status=_of_source(defaults),
+        source_rank=_of_source({source.name: str(rank) for rank, source in enumerate(rules.sources)}, "shown.source"),
         own_code=own_code,
         own_code_length=len(own_code),
     )
+
+
+def _of_source(terms: Mapping[str, str], column: str = "source") -> str:
+    """SQL for what differs from source to source; one term for all where it does not, so that it costs nothing."""
+    if len(set(terms.values())) == 1:
+        return next(iter(terms.values()))
+    return f"case {column} {' '.join(f'when {_text(name)} then {term}' for name, term in terms.items())} end"
+
+
+def _text(text: str | None) -> str:
+    return "null" if text is None else "'" + text.replace("'", "''") + "'"

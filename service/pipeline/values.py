@@ -278,6 +278,7 @@ def _readings(text: str, region: str) -> Iterator[_Number | None]:
     digits = re.sub("[^0-9]", "", text)
     if "+" in text:
         yield _international(digits)
+        yield _without_second_code(digits)
     else:
         yield _national(digits, region)
         own_code = str(phonenumbers.country_code_for_region(region))
@@ -288,6 +289,7 @@ def _readings(text: str, region: str) -> Iterator[_Number | None]:
             yield _international(digits)
     if digits.startswith("00"):
         yield _international(digits[2:])
+        yield _without_second_code(digits[2:])
 
 
 def _national(digits: str, region: str) -> _Number | None:
@@ -308,6 +310,13 @@ def _international(digits: str) -> _Number | None:
     if plan.taken_away.match(national):
         return _parsed("+" + digits, None)
     return _Number(plan.calling_code, national) if len(national) in plan.possible_lengths else None
+
+
+def _without_second_code(digits: str) -> _Number | None:
+    """+44 44 20 7946 0958: a form put its calling code before a number that had it already."""
+    plan = _plan_behind(digits[:3])
+    code = str(plan.calling_code) if plan else ""
+    return _international(digits.removeprefix(code)) if code and digits.startswith(code + code) else None
 
 
 def _parsed(number: str, region: str | None) -> _Number | None:
@@ -347,6 +356,28 @@ def _plan_behind(digits: str) -> _Plan | None:
     return None
 
 
+def international_shapes() -> tuple[str, str]:
+    """Two regular expressions for the digits behind a "+", for SQL: of the one, less the other, nothing is taken away.
+
+    The first matches, as a whole, the numbers that are possible behind their calling code; the second, at the
+    beginning, those that may hold a trunk prefix.
+    """
+    by_lengths: dict[str, list[str]] = {}
+    by_prefix: dict[str, list[str]] = {}
+    for code in map(str, sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)):
+        plan = _plan_behind(code)
+        assert plan is not None, "libphonenumber lists no calling code without a plan"
+        lengths = "|".join(f"[0-9]{{{length}}}" for length in sorted(plan.possible_lengths))
+        by_lengths.setdefault(lengths, []).append(code)
+        if plan.taken_away is not _NOTHING:
+            by_prefix.setdefault(plan.taken_away.pattern, []).append(code)
+    return _behind_codes(by_lengths), _behind_codes(by_prefix)
+
+
+def _behind_codes(codes_of: dict[str, list[str]]) -> str:
+    return "|".join(f"(?:{'|'.join(codes)})(?:{rest})" for rest, codes in codes_of.items())
+
+
 def _any_of(*beginnings: str | None) -> re.Pattern[str]:
     given = [f"(?:{beginning})" for beginning in beginnings if beginning]
     return re.compile("|".join(given)) if given else _NOTHING
@@ -364,11 +395,13 @@ def phone_as_printed(key: str, region: str) -> str:
 
 # ------------------------------------------------------------------------------------------------------ name
 
-_PARTICLES = frozenset({"van", "von", "der", "den", "de", "da", "di", "del", "la", "le", "bin", "al"})
-_SUFFIXES = frozenset({"jr", "sr", "jnr", "snr", "ii", "iii", "iv", "md", "phd", "esq", "dds", "dvm", "cpa", "mba"})
+PARTICLES = frozenset({"van", "von", "der", "den", "de", "da", "di", "del", "la", "le", "bin", "al"})
+SUFFIXES = frozenset({"jr", "sr", "jnr", "snr", "ii", "iii", "iv", "md", "phd", "esq", "dds", "dvm", "cpa", "mba"})
 # Letters and digits with their combining marks; all else (blank, hyphen, apostrophe, full stop) ends a part.
 _MARKS = r"\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
-_PART = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
+# But the raised stop of a Catalan double l (Gal·la) is part of its word.
+_PART = re.compile(rf"(?:[^\W_]|[{_MARKS}]|(?<=[lL])·(?=[lL]))+")
+_ROMAN_NUMERALS = frozenset({"II", "III", "IV"})
 _CAMEL_CASE = re.compile(r"(?:Ul+)+Ull+")
 
 
@@ -379,6 +412,8 @@ def read_name(text: str) -> str:
     ['John Smith', 'John Smith', "O'Brien", 'McDonald', 'Jean-Luc', 'DeVito']
     >>> read_name("Ludwig van Beethoven"), read_name("ludwig van beethoven"), read_name("Smith, John")
     ('Ludwig van Beethoven', 'Ludwig Van Beethoven', 'John Smith')
+    >>> read_name("John Smith III"), read_name("JOHN SMITH III"), read_name("DİLEK"), read_name("IJsbrand")
+    ('John Smith III', 'John Smith Iii', 'Dilek', 'IJsbrand')
     """
     name = _until_still(_name_once, text)
     # A missing word that only invisible characters had hidden is no name. "Na", the part of a composed name, is.
@@ -400,10 +435,17 @@ def _name_once(text: str) -> str:
     words = _last_name_last(" ".join(_visible(unicodedata.normalize("NFC", text)).split())).split()
     has_capital = any(_is_capital(word[0]) for word in words)
     shown = [
-        word if place and has_capital and word in _PARTICLES else _PART.sub(_title_case, word)
+        word if place and has_capital and word in PARTICLES else _PART.sub(_title_case, word)
         for place, word in enumerate(words)
     ]
+    if _ends_in_a_numeral(words):
+        shown[-1] = words[-1]
     return unicodedata.normalize("NFC", " ".join(shown))
+
+
+def _ends_in_a_numeral(words: list[str]) -> bool:
+    """John Smith III: a numeral is no word. In a name all of capitals nothing tells it from one (Ii, Iv)."""
+    return bool(words) and words[-1] in _ROMAN_NUMERALS and any(c.islower() for word in words for c in word)
 
 
 def _last_name_last(name: str) -> str:
@@ -411,7 +453,7 @@ def _last_name_last(name: str) -> str:
     last, comma, first = (part.strip() for part in name.partition(","))
     if not (last and comma and first) or "," in first:
         return name
-    if all(word.casefold().replace(".", "") in _SUFFIXES for word in first.split()):
+    if all(word.casefold().replace(".", "") in SUFFIXES for word in first.split()):
         return name
     return f"{first} {last}"
 
@@ -427,9 +469,12 @@ def _title_case(part: re.Match[str]) -> str:
 
 
 def _is_camel_case(part: str) -> bool:
-    """DeVito, LaToya, JoAnn; not SmITH, JOhn: every piece has two letters, the last one three."""
+    """DeVito, LaToya, JoAnn; not SmITH, JOhn: every piece has two letters, the last one three. IJsbrand too."""
     if part.islower() or part.isupper():
         return False
+    if part.startswith("IJ"):  # one letter in Dutch
+        part = part[1:]
+        return len(part) > 2 and part[1:].islower()
     return _CAMEL_CASE.fullmatch("".join(map(_shape_of_letter, part))) is not None
 
 
@@ -445,7 +490,8 @@ def _capitalised(lower: str) -> str:
     """The first letter as a capital; marks may stand before it (ʻOkina), a digit may not (3rd)."""
     for place, letter in enumerate(lower):
         if (capital := letter.title()) != letter:
-            return lower[:place] + capital + lower[place + 1 :]
+            # Python's lower case of İ is an i with a second dot upon it; Turkish has one: DİLEK is Dilek.
+            return lower[:place] + capital + lower[place + 1 :].replace("i\u0307", "i")
         if not _is_mark(letter):
             break
     return lower
@@ -483,7 +529,10 @@ def _shape(pattern: str) -> re.Pattern[str]:
 
 _YEAR_FIRST = _shape(rf"{_YEAR}(?P<mark>[-/.])(?P<month>\d{{1,2}})(?P=mark)(?P<day>\d{{1,2}}){_TIME}")
 _COMPACT = _shape(rf"{_YEAR}(?P<month>\d\d)(?P<day>\d\d)(?:t\d\d(?:\d\d){{0,2}}(?:[.,]\d+)?{_ZONE}|{_TIME})")
-_YEAR_LAST = _shape(rf"(?P<a>\d{{1,2}})\s?(?P<mark>[-/.])\s?(?P<b>\d{{1,2}})\s?(?P=mark)\s?{_YEAR}{_TIME}")
+_YEAR_LAST = _shape(
+    rf"(?P<a>\d{{1,2}})\s?(?P<mark>[-/.])\s?(?P<b>\d{{1,2}})\s?(?P=mark)\s?(?P<year>\d{{4}}|\d\d){_TIME}"
+)
+_FIRST_SHORT_YEAR = 69  # POSIX: 69-99 are 1969-1999, 00-68 are 2000-2068
 _UNIX = _shape(r"(?P<seconds>\d{9,10})(?:\.\d*)?|(?P<milliseconds>\d{12,13})(?:\.\d*)?")
 _TEXTUAL = tuple(
     _shape(_WEEKDAY + order)
@@ -500,11 +549,15 @@ def read_date(text: str, order: str) -> str:
     """The day as YYYY-MM-DD, as written: a time of day and a zone do not shift it.
 
     `order` ("MDY" or "DMY") decides only where both readings of a/b/yyyy are possible. Unix times are UTC.
+    A year of two digits (1/15/23, 15.01.23, 15-01-23) is 1969-2068 and stands last, after hyphens too:
+    99-01-15 is no date. A bare number of days (44941, a spreadsheet's) is no date either.
 
     >>> [read_date(text, "MDY") for text in ("2023-01-15T23:30:00-11:00", "15/01/2023", "1673778600")]
     ['2023-01-15', '2023-01-15', '2023-01-15']
     >>> read_date("03/04/2023", "MDY"), read_date("03/04/2023", "DMY"), read_date("5th of Jan 2023", "DMY")
     ('2023-03-04', '2023-04-03', '2023-01-05')
+    >>> read_date("30/10/15 12:49", "MDY"), read_date("3/15/69", "DMY"), read_date("03-04-05", "DMY")
+    ('2015-10-30', '1969-03-15', '2005-04-03')
     >>> trouble_date("2023-02-30", "MDY"), trouble_date("soon", "MDY")
     ('invalid_date', 'invalid_date')
     """
@@ -515,9 +568,9 @@ def read_date(text: str, order: str) -> str:
 
 
 def date_evidence(text: str) -> str | None:
-    """What an a/b/yyyy value says about the order of its column, if it is clear by itself.
+    """What an a/b/yyyy or a/b/yy value says about the order of its column, if it is clear by itself.
 
-    >>> [date_evidence(text) for text in ("15/01/2023", "01/15/2023", "03/04/2023", "soon")]
+    >>> [date_evidence(text) for text in ("15/01/2023", "01/15/23", "03/04/2023", "soon")]
     ['DMY', 'MDY', None, None]
     """
     written = _YEAR_LAST.fullmatch(_date_cell(text))
@@ -545,7 +598,7 @@ def _plain_day(text: str, order: str) -> date | None:
         day, month = written["a"], written["b"]
         if (_clear_order(int(day), int(month)) or order) != "DMY":
             day, month = month, day
-        return _real_day(written["year"], month, day)
+        return _real_day(_whole_year(written["year"]), month, day)
     if written := _UNIX.fullmatch(cell):
         seconds = int(written["seconds"] or int(written["milliseconds"]) // 1000)
         return date(1970, 1, 1) + timedelta(days=seconds // 86_400)
@@ -553,6 +606,12 @@ def _plain_day(text: str, order: str) -> date | None:
         if written := shape.fullmatch(cell):
             return _real_day(written["year"], _MONTHS.index(written["month"][:3].lower()) + 1, written["day"])
     return None
+
+
+def _whole_year(year: str) -> str:
+    if len(year) == 4:
+        return year
+    return ("19" if int(year) >= _FIRST_SHORT_YEAR else "20") + year
 
 
 def _real_day(year: str, month: str | int, day: str) -> date | None:
