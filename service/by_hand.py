@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from service import logs
 from service.errors import ServiceError, UsageError
 from service.files import fingerprint_of, sha256_of
+from service.inbox.names import read_name
 from service.integrate import STAGES
 from service.logs import Journal
 from service.model import SOURCES, Batch, Delivery, Source, Summary, batch_id
@@ -25,8 +26,10 @@ from service.workbench import Limits, Workbench
 _BAR = "{desc:<11} {n_fmt}/{total_fmt} {bar} {elapsed}"
 
 
-def integrate_files(paths: tuple[Path, Path], outbox: Path, settings: Settings, now: Callable[[], datetime]) -> Summary:
-    """Integrate a CRM and a shop export into ``outbox``; its state is ``outbox/.state`` unless one is set.
+def integrate_files(paths: Sequence[Path], outbox: Path, settings: Settings, now: Callable[[], datetime]) -> Summary:
+    """Integrate one export of each source, in their order, into ``outbox``.
+
+    Its state is ``outbox/.state`` unless one is set.
 
     Raises: ServiceError; the text log then lies in the outbox, or in ``failed/`` where that holds a set.
     """
@@ -34,7 +37,7 @@ def integrate_files(paths: tuple[Path, Path], outbox: Path, settings: Settings, 
     batch = Batch("", started, ())
     journal = Journal("", now)
     try:
-        batch = _batch(paths, outbox, started)
+        batch = _batch(paths, outbox, started, settings.rules().sources)
         with tqdm(total=len(STAGES), delay=1, disable=None, leave=False, bar_format=_BAR) as bar:
             journal = Journal(batch.id, now, on_stage=lambda stage: _advance(bar, stage))
             return _integrated(batch, journal, outbox, settings)
@@ -43,13 +46,30 @@ def integrate_files(paths: tuple[Path, Path], outbox: Path, settings: Settings, 
         raise
 
 
-def _batch(paths: tuple[Path, Path], outbox: Path, started: datetime) -> Batch:
-    deliveries = tuple(_delivery(source, path) for source, path in zip(SOURCES, paths, strict=True))
+def _batch(paths: Sequence[Path], outbox: Path, started: datetime, sources: Sequence[Source]) -> Batch:
+    given = dict(zip((source.name for source in _asked_for(paths, sources)), paths, strict=True))
+    deliveries = tuple(delivery_of(source, given[source.name]) for source in sources if source.name in given)
     id_ = batch_id(started, deliveries, lambda found: (outbox / "batches" / found).exists())
     return Batch(id_, started, deliveries)
 
 
-def _delivery(source: Source, path: Path) -> Delivery:
+def _asked_for(paths: Sequence[Path], sources: Sequence[Source]) -> list[Source]:
+    """The sources whose exports these are: by their names, else those built in, then those added, whoever wins ties."""
+    named = [found.source for path in paths if (found := read_name(path.name, sources))]
+    if len({source.name for source in named}) == len(paths):
+        return named
+    built_in = [source.name for source in SOURCES]
+    order = [*built_in, *(source.name for source in sources if source.name not in built_in)]
+    in_order = sorted(sources, key=lambda source: order.index(source.name))
+    for asked in ([source for source in in_order if source.is_required], in_order):
+        if len(asked) == len(paths):
+            return asked
+    listed = ", ".join(source.name for source in in_order)
+    raise UsageError(f"{len(paths)} files for {len(in_order)} sources", hint=f"name one file for each of {listed}")
+
+
+def delivery_of(source: Source, path: Path) -> Delivery:
+    """A named file as an export of ``source``. Raises: UsageError where it is not there."""
     if not path.is_file():
         raise UsageError(f"File not found: {path.name}", where=str(path), hint="check the path and run again")
     # The exports stay where they are, so a link is as good as a file: the user named it.

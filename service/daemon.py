@@ -34,8 +34,10 @@ def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
         min_free_mb=settings.min_free_mb,
     )
     limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
-    workbench = Workbench(settings.state, settings.outbox, settings.rules(), limits, settings.inbox)
-    return Watcher(Inbox(settings.inbox, workbench.is_published), workbench, State(settings.state), pace, now)
+    rules = settings.rules()
+    workbench = Workbench(settings.state, settings.outbox, rules, limits, settings.inbox)
+    inbox = Inbox(settings.inbox, workbench.is_published, rules.sources)
+    return Watcher(inbox, workbench, State(settings.state), pace, now)
 
 
 def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:

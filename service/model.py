@@ -7,65 +7,143 @@ share one unified_id. Inside, a missing value is null; ``N/A`` exists in publish
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 MISSING = "N/A"
 
 
-@dataclass(frozen=True)
-class Source:
-    """A system that exports customers: how its files are called and where its fields stand.
+Value = tuple[str, ...]
+"""The places whose texts, joined by a blank, are a value. A place is the name of a column (CSV, case does not
+matter) or a dotted path of member names (JSON): ``contact.email``, ``addresses[0].telephone``."""
 
-    ``fields`` maps a delivered field to the column name (CSV) or the path of member names (JSON).
-    """
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the fields stand in the exports of one system; of several places the first that says something counts."""
 
     name: str
-    file_stem: str
-    file_format: Literal["csv", "json"]
-    fields: Mapping[str, tuple[str, ...]] = field(hash=False)
-    default_status: str | None = None
+    fields: Mapping[str, tuple[Value, ...]] = field(hash=False)
+    rows_at: str = "customers"
+    """JSON: the member that holds the array of customers, where the document is an object."""
+    needs: tuple[tuple[str, ...], ...] = (("source_id",), ("full_name", "email", "phone"))
+    """An export without any of the first of these, or without any of the second, … is not written in this layout."""
+    is_continued: bool = False
+    """Whether a row without name and e-mail address goes on with the customer above it."""
+
+    @cached_property
+    def places(self) -> tuple[str, ...]:
+        """Every place once, in order."""
+        return tuple(dict.fromkeys(place for values in self.fields.values() for value in values for place in value))
+
+    def places_of(self, name: str) -> tuple[str, ...]:
+        """The places of one field."""
+        return tuple(place for value in self.fields.get(name, ()) for place in value)
+
+    def lacking(self, found: Collection[str]) -> tuple[str, ...] | None:
+        """The fields of which an export with these places has none, though it needs one; None where it has all."""
+        known = {name for name, values in self.fields.items() if any(set(value) <= set(found) for value in values)}
+        return next((names for names in self.needs if known.isdisjoint(names)), None)
+
+
+def _alike(places: Collection[str]) -> set[str]:
+    """Places as they are compared between layouts, which may write them in other cases."""
+    return {place.casefold() for place in places}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A system that exports customers: how its files are called and where its fields may stand."""
+
+    name: str
+    file_name: str
+    """The name users drop the export under; a star in it stands for the suffix."""
+    layouts: tuple[Layout, ...]
+    """Its own first, then the presets it may be written in; see ``layout_of``."""
+    defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Field -> what is taken where the source says nothing."""
+    region: str | None = None
+    """Region of its phones, where it is not the default one."""
+    date_order: str | None = None
+    """How its dates are read where their column does not tell, if not as all others."""
+    is_required: bool = True
+    """Whether a batch waits for it; else it joins if it is there when the others are complete."""
 
     @property
-    def file_name(self) -> str:
-        """The name users drop the export under."""
-        return f"{self.file_stem}.{self.file_format}"
+    def file_stem(self) -> str:
+        """The name without its extension."""
+        return self.file_name.rpartition(".")[0]
 
+    @property
+    def own(self) -> Layout:
+        """Its own layout, by which errors are told where no layout fits."""
+        return self.layouts[0]
+
+    def layout_of(self, found: Callable[[Layout], Collection[str]]) -> Layout:
+        """The layout that fits an export, which has ``found(layout)`` of its places.
+
+        The source's own if it can be used at all, unless another has all of those places and more: what stands in
+        further columns is nobody's business. Where none fits it is the own one, by which the export is refused.
+        """
+        usable = [layout for layout in self.layouts if not layout.lacking(found(layout))]
+        if self.own in usable:
+            own = _alike(found(self.own))
+            usable = [layout for layout in usable if own <= _alike(found(layout))]
+        return max(usable, key=lambda layout: len(found(layout)), default=self.own)
+
+    def format_of(self, file_name: str) -> Literal["csv", "json"]:
+        """How a file of this name is read; ``.gz`` does not count."""
+        for name in (file_name, self.file_name):
+            kind = name.lower().removesuffix(".gz").rpartition(".")[2]
+            if kind in CSV_KINDS + JSON_KINDS:
+                return "csv" if kind in CSV_KINDS else "json"
+        return "csv"
+
+
+CSV_KINDS = ("csv", "tsv", "txt")
+JSON_KINDS = ("json", "jsonl", "ndjson")
 
 CRM = Source(
     name="CRM",
-    file_stem="crm_customers",
-    file_format="csv",
-    fields={
-        "source_id": ("customer_id",),
-        "full_name": ("full_name",),
-        "email": ("email",),
-        "phone": ("phone",),
-        "signup_date": ("signup_date",),
-        "status": ("status",),
-    },
+    file_name="crm_customers.csv",
+    layouts=(
+        Layout(
+            "crm",
+            {
+                "source_id": (("customer_id",),),
+                "full_name": (("full_name",),),
+                "email": (("email",),),
+                "phone": (("phone",),),
+                "signup_date": (("signup_date",),),
+                "status": (("status",),),
+            },
+        ),
+    ),
 )
 ECOM = Source(
     name="ECOM",
-    file_stem="ecommerce_customers",
-    file_format="json",
-    fields={
-        "source_id": ("id",),
-        "full_name": ("name",),
-        "first_name": ("name", "first"),
-        "last_name": ("name", "last"),
-        "email": ("contact", "email"),
-        "phone": ("contact", "phone"),
-        "signup_date": ("registered",),
-        "orders_count": ("orders_count",),
-    },
-    default_status="active",
+    file_name="ecommerce_customers.json",
+    layouts=(
+        Layout(
+            "ecom",
+            {
+                "source_id": (("id",),),
+                "full_name": (("name",), ("name.first", "name.last")),
+                "email": (("contact.email",),),
+                "phone": (("contact.phone",),),
+                "signup_date": (("registered",),),
+                "orders_count": (("orders_count",),),
+            },
+        ),
+    ),
+    defaults={"status": "active"},
 )
 SOURCES: tuple[Source, ...] = (CRM, ECOM)
-"""The sources in the order that settles every tie."""
+"""The built-in sources, in the order that settles every tie."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +179,20 @@ class Delivery:
         """Its size."""
         return self.fingerprint.size_bytes
 
+    @property
+    def file_format(self) -> Literal["csv", "json"]:
+        """How it is read."""
+        return self.source.format_of(self.path.name)
+
 
 @dataclass(frozen=True)
 class Batch:
-    """One CRM export and one e-commerce export that are integrated together."""
+    """One export of every required source, and of optional ones that were there, integrated together."""
 
     id: str
     claimed_at: datetime
     deliveries: tuple[Delivery, ...]
+    """In the order of their sources."""
     suffix: str = ""
     accepted: bool = False
     """True when a person let it pass the guards (volume, outdated), once."""
@@ -141,6 +225,8 @@ def inputs_sha256(deliveries: tuple[Delivery, ...]) -> str:
 class Rules:
     """What a user can decide about the integration; handed into the pipeline as a value."""
 
+    sources: tuple[Source, ...] = SOURCES
+    """In the order that settles every tie."""
     default_region: str = "US"
     date_order: str = "MDY"
     survivorship: Literal["fill", "record"] = "fill"
@@ -183,19 +269,11 @@ class Summary:
 Columns = Mapping[str, str]
 
 RAW: Columns = {
-    "source": "name of the source",
     "row_number": "position in the file, from 1; blank rows do not count",
-    "source_id": "as written",
-    "full_name": "as written, where the source gives the name whole",
-    "first_name": "as written, where the source gives it in parts",
-    "last_name": "as written, where the source gives it in parts",
-    "email": "as written",
-    "phone": "as written",
-    "signup_date": "as written",
-    "status": "as written",
-    "orders_count": "as written",
+    "cell_0, cell_1, …": "as written, for every place of the layout in their order; null = not there",
 }
-RAW_FIELDS: tuple[str, ...] = tuple(RAW)[2:]
+FIELDS: tuple[str, ...] = ("source_id", "full_name", "email", "phone", "signup_date", "status", "orders_count")
+"""What a layout may tell of a customer."""
 
 REJECT: Columns = {
     "source_system": "name of the source",

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-import phonenumbers
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
 from service.errors import SettingsError
 from service.model import Rules
+from service.sources import DateOrder, Region, SourceSettings, complaint_of, sources_of
 
 PREFIX = "SERVICE_"
 TOML_FILE = "service.toml"
@@ -36,10 +37,11 @@ class Settings(BaseSettings):
     outbox: Path = Field(Path("outbox"), description="folder results are published in")
     state: Path = Field(Path("state"), description="folder of the identity register and health; keep it")
 
-    default_region: str = Field("US", description="region whose phone rules apply to numbers without a country")
-    date_order: Literal["MDY", "DMY"] = Field(
-        "MDY", description="how `01/02/2024` is read where its column does not tell"
+    sources: tuple[SourceSettings, ...] = Field(
+        (), description="further sources, or changes of CRM and ECOM: `[[sources]]` in `service.toml`, docs/sources.md"
     )
+    default_region: Region = Field("US", description="region whose phone rules apply to numbers without a country")
+    date_order: DateOrder = Field("MDY", description="how `01/02/2024` is read where its column does not tell")
     matching: Literal["literal"] = Field("literal", description="who is the same customer: same email, phone or name")
     survivorship: Literal["fill", "record"] = Field(
         "fill",
@@ -76,12 +78,11 @@ class Settings(BaseSettings):
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; beyond it works on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
 
-    @field_validator("default_region")
+    @field_validator("sources")
     @classmethod
-    def _region_is_known(cls, region: str) -> str:
-        if region.upper() not in phonenumbers.SUPPORTED_REGIONS:
-            raise ValueError("is not a two-letter region such as US or GB")
-        return region.upper()
+    def _sources_go_together(cls, tables: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        sources_of(tables)
+        return tables
 
     @model_validator(mode="after")
     def _folders_are_apart(self) -> Settings:
@@ -108,6 +109,7 @@ class Settings(BaseSettings):
     def rules(self) -> Rules:
         """The part that the pipeline goes by."""
         return Rules(
+            sources=sources_of(self.sources),
             default_region=self.default_region,
             date_order=self.date_order,
             survivorship=self.survivorship,
@@ -131,13 +133,33 @@ def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
     try:
         return Settings(**values), strangers
     except ValidationError as error:
-        raise SettingsError(_complaints(error), hint="see the settings table in README.md") from None
+        is_about_sources = any(it["loc"][:1] == ("sources",) for it in error.errors())
+        hint = "see docs/sources.md" if is_about_sources else "see the settings table in README.md"
+        raise SettingsError("; ".join(_complaints(error, values)), hint=hint) from None
+    except UnreadableVariable:
+        raise SettingsError(
+            f"{PREFIX}SOURCES is no JSON", hint="write [[sources]] in service.toml instead: docs/sources.md"
+        ) from None
 
 
-def _complaints(error: ValidationError) -> str:
-    # Never the value: it may be a secret.
-    named = [(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()} " if e["loc"] else "", e["msg"]) for e in error.errors()]
-    return "; ".join(f"{name}{what}" for name, what in named)
+def _complaints(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with each setting; never the value, it may be a secret."""
+    for found in error.errors():
+        what = found["msg"].removeprefix("Value error, ")
+        match found["loc"]:
+            case ("sources", int(number), *rest):
+                yield f"[[sources]] {_table_name(values, number)}: {complaint_of(rest, found['type'], what)}"
+            case ("sources",):
+                yield what if found["type"] == "value_error" else "sources are written as [[sources]], in two brackets"
+            case location:
+                yield f"{PREFIX}{'_'.join(map(str, location)).upper()} {what}" if location else what
+
+
+def _table_name(values: Mapping[str, Any], number: int) -> str:
+    try:
+        return str(values["sources"][number]["name"])
+    except (KeyError, IndexError, TypeError):
+        return f"number {number + 1}"
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -159,7 +181,8 @@ def _from_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path.name} cannot be read: {error}", hint="mend the file or remove it") from None
     for name in values:
         if name not in Settings.model_fields:
-            close = get_close_matches(name, list(Settings.model_fields), n=1)
+            plain = name.lower().removeprefix(PREFIX.lower())
+            close = get_close_matches(plain, list(Settings.model_fields), n=1)
             hint = f"did you mean {close[0]}?" if close else "see the settings table in README.md"
             raise SettingsError(f"{path.name} has no setting {name!r}", hint=hint)
     return values

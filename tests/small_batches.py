@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from service import by_hand, logs
-from service.engine.contract import Table
+from service.engine.contract import Table, cell_name
 from service.engine.embedded import EmbeddedEngine, open_engine
 from service.files import fingerprint_of, sha256_of
+from service.inbox.names import read_name
 from service.model import CRM as CRM_SOURCE
 from service.model import ECOM as ECOM_SOURCE
-from service.model import RAW_FIELDS, Delivery, Source, Summary
+from service.model import SOURCES, Delivery, Layout, Source, Summary
 from service.settings import Settings
 from tests.conftest import CRM, ECOM
 
@@ -53,12 +54,45 @@ def table_of(engine: EmbeddedEngine, columns: Mapping[str, Sequence[Any]]) -> Ta
     return engine.table(arrays).derive(f"select {typed} from this")
 
 
+RAW_FIELDS = (
+    *("source_id", "full_name", "first_name", "last_name", "email", "phone", "signup_date", "status", "orders_count"),
+)
+"""The cells of the two built-in layouts, under one name each."""
+PLACES = {
+    "crm": dict(zip(HEADER, ("source_id", *HEADER[1:]), strict=True)),
+    "ecom": {
+        "id": "source_id",
+        "name": "full_name",
+        "name.first": "first_name",
+        "name.last": "last_name",
+        "contact.email": "email",
+        "contact.phone": "phone",
+        "registered": "signup_date",
+        "orders_count": "orders_count",
+    },
+}
+
+
+def raw_rows(table: Table, layout: Layout) -> list[tuple[Any, ...]]:
+    """What ``Engine.read`` gave, by row number: row number and the cells in the order of ``RAW_FIELDS``."""
+    names = [PLACES[layout.name][place] for place in layout.places]
+    cells = [cell_name(names.index(name)) if name in names else "null" for name in RAW_FIELDS]
+    return table.derive(f"select row_number, {', '.join(cells)} from this order by row_number").rows()
+
+
 def raw_table(engine: EmbeddedEngine, **fields: Sequence[str | None]) -> Table:
-    """What ``Engine.read`` gives: the named fields as given, the others null."""
+    """The named fields as given, the others null."""
     length = len(next(iter(fields.values())))
     columns: dict[str, Sequence[Any]] = {"row_number": list(range(1, length + 1))}
     columns |= {field: fields.get(field, [None] * length) for field in RAW_FIELDS}
     return table_of(engine, columns)
+
+
+def cells_table(engine: EmbeddedEngine, layout: Layout, **fields: Sequence[str | None]) -> Table:
+    """What ``Engine.read`` gives for a built-in layout: the named fields as given, the others null."""
+    places = PLACES[layout.name]
+    cells = (f"{places[place]} as {cell_name(index)}" for index, place in enumerate(layout.places))
+    return raw_table(engine, **fields).derive(f"select row_number, {', '.join(cells)} from this")
 
 
 def crm_text(rows: Sequence[Cells], header: Sequence[str] = HEADER) -> str:
@@ -98,9 +132,28 @@ def write_pair(folder: Path, crm: str | bytes, ecom: str | bytes) -> Path:
 
 def integrate_pair(pair: Path, outbox: Path, now: datetime = NOON, **settings: Any) -> Summary:
     """The story by hand, in this process, with a clock that stands still."""
+    return _integrate((pair / CRM, pair / ECOM), outbox, Settings(**settings), now)
+
+
+def integrate_folder(folder: Path, outbox: Path, **settings: Any) -> Summary:
+    """The same for the exports in a folder, whatever their kinds."""
+    known = Settings(**settings)
+    return _integrate(exports_in(folder, known), outbox, known, NOON)
+
+
+def exports_in(folder: Path, settings: Settings) -> tuple[Path, ...]:
+    """The files of a folder whose names belong to a source: those of the built-in ones first, as ``integrate`` asks."""
+    sources = settings.rules().sources
+    named = [(read_name(path.name, sources), path) for path in folder.iterdir() if path.is_file()]
+    found = {name.source.name: path for name, path in named if name}
+    order = dict.fromkeys([*(source.name for source in SOURCES), *(source.name for source in sources)])
+    return tuple(found[name] for name in order if name in found)
+
+
+def _integrate(exports: Sequence[Path], outbox: Path, settings: Settings, now: datetime) -> Summary:
     logs.configure()
     outbox.mkdir(parents=True, exist_ok=True)
-    return by_hand.integrate_files((pair / CRM, pair / ECOM), outbox, Settings(**settings), lambda: now)
+    return by_hand.integrate_files(exports, outbox, settings, lambda: now)
 
 
 def published(outbox: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import threading
@@ -20,9 +21,9 @@ from service.engine import csv_file, json_file
 from service.engine.contract import FileReport
 from service.engine.embedded import EmbeddedEngine
 from service.errors import DeliveryError, DuplicateColumn, Interrupted, MissingColumn, UnreadableFile
-from service.model import CRM, ECOM, RAW_FIELDS
+from service.model import CRM, ECOM, Layout
 from tests.conftest import CASES
-from tests.small_batches import delivered_file, ecom_text, small_engine, table_of
+from tests.small_batches import PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
 
 SAMPLE_JSON = (CASES / "the_sample" / "ecommerce_customers.json").read_bytes()
 
@@ -71,12 +72,12 @@ def read_json(engine: EmbeddedEngine, drop: Path, content: bytes | str, *, caref
     delivery = delivered_file(ECOM, drop / "ecommerce_customers.json", content)
     with pytest.MonkeyPatch.context() as patched:
         if carefully:
-            patched.setattr(json_file, "array_window", lambda path: None)
+            patched.setattr(json_file, "array_window", lambda path, rows_at: None)
         return _read(*engine.read(delivery))
 
 
 def _read(table: Any, report: FileReport) -> Read:
-    rows = table.derive(f"select row_number, {', '.join(RAW_FIELDS)} from this order by row_number").rows()
+    rows = raw_rows(table, report.layout)
     return Read({row[0]: tuple(cell or "" for cell in row[1:]) for row in rows}, report)
 
 
@@ -150,7 +151,7 @@ def as_csv(shape: Shape, rows: Sequence[Cells]) -> bytes:
 def expected_rows(shape: Shape, rows: Sequence[Cells]) -> dict[int, Cells]:
     """What must come out, from what went in."""
     named = [dict(zip((name.strip().lower() for name in shape.names), cells, strict=False)) for cells in rows]
-    field = {column[0]: name for name, column in CRM.fields.items()}
+    field = PLACES["crm"]
     delivered = [{field[name]: cell for name, cell in row.items() if name in field} for row in named]
     visible = [cells for cells, row in zip(delivered, rows, strict=True) if any(cell.strip() for cell in row)]
     return {number: tuple(cells.get(name, "") for name in RAW_FIELDS) for number, cells in enumerate(visible, start=1)}
@@ -205,6 +206,14 @@ MET: dict[str, tuple[str | bytes, dict[int, tuple[str, str, str]]]] = {
     "UTF-16, big end first": (f"\ufeff{HEAD}1,Ann,a@x.org\n".encode("utf-16-be"), ONE),
     "header with other case and blanks": (" Customer_ID ,FULL_NAME, Email\n1,Ann,a@x.org\n", ONE),
     "quoted header behind blanks": ('"customer_id", "full_name", "email"\n"1", "Ann", "a@x.org"\n', ONE),
+    "an empty quote before a name": ('customer_id,""full_name,email\n1,Ann,a@x.org\n', ONE),
+    "a quote in a name of the header": ('customer_id,full_name,email,a"b\n1,Ann,a@x.org,\n', ONE),
+    "a quote behind a name of the header": (
+        'customer_id,"full_name"x,"email"\n1,Ann,a@x.org\n',
+        {1: ("1", "", "a@x.org")},
+    ),
+    "a doubled quote in the header": ('customer_id,full_name,email,"a""b"\n1,Ann,a@x.org,\n', ONE),
+    "a delimiter in a name of the header": ('customer_id,full_name,email,"a,b"\n1,Ann,a@x.org,\n', ONE),
     "a header of two lines": ('customer_id,full_name,email,"my\nnotes"\n1,Ann,a@x.org,\n', ONE),
     "a header of two lines and other breaks": ('customer_id,full_name,email,"my\r\nnotes"\r\n1,Ann,a@x.org,\r\n', ONE),
     "a header of two lines, and Windows-1252": (
@@ -220,6 +229,12 @@ MET: dict[str, tuple[str | bytes, dict[int, tuple[str, str, str]]]] = {
         f'{HEAD}1,"A\r\nnn"\r\n2\r\n',
         {1: ("1", "A\r\nnn", ""), 2: ("2", "", "")},
     ),
+    "a quoted break": (f'{HEAD}1,"A\nnn",\n2,"B\r\nob\n",\n', {1: ("1", "A\nnn", ""), 2: ("2", "B\r\nob\n", "")}),
+    "a quoted delimiter and doubled quotes": (f'{HEAD}1,"Lee, ""Ann""",\n', {1: ("1", 'Lee, "Ann"', "")}),
+    "a byte order mark inside": (f"{HEAD}1,\ufeffAnn,\n", {1: ("1", "\ufeffAnn", "")}),
+    "cut in a row": (f"{HEAD}1,Ann,a@x.org\n2,Bo", {**ONE, 2: ("2", "Bo", "")}),
+    "a cell of a megabyte": (f"{HEAD}1,{'x' * (1 << 20)},\n", {1: ("1", "x" * (1 << 20), "")}),
+    "a column of a megabyte, and a short row": (f"{HEAD}1,{'x' * (1 << 20)}\n", {1: ("1", "x" * (1 << 20), "")}),
     "quotes in an unquoted cell": (f'{HEAD}1,An"n,a@x.org\n', {1: ("1", 'An"n', "a@x.org")}),
     "a comma in a file of semicolons": (
         "customer_id;full_name;email\n1;Lee, Ann;a@x.org\n",
@@ -266,6 +281,21 @@ def test_a_csv_row_that_cannot_enter_is_set_apart(
     assert (read.codes, list(read.rows)) == (codes, rows)
 
 
+def test_a_reject_says_which_line_and_why_and_quotes_nobody(engine: EmbeddedEngine, drop: Path) -> None:
+    text = f'{HEAD}1,"Ann\nLee",\n2,Bob,,Lee\n\n3,"Bob"by,\n4,Zo'.encode() + b"\x81,\n"
+    assert [(it.row_number, it.code, it.explanation) for it in read_csv(engine, drop, text).report.rejects] == [
+        (2, "too_many_cells", "line 4: 4 cells where the header has 3"),
+        (3, "stray_quote", "line 6: a quote stands inside a cell without being doubled"),
+        (4, "undecodable", "line 7: bytes that are no text in the file's encoding"),
+    ]
+    half = customers('{"id": 1}', "null", '{"id": "\\ud800"}', '["Ann"]')
+    assert [(it.row_number, it.code, it.explanation) for it in read_json(engine, drop, half).report.rejects] == [
+        (2, "not_an_object", "element 2 is no JSON object"),
+        (3, "undecodable", "element 3 holds half of a surrogate pair"),
+        (4, "not_an_object", "element 4 is no JSON object"),
+    ]
+
+
 def test_reading_as_windows_1252_is_told(engine: EmbeddedEngine, drop: Path) -> None:
     assert read_csv(engine, drop, f"{HEAD}1,Zoë,\n".encode("cp1252")).report.warnings == (
         'no column "phone"; its values are N/A',
@@ -275,15 +305,33 @@ def test_reading_as_windows_1252_is_told(engine: EmbeddedEngine, drop: Path) -> 
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_names_of_columns_are_read_in_the_encoding_of_the_file(
+    engine: EmbeddedEngine, drop: Path, encoding: str
+) -> None:
+    french = Layout("french", {"source_id": (("N\u00b0",),), "phone": (("T\u00e9l\u00e9phone",),)})
+    text = "N\u00b0;T\u00e9l\u00e9phone\n1;5550101\n"
+    delivery = delivered_file(replace(CRM, layouts=(french,)), drop / "crm_customers.csv", text.encode(encoding))
+    assert engine.read(delivery)[0].derive("select cell_0, cell_1 from this").rows() == [("1", "5550101")]
+
+
+def test_a_byte_that_is_no_utf_8_makes_the_file_windows_1252_wherever_it_stands(
+    engine: EmbeddedEngine, drop: Path
+) -> None:
+    text = "customer_id,email,x\n1,Zo\u00eb,\n".encode()
+    for content in (text.replace(b"x", b"\xff"), text + b"2,\xff,\n"):
+        assert read_csv(engine, drop, content).column("email")[0] == "Zo\u00c3\u00ab"
+
+
 def test_unknown_columns_are_counted(engine: EmbeddedEngine, drop: Path) -> None:
-    warnings = read_csv(engine, drop, "customer_id,email,a,b\n1,x,,\n").report.warnings
-    assert warnings[-1] == "2 unknown columns are ignored"
+    assert read_csv(engine, drop, "customer_id,email,a,b\n1,x,,\n").report.unknown_columns == 2
 
 
 WRONG_CSV: dict[str, tuple[str | bytes, type[DeliveryError], str, str]] = {
     "zero bytes": (b"", UnreadableFile, "the file is empty (zero bytes)", ""),
     "blank lines only": ("\n\n  \n", UnreadableFile, "the file holds blank lines only", ""),
-    "binary": (b"PK\x03\x04\n\0\0", UnreadableFile, "the file holds NUL bytes; it is no CSV text", "line 2"),
+    "binary": (b"MZ\x90\n\0\0", UnreadableFile, "the file holds NUL bytes; it is no CSV text", "line 2"),
+    "archive": (b"PK\x03\x04\n\0\0", UnreadableFile, "the file is a ZIP archive", "line 1"),
     "UTF-16 without a mark": (
         HEAD.encode("utf-16-le"),
         UnreadableFile,
@@ -291,6 +339,19 @@ WRONG_CSV: dict[str, tuple[str | bytes, type[DeliveryError], str, str]] = {
         "line 1",
     ),
     "an open quote": (f'{HEAD}1,Ann,\n2,"Bob,\n3,C,\n', UnreadableFile, "a quote is opened and never closed", "line 3"),
+    "an open quote behind a quoted break": (
+        f'{HEAD}1,"A\nnn","a\n2,Bob,\n',
+        UnreadableFile,
+        "a quote is opened and never closed",
+        "line 3",
+    ),
+    "an open quote behind doubled ones": (
+        f'{HEAD}1,"A ""nn""\n",\n2,"B ""ob""\n,"" x\n',
+        UnreadableFile,
+        "a quote is opened and never closed",
+        "line 4",
+    ),
+    "cut in a quoted cell": (f'{HEAD}1,"Ann', UnreadableFile, "a quote is opened and never closed", "line 2"),
     "no id column": ("cust_id,full_name,email\n1,A,b\n", MissingColumn, 'there is no column "customer_id"', "line 1"),
     "nothing to know a customer by": (
         "customer_id,mail,status\n",
@@ -302,6 +363,20 @@ WRONG_CSV: dict[str, tuple[str | bytes, type[DeliveryError], str, str]] = {
         "customer_id,Email,email \n",
         DuplicateColumn,
         "column 'email' stands more than once in the header",
+        "line 1",
+    ),
+}
+WRONG_CSV |= {
+    "two columns of one name that nobody knows": (
+        "customer_id,email,tags,Tags\n",
+        DuplicateColumn,
+        "column 'tags' stands more than once in the header",
+        "line 1",
+    ),
+    "a header that the first customer has slipped into": (
+        "customer_id,full_name,email1,Ann Lee,a@x.org,Ann Lee\n",
+        DuplicateColumn,
+        "column of an unknown name stands more than once in the header",
         "line 1",
     ),
 }
@@ -336,6 +411,43 @@ def test_a_missing_column_is_explained_without_a_customer(
     assert error.value.found == found
 
 
+# ------------------------------------------------------------------------------------------------------- packed
+
+PACKED = gzip.compress(f"{HEAD}1,Ann,a@x.org\n".encode(), mtime=0)
+DAMAGED = "the gzip file is damaged"
+CUT_SHORT = "the gzip file ends too early (it is truncated)"
+WRONG_GZIP: dict[str, tuple[bytes, str]] = {
+    "not packed at all": (
+        f"{HEAD}1,Ann,a@x.org\n".encode(),
+        "the file is not packed with gzip, though its name ends in .gz",
+    ),
+    "zero bytes": (b"", "the file is empty (zero bytes)"),
+    "cut in its header": (PACKED[:5], CUT_SHORT),
+    "cut in its middle": (PACKED[:-12], CUT_SHORT),
+    "cut in its checksum": (PACKED[:-3], CUT_SHORT),
+    "another checksum": (PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:], DAMAGED),
+    "a byte that was flipped": (PACKED[:12] + bytes([PACKED[12] ^ 0xFF]) + PACKED[13:], DAMAGED),
+    "garbage behind it": (PACKED + b"x", DAMAGED),
+    "a bomb": (gzip.compress(bytes(80 << 20), mtime=0), "it unpacks to more than 200 times its size"),
+}
+
+
+@pytest.mark.parametrize(
+    "content", [PACKED, PACKED + bytes(512), gzip.compress(HEAD.encode()) + gzip.compress(b"1,Ann,a@x.org")]
+)
+def test_a_packed_export_is_read(engine: EmbeddedEngine, drop: Path, content: bytes) -> None:
+    table, report = engine.read(delivered_file(CRM, drop / "crm_customers.csv.gz", content))
+    assert _read(table, report).column("full_name") == ["Ann"]
+
+
+@pytest.mark.parametrize("name", WRONG_GZIP)
+def test_a_wrong_gzip_is_refused(engine: EmbeddedEngine, drop: Path, name: str) -> None:
+    content, message = WRONG_GZIP[name]
+    with pytest.raises(UnreadableFile) as error:
+        engine.read(delivered_file(CRM, drop / "crm_customers.csv.gz", content))
+    assert error.value.message == message
+
+
 # ------------------------------------------------------------------------------------------ JSON, as generated
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
@@ -358,9 +470,9 @@ CUSTOMERS = st.fixed_dictionaries(
 def as_json_cells(customer: dict[str, Any]) -> Cells:
     """What must come out of one customer: texts and numbers as written, nothing of what is nested wrongly."""
     found: dict[str, str] = {}
-    for field, path in ECOM.fields.items():
+    for place, field in PLACES["ecom"].items():
         value: Any = customer
-        for name in path:
+        for name in place.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         if isinstance(value, bool):
             found[field] = str(value).lower()
@@ -466,6 +578,7 @@ MET_JSON: dict[str, tuple[str | bytes, dict[int, tuple[str, str]]]] = {
         customers('{"id": 12345678901234567890123, "name": 1.50}', '{"id": 1e2}', '{"id": 5550101.0}', '{"id": -0}'),
         {1: ("12345678901234567890123", "1.50"), 2: ("1e2", ""), 3: ("5550101.0", ""), 4: ("-0", "")},
     ),
+    "a negative zero": (customers('{"id": -0 , "name": -0}', '{"id": 0}'), {1: ("-0", "-0"), 2: ("0", "")}),
     "a name in brackets": (
         customers('{"id": "{1", "name": "{x"}', '{"id": 2, "name": "[x]"}'),
         {1: ("{1", "{x"), 2: ("2", "[x]")},
@@ -484,6 +597,22 @@ MET_JSON: dict[str, tuple[str | bytes, dict[int, tuple[str, str]]]] = {
     ),
     "escapes": (customers('{"\\u0069d": "\\u0031\\ud83d\\ude00", "name": "a\\"\\\\\\/\\n"}'), {1: ("1😀", 'a"\\/\n')}),
     "a member with a dot is no path": (customers('{"id": 1, "name.first": "A"}'), {1: ("1", "")}),
+    "nulls at every level": (
+        customers('{"id": 1, "name": null, "contact": null}', '{"id": 2, "name": {"first": null}, "tags": [null, {}]}'),
+        {1: ("1", ""), 2: ("2", "")},
+    ),
+    "words for truth": (customers('{"id": true, "name": false}'), {1: ("true", "false")}),
+    "a number of a thousand digits": (customers(f'{{"id": {"9" * 1000}}}'), {1: ("9" * 1000, "")}),
+    "a number beyond all others": (customers('{"id": 1, "name": 1E999}'), {1: ("1", "1E999")}),
+    "a text of a megabyte": (customers(f'{{"id": 1, "name": "{"x" * (1 << 20)}"}}'), {1: ("1", "x" * (1 << 20))}),
+    "UTF-16, little end first": (
+        ("\ufeff" + customers('{"id": 1, "name": "Zo\u00eb"}')).encode("utf-16-le"),
+        {1: ("1", "Zo\u00eb")},
+    ),
+    "UTF-16, big end first": (
+        ("\ufeff" + customers('{"id": 1, "name": "Zo\u00eb"}')).encode("utf-16-be"),
+        {1: ("1", "Zo\u00eb")},
+    ),
     "an array in the last customer": (customers('{"id": 1, "tags": ["a"]}'), {1: ("1", "")}),
     "members after the customers": ('{"customers": [{"id": 1}], "tags": [{"id": 2}]}', {1: ("1", "")}),
 }
@@ -529,8 +658,68 @@ WRONG_JSON: dict[str, tuple[str | bytes, str, str]] = {
         "the document is malformed: NaN and Infinity are no JSON numbers",
         "line 1, byte 16",
     ),
+    **{
+        word: (
+            customers(f'{{"id": {word}}}'),
+            "the document is malformed: NaN and Infinity are no JSON numbers",
+            "line 1, byte 16",
+        )
+        for word in ("Infinity", "-Infinity")
+    },
+    "garbage behind the array": ('[{"id": 1}] x', "something stands after the end of the document", "line 1, byte 13"),
+    "garbage behind the object": (
+        customers('{"id": 1}') + "\n]",
+        "something stands after the end of the document",
+        "line 2, byte 28",
+    ),
+    "garbage between customers": (
+        customers('{"id": 1} x', '{"id": 2}'),
+        'the document is malformed: "," is missing',
+        "line 1, byte 26",
+    ),
+    "a leading zero": (customers('{"id": 01}'), "the document is malformed", "line 1, byte 24"),
+    "a leading plus": (customers('{"id": +1}'), "the document is malformed", "line 1, byte 23"),
+    "a control character in a text": (customers('{"id": "a\x01b"}'), "the document is malformed", "line 1, byte 25"),
+    "a NUL in a text": (customers('{"id": "a\0b"}'), "the document is malformed", "line 1, byte 25"),
     "nan": (customers('{"id": 1}', '{"id": nan}'), "the document is malformed", "line 1, byte 34"),
     "a comma too many": ('{"customers": [{"id": 1},\n]}', "the document is malformed", "line 2, byte 27"),
+    "a comma before a brace": (customers('{"id": 1, "name": "A",}'), "the document is malformed", "line 1, byte 38"),
+    "a comma before a bracket": (
+        customers('{"id": 1, "tags": [1,\n\t ]}'),
+        "the document is malformed",
+        "line 2, byte 40",
+    ),
+    "a comma before a brace in the last element": (
+        customers('{"id": 1}', '{"id": 2 , \r\n}'),
+        "the document is malformed",
+        "line 2, byte 40",
+    ),
+    "a form feed for a blank": (customers('{"id": 1}', '\f{"id": 2}'), "the document is malformed", "line 1, byte 27"),
+    "a vertical tab before the document": (
+        "\v" + customers('{"id": 1}'),
+        "the document is no JSON object or array",
+        "line 1, byte 1",
+    ),
+    "a form feed before the customers": (
+        '{"customers":\f[{"id": 1}]}',
+        "the document is malformed",
+        "line 1, byte 14",
+    ),
+    "a form feed behind the document": (
+        customers('{"id": 1}') + "\f",
+        "something stands after the end of the document",
+        "line 1, byte 27",
+    ),
+    "a vertical tab behind the array": (
+        '[{"id": 1}]\n\v',
+        "something stands after the end of the document",
+        "line 2, byte 13",
+    ),
+    "a vertical tab for a blank": (
+        customers('{"id": 1}\v'),
+        'the document is malformed: "," is missing',
+        "line 1, byte 25",
+    ),
     "a comma too few": (
         '{"customers": [{"id": 1}\n{"id": 2}]}',
         'the document is malformed: "," is missing',
@@ -587,6 +776,20 @@ def test_wrong_json_is_refused_with_line_and_byte(
     assert refused(error) == (message, where)
 
 
+@pytest.mark.parametrize("blanks", [0, 1, 7, 100])
+def test_a_comma_too_many_is_seen_wherever_a_chunk_ends(
+    drop: Path, monkeypatch: pytest.MonkeyPatch, blanks: int
+) -> None:
+    path = drop / "lax.json"
+    for text, is_lax in ((f'[{{"id":1,{" " * blanks}}}]', True), (f'[{{"id":1{" " * blanks}}},{{"id":[2,3]}}]', False)):
+        path.write_text(text, encoding="utf-8")
+        window = json_file.array_window(path, "customers")
+        assert window is not None
+        for glance_bytes in range(1, 20):
+            monkeypatch.setattr(json_file, "_GLANCE_BYTES", glance_bytes)
+            assert json_file.may_be_lax(path, window) == is_lax
+
+
 def test_a_document_cut_at_any_byte_is_refused_or_whole(engine: EmbeddedEngine, drop: Path) -> None:
     whole = read_json(engine, drop, SAMPLE_JSON)
     end = SAMPLE_JSON.rindex(b"}")
@@ -616,10 +819,10 @@ def test_a_large_file_keeps_the_order_of_its_rows(engine: EmbeddedEngine, drop: 
     rows = [(f"{number}", None, None, f"a{number}@x.org", None, None) for number in range(many)]
     delivery = delivered_file(ECOM, drop / "large.json", ecom_text(rows))
     table, _ = engine.read(delivery)
-    assert table.derive("select count(*) from this where source_id::bigint <> row_number - 1").rows() == [(0,)]
+    assert table.derive("select count(*) from this where cell_0::bigint <> row_number - 1").rows() == [(0,)]
     lines = "".join(f"{number},a{number}@x.org\n" for number in range(many))
     table, _ = engine.read(delivered_file(CRM, drop / "large.csv", f"customer_id,email\n{lines}"))
-    assert table.derive("select count(*) from this where source_id::bigint <> row_number - 1").rows() == [(0,)]
+    assert table.derive("select count(*) from this where cell_0::bigint <> row_number - 1").rows() == [(0,)]
 
 
 # ----------------------------------------------------------------------------------------------------- tables

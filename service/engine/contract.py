@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from service.model import Delivery
+from service.model import Delivery, Layout
 
 BLANK = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in map(chr, range(0x3001)) if c.isspace()) + "]"
 """What Python's ``strip`` takes off, as a regular expression; SQL's own ``trim`` knows the blank alone, and
 is fifteen times slower where it is given more."""
+
+
+def cell_name(index: int) -> str:
+    """What the column of a layout's place with this index is called in the tables that ``Engine.read`` gives."""
+    return f"cell_{index}"
+
 
 IntArray = npt.NDArray[np.int64]
 Row = tuple[Any, ...]
@@ -34,8 +40,16 @@ class RejectedRow:
 class FileReport:
     """What reading one file showed besides its rows."""
 
+    layout: Layout
+    """The one that fits it; its places are the table's cells."""
+    places: tuple[str, ...] = ()
+    """Those of the layout that the file has."""
     rejects: tuple[RejectedRow, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    unknown_columns: int = 0
+    """Columns of a CSV file that nobody asked for."""
+    written: str = "UTF-8"
+    """Encoding and delimiter, for a person."""
 
 
 class Table(Protocol):
@@ -67,7 +81,7 @@ class Engine(Protocol):
     """Where tables come from."""
 
     def read(self, delivery: Delivery) -> tuple[Table, FileReport]:
-        """The rows of one export as columns ``RAW`` but for ``source``; DeliveryError for a wrong file."""
+        """The rows of one export as columns ``RAW``; DeliveryError for a wrong file."""
 
     def read_parquet(self, path: Path) -> Table:
         """What ``write_parquet`` wrote."""

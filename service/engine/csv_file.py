@@ -10,7 +10,9 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TextIO
 
 from service.engine.contract import RejectedRow
 from service.errors import DuplicateColumn, MissingColumn, UnreadableFile
-from service.model import RAW_FIELDS, Source
+from service.model import Layout, Source, Value
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 20
@@ -26,12 +28,14 @@ MAX_CELL_CHARACTERS = 16 << 20
 MAX_LINE_BYTES = 16 << 20
 MAX_ROW_CHARACTERS = 32 << 20
 MAX_COLUMNS = 4096
+_COLUMNS_THAT_TELL_A_SYSTEM = 3
+"""Fewer known columns may be anybody's: then what is missing is told as the source's own layout calls it."""
 _UNDECODED = (re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udfff\ufffd]"))
 """What an undecodable byte comes through as: in UTF-8 and Windows-1252, and in UTF-16."""
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 RawRow = tuple[int, tuple[str | None, ...]]
-"""Row number and the cells in the order of ``RAW_FIELDS``."""
+"""Row number and the cells in the order of the layout's places."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,23 @@ class CsvLayout:
     encoding: str
     delimiter: str
     width: int
-    positions: Mapping[str, int]
-    """Delivered field -> index of its column; absent where the file has none."""
+    layout: Layout
+    positions: tuple[int | None, ...]
+    """For every place of the layout the index of its column; None where the file has none."""
     header_lines: int
     """Physical lines up to and with the header."""
     is_plain: bool
     """Whether an engine may try to read it without help: UTF-8, and the header is one line."""
+    unknown_columns: int
     warnings: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    """The names as they stand in the file, each on one line."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The places of the layout that the file has."""
+        known = zip(self.layout.places, self.positions, strict=True)
+        return tuple(place for place, position in known if position is not None)
 
 
 def inspect(path: Path, source: Source) -> CsvLayout:
@@ -55,32 +69,76 @@ def inspect(path: Path, source: Source) -> CsvLayout:
 
     Raises: UnreadableFile (empty, binary, no header), DuplicateColumn, MissingColumn.
     """
-    encoding, head = _decoded_head(path)
+    encoding, head, is_decoded = _decoded_head(path)
     _refuse_what_is_no_text(path, encoding)
     skipped, declared, body = _before_header(head)
     delimiters = (declared,) if declared else DELIMITERS
-    known = {column[0] for column in source.fields.values()}
     headers = {delimiter: _first_record(body, delimiter) for delimiter in delimiters}
-    delimiter = max(headers, key=lambda d: (len(known & set(headers[d][0])), -delimiters.index(d)))
-    names, lines = headers[delimiter]
-    if len(names) > MAX_COLUMNS or (len(body) > HEAD_BYTES // 4 and not re.search("[\r\n]", body)):
+    most = max(len(names) for names, _ in headers.values())
+    if most > MAX_COLUMNS or (len(body) > HEAD_BYTES // 4 and not re.search("[\r\n]", body)):
         raise UnreadableFile(
             f"the header has more than {MAX_COLUMNS} columns or no end",
             where="line 1",
             hint="is it a CSV export at all?",
         )
-    positions = _positions(names, source)
-    missing = [f for f, column in source.fields.items() if f not in positions and column[0] not in names]
-    warnings = tuple(f'no column "{source.fields[field][0]}"; its values are N/A' for field in missing)
-    unknown = len([name for name in names if name and name not in known])
-    if unknown:
-        warnings += (f"{unknown} unknown columns are ignored",)
+    delimiter = max(headers, key=lambda d: (_most_known(headers[d][0], source), -delimiters.index(d)))
+    names, lines = headers[delimiter]
+    layout = source.layout_of(lambda it: _known(names, it))
+    _refuse_unusable(names, layout, source)
     # DuckDB counts the lines it is to skip wrongly where their endings are mixed: one line at most is safe.
-    is_plain = encoding.startswith("utf-8") and skipped + lines == 1
-    return CsvLayout(encoding, delimiter, len(names), positions, skipped + lines, is_plain, warnings)
+    is_one_line = skipped + lines == 1 and _has_plain_quotes(body, delimiter)
+    return CsvLayout(
+        encoding,
+        delimiter,
+        len(names),
+        layout,
+        _positions(names, layout),
+        skipped + lines,
+        is_one_line and is_decoded and encoding.startswith("utf-8"),
+        len({name for name in names if name} - {_folded(place) for place in _known(names, layout)}),
+        _unheard(names, layout, source),
+        _header_as_written(body, delimiter),
+    )
 
 
-def _decoded_head(path: Path) -> tuple[str, str]:
+def _folded(name: str) -> str:
+    """A column's name as it is compared: case, form of its accents and blanks around it do not matter."""
+    return unicodedata.normalize("NFC", name).strip().lower()
+
+
+def _known(names: Collection[str], layout: Layout) -> list[str]:
+    """The places of a layout that a header has; of a composed value all or none: half a name is another name."""
+    held = set(names)
+    values = [value for values in layout.fields.values() for value in values]
+    whole = {place for value in values if all(_folded(it) in held for it in value) for place in value}
+    return [place for place in layout.places if place in whole]
+
+
+def _positions(names: Sequence[str], layout: Layout) -> tuple[int | None, ...]:
+    known = set(_known(names, layout))
+    return tuple(names.index(_folded(place)) if place in known else None for place in layout.places)
+
+
+def _most_known(names: Sequence[str], source: Source) -> int:
+    return max(len(_known(names, layout)) for layout in source.layouts)
+
+
+def _unheard(names: Sequence[str], layout: Layout, source: Source) -> tuple[str, ...]:
+    """A word for every field of which the header has no value whole."""
+    known = set(_known(names, layout))
+    # Orders are no column of the master, and where there is a default nothing is N/A.
+    fields = [field for field in layout.fields if field != "orders_count" and field not in source.defaults]
+    missing = [values[0] for values in map(layout.fields.__getitem__, fields) if not _has_one(values, known)]
+    lacking = (next(place for place in value if _folded(place) not in names) for value in missing)
+    return tuple(f'no column "{place}"; its values are N/A' for place in lacking)
+
+
+def _has_one(values: Sequence[Value], known: Collection[str]) -> bool:
+    return any(set(value) <= set(known) for value in values)
+
+
+def _decoded_head(path: Path) -> tuple[str, str, bool]:
+    """Encoding by byte order mark, the file's first megabyte, and whether that is what the mark says."""
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
@@ -91,7 +149,12 @@ def _decoded_head(path: Path) -> tuple[str, str]:
         encoding = "utf-8-sig"
     else:
         encoding = "utf-8"
-    return encoding, head.decode(encoding, errors="replace")
+    try:
+        # Incremental: the last character may be cut.
+        return encoding, codecs.getincrementaldecoder(encoding)().decode(head), True
+    except UnicodeDecodeError:
+        fallback = "utf-16" if encoding == "utf-16" else "cp1252"
+        return encoding, head.removeprefix(codecs.BOM_UTF8).decode(fallback, errors="replace"), False
 
 
 def _refuse_what_is_no_text(path: Path, encoding: str) -> None:
@@ -145,43 +208,68 @@ def _first_record(body: str, delimiter: str) -> tuple[tuple[str, ...], int]:
         names = next(reader)
     except (csv.Error, StopIteration):
         return (), 1
-    return tuple(name.strip().lower() for name in names), reader.line_num
+    return tuple(_folded(name) for name in names), reader.line_num
 
 
-def _positions(names: Sequence[str], source: Source) -> dict[str, int]:
-    known = {field: column[0] for field, column in source.fields.items()}
+def _header_as_written(body: str, delimiter: str) -> tuple[str, ...]:
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, skipinitialspace=True)
+    return tuple(" ".join(name.split()) for name in next(reader))
+
+
+def _has_plain_quotes(body: str, delimiter: str) -> bool:
+    """Whether quotes in the header stand round whole names only: behind any other DuckDB loses all rows in silence."""
+    line = re.split("[\r\n]", body, maxsplit=1)[0]
+    return all(re.fullmatch('[^"]*|"[^"]*"', name) for name in line.split(delimiter))
+
+
+def _refuse_unusable(names: Sequence[str], layout: Layout, source: Source) -> None:
+    """Raises: DuplicateColumn, MissingColumn."""
+    known = _known(names, layout)
     repeated = sorted({name for name in names if name and names.count(name) > 1})
     # A file without a header shows a customer in its first line: names are told only where it is a header.
-    if repeated and set(known.values()) & set(names):
+    if repeated and known:
+        # Nor where the first customer has slipped into the header's line.
+        mine = repeated if _is_header(names, layout) else sorted({_folded(name) for name in known} & set(repeated))
         raise DuplicateColumn(
-            f"column {', '.join(repr(name) for name in repeated)} stands more than once in the header",
+            f"column {', '.join(map(repr, mine)) or 'of an unknown name'} stands more than once in the header",
             where="line 1",
             hint="keep one of them and drop the pair again",
         )
-    positions = {field: names.index(column) for field, column in known.items() if column in names}
-    if "source_id" not in positions:
-        raise _missing_column(known["source_id"], names, known)
-    if not positions.keys() & {"full_name", "email", "phone"}:
-        raise _missing_column(known["email"], names, known)
-    return positions
+    if layout.lacking(known):
+        raise _missing_column(names, _closest(names, source), source)
 
 
-def _missing_column(column: str, names: Sequence[str], known: Mapping[str, str]) -> MissingColumn:
-    is_header = _is_header(names, known)
-    close = get_close_matches(column, names, n=1, cutoff=0.6)
+def _closest(names: Sequence[str], source: Source) -> Layout:
+    """The layout that a header which none fits was probably meant for."""
+    closest = max(source.layouts, key=lambda layout: len(_known(names, layout)))
+    return closest if len(_known(names, closest)) >= _COLUMNS_THAT_TELL_A_SYSTEM else source.own
+
+
+def _missing_column(names: Sequence[str], layout: Layout, source: Source) -> MissingColumn:
+    lacking = layout.lacking(_known(names, layout)) or ("source_id",)
+    wanted = layout.places_of("email" if "email" in lacking else lacking[0])
+    is_header = _is_header(names, layout)
+    close = get_close_matches(_folded(wanted[0]), names, n=1, cutoff=0.6) if wanted else []
     found = ", ".join(names) if is_header else f"{len(names)} columns, none of them known"
     rename = f'did you mean "{close[0]}"? Rename it' if close and is_header else ""
-    hint = rename or "add the column, or a header line if there is none"
+    hint = rename or "add the column or a header line"
+    system = "" if layout is source.own else f" (its other columns are those of {layout.name})"
+    listed = " or ".join(f'"{place}"' for place in wanted[:3])
     return MissingColumn(
-        f'there is no column "{column}"', where="line 1", found=found, hint=f"{hint}, and drop the pair again"
+        f"there is no column {listed}{system}",
+        where="line 1",
+        found=found,
+        hint=f"{hint}, or map the columns in service.toml, and drop the pair again",
     )
 
 
-def _is_header(names: Sequence[str], known: Mapping[str, str]) -> bool:
+def _is_header(names: Sequence[str], layout: Layout) -> bool:
     """Whether the first line holds names of columns: a file without a header shows a customer there instead."""
-    if any("@" in name or re.search(r"\d{3}", name) for name in names):
+    if any("@" in name or name.isdigit() or re.search(r"\d{3}", name) for name in names):
         return False
-    return len([column for column in known.values() if get_close_matches(column, names, n=1, cutoff=0.6)]) > 1
+    columns = [_folded(place) for place in layout.places]
+    alike = [column for column in columns if get_close_matches(column, names, n=1, cutoff=0.6)]
+    return len(alike) > 2 or (len(alike) > 1 and not set(columns).isdisjoint(names))
 
 
 def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator[RawRow | RejectedRow]:
@@ -189,6 +277,18 @@ def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator
 
     Raises: UnreadableFile where a quote is opened and never closed.
     """
+    with _opened(path, layout, warnings) as (reader, lines):
+        for row_number, line, cells in _numbered(reader, lines):
+            yield (
+                _broken_row(row_number, line, lines.opened or line, cells)
+                if isinstance(cells, csv.Error)
+                else _row(row_number, line, cells, layout)
+            )
+
+
+@contextmanager
+def _opened(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator[tuple[Iterator[list[str]], _Lines]]:
+    """A reader of the rows behind the header, and the lines that it reads."""
     encoding = layout.encoding
     if encoding.startswith("utf-8") and not _decodes(path, encoding):
         encoding = "cp1252"
@@ -199,8 +299,13 @@ def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator
             text.readline()
         # Blanks after a delimiter are nobody's data, and a quote may stand behind them.
         lines = _Lines(text, layout.header_lines)
-        reader = csv.reader(lines, delimiter=layout.delimiter, strict=True, skipinitialspace=True)
-        yield from _number(reader, lines, layout)
+        yield csv.reader(lines, delimiter=layout.delimiter, strict=True, skipinitialspace=True), lines
+
+
+def lines_of(path: Path, layout: CsvLayout, rows: Collection[int]) -> dict[int, int]:
+    """The line on which each of these rows begins."""
+    with _opened(path, layout, []) as (reader, lines):
+        return {row_number: line for row_number, line, _ in _numbered(reader, lines) if row_number in rows}
 
 
 class _Lines:
@@ -211,10 +316,13 @@ class _Lines:
         self._left = 0
         self.number = number
         """Of the line that was read last, from 1."""
+        self.opened = 0
+        """The line in which the row's last quote opened; 0 where all are closed."""
 
     def begin_row(self) -> None:
         """What is read from here on is another row."""
         self._left = MAX_ROW_CHARACTERS
+        self.opened = 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -227,6 +335,9 @@ class _Lines:
         if not line:
             raise StopIteration
         self.number += 1
+        # Doubled quotes open nothing; of the others every second one does.
+        if marks := line.replace('""', "").count('"'):
+            self.opened = self.number if (marks + bool(self.opened)) % 2 else 0
         return line
 
 
@@ -247,29 +358,28 @@ def _decodes(path: Path, encoding: str) -> bool:
     return True
 
 
-def _number(reader: Iterator[list[str]], lines: _Lines, layout: CsvLayout) -> Iterator[RawRow | RejectedRow]:
+def _numbered(reader: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[int, int, list[str] | csv.Error]]:
+    """Row number, line, and the cells of every row that is not blank; or what is wrong with it."""
     row_number = 0
     while True:
         first_line = lines.number + 1
         lines.begin_row()
         try:
-            cells = next(reader)
+            cells: list[str] | csv.Error = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            cells = error
+        if isinstance(cells, csv.Error) or any(cell.strip() for cell in cells):
             row_number += 1
-            yield _broken_row(row_number, first_line, error)
-            continue
-        if any(cell.strip() for cell in cells):
-            row_number += 1
-            yield _row(row_number, first_line, cells, layout)
+            yield row_number, first_line, cells
 
 
-def _broken_row(row_number: int, line: int, error: csv.Error) -> RejectedRow:
+def _broken_row(row_number: int, line: int, opened: int, error: csv.Error) -> RejectedRow:
     if "unexpected end" in str(error) or "field larger" in str(error):
         raise UnreadableFile(
             "a quote is opened and never closed",
-            where=f"line {line}",
+            where=f"line {opened}",
             hint="close or double the quote and drop the pair again",
         ) from None
     return RejectedRow(row_number, "stray_quote", f"line {line}: a quote stands inside a cell without being doubled")
@@ -282,7 +392,9 @@ def _row(row_number: int, line: int, cells: list[str], layout: CsvLayout) -> Raw
             "too_many_cells",
             f"line {line}: {len(cells)} cells where the header has {layout.width}",
         )
-    if any(_UNDECODED[layout.encoding == "utf-16"].search(cell) for cell in cells):
-        return RejectedRow(row_number, "undecodable", f"line {line}: bytes that are no text in the file's encoding")
-    wanted = (layout.positions.get(field) for field in RAW_FIELDS)
-    return row_number, tuple(cells[i] if i is not None and i < len(cells) else None for i in wanted)
+    undecoded = _UNDECODED[layout.encoding == "utf-16"]
+    at_fault = next((i for i, cell in enumerate(cells) if undecoded.search(cell)), None)
+    if at_fault is not None:
+        why = f"line {line}: bytes that are no text in the file's encoding"
+        return RejectedRow(row_number, "undecodable", why, column=layout.header[at_fault])
+    return row_number, tuple(cells[i] if i is not None and i < len(cells) else None for i in layout.positions)

@@ -9,8 +9,10 @@ import csv
 import errno
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,12 @@ import duckdb
 import numpy as np
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from service.engine import csv_file, json_file
-from service.engine.contract import BLANK, Engine, FileReport, IntArray, RejectedRow, Row, Table
+from service.engine import csv_file, file_kind, gzip_file, json_file
+from service.engine.contract import BLANK, Engine, FileReport, IntArray, RejectedRow, Row, Table, cell_name
 from service.engine.csv_file import CsvLayout, RawRow
 from service.engine.window import WindowFiles
 from service.errors import Interrupted, TransientError
-from service.model import RAW_FIELDS, Delivery
+from service.model import Delivery, Layout, Source
 
 
 @contextmanager
@@ -114,9 +116,10 @@ class EmbeddedEngine:
 
     def read(self, delivery: Delivery) -> tuple[EmbeddedTable, FileReport]:
         """See ``Engine.read``."""
-        if delivery.source.file_format == "csv":
-            return self._read_csv(delivery)
-        return self._read_json(delivery)
+        read = self._read_csv if delivery.file_format == "csv" else self._read_json
+        with gzip_file.unpacked(delivery.path, self._work_folder) as path:
+            file_kind.refuse_other_kinds(path, delivery.file_format, delivery.file_name)
+            return read(path, delivery.source)
 
     def read_parquet(self, path: Path) -> EmbeddedTable:
         """See ``Engine.read_parquet``."""
@@ -187,35 +190,50 @@ class EmbeddedEngine:
         self._tables += 1
         return f"table_{self._tables}"
 
-    def _read_csv(self, delivery: Delivery) -> tuple[EmbeddedTable, FileReport]:
-        layout = csv_file.inspect(delivery.path, delivery.source)
+    def _read_csv(self, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
+        layout = csv_file.inspect(path, source)
+        report = FileReport(
+            layout.layout,
+            layout.places,
+            warnings=layout.warnings,
+            unknown_columns=layout.unknown_columns,
+            written=_written(layout),
+        )
         if layout.is_plain:
             try:
-                return self.materialise(_plain_csv(delivery.path, layout)), FileReport(warnings=layout.warnings)
+                return self.materialise(_plain_csv(path, layout)), report
             except (duckdb.InvalidInputException, duckdb.ConversionException, _OutOfMemory):
                 pass  # a ragged row, a stray quote, another encoding, an endless row: read it with care instead
         warnings = list(layout.warnings)
-        table, rejects = self._rewritten(csv_file.careful_rows(delivery.path, layout, warnings))
-        return table, FileReport(rejects, tuple(warnings))
+        table, rejects = self._rewritten(csv_file.careful_rows(path, layout, warnings), len(layout.positions))
+        is_western = len(warnings) > len(layout.warnings)
+        written = report.written.replace("UTF-8", "Windows-1252") if is_western else report.written
+        return table, replace(report, rejects=rejects, warnings=tuple(warnings), written=written)
 
-    def _read_json(self, delivery: Delivery) -> tuple[EmbeddedTable, FileReport]:
-        window = json_file.array_window(delivery.path)
-        if window is not None:
+    def _read_json(self, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
+        layout, places = json_file.layout_of(path, source)
+        report = FileReport(layout, places)
+        window = json_file.array_window(path, layout.rows_at) if json_file.has_simple_places(layout) else None
+        if window is not None and not json_file.may_be_lax(path, window):
             try:
-                return self._plain_json(delivery, window), FileReport()
-            except (duckdb.InvalidInputException, duckdb.ConversionException, _OutOfMemory, _NotPlain):
+                return self._plain_json(path, layout, window), report
+            except (duckdb.InvalidInputException, duckdb.ConversionException, _OutOfMemory, MemoryError, _NotPlain):
                 pass  # another shape, or malformed: the careful reader takes it or says where it goes wrong
-        table, rejects = self._rewritten(json_file.careful_rows(delivery.path, delivery.source))
-        return table, FileReport(rejects)
+        table, rejects = self._rewritten(json_file.careful_rows(path, layout), len(layout.places))
+        return table, replace(report, rejects=rejects)
 
-    def _plain_json(self, delivery: Delivery, window: tuple[int, int]) -> EmbeddedTable:
-        with self._windows.onto(delivery.path, window) as url:
-            table = self.materialise(_plain_json(url, delivery))
+    def _plain_json(self, path: Path, layout: Layout, window: tuple[int, int]) -> EmbeddedTable:
+        with self._windows.onto(path, window) as url:
+            table = self.materialise(_plain_json(url, layout))
         if self.run(f"select count(*) from {table.name} where is_odd")[0][0]:
             raise _NotPlain
-        return table.derive(f"select row_number, {', '.join(RAW_FIELDS)} from this")
+        # Not derived: that would be a second copy of all rows, which stays for as long as the first.
+        self.run(f"alter table {table.name} drop column is_odd")
+        return table
 
-    def _rewritten(self, rows: Iterator[RawRow | RejectedRow]) -> tuple[EmbeddedTable, tuple[RejectedRow, ...]]:
+    def _rewritten(
+        self, rows: Iterator[RawRow | RejectedRow], width: int
+    ) -> tuple[EmbeddedTable, tuple[RejectedRow, ...]]:
         """Rows the careful readers give, as a table: by way of a file that any engine reads."""
         rejects: list[RejectedRow] = []
         path = self._work_folder / f"rewritten_{self._new_name()}.csv"
@@ -226,7 +244,8 @@ class EmbeddedEngine:
                     rejects.append(row)
                 else:
                     writer.writerow((row[0], *row[1]))
-        table = self._read_own_csv(path, ["'row_number': 'BIGINT'", *(f"'{field}': 'VARCHAR'" for field in RAW_FIELDS)])
+        cells = (f"'{cell_name(index)}': 'VARCHAR'" for index in range(width))
+        table = self._read_own_csv(path, ["'row_number': 'BIGINT'", *cells])
         path.unlink()
         return table, tuple(rejects)
 
@@ -248,12 +267,18 @@ class _NotPlain(Exception):
     """The file holds something that only the careful reader understands."""
 
 
+def _written(layout: CsvLayout) -> str:
+    names = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with byte order mark", "utf-16": "UTF-16"}
+    delimiter = {"\t": "tab"}.get(layout.delimiter, layout.delimiter)
+    return f"{names[layout.encoding]}, cells parted by {delimiter}"
+
+
 def _plain_csv(path: Path, layout: CsvLayout) -> str:
     """The query for a well-formed CSV file in UTF-8; it fails for any other."""
     columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(layout.width))
     cells = ", ".join(
-        f"c{layout.positions[field]} as {field}" if field in layout.positions else f"null::varchar as {field}"
-        for field in RAW_FIELDS
+        f"{'null::varchar' if position is None else f'c{position}'} as {cell_name(index)}"
+        for index, position in enumerate(layout.positions)
     )
     whole = ", ".join(f"c{index}" for index in range(layout.width))
     return f"""
@@ -267,30 +292,31 @@ def _plain_csv(path: Path, layout: CsvLayout) -> str:
     """
 
 
-def _plain_json(url: str, delivery: Delivery) -> str:
+def _plain_json(url: str, layout: Layout) -> str:
     """The query for an array of customers; rows it should not be trusted with are marked ``is_odd``."""
-    fields = [(field, delivery.source.fields[field]) for field in RAW_FIELDS if field in delivery.source.fields]
-    paths = ", ".join("'$." + ".".join(f'"{name}"' for name in path) + "'" for _, path in fields)
-    position = {field: index for index, (field, _) in enumerate(fields, start=1)}
-    # A whole name that is an object is not a name: its parts are.
-    is_text = "not starts_with(cells[{0}], '{{') and not starts_with(cells[{0}], '[')"
+    steps = [json_file.steps_to(place) for place in layout.places]
+    paths = ", ".join(f"'{_json_path(way)}'" for way in steps)
+    # What has further places inside is no text by itself: a name that is an object is not a name, its parts are.
+    outer = {index for index, way in enumerate(steps) if any(other[: len(way)] == way != other for other in steps)}
+    is_nested = "(starts_with(cells[{0}], '{{') or starts_with(cells[{0}], '['))"
     cells = ", ".join(
-        f"case when {is_text.format(position[field])} then cells[{position[field]}] end as {field}"
-        if field in position
-        else f"null::varchar as {field}"
-        for field in RAW_FIELDS
+        f"case when not {is_nested.format(index + 1)} then cells[{index + 1}] end as {cell_name(index)}"
+        for index in range(len(steps))
     )
-    members = "|".join(sorted({path[-1] for field, path in fields if field != "orders_count"}))
+    nested = " or ".join(
+        f"coalesce({is_nested.format(index + 1)}, false)" for index in range(len(steps)) if index not in outer
+    )
+    counts = layout.places_of("orders_count")
+    members = "|".join(
+        sorted(
+            {re.escape(str(way[-1])) for place, way in zip(layout.places, steps, strict=True) if place not in counts}
+        )
+    )
     # DuckDB's JSON is laxer than the standard and takes NaN; it turns 5.55E+06 into 5550000.0; and a name that
     # begins with a bracket looks like its parts. All this may be harmless text, the careful reader knows.
     odd = (
         r"(?i)[:\[,]-?(?:nan|inf(?:inity)?)[,\]}]"
         rf'|"(?:{members})":(?:-?[0-9]+[.e]|-0|"[\[{{])'
-    )
-    nested = " or ".join(
-        f"coalesce(starts_with(cells[{i}], '{{') or starts_with(cells[{i}], '['), false)"
-        for field, i in position.items()
-        if field != "full_name"
     )
     # Only the careful reader counts levels; there cannot be more of them than opening brackets.
     deep = (
@@ -300,7 +326,7 @@ def _plain_json(url: str, delivery: Delivery) -> str:
     return f"""
         select
             row_number, {cells},
-            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, '{odd}') or ({deep}) as is_odd
+            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, {_quoted(odd)}) or ({deep}) as is_odd
         from (
             select
                 row_number() over () as row_number,
@@ -310,6 +336,12 @@ def _plain_json(url: str, delivery: Delivery) -> str:
             from read_json({_quoted(url)}, format='array', records=false, columns={{json: 'JSON'}})
         )
     """
+
+
+def _json_path(steps: tuple[str | int, ...]) -> str:
+    """The way in DuckDB's notation, for a text in quotes."""
+    ways = (f"[{step}]" if isinstance(step, int) else f'."{step}"' for step in steps)
+    return "$" + "".join(ways).replace("'", "''")
 
 
 def _reason(error: duckdb.Error) -> str:

@@ -19,11 +19,14 @@ from pathlib import Path
 
 from service.files import fingerprint
 from service.inbox.mounts import honours_leases
-from service.model import Fingerprint
+from service.model import JSON_KINDS, Fingerprint
 
 # A writer that appends in pieces closes in between: the lease alone would take the first piece.
 LEASE_STILL_SECONDS = 0.3
 CLOSE_EVENT_STILL_SECONDS = 1.0
+
+
+_JSON_SUFFIXES = tuple(f".{kind}" for kind in JSON_KINDS)
 
 
 @dataclass
@@ -113,7 +116,7 @@ def _lease(path: Path) -> bool | None:
 
 def _json_looks_cut(path: Path) -> bool:
     # A document without its closing bracket is broken for certain, so nobody who is done waits for it in vain.
-    return path.suffix.lower() == ".json" and _looks_cut(path)
+    return path.suffix.lower() in _JSON_SUFFIXES and _looks_cut(path)
 
 
 def _looks_cut(path: Path) -> bool:
@@ -124,7 +127,7 @@ def _looks_cut(path: Path) -> bool:
             tail = file.read()
     except OSError:
         return True
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() in _JSON_SUFFIXES:
         return not tail.rstrip().endswith((b"}", b"]", b"}\0", b"]\0"))
     return not tail.endswith((b"\n", b"\r", b"\n\0"))
 

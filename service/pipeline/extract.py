@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
-from service.engine.contract import BLANK, Engine, FileReport, Table
+from service.engine.contract import BLANK, Engine, FileReport, Table, cell_name
 from service.errors import DeliveryError, TooManyRejects, UnreadableFile
-from service.model import Batch, Delivery, Rules
+from service.model import FIELDS, Batch, Delivery, Layout, Rules, Source, Value
+from service.pipeline.ids import LOST_DIGITS
 from service.pipeline.values import MISSING_WORDS
 
 REJECTS_THAT_COUNT = 100
@@ -21,45 +22,38 @@ def _sql_text(text: str) -> str:
 
 
 # What a spreadsheet would run as a formula, behind the quotes that our own writer put before it.
-FORMULA = r"^'+\s*[=+\-@\t\r＝＋－＠]"
+FORMULA = rf"^'+{BLANK}*[=+\-@\t\r＝＋－＠]"
 # Case-folding takes the ligature "fi" apart, a regular expression does not.
 _MISSING = "|".join(re.escape(word).replace("fi", "(?:fi|\ufb01)") for word in sorted(MISSING_WORDS))
+_NOTHING = f"{BLANK}*(?:{_MISSING})?{BLANK}*"
 
 _SIGNS = "|".join(re.escape(word) for word in sorted(MISSING_WORDS) if not word.isalpha())
 _NO_PART = f"(?i){BLANK}*(?:{_SIGNS})?{BLANK}*"
 
 _CELL = f"""
     case
-        -- our own writer's quote before a formula is taken off again
-        when starts_with($cell, '''') and regexp_matches($cell, '{_sql_text(FORMULA)}') then substr($cell, 2)
-        when regexp_full_match($cell, '(?i){BLANK}*(?:{_MISSING})?{BLANK}*') then null
+        -- our own writer's quote before a formula is taken off again; "-" behind it is as missing as without it
+        when starts_with($cell, '''') and regexp_matches($cell, '{_sql_text(FORMULA)}')
+            then case when not regexp_full_match($cell, '(?i)''{_NOTHING}') then substr($cell, 2) end
+        when regexp_full_match($cell, '(?i){_NOTHING}') then null
         else $cell
     end
 """
 
-_DELIVERED = f"""
-    select
-        $source as source,
-        row_number,
-        {_CELL.replace("$cell", "source_id")} as source_id,
-        -- a part of a composed name may be "Na": only an empty one and mere signs are missing
-        coalesce(
-            {_CELL.replace("$cell", "full_name")},
-            nullif(concat_ws(' ',
-                case when not regexp_full_match(first_name, '{_NO_PART}') then first_name end,
-                case when not regexp_full_match(last_name, '{_NO_PART}') then last_name end), '')
-        ) as full_name,
-        {_CELL.replace("$cell", "email")} as email,
-        {_CELL.replace("$cell", "phone")} as phone,
-        {_CELL.replace("$cell", "signup_date")} as signup_date,
-        {_CELL.replace("$cell", "status")} as status,
-        try_cast(orders_count as bigint) as orders_count
-    from this
-"""
+# Of a composed value a part may be "Na": only an empty one and mere signs are missing.
+_PART = f"case when not regexp_full_match($cell, '{_NO_PART}') then $cell end"
+# A row without name and address goes on with the customer above it, where a system writes such rows.
+_GOES_ON = "full_name is null and email is null"
 
 _SAYS_WHO = """
     select count(*) from this
     where source_id is not null or full_name is not null or email is not null or phone is not null
+"""
+_HARDLY_MEANT = f"""
+    select
+        count(*) filter (coalesce(full_name, email, phone, signup_date, status) is null),
+        count(*) filter (regexp_matches(source_id, '{LOST_DIGITS}$'))
+    from this
 """
 
 _REJECT_COLUMNS = ("source_system", "row_number", "code", '"column"', "explanation")
@@ -72,10 +66,12 @@ class Delivered:
     rows      source · row_number · source_id · full_name · email · phone · signup_date · status · orders_count
               as written, null = missing
     rejects   source_system · row_number · code · column · explanation
+    reports   source -> what reading its export showed
     """
 
     rows: Table
     rejects: Table
+    reports: Mapping[str, FileReport]
     source_rows: Mapping[str, int]
     source_rejects: Mapping[str, int]
     warnings: Mapping[str, tuple[str, ...]]
@@ -94,21 +90,62 @@ def extract(batch: Batch, rules: Rules, engine: Engine) -> Delivered:
     for delivery in batch.deliveries:
         name = delivery.source.name
         try:
-            table, reports[name] = engine.read(delivery)
-            tables[name] = table.derive(_DELIVERED.replace("$source", f"'{name}'"))
-            counts[name] = table.count()
+            table, report = engine.read(delivery)
+            tables[name], reports[name] = _delivered(table, report, delivery.source)
+            counts[name] = tables[name].count()
             _refuse_too_many_rejects(counts[name], len(reports[name].rejects), rules)
             _refuse_strangers(tables[name], counts[name])
+            told = (*reports[name].warnings, *_hardly_meant(tables[name]))
+            reports[name] = replace(reports[name], warnings=told)
         except DeliveryError as error:
             raise _at(error, batch, delivery) from None
     everything = reduce(lambda one, two: one.derive("from this union all from more", more=two), tables.values())
     return Delivered(
         rows=everything,
         rejects=engine.text_table(_REJECT_COLUMNS, _reject_rows(reports)),
+        reports=reports,
         source_rows=counts,
         source_rejects={name: len(report.rejects) for name, report in reports.items()},
-        warnings={name: _warnings(report, counts[name]) for name, report in reports.items()},
+        warnings={
+            it.source.name: _warnings(reports[it.source.name], counts[it.source.name], it.source)
+            for it in batch.deliveries
+        },
     )
+
+
+def _delivered(table: Table, report: FileReport, source: Source) -> tuple[Table, FileReport]:
+    """The cells of the layout's places as fields, of those rows that are customers."""
+    layout = report.layout
+    fields = ", ".join(
+        f"try_cast({_field(layout, name)} as bigint) as {name}"
+        if name == "orders_count"
+        else f"{_field(layout, name)} as {name}"
+        for name in FIELDS
+    )
+    named = table.derive(f"select '{_sql_text(source.name)}' as source, row_number, {fields} from this")
+    return _without_further_rows(named, report) if layout.is_continued else (named, report)
+
+
+def _without_further_rows(named: Table, report: FileReport) -> tuple[Table, FileReport]:
+    whole = named.derive(f"from this where not ({_GOES_ON})")
+    rows, further = whole.count(), named.count() - whole.count()
+    if further and not rows:
+        raise UnreadableFile("none of its rows has a name or an e-mail address", hint="see that the file is whole")
+    told = (f"rows that go on with the customer above them and are left out: {further}",) if further else ()
+    return whole, replace(report, warnings=(*report.warnings, *told))
+
+
+def _field(layout: Layout, name: str) -> str:
+    """SQL for a field: the first of its values that says something."""
+    options = [_value(layout, value) for value in layout.fields.get(name, ())]
+    return f"coalesce({', '.join([*options, 'null::varchar'])})"
+
+
+def _value(layout: Layout, value: Value) -> str:
+    cells = [cell_name(layout.places.index(place)) for place in value]
+    if len(cells) == 1:
+        return _CELL.replace("$cell", cells[0])
+    return f"nullif(concat_ws(' ', {', '.join(_PART.replace('$cell', cell) for cell in cells)}), '')"
 
 
 def _reject_rows(reports: Mapping[str, FileReport]) -> list[tuple[str, int, str, str | None, str]]:
@@ -119,9 +156,12 @@ def _reject_rows(reports: Mapping[str, FileReport]) -> list[tuple[str, int, str,
     ]
 
 
-def _warnings(report: FileReport, rows: int) -> tuple[str, ...]:
+def _warnings(report: FileReport, rows: int, source: Source) -> tuple[str, ...]:
+    # The exports of a system we know are full of columns that we do not need.
+    unknown = report.unknown_columns if report.layout is source.own else 0
+    ignored = (f"{unknown} unknown columns are ignored",) if unknown else ()
     empty = ("an export of nobody: there are no rows",) if rows == 0 and not report.rejects else ()
-    return (*report.warnings, *empty)
+    return (*report.warnings, *ignored, *empty)
 
 
 def _refuse_too_many_rejects(rows: int, rejects: int, rules: Rules) -> None:
@@ -143,6 +183,16 @@ def _refuse_strangers(table: Table, rows: int) -> None:
             f"none of its {rows} rows has an id, a name, an e-mail address or a phone in a known place",
             hint="see in README.md where the fields must stand",
         )
+
+
+def _hardly_meant(table: Table) -> tuple[str, ...]:
+    """Of rows such as the last line of a spreadsheet, and of ids that it has rounded."""
+    silent, rounded = table.derive(_HARDLY_MEANT).rows()[0]
+    told = (
+        (silent, "rows hold no name, e-mail address, phone, date or status"),
+        (rounded, "ids such as 1.23E+12 have lost digits in a spreadsheet and count as none"),
+    )
+    return tuple(f"{count} {what}" for count, what in told if count)
 
 
 def _at(error: DeliveryError, batch: Batch, delivery: Delivery) -> DeliveryError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.engine.contract import Table
-from service.model import SOURCES, Rules
+from service.model import Rules
 
 # Fewest missing fields first, then order of appearance. unified_id and source_system are never missing.
 _RANKED = """
@@ -53,5 +53,5 @@ def survive(records: Table, groups: Table, rules: Rules) -> Table:
     """
     ranked = records.derive(_RANKED, groups=groups)
     survivors = ranked.derive(_FILLED if rules.survivorship == "fill" else _RECORD)
-    flags = ", ".join(f"case when bool_or(source = '{s.name}') then '{s.name}' end" for s in SOURCES)
+    flags = ", ".join(f"case when bool_or(source = '{s.name}') then '{s.name}' end" for s in rules.sources)
     return ranked.derive(_WITH_SOURCES.format(flags=flags), survivors=survivors)

@@ -1,0 +1,502 @@
+"""Sources as a user configures them: names, layouts, defaults, who is waited for, and whose word counts first."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from service import by_hand
+from service.engine import gzip_file
+from service.engine.json_file import steps_to
+from service.errors import DeliveryError, SettingsError, UnreadableFile
+from service.inbox import Inbox
+from service.inbox.names import partner_name, read_name
+from service.model import CRM, ECOM, Source
+from service.presets import PRESETS, read_values
+from service.settings import Settings, load
+from tests.conftest import House, wait_until
+from tests.small_batches import NOON, integrate_pair, published, rows_of, write_pair
+
+CRM_HEAD = "customer_id,full_name,email,phone,signup_date,status\n"
+NOBODY = '{"customers": []}'
+LOYALTY = {
+    "name": "LOYALTY",
+    "file": "loyalty-*.csv",
+    "required": False,
+    "fields": {"source_id": "card", "full_name": ["name", "first + last"], "email": "mail"},
+}
+
+
+def sources(*tables: dict[str, Any]) -> tuple[Source, ...]:
+    given: dict[str, Any] = {"sources": tables}  # as service.toml has them
+    return Settings(**given).rules().sources
+
+
+def master(pair: Path, outbox: Path, **settings: Any) -> list[dict[str, str]]:
+    integrate_pair(pair, outbox, **settings)
+    return rows_of(published(outbox) / "customer_master.csv")
+
+
+def by_hand_of(paths: Sequence[Path], outbox: Path, **settings: Any) -> None:
+    outbox.mkdir(exist_ok=True)
+    by_hand.integrate_files(paths, outbox, Settings(**settings), lambda: NOON)
+
+
+# ------------------------------------------------------------------------------------------------- configuration
+
+
+def test_without_configuration_there_are_two_sources_that_know_every_preset() -> None:
+    found = sources()
+    assert [source.name for source in found] == ["CRM", "ECOM"]
+    for source, built_in in zip(found, (CRM, ECOM), strict=True):
+        assert source.layouts == (built_in.own, *PRESETS)
+
+
+def test_a_table_changes_a_built_in_source_or_adds_one() -> None:
+    crm, ecom, loyalty = sources({"name": "ECOM", "region": "gb"}, LOYALTY)
+    assert crm.layouts[0] == CRM.own
+    assert (ecom.region, ecom.file_name) == ("GB", ECOM.file_name)
+    assert not loyalty.is_required
+    assert loyalty.own.fields["full_name"] == (("name",), ("first", "last"))
+    assert loyalty.layouts == (loyalty.own,), "who says where the fields stand does not want it guessed"
+
+
+def test_priority_decides_who_comes_first() -> None:
+    assert [it.name for it in sources(LOYALTY | {"priority": 0})] == ["LOYALTY", "CRM", "ECOM"]
+
+
+def test_a_preset_can_be_forced_or_forbidden_and_changed_in_part() -> None:
+    (crm, _) = sources({"name": "CRM", "preset": "hubspot", "fields": {"phone": "Mobile"}})
+    assert [layout.name for layout in crm.layouts] == ["hubspot"]
+    assert crm.own.fields["phone"] == (("Mobile",),)
+    (crm, _) = sources({"name": "CRM", "preset": "none"})
+    assert crm.layouts == (CRM.own,)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ({}, "name is missing"),
+        ({"name": "shop"}, "must be capitals"),
+        ({"name": "SHOP"}, "SHOP: file is missing"),
+        ({"name": "SHOP", "file": "shop.csv", "preset": "none"}, "SHOP: fields says nothing of source_id"),
+        ({"name": "SHOP", "file": "shop.csv", "fields": {"full_name": "n"}}, "SHOP: fields says nothing of source_id"),
+        ({"name": "SHOP", "file": "shop.csv", "fields": {"source_id": "n"}}, "full_name or email or phone"),
+        ({"name": "CRM", "fields": {"source_id": []}}, "CRM: fields says nothing of source_id"),
+        ({"name": "CRM", "fields": "customer_id"}, r"fields is a table of its own: \[sources.fields\]"),
+        ({"name": "SHOP", "file": "shop.xlsx"}, "is no name such as"),
+        ({"name": "SHOP", "file": "../shop.csv"}, "is no name such as"),
+        ({"name": "SHOP", "file": "*.csv"}, "is no name such as"),
+        ({"name": "SHOP", "file": ".shop.csv"}, "is no name such as"),
+        ({"name": "SHOP", "file": "CRM_customers.json"}, "dropped under the name crm_customers"),
+        ({"name": "CRM", "preset": "Shopfy"}, "did you mean shopify"),
+        ({"name": "CRM", "fields": {"mail": "x"}}, "fields has no 'mail'.*did you mean email"),
+        ({"name": "CRM", "fields": {"status": "password_hash"}}, "never read"),
+        ({"name": "CRM", "defaults": {"email": "a@b.org"}}, "for status only, not for email"),
+        ({"name": "CRM", "fields": {"phone": ["", "tel"]}}, "a place without a name"),
+        ({"name": "CRM", "region": "UK"}, "CRM: region is no region that has phone numbers"),
+        ({"name": "CRM", "prioritty": 3}, "CRM: there is no key 'prioritty'; did you mean priority"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_the_start(
+    table: dict[str, Any], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.settings._from_toml", lambda path: {"sources": [table]})
+    with pytest.raises(SettingsError, match=complaint) as refused:
+        load(tmp_path)
+    assert refused.value.hint == "see docs/sources.md"
+
+
+def test_what_is_no_list_of_tables_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "service.toml").write_text('[sources]\nname = "CRM"\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match="in two brackets"):
+        load(tmp_path)
+    monkeypatch.setenv("SERVICE_SOURCES", "crm")
+    with pytest.raises(SettingsError, match="SERVICE_SOURCES is no JSON"):
+        load(tmp_path)
+
+
+def test_two_tables_of_one_name_and_nobody_required_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for tables, complaint in (
+        ([LOYALTY, LOYALTY], "have the name LOYALTY"),
+        ([{"name": "CRM", "required": False}, {"name": "ECOM", "required": False}], "must be required"),
+    ):
+        monkeypatch.setenv("SERVICE_SOURCES", json.dumps(tables))
+        with pytest.raises(SettingsError, match=complaint):
+            load()
+
+
+def test_service_toml_holds_them(tmp_path: Path) -> None:
+    (tmp_path / "service.toml").write_text(
+        '[[sources]]\nname = "ECOM"\nfile = "shop.json"\n[sources.fields]\nemail = ["mail.work", "mail.home"]\n',
+        encoding="utf-8",
+    )
+    _, ecom = load(tmp_path)[0].rules().sources
+    assert ecom.own.fields["email"] == (("mail.work",), ("mail.home",))
+
+
+# --------------------------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("loyalty-2024-01-15.csv", "2024-01-15"),
+        ("Loyalty-7.CSV.gz", "7"),
+        ("loyalty-north.jsonl", "north"),
+        ("loyalty-.csv", ""),
+        ("loyalty-_9.csv", "9"),
+    ],
+)
+def test_the_star_of_a_file_name_is_its_suffix(name: str, suffix: str) -> None:
+    found = read_name(name, sources(LOYALTY))
+    assert found is not None
+    assert (found.source.name, found.suffix) == ("LOYALTY", suffix)
+
+
+def test_a_partner_is_expected_under_its_name() -> None:
+    *_, loyalty = sources(LOYALTY)
+    assert partner_name(loyalty, "7") == "loyalty-7.csv"
+    assert partner_name(ECOM, "") == "ecommerce_customers.json"
+    assert partner_name(ECOM, "7") == "ecommerce_customers_7.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.csv", "csv"), ("a.CSV.GZ", "csv"), ("a.tsv", "csv"), ("a.ndjson", "json"), ("a.jsonl.gz", "json")],
+)
+def test_the_extension_says_how_an_export_is_read(name: str, kind: str) -> None:
+    assert CRM.format_of(name) == ECOM.format_of(name) == kind
+
+
+def test_a_file_of_no_known_kind_is_read_as_its_source_usually_is() -> None:
+    assert (CRM.format_of("export"), ECOM.format_of("export")) == ("csv", "json")
+
+
+@pytest.mark.parametrize(
+    ("place", "steps"),
+    [
+        ("email", ("email",)),
+        ("contact.email", ("contact", "email")),
+        ("addresses[1].telephone", ("addresses", 1, "telephone")),
+    ],
+)
+def test_a_place_is_a_way_through_members_and_elements(place: str, steps: tuple[str | int, ...]) -> None:
+    assert steps_to(place) == steps
+
+
+def test_what_stands_at_several_places_is_joined() -> None:
+    assert read_values("First Name + Last Name") == (("First Name", "Last Name"),)
+
+
+# --------------------------------------------------------------------------------------------------- in the inbox
+
+
+def names_of(inbox: Inbox) -> list[list[str]]:
+    return [[half.path.name for half in pair.halves] for pair in inbox.look().pairs]
+
+
+def test_an_optional_source_joins_if_it_is_there_and_is_not_waited_for(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, sources=sources(LOYALTY))
+    inbox.open()
+    for name in ("crm_customers_7.csv", "loyalty-7.csv", "loyalty-8.csv"):
+        (tmp_path / name).write_text("x\n", encoding="utf-8")
+    assert names_of(inbox) == []
+    (tmp_path / "ecommerce_customers_7.json").write_text("[]", encoding="utf-8")
+    assert names_of(inbox) == [["crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv"]]
+    (tmp_path / "loyalty-7.csv").unlink()
+    assert names_of(inbox) == [["crm_customers_7.csv", "ecommerce_customers_7.json"]]
+
+
+def test_one_export_in_two_kinds_of_files_is_contested(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.open()
+    for name in ("crm_customers.csv", "crm_customers.csv.gz", "ecommerce_customers.json"):
+        (tmp_path / name).write_text("x\n", encoding="utf-8")
+    listing = inbox.look()
+    assert listing.pairs == ()
+    assert [half.path.name for half in listing.rivals] == ["crm_customers.csv", "crm_customers.csv.gz"]
+
+
+def test_an_optional_export_that_is_contested_is_left_behind(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, sources=sources(LOYALTY))
+    inbox.open()
+    for name in ("crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv", "loyalty-7.json"):
+        (tmp_path / name).write_text("x\n", encoding="utf-8")
+    (pair,) = inbox.look().pairs
+    assert [half.path.name for half in pair.halves] == ["crm_customers_7.csv", "ecommerce_customers_7.json"]
+    assert pair.left_behind == ("loyalty-7.csv", "loyalty-7.json")
+
+
+def test_the_other_half_of_a_contested_export_is_told_of(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.open()
+    for name in ("crm_customers.csv", "crm_customers.json", "ecommerce_customers.json"):
+        (tmp_path / name).write_text("x\n", encoding="utf-8")
+    assert [half.path.name for half in inbox.look().singles] == ["ecommerce_customers.json"]
+
+
+def test_an_optional_export_that_is_never_ready_does_not_hold_up_the_others(house: House) -> None:
+    (house.root / "service.toml").write_text(
+        '[[sources]]\nname = "CLUB"\nfile = "club.csv"\nrequired = false\npreset = "plain"\n', encoding="utf-8"
+    )
+    daemon = house.watch(settle_seconds="0.5")
+    with (house.inbox / "club.csv").open("w") as written:
+        written.write("id,name,email\n")
+        written.flush()
+        house.drop()
+        wait_until(lambda: house.manifest())
+    assert "club.csv was not ready and is not in this batch" in house.read("integration_log.txt")
+    assert (house.inbox / "club.csv").is_file()
+    assert daemon.stop() == 0
+
+
+def test_by_hand_a_file_s_name_says_of_which_source_it_is(tmp_path: Path) -> None:
+    tables = [{"name": "ECOM", "required": False}, {"name": "CLUB", "file": "club.csv", "preset": "plain"}]
+    crm = CRM_HEAD + "1,Ann Lee,a@x.org,,,\n"
+    (row,) = master(write_pair(tmp_path, crm, '[{"id": "7", "name": "Ann Lee"}]'), tmp_path / "out", sources=tables)
+    assert row["source_system"] == "CRM+ECOM"
+
+
+def test_a_claim_of_a_source_that_is_configured_no_more_is_left_alone_and_told(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, sources=sources(LOYALTY | {"required": True}))
+    inbox.open()
+    for name in ("crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv"):
+        (tmp_path / name).write_text("x\n", encoding="utf-8")
+    (pair,) = inbox.look().pairs
+    proofs = {half.path: "given" for half in pair.halves}
+    batch = inbox.claim(pair, proofs, NOON, tmp_path / "state")
+    assert batch is not None
+    assert Inbox(tmp_path).unfinished().unreadable == (f"{batch.id}.json",)
+    assert [it.id for it in inbox.unfinished().batches] == [batch.id]
+
+
+def test_the_daemon_waits_for_what_is_required_and_takes_what_is_there(house: House) -> None:
+    (house.root / "service.toml").write_text(
+        '[[sources]]\nname = "LOYALTY"\nfile = "loyalty.csv"\nrequired = false\npreset = "plain"\n', encoding="utf-8"
+    )
+    daemon = house.watch()
+    (house.inbox / "loyalty.csv.gz").write_bytes(gzip.compress(b"id,name,email\n7,Ann Lee,ann@lee.org\n"))
+    wait_until(lambda: house.health()["waiting"])
+    assert house.health()["waiting"][0]["waits_for"] == "crm_customers.csv, ecommerce_customers.json"
+    house.drop()
+    wait_until(lambda: list((house.inbox / "archive").glob("*/loyalty.csv.gz")))
+    assert "CUST006,Ann Lee,ann@lee.org,N/A,N/A,LOYALTY,N/A" in house.read("customer_master.csv")
+    assert '"layout": "plain"' in house.read("integration_log.jsonl")
+    assert daemon.stop() == 0
+
+
+# ------------------------------------------------------------------------------------------------------ layouts
+
+
+def read_as(tmp_path: Path, crm: str | bytes, **settings: Any) -> tuple[str, dict[str, str]]:
+    """The layout that a CRM export of one customer was read by, and what became of the customer."""
+    (row,) = master(write_pair(tmp_path, crm, NOBODY), tmp_path / "out", **settings)
+    events = (tmp_path / "out" / "integration_log.jsonl").read_text(encoding="utf-8").splitlines()
+    return str(json.loads(events[0])["layout"]), row
+
+
+def test_further_columns_do_not_turn_a_source_s_own_export_into_another_s(tmp_path: Path) -> None:
+    head = CRM_HEAD.strip() + ",id,name,created_at,Record ID,First Name,Last Name\n"
+    layout, row = read_as(tmp_path, head + "C1,Ann Lee,a@x.org,,2024-01-02,active,9,Shown So,2020-01-01,77,Al,So\n")
+    assert (layout, row["full_name"], row["signup_date"]) == ("crm", "Ann Lee", "2024-01-02")
+
+
+def test_of_a_name_in_parts_all_columns_must_be_there_or_it_is_told(tmp_path: Path) -> None:
+    table = {"name": "CRM", "fields": {"full_name": "firt + last"}}
+    crm = "customer_id,first,last,email\n1,Ann,Smith,a@x.org\n2,Bob,Smith,b@x.org\n"
+    rows = master(write_pair(tmp_path, crm, NOBODY), tmp_path / "out", sources=[table])
+    assert [row["full_name"] for row in rows] == ["N/A", "N/A"], "Smith alone would be one customer"
+    assert 'no column "firt"' in (tmp_path / "out" / "integration_log.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_in_a_header_are_understood(tmp_path: Path, encoding: str, form: Literal["NFC", "NFD"]) -> None:
+    if (encoding, form) == ("cp1252", "NFD"):
+        pytest.skip("Windows-1252 has no combining accents")
+    table = {"name": "CRM", "fields": {"full_name": "Prénom + Nom", "phone": "Téléphone"}}
+    crm = unicodedata.normalize(form, "customer_id;Prénom;NOM;email;téléphone\n1;Zoë;Lée;z@x.org;2125550101\n")
+    _, row = read_as(tmp_path, crm.encode(encoding), sources=[table])
+    assert (row["full_name"], row["phone"]) == ("Zoë Lée", "2125550101")
+
+
+@pytest.mark.parametrize(
+    "shop",
+    [
+        '[{"Id": "1", "NAME": "A", "contact": {"Email": "a@b.de"}}]',
+        '{"results": [{"id": "1", "properties": {"email": "a@b.de"}}]}',
+    ],
+)
+def test_json_that_no_layout_fits_is_refused_and_not_read_by_halves(tmp_path: Path, shop: str) -> None:
+    with pytest.raises(UnreadableFile):
+        integrate_pair(write_pair(tmp_path, CRM_HEAD, shop), tmp_path / "out")
+
+
+def test_either_built_in_source_may_write_as_the_other(tmp_path: Path) -> None:
+    pair = write_pair(tmp_path, CRM_HEAD, NOBODY)
+    nested = '[{"id": "1", "name": {"first": "Ann", "last": "Lee"}, "contact": {"email": "a@x.org"}}]'
+    (pair / "crm_customers.json").write_text(nested, encoding="utf-8")
+    by_hand_of((pair / "crm_customers.json", pair / "ecommerce_customers.json"), tmp_path / "out")
+    assert [row["full_name"] for row in rows_of(published(tmp_path / "out") / "customer_master.csv")] == ["Ann Lee"]
+
+
+@pytest.mark.parametrize("place", ["p[0]", 'a"b', "a*", "x[99999999999]", "tél", "p"])
+def test_at_any_place_a_number_is_read_as_it_is_written(tmp_path: Path, place: str) -> None:
+    table = {"name": "ECOM", "fields": {"phone": place}}
+    value: Any = "@" if place == "p" else ["@"]
+    name = "p" if place.startswith("p") else place
+    shop = json.dumps([{"id": "1", "name": "Ann Lee", name: value}]).replace('"@"', "5.55E+06")
+    (row,) = master(write_pair(tmp_path, CRM_HEAD, shop), tmp_path / "out", sources=[table])
+    assert row["phone"] == "N/A", "its digits are lost"
+
+
+def test_rows_that_all_go_on_with_nobody_are_no_export(tmp_path: Path) -> None:
+    crm = "email,firstname,lastname,_address_telephone\n" + ",,,2125550101\n" * 3
+    with pytest.raises(UnreadableFile, match="none of its rows has a name"):
+        integrate_pair(write_pair(tmp_path, crm, NOBODY), tmp_path / "out")
+
+
+@pytest.mark.parametrize("header", ["17,John Smith,john@x.org,john@x.org,5550101,ID", "7,Emily,Phoebe,x"])
+def test_a_customer_in_the_place_of_the_header_is_not_told_of(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DeliveryError) as refused:
+        integrate_pair(write_pair(tmp_path, f"{header}\n{header}\n", NOBODY), tmp_path / "out")
+    told = refused.value.explained().lower()
+    assert not [value for value in ("john", "smith", "emily", "phoebe") if value in told]
+
+
+def test_a_source_that_is_not_there_any_more_is_told(tmp_path: Path) -> None:
+    table = {"name": "CLUB", "file": "club.csv", "required": False, "preset": "plain"}
+    pair = write_pair(tmp_path, CRM_HEAD, NOBODY)
+    (pair / "club.csv").write_text("id,name,email\n1,Ann Lee,a@x.org\n", encoding="utf-8")
+    outbox = tmp_path / "out"
+    files = [pair / "crm_customers.csv", pair / "ecommerce_customers.json"]
+    by_hand_of([*files, pair / "club.csv"], outbox, sources=[table])
+    by_hand_of(files, outbox, sources=[table])
+    assert "CLUB: not in this batch; it had 1 rows before" in (outbox / "integration_log.txt").read_text("utf-8")
+
+
+# ----------------------------------------------------------------------------------------------------- what is read
+
+
+def test_of_several_places_the_first_that_says_something_counts(tmp_path: Path) -> None:
+    table = {"name": "CRM", "fields": {"phone": ["mobile", "phone"], "full_name": ["full_name", "first + last"]}}
+    crm = (
+        "customer_id,full_name,first,last,email,mobile,phone\n"
+        "1,N/A,Na,Li,a@x.org,n/a,212-555-0101\n"
+        "2,Bo Ek,Al,Oe,b@x.org,212-555-0102,212-555-0103\n"
+    )
+    rows = master(write_pair(tmp_path, crm, NOBODY), tmp_path / "out", sources=[table])
+    assert [(row["full_name"], row["phone"]) for row in rows] == [("Na Li", "2125550101"), ("Bo Ek", "2125550102")]
+
+
+def test_a_default_status_stands_where_the_source_says_nothing(tmp_path: Path) -> None:
+    table = {"name": "CRM", "defaults": {"status": " Prospect "}}
+    crm = CRM_HEAD + "1,Ann Lee,a@x.org,,,\n2,Bo Ek,b@x.org,,,Active\n"
+    rows = master(write_pair(tmp_path, crm, NOBODY), tmp_path / "out", sources=[table])
+    assert [row["status"] for row in rows] == ["prospect", "active"]
+
+
+def test_every_source_has_the_region_and_the_order_of_dates_that_it_is_given(tmp_path: Path) -> None:
+    crm = CRM_HEAD + "1,Ann Lee,a@x.org,(212) 555-0101,03/04/2023,\n"
+    shop = '[{"id": "7", "name": "Bo Ek", "contact": {"phone": "020 7946 0958"}, "registered": "03/04/2023"}]'
+    table = {"name": "ECOM", "region": "GB", "date_order": "DMY"}
+    ann, bo = master(write_pair(tmp_path, crm, shop), tmp_path / "out", sources=[table])
+    assert (ann["phone"], ann["signup_date"]) == ("2125550101", "2023-03-04")
+    assert (bo["phone"], bo["signup_date"]) == ("442079460958", "2023-04-03")
+
+
+def test_the_first_source_wins_ties_and_names_the_sources_in_order(tmp_path: Path) -> None:
+    crm = CRM_HEAD + "1,Ann Lee,a@x.org,212-555-0101,2023-01-01,lead\n"
+    shop = '[{"id": "7", "name": "Anna Lee", "contact": {"email": "a@x.org", "phone": "2125550101"},'
+    shop += ' "registered": "2024-01-01"}]'
+    pair = write_pair(tmp_path, crm, shop)
+    (usual,) = master(pair, tmp_path / "usual")
+    (turned,) = master(pair, tmp_path / "turned", sources=[{"name": "CRM", "priority": 3}])
+    assert (usual["full_name"], usual["source_system"]) == ("Ann Lee", "CRM+ECOM")
+    assert (turned["full_name"], turned["source_system"]) == ("Anna Lee", "ECOM+CRM")
+
+
+def test_passwords_and_tokens_reach_no_file_of_ours(tmp_path: Path) -> None:
+    secrets = ["5e884898da28047151d0e56f8dc62927", "tok_4eC39HqLyjWDarjtT1"]
+    crm = (
+        "email,_website,confirmation,created_at,firstname,lastname,password_hash,rp_token\n"
+        f"ann@lee.org,base,,2024-01-02,Ann,Lee,{secrets[0]},{secrets[1]}\n"
+        f'"bad,base\n{secrets[0]}'
+    )
+    pair = write_pair(tmp_path, crm.splitlines()[0] + "\n" + crm.splitlines()[1] + "\n", NOBODY)
+    integrate_pair(pair, tmp_path / "out")
+    written = [path for path in tmp_path.joinpath("out").rglob("*") if path.is_file()]
+    assert not [path for path in written for secret in secrets if secret.encode() in path.read_bytes()]
+    with pytest.raises(DeliveryError) as refused:
+        integrate_pair(write_pair(tmp_path / "bad", crm, NOBODY), tmp_path / "refused")
+    assert not [secret for secret in secrets if secret in refused.value.explained()]
+
+
+def test_rows_that_go_on_with_the_customer_above_are_left_out_and_told(tmp_path: Path) -> None:
+    shop = (
+        "email,_website,created_at,firstname,lastname,_address_telephone\n"
+        "ann@lee.org,base,2024-01-02 10:00:00,Ann,Lee,212-555-0101\n"
+        ",,,,,212-555-0102\n"
+    )
+    pair = write_pair(tmp_path, CRM_HEAD, NOBODY)
+    (pair / "shop.csv").write_text(shop, encoding="utf-8")
+    (pair / "ecommerce_customers.json").unlink()
+    (pair / "shop.csv").rename(pair / "ecommerce_customers.json.csv")
+    outbox = tmp_path / "out"
+    paths = (pair / "crm_customers.csv", pair / "ecommerce_customers.json.csv")
+    by_hand_of(paths, outbox)
+    assert [row["phone"] for row in rows_of(published(outbox) / "customer_master.csv")] == ["2125550101"]
+    assert "rows that go on with the customer above them and are left out: 1" in (
+        outbox / "integration_log.txt"
+    ).read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------------------ gzip
+
+
+def packed_pair(folder: Path, content: bytes) -> list[Path]:
+    pair = write_pair(folder, CRM_HEAD, NOBODY)
+    (pair / "crm_customers.csv.gz").write_bytes(content)
+    return [pair / "crm_customers.csv.gz", pair / "ecommerce_customers.json"]
+
+
+def test_a_packed_export_reads_as_the_plain_one(tmp_path: Path) -> None:
+    crm = CRM_HEAD + "1,Ann Lee,a@x.org,212-555-0101,2023-01-01,lead\n"
+    plain = master(write_pair(tmp_path / "plain", crm, NOBODY), tmp_path / "one")
+    by_hand_of(packed_pair(tmp_path / "packed", gzip.compress(crm.encode())), tmp_path / "two")
+    assert rows_of(published(tmp_path / "two") / "customer_master.csv") == plain
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "the file is empty"),
+        (b"customer_id,email\n", "not packed with gzip, though its name ends in .gz"),
+        (gzip.compress(CRM_HEAD.encode() * 999)[:-9], "truncated"),
+        (gzip.compress(b"")[:12], "truncated"),
+        (gzip.compress(CRM_HEAD.encode()) + b"rubbish behind it", "the gzip file is damaged"),
+        (gzip.compress(b" " * (65 << 20)), "unpacks to more than 200 times its size"),
+    ],
+    ids=["empty", "not packed", "cut", "cut at its head", "rubbish behind", "a bomb"],
+)
+def test_a_packed_file_that_is_none_is_refused(content: bytes, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match=says):
+        by_hand_of(packed_pair(tmp_path, content), tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"x"), b"x"], ids=["whole", "damaged"])
+def test_what_was_unpacked_goes_with_the_end_of_the_work(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(content)
+    work = tmp_path / "work"
+    work.mkdir()
+    with suppress(UnreadableFile), gzip_file.unpacked(tmp_path / "a.csv.gz", work) as path:
+        assert (path.read_bytes(), path.suffix) == (b"x", ".csv")
+    assert list(work.iterdir()) == []
