@@ -77,17 +77,20 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     one = verb("integrate", _integrate, "integrate one CRM export and one shop export, without an inbox")
-    one.add_argument("crm", type=Path, metavar="CRM", help="the CRM export, CSV")
-    one.add_argument("ecom", type=Path, metavar="ECOM", help="the shop export, JSON")
+    one.add_argument("crm", type=Path, metavar="CRM", help="the CRM export")
+    one.add_argument("ecom", type=Path, metavar="ECOM", help="the shop export")
+    one.add_argument("more", type=Path, nargs="*", metavar="FILE", help="exports of further sources, in their order")
     one.add_argument("--outbox", type=Path, required=True, metavar="DIR", help="where the results go")
     watch = verb("watch", _watch, "watch the inbox and integrate every pair that arrives")
     watch.add_argument("--once", action="store_true", help="process what waits, then exit")
     again = verb("retry", _retry, "move a quarantined batch back into the inbox")
     again.add_argument("batch", metavar="BATCH", help="id of the batch: the name of its folder in the quarantine")
     again.add_argument("--accept", action="store_true", help="let it pass the guard that stopped it, once")
-    check = verb("verify", _verify, "recompute every hash of outbox and archive; name what is not as it was written")
-    check.add_argument("batch", nargs="?", metavar="BATCH", help="only this batch")
-    check.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
+    proof = verb("verify", _verify, "recompute every hash of outbox and archive; name what is not as it was written")
+    proof.add_argument("batch", nargs="?", metavar="BATCH", help="only this batch")
+    proof.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
+    look = verb("check", _check, "tell what files are, how they are read and what is wrong with them; publish nothing")
+    look.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, whatever its name")
     verb("healthcheck", _healthcheck, "exit 0 if the daemon is well or degraded, 1 if it fails or is silent")
     verb("demo", _demo, "show the whole story on a small sample, in a folder of its own")
     return parser
@@ -100,7 +103,7 @@ def _local_now() -> datetime:
 def _integrate(asked: argparse.Namespace, settings: Settings) -> int:
     from service import by_hand  # the engine is loaded by the verbs that need it: healthcheck must be quick
 
-    summary = by_hand.integrate_files((asked.crm, asked.ecom), asked.outbox, settings, _local_now)
+    summary = by_hand.integrate_files((asked.crm, asked.ecom, *asked.more), asked.outbox, settings, _local_now)
     print(
         f"{summary.records} records, {summary.duplicates} duplicates, {summary.customers} customers: "
         f"see {asked.outbox / 'customer_master.csv'}",
@@ -141,6 +144,18 @@ def _verify(asked: argparse.Namespace, settings: Settings) -> int:
         print(f"note: {note}", file=sys.stderr)
     print("\n".join(verdict.findings) or verdict.sentence)
     return FINDINGS if verdict.findings else DONE
+
+
+def _check(asked: argparse.Namespace, settings: Settings) -> int:
+    from service import check
+
+    code = DONE
+    for path in asked.files:
+        file = check.check_file(path, settings, _local_now())
+        told = [f"  note: {note}" for note in file.notes] + [f"  finding: {finding}" for finding in file.findings]
+        print("\n".join([*file.lines, *(told or ["  nothing is wrong with it"])]))
+        code = FINDINGS if file.findings else code
+    return code
 
 
 def _healthcheck(asked: argparse.Namespace, settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from service.engine.contract import Engine
@@ -52,13 +53,14 @@ def integrate(
         source_rows=delivered.source_rows,
     )
     cost = quality.literal_cost(records, groups, evidence)
-    _tell_amiss(batch, delivered, normalised, cost, journal)
+    volumes = quality.volumes(delivered.source_rows, register.published())
+    _tell_amiss(batch, delivered, normalised, volumes, cost, journal)
     journal.stage("load")
     with outbox.stage(batch) as staged:
         results = Results(
             records, groups, survivors, evidence, identified.customers, identified.changes, delivered.rejects
         )
-        removed = load(results, quality.report(delivered, normalised, cost), rules, staged.folder)
+        removed = load(results, quality.report(delivered, normalised, volumes, cost), rules, staged.folder)
         merges = staged.folder.parent / "merges.txt"
         write_merge_lines(removed, journal.prefix("WARNING"), merges)
         _tell_loaded(summary, identified, merges, journal)
@@ -126,14 +128,21 @@ def _tell_extracted(batch: Batch, delivered: Delivered, journal: Journal) -> Non
         name = delivery.source.name
         rows, rejects = delivered.source_rows[name], delivered.source_rejects[name]
         journal.line("INFO", f"Loaded {rows} records from {delivery.file_name}")
-        journal.event("source.extracted", source=name, rows=rows, rejects=rejects)
+        journal.event(
+            "source.extracted", source=name, layout=delivered.reports[name].layout.name, rows=rows, rejects=rejects
+        )
         for warning in delivered.warnings[name]:
             journal.warning("source.suspected", source=name, warning=warning)
     journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
 
 
 def _tell_amiss(
-    batch: Batch, delivered: Delivered, normalised: Normalised, cost: quality.LiteralCost, journal: Journal
+    batch: Batch,
+    delivered: Delivered,
+    normalised: Normalised,
+    volumes: Mapping[str, quality.Volume],
+    cost: quality.LiteralCost,
+    journal: Journal,
 ) -> None:
     """Lines that stand in the log only where something is amiss."""
     for warning in batch.warnings:
@@ -144,6 +153,9 @@ def _tell_amiss(
     for name, rejects in delivered.source_rejects.items():
         if rejects:
             journal.line("WARNING", f"{name}: rows that could not enter, see rejects.csv: {rejects}")
+    for name, sentence in quality.shrunk(volumes).items():
+        journal.line("WARNING", f"{name}: {sentence}")
+        journal.warning("source.suspected", source=name, warning=sentence)
     for (name, field, reason), count in normalised.troubles.items():
         journal.line("WARNING", f"{name}: unusable values of {field} ({reason}): {count}")
     for name in normalised.ambiguous:

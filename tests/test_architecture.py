@@ -14,13 +14,15 @@ SERVICE = Path(__file__).resolve().parents[1] / "service"
 # watcher and by_hand work at the workbench, which tells the one story, integrate.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "model", "suffixes"}),
+    frozenset({"presets"}),
+    frozenset({"sources"}),
     frozenset({"files", "settings", "logs"}),
     frozenset({"engine", "wake", "state", "health"}),
     frozenset({"inbox", "outbox", "register", "pipeline", "ledger"}),
     frozenset({"integrate", "verify"}),
     frozenset({"workbench"}),
     frozenset({"watcher", "by_hand"}),
-    frozenset({"daemon"}),
+    frozenset({"daemon", "check"}),
     frozenset({"demo"}),
     frozenset({"cli"}),
     frozenset({"__main__", "container"}),

@@ -182,6 +182,10 @@ FORMULAS = {
 }
 
 
+# Nothing behind the quote of a spreadsheet (or ours) is nothing. A quote before a word is just a quote.
+NOTHINGS = {"'-": "N/A", "'--": "N/A", "'\t": "N/A", "' \tN/A": "N/A", "'\t Unknown": "N/A", "'n/a": "'n/a", "'": "'"}
+
+
 def statuses(tmp_path: Path, given: Iterable[str], **settings: Any) -> list[str]:
     """What the master shows for customers of these statuses."""
     rows = [(f"C{i}", None, f"c{i}@x.org", None, None, status) for i, status in enumerate(given)]
@@ -195,6 +199,10 @@ def test_a_cell_that_a_spreadsheet_would_run_is_defused_and_read_back(tmp_path: 
     assert statuses(tmp_path, shown) == shown, "what was published can be delivered again and comes out the same"
     bare = [cell if cell in ("a=b", "'quoted", "#hash") else cell[1:] for cell in shown]
     assert statuses(tmp_path, FORMULAS, csv_formula_escape=False) == bare
+
+
+def test_a_quote_before_nothing_is_nothing(tmp_path: Path) -> None:
+    assert statuses(tmp_path, NOTHINGS) == list(NOTHINGS.values())
 
 
 def test_machines_get_their_files_unescaped(tmp_path: Path) -> None:
@@ -224,9 +232,39 @@ def test_rejects_are_told_with_row_code_and_place(tmp_path: Path) -> None:
         "CRM,1,too_many_cells,,line 2: 4 cells where the header has 3\n"
         "CRM,3,stray_quote,,line 5: a quote stands inside a cell without being doubled\n"
         "ECOM,2,not_an_object,,element 2 is no JSON object\n"
-        "ECOM,3,undecodable,,element 3 holds half of a surrogate pair\n"
+        "ECOM,3,undecodable,id,element 3 holds half of a surrogate pair\n"
         "ECOM,4,not_an_object,,element 4 is no JSON object\n"
     )
+
+
+def test_a_reject_names_its_column_as_the_file_does(tmp_path: Path) -> None:
+    header = b'customer_id, E-Mail ,Full_Name,"Old,\rnotes",email\n'
+    rows = [b"1,,Ann\x81,,a@x.org\n", b"2,,Bob,\x81,b\x81@x.org\n", b"3,,\xe9,,c@x.org\n", b"4,,,,d@x.org,\x81\n"]
+    ecom = '[{"id": 1, "name": {"last": "\\udc00"}}, {"contact": {"phone": "\\udc00", "fax": "\\udc00"}}, {"id": "3"}]'
+    integrate_pair(write_pair(tmp_path / "in", header + b"".join(rows), ecom), tmp_path / "out")
+    rejects = rows_of(published(tmp_path / "out") / "rejects.csv")
+    assert [(row["source_system"], row["row_number"], row["code"], row["column"]) for row in rejects] == [
+        ("CRM", "1", "undecodable", "Full_Name"),
+        ("CRM", "2", "undecodable", "Old, notes"),
+        ("CRM", "4", "too_many_cells", ""),
+        ("ECOM", "1", "undecodable", "name.last"),
+        ("ECOM", "2", "undecodable", "contact.phone"),
+    ]
+
+
+def quality_report(outbox: Path) -> Any:
+    return json.loads((published(outbox) / "quality_report.json").read_text(encoding="utf-8"))
+
+
+def field(filled: int, missing: int, changed: int, distinct: int, **made_missing: int) -> dict[str, Any]:
+    """What the quality report says of a field."""
+    return {
+        "filled": filled,
+        "missing": missing,
+        "made_missing": made_missing,
+        "changed": changed,
+        "distinct": distinct,
+    }
 
 
 def test_the_quality_report_counts_what_is_filled_missing_and_made_missing(tmp_path: Path) -> None:
@@ -236,13 +274,14 @@ def test_the_quality_report_counts_what_is_filled_missing_and_made_missing(tmp_p
     integrate_pair(
         write_pair(tmp_path / "in", crm, ecom_text([("E1", "Ann", None, None, "5550101", None)])), tmp_path / "out"
     )
-    report = json.loads((published(tmp_path / "out") / "quality_report.json").read_text(encoding="utf-8"))
+    report = quality_report(tmp_path / "out")
     assert report["sources"]["CRM"]["fields"] == {
-        "full_name": {"filled": 1, "missing": 1, "made_missing": {}},
-        "email": {"filled": 1, "missing": 1, "made_missing": {"invalid_email": 1}},
-        "phone": {"filled": 0, "missing": 2, "made_missing": {"phone_no_digits": 1, "phone_too_short": 1}},
-        "signup_date": {"filled": 0, "missing": 2, "made_missing": {"invalid_date": 2}},
-        "status": {"filled": 1, "missing": 1, "made_missing": {}},
+        "source_id": {"filled": 2, "missing": 0, "distinct": 2},
+        "full_name": field(1, 1, 0, 1),
+        "email": field(1, 1, 0, 1, invalid_email=1),
+        "phone": field(0, 2, 0, 0, phone_no_digits=1, phone_too_short=1),
+        "signup_date": field(0, 2, 0, 0, invalid_date=2),
+        "status": field(1, 1, 0, 1),
     }
     assert report["literal_matching"] == {
         "groups_on_a_name_alone": 1,
@@ -250,6 +289,83 @@ def test_the_quality_report_counts_what_is_filled_missing_and_made_missing(tmp_p
         "values_shared_by_many_names": 0,
         "large_groups": 0,
     }
+
+
+def test_the_quality_report_counts_what_came_out_other_than_written_and_what_is_distinct(tmp_path: Path) -> None:
+    crm = crm_text(
+        [
+            ("C1", "Ann Lee", "a@x.org", "5550101", "2023-01-15", "active"),
+            ("C1", "ANN LEE", " A@x.org", "555-0101", "2023-01-15T10:30:00Z", "Active"),
+            ("0", "ann lee", "'=a@x.org", "15550101", "20230115", " active "),
+            (None, "N/A", "n/a", "442079460958", "-", "'=x"),
+            ("'C2", "Bob Poe", "b@x.org", "+44 20 7946 0958", "2023-01-16", "=x"),
+        ]
+    )
+    shop = ecom_text([("E1", "ann", None, None, "555.0101", None), ("E2", "Ann", "Lee", None, None, None)])
+    integrate_pair(write_pair(tmp_path / "in", crm, shop), tmp_path / "out")
+    sources = quality_report(tmp_path / "out")["sources"]
+    assert sources["CRM"]["fields"] == {
+        "source_id": {"filled": 3, "missing": 2, "distinct": 2},
+        "full_name": field(4, 1, changed=2, distinct=2),
+        "email": field(4, 1, changed=1, distinct=3),
+        "phone": field(5, 0, changed=3, distinct=2),
+        "signup_date": field(4, 1, changed=2, distinct=2),
+        "status": field(5, 0, changed=2, distinct=2),
+    }
+    # A default is nothing that was written.
+    assert sources["ECOM"]["fields"]["status"] == field(2, 0, changed=0, distinct=1)
+    assert sources["ECOM"]["fields"]["full_name"] == field(2, 0, changed=1, distinct=2)
+    assert sources["ECOM"]["fields"]["phone"] == field(1, 1, changed=1, distinct=1)
+
+
+def test_what_is_printed_without_the_regions_own_code_is_compared_so(tmp_path: Path) -> None:
+    crm = crm_text([("C1", None, None, "30 1234567", None, None), ("C2", None, None, "12125550101", None, None)])
+    integrate_pair(write_pair(tmp_path / "in", crm, "[]"), tmp_path / "out", default_region="DE")
+    assert [row["phone"] for row in rows_of(tmp_path / "out" / "customer_master.csv")] == ["301234567", "12125550101"]
+    assert quality_report(tmp_path / "out")["sources"]["CRM"]["fields"]["phone"] == field(2, 0, changed=1, distinct=2)
+
+
+def test_the_quality_report_has_the_same_keys_in_the_same_order_whatever_was_delivered(tmp_path: Path) -> None:
+    def keys(value: Any) -> Any:
+        return [(key, keys(inner)) for key, inner in value.items()] if isinstance(value, dict) else None
+
+    found = []
+    for name, pair in {
+        "sample": SAMPLE,
+        "nobody": write_pair(tmp_path / "in", many_customers(0), "[]"),
+    }.items():
+        integrate_pair(pair, tmp_path / name)
+        found.append(keys(quality_report(tmp_path / name)))
+    assert found[0] == found[1]
+
+
+def test_the_quality_report_compares_the_volume_with_the_published_set(tmp_path: Path) -> None:
+    found = []
+    for count in (8, 6, 0, 5):
+        integrate_pair(write_pair(tmp_path / "in", many_customers(count), "[]"), tmp_path / "out")
+        found.append([source["volume"] for source in quality_report(tmp_path / "out")["sources"].values()])
+    assert [list(crm.values()) for crm, _ in found] == [
+        [8, None, None, None],
+        [6, 8, -2, 75.0],
+        [0, 6, -6, 0.0],
+        [5, 0, 5, None],
+    ]
+    assert list(found[0][0]) == ["rows_now", "rows_published", "difference", "percent"]
+    assert [list(ecom.values()) for _, ecom in found] == [[0, None, None, None], *[[0, 0, 0, None]] * 3]
+
+
+@pytest.mark.parametrize(
+    ("former", "now", "is_told"),
+    [(1000, 899, True), (1000, 900, False), (110, 10, True), (109, 10, False), (200, 100, True), (10, 200, False)],
+)
+def test_the_log_tells_of_a_source_that_shrank_noticeably(former: int, now: int, is_told: bool, tmp_path: Path) -> None:
+    for count in (former, now):
+        integrate_pair(write_pair(tmp_path / "in", many_customers(count), "[]"), tmp_path / "out")
+    log = (tmp_path / "out" / "integration_log.txt").read_text(encoding="utf-8")
+    line = f" - WARNING - CRM: fewer rows than the {former} of the published set: {now}\n"
+    assert (line in log) == is_told
+    assert log.count("published set") == is_told
+    assert (tmp_path / "out" / "integration_log.jsonl").read_text(encoding="utf-8").count("fewer rows") == is_told
 
 
 def test_an_export_that_changes_while_it_is_read_is_not_published(

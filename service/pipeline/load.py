@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.engine.contract import Table
-from service.model import MISSING, SOURCES, Rules
+from service.engine.contract import BLANK, Table
+from service.model import MISSING, Rules
 
 MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_system", "status")
 DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
@@ -19,8 +19,8 @@ REJECTS = ("source_system", "row_number", "code", '"column"', "explanation")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
 
 # First non-blank character = + - @ tab CR or their full-width forms; a quote of ours before it counts too.
-_ESCAPED = r"""
-    case when regexp_matches({0}, '^''*\s*[=+\-@\t\r＝＋－＠]') then '''' || {0} else {0} end
+_ESCAPED = rf"""
+    case when regexp_matches($cell, '^''*{BLANK}*[=+\-@\t\r＝＋－＠]') then '''' || $cell else $cell end
 """
 _MASTER = """
     select
@@ -111,14 +111,18 @@ def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
 
 
 def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Path) -> None:
-    escaped: Callable[[str], str] = _ESCAPED.format if rules.formula_escape else "{0}".format
+    def escaped(cell: str) -> str:
+        return _ESCAPED.replace("$cell", cell) if rules.formula_escape else cell
+
     cells = {field: escaped(f"coalesce(this.{field}, '{MISSING}')") for field in MASTER[1:5] + MASTER[6:]}
     master = results.survivors.derive(_MASTER.format(**cells), customers=results.customers)
     master.write_csv(folder / "customer_master.csv", MASTER, "customer", bom=rules.csv_bom)
     duplicates = removed.derive(
         _DUPLICATES.format(
             removed_ids=escaped("string_agg(removed_shown, ',' order by ordinal)"),
-            flags=", ".join(f"case when bool_or(removed_source = '{s.name}') then '{s.name}' end" for s in SOURCES),
+            flags=", ".join(
+                f"case when bool_or(removed_source = '{s.name}') then '{s.name}' end" for s in rules.sources
+            ),
         )
     )
     duplicates.write_csv(folder / "duplicate_report.csv", DUPLICATES, "customer", bom=rules.csv_bom)

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from service.engine.contract import Table
+from service.model import Published
 from service.pipeline.extract import Delivered
 from service.pipeline.normalise import Normalised
 
 MANY_NAMES = 3
 LARGE_GROUP = 10
+SHRUNK_BELOW_PERCENT = 90
+"""A source with fewer of the rows it had is worth a line in the log …"""
+SHRUNK_BY_ROWS = 100
+"""… but not for a few rows: small exports go up and down."""
 
 _FIELDS = ("full_name", "email", "phone", "signup_date", "status")
-_FILLED = f"""
-    select source, count(*), {", ".join(f"count({field})" for field in _FIELDS)} from this group by source
+# An id that we made up is no id; and two phones that are only printed alike are two.
+_FILLED = """
+    select
+        source, count(*),
+        count(*) filter (has_id), count(distinct source_id) filter (has_id),
+        count(full_name), count(distinct full_name),
+        count(email), count(distinct email),
+        count(phone), count(distinct phone_key),
+        count(signup_date), count(distinct signup_date),
+        count(status), count(distinct status)
+    from this
+    group by source
 """
+_NOTHING = (0,) * (3 + 2 * len(_FIELDS))
+_REJECTS_BY_CODE = "select source_system, code, count(*) from this group by all order by all"
 _RESTS_ON_ONE = """
     select
         count(distinct group_id) filter (by_name and not (by_id or by_email or by_phone)),
@@ -58,6 +75,10 @@ class LiteralCost:
         return [f"Literal matching: {text}: {count}" for count, text in texts if count]
 
 
+NO_COST = LiteralCost(0, 0, 0, 0)
+"""Of records that were not matched."""
+
+
 def literal_cost(records: Table, groups: Table, evidence: Table) -> LiteralCost:
     """Count what section 5 of the contract wants shown."""
     on_name, on_id = evidence.derive(_RESTS_ON_ONE).rows()[0]
@@ -69,17 +90,68 @@ def literal_cost(records: Table, groups: Table, evidence: Table) -> LiteralCost:
     )
 
 
-def report(delivered: Delivered, normalised: Normalised, cost: LiteralCost) -> dict[str, Any]:
-    """``quality_report.json``: per source and field filled, missing and made missing by reason; rejects; cost."""
+@dataclass(frozen=True)
+class Volume:
+    """How many rows of a source entered, and how many are in the published set; None where it is not there."""
+
+    rows_now: int | None
+    rows_published: int | None
+
+    @property
+    def is_shrunk(self) -> bool:
+        """Whether so many rows fewer came that someone should know."""
+        former = self.rows_published or 0
+        if self.rows_now is None:
+            return former > 0
+        return former - self.rows_now >= SHRUNK_BY_ROWS and 100 * self.rows_now < SHRUNK_BELOW_PERCENT * former
+
+    def figures(self) -> dict[str, int | float | None]:
+        """Both, their difference, and the rows now in percent of those published."""
+        former, now = self.rows_published, self.rows_now or 0
+        return {
+            "rows_now": now,
+            "rows_published": former,
+            "difference": None if former is None else now - former,
+            "percent": round(100 * now / former, 1) if former else None,
+        }
+
+
+def volumes(source_rows: Mapping[str, int], published: Published | None) -> dict[str, Volume]:
+    """The volume of every source against the published set; of one that is there no more, too."""
+    former = {} if published is None else published.source_rows
+    now: dict[str, int | None] = {**dict.fromkeys(former), **source_rows}
+    return {name: Volume(rows, former.get(name)) for name, rows in now.items()}
+
+
+def shrunk(found: Mapping[str, Volume]) -> dict[str, str]:
+    """A sentence for each source that shrank noticeably, or is not there at all."""
+    few, none = "fewer rows than the {0} of the published set: {1}", "not in this batch; it had {0} rows before"
+    return {
+        name: (none if volume.rows_now is None else few).format(volume.rows_published, volume.rows_now)
+        for name, volume in found.items()
+        if volume.is_shrunk
+    }
+
+
+def report(
+    delivered: Delivered, normalised: Normalised, found: Mapping[str, Volume], cost: LiteralCost
+) -> dict[str, Any]:
+    """``quality_report.json``: counts of every source and field, and what the literal rule cost.
+
+    Of a field: how many values are filled, missing, made missing by reason, changed (other than written) and
+    distinct. All of its keys are always there, in one order.
+    """
     figures = {row[0]: row[1:] for row in normalised.records.derive(_FILLED).rows()}
+    rejects = delivered.rejects.derive(_REJECTS_BY_CODE).rows()
     return {
         "sources": {
             name: {
                 "rows": rows,
                 "rejects": delivered.source_rejects[name],
-                "rejects_by_code": _rejects_by_code(delivered, name),
+                "rejects_by_code": {code: count for source, code, count in rejects if source == name},
+                "volume": found[name].figures(),
                 "warnings": list(delivered.warnings[name]),
-                "fields": _fields(figures[name], name, normalised.troubles) if name in figures else {},
+                "fields": _fields(figures.get(name, _NOTHING), name, normalised),
             }
             for name, rows in delivered.source_rows.items()
         },
@@ -88,20 +160,21 @@ def report(delivered: Delivered, normalised: Normalised, cost: LiteralCost) -> d
     }
 
 
-def _fields(figures: tuple[int, ...], source: str, troubles: Mapping[tuple[str, str, str], int]) -> dict[str, Any]:
-    rows, *filled = figures
-    return {
+def _fields(figures: Sequence[int], source: str, normalised: Normalised) -> dict[str, Any]:
+    rows, *counts = figures
+    filled = dict(zip(("source_id", *_FIELDS), zip(counts[::2], counts[1::2], strict=True), strict=True))
+    with_id, ids = filled.pop("source_id")
+    return {"source_id": {"filled": with_id, "missing": rows - with_id, "distinct": ids}} | {
         field: {
-            "filled": filled[index],
-            "missing": rows - filled[index],
+            "filled": count,
+            "missing": rows - count,
             "made_missing": {
-                reason: count for (name, at, reason), count in troubles.items() if (name, at) == (source, field)
+                reason: times
+                for (name, at, reason), times in normalised.troubles.items()
+                if (name, at) == (source, field)
             },
+            "changed": normalised.changed.get((source, field), 0),
+            "distinct": distinct,
         }
-        for index, field in enumerate(_FIELDS)
+        for field, (count, distinct) in filled.items()
     }
-
-
-def _rejects_by_code(delivered: Delivered, source: str) -> dict[str, int]:
-    counted = delivered.rejects.derive("select source_system, code, count(*) from this group by all order by all")
-    return {code: count for name, code, count in counted.rows() if name == source}
