@@ -11,10 +11,11 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from service.errors import ServiceError
 from tests.conftest import CASES
-from tests.small_batches import integrate_pair, published
+from tests.small_batches import integrate_folder, published
 
 ASKED_FOR = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt")
 STAMP = "2024-01-15 10:30:00"
@@ -25,15 +26,20 @@ def case_names() -> list[str]:
     return sorted(path.parent.name for path in CASES.glob("*/why.md"))
 
 
+def settings_of(case: Path) -> dict[str, Any]:
+    """What is set in the case."""
+    given = case / "settings.json"
+    return json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
+
+
 def outcome_of(case: Path, folder: Path) -> dict[str, str]:
     """Everything a case publishes, or ``error.txt`` and the log of the failure; time stamps and ids made equal."""
-    given = case / "settings.json"
-    settings = json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
+    settings = settings_of(case)
     outbox = folder / "outbox"
     if (case / "before").is_dir():
-        integrate_pair(case / "before", outbox, **settings)
+        integrate_folder(case / "before", outbox, **settings)
     try:
-        integrate_pair(case, outbox, **settings)
+        integrate_folder(case, outbox, **settings)
     except ServiceError as error:
         [log] = [*outbox.glob("failed/*/integration_log.txt"), *outbox.glob("integration_log.txt")][:1]
         return {"error.txt": _without_batch_id(error.explained()) + "\n", "integration_log.txt": stamped(_read(log))}
