@@ -1,0 +1,51 @@
+"""``python -m tests.faults.one_read FILE``: read a shop export by itself, and tell what it took."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.engine import json_file
+from service.files import fingerprint_of
+from service.model import ECOM, Delivery
+from tests.small_batches import small_engine
+
+
+def main(path: Path) -> dict[str, Any]:
+    """How many rows there are, who read them, in which time, and the most memory this process ever had."""
+    readers = ["engine"]
+    careful = json_file.careful_rows
+
+    def told(*arguments: Any) -> Any:
+        readers.append("with care")
+        return careful(*arguments)
+
+    began = time.monotonic()
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        tempfile.TemporaryDirectory(dir=path.parent) as work,
+        small_engine(Path(work)) as engine,
+    ):
+        patched.setattr(json_file, "careful_rows", told)
+        table, report = engine.read(Delivery(ECOM, path, "", fingerprint_of(path), settle_proof="given"))
+        rows = table.derive("select count(*), max(row_number), count(distinct cell_0) from this").rows()[0]
+    return {
+        "rows": rows[0],
+        "last": rows[1],
+        "ids": rows[2],
+        "rejects": len(report.rejects),
+        "reader": readers[-1],
+        "seconds": round(time.monotonic() - began, 1),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]))))  # noqa: T201

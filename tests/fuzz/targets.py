@@ -1,0 +1,167 @@
+"""What is fuzzed, and what must hold for any bytes at all. Nothing in here knows the fuzzer."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from service.engine import csv_file, gzip_file, json_file
+from service.engine.contract import RejectedRow
+from service.engine.csv_file import RawRow
+from service.errors import DeliveryError
+from service.model import CRM, ECOM
+from service.pipeline import values
+from service.presets import PRESETS
+
+CASES = Path(__file__).resolve().parents[1] / "cases"
+SOURCES = (
+    CRM,
+    ECOM,
+    replace(CRM, layouts=(*CRM.layouts, *PRESETS)),
+    replace(ECOM, layouts=(*ECOM.layouts, *PRESETS)),
+)
+REGIONS = ("US", "DE", "GB", "FR", "IT", "JP", "BR", "")
+CODES = {"too_many_cells", "undecodable", "stray_quote", "not_an_object"}
+# Memory where there is such a folder: a target reads and writes a file thousands of times a second.
+_WORK = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+
+
+@contextmanager
+def _file(name: str, content: bytes) -> Iterator[Path]:
+    path = _WORK / f"{os.getpid()}-{name}"
+    path.write_bytes(content)
+    try:
+        yield path
+    finally:
+        path.unlink()
+
+
+def _numbered(rows: Iterable[RawRow | RejectedRow], width: int) -> list[RawRow]:
+    """All rows; they must be numbered from one without a gap, rejects among them, all of one width."""
+    found: list[RawRow] = []
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, RejectedRow):
+            assert row.row_number == number and row.code in CODES and len(row.explanation) < 200
+        else:
+            assert row[0] == number and len(row[1]) == width
+            found.append(row)
+    return found
+
+
+def _is_short(error: DeliveryError) -> None:
+    # A message that quoted the file would be as long as the file.
+    assert error.message and error.hint and len(error.message) + len(error.where) < 500
+
+
+def read_csv(content: bytes) -> None:
+    """A CSV file is rows, rejects or one refusal. The first byte chooses the layouts."""
+    if not content:
+        return
+    with _file("crm_customers.csv", content[1:]) as path:
+        try:
+            layout = csv_file.inspect(path, SOURCES[content[0] % 4])
+            _numbered(csv_file.careful_rows(path, layout, []), len(layout.layout.places))
+        except DeliveryError as error:
+            _is_short(error)
+
+
+def read_json(content: bytes) -> None:
+    """A JSON document is rows, rejects or one refusal, wherever its chunks end, and what Python's parser makes of it.
+
+    The first byte chooses the layouts and how long a chunk is.
+    """
+    if not content:
+        return
+    json_file._CHUNK_BYTES = (1, 2, 3, 5, 8, 64, 1 << 12, 1 << 20)[content[0] >> 2 & 7]
+    with _file("ecommerce_customers.json", content[1:]) as path:
+        try:
+            layout, _ = json_file.layout_of(path, SOURCES[content[0] % 4])
+            json_file.array_window(path, layout.rows_at)
+            rows = list(json_file.careful_rows(path, layout))
+        except DeliveryError as error:
+            _is_short(error)
+            assert not _is_array_of_flat_values(content[1:]), "strict JSON was refused"
+            return
+    _numbered(rows, len(layout.places))
+    if content[1:].lstrip(b" \t\r\n").startswith(b"["):
+        assert len(rows) == len(json.loads(content[1:].removeprefix(b"\xef\xbb\xbf")))
+
+
+def _is_array_of_flat_values(content: bytes) -> bool:
+    """Whether no reader has a reason to refuse it: an array, in UTF-8, without NaN and without depth."""
+    try:
+        parsed = json.loads(content.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(parsed, list) and content.count(b"[") + content.count(b"{") < json_file.MAX_DEPTH
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def unpack(content: bytes) -> None:
+    """What is packed comes out whole, or is refused; nothing is left in the folder."""
+    with _file("crm_customers.csv.gz", content) as path:
+        unpacked = None
+        try:
+            with gzip_file.unpacked(path, _WORK) as found:
+                unpacked = found.read_bytes()
+        except DeliveryError as error:
+            _is_short(error)
+        with suppress(EOFError, gzip.BadGzipFile, zlib.error):
+            assert gzip.decompress(content) == unpacked
+        assert [left for left in _WORK.glob("unpacked*")] == []
+
+
+def normalise(content: bytes) -> None:
+    """Every cell is read or its trouble is told, never both; what is read reads as itself."""
+    if not content:
+        return
+    text = content[1:].decode("utf-8", errors="replace")
+    region, order = REGIONS[content[0] % len(REGIONS)], ("MDY", "DMY")[content[0] >> 7]
+    values.is_missing(text)
+    values.date_evidence(text)
+    values.read_status(text)
+    _stands_still(text, values.norm_email, values.trouble_email)
+    _stands_still(text, values.norm_name, values.trouble_name)
+    _stands_still(text, lambda it: values.norm_date(it, order), lambda it: values.trouble_date(it, order))
+    _stands_still(text, lambda it: values.norm_phone(it, region), lambda it: values.trouble_phone(it, region))
+    if name := values.norm_name(text):
+        values.name_key(name)
+    if phone := values.norm_phone(text, region):
+        values.phone_as_printed(phone, region)
+
+
+def _stands_still(text: str, norm: Callable[[str], str | None], trouble: Callable[[str], str | None]) -> None:
+    value = norm(text)
+    assert (value is None) != (trouble(text) is None), "it is read, or there is a trouble"
+    assert value is None or norm(value) == value, "what is read reads as itself"
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "csv": read_csv,
+    "json": read_json,
+    "gzip": unpack,
+    "values": normalise,
+}
+
+
+def seeds(target: str) -> Iterator[bytes]:
+    """What a target begins with: the exports of the cases, and their cells."""
+    kind = "json" if target == "json" else "csv"
+    for number, path in enumerate(sorted(CASES.rglob(f"*customers*.{kind}"))):
+        content = path.read_bytes()
+        first = bytes([number % 256])
+        if target == "values":
+            for line in content.splitlines()[1:]:
+                yield from (first + cell for cell in line.split(b","))
+        else:
+            yield gzip.compress(content, mtime=0) if target == "gzip" else first + content
