@@ -317,11 +317,9 @@ def test_of_a_name_in_parts_all_columns_must_be_there_or_it_is_told(tmp_path: Pa
     assert 'no column "firt"' in (tmp_path / "out" / "integration_log.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-@pytest.mark.parametrize("form", ["NFC", "NFD"])
+# Windows-1252 has no combining accents.
+@pytest.mark.parametrize(("encoding", "form"), [("utf-8", "NFC"), ("utf-8", "NFD"), ("cp1252", "NFC")])
 def test_accents_in_a_header_are_understood(tmp_path: Path, encoding: str, form: Literal["NFC", "NFD"]) -> None:
-    if (encoding, form) == ("cp1252", "NFD"):
-        pytest.skip("Windows-1252 has no combining accents")
     table = {"name": "CRM", "fields": {"full_name": "Prénom + Nom", "phone": "Téléphone"}}
     crm = unicodedata.normalize(form, "customer_id;Prénom;NOM;email;téléphone\n1;Zoë;Lée;z@x.org;2125550101\n")
     _, row = read_as(tmp_path, crm.encode(encoding), sources=[table])
