@@ -560,6 +560,21 @@ def test_how_deep_a_value_may_be_nested_does_not_depend_on_who_reads_it(
             read_json(engine, drop, nested(levels), carefully=carefully)
 
 
+def test_a_number_without_end_is_given_up_early(engine: EmbeddedEngine, drop: Path, monkeypatch: Any) -> None:
+    chunks: list[int] = []
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            chunks.append(size or 0)
+            return super().read(size)
+
+    monkeypatch.setattr(json_file, "MAX_ELEMENT_CHARACTERS", 1 << 12)
+    monkeypatch.setattr(json_file, "_CHUNK_BYTES", 1 << 10)
+    with pytest.raises(UnreadableFile, match="or has no end"):
+        list(json_file._elements(Counted(b"[" + b"1" * (1 << 16)), "customers", lambda first: True))
+    assert sum(chunks) < 1 << 15
+
+
 # -------------------------------------------------------------------------------------------- JSON, as met
 
 

@@ -364,14 +364,17 @@ class _Stream:
                 _refuse(_TOO_DEEP, self)
             else:
                 length = end - self._at
-                # A number at the end of the chunk may go on in the next one, also behind "." or "e+".
-                if end + 2 < len(self._text) or not self._more():
+                if self._is_whole(length):
                     self._step_over(length, value)
                     return value
 
-    def _step_over(self, length: int, value: Any) -> None:
+    def _is_whole(self, length: int) -> bool:
+        """Whether a value of this length ends here: a number may go on in the next chunk, also behind "." or "e+"."""
         if length > MAX_ELEMENT_CHARACTERS:
             _refuse(_TOO_LONG, self)
+        return self._at + length + 2 < len(self._text) or not self._more()
+
+    def _step_over(self, length: int, value: Any) -> None:
         if length > 2 * MAX_DEPTH and _is_too_deep(value):
             _refuse(_TOO_DEEP, self)
         self._at += length
