@@ -97,6 +97,9 @@ class Reader:
 
     def outcome(self, content: bytes, source: Source, *, carefully: bool = False, packed: bool = False) -> Outcome:
         """Any exception but DeliveryError goes through, and fails the test."""
+        # An engine lives for one batch, and keeps its tables; this one reads thousands of files.
+        for (table,) in self.engine.run("select table_name from duckdb_tables() where temporary"):
+            self.engine.run(f"drop table {table}")
         name = NAMES[self.kind] + ".gz" * packed
         delivery = delivered_file(source, self.drop / name, content)
         inspect = csv_file.inspect
