@@ -854,6 +854,13 @@ def test_a_short_year_says_the_same_day_as_its_whole_year(a: int, b: int, year: 
     assert date_evidence(short) == date_evidence(whole)
 
 
+@pytest.mark.parametrize("hostile", ["555010(1" + "a" * 200 + ".0", "5550101" + "a-" * 110 + "!", "1" * 240 + "x" * 9])
+def test_letters_behind_a_number_are_answered_in_no_time(hostile: str) -> None:
+    started = time.perf_counter()
+    stands_still(lambda it: norm_phone(it, "US"), lambda it: trouble_phone(it, "US"), hostile)
+    assert time.perf_counter() - started < 5
+
+
 @pytest.mark.parametrize("hostile", ["\u0301\u0327" * 100_000, "ﷺ" * 9_000, "mc-" * 100_000, "<" * 1_000_000])
 def test_a_hostile_cell_is_answered_in_no_time(hostile: str) -> None:
     started = time.perf_counter()

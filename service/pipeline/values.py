@@ -152,7 +152,7 @@ _EXTENSION = re.compile(
     re.IGNORECASE,
 )
 _CONTEXT = re.compile(r"(?:tel:)?([^;]*);phone-context=(\+[0-9.()\-]+)", re.IGNORECASE)
-_VANITY = re.compile(r"\+?(?:[ ().\-]*[0-9]){3,}[.\-]?[A-Za-z]{3,}(?:-?[A-Za-z0-9]+)*")
+_VANITY = re.compile(r"\+?(?:[ ().\-]*[0-9]){3,}[.\-]?[A-Za-z]{3,}(?:-?[A-Za-z0-9])*")
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _BREAK = re.compile(r"[,;|&#\n\r]|[^\W\d_]+|(?=\+)")
 
