@@ -60,7 +60,7 @@ def check_file(path: Path, settings: Settings, now: datetime) -> Checked:
             with open_engine(
                 Path(folder), memory_limit_mb=settings.memory_limit_mb, threads=settings.threads
             ) as engine:
-                checked = _read(found, rules, engine, now)
+                checked = _read(found, rules, engine, now, Path(folder))
         except DeliveryError as error:
             checked = Checked((), findings=(error.explained().replace("batch check, ", ""),))
     return Checked((head, *checked.lines), (*strange_name, *checked.notes), checked.findings)
@@ -77,14 +77,15 @@ def _roomy(settings: Settings) -> Path | None:
     return settings.state if os.access(settings.state, os.W_OK) else None
 
 
-def _read(delivery: Delivery, rules: Rules, engine: Engine, now: datetime) -> Checked:
+def _read(delivery: Delivery, rules: Rules, engine: Engine, now: datetime, work_folder: Path) -> Checked:
     delivered = extract(Batch("check", now, (delivery,)), rules, engine)
     normalised = normalise(delivered, rules, engine)
     name = delivery.source.name
     figures = quality.report(delivered, normalised, quality.volumes(delivered.source_rows, None), quality.NO_COST)
     lines = (*_how(delivered.reports[name]), *_digest(figures["sources"][name]))
     notes = (*delivered.warnings[name], *_unseen(delivery, delivered.reports[name]))
-    return Checked(lines, notes, tuple(_findings(delivery, delivered, normalised, figures["sources"][name])))
+    line_of = _lines_of(delivery, {row for rows in normalised.troubled_rows.values() for row in rows}, work_folder)
+    return Checked(lines, notes, tuple(_findings(delivered, normalised, figures["sources"][name], line_of)))
 
 
 def _unseen(delivery: Delivery, report: FileReport) -> Iterator[str]:
@@ -119,9 +120,9 @@ def _digest(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _findings(
-    delivery: Delivery, delivered: Delivered, normalised: Normalised, figures: Mapping[str, Any]
+    delivered: Delivered, normalised: Normalised, figures: Mapping[str, Any], line_of: Mapping[int, int]
 ) -> Iterator[str]:
-    report = delivered.reports[delivery.source.name]
+    (report,) = delivered.reports.values()
     if not figures["rows"]:
         yield "there are no rows: published, every customer of this source would be gone"
     for name in ("full_name", "email"):
@@ -131,22 +132,17 @@ def _findings(
         yield f"row {reject.row_number} cannot enter ({reject.code}): {reject.explanation}"
     if len(report.rejects) > MOST_REJECTS:
         yield f"and {len(report.rejects) - MOST_REJECTS} more rows cannot enter"
-    rows_of = {(field, reason): rows for (_, field, reason), rows in normalised.troubled_rows.items()}
-    line_of = _lines_of(delivery, {row for rows in rows_of.values() for row in rows})
-    for (field, reason), rows in rows_of.items():
-        count = normalised.troubles[delivery.source.name, field, reason]
+    for (source, field, reason), rows in normalised.troubled_rows.items():
+        count = normalised.troubles[source, field, reason]
         named = ", ".join(f"{row} (line {line_of[row]})" if row in line_of else str(row) for row in rows)
         yield f"{count} unusable values of {field} ({reason}): row {named}{' …' if count > len(rows) else ''}"
     if normalised.ambiguous:
         yield "dates contradict each other about which part is the day"
 
 
-def _lines_of(delivery: Delivery, rows: set[int]) -> dict[int, int]:
+def _lines_of(delivery: Delivery, rows: set[int], work_folder: Path) -> dict[int, int]:
     """The lines on which these rows of a CSV file begin; a JSON document has no lines worth telling."""
     if delivery.file_format == "json" or not rows:
         return {}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        gzip_file.unpacked(delivery.path, Path(folder)) as path,
-    ):
+    with gzip_file.unpacked(delivery.path, work_folder) as path:
         return csv_file.lines_of(path, csv_file.inspect(path, delivery.source), rows)

@@ -18,7 +18,6 @@ from service.model import CSV_KINDS, FIELDS, JSON_KINDS, SOURCES, Layout, Source
 from service.presets import PRESET, PRESETS, read_values
 
 _SECRET = re.compile(r"\bpass|passw|\bpwd|token|secret|api_?key|hash\b|_hash|\bsalt", re.IGNORECASE)
-_MAY_HAVE_DEFAULTS = ("status",)
 
 DateOrder = Literal["MDY", "DMY"]
 
@@ -82,7 +81,7 @@ class SourceSettings(BaseModel):
     @field_validator("defaults")
     @classmethod
     def _defaults_identify_nobody(cls, defaults: dict[str, str]) -> dict[str, str]:
-        if strange := set(defaults) - set(_MAY_HAVE_DEFAULTS):
+        if strange := set(defaults) - {"status"}:
             raise ValueError(f"may be given for status only, not for {', '.join(sorted(strange))}")
         return {name: default.strip().lower() for name, default in defaults.items()}
 

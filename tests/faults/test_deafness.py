@@ -312,7 +312,7 @@ def test_a_pair_is_published_and_health_says_what_is_amiss_while_it_is(
     if why := _lacking(fault, tmp_path):
         if os.environ.get("REQUIRE_CONTAINER") == "1":
             pytest.fail(why)
-        pytest.skip(why)
+        pytest.skip(why)  # a developer's machine may forbid mounts or namespaces; CI may not
     # Everything must hold each time. Only to be late is forgiven, twice: a busy machine is late now and then,
     # a service that waits for something is late always.
     for trial in range(TRIALS):
