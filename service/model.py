@@ -55,6 +55,10 @@ def _alike(places: Collection[str]) -> set[str]:
     return {place.casefold() for place in places}
 
 
+Job = Literal["integration", "analytics"]
+"""What is made of a batch: a customer master, or the analytics export."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A system that exports customers: how its files are called and where its fields may stand."""
@@ -72,6 +76,8 @@ class Source:
     """How its dates are read where their column does not tell, if not as all others."""
     is_required: bool = True
     """Whether a batch waits for it; else it joins if it is there when the others are complete."""
+    job: Job = "integration"
+    """What its exports are for; only exports for the same job make a batch together."""
 
     @property
     def file_stem(self) -> str:
@@ -145,6 +151,37 @@ ECOM = Source(
 SOURCES: tuple[Source, ...] = (CRM, ECOM)
 """The built-in sources, in the order that settles every tie."""
 
+API = Source(
+    name="API",
+    file_name="api_customers.json",
+    layouts=(
+        Layout(
+            "api",
+            {
+                "id": (("id",),),
+                "first_name": (("first_name",),),
+                "last_name": (("last_name",),),
+                "email": (("email",),),
+                "phone": (("phone",),),
+                "avatar": (("avatar",),),
+                "engagement_score": (("engagement_score",),),
+                "last_active_at": (("last_active_at",),),
+                "signup_source": (("signup_source",),),
+                "region": (("region",),),
+                "country": (("country",),),
+                "state": (("state",),),
+                "timezone": (("timezone",),),
+                "plan": (("plan",),),
+                "total_spent": (("total_spent",),),
+            },
+            rows_at="data",
+            needs=(("id", "email", "first_name", "last_name"),),
+        ),
+    ),
+    job="analytics",
+)
+"""What ``sync`` delivers: the customers of the API, as they came."""
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -200,6 +237,11 @@ class Batch:
     """What was odd about its arrival; told in its log."""
     former_outcome_sha256: str | None = None
     """Of the manifest or reason that the batch before it ended in; so the outcomes are a chain."""
+
+    @property
+    def job(self) -> Job:
+        """What is made of it."""
+        return self.deliveries[0].source.job
 
     def where(self, delivery: Delivery) -> str:
         """The batch and the file, for an error message."""
