@@ -9,10 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service import __version__, logs
-from service.errors import DeliveryError, Interrupted, ServiceError, SettingsError, TransientError, UsageError
+from service.errors import (
+    DeliveryError,
+    Interrupted,
+    RateLimitedError,
+    ServiceError,
+    SettingsError,
+    TransientError,
+    UpstreamRejectedError,
+    UsageError,
+)
 from service.settings import Settings, load
 
-DONE, FINDINGS, USAGE, WORLD, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FINDINGS, USAGE, WORLD, RATE_LIMITED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _EPILOG = """\
 exit codes: 0 done; 1 wrong content or findings; 2 usage, settings, a path that does not exist;
@@ -49,8 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _exit_code(error: ServiceError) -> int:
     match error:
-        case SettingsError() | UsageError():
+        case SettingsError() | UsageError() | UpstreamRejectedError():
             return USAGE
+        case RateLimitedError():
+            return RATE_LIMITED
         case DeliveryError():
             return FINDINGS
         case Interrupted():
@@ -91,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     proof.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
     look = verb("check", _check, "tell what files are, how they are read and what is wrong with them; publish nothing")
     look.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, whatever its name")
+    verb("sync", _sync, "fetch every customer of the API and drop them into the inbox as one file")
     verb("healthcheck", _healthcheck, "exit 0 if the daemon is well or degraded, 1 if it fails or is silent")
     verb("demo", _demo, "show the whole story on a small sample, in a folder of its own")
     return parser
@@ -156,6 +168,24 @@ def _check(asked: argparse.Namespace, settings: Settings) -> int:
         print("\n".join([*file.lines, *(told or ["  nothing is wrong with it"])]))
         code = FINDINGS if file.findings else code
     return code
+
+
+def _sync(asked: argparse.Namespace, settings: Settings) -> int:
+    import asyncio
+
+    from tqdm import tqdm
+
+    from service import sync
+
+    with tqdm(desc="sync", unit=" pages", delay=1, disable=None, leave=False) as bar:
+
+        def advance(pages: int) -> None:
+            bar.total = pages
+            bar.update()
+
+        synced = asyncio.run(sync.sync(settings, sync.SystemClock(_local_now), advance))
+    print(f"{synced.customers} customers: delivered into {settings.inbox}", file=sys.stderr)
+    return DONE
 
 
 def _healthcheck(asked: argparse.Namespace, settings: Settings) -> int:

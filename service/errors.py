@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 class ServiceError(Exception):
     """Something the service foresaw: what happened, where, and what to do now.
@@ -77,3 +79,18 @@ class TransientError(ServiceError):
 
 class Interrupted(ServiceError):
     """The work was abandoned because the service was asked to stop."""
+
+
+class UpstreamRejectedError(ServiceError):
+    """The API will never answer as it is asked now: stop, and mend the settings. Exit 2."""
+
+
+class RateLimitedError(ServiceError):
+    """The API wants to be left alone for longer than we wait; what was got is kept. Exit 4."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(
+            f"the API limits our rate: try again at {at:%Y-%m-%dT%H:%M:%SZ}",
+            hint="run it again then, it goes on from here",
+        )
+        self.at = at

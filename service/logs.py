@@ -45,6 +45,16 @@ EVENTS: dict[str, str] = {
     "batch.retried": "a quarantined batch was moved back",
     "ledger.unwritten": "the ledger took no note of what happened; it is made up for later",
     "batch.pruned": "an old published set was removed by retention",
+    "sync.started": "the customers of the API are being fetched; whether a run that was broken off goes on",
+    "sync.completed": "the canonical line of a sync: customers, pages, requests, retries, waits, bytes and seconds",
+    "sync.postponed": "the API wants to be left alone; until when",
+    "sync.suspended": "not every customer could be had yet; what was got is kept",
+    "sync.rejected": "the API will not answer as things are; a setting is to be mended",
+    "request.retried": "a request to the API failed and is sent again; page, reason and wait",
+    "requests.paused": "the API limits our rate, and all requests wait",
+    "pages.failed": "pages that could not be had with all their tries; they are asked for once more",
+    "sweep.doubted": "what was read of the API does not add up; it is read once more",
+    "api.suspected": "something about the API that someone should know",
     "bug.found": "an error nobody foresaw; the traceback, without values",
 }
 
@@ -99,7 +109,8 @@ _SHARED: list[structlog.typing.Processor] = [
 def configure() -> None:
     """Log to stdout: JSON lines, or coloured text when stdout is a terminal."""
     # watchdog talks through the standard library, of threads that end; what matters to us we find ourselves.
-    logging.getLogger("watchdog").addHandler(logging.NullHandler())
+    for library in ("watchdog", "httpx2", "httpcore2"):  # httpx2 would tell whole URLs
+        logging.getLogger(library).addHandler(logging.NullHandler())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stdout.isatty() else structlog.processors.JSONRenderer()
     )

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
@@ -75,6 +76,27 @@ class Settings(BaseSettings):
     stop_seconds: float = Field(8, gt=0, description="time to finish or abandon work when asked to stop")
     stall_minutes: float = Field(30, gt=0, description="a batch that long in one stage makes health fail")
 
+    api_url: str | None = Field(None, description="collection of the customers API that `sync` reads: `https://…`")
+    api_key: SecretStr | None = Field(None, description="its key, sent as `x-api-key`; better `SERVICE_API_KEY_FILE`")
+    api_per_page: int = Field(100, ge=1, description="customers to ask for in one request; the API may give fewer")
+    api_concurrency: int = Field(4, ge=1, le=64, description="requests under way at the same time")
+    api_requests_per_second: float = Field(10, ge=0, description="most requests in a second; 0 = as fast as they come")
+    api_request_seconds: float = Field(30, gt=0, description="a request that takes longer, all in all, has failed")
+    api_retry_jitter_seconds: float = Field(0, ge=0, description="random seconds on top of each wait before a retry")
+    api_longest_wait_seconds: float = Field(
+        120, ge=0, description="if the API asks for a longer pause than this, the run ends and tells when to try again"
+    )
+    api_max_response_mb: int = Field(32, ge=1, description="a larger answer has failed")
+    api_max_pages: int = Field(100_000, ge=1, description="an API with more pages has no end")
+    api_total_is_exact: bool = Field(True, description="never deliver fewer customers than the API says it has")
+    api_proxy: str | None = Field(
+        None, description="proxy to reach the API through; those of the environment do not count"
+    )
+    api_allow_http: bool = Field(False, description="let the key go unencrypted to another machine")
+    sync_every_minutes: float = Field(0, ge=0, description="the daemon syncs this often; 0 = only `sync` by hand")
+    sync_minutes: float = Field(60, gt=0, description="a run that takes longer ends, and goes on with the next one")
+    sync_resume_hours: float = Field(24, ge=0, description="a run that was broken off longer ago is begun anew")
+
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; beyond it works on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
 
@@ -83,6 +105,29 @@ class Settings(BaseSettings):
     def _sources_go_together(cls, tables: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
         sources_of(tables)
         return tables
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_collection(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "http://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must begin with https:// (or http://) and name a host")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must end with its path; a key belongs into SERVICE_API_KEY")
+        return url
+
+    @model_validator(mode="after")
+    def _key_is_safe(self) -> Settings:
+        parts = urlsplit(self.api_url or "")
+        is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme == "http" and self.api_key and not is_here and not self.api_allow_http:
+            raise ValueError(
+                "SERVICE_API_URL is http:// and the key would go unencrypted: use https://,"
+                " or set SERVICE_API_ALLOW_HTTP=true"
+            )
+        if self.sync_every_minutes and self.api_url is None:
+            raise ValueError("SERVICE_SYNC_EVERY_MINUTES is set, but SERVICE_API_URL is not")
+        return self
 
     @model_validator(mode="after")
     def _folders_are_apart(self) -> Settings:

@@ -18,8 +18,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"sources"}),
     frozenset({"files", "settings", "logs"}),
     frozenset({"engine", "wake", "state", "health"}),
-    frozenset({"inbox", "outbox", "register", "pipeline", "ledger"}),
-    frozenset({"integrate", "verify"}),
+    frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api"}),
+    frozenset({"integrate", "verify", "sync"}),
     frozenset({"workbench"}),
     frozenset({"watcher", "by_hand"}),
     frozenset({"daemon", "check"}),
@@ -33,7 +33,8 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 DOORS: dict[str, frozenset[str]] = {
     "duckdb": frozenset({"engine"}),
     "fsspec": frozenset({"engine"}),
-    "sqlite3": frozenset({"ledger"}),
+    "sqlite3": frozenset({"ledger", "api"}),
+    "httpx2": frozenset({"api"}),
     "watchdog": frozenset({"wake"}),
     "pydantic_settings": frozenset({"settings"}),
     "os.environ": frozenset({"settings", "container"}),
@@ -45,10 +46,13 @@ DOORS: dict[str, frozenset[str]] = {
     "subprocess": frozenset(),
     "datetime.now": frozenset({"cli", "demo", "container"}),
     "time.time": frozenset(),
-    "time.monotonic": frozenset({"watcher"}),
+    "time.monotonic": frozenset({"watcher", "sync"}),
     "time.sleep": frozenset({"verify"}),
     "service.files": frozenset(
-        {"inbox", "outbox", "register", "ledger", "state", "health", "workbench", "by_hand", "integrate", "verify"}
+        {
+            *("inbox", "outbox", "register", "ledger", "state", "health", "api"),
+            *("workbench", "by_hand", "integrate", "verify"),
+        }
     ),
     "rename": frozenset({"files"}),
     "shutil": frozenset({"files", "demo"}),

@@ -1,0 +1,276 @@
+"""What a run has got so far, page by page, on the disk: a run that dies goes on from here.
+
+A run reads the collection in sweeps, until one of them is found whole. Pages are kept after the run too: with
+their ETags they are the cache, so that an unchanged API is asked, but sends nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from service.api.client import Page
+from service.errors import TransientError
+from service.files import Lock, make_folder
+
+_FILE_NAME = "checkpoint.sqlite"
+_FORMAT = 1
+_SCHEMA = f"""
+begin;
+create table run (
+    url text not null,
+    per_page integer not null,
+    started_at text not null,
+    sweep integer not null,            -- the one being made; numbers go on from run to run
+    first_sweep integer not null,      -- the first whose rows count
+    is_running integer not null,
+    ended_at text,                     -- of the last run that ended well
+    not_before text                    -- what the API asked for when it limited us
+);
+create table pages (
+    page integer not null, sweep integer not null,
+    seq integer not null,              -- order of arrival
+    total integer not null, total_pages integer not null,
+    keys blob not null, etag text, body_sha256 text not null,
+    primary key (page, sweep)
+) without rowid;
+create table bodies (sha256 text primary key, body blob not null);
+pragma user_version = {_FORMAT};
+commit;
+"""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is remembered of a page without looking into its rows."""
+
+    page: int
+    sweep: int
+    seq: int
+    total: int
+    total_pages: int
+    keys: bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run that is being made."""
+
+    sweep: int
+    first_sweep: int
+    is_resumed: bool
+
+
+class Checkpoint:
+    """The folder ``state/sync``; one process at a time works with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = Lock(folder / ".lock")
+        self._db: sqlite3.Connection | None = None
+        self._seq = 0
+
+    @contextmanager
+    def opened(self) -> Iterator[Checkpoint]:
+        """Take it, until the block ends.
+
+        Raises: TransientError where another process works with it, OSError.
+        """
+        make_folder(self._folder)
+        if not self._lock.acquire():
+            raise TransientError("another sync is running", hint="let it end, or stop it")
+        try:
+            self._db = _connected(self._folder / _FILE_NAME)
+            yield self
+        finally:
+            if self._db is not None:
+                self._db.close()
+            self._db = None
+            self._lock.release()
+
+    # ---------------------------------------------------------------------------------------------- the run
+
+    def begin(self, url: str, per_page: int, now: datetime, most_age: timedelta) -> Run:
+        """Go on with the run of before if it is for the same pages and young enough, else begin a new one."""
+        row = self._sql("select url, per_page, started_at, sweep, first_sweep, is_running from run").fetchone()
+        if row is not None:
+            *asked, started_at, sweep, first_sweep, is_running = row
+            if asked != [url, per_page]:
+                self._forget_everything()
+                row = None
+            elif is_running and now - datetime.fromisoformat(started_at) <= most_age:
+                (self._seq,) = self._sql("select coalesce(max(seq), 0) from pages").fetchone()
+                return Run(sweep, first_sweep, is_resumed=bool(self.notes(sweep)))
+        with self._transaction():
+            if row is None:
+                self._sql("insert into run values (?, ?, ?, 1, 1, 1, null, null)", url, per_page, now.isoformat())
+            else:
+                self._sql(
+                    "update run set started_at = ?, sweep = sweep + 1, first_sweep = sweep + 1, is_running = 1",
+                    now.isoformat(),
+                )
+        (sweep,) = self._sql("select sweep from run").fetchone()
+        return Run(sweep, sweep, is_resumed=False)
+
+    def next_sweep(self, run: Run, *, is_fresh: bool) -> Run:
+        """Read everything once more; ``is_fresh``: what was read before does not count any more."""
+        first_sweep = run.sweep + 1 if is_fresh else run.first_sweep
+        with self._transaction():
+            self._sql("update run set sweep = ?, first_sweep = ?", run.sweep + 1, first_sweep)
+        return Run(run.sweep + 1, first_sweep, is_resumed=False)
+
+    def end(self, now: datetime) -> None:
+        """The run ended well: its last sweep is kept as the cache, all before it goes."""
+        with self._transaction():
+            self._sql("update run set is_running = 0, ended_at = ?, not_before = null", now.isoformat())
+            self._sql("delete from pages where sweep < (select sweep from run)")
+            self._sql("delete from bodies where sha256 not in (select body_sha256 from pages)")
+
+    def postpone(self, until: datetime) -> None:
+        """The API wants to be left alone until then."""
+        with self._transaction():
+            self._sql("update run set not_before = ?", until.isoformat())
+
+    def not_before(self) -> datetime | None:
+        """When the API may be asked again, as it said itself."""
+        return self._time("not_before")
+
+    def ended_at(self) -> datetime | None:
+        """When the last run ended that ended well."""
+        return self._time("ended_at")
+
+    # -------------------------------------------------------------------------------------------- the pages
+
+    def etag_of(self, page: int) -> str | None:
+        """The ETag of the latest version of a page that we have."""
+        row = self._sql("select etag from pages where page = ? order by sweep desc limit 1", page).fetchone()
+        return None if row is None else row[0]
+
+    def keep(self, run: Run, page: Page) -> Note:
+        """Remember a page of this sweep, durably."""
+        digest = page.body_sha256
+        note = Note(page.number, run.sweep, self._next_seq(), page.total, page.total_pages, page.keys)
+        with self._transaction():
+            self._sql("insert or ignore into bodies values (?, ?)", digest, page.body)
+            self._insert(note, page.etag, digest)
+        return note
+
+    def keep_unchanged(self, run: Run, page: int) -> Note:
+        """The latest version that we have of a page stands in this sweep, too."""
+        total, total_pages, keys, etag, digest = self._sql(
+            "select total, total_pages, keys, etag, body_sha256 from pages where page = ? order by sweep desc limit 1",
+            page,
+        ).fetchone()
+        note = Note(page, run.sweep, self._next_seq(), total, total_pages, keys)
+        with self._transaction():
+            self._insert(note, etag, digest)
+        return note
+
+    def forget(self, run: Run, pages: Iterable[int]) -> None:
+        """These pages of this sweep are not to be trusted."""
+        with self._transaction():
+            for page in pages:
+                self._sql("delete from pages where page = ? and sweep = ?", page, run.sweep)
+
+    def notes(self, sweep: int) -> list[Note]:
+        """The pages of one sweep, in order of arrival."""
+        rows = self._sql(
+            "select page, sweep, seq, total, total_pages, keys from pages where sweep = ? order by seq", sweep
+        )
+        return [Note(*row) for row in rows]
+
+    def bodies(self, sweeps: Iterable[int]) -> Iterator[bytes]:
+        """The rows of all pages of these sweeps, in their order; empty pages have none."""
+        for sweep in sweeps:
+            for (body,) in self._sql(
+                "select body from pages join bodies on sha256 = body_sha256 where sweep = ? order by page", sweep
+            ):
+                if body:
+                    yield body
+
+    # ----------------------------------------------------------------------------------------------- SQLite
+
+    @property
+    def _db_open(self) -> sqlite3.Connection:
+        assert self._db is not None, "works between opened and the end of its block only"
+        return self._db
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _told(), self._db_open:
+            yield
+
+    def _sql(self, sql: str, *values: object) -> sqlite3.Cursor:
+        with _told():
+            return self._db_open.execute(sql, values)
+
+    def _insert(self, note: Note, etag: str | None, digest: str) -> None:
+        self._sql(
+            "insert or replace into pages values (?, ?, ?, ?, ?, ?, ?, ?)",
+            note.page,
+            note.sweep,
+            note.seq,
+            note.total,
+            note.total_pages,
+            note.keys,
+            etag,
+            digest,
+        )
+
+    def _next_seq(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def _time(self, column: str) -> datetime | None:
+        row = self._sql(f"select {column} from run").fetchone()
+        return None if row is None or row[0] is None else datetime.fromisoformat(row[0])
+
+    def _forget_everything(self) -> None:
+        with self._transaction():
+            for table in ("run", "pages", "bodies"):
+                self._sql(f"delete from {table}")
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """The database; one that is damaged or of another format is begun anew, for all of it can be fetched again."""
+    try:
+        return _connect(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise _fault(error) from error
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+    with _told():
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path)
+    db.execute("pragma journal_mode = wal")
+    # A page that a power cut takes is fetched again; a kill takes none.
+    db.execute("pragma synchronous = normal")
+    (written_by,) = db.execute("pragma user_version").fetchone()
+    if written_by == 0:
+        db.executescript(_SCHEMA)
+    elif written_by != _FORMAT:
+        db.close()
+        raise sqlite3.DatabaseError(f"format {written_by}")
+    return db
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """SQLite's errors as what they are here: faults of the world."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _fault(error) from error
+
+
+def _fault(error: sqlite3.Error) -> OSError:
+    return OSError(errno.EIO, f"the checkpoint cannot be used: {error}", _FILE_NAME)

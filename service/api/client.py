@@ -1,0 +1,301 @@
+"""The only outgoing socket: one page of the customers API, asked for until it is whole or given up.
+
+What counts as an answer is checked inside of what is tried again: a page is whole when its body is complete,
+JSON, of the known shape, and the page that was asked for. The key goes to the configured host and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+from service.api.pacing import RETRY_SECONDS, Clock, Gate, Jitter, guessed_pause_seconds, http_date, retry_after_seconds
+from service.errors import RateLimitedError, UpstreamRejectedError
+
+KEY_BYTES = 8
+_MOST_PAUSES = 10
+_TRY_AGAIN_STATUSES = frozenset({408, 425})
+_NO_IDS = frozenset({"", "0", "-1"})
+_HINTS = {
+    401: "set SERVICE_API_KEY, or SERVICE_API_KEY_FILE",
+    403: "see whether the key in SERVICE_API_KEY may read customers",
+    404: "see whether SERVICE_API_URL is the collection of customers",
+}
+
+
+class PageFailed(Exception):
+    """A page could not be got with all its tries; the reason is one word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Envelope(BaseModel):
+    """What the API wraps a page in; further members are nobody's business."""
+
+    model_config = ConfigDict(strict=True)
+
+    page: int = Field(ge=1)
+    per_page: int = Field(ge=1)
+    total: int = Field(ge=0)
+    total_pages: int = Field(ge=0)
+    # Not a list of models: a row of the wrong shape is a row for the analytics to reject.
+    data: list[Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as it came."""
+
+    number: int
+    """That was asked for."""
+    says: int
+    """The number it gives itself."""
+    total: int
+    total_pages: int
+    keys: bytes
+    """Eight bytes for each row: a hash of its id, or of all of a row without one."""
+    body: bytes
+    """Its rows as JSON, parted by commas."""
+    etag: str | None = None
+
+    @property
+    def body_sha256(self) -> str:
+        """Of its rows."""
+        return hashlib.sha256(self.body).hexdigest()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the customers are, and how much one request may take."""
+
+    url: str
+    key: str | None = field(repr=False)
+    per_page: int
+    request_seconds: float
+    longest_wait_seconds: float
+    max_response_bytes: int
+    proxy: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Of the collection; safe to log."""
+        return urlsplit(self.url).path
+
+
+@dataclass
+class Figures:
+    """What a run asked of the API so far; counts only."""
+
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    pages: int = 0
+    unchanged_pages: int = 0
+    bytes: int = 0
+
+
+class _Fault(Exception):
+    """This try failed; another may not."""
+
+    def __init__(self, reason: str, pause_seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.pause_seconds = pause_seconds
+
+
+class _Limited(Exception):
+    """429: how long we were asked to wait; None where the answer does not say."""
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+class ApiClient:
+    """Reads pages from one endpoint; may be asked for several at a time. Tell it with ``async with``."""
+
+    def __init__(
+        self, endpoint: Endpoint, gate: Gate, clock: Clock, jitter: Jitter, tell: Callable[..., object]
+    ) -> None:
+        """``tell(event, **counts)`` hears of everything that is not as usual."""
+        self._endpoint = endpoint
+        self._gate = gate
+        self._clock = clock
+        self._jitter = jitter
+        self._tell = tell
+        self.figures = Figures()
+        headers = {"accept": "application/json"} | ({"x-api-key": endpoint.key} if endpoint.key else {})
+        # Neither proxies nor certificates from the environment: what is used is what was set.
+        # Redirects are not followed: the key would go along to another host.
+        self._http = httpx2.AsyncClient(
+            headers=headers,
+            trust_env=False,
+            proxy=endpoint.proxy,
+            timeout=endpoint.request_seconds,
+            follow_redirects=False,
+        )
+
+    async def __aenter__(self) -> ApiClient:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    async def page(self, number: int, etag: str | None = None, *, is_beyond: bool = False) -> Page | None:
+        """The page of this number; None where it is still the one that ``etag`` stands for.
+
+        A fault is tried again after 1, 2 and 4 seconds; 429 has a budget of its own, and pauses every request.
+        ``is_beyond``: it is looked for beyond the last. There a page of another number is no fault, and where the API
+        says that there is none, the answer is a page without rows.
+        Raises: PageFailed, UpstreamRejectedError, RateLimitedError, RunExpired.
+        """
+        faults = pauses = 0
+        while True:
+            await self._gate.enter()
+            try:
+                return await self._attempt(number, etag, is_beyond=is_beyond)
+            except _Limited as limited:
+                pauses += 1
+                self._pause(limited.seconds, pauses)
+            except _Fault as fault:
+                if faults == len(RETRY_SECONDS):
+                    raise PageFailed(fault.reason) from None
+                seconds = RETRY_SECONDS[faults] + self._jitter.seconds()
+                faults += 1
+                await self._try_again(number, fault, seconds)
+
+    async def _try_again(self, number: int, fault: _Fault, seconds: float) -> None:
+        self.figures.retries += 1
+        self._tell("request.retried", page=number, reason=fault.reason, wait_seconds=round(seconds, 3))
+        if fault.pause_seconds > self._endpoint.longest_wait_seconds:
+            raise self._rate_limited(fault.pause_seconds)
+        self._gate.pause(fault.pause_seconds)
+        await self._gate.rest(seconds)
+
+    def _pause(self, asked_seconds: float | None, number: int) -> None:
+        """One pause for all. Raises: RateLimitedError where it is asked for too long a one, or for too many."""
+        self.figures.rate_limited += 1
+        seconds = guessed_pause_seconds(number) if asked_seconds is None else asked_seconds
+        if seconds > self._endpoint.longest_wait_seconds or number > _MOST_PAUSES:
+            raise self._rate_limited(seconds)
+        self._tell("requests.paused", wait_seconds=round(seconds, 3), was_told=asked_seconds is not None)
+        self._gate.pause(seconds + self._jitter.seconds())
+
+    def _rate_limited(self, seconds: float) -> RateLimitedError:
+        # Rounded up: never earlier than asked.
+        return RateLimitedError(self._clock.now().astimezone(UTC) + timedelta(seconds=math.ceil(seconds) + 1))
+
+    async def _attempt(self, number: int, etag: str | None, *, is_beyond: bool) -> Page | None:
+        self.figures.requests += 1
+        try:
+            # Around everything: a body that drips keeps the library's own time-out from ever running out.
+            async with asyncio.timeout(self._endpoint.request_seconds):
+                page = await self._request(number, etag, is_beyond=is_beyond)
+        except TimeoutError:
+            raise _Fault("timeout") from None
+        except httpx2.TimeoutException:
+            raise _Fault("timeout") from None
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            raise _Fault(_snake(type(error).__name__)) from None
+        if page is not None and page.says != number and not is_beyond:
+            raise _Fault("other_page")
+        return page
+
+    async def _request(self, number: int, etag: str | None, *, is_beyond: bool) -> Page | None:
+        query = {"page": number, "per_page": self._endpoint.per_page}
+        headers = {"if-none-match": etag} if etag else {}
+        async with self._http.stream("GET", self._endpoint.url, params=query, headers=headers) as response:
+            if response.status_code == 304 and etag:
+                self.figures.unchanged_pages += 1
+                return None
+            if response.status_code == 404 and is_beyond:
+                return Page(number, number, total=-1, total_pages=-1, keys=b"", body=b"")
+            self._refuse_other_than_ok(response)
+            body = await self._body(response)
+        page = _page_of(body, number, response.headers.get("etag"))
+        self.figures.pages += 1
+        return page
+
+    def _refuse_other_than_ok(self, response: httpx2.Response) -> None:
+        status = response.status_code
+        if status == 429:
+            raise _Limited(self._asked_to_wait(response))
+        if status >= 500 or status in _TRY_AGAIN_STATUSES:
+            raise _Fault(f"status_{status}", self._asked_to_wait(response) or 0.0)
+        if 300 <= status < 400:
+            host = urlsplit(response.headers.get("location", "")).hostname or "another place"
+            raise UpstreamRejectedError(
+                f"the API sends us on to {host}, and the key would go with us",
+                where=self._endpoint.path,
+                hint="if that is where the API is now, set SERVICE_API_URL to it",
+            )
+        if status != 200:
+            raise UpstreamRejectedError(
+                f"the API answers {status}", where=self._endpoint.path, hint=_HINTS.get(status, "see SERVICE_API_URL")
+            )
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise _Fault("no_json")
+
+    def _asked_to_wait(self, response: httpx2.Response) -> float | None:
+        # By the sender's own clock: ours may go ahead of it, and we would come too early.
+        now = http_date(response.headers.get("date")) or self._clock.now()
+        return retry_after_seconds(response.headers.get("retry-after"), now)
+
+    async def _body(self, response: httpx2.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            self.figures.bytes += len(chunk)
+            if len(body) > self._endpoint.max_response_bytes:
+                raise _Fault("too_large")
+        return bytes(body)
+
+
+def _page_of(body: bytes, number: int, etag: str | None) -> Page:
+    try:
+        envelope = Envelope.model_validate(from_json(body, allow_inf_nan=False))
+    except ValidationError:
+        raise _Fault("other_shape") from None
+    except ValueError:
+        raise _Fault("malformed_json") from None
+    rows = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in envelope.data]
+    return Page(
+        number=number,
+        says=envelope.page,
+        total=envelope.total,
+        total_pages=envelope.total_pages,
+        keys=b"".join(key_of(row, text) for row, text in zip(envelope.data, rows, strict=True)),
+        body=",".join(rows).encode(),
+        etag=etag,
+    )
+
+
+def key_of(row: Any, text: str) -> bytes:
+    """What a row is known by within a run; ``text`` is all of it."""
+    id_ = row.get("id") if isinstance(row, dict) else None
+    has_id = isinstance(id_, int | str) and not isinstance(id_, bool) and str(id_).strip() not in _NO_IDS
+    known_by = f"id {str(id_).strip()}" if has_id else f"row {text}"
+    return hashlib.blake2b(known_by.encode(), digest_size=KEY_BYTES).digest()
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,254 @@
+"""Reading the collection whole: every page in one sweep, and sweeps until what was read adds up.
+
+An API that pages by number promises little: customers move between pages while they are read, pages repeat,
+totals lie. So nothing counts as complete that does not agree with what the API says it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from service.api.checkpoint import Checkpoint, Note, Run
+from service.api.client import KEY_BYTES, ApiClient, Page, PageFailed
+from service.errors import TransientError
+
+_PASSES = 3
+"""So often the failed pages of a sweep are tried, each time with all their tries."""
+_MOST_SWEEPS = 5
+_MOST_LOOPS = 10
+_RESUMABLE = "run it again, it goes on from here"
+
+
+class Incomplete(TransientError):
+    """Not every customer could be had; what was got is kept, and nothing is delivered."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How a sweep is made."""
+
+    concurrency: int
+    max_pages: int
+    total_is_exact: bool
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A collection that was read whole."""
+
+    sweeps: tuple[int, ...]
+    """Whose rows are all of it."""
+    customers: int
+    pages: int
+    rows: int
+    """More than customers where some came twice."""
+    warning: str | None = None
+
+
+async def read_whole(
+    client: ApiClient, checkpoint: Checkpoint, run: Run, bounds: Bounds, tell: Callable[..., object]
+) -> Complete:
+    """Every customer of the collection, as far as its own figures can tell.
+
+    ``tell(event, **counts)`` hears of pages that came and of what is not as usual.
+    Raises: Incomplete, and what ``ApiClient.page`` raises except PageFailed.
+    """
+    for made in range(1, _MOST_SWEEPS + 1):
+        run = await _Sweep(client, checkpoint, run, bounds, tell).read()
+        sweeps = [checkpoint.notes(sweep) for sweep in range(run.first_sweep, run.sweep + 1)]
+        found = judge(sweeps, bounds, may_have_grown=made > 1)
+        if isinstance(found, Complete):
+            return found
+        tell("sweep.doubted", reason=found.why, received=found.received, total=found.total)
+        run = checkpoint.next_sweep(run, is_fresh=not found.is_steady)
+        doubt = found
+    raise Incomplete(
+        f"{doubt.why}: {doubt.received} customers were received, the API says it has {doubt.total}",
+        hint=f"{_RESUMABLE}; if the API's total is never right, set SERVICE_API_TOTAL_IS_EXACT=false",
+    )
+
+
+# ------------------------------------------------------------------------------------------------ does it add up
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """Why a sweep is not taken for the whole."""
+
+    why: str
+    received: int
+    total: int
+    is_steady: bool
+    """Whether the total stood still, so that what was read still counts."""
+
+
+def judge(sweeps: Sequence[Sequence[Note]], bounds: Bounds, *, may_have_grown: bool) -> Complete | _Doubt:
+    """Whether what was read is the whole collection; ``sweeps``: the notes of each, in order of arrival.
+
+    The total must have stood still, and as many different customers must have come: in the last sweep, or in all of
+    them together. More than that (the total is too low), or less where the total is no promise, counts when two
+    sweeps found the same. ``may_have_grown``: a sweep during which the total only grew counts if it ends with all that
+    the API has then; else nothing would ever count while customers keep signing up.
+    """
+    last = sweeps[-1]
+    told = [note.total for note in last if note.total >= 0]
+    total, pages = told[-1], sum(bool(note.keys) for note in last)
+    in_last, in_all = _different(last), _different([note for sweep in sweeps for note in sweep])
+    is_steady = len({note.total for sweep in sweeps for note in sweep if note.total >= 0}) == 1
+    only_last = Complete((last[0].sweep,), in_last, pages, _rows(last))
+    agree = len(sweeps) > 1 and in_all == in_last == _different(sweeps[-2])
+    if len(set(told)) == 1 and in_last == total:
+        return only_last
+    if is_steady and in_all == total:
+        return Complete(tuple(sweep[0].sweep for sweep in sweeps), in_all, pages, sum(map(_rows, sweeps)))
+    if is_steady and agree and (in_last > total or not bounds.total_is_exact):
+        return replace(only_last, warning=f"the API says it has {total} customers, but {in_last} were found twice")
+    if may_have_grown and told == sorted(told) and in_last == total:
+        return replace(only_last, warning=f"the API grew from {told[0]} to {total} customers while it was read")
+    why = "customers are missing" if in_all < total else "the total is too low"
+    return _Doubt(why if is_steady else "the API changed while it was read", in_last, total, is_steady)
+
+
+def _rows(notes: Sequence[Note]) -> int:
+    return sum(len(note.keys) for note in notes) // KEY_BYTES
+
+
+def _different(notes: Sequence[Note]) -> int:
+    """How many different customers these pages hold."""
+    return int(np.unique(np.frombuffer(b"".join(note.keys for note in notes), dtype=np.uint64)).size)
+
+
+# ------------------------------------------------------------------------------------------------------- a sweep
+
+
+class _Sweep:
+    """One reading of all pages; those that came before a crash are not asked for again."""
+
+    def __init__(
+        self, client: ApiClient, checkpoint: Checkpoint, run: Run, bounds: Bounds, tell: Callable[..., object]
+    ) -> None:
+        self._client = client
+        self._checkpoint = checkpoint
+        self._run = run
+        self._bounds = bounds
+        self._tell = tell
+        self._notes: dict[int, Note] = {}
+        self._page_of: dict[bytes, int] = {}
+        self._failed: dict[int, str] = {}
+        self._failed_in_a_row = 0
+        self._loops = 0
+        self._is_at_end = False
+
+    async def read(self) -> Run:
+        """Read what is missing; returns the run, which begins another sweep where the API changed meanwhile."""
+        await self._take_up()
+        for _ in range(_PASSES):
+            self._failed = {}
+            while missing := self._missing():
+                await self._fetch(missing)
+            if not self._failed:
+                return self._run
+            self._tell("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
+        raise self._incomplete(f"{len(self._failed)} pages could not be had")
+
+    async def _take_up(self) -> None:
+        """What came before counts if the page that came last is still what it was."""
+        before = self._checkpoint.notes(self._run.sweep)
+        if not self._run.is_resumed:
+            return
+        overlap = next((note for note in reversed(before) if note.keys), before[-1])
+        await self._fetch([overlap.page])
+        now = self._notes[overlap.page]
+        if (now.keys, now.total) != (overlap.keys, overlap.total):
+            self._run = self._checkpoint.next_sweep(self._run, is_fresh=True)
+            self._notes, self._page_of = {}, {}
+        else:
+            for note in before:
+                self._remember(note)
+
+    def _missing(self) -> list[int]:
+        """The pages to ask for next: all that the API says it has, then the one beyond, until that is empty."""
+        last = max([1, *(note.total_pages for note in self._notes.values()), *self._notes])
+        known = self._notes.keys() | self._failed.keys()
+        missing = [page for page in range(1, min(last, self._bounds.max_pages) + 1) if page not in known]
+        if missing or self._failed or self._is_at_end or (last in self._notes and not self._notes[last].keys):
+            return missing
+        if last >= self._bounds.max_pages:
+            raise self._incomplete(f"there is no end after {last} pages")
+        return [last + 1]
+
+    async def _fetch(self, pages: Sequence[int]) -> None:
+        """Ask for these pages, several at a time."""
+        left = iter(pages)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._bounds.concurrency, len(pages))):
+                    group.create_task(self._work(left))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _work(self, pages: Iterator[int]) -> None:
+        for number in pages:
+            is_beyond = bool(self._notes) and number > max(note.total_pages for note in self._notes.values())
+            try:
+                page = await self._client.page(number, self._checkpoint.etag_of(number), is_beyond=is_beyond)
+            except PageFailed as failed:
+                self._fail(number, failed.reason)
+            else:
+                self._take(number, page)
+
+    def _take(self, number: int, page: Page | None) -> None:
+        if page is not None and page.says != number:
+            self._take_clamped(page)
+            return
+        if page is None:
+            note = self._checkpoint.keep_unchanged(self._run, number)
+        else:
+            note = self._checkpoint.keep(self._run, page)
+        other = self._page_of.get(note.keys, number) if note.keys else number
+        if other != number:
+            self._take_repeated(note, other)
+            return
+        self._failed_in_a_row = 0
+        self._remember(note)
+        self._tell("page.fetched", page=number, pages=max(note.total_pages, number))
+
+    def _take_clamped(self, page: Page) -> None:
+        """Some APIs answer the last page for any beyond it: that is where they end."""
+        if self._page_of.get(page.keys) == page.says:
+            self._is_at_end = True
+        else:
+            self._fail(page.number, "other_page")
+
+    def _take_repeated(self, note: Note, other: int) -> None:
+        """Two pages with the same customers: beyond the last that is the end; before it, neither is trusted."""
+        if note.page > note.total_pages:
+            self._checkpoint.forget(self._run, [note.page])
+            self._is_at_end = True
+            return
+        self._loops += 1
+        if self._loops > _MOST_LOOPS:
+            raise self._incomplete("pagination loops: different pages hold the same customers")
+        self._checkpoint.forget(self._run, [note.page, other])
+        self._page_of.pop(note.keys)
+        self._notes.pop(other)
+        self._failed |= {note.page: "repeated_page", other: "repeated_page"}
+
+    def _remember(self, note: Note) -> None:
+        self._notes[note.page] = note
+        if note.keys:
+            self._page_of[note.keys] = note.page
+
+    def _fail(self, page: int, reason: str) -> None:
+        self._failed[page] = reason
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= 2 * self._bounds.concurrency + 2 or not self._notes:
+            raise self._incomplete(f"the API does not answer ({reason})")
+
+    def _incomplete(self, why: str) -> Incomplete:
+        return Incomplete(f"{why}; {len(self._notes)} pages are kept", hint=_RESUMABLE)

@@ -1,0 +1,173 @@
+"""The story of the sync: every page of the API -> one raw file in the inbox, complete or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from service import logs
+from service.api.checkpoint import Checkpoint
+from service.api.client import ApiClient, Endpoint, Figures, key_of
+from service.api.pacing import Clock, Gate, Jitter
+from service.api.sweep import Bounds, Complete, read_whole
+from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
+from service.inbox.delivery import deliver
+from service.model import API
+from service.settings import Settings
+
+
+class SystemClock:
+    """The real time; ``now`` is handed in like everywhere."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        """See ``Clock``."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See ``Clock``."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What a sync that ended well delivered."""
+
+    customers: int
+    pages: int
+    figures: Figures
+    seconds: float
+
+
+async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] = lambda pages: None) -> Synced:
+    """Fetch every customer of the API and deliver them as ``api_customers.json``; the inbox sees all or nothing.
+
+    A run that was broken off is gone on with. ``on_page`` hears how many pages there are whenever one came.
+    Raises: SettingsError, UpstreamRejectedError, RateLimitedError, TransientError (Incomplete among them), OSError.
+    """
+    endpoint = endpoint_of(settings)
+    checkpoint = Checkpoint(settings.state / "sync")
+    with checkpoint.opened(), _failure_told(checkpoint, endpoint):
+        _refuse_too_early(checkpoint, clock.now())
+        began = clock.monotonic()
+        age = timedelta(hours=settings.sync_resume_hours)
+        run = checkpoint.begin(endpoint.url, endpoint.per_page, clock.now(), age)
+        logs.get().info("sync.started", path=endpoint.path, is_resumed=run.is_resumed)
+        gate = Gate(clock, settings.api_requests_per_second, 60 * settings.sync_minutes)
+
+        def tell(event: str, **counts: Any) -> None:
+            if event == "page.fetched":
+                on_page(counts["pages"])
+            else:
+                logs.get().warning(event, **counts)
+
+        async with ApiClient(endpoint, gate, clock, Jitter(settings.api_retry_jitter_seconds), tell) as client:
+            whole = await read_whole(client, checkpoint, run, _bounds_of(settings), tell)
+        fetched_at = clock.now()
+        deliver(settings.inbox, API.file_name, _document(whole, checkpoint, fetched_at))
+        checkpoint.end(fetched_at)
+        synced = Synced(whole.customers, whole.pages, client.figures, round(clock.monotonic() - began, 3))
+        _tell_completed(synced, whole, gate)
+    return synced
+
+
+def endpoint_of(settings: Settings) -> Endpoint:
+    """Where these settings say that the customers are. Raises: SettingsError where they do not."""
+    if settings.api_url is None:
+        raise SettingsError("no API is set", hint="set SERVICE_API_URL to its collection of customers")
+    return Endpoint(
+        url=settings.api_url,
+        key=settings.api_key.get_secret_value() if settings.api_key else None,
+        per_page=settings.api_per_page,
+        request_seconds=settings.api_request_seconds,
+        longest_wait_seconds=settings.api_longest_wait_seconds,
+        max_response_bytes=settings.api_max_response_mb << 20,
+        proxy=settings.api_proxy,
+    )
+
+
+def next_due(settings: Settings, now: datetime) -> datetime:
+    """When the next sync of a daemon is due: so long after the last that ended well, and not before the API allows it.
+
+    Raises: TransientError while another sync is running, OSError.
+    """
+    checkpoint = Checkpoint(settings.state / "sync")
+    with checkpoint.opened():
+        ended_at, not_before = checkpoint.ended_at(), checkpoint.not_before()
+    due = now if ended_at is None else ended_at + timedelta(minutes=settings.sync_every_minutes)
+    return max(due, not_before or due)
+
+
+def _bounds_of(settings: Settings) -> Bounds:
+    return Bounds(settings.api_concurrency, settings.api_max_pages, settings.api_total_is_exact)
+
+
+def _refuse_too_early(checkpoint: Checkpoint, now: datetime) -> None:
+    not_before = checkpoint.not_before()
+    if not_before is not None and now < not_before:
+        raise RateLimitedError(not_before)
+
+
+@contextmanager
+def _failure_told(checkpoint: Checkpoint, endpoint: Endpoint) -> Iterator[None]:
+    """What kept the run from its end, as the one event that ends its log."""
+    try:
+        yield
+    except RateLimitedError as error:
+        checkpoint.postpone(error.at)
+        logs.get().warning("sync.postponed", until=f"{error.at:%Y-%m-%dT%H:%M:%SZ}")
+        raise
+    except UpstreamRejectedError as error:
+        logs.get().error("sync.rejected", path=endpoint.path, message=error.message, hint=error.hint)
+        raise
+    except ServiceError as error:
+        logs.get().error("sync.suspended", path=endpoint.path, code=error.code, message=error.message)
+        raise
+
+
+def _tell_completed(synced: Synced, whole: Complete, gate: Gate) -> None:
+    if whole.warning:
+        logs.get().warning("api.suspected", warning=whole.warning)
+    logs.get().info(
+        "sync.completed",
+        customers=synced.customers,
+        **asdict(synced.figures) | {"pages": synced.pages},
+        waited_seconds=round(gate.waited_seconds, 3),
+        seconds=synced.seconds,
+    )
+
+
+def _document(whole: Complete, checkpoint: Checkpoint, fetched_at: datetime) -> Iterator[bytes]:
+    """The raw file: what was fetched, in the order of its pages; what came twice in the same words stands once."""
+    head = {
+        "fetched_at": f"{fetched_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "complete": True,
+        "total": whole.customers,
+        "pages": whole.pages,
+    }
+    yield json.dumps(head)[:-1].encode() + b', "data": ['
+    bodies = checkpoint.bodies(whole.sweeps)
+    separator = b"\n"
+    for body in bodies if whole.rows == whole.customers else _distinct(bodies):
+        yield separator + body
+        separator = b",\n"
+    yield b"\n]}\n"
+
+
+def _distinct(bodies: Iterable[bytes]) -> Iterator[bytes]:
+    seen: set[bytes] = set()
+    for body in bodies:
+        for row in json.loads(b"[" + body + b"]"):
+            text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+            digest = key_of(None, text)
+            if digest not in seen:
+                seen.add(digest)
+                yield text.encode()
