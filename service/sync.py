@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 from service import logs
 from service.api.checkpoint import Checkpoint
-from service.api.client import ApiClient, Endpoint, Figures, key_of
+from service.api.client import ApiClient, Endpoint, Figures, compact
 from service.api.pacing import Clock, Gate, Jitter
 from service.api.sweep import Bounds, Complete, read_whole
 from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
@@ -166,8 +167,8 @@ def _distinct(bodies: Iterable[bytes]) -> Iterator[bytes]:
     seen: set[bytes] = set()
     for body in bodies:
         for row in json.loads(b"[" + body + b"]"):
-            text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-            digest = key_of(None, text)
+            text = compact(row).encode()
+            digest = hashlib.blake2b(text, digest_size=16).digest()
             if digest not in seen:
                 seen.add(digest)
-                yield text.encode()
+                yield text

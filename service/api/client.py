@@ -28,6 +28,8 @@ from service.errors import RateLimitedError, UpstreamRejectedError
 KEY_BYTES = 8
 _MOST_PAUSES = 10
 _TRY_AGAIN_STATUSES = frozenset({408, 425})
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+"""JSON in few characters."""
 _NO_IDS = frozenset({"", "0", "-1"})
 _HINTS = {
     401: "set SERVICE_API_KEY, or SERVICE_API_KEY_FILE",
@@ -277,23 +279,22 @@ def _page_of(body: bytes, number: int, etag: str | None) -> Page:
         raise _Fault("other_shape") from None
     except ValueError:
         raise _Fault("malformed_json") from None
-    rows = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in envelope.data]
     return Page(
         number=number,
         says=envelope.page,
         total=envelope.total,
         total_pages=envelope.total_pages,
-        keys=b"".join(key_of(row, text) for row, text in zip(envelope.data, rows, strict=True)),
-        body=",".join(rows).encode(),
+        keys=b"".join(map(key_of, envelope.data)),
+        body=compact(envelope.data).encode()[1:-1],
         etag=etag,
     )
 
 
-def key_of(row: Any, text: str) -> bytes:
-    """What a row is known by within a run; ``text`` is all of it."""
+def key_of(row: Any) -> bytes:
+    """What a row is known by within a run: its id, or all of a row without one."""
     id_ = row.get("id") if isinstance(row, dict) else None
     has_id = isinstance(id_, int | str) and not isinstance(id_, bool) and str(id_).strip() not in _NO_IDS
-    known_by = f"id {str(id_).strip()}" if has_id else f"row {text}"
+    known_by = f"id {str(id_).strip()}" if has_id else f"row {compact(row)}"
     return hashlib.blake2b(known_by.encode(), digest_size=KEY_BYTES).digest()
 
 

@@ -142,6 +142,8 @@ class _Sweep:
         self._failed: dict[int, str] = {}
         self._failed_in_a_row = 0
         self._loops = 0
+        self._told_pages = 0
+        """The most pages that the API said it has."""
         self._is_at_end = False
 
     async def read(self) -> Run:
@@ -166,14 +168,14 @@ class _Sweep:
         now = self._notes[overlap.page]
         if (now.keys, now.total) != (overlap.keys, overlap.total):
             self._run = self._checkpoint.next_sweep(self._run, is_fresh=True)
-            self._notes, self._page_of = {}, {}
+            self._notes, self._page_of, self._told_pages = {}, {}, 0
         else:
             for note in before:
                 self._remember(note)
 
     def _missing(self) -> list[int]:
         """The pages to ask for next: all that the API says it has, then the one beyond, until that is empty."""
-        last = max([1, *(note.total_pages for note in self._notes.values()), *self._notes])
+        last = max([1, self._told_pages, *self._notes])
         known = self._notes.keys() | self._failed.keys()
         missing = [page for page in range(1, min(last, self._bounds.max_pages) + 1) if page not in known]
         if missing or self._failed or self._is_at_end or (last in self._notes and not self._notes[last].keys):
@@ -194,7 +196,7 @@ class _Sweep:
 
     async def _work(self, pages: Iterator[int]) -> None:
         for number in pages:
-            is_beyond = bool(self._notes) and number > max(note.total_pages for note in self._notes.values())
+            is_beyond = bool(self._notes) and number > self._told_pages
             try:
                 page = await self._client.page(number, self._checkpoint.etag_of(number), is_beyond=is_beyond)
             except PageFailed as failed:
@@ -241,6 +243,7 @@ class _Sweep:
 
     def _remember(self, note: Note) -> None:
         self._notes[note.page] = note
+        self._told_pages = max(self._told_pages, note.total_pages)
         if note.keys:
             self._page_of[note.keys] = note.page
 
