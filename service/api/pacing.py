@@ -101,9 +101,9 @@ class Gate:
     def _turn(self) -> float:
         """Take a token; how long it takes until there is one."""
         now = self._clock.monotonic()
-        turn = max(self._next_free, now - self._slack)
+        turn = max(self._next_free, now)
         self._next_free = turn + self._interval
-        return max(turn - now, 0.0)
+        return max(turn - self._slack - now, 0.0)
 
 
 class Jitter:

@@ -1,0 +1,75 @@
+"""A house for the sync: a clock that stands still until somebody waits, and settings that point at an API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from service.settings import Settings
+from service.sync import Synced, sync
+
+TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class FakeClock:
+    """Time passes only while somebody sleeps, and then at once."""
+
+    seconds: float = 0.0
+    slept: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        """The time of day."""
+        return TODAY + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        """Seconds since the clock was made."""
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Let them pass, for all who wait at the same time together."""
+        self.slept.append(seconds)
+        until = self.seconds + seconds
+        await asyncio.sleep(0)
+        self.seconds = max(self.seconds, until)
+
+
+class ApiHouse:
+    """Inbox and state under ``root``, for syncs from one API."""
+
+    def __init__(self, root: Path, url: str, **changes: Any) -> None:
+        self.inbox = root / "inbox"
+        self.clock = FakeClock()
+        values: dict[str, Any] = {
+            "api_url": url,
+            "api_key": "demo",
+            "api_per_page": 6,
+            "api_requests_per_second": 0,
+            "api_request_seconds": 5,
+            "inbox": self.inbox,
+            "outbox": root / "outbox",
+            "state": root / "state",
+        }
+        self.settings = Settings(**(values | changes))
+
+    def sync(self) -> Synced:
+        """One sync, by the clock of this house."""
+        return asyncio.run(sync(self.settings, self.clock))
+
+    @property
+    def delivered(self) -> Path:
+        """Where the file appears."""
+        return self.inbox / "api_customers.json"
+
+    def document(self) -> dict[str, Any]:
+        """What was delivered."""
+        found: dict[str, Any] = json.loads(self.delivered.read_text(encoding="utf-8"))
+        return found
+
+    def ids(self) -> list[Any]:
+        """The ids of the customers that were delivered, as they came."""
+        return [row.get("id") if isinstance(row, dict) else None for row in self.document()["data"]]

@@ -1,0 +1,114 @@
+"""When the next request may go out: retry and rate limit as arithmetic over a clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.api.pacing import Gate, Jitter, RunExpired, guessed_pause_seconds, retry_after_seconds
+from tests.api_house import FakeClock
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await work()
+
+    asyncio.run(main())
+
+
+@given(st.integers(min_value=0, max_value=10**9))
+def test_retry_after_in_seconds_is_taken_as_it_is(seconds: int) -> None:
+    assert retry_after_seconds(str(seconds), NOON) == seconds
+
+
+@given(st.integers(min_value=-(10**8), max_value=10**8))
+def test_retry_after_as_a_date_is_the_time_until_then_and_never_negative(seconds: int) -> None:
+    header = format_datetime(NOON + timedelta(seconds=seconds), usegmt=True)
+    assert retry_after_seconds(header, NOON) == max(seconds, 0)
+
+
+@pytest.mark.parametrize("junk", ["1m0s", "²", "-5", "1.5", "soon", "Sun, 99 Foo 2026", "", "٣", None])
+def test_retry_after_that_says_nothing_is_no_number(junk: str | None) -> None:
+    assert retry_after_seconds(junk, NOON) is None
+
+
+@given(st.text(max_size=40))
+def test_no_header_breaks_the_reading_of_retry_after(header: str) -> None:
+    found = retry_after_seconds(header, NOON)
+    assert found is None or found >= 0
+
+
+def test_whoever_does_not_say_how_long_is_left_alone_for_longer_each_time() -> None:
+    assert [guessed_pause_seconds(number) for number in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_rate_lets_one_second_s_worth_pass_at_once_and_then_no_more_than_the_rate() -> None:
+    clock = FakeClock()
+    times: list[float] = []
+
+    async def work() -> None:
+        gate = Gate(clock, per_second=5, run_seconds=1000)
+        for _ in range(15):
+            await gate.enter()
+            times.append(clock.monotonic())
+
+    run(work)
+    assert times[:5] == [0.0] * 5
+    assert times[5:] == pytest.approx([0.2 * number for number in range(1, 11)])
+
+
+def test_a_rate_of_less_than_one_in_a_second_lets_one_pass_at_a_time() -> None:
+    clock = FakeClock()
+
+    async def work() -> None:
+        gate = Gate(clock, per_second=1 / 3, run_seconds=1000)
+        for _ in range(4):
+            await gate.enter()
+
+    run(work)
+    assert clock.monotonic() == pytest.approx(9)
+
+
+def test_a_pause_holds_everybody_up_and_a_shorter_one_does_not_end_it() -> None:
+    clock = FakeClock()
+    times: list[float] = []
+
+    async def work() -> None:
+        gate = Gate(clock, per_second=0, run_seconds=1000)
+        gate.pause(30)
+        gate.pause(5)
+
+        async def worker() -> None:
+            await gate.enter()
+            times.append(clock.monotonic())
+
+        await asyncio.gather(*(worker() for _ in range(4)))
+
+    run(work)
+    assert times == [30.0] * 4
+
+
+def test_a_run_does_not_begin_a_wait_that_it_could_not_end() -> None:
+    clock = FakeClock()
+
+    async def work() -> None:
+        gate = Gate(clock, per_second=0, run_seconds=60)
+        await gate.rest(59)
+        with pytest.raises(RunExpired):
+            await gate.rest(2)
+
+    run(work)
+    assert clock.monotonic() == 59
+
+
+def test_jitter_only_ever_adds() -> None:
+    assert all(0 <= Jitter(0.5).seconds() <= 0.5 for _ in range(100))
+    assert Jitter(0).seconds() == 0
