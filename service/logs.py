@@ -45,6 +45,7 @@ EVENTS: dict[str, str] = {
     "batch.retried": "a quarantined batch was moved back",
     "ledger.unwritten": "the ledger took no note of what happened; it is made up for later",
     "batch.pruned": "an old published set was removed by retention",
+    "simulator.started": "the simulated API listens; its port, customers and scenarios",
     "bug.found": "an error nobody foresaw; the traceback, without values",
 }
 
