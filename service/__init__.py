@@ -8,7 +8,8 @@ stories         ``watcher`` (the daemon), ``by_hand`` (two named files), ``verif
                 ``workbench`` (what a batch needs), ``integrate`` (one claimed batch -> one published set)
 rooms           ``inbox`` (settle, pair, claim, archive, quarantine), ``outbox`` (publish a set as one),
                 ``register`` (which customer is which, over batches), ``pipeline`` (the five verbs),
-                ``ledger`` (what happened), ``health`` (what the daemon says of itself), ``state``, ``wake``
+                ``ledger`` (what happened), ``health`` (what the daemon says of itself), ``state``, ``wake``,
+                ``api`` (the customers API of a third party)
 the seam        ``engine`` (relational work on DuckDB; the only door to it)
 ground floor    ``model`` · ``errors`` · ``settings`` · ``logs`` · ``files`` (durable file primitives) · ``suffixes``
 """

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from service import __version__, logs
+from service.api import scenarios
 from service.errors import (
     DeliveryError,
     Interrupted,
@@ -105,7 +107,32 @@ def _parser() -> argparse.ArgumentParser:
     verb("sync", _sync, "fetch every customer of the API and drop them into the inbox as one file")
     verb("healthcheck", _healthcheck, "exit 0 if the daemon is well or degraded, 1 if it fails or is silent")
     verb("demo", _demo, "show the whole story on a small sample, in a folder of its own")
+    _describe_simulator(
+        verb("simulate-api", _simulate_api, "play the customers API of a third party, troubles included")
+    )
     return parser
+
+
+def _describe_simulator(verb: argparse.ArgumentParser) -> None:
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.epilog = "scenarios:\n" + "\n".join(f"  {name:18} {text}" for name, text in scenarios.SCENARIOS.items())
+    verb.add_argument("--host", default="127.0.0.1", help="where it listens (127.0.0.1)")
+    verb.add_argument("--port", type=_between(0, 65535), default=9000, help="where it listens (9000); 0 = a free one")
+    verb.add_argument("--api-key", default="demo", metavar="KEY", help="what x-api-key must be (demo)")
+    verb.add_argument("--customers", type=_between(0, 10**9), default=12, metavar="N", help="how many there are (12)")
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="decides customers and troubles (0)")
+    verb.add_argument("--per-page", type=_between(1, 100), default=6, metavar="N", help="where nobody says (6)")
+    verb.add_argument("--scenario", default="", metavar="NAME[,NAME…]", help="what goes wrong (nothing)")
+    verb.add_argument("--latency-ms", type=_between(0, 600_000), default=0, metavar="N", help="of every answer (0)")
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"not from {least} to {most}")
+        return int(text)
+
+    return number
 
 
 def _local_now() -> datetime:
@@ -204,3 +231,22 @@ def _demo(asked: argparse.Namespace, settings: Settings) -> int:
     from service import demo
 
     return int(demo.run(settings, print))
+
+
+def _simulate_api(asked: argparse.Namespace, settings: Settings) -> int:
+    from service.api import simulator
+    from service.api.simulated_customers import World
+
+    def tell(url: str) -> None:
+        logs.get().info("simulator.started", port=urlsplit(url).port, customers=asked.customers, scenarios=names)
+        print(f"listening on {url}", file=sys.stderr)
+
+    names = scenarios.parse(asked.scenario)
+    world = World(_local_now().astimezone(UTC).date(), asked.customers, asked.seed)
+    terms = simulator.Terms(asked.api_key, asked.per_page, asked.latency_ms / 1000)
+    try:
+        simulator.serve(simulator.Simulator(world, names, terms, now=_local_now), asked.host, asked.port, tell)
+    except OSError as error:
+        hint = "choose another --port or --host; port 0 takes a free one"
+        raise UsageError(f"cannot listen on {asked.host}:{asked.port}: {error.strerror}", hint=hint) from error
+    return DONE

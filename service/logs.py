@@ -55,6 +55,7 @@ EVENTS: dict[str, str] = {
     "pages.failed": "pages that could not be had with all their tries; they are asked for once more",
     "sweep.doubted": "what was read of the API does not add up; it is read once more",
     "api.suspected": "something about the API that someone should know",
+    "simulator.started": "the simulated API listens; its port, customers and scenarios",
     "bug.found": "an error nobody foresaw; the traceback, without values",
 }
 

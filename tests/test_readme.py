@@ -30,7 +30,7 @@ def test_the_settings_table_is_that_of_the_class() -> None:
 
 def test_every_verb_stands_in_the_readme() -> None:
     help_text = _parser().format_help()
-    for verb in re.findall(r"^    (\w+) ", help_text, flags=re.MULTILINE):
+    for verb in re.findall(r"^    ([\w-]+) ", help_text, flags=re.MULTILINE):
         assert re.search(rf"^\| `{verb}[` ]", README, flags=re.MULTILINE), f"the README does not tell of {verb}"
 
 
