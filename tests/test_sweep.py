@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -80,3 +81,16 @@ def test_nobody_is_the_whole_of_an_empty_api() -> None:
 
 def test_a_page_that_is_not_there_says_nothing_about_the_total() -> None:
     assert is_complete(sweep(1, [1, 2], [], totals=[2, -1])) == (True, (1,))
+
+
+def test_rows_without_an_id_that_say_the_same_count_once_until_a_second_sweep_finds_them_again() -> None:
+    null = key_of(None)
+    one, two = sweep(1, [1], [2], totals=4), sweep(2, [1], [2], totals=4)
+    with_nulls = [[replace(note, keys=note.keys + null) for note in notes] for notes in (one, two)]
+    assert is_complete(with_nulls[0]) == (False, ())
+    assert is_complete(*with_nulls) == (True, (2,))
+    assert is_complete(with_nulls[0], sweep(2, [2], [1], totals=4)) == (False, ())
+
+
+def test_a_customer_who_comes_twice_where_another_is_missing_is_never_the_whole() -> None:
+    assert is_complete(sweep(1, [1, 2], [2, 3], totals=4), sweep(2, [1, 2], [2, 3], totals=4)) == (False, ())

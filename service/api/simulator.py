@@ -94,13 +94,17 @@ class Simulator:
         return [visit.page for visit in self.visits if visit.is_page]
 
     def truth(self, per_page: int | None = None) -> list[Customer]:
-        """The customer rows that a perfect client ends with, were it to read the list now; see ``Listing.truth``."""
+        """The customer rows that a perfect client ends with, by the list as it was at the last answer.
+
+        What changes right after that is for the next one who reads it. See ``Listing.truth``.
+        """
         size = per_page or self.terms.per_page
-        return self._listing.truth(self._listing.changes(self._given, size), size)
+        return self._listing.truth(self._listing.changes(max(self._given - 1, 0), size), size)
 
     def departed(self, per_page: int | None = None) -> list[Customer]:
         """Rows of those who left since the start."""
-        return self._listing.departed(self._listing.changes(self._given, per_page or self.terms.per_page))
+        size = per_page or self.terms.per_page
+        return self._listing.departed(self._listing.changes(max(self._given - 1, 0), size))
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until it ends."""

@@ -91,9 +91,10 @@ def judge(sweeps: Sequence[Sequence[Note]], bounds: Bounds, *, may_have_grown: b
     """Whether what was read is the whole collection; ``sweeps``: the notes of each, in order of arrival.
 
     The total must have stood still, and as many different customers must have come: in the last sweep, or in all of
-    them together. More than that (the total is too low), or less where the total is no promise, counts when two
-    sweeps found the same. ``may_have_grown``: a sweep during which the total only grew counts if it ends with all that
-    the API has then; else nothing would ever count while customers keep signing up.
+    them together. What contradicts the total counts when two sweeps found the very same pages: more customers than it
+    says; rows without an id that say the same, each taken for a customer; fewer, where the total is only a hint.
+    ``may_have_grown``: a sweep during which the total only grew counts if it ends with all that the API has then; else
+    nothing would ever count while customers keep signing up.
     """
     last = sweeps[-1]
     told = [note.total for note in last if note.total >= 0]
@@ -101,12 +102,14 @@ def judge(sweeps: Sequence[Sequence[Note]], bounds: Bounds, *, may_have_grown: b
     in_last, in_all = _different(last), _different([note for sweep in sweeps for note in sweep])
     is_steady = len({note.total for sweep in sweeps for note in sweep if note.total >= 0}) == 1
     only_last = Complete((last[0].sweep,), in_last, pages, _rows(last))
-    agree = len(sweeps) > 1 and in_all == in_last == _different(sweeps[-2])
+    is_confirmed = is_steady and len(sweeps) > 1 and _rows_of_pages(last) == _rows_of_pages(sweeps[-2])
     if len(set(told)) == 1 and in_last == total:
         return only_last
     if is_steady and in_all == total:
         return Complete(tuple(sweep[0].sweep for sweep in sweeps), in_all, pages, sum(map(_rows, sweeps)))
-    if is_steady and agree and (in_last > total or not bounds.total_is_exact):
+    if is_confirmed and _different(last, each_unnamed=True) == total:
+        return replace(only_last, customers=total)
+    if is_confirmed and (in_last > total or not bounds.total_is_exact):
         return replace(only_last, warning=f"the API says it has {total} customers, but {in_last} were found twice")
     if may_have_grown and told == sorted(told) and in_last == total:
         return replace(only_last, warning=f"the API grew from {told[0]} to {total} customers while it was read")
@@ -118,9 +121,17 @@ def _rows(notes: Sequence[Note]) -> int:
     return sum(len(note.keys) for note in notes) // KEY_BYTES
 
 
-def _different(notes: Sequence[Note]) -> int:
-    """How many different customers these pages hold."""
-    return int(np.unique(np.frombuffer(b"".join(note.keys for note in notes), dtype=np.uint64)).size)
+def _rows_of_pages(notes: Sequence[Note]) -> dict[int, bytes]:
+    return {note.page: note.keys for note in notes if note.keys}
+
+
+def _different(notes: Sequence[Note], *, each_unnamed: bool = False) -> int:
+    """How many different customers these pages hold; ``each_unnamed``: every row without an id is one."""
+    keys = np.frombuffer(b"".join(note.keys for note in notes), dtype=">u8")
+    unnamed = keys >> np.uint64(63) == 1
+    if each_unnamed:
+        return int(np.unique(keys[~unnamed]).size + np.count_nonzero(unnamed))
+    return int(np.unique(keys).size)
 
 
 # ------------------------------------------------------------------------------------------------------- a sweep
@@ -144,18 +155,24 @@ class _Sweep:
         self._loops = 0
         self._told_pages = 0
         """The most pages that the API said it has."""
+        self._reach = 0
+        """The last page that was asked for, in order."""
         self._is_at_end = False
 
     async def read(self) -> Run:
         """Read what is missing; returns the run, which begins another sweep where the API changed meanwhile."""
         await self._take_up()
+        self._reach = max([1, self._told_pages, *self._notes])
+        missing = [page for page in range(1, self._reach + 1) if page not in self._notes]
         for _ in range(_PASSES):
             self._failed = {}
-            while missing := self._missing():
+            while missing := missing or self._further():
                 await self._fetch(missing)
+                missing = []
             if not self._failed:
                 return self._run
             self._tell("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
+            missing = sorted(self._failed)
         raise self._incomplete(f"{len(self._failed)} pages could not be had")
 
     async def _take_up(self) -> None:
@@ -173,16 +190,18 @@ class _Sweep:
             for note in before:
                 self._remember(note)
 
-    def _missing(self) -> list[int]:
-        """The pages to ask for next: all that the API says it has, then the one beyond, until that is empty."""
-        last = max([1, self._told_pages, *self._notes])
-        known = self._notes.keys() | self._failed.keys()
-        missing = [page for page in range(1, min(last, self._bounds.max_pages) + 1) if page not in known]
-        if missing or self._failed or self._is_at_end or (last in self._notes and not self._notes[last].keys):
-            return missing
-        if last >= self._bounds.max_pages:
-            raise self._incomplete(f"there is no end after {last} pages")
-        return [last + 1]
+    def _further(self) -> list[int]:
+        """The pages to ask for next: as many as the API says it has, then the one beyond, until that is empty."""
+        reached, last = self._reach, self._told_pages
+        if last <= reached:
+            end = self._notes.get(reached)
+            if self._failed or self._is_at_end or (end is not None and not end.keys):
+                return []
+            last = reached + 1
+        if last > self._bounds.max_pages:
+            raise self._incomplete(f"there is no end after {reached} pages")
+        self._reach = last
+        return list(range(reached + 1, last + 1))
 
     async def _fetch(self, pages: Sequence[int]) -> None:
         """Ask for these pages, several at a time."""
@@ -243,7 +262,8 @@ class _Sweep:
 
     def _remember(self, note: Note) -> None:
         self._notes[note.page] = note
-        self._told_pages = max(self._told_pages, note.total_pages)
+        if note.keys or not self._told_pages:  # a page without rows is no witness of more pages
+            self._told_pages = max(self._told_pages, note.total_pages)
         if note.keys:
             self._page_of[note.keys] = note.page
 
