@@ -19,7 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"files", "settings", "logs"}),
     frozenset({"engine", "wake", "state", "health"}),
     frozenset({"inbox", "outbox", "register", "pipeline", "ledger"}),
-    frozenset({"integrate", "verify"}),
+    frozenset({"integrate", "analytics", "verify"}),
     frozenset({"workbench"}),
     frozenset({"watcher", "by_hand"}),
     frozenset({"daemon", "check"}),
