@@ -58,7 +58,8 @@ def publish(outbox: Outbox, number: int) -> set[str]:
     path = outbox.root.parent / "crm_customers.csv"
     path.write_text("customer_id\n", encoding="utf-8")
     id_ = f"set-{number:05}"
-    batch = Batch(id_, datetime(2026, 1, 15, tzinfo=UTC), (Delivery(CRM, path, "", fingerprint_of(path), "lease"),))
+    delivery = Delivery(CRM, path, sha256_of(path), fingerprint_of(path), "lease")
+    batch = Batch(id_, datetime(2026, 1, 15, tzinfo=UTC), (delivery,))
     content = f"{id_}\n" * random.Random(number).randrange(1, LARGEST_BYTES // 10)
     with outbox.stage(batch) as staged:
         for name in FILES:
