@@ -20,7 +20,7 @@ from service.logs import Journal
 from service.model import SOURCES, Batch, Delivery, Source, Summary, batch_id
 from service.outbox import Outbox
 from service.settings import Settings
-from service.workbench import Limits, Workbench
+from service.workbench import JobRules, Limits, Workbench
 
 # On a terminal only, and only when the work takes longer than a second.
 _BAR = "{desc:<11} {n_fmt}/{total_fmt} {bar} {elapsed}"
@@ -81,14 +81,16 @@ def delivery_of(source: Source, path: Path) -> Delivery:
 def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings) -> Summary:
     state = settings.state if "state" in settings.model_fields_set else outbox / ".state"
     limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
-    workbench = Workbench(state, outbox, settings.rules(), limits)
+    workbench = Workbench(state, outbox, JobRules(settings.rules()), limits)
     workbench.open()
     try:
-        summary = workbench.integrate(batch, journal)
+        summary = workbench.work(batch, journal)
         seconds = (journal.now() - batch.claimed_at).total_seconds()
-        logs.get().info("batch.published", batch_id=batch.id, **summary.counts(), seconds=round(seconds, 3))
+        logs.get().info(
+            "batch.published", batch_id=batch.id, job=batch.job, **summary.counts(), seconds=round(seconds, 3)
+        )
         with suppress(OSError):  # it is published; what is left too much is removed after the next one
-            workbench.prune(batch.id)
+            workbench.prune(batch)
     finally:
         workbench.close()
     return summary

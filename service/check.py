@@ -20,7 +20,7 @@ from service.engine.contract import Engine, FileReport
 from service.engine.embedded import open_engine
 from service.errors import DeliveryError
 from service.inbox.names import partner_name, read_name
-from service.model import Batch, Delivery, Rules, Source
+from service.model import API, Batch, Delivery, Rules, Source
 from service.pipeline import quality
 from service.pipeline.extract import Delivered, extract
 from service.pipeline.normalise import Normalised, normalise
@@ -28,6 +28,7 @@ from service.settings import Settings
 
 MOST_REJECTS = 10
 """So many rows that cannot enter are named."""
+_NOT_HERE = "it is checked when it is dropped, not here"
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,17 @@ class Checked:
 def check_file(path: Path, settings: Settings, now: datetime) -> Checked:
     """Read a file as the service would and tell of it.
 
-    A file whose name belongs to no source is read as one of the first source that usually writes such files.
+    A file whose name belongs to no source is read as one of the first source that usually writes such files. What the
+    API exports is for another job than the sources', and is not looked into here.
     Raises: UsageError where there is no such file.
     """
     rules = settings.rules()
+    if read_name(path.name, (API,)):
+        delivery_of(API, path)
+        return Checked((f"{path.name}: an export of {API.name}, for {API.job}",), (_NOT_HERE,))
     named = read_name(path.name, rules.sources)
     source = named.source if named else _likely_source(path, rules.sources)
-    expected = ", ".join(f"{it.name} {partner_name(it, '')}" for it in rules.sources)
+    expected = ", ".join(f"{it.name} {partner_name(it, '')}" for it in (*rules.sources, API))
     strange_name = () if named else (f"a file of this name would be left lying in the inbox; expected are {expected}",)
     found = delivery_of(source, path)
     head = f"{path.name}: {'an export of' if named else 'read as an export of'} {source.name}"

@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("ecom", type=Path, metavar="ECOM", help="the shop export")
     one.add_argument("more", type=Path, nargs="*", metavar="FILE", help="exports of further sources, in their order")
     one.add_argument("--outbox", type=Path, required=True, metavar="DIR", help="where the results go")
-    watch = verb("watch", _watch, "watch the inbox and integrate every pair that arrives")
+    watch = verb("watch", _watch, "watch the inbox and work on every pair and every export of the API that arrives")
     watch.add_argument("--once", action="store_true", help="process what waits, then exit")
     again = verb("retry", _retry, "move a quarantined batch back into the inbox")
     again.add_argument("batch", metavar="BATCH", help="id of the batch: the name of its folder in the quarantine")

@@ -13,10 +13,11 @@ from datetime import datetime
 
 from service import logs
 from service.inbox import Inbox
+from service.model import API
 from service.settings import Settings
 from service.state import State
 from service.watcher import Outcome, Pace, Watcher
-from service.workbench import Limits, Workbench
+from service.workbench import JobRules, Limits, Workbench
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = 130
@@ -35,8 +36,8 @@ def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
     )
     limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
     rules = settings.rules()
-    workbench = Workbench(settings.state, settings.outbox, rules, limits, settings.inbox)
-    inbox = Inbox(settings.inbox, workbench.is_published, rules.sources)
+    workbench = Workbench(settings.state, settings.outbox, JobRules(rules), limits, settings.inbox)
+    inbox = Inbox(settings.inbox, workbench.knows, (*rules.sources, API))
     return Watcher(inbox, workbench, State(settings.state), pace, now)
 
 

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from service.model import Fingerprint
@@ -121,20 +121,20 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def replace_copies(sources: Sequence[Path], folder: Path) -> None:
-    """Replace the files of these names in ``folder`` by independent copies, reflinked where the file system can.
+def replace_copies(sources: Mapping[str, Path], folder: Path) -> None:
+    """Replace the files in ``folder``: under each name an independent copy, reflinked where the file system can.
 
     In this order, and one right after the other: all copies are made and durable before the first takes its place.
     """
-    staged = [folder / f".{source.name}.new" for source in sources]
+    staged = {name: folder / f".{name}.new" for name in sources}
     try:
-        for source, copy in zip(sources, staged, strict=True):
-            _copy(source, copy)
+        for name, source in sources.items():
+            _copy(source, staged[name])
     except OSError:
         remove_staged(folder)  # on a full disk they would be in the way
         raise
-    for source, copy in zip(sources, staged, strict=True):
-        move(copy, folder / source.name)
+    for name, copy in staged.items():
+        move(copy, folder / name)
 
 
 def _copy(source: Path, staged: Path) -> None:

@@ -39,12 +39,13 @@ class Health:
     ignored: list[dict[str, str]] = field(default_factory=list)
     """What lies in the inbox and is no export: ``file_name`` and ``why``; the first ``MOST_LISTED``."""
     quarantined: list[str] = field(default_factory=list)
-    """Batches that failed since the last published one, each with its code."""
+    """Batches that failed since the last published one of their job, each with its code."""
     busy_since: str | None = None
     stage: str | None = None
     stage_since: str | None = None
     batch_id: str | None = None
     last_batch: str | None = None
+    """The one published last, whatever its job."""
     last_scan: str | None = None
     found_without_event: int = 0
     """Exports that only the scan found: more than a few mean that file events do not reach us."""

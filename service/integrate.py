@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from service.engine.contract import Engine
-from service.errors import OutdatedBatch, SuspiciousVolume, TransientError
-from service.files import fingerprint_of, sha256_of
+from service.errors import OutdatedBatch, SuspiciousVolume
 from service.logs import Journal
 from service.model import Batch, Published, Rules, Summary
 from service.outbox import Outbox, Staged
@@ -66,7 +65,6 @@ def integrate(
         _tell_loaded(summary, identified, merges, journal)
         _end(batch, summary, staged, journal)
         journal.stage("publish")
-        _refuse_changed_inputs(batch)
         register.stage(identified, Published(batch.id, batch.suffix, dict(summary.source_rows)))
     return summary
 
@@ -74,17 +72,14 @@ def integrate(
 def roll_forward(batch_id: str, register: Register, outbox: Outbox) -> None:
     """Everything that follows the commit of a set; may be repeated after a crash."""
     register.advance(batch_id)
-    outbox.copy_flat(batch_id)
+    outbox.copy_flat(batch_id, "integration")
 
 
 def recover(register: Register, outbox: Outbox) -> None:
-    """Bring register and outbox to one state after a run that died: all of a committed batch, or nothing."""
+    """After a run that died: the register is that of the last committed batch; what follows is ``roll_forward``."""
     register.open()
     outbox.open()
     register.recover(outbox.is_committed)
-    published = register.published()
-    if published is not None:
-        roll_forward(published.batch_id, register, outbox)
 
 
 def _begin(batch: Batch, register: Register, journal: Journal) -> None:
@@ -109,17 +104,6 @@ def _refuse_suspicious_volume(batch: Batch, delivered: Delivered, rules: Rules, 
                 f"{name} has {rows} rows, the published set had {former}",
                 where=f"batch {batch.id}",
                 hint=f"if the export is complete: python -m service retry --accept {batch.id}",
-            )
-
-
-def _refuse_changed_inputs(batch: Batch) -> None:
-    for delivery in batch.deliveries:
-        # The hash too: a file that is written through a memory map may keep its times for a while.
-        if fingerprint_of(delivery.path) != delivery.fingerprint or sha256_of(delivery.path) != delivery.sha256:
-            raise TransientError(
-                f"{delivery.file_name} was written to while it was read",
-                where=f"batch {batch.id}",
-                hint="nothing was published from it; it is read again when its writer is done",
             )
 
 

@@ -17,13 +17,16 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from service.files import move
+from service.model import JOBS, Job
 
 FILE_NAME = "ledger.sqlite"
-_FORMAT = 1
+_FORMAT = 2
+_OF_ONE_JOB = 1
+"""The format of when there were integrations only."""
 _BUSY_SECONDS = 10.0
 _SCHEMA = f"""
 begin;
@@ -38,7 +41,8 @@ create table if not exists outcomes (
     records integer, rejects integer, duplicates integer, customers integer,
     sha256 text not null unique,   -- of the manifest or the reason
     former_sha256 text,            -- as that document says
-    removed text check (removed in ('retention', 'retried', 'emptied', 'repeated', 'before'))
+    removed text check (removed in ('retention', 'retried', 'emptied', 'repeated', 'before')),
+    job text not null default 'integration'
 );
 create table if not exists inputs (
     seq integer not null references outcomes,
@@ -51,8 +55,9 @@ create index if not exists inputs_of_an_outcome on inputs (seq);
 pragma user_version = {_FORMAT};
 commit;
 """
+_UPGRADE = "alter table outcomes add column job text not null default 'integration'"
 _COUNTS = ("records", "rejects", "duplicates", "customers")
-_OUTCOME = f"batch_id, outcome, code, claimed_at, ended_at, {', '.join(_COUNTS)}, sha256, former_sha256"
+_OUTCOME = f"batch_id, outcome, job, code, claimed_at, ended_at, {', '.join(_COUNTS)}, sha256, former_sha256"
 
 Kind = Literal["published", "quarantined", "unknown"]
 
@@ -77,6 +82,7 @@ class Outcome:
 
     batch_id: str
     kind: Kind
+    job: Job
     code: str | None
     claimed_at: str | None
     ended_at: str | None
@@ -116,6 +122,7 @@ def read_outcome(path: Path) -> Outcome | None:
         return Outcome(
             batch_id=batch_id,
             kind="published" if is_published else "quarantined",
+            job=_job(told),
             code=None if is_published else str(told["error"]),
             claimed_at=_claimed_at(batch_id),
             ended_at=_changed_at(path) if is_published else str(told["quarantined_at"]),
@@ -143,7 +150,7 @@ class Ledger:
     def open(self) -> None:
         """Create or mend the ledger, and take in what happened without it.
 
-        A damaged ledger is set aside as ``ledger.sqlite.damaged`` and rebuilt.
+        A damaged ledger is set aside as ``ledger.sqlite.damaged`` and rebuilt; one of the former format is upgraded.
         """
         try:
             self._catch_up()
@@ -176,18 +183,33 @@ class Ledger:
             self.open()
         self._is_behind = False
 
+    def knows(self, batch_id: str) -> bool:
+        """Whether a batch of this id ever came to an outcome."""
+        with self._connected() as db:
+            return _is_known(db, "batch_id", batch_id)
+
     def is_superseded(self, batch_id: str) -> bool:
-        """Whether the set of this batch was published, and another one after it."""
+        """Whether the set of this batch was published, and another one of its job after it."""
         with self._connected() as db:
             later = db.execute(
-                "select 1 from outcomes as it join outcomes as later on later.seq > it.seq"
+                "select 1 from outcomes as it join outcomes as later on later.job = it.job and later.seq > it.seq"
                 " where it.batch_id = ? and it.outcome = 'published' and later.outcome = 'published'",
                 (batch_id,),
             )
             return later.fetchone() is not None
 
-    def retire(self, superseded: Iterable[str]) -> list[str]:
-        """Note that retention takes these sets, and what is older and gone already; returns the ids of both.
+    def last_published(self) -> dict[Job, str]:
+        """The batch of each job that was published last; the latest of them stands last."""
+        with self._connected() as db:
+            return dict(
+                db.execute(
+                    "select job, batch_id from outcomes where seq in"
+                    " (select max(seq) from outcomes where outcome = 'published' group by job) order by seq"
+                ).fetchall()
+            )
+
+    def retire(self, superseded: Iterable[str], job: Job) -> list[str]:
+        """Note that retention takes these sets of a job, and what is older and gone already; returns the ids of both.
 
         To be called before anything is removed: what the ledger says is removed may be removed by halves.
         """
@@ -196,7 +218,8 @@ class Ledger:
             return []
         with self._connected() as db, db:
             older = db.execute(
-                "select distinct batch_id from outcomes where outcome = 'published' and batch_id <= ?", (max(leaving),)
+                "select distinct batch_id from outcomes where outcome = 'published' and job = ? and batch_id <= ?",
+                (job, max(leaving)),
             ).fetchall()
             leaving |= {batch_id for (batch_id,) in older if not self._has_set(batch_id)}
             db.executemany(
@@ -301,6 +324,7 @@ class Ledger:
         with _told(self.path), closing(_connect(f"file:{quote(str(self.path.resolve()))}?{how}")) as source:
             _refuse_damaged(source)
             source.backup(db)
+        _upgrade(db)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -311,6 +335,7 @@ class Ledger:
                 with db:
                     self._take_in_unknown(db)
             _refuse_damaged(db)
+            _upgrade(db)
             yield db
 
 
@@ -319,10 +344,24 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _refuse_damaged(db: sqlite3.Connection) -> None:
-    (written_by,) = db.execute("pragma user_version").fetchone()
     (verdict,) = db.execute("pragma quick_check(1)").fetchone()
-    if written_by != _FORMAT or verdict != "ok":
+    if _format_of(db) not in (_OF_ONE_JOB, _FORMAT) or verdict != "ok":
         raise _Damaged(errno.EIO, "the ledger is damaged")
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """A ledger of the former format gets its jobs, all or nothing."""
+    if _format_of(db) == _FORMAT:
+        return
+    with db:
+        db.execute("begin immediate")
+        if _format_of(db) != _FORMAT:  # another process may have been at it
+            db.execute(_UPGRADE)
+            db.execute(f"pragma user_version = {_FORMAT}")
+
+
+def _format_of(db: sqlite3.Connection) -> int:
+    return int(db.execute("pragma user_version").fetchone()[0])
 
 
 @contextmanager
@@ -351,6 +390,7 @@ def _insert(db: sqlite3.Connection, outcome: Outcome, seconds: float | None) -> 
     values = (
         outcome.batch_id,
         outcome.kind,
+        outcome.job,
         outcome.code,
         outcome.claimed_at,
         outcome.ended_at,
@@ -394,9 +434,9 @@ def _entries(db: sqlite3.Connection) -> list[Entry]:
         f"select seq, seconds, removed, {_OUTCOME} from outcomes order by seq"
     ):
         *head, sha256, former_sha256 = row
-        batch_id, kind, code, claimed_at, ended_at, *counts = head
+        batch_id, kind, job, code, claimed_at, ended_at, *counts = head
         told = tuple(inputs.get(seq, ()))
-        outcome = Outcome(batch_id, kind, code, claimed_at, ended_at, tuple(counts), sha256, former_sha256, told)
+        outcome = Outcome(batch_id, kind, job, code, claimed_at, ended_at, tuple(counts), sha256, former_sha256, told)
         entries.append(Entry(seq, outcome, seconds, removed))
     return entries
 
@@ -406,6 +446,15 @@ def _readable(path: Path) -> Iterator[Outcome]:
         outcome = read_outcome(path)
         if outcome is not None and outcome.batch_id == path.parent.name:
             yield outcome
+
+
+def _job(told: dict[str, Any]) -> Job:
+    """The job a document tells; one of before there were several tells none."""
+    job = told.get("job", "integration")
+    found = next((known for known in JOBS if known == job), None)
+    if found is None:
+        raise KeyError("a job that is known")
+    return found
 
 
 def _published_inputs(told: Iterable[dict[str, str]]) -> Iterator[Input]:

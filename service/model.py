@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 MISSING = "N/A"
 
@@ -57,6 +57,7 @@ def _alike(places: Collection[str]) -> set[str]:
 
 Job = Literal["integration", "analytics"]
 """What is made of a batch: a customer master, or the analytics export."""
+JOBS: tuple[Job, ...] = get_args(Job)
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Batch:
-    """One export of every required source, and of optional ones that were there, integrated together."""
+    """One export of every required source of a job, and of optional ones that were there, worked on together."""
 
     id: str
     claimed_at: datetime

@@ -2,25 +2,53 @@
 
 A set is staged in a hidden folder, made durable, and appears under ``batches/`` by one rename: the commit
 point. Everything after it only rolls forward, over any crash: flat copies under the names users know, and
-``manifest.json`` last. A reader who follows the manifest never sees a mixed set.
+the manifest last. A reader who follows the manifest never sees a mixed set. Each job has its own flat files and its
+own sequence of sets.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from service import __version__
-from service.files import fsync_path, make_folder, move, remove_staged, remove_tree, replace_copies, sha256_of
-from service.model import Batch, Summary
+from service.errors import TransientError
+from service.files import (
+    fingerprint_of,
+    fsync_path,
+    make_folder,
+    move,
+    remove_staged,
+    remove_tree,
+    replace_copies,
+    sha256_of,
+)
+from service.model import Batch, Job, Summary
 
-FLAT_NAMES = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl")
 MANIFEST = "manifest.json"
+"""In every set."""
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Which files of a job's latest set lie in the outbox itself, under the names that users know."""
+
+    names: tuple[str, ...]
+    manifest: str
+    """What the manifest of the set is called there."""
+
+
+FLAT: Mapping[Job, Flat] = {
+    "integration": Flat(
+        ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl"), MANIFEST
+    ),
+    "analytics": Flat(("sample_output.json",), "analytics_manifest.json"),
+}
 
 
 @dataclass
@@ -50,6 +78,7 @@ class Outbox:
         """A folder for the files of ``batch``; the set is committed when the block ends well.
 
         If the block raises, nothing has happened to the outbox.
+        Raises: TransientError where an input is not as it was when it was claimed.
         """
         folder = self._staging / batch.id
         remove_tree(folder)
@@ -65,21 +94,28 @@ class Outbox:
         """Whether the set of this batch was published (and is still kept)."""
         return (self._batches / batch_id / MANIFEST).exists()
 
-    def copy_flat(self, batch_id: str) -> None:
-        """Bring the flat files to the published set ``batch_id``; the manifest last."""
-        folder = self._batches / batch_id
-        if not folder.is_dir() or self._flat_is(batch_id):
+    def set_of(self, batch_id: str) -> Path | None:
+        """The folder of a published set; None where it is not there any more."""
+        return self._batches / batch_id if self.is_committed(batch_id) else None
+
+    def copy_flat(self, batch_id: str, job: Job) -> None:
+        """Bring the flat files of a job to its published set ``batch_id``; the manifest last."""
+        folder, flat = self._batches / batch_id, FLAT[job]
+        if not folder.is_dir() or self._flat_is(batch_id, job):
             return
-        replace_copies([folder / name for name in (*FLAT_NAMES, MANIFEST)], self.root)
+        copied = {name: folder / name for name in flat.names}
+        replace_copies(copied | {flat.manifest: folder / MANIFEST}, self.root)
 
-    def superseded(self, keep: int, current: str) -> list[str]:
-        """The ids of all but the ``keep`` newest sets (0 = keep all); never the current one."""
-        ids = [path.name for path in sorted(self._batches.iterdir(), key=_age)]
-        return [batch_id for batch_id in ids[: -keep or None] if batch_id != current] if keep else []
+    def superseded(self, keep: int, current: str, job: Job) -> list[str]:
+        """The ids of all but the ``keep`` newest sets of a job (0 = keep all); never the current one."""
+        if not keep:
+            return []
+        ids = [path.name for path in sorted(self._batches.iterdir(), key=_age) if _job_of(path) == job]
+        return [batch_id for batch_id in ids[:-keep] if batch_id != current]
 
-    def prune(self, keep: int, current: str) -> list[str]:
+    def prune(self, keep: int, current: str, job: Job) -> list[str]:
         """Remove the superseded sets, each as whole as it came. Returns their ids."""
-        old = self.superseded(keep, current)
+        old = self.superseded(keep, current, job)
         for batch_id in old:
             make_folder(self._staging)
             move(self._batches / batch_id, self._staging / batch_id)
@@ -87,8 +123,8 @@ class Outbox:
         return old
 
     def holds_a_set(self) -> bool:
-        """Whether flat files of a published set lie here."""
-        return (self.root / MANIFEST).exists()
+        """Whether flat files of a published master lie here."""
+        return (self.root / FLAT["integration"].manifest).exists()
 
     def folder_for_failed_log(self, batch_id: str) -> Path:
         """Where the log of a failed run may lie without touching a published set."""
@@ -96,20 +132,21 @@ class Outbox:
         make_folder(folder)
         return folder
 
-    def _flat_is(self, batch_id: str) -> bool:
-        manifest = self._manifest()
+    def _flat_is(self, batch_id: str, job: Job) -> bool:
+        manifest = self._flat_manifest(job)
         try:
             return manifest is not None and json.loads(manifest)["batch_id"] == batch_id
         except (ValueError, KeyError, TypeError):
             return False  # not ours any more: a set is copied over it
 
-    def _manifest(self) -> bytes | None:
+    def _flat_manifest(self, job: Job) -> bytes | None:
         try:
-            return (self.root / MANIFEST).read_bytes()
+            return (self.root / FLAT[job].manifest).read_bytes()
         except FileNotFoundError:
             return None
 
     def _commit(self, batch: Batch, staged: Staged) -> None:
+        _refuse_changed_inputs(batch)
         manifest = self._describe(batch, staged)
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (staged.folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -123,9 +160,10 @@ class Outbox:
     def _describe(self, batch: Batch, staged: Staged) -> dict[str, Any]:
         """The manifest: what is in the set, what it was made from, and which set came before."""
         assert staged.summary is not None, "a set is published with its figures"
-        former = self._manifest()
+        former = self._flat_manifest(batch.job)
         return {
             "batch_id": batch.id,
+            "job": batch.job,
             "program_version": __version__,
             "former_manifest_sha256": None if former is None else hashlib.sha256(former).hexdigest(),
             "former_outcome_sha256": batch.former_outcome_sha256,
@@ -146,6 +184,26 @@ class Outbox:
                 for path in sorted(staged.folder.iterdir())
             },
         }
+
+
+def _refuse_changed_inputs(batch: Batch) -> None:
+    for delivery in batch.deliveries:
+        # The hash too: a file that is written through a memory map may keep its times for a while.
+        if fingerprint_of(delivery.path) != delivery.fingerprint or sha256_of(delivery.path) != delivery.sha256:
+            raise TransientError(
+                f"{delivery.file_name} was written to while it was read",
+                where=f"batch {batch.id}",
+                hint="nothing was published from it; it is read again when its writer is done",
+            )
+
+
+def _job_of(folder: Path) -> Job:
+    """The job of a set, as its manifest says; sets of before there were several, and damaged ones, count as masters."""
+    try:
+        told = json.loads((folder / MANIFEST).read_bytes())["job"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "integration"
+    return next((job for job in FLAT if job == told), "integration")
 
 
 def _age(folder: Path) -> tuple[str, int, str]:

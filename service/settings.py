@@ -72,7 +72,9 @@ class Settings(BaseSettings):
     max_partner_gap_hours: float = Field(24, gt=0, description="warn when the halves arrived further apart than this")
     retry_seconds: float = Field(5, gt=0, description="first pause after a fault of the world; doubles each time")
     min_free_mb: int = Field(512, ge=0, description="with less free disk space than this, health is degraded")
-    keep_batches: int = Field(30, ge=0, description="how many published sets and archives are kept; 0 = all")
+    keep_batches: int = Field(
+        30, ge=0, description="how many published sets and archives are kept of each job; 0 = all"
+    )
     stop_seconds: float = Field(8, gt=0, description="time to finish or abandon work when asked to stop")
     stall_minutes: float = Field(30, gt=0, description="a batch that long in one stage makes health fail")
 

@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from service.model import CSV_KINDS, FIELDS, JSON_KINDS, SOURCES, Layout, Source
+from service.model import API, CSV_KINDS, FIELDS, JSON_KINDS, SOURCES, Layout, Source
 from service.presets import PRESET, PRESETS, read_values
+from service.suffixes import SEPARATORS
 
 _SECRET = re.compile(r"\bpass|passw|\bpwd|token|secret|api_?key|hash\b|_hash|\bsalt", re.IGNORECASE)
 
@@ -120,7 +121,7 @@ class SourceSettings(BaseModel):
 def sources_of(tables: Sequence[SourceSettings]) -> tuple[Source, ...]:
     """All sources, in the order that settles ties: those built in, as changed by the tables, and those added.
 
-    Raises: ValueError where two have one name or one file, or none is required.
+    Raises: ValueError where two have one name or one file, one has what is the API's, or none is required.
     """
     given = {table.name: table for table in tables}
     if len(given) < len(tables):
@@ -135,6 +136,8 @@ def sources_of(tables: Sequence[SourceSettings]) -> tuple[Source, ...]:
     stems = [source.file_stem.casefold() for source in found]
     if len(set(stems)) < len(stems):
         raise ValueError(f"two sources are dropped under the name {_repeated(stems)}")
+    for source in found:
+        _refuse_what_is_the_apis(source)
     if not any(source.is_required for source in found):
         raise ValueError("one source at least must be required")
     return tuple(found)
@@ -161,6 +164,25 @@ def _suggestion(word: str, known: Sequence[str]) -> str:
 
 def _repeated(names: Sequence[str]) -> str:
     return next(name for name in names if names.count(name) > 1)
+
+
+def _refuse_what_is_the_apis(source: Source) -> None:
+    """What the API's exports are called decides that they are for analytics, so no other source may be called so."""
+    if source.name == API.name:
+        raise ValueError(f"[[sources]] {API.name}: this is what the API is called, whose exports are for analytics")
+    if _is_name_of(source, API.file_stem) or _is_name_of(API, source.file_stem):
+        raise ValueError(
+            f"[[sources]] {source.name}: {source.file_name} cannot be told apart from {API.file_name}, the API's export"
+        )
+
+
+def _is_name_of(source: Source, stem: str) -> bool:
+    """Whether a file of this name without its extension is, or may be, an export of the source."""
+    before, star, after = source.file_stem.casefold().partition("*")
+    stem = stem.casefold()
+    if star:
+        return stem.startswith(before) and stem.endswith(after) and len(stem) >= len(before + after)
+    return stem == before or (stem.startswith(before) and stem[len(before)] in SEPARATORS)
 
 
 def _with_presets(source: Source) -> Source:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from datetime import date
 
+SEPARATORS = "_-. "
+"""One or more of them stand between a source's name and the suffix."""
 _DATE = re.compile(r"(\d{4})[-_. ]?(\d{2})[-_. ]?(\d{2})")
 
 

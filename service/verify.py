@@ -7,8 +7,9 @@ because a batch may have been in flight.
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +20,16 @@ from service.errors import UsageError
 from service.files import is_locked, sha256_of
 from service.inbox.inbox import LOG, REASON
 from service.ledger import FILE_NAME, Entry, Ledger, Outcome, read_outcome
-from service.outbox import FLAT_NAMES, MANIFEST
+from service.model import Job
+from service.outbox import FLAT, MANIFEST
 
 _LOOKS = 3
 _BETWEEN_LOOKS_SECONDS = 0.5
 _AS_A_WHOLE = ""
 _MEANT = "if that was meant, nothing is to be done"
+_PIECE_BYTES = 1 << 20
+_CUSTOMER = re.compile(rb'"customer_id"\s*:')
+_TOTAL = re.compile(rb'"total_customers"\s*:\s*(\d+)')
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -133,7 +138,8 @@ class _Look:
         if subject == _AS_A_WHOLE:
             yield from self._ledger()
             yield from self._chain()
-            yield from self._flat_files()
+            for job in FLAT:
+                yield from self._flat_files(job)
             return
         entry = self._latest.get(subject)
         yield from self._place(subject, entry)
@@ -213,39 +219,42 @@ class _Look:
             told = json.loads((folder / MANIFEST).read_bytes())
             files = [_File(name, entry["sha256"], entry["size_bytes"]) for name, entry in told["files"].items()]
             rows = {name: int(told["rows"][name]) for name in ("records", "rejects", "duplicates", "customers")}
+            rows_unlike = _ROWS_UNLIKE[told.get("job", "integration")]
         except (OSError, *_MALFORMED):
             return  # told above
         wrong = list(_files_unlike(folder, shown, files, beside={MANIFEST}))
         yield from wrong
         if not wrong:
             try:
-                yield from list(_rows_unlike(folder, shown, rows))
+                yield from list(rows_unlike(folder, shown, rows))
             except OSError as error:  # retention may take it at this moment; the next look finds out
                 yield f"{shown} cannot be read ({error.strerror})"
 
-    def _flat_files(self) -> Iterator[str]:
-        """The files under the names that users know are those of the latest set."""
-        latest = next((e.outcome for e in reversed(self._entries) if e.outcome.kind == "published"), None)
-        flat = {name for name in (*FLAT_NAMES, MANIFEST) if (self._outbox / name).exists()}
-        if latest is None or not flat | self.sets:
+    def _flat_files(self, job: Job) -> Iterator[str]:
+        """The files under the names that users know are those of the latest set of their job."""
+        names, manifest = FLAT[job].names, FLAT[job].manifest
+        published = [e.outcome for e in self._entries if e.outcome.kind == "published" and e.outcome.job == job]
+        flat = {name for name in (*names, manifest) if (self._outbox / name).exists()}
+        if not published or not flat | (self.sets & {outcome.batch_id for outcome in published}):
             return  # nothing was published, or the outbox was emptied
-        if MANIFEST not in flat:
-            yield f"outbox/{MANIFEST} is missing"
+        if manifest not in flat:
+            yield f"outbox/{manifest} is missing"
             return
+        latest = published[-1]
         is_on_the_way = latest.batch_id in self._claimed  # the files are being replaced, the manifest is the last
-        digest = _sha256(self._outbox / MANIFEST)
+        digest = _sha256(self._outbox / manifest)
         if digest != latest.sha256 and not is_on_the_way:
-            yield f"outbox/{MANIFEST} is not that of batch {latest.batch_id}, the latest"
+            yield f"outbox/{manifest} is not that of batch {latest.batch_id}, the latest"
             return
-        manifests = [self._outbox / MANIFEST]
+        manifests = [self._outbox / manifest]
         if is_on_the_way:
             manifests.append(self._outbox / "batches" / latest.batch_id / MANIFEST)
         allowed = [_files_told(path) for path in manifests]
-        for name in FLAT_NAMES:
+        for name in names:
             if name not in flat:
                 yield f"outbox/{name} is missing; the set of batch {latest.batch_id} has it"
             elif _sha256(self._outbox / name) not in {files.get(name, "-") for files in allowed}:
-                yield f"outbox/{name} is not that of batch {latest.batch_id}, which outbox/{MANIFEST} names"
+                yield f"outbox/{name} is not that of batch {latest.batch_id}, which outbox/{manifest} names"
 
     def _is_emptied_now(self, entry: Entry) -> bool:
         return entry.outcome.kind == "published" and not entry.removed and not self.sets
@@ -354,7 +363,7 @@ def _files_unlike(folder: Path, shown: str, files: list[_File], beside: Collecti
         yield f"{shown}/{name} does not belong there"
 
 
-def _rows_unlike(folder: Path, shown: str, rows: dict[str, int]) -> Iterator[str]:
+def _master_unlike(folder: Path, shown: str, rows: dict[str, int]) -> Iterator[str]:
     """Every record that entered stands in the crosswalk once, every customer in the master once."""
     numbers = {name: _numbers(folder / name) for name in ("crosswalk.csv", "customer_master.csv")}
     customers = np.unique(numbers["crosswalk.csv"])
@@ -364,11 +373,62 @@ def _rows_unlike(folder: Path, shown: str, rows: dict[str, int]) -> Iterator[str
         "match_evidence.csv": (sum(1 for _ in _first_cells(folder / "match_evidence.csv")), rows["duplicates"], "rows"),
         "rejects.csv": (sum(1 for _ in _first_cells(folder / "rejects.csv")), rows["rejects"], "rows"),
     }
+    yield from _counts_unlike(shown, counted)
+    if not np.array_equal(customers, np.unique(numbers["customer_master.csv"])):
+        yield f"{shown}/crosswalk.csv and customer_master.csv do not name the same customers"
+
+
+def _export_unlike(folder: Path, shown: str, rows: dict[str, int]) -> Iterator[str]:
+    """Every customer stands in the analytics export once, and it says itself how many there are."""
+    customers, total = _customers_in(folder / "sample_output.json")
+    counted = {
+        "sample_output.json": (customers, rows["customers"], "customers"),
+        "rejects.csv": (sum(1 for _ in _first_cells(folder / "rejects.csv")), rows["rejects"], "rows"),
+    }
+    yield from _counts_unlike(shown, counted)
+    if total != rows["customers"]:
+        yield f"{shown}/sample_output.json tells of {total} customers, its manifest of {rows['customers']}"
+
+
+_ROWS_UNLIKE: Mapping[Job, Callable[[Path, str, dict[str, int]], Iterator[str]]] = {
+    "integration": _master_unlike,
+    "analytics": _export_unlike,
+}
+
+
+def _counts_unlike(shown: str, counted: Mapping[str, tuple[int, int, str]]) -> Iterator[str]:
+    """File -> what was counted in it, what its manifest says, and of what."""
     for name, (found, told, what) in counted.items():
         if found != told:
             yield f"{shown}/{name} has {found} {what}, its manifest says {told}"
-    if not np.array_equal(customers, np.unique(numbers["customer_master.csv"])):
-        yield f"{shown}/crosswalk.csv and customer_master.csv do not name the same customers"
+
+
+def _customers_in(path: Path) -> tuple[int, int | None]:
+    """How many customers an analytics export holds, and how many it says it does.
+
+    Counted by their key, without parsing: in a JSON text the bytes `"customer_id":` can only be a key, because a
+    quote inside a value stands behind a backslash.
+    """
+    customers, total = 0, None
+    for piece in _pieces(path):
+        customers += len(_CUSTOMER.findall(piece))
+        if found := _TOTAL.search(piece):
+            total = int(found[1])
+    return customers, total
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """A JSON text in pieces of about a megabyte that end behind a closing brace, so in no key."""
+    rest = b""
+    with open(path, "rb") as file:
+        while chunk := file.read(_PIECE_BYTES):
+            before, brace, rest_of_it = chunk.rpartition(b"}")
+            if brace:
+                yield rest + before + brace
+                rest = rest_of_it
+            else:
+                rest += chunk
+    yield rest
 
 
 def _numbers(path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

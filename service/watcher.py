@@ -1,4 +1,4 @@
-"""The daemon's story: look into the inbox, claim a settled pair, integrate it, put the files where they belong.
+"""The daemon's story: look into the inbox, claim settled exports, work on them, put the files where they belong.
 
 Events only wake the loop; the look decides. Batches are worked on one at a time, oldest first.
 """
@@ -25,9 +25,9 @@ from service.errors import (
     UsageError,
 )
 from service.health import MOST_LISTED, Health, Waits
-from service.inbox import Inbox, Listing, Pair, Settling, Unfinished, Waiting, partner_name
+from service.inbox import Inbox, Listing, Pair, Quarantined, Settling, Unfinished, Waiting, partner_name
 from service.logs import Journal
-from service.model import Batch
+from service.model import Batch, Job
 from service.state import State
 from service.suffixes import is_before
 from service.wake import Alarm
@@ -100,7 +100,8 @@ class Watcher:
         self._is_strange_folder = False
         self._familiar_inode = 0
         self._claims_refused = 0
-        self._options_awaited: dict[str, float] = {}
+        self._options_awaited: dict[tuple[Job, str], float] = {}
+        self._quarantined: list[Quarantined] = []
         self._unreadable: tuple[str, ...] = ()
         self._is_mute = False
         self._state_id = ""
@@ -184,8 +185,9 @@ class Watcher:
             health.write(standing_by, self._state.root, self._now(), file_name)
 
     def _begin(self) -> None:
-        self._health.last_batch = self._workbench.last_published()
-        self._health.quarantined = self._inbox.quarantined_after(self._health.last_batch or "")
+        published = self._workbench.last_published()
+        self._health.last_batch = next(reversed(published.values()), None)
+        self._note_quarantined(self._inbox.quarantined_after(published))
         self._familiar_inode = self._inode()
         logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._workbench.outbox.root))
 
@@ -271,21 +273,24 @@ class Watcher:
         self._trouble = trouble
 
     def _settled(self, listing: Listing) -> tuple[Pair, list[str]] | None:
-        """The pair to work on next, with its proofs: the oldest whose writers, and those of all before it, are done."""
+        """The pair to work on next, with its proofs: the oldest whose writers, and those of all before it, are done.
+
+        A pair for another job is none before it.
+        """
         now = time.monotonic()
         singles, paired = listing.singles, [half for pair in listing.pairs for half in pair.halves]
         self._settling.forget_all_but(half.path for half in (*paired, *singles))
         for half in paired:
             self._settling.see(half.path, half.state, now)
         self._unsettled = {half.path.name for half in singles if not self._proof(half, now)}
-        arriving = [half.suffix for half in singles if half.path.name in self._unsettled]
+        arriving = [(half.source.job, half.suffix) for half in singles if half.path.name in self._unsettled]
         for whole in listing.pairs:
             pair, proofs = self._proven(whole, now)
             if not all(proofs):
                 unproven = zip(pair.halves, proofs, strict=True)
                 self._unsettled |= {half.path.name for half, proof in unproven if not proof}
-                arriving.append(pair.suffix)
-            elif not any(is_before(suffix, pair.suffix) for suffix in arriving):
+                arriving.append((pair.job, pair.suffix))
+            elif not any(job == pair.job and is_before(suffix, pair.suffix) for job, suffix in arriving):
                 return pair, proofs  # those behind it are asked when it is their turn: there may be thousands
         return None
 
@@ -295,9 +300,9 @@ class Watcher:
         proven = [(half, proof) for half, proof in zip(pair.halves, proofs, strict=True) if proof]
         needed = sum(half.source.is_required for half in pair.halves)
         if len(proven) == len(proofs) or sum(half.source.is_required for half, _ in proven) < needed:
-            self._options_awaited.pop(pair.suffix, None)
+            self._options_awaited.pop((pair.job, pair.suffix), None)
             return pair, proofs
-        since = self._options_awaited.setdefault(pair.suffix, now)
+        since = self._options_awaited.setdefault((pair.job, pair.suffix), now)
         if now - since < _OPTION_PATIENCE * self._pace.settle_seconds:
             return pair, proofs
         late = tuple(half.path.name for half, proof in zip(pair.halves, proofs, strict=True) if not proof)
@@ -407,27 +412,28 @@ class Watcher:
             self._inbox.archive(batch, self._state.root)
             return
         if self._workbench.is_published(batch.id):
-            self._workbench.finish(batch.id)
+            self._workbench.finish(batch)
             logs.get().info("batch.recovered", batch_id=batch.id, how="rolled forward")
         else:
-            summary = self._workbench.integrate(batch, journal)
+            summary = self._workbench.work(batch, journal)
             logs.get().info(
                 "batch.published",
                 batch_id=batch.id,
+                job=batch.job,
                 **summary.counts(),
                 seconds=round(time.monotonic() - started, 3),
             )
         self._inbox.archive(batch, self._state.root)
         self._outcome = replace(self._outcome, published=self._outcome.published + 1)
         self._health.last_batch = batch.id
-        self._health.quarantined = []
+        self._note_quarantined([it for it in self._quarantined if it.job != batch.job])
         with suppress(OSError):  # what cannot be removed now is superseded after the next batch as well
             self._prune(batch)
 
     def _prune(self, batch: Batch) -> None:
         # The archive first: what is superseded is known by the published sets.
-        self._inbox.prune(self._workbench.retire(batch.id))
-        for id_ in self._workbench.prune(batch.id):
+        self._inbox.prune(self._workbench.retire(batch))
+        for id_ in self._workbench.prune(batch):
             logs.get().info("batch.pruned", batch_id=id_)
 
     def _quarantine(self, batch: Batch, error: DeliveryError, journal: Journal) -> None:
@@ -439,7 +445,11 @@ class Watcher:
             "batch.quarantined", batch_id=batch.id, code=error.code, message=error.message, hint=error.hint
         )
         self._outcome = replace(self._outcome, quarantined=self._outcome.quarantined + 1)
-        self._health.quarantined = [*self._health.quarantined, f"{batch.id}: {error.code}"]
+        self._note_quarantined([*self._quarantined, Quarantined(batch.id, batch.job, error.code)])
+
+    def _note_quarantined(self, quarantined: list[Quarantined]) -> None:
+        self._quarantined = quarantined
+        self._health.quarantined = [str(it) for it in quarantined]
 
     def _postpone(self, batch: Batch, error: Exception, journal: Journal) -> None:
         """Keep the batch claimed and try it again later; after three faults it goes into quarantine."""
@@ -509,7 +519,8 @@ class Watcher:
     def _partners(self, half: Waiting, listing: Listing) -> str:
         """The names under which the exports are expected that complete a batch with this one."""
         there = {single.source.name for single in listing.singles if single.suffix == half.suffix}
-        missing = (it for it in self._inbox.sources if it.is_required and it.name not in there)
+        needed = (it for it in self._inbox.sources if it.is_required and it.job == half.source.job)
+        missing = (it for it in needed if it.name not in there)
         return ", ".join(partner_name(source, half.suffix) for source in missing)
 
     def _tell_once(self, listing: Listing) -> None:
@@ -527,7 +538,7 @@ class Watcher:
 
     def _has_lasting_trouble(self) -> bool:
         """Whether the next batch would end as the last one did: it is the house that has to be mended, not a file."""
-        lasting = any(entry.endswith(LastingFault.__name__) for entry in self._health.quarantined)
+        lasting = any(it.code == LastingFault.__name__ for it in self._quarantined)
         return lasting or bool(health.unwritable(self._folders()))
 
     def _overdue(self) -> list[tuple[str, str]]:
@@ -544,9 +555,8 @@ class Watcher:
         ]
         found += health.unwritable(self._folders())
         found += health.scarce_space(self._folders(), self._pace.min_free_mb)
-        told = self._health.quarantined
-        self._health.quarantined = [entry for entry in told if self._inbox.is_quarantined(entry.partition(":")[0])]
-        found += [f"quarantined {entry}" for entry in self._health.quarantined]
+        self._note_quarantined([it for it in self._quarantined if self._inbox.is_quarantined(it.batch_id)])
+        found += [f"quarantined {it}" for it in self._quarantined]
         at_once = self._waits.longer_than(0, time.monotonic())
         stuck = [(name, what) for name, what in at_once if what.startswith(("the other versions", "permission"))]
         found += [f"{name} waits for {what}" for name, what in dict.fromkeys(stuck + self._overdue())]

@@ -28,7 +28,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _PROBE_SECONDS = 0.1
 ROOT = Path(__file__).resolve().parents[1]
 CASES = Path(__file__).with_name("cases")
-CRM, ECOM = "crm_customers.csv", "ecommerce_customers.json"
+CRM, ECOM, API = "crm_customers.csv", "ecommerce_customers.json", "api_customers.json"
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = 180.0) -> None:
@@ -133,14 +133,25 @@ class House:
             stem, _, kind = name.partition(".")
             shutil.copyfile(CASES / case / name, self.inbox / f"{stem}{suffix}.{kind}")
 
+    def drop_api(self, customers: int = 3, suffix: str = "") -> None:
+        """Put what the API says of so many customers into the inbox, as ``sync`` does."""
+        rows = [
+            {"id": number, "email": f"user{number}@reqres.in", "first_name": "George", "last_name": f"Bluth {number}"}
+            for number in range(1, customers + 1)
+        ]
+        name = f"api_customers{suffix}.json"
+        staged = self.inbox / f".{name}.part"
+        staged.write_text(json.dumps({"fetched_at": "2024-01-15T12:00:00Z", "data": rows}), encoding="utf-8")
+        staged.rename(self.inbox / name)
+
     def read(self, name: str) -> str:
         """A file of the outbox."""
         return (self.outbox / name).read_text(encoding="utf-8")
 
-    def manifest(self) -> dict[str, Any]:
-        """The manifest of the published set; empty while there is none."""
+    def manifest(self, name: str = "manifest.json") -> dict[str, Any]:
+        """The manifest of the published set; empty while there is none. ``analytics_manifest.json``: the export's."""
         try:
-            found: dict[str, Any] = json.loads(self.read("manifest.json"))
+            found: dict[str, Any] = json.loads(self.read(name))
         except FileNotFoundError:
             return {}
         return found

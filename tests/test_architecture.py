@@ -19,7 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"files", "settings", "logs"}),
     frozenset({"engine", "wake", "state", "health"}),
     frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api"}),
-    frozenset({"integrate", "verify", "sync"}),
+    frozenset({"integrate", "analytics", "verify", "sync"}),
     frozenset({"workbench"}),
     frozenset({"watcher", "by_hand"}),
     frozenset({"daemon", "check"}),

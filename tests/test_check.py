@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CASES, CRM, ECOM, House
+from tests.conftest import API, CASES, CRM, ECOM, House
 from tests.small_batches import HEADER, crm_text
 
 ODD = (
@@ -35,6 +35,14 @@ def test_good_files_are_told_and_nothing_is_written(house: House) -> None:
     assert sorted(path.name for path in house.root.rglob("*")) == sorted([CRM, ECOM, "inbox"])
 
 
+def test_an_export_of_the_api_is_known_by_its_name(house: House) -> None:
+    house.drop_api()
+    done = house.run("check", house.inbox / API)
+    assert (done.code, lines(done.out)[0]) == (0, "api_customers.json: an export of API, for analytics")
+    assert "note: it is checked when it is dropped, not here" in lines(done.out)
+    assert house.run("check", "api_customers_2.json").code == 2, "it is not there"
+
+
 def test_findings_name_rows_and_lines_and_no_customer(house: House) -> None:
     (house.root / "odd.csv").write_text(ODD, encoding="utf-8")
     done = house.run("check", "odd.csv")
@@ -46,7 +54,7 @@ def test_findings_name_rows_and_lines_and_no_customer(house: House) -> None:
     assert "email 1 1 0 1" in told
     assert [line for line in told if line.startswith("note")] == [
         "note: a file of this name would be left lying in the inbox; expected are CRM crm_customers.csv, "
-        "ECOM ecommerce_customers.json",
+        "ECOM ecommerce_customers.json, API api_customers.json",
         'note: no column "signup_date"; its values are N/A',
         'note: no column "status"; its values are N/A',
         "note: 1 unknown columns are ignored",

@@ -19,7 +19,7 @@ from service.errors import UnreadableFile, UsageError
 from service.inbox import Inbox, Listing, Pair, Stranger, inbox, names
 from service.inbox.names import is_ignored, read_name
 from service.model import Batch, inputs_sha256
-from tests.conftest import CRM, ECOM
+from tests.conftest import API, CRM, ECOM
 from tests.test_settling import said_as_nobody, shared_folder
 
 __all__ = ["shared_folder"]  # a fixture
@@ -197,6 +197,53 @@ def test_rivals_for_one_export_are_not_taken_nor_is_their_partner(folder: Folder
     assert sorted(half.path.name for half in listing.rivals) == ["CRM_customers-7.csv", "crm_customers_7.csv"]
     assert [pair.suffix for pair in listing.pairs] == [""]
     assert [half.path.name for half in listing.singles] == ["ecommerce_customers_7.json"], "it is told of"
+
+
+def test_only_exports_for_one_job_belong_together(folder: Folder) -> None:
+    for name in (API, CRM, "api_customers_7.JSON", "crm_customers_7.csv", "ecommerce_customers_7.json", "api_8.json"):
+        folder.put(name)
+    listing = folder.inbox.look()
+    found = [(pair.job, [half.path.name for half in pair.halves]) for pair in listing.pairs]
+    assert sorted(found) == [
+        ("analytics", ["api_customers.json"]),
+        ("analytics", ["api_customers_7.JSON"]),
+        ("integration", ["crm_customers_7.csv", "ecommerce_customers_7.json"]),
+    ]
+    assert [half.path.name for half in listing.singles] == [CRM], "it still waits for its partner"
+    assert [stranger.file_name for stranger in listing.strangers] == ["api_8.json"]
+
+
+def test_rivals_for_the_export_of_one_job_hold_up_no_other(folder: Folder) -> None:
+    for name in (API, "API_customers.json", CRM, ECOM):
+        folder.put(name)
+    listing = folder.inbox.look()
+    assert [pair.job for pair in listing.pairs] == ["integration"]
+    assert sorted(half.path.name for half in listing.rivals) == ["API_customers.json", API]
+    assert listing.singles == ()
+
+
+def test_what_was_quarantined_is_over_with_the_next_batch_of_its_own_job(folder: Folder) -> None:
+    pair = folder.claimed()
+    folder.inbox.quarantine(pair, WRONG, NOW, "")
+    folder.put(API)
+    export = folder.claim()
+    assert export is not None
+    folder.inbox.quarantine(export, WRONG, NOW, "")
+    assert {it.batch_id: it.job for it in folder.inbox.quarantined_after({})} == {
+        pair.id: "integration",
+        export.id: "analytics",
+    }
+    later = "20990101T000000Z-ffffff"
+    assert [it.job for it in folder.inbox.quarantined_after({"analytics": later})] == ["integration"]
+    assert [it.job for it in folder.inbox.quarantined_after({"integration": later})] == ["analytics"]
+
+
+def test_a_reason_of_before_there_were_jobs_is_that_of_an_integration(folder: Folder) -> None:
+    place = folder.inbox.quarantine(folder.claimed(), WRONG, NOW, "")
+    reason = json.loads((place / "reason.json").read_text(encoding="utf-8"))
+    del reason["job"]
+    (place / "reason.json").write_text(json.dumps(reason), encoding="utf-8")
+    assert [it.job for it in folder.inbox.quarantined_after({})] == ["integration"]
 
 
 def test_pairs_stand_oldest_first_by_suffix_and_then_by_arrival(folder: Folder) -> None:
@@ -471,6 +518,7 @@ def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) 
     assert (place / "integration_log.txt").read_text(encoding="utf-8") == "the log\n"
     assert json.loads((place / "reason.json").read_text(encoding="utf-8")) == {
         "batch_id": batch.id,
+        "job": "integration",
         "quarantined_at": NOW.isoformat(),
         "error": "UnreadableFile",
         "message": "it is cut",
@@ -489,10 +537,10 @@ def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) 
 def test_quarantined_batches_are_listed_from_a_batch_on(folder: Folder) -> None:
     batch = folder.claimed()
     folder.inbox.quarantine(batch, WRONG, NOW, "")
-    assert folder.inbox.quarantined_after("") == [f"{batch.id}: UnreadableFile"]
-    assert folder.inbox.quarantined_after(batch.id) == []
+    assert [str(it) for it in folder.inbox.quarantined_after({})] == [f"{batch.id}: UnreadableFile"]
+    assert folder.inbox.quarantined_after({"integration": batch.id}) == []
     folder.inbox.retry(batch.id, folder.state, accept=False)
-    assert folder.inbox.quarantined_after("") == []
+    assert folder.inbox.quarantined_after({}) == []
 
 
 def test_retry_moves_the_files_back(folder: Folder) -> None:
@@ -548,7 +596,7 @@ def test_retry_of_a_batch_whose_files_were_moved_back_by_hand_says_so(folder: Fo
     place = folder.inbox.quarantine(batch, WRONG, NOW, "")
     for name in (CRM, ECOM):
         (place / name).rename(folder.root / name)
-    assert folder.inbox.quarantined_after("") == []
+    assert folder.inbox.quarantined_after({}) == []
     with pytest.raises(UsageError, match="gone from the quarantine"):
         folder.inbox.retry(batch.id, folder.state, accept=False)
     assert folder.claim() is not None

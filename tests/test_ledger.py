@@ -20,6 +20,7 @@ from tests.small_batches import integrate_pair, write_pair
 from tests.test_watcher import Works, failing, works
 
 __all__ = ["works"]
+FORMER = Path(__file__).with_name("former") / "ledger_format_1.sqlite"
 COUNTS = {"records": 8, "rejects": 1, "duplicates": 3, "customers": 5}
 
 
@@ -31,7 +32,7 @@ class Archive:
         self.state.mkdir()
         self.ledger = Ledger(self.state, self.outbox, self.inbox)
 
-    def publish(self, batch: str, former: str | None) -> str:
+    def publish(self, batch: str, former: str | None, **others: Any) -> str:
         """A set with its manifest; returns the manifest's hash."""
         told = {
             "batch_id": batch,
@@ -39,7 +40,7 @@ class Archive:
             "inputs": [{"file_name": "crm_customers.csv", "sha256": "aa", "settle_proof": "lease"}],
             "rows": COUNTS,
         }
-        return self._write(self.outbox / "batches" / batch / "manifest.json", told)
+        return self._write(self.outbox / "batches" / batch / "manifest.json", told | others)
 
     def quarantine(self, batch: str, former: str | None, **others: Any) -> str:
         """A quarantined batch with its reason; returns the reason's hash."""
@@ -83,6 +84,7 @@ def test_an_outcome_is_noted_once_with_all_that_its_document_tells(archive: Arch
     assert replace(entry.outcome, claimed_at=None, ended_at=None) == Outcome(
         "20240115T120000Z-aaaaaa",
         "published",
+        "integration",
         None,
         None,
         None,
@@ -170,8 +172,8 @@ def test_retention_is_noted_before_it_happens_and_takes_what_is_gone_already_wit
         head = archive.publish(f"b{number}", head)
         archive.ledger.note(f"b{number}")
     shutil.rmtree(archive.outbox / "batches/b0")
-    assert archive.ledger.retire([]) == []
-    assert archive.ledger.retire(["b1"]) == ["b0", "b1"]
+    assert archive.ledger.retire([], "integration") == []
+    assert archive.ledger.retire(["b1"], "integration") == ["b0", "b1"]
     assert [removed for _, _, removed in archive.history()] == ["retention", "retention", None, None]
     assert archive.ledger.head() == head
 
@@ -239,6 +241,103 @@ def test_a_format_of_a_later_program_is_not_written_to(archive: Archive) -> None
     archive.ledger.open()
     assert [batch for batch, _, _ in archive.history()] == ["b1"]
     assert archive.state.joinpath("ledger.sqlite.damaged").exists()
+
+
+# ------------------------------------------------------------------------------------------------ of several jobs
+
+
+def jobs(archive: Archive) -> list[str]:
+    return [entry.outcome.job for entry in archive.entries()]
+
+
+def test_an_outcome_knows_its_job_and_one_of_before_there_were_several_is_an_integration(archive: Archive) -> None:
+    head = archive.publish("b1", None)
+    head = archive.publish("b2", head, job="analytics")
+    head = archive.quarantine("b3", head, job="analytics")
+    archive.publish("b4", head, job="integration")
+    archive.ledger.open()
+    assert jobs(archive) == ["integration", "analytics", "analytics", "integration"]
+    assert archive.ledger.last_published() == {"analytics": "b2", "integration": "b4"}
+    assert list(archive.ledger.last_published().values()) == ["b2", "b4"], "the latest is the last"
+
+
+def test_a_document_of_a_job_nobody_knows_is_damaged(archive: Archive) -> None:
+    archive.publish("b1", None, job="forecast")
+    with pytest.raises(ValueError, match="lacks 'a job that is known'"):
+        read_outcome(archive.outbox / "batches/b1/manifest.json")
+    archive.ledger.open()
+    assert archive.history() == []
+
+
+def test_a_set_is_superseded_by_one_of_its_own_job(archive: Archive) -> None:
+    head = archive.publish("b1", None)
+    head = archive.publish("b2", head, job="analytics")
+    archive.ledger.open()
+    assert not archive.ledger.is_superseded("b1")
+    archive.publish("b3", head)
+    archive.ledger.open()
+    assert archive.ledger.is_superseded("b1")
+    assert not archive.ledger.is_superseded("b2")
+
+
+def test_retention_of_one_job_leaves_the_other_alone(archive: Archive) -> None:
+    head = archive.publish("b1", None)
+    head = archive.publish("b2", head, job="analytics")
+    head = archive.publish("b3", head, job="analytics")
+    archive.ledger.open()
+    shutil.rmtree(archive.outbox / "batches/b1")
+    assert archive.ledger.retire(["b2"], "analytics") == ["b2"]
+    assert [removed for _, _, removed in archive.history()] == [None, "retention", None]
+
+
+@pytest.fixture
+def former_format(archive: Archive) -> Archive:
+    """As the program before left it, which knew of no jobs: three outcomes, and their documents."""
+    shutil.copyfile(FORMER, archive.ledger.path)
+    first = archive.publish("20240115T120000Z-aaaaaa", None)
+    second = archive.quarantine("20240115T121000Z-bbbbbb", first)
+    archive.publish("20240115T122000Z-cccccc", second)
+    return archive
+
+
+def format_of(ledger: Ledger) -> int:
+    with sqlite3.connect(ledger.path) as db:
+        (found,) = db.execute("pragma user_version").fetchone()
+    db.close()
+    return int(found)
+
+
+def test_a_ledger_of_the_former_format_is_upgraded_and_nothing_of_it_is_lost(former_format: Archive) -> None:
+    before, trouble = former_format.ledger.entries()
+    assert (len(before), trouble, format_of(former_format.ledger)) == (3, None, 1), "who only looks changes nothing"
+    former_format.ledger.open()
+    assert format_of(former_format.ledger) == 2
+    assert not former_format.ledger.path.with_name("ledger.sqlite.damaged").exists()
+    assert former_format.entries() == before
+    assert [entry.seconds for entry in before] == [1.5, None, 2.5], "which no document tells"
+    assert jobs(former_format) == ["integration"] * 3
+    former_format.publish("b4", before[-1].outcome.sha256, job="analytics")
+    former_format.ledger.note("b4")
+    assert jobs(former_format) == ["integration"] * 3 + ["analytics"]
+
+
+@pytest.mark.parametrize("begins", ["head", "note", "note_retried", "is_superseded"])
+def test_whoever_comes_first_upgrades_the_ledger(former_format: Archive, begins: str) -> None:
+    arguments = () if begins == "head" else ("20240115T122000Z-cccccc",)
+    getattr(former_format.ledger, begins)(*arguments)
+    assert format_of(former_format.ledger) == 2
+    assert len(former_format.entries()) == 3
+
+
+def test_a_death_in_the_midst_of_the_upgrade_leaves_the_former_format(
+    former_format: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="cannot be used"):
+        patch.setattr("service.ledger._FORMAT", "no number")
+        former_format.ledger.is_superseded("b1")
+    assert format_of(former_format.ledger) == 1
+    former_format.ledger.open()
+    assert (format_of(former_format.ledger), len(former_format.entries())) == (2, 3)
 
 
 def test_at_rest_the_ledger_is_one_file(archive: Archive) -> None:

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 
 from service import __version__
+from service.errors import TransientError
 from service.files import fingerprint_of, sha256_of
-from service.model import CRM, Batch, Delivery, Summary
-from service.outbox import FLAT_NAMES, Outbox
+from service.model import API, CRM, Batch, Delivery, Job, Source, Summary
+from service.outbox import FLAT, Outbox
 
+FLAT_NAMES = FLAT["integration"].names
 FILES = (*FLAT_NAMES, "crosswalk.csv")
+EXPORT_FILES = (*FLAT["analytics"].names, "rejects.csv")
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
 
 
@@ -28,24 +31,31 @@ def outbox(tmp_path: Path) -> Outbox:
     return opened
 
 
-def batch(id_: str, folder: Path) -> Batch:
-    path = folder / "crm_customers.csv"
+def batch(id_: str, folder: Path, source: Source = CRM) -> Batch:
+    path = folder / source.file_name
     path.write_text("customer_id\n", encoding="utf-8")
-    return Batch(id_, NOW, (Delivery(CRM, path, sha256_of(path), fingerprint_of(path), "lease"),))
+    return Batch(id_, NOW, (Delivery(source, path, sha256_of(path), fingerprint_of(path), "lease"),))
 
 
-def commit(outbox: Outbox, id_: str) -> None:
+def commit(outbox: Outbox, id_: str, source: Source = CRM) -> None:
     """Publish a set whose files all say its id, up to the commit point."""
-    with outbox.stage(batch(id_, outbox.root.parent)) as staged:
-        for name in FILES:
+    with outbox.stage(batch(id_, outbox.root.parent, source)) as staged:
+        for name in FILES if source.job == "integration" else EXPORT_FILES:
             (staged.folder / name).write_text(f"{name} of {id_}\n", encoding="utf-8")
-        staged.summary = Summary(records=8, rejects=1, duplicates=3, customers=5, source_rows={"CRM": 8})
+        staged.summary = Summary(records=8, rejects=1, duplicates=3, customers=5, source_rows={source.name: 8})
 
 
 def publish(outbox: Outbox, *ids: str) -> None:
     for id_ in ids:
         commit(outbox, id_)
-        outbox.copy_flat(id_)
+        outbox.copy_flat(id_, "integration")
+
+
+def export(outbox: Outbox, *ids: str) -> None:
+    """Publish analytics exports."""
+    for id_ in ids:
+        commit(outbox, id_, API)
+        outbox.copy_flat(id_, "analytics")
 
 
 def flat(outbox: Outbox) -> dict[str, str]:
@@ -98,6 +108,7 @@ def test_the_manifest_tells_the_set_its_inputs_and_its_forerunner(outbox: Outbox
     del told["files"]
     assert told == {
         "batch_id": "b2",
+        "job": "integration",
         "program_version": __version__,
         "former_manifest_sha256": hashlib.sha256(former).hexdigest(),
         "former_outcome_sha256": None,
@@ -140,14 +151,14 @@ def test_flat_files_of_which_some_were_replaced_are_brought_to_the_set(outbox: O
     for name in FLAT_NAMES[:copied]:
         (outbox.root / name).unlink()
         shutil.copyfile(outbox.root / "batches/b2" / name, outbox.root / name)
-    outbox.copy_flat("b2")
+    outbox.copy_flat("b2", "integration")
     assert_flat_is(outbox, "b2")
 
 
 def test_flat_files_that_are_those_of_the_set_are_not_touched_again(outbox: Outbox) -> None:
     publish(outbox, "b1")
     before = (outbox.root / "customer_master.csv").stat()
-    outbox.copy_flat("b1")
+    outbox.copy_flat("b1", "integration")
     assert (outbox.root / "customer_master.csv").stat().st_ino == before.st_ino
 
 
@@ -155,7 +166,7 @@ def test_flat_files_that_are_those_of_the_set_are_not_touched_again(outbox: Outb
 def test_a_damaged_manifest_is_replaced(outbox: Outbox, damaged: str) -> None:
     publish(outbox, "b1")
     (outbox.root / "manifest.json").write_text(damaged, encoding="utf-8")
-    outbox.copy_flat("b1")
+    outbox.copy_flat("b1", "integration")
     assert_flat_is(outbox, "b1")
 
 
@@ -172,7 +183,7 @@ def test_what_a_dead_run_had_staged_is_thrown_away(outbox: Outbox) -> None:
 def test_an_outbox_that_was_emptied_meanwhile_takes_the_next_set(outbox: Outbox) -> None:
     publish(outbox, "b1")
     shutil.rmtree(outbox.root)
-    outbox.copy_flat("b1")  # a set that is gone has no flat files
+    outbox.copy_flat("b1", "integration")  # a set that is gone has no flat files
     publish(outbox, "b2")
     assert_flat_is(outbox, "b2")
 
@@ -192,15 +203,80 @@ def test_the_newest_sets_are_kept_and_always_the_published_one(
 ) -> None:
     publish(outbox, "b1", "b2", "b3", "b4")
     gone = sorted({"b1", "b2", "b3", "b4"} - set(kept))
-    assert outbox.superseded(keep, current) == gone
-    assert outbox.prune(keep, current) == gone
+    assert outbox.superseded(keep, current, "integration") == gone
+    assert outbox.prune(keep, current, "integration") == gone
     assert sorted(path.name for path in (outbox.root / "batches").iterdir()) == kept
     assert not (outbox.root / ".staging").exists()
 
 
+# ------------------------------------------------------------------------------------------------ of several jobs
+
+
+def test_the_flat_files_of_the_jobs_lie_side_by_side(outbox: Outbox) -> None:
+    publish(outbox, "b1")
+    export(outbox, "b2")
+    assert sorted(flat(outbox)) == sorted(
+        (*FLAT_NAMES, "manifest.json", "sample_output.json", "analytics_manifest.json")
+    )
+    assert manifest(outbox)["batch_id"] == "b1", "the master's are not touched by an export"
+    copied = flat(outbox)["analytics_manifest.json"]
+    assert copied == (outbox.root / "batches/b2/manifest.json").read_text(encoding="utf-8")
+    assert json.loads(copied)["job"] == "analytics"
+    changed = {name: (outbox.root / name).stat().st_ctime_ns for name in flat(outbox)}
+    assert changed["analytics_manifest.json"] == max(changed.values()), "it is the last"
+
+
+def test_a_manifest_names_the_one_before_it_of_its_own_job(outbox: Outbox) -> None:
+    export(outbox, "b1")
+    publish(outbox, "b2")
+    assert manifest(outbox)["former_manifest_sha256"] is None
+    former = sha256_of(outbox.root / "analytics_manifest.json")
+    export(outbox, "b3")
+    assert json.loads(flat(outbox)["analytics_manifest.json"])["former_manifest_sha256"] == former
+
+
+@pytest.mark.parametrize(("job", "gone"), [("integration", ["b1"]), ("analytics", ["b2", "b3"])])
+def test_retention_counts_the_sets_of_each_job_by_themselves(outbox: Outbox, job: Job, gone: list[str]) -> None:
+    publish(outbox, "b1")
+    export(outbox, "b2", "b3", "b4", "b5")
+    publish(outbox, "b6", "b7")
+    assert outbox.superseded(2, "b7" if job == "integration" else "b5", job) == gone
+    assert outbox.prune(2, "b7" if job == "integration" else "b5", job) == gone
+    assert sorted(path.name for path in (outbox.root / "batches").iterdir()) == sorted(
+        {"b1", "b2", "b3", "b4", "b5", "b6", "b7"} - set(gone)
+    )
+
+
+def test_a_set_of_before_there_were_jobs_is_a_master(outbox: Outbox) -> None:
+    publish(outbox, "b1", "b2")
+    path = outbox.root / "batches/b1/manifest.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    del told["job"]
+    path.chmod(0o644)
+    path.write_text(json.dumps(told), encoding="utf-8")
+    assert outbox.superseded(1, "b2", "integration") == ["b1"]
+    assert outbox.superseded(1, "b2", "analytics") == []
+
+
+def test_an_export_alone_is_no_master_that_a_failed_run_could_harm(outbox: Outbox) -> None:
+    export(outbox, "b1")
+    assert not outbox.holds_a_set()
+
+
+@pytest.mark.parametrize("source", [CRM, API], ids=lambda source: source.job)
+def test_nothing_is_published_from_a_file_that_was_written_to_while_it_was_read(outbox: Outbox, source: Source) -> None:
+    with (
+        pytest.raises(TransientError, match="was written to"),
+        outbox.stage(batch("b1", outbox.root.parent, source)) as staged,
+    ):
+        (outbox.root.parent / source.file_name).write_text("customer_ix\n", encoding="utf-8")
+        staged.summary = Summary(records=0, rejects=0, duplicates=0, customers=0, source_rows={source.name: 0})
+    assert [path.name for path in outbox.root.rglob("*")] == ["batches"]
+
+
 def test_of_sets_claimed_in_one_second_the_one_written_first_is_the_older(outbox: Outbox) -> None:
     publish(outbox, "20240115T120000Z-ffffff", "20240115T120000Z-000000", "20240115T120000Z-aaaaaa")
-    assert outbox.superseded(2, "20240115T120000Z-aaaaaa") == ["20240115T120000Z-ffffff"]
+    assert outbox.superseded(2, "20240115T120000Z-aaaaaa", "integration") == ["20240115T120000Z-ffffff"]
 
 
 def test_the_log_of_a_failed_run_does_not_touch_a_published_set(outbox: Outbox) -> None:

@@ -38,7 +38,7 @@ from service.errors import DeliveryError, TransientError
 from service.inbox import inbox
 from service.inbox.mounts import honours_leases
 from service.logs import Journal
-from service.model import Batch, Summary
+from service.model import Batch, Job, Summary
 from service.settings import Settings
 from service.wake import Alarm
 from service.watcher import Watcher
@@ -364,19 +364,22 @@ class Bench(Workbench):
     def linked(self, batch: Batch) -> Batch:
         return batch
 
+    def knows(self, batch_id: str) -> bool:
+        return self.is_published(batch_id)
+
     def is_published(self, batch_id: str) -> bool:
         return batch_id in self.published
 
-    def last_published(self) -> str | None:
-        return max(self.published, default=None)
+    def last_published(self) -> dict[Job, str]:
+        return {"integration": max(self.published)} if self.published else {}
 
-    def retire(self, batch_id: str) -> list[str]:
+    def retire(self, batch: Batch) -> list[str]:
         return []
 
-    def prune(self, batch_id: str) -> list[str]:
+    def prune(self, batch: Batch) -> list[str]:
         return []
 
-    def integrate(self, batch: Batch, journal: Journal) -> Summary:
+    def work(self, batch: Batch, journal: Journal) -> Summary:
         self.integrated.append(tuple(delivery.path.read_text(encoding="utf-8") for delivery in batch.deliveries))
         match self.outcomes.pop(0) if self.outcomes else "published":
             case "refused":

@@ -380,7 +380,7 @@ def test_a_set_whose_rows_do_not_add_up_is_named(house: House) -> None:
     folder = house.outbox / "batches" / house.batches()[-1]
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     rows = dict.fromkeys(manifest["rows"], 4)
-    found = list(verify._rows_unlike(folder, "the set", rows))
+    found = list(verify._master_unlike(folder, "the set", rows))
     assert found == [
         "the set/crosswalk.csv has 8 records, its manifest says 4",
         "the set/customer_master.csv has 5 customers, its manifest says 4",

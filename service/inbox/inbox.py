@@ -32,7 +32,7 @@ from service.files import (
 )
 from service.inbox.names import is_ignored, read_name
 from service.inbox.settling import is_being_written
-from service.model import SOURCES, Batch, Delivery, Fingerprint, Source, batch_id, inputs_sha256
+from service.model import API, SOURCES, Batch, Delivery, Fingerprint, Job, Source, batch_id, inputs_sha256
 from service.suffixes import sort_key
 
 REASON = "reason.json"
@@ -61,11 +61,16 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Pair:
-    """Exports that belong together, in source order: one of every required source, and optional ones that are there."""
+    """Exports for one job that belong together, in source order: of every required source, and optional ones there."""
 
     halves: tuple[Waiting, ...]
     left_behind: tuple[str, ...] = ()
     """Names of optional exports that belong to them, but cannot be taken."""
+
+    @property
+    def job(self) -> Job:
+        """What is made of them."""
+        return self.halves[0].source.job
 
     @property
     def suffix(self) -> str:
@@ -124,6 +129,19 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Quarantined:
+    """A batch in quarantine, and why it is there."""
+
+    batch_id: str
+    job: Job
+    code: str
+
+    def __str__(self) -> str:
+        """As it is told in health."""
+        return f"{self.batch_id}: {self.code}"
+
+
+@dataclass(frozen=True)
 class Unfinished:
     """What was found claimed."""
 
@@ -138,16 +156,16 @@ class Unfinished:
 class Inbox:
     """The folder ``root``; one process at a time works in it, which its lock sees to.
 
-    ``is_published`` tells ids that published sets bear; no new batch gets one of them.
+    ``is_known`` tells ids that batches had before; no new batch gets one of them.
     """
 
     def __init__(
         self,
         root: Path,
-        is_published: Callable[[str], bool] = lambda batch_id: False,
-        sources: Sequence[Source] = SOURCES,
+        is_known: Callable[[str], bool] = lambda batch_id: False,
+        sources: Sequence[Source] = (*SOURCES, API),
     ) -> None:
-        self._is_published = is_published
+        self._is_known = is_known
         self.sources = tuple(sources)
         self.root = root
         self._claimed = root / ".claimed"
@@ -327,15 +345,16 @@ class Inbox:
         """Whether a batch is there still: not moved back, not removed."""
         return (self._quarantine / batch_id).is_dir()
 
-    def quarantined_after(self, batch_id: str) -> list[str]:
-        """Batches that were quarantined after this one was claimed, and still are, each with its code."""
-        found: list[str] = []
+    def quarantined_after(self, last: Mapping[Job, str]) -> list[Quarantined]:
+        """Batches that were quarantined after the ``last`` one of their job was claimed, and still are."""
+        found: list[Quarantined] = []
         for folder in sorted(self._quarantine.iterdir()):
-            if folder.name > batch_id and folder.is_dir() and _inputs_in(folder):
+            if folder.is_dir() and _inputs_in(folder):
                 with suppress(OSError, ValueError, KeyError):
-                    code = json.loads((folder / REASON).read_text(encoding="utf-8"))["error"]
-                    found.append(f"{folder.name}: {code}")
-        return found
+                    reason = json.loads((folder / REASON).read_text(encoding="utf-8"))
+                    # A reason of before there were several jobs tells none.
+                    found.append(Quarantined(folder.name, reason.get("job", "integration"), reason["error"]))
+        return [it for it in found if it.batch_id > last.get(it.job, "")]
 
     def prune(self, batch_ids: list[str]) -> None:
         """Remove the archived inputs of batches whose published sets were removed."""
@@ -345,7 +364,7 @@ class Inbox:
     def _is_taken(self, id_: str) -> bool:
         folders = (self._claimed, self._archive, self._quarantine)
         is_here = any((folder / id_).exists() for folder in folders) or self._claim_path(id_).exists()
-        return is_here or self._is_published(id_)
+        return is_here or self._is_known(id_)
 
     def _settle(self, id_: str, target: Path) -> None:
         folder = self._claimed / id_
@@ -454,11 +473,12 @@ def _paired(
     pairs: list[Pair] = []
     singles: list[Waiting] = []
     rivals = [half for halves in waiting.values() if len(halves) > 1 for half in halves]
-    for suffix in dict.fromkeys(suffix for suffix, _ in waiting):
-        halves = [waiting[suffix, source.name] for source in sources if (suffix, source.name) in waiting]
+    for job, suffix in dict.fromkeys((versions[0].source.job, suffix) for (suffix, _), versions in waiting.items()):
+        needed = [source for source in sources if source.job == job]
+        halves = [waiting[suffix, source.name] for source in needed if (suffix, source.name) in waiting]
         clear = [versions[0] for versions in halves if len(versions) == 1]
         there = {half.source.name for half in clear}
-        if all(source.name in there for source in sources if source.is_required):
+        if all(source.name in there for source in needed if source.is_required):
             contested = tuple(half.path.name for versions in halves if len(versions) > 1 for half in versions)
             pairs.append(Pair(tuple(clear), contested))
         else:
@@ -517,6 +537,7 @@ def _write_reason(
 ) -> None:
     reason = {
         "batch_id": batch_id,
+        "job": deliveries[0].source.job,
         "quarantined_at": now.isoformat(),
         "error": error.code,
         "message": error.message,

@@ -10,11 +10,11 @@ from fnmatch import translate
 from functools import cache
 
 from service.model import CSV_KINDS, JSON_KINDS, SOURCES, Source
+from service.suffixes import SEPARATORS
 
 # Half-written or private by the conventions of browsers, editors and transfer programs.
 IGNORED_PATTERNS = (".*", "*.tmp", "*.part", "*.crdownload", "*~", "*.filepart", "*.swp")
 _IGNORED = re.compile("|".join(map(translate, IGNORED_PATTERNS)))
-_SEPARATORS = "_-. "
 _KINDS = "|".join(CSV_KINDS + JSON_KINDS)
 
 
@@ -51,7 +51,7 @@ def read_name(name: str, sources: Sequence[Source] = SOURCES) -> ExportName | No
     plain = unicodedata.normalize("NFC", name).casefold()
     for source in sources:
         if found := _pattern(source.file_name).fullmatch(plain):
-            return ExportName(source, (found["suffix"] or "").strip(_SEPARATORS))
+            return ExportName(source, (found["suffix"] or "").strip(SEPARATORS))
     return None
 
 

@@ -170,7 +170,7 @@ class Register:
         """The batch in force is done again, because its set was removed: its generation counts under another name."""
         aside = folder.with_name(f"{folder.name}.former")
         make_folder(aside)
-        replace_copies(sorted(folder.iterdir()), aside)
+        replace_copies({path.name: path for path in sorted(folder.iterdir())}, aside)
         replace_text(self._folder / "current", f"{aside.name}\n")
 
     def advance(self, batch_id: str) -> None:

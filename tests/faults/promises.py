@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from service.outbox import FLAT_NAMES
-from tests.conftest import CRM, ECOM, House
+from service.outbox import FLAT
+from tests.conftest import API, CRM, ECOM, House
 
 # How a file was found to be settled depends on the moment, and so does the hash of a manifest that says it.
 _OF_THE_MOMENT = re.compile(rb'"(settle_proof|former_\w+_sha256)": "\w+"')
@@ -32,13 +32,14 @@ def broken_promises(house: House, inputs: int | None) -> Iterator[str]:
     for folder in sorted((house.outbox / "batches").glob("*")):
         yield from _faults_of_set(folder)
         published.update(_sha256(path) for path in folder.iterdir())
-    manifest = house.manifest()
-    if manifest and not (house.outbox / "batches" / manifest["batch_id"] / "manifest.json").is_file():
-        yield "the manifest names a set that is not there"
-    for name in (*FLAT_NAMES, "manifest.json"):
-        path = house.outbox / name
-        if path.exists() and _sha256(path) not in published:
-            yield f"{name} is no file of any published set"
+    for flat in FLAT.values():
+        manifest = house.manifest(flat.manifest)
+        if manifest and not (house.outbox / "batches" / manifest["batch_id"] / "manifest.json").is_file():
+            yield f"{flat.manifest} names a set that is not there"
+        for name in (*flat.names, flat.manifest):
+            path = house.outbox / name
+            if path.exists() and _sha256(path) not in published:
+                yield f"{name} is no file of any published set"
     yield from _faults_of_register(house)
     yield from _faults_of_inputs(house, inputs)
 
@@ -104,7 +105,7 @@ def _faults_of_register(house: House) -> Iterator[str]:
 def _faults_of_inputs(house: House, inputs: int | None) -> Iterator[str]:
     places: dict[str, set[Path]] = {}
     for path in house.inbox.rglob("*"):
-        if path.name in (CRM, ECOM):
+        if path.name in (CRM, ECOM, API):
             places.setdefault(_sha256(path), set()).add(path.parent.relative_to(house.inbox))
     if inputs is not None and len(places) != inputs:
         yield f"{len(places)} versions of inputs exist, {inputs} were dropped"

@@ -70,11 +70,20 @@ def wrong_pair(house: House) -> int:
     return inputs
 
 
+def export_of_the_api(house: House) -> int:
+    """The analytics export, over a published master."""
+    house.drop()
+    assert Run(house, NOON, {}).undisturbed().code == 0
+    house.drop_api()
+    return 3
+
+
 STARTS: dict[str, tuple[Callable[[House], int], int, dict[str, str]]] = {
     "empty outbox": (empty_outbox, 0, {}),
     "over an earlier set": (over_an_earlier_set, 0, {}),
     "in place of an earlier set": (over_an_earlier_set, 0, {"keep_batches": "1"}),
     "wrong pair": (wrong_pair, 1, {}),
+    "export of the API": (export_of_the_api, 0, {}),
 }
 
 

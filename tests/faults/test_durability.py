@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from service.outbox import FLAT_NAMES
+from service.outbox import FLAT
 from tests.conftest import CRM, ECOM, House
 from tests.faults.injection import MUTATIONS, Call, Run, needs_strace
 from tests.faults.starts import LATER, NOON, Start
 
 pytestmark = needs_strace
 
+FLAT_NAMES = FLAT["integration"].names
 CHANGES = [call for kind in ("write", "clone", "truncate", "chmod") for call in MUTATIONS[kind]]
 FSYNCS = ["fsync", "fdatasync"]
 CALLS = [*CHANGES, *FSYNCS, *MUTATIONS["rename"]]

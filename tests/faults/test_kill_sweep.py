@@ -53,6 +53,19 @@ def is_seen_by_others(point: Point) -> bool:
     return point.kind in ("rename", "link", "unlink") and "health" not in point.path and "ledger" not in point.path
 
 
+def test_a_kill_between_the_commit_of_an_export_and_its_flat_file_is_mended_at_the_start(
+    start_named: Callable[[str], Start], tmp_path: Path
+) -> None:
+    start = start_named("export of the API")
+    house = start.copied_to(tmp_path / "house")
+    start.run(house).killed_at(Point("rename", "outbox/.sample_output.json.new", 1))
+    assert len(house.batches()) == 2, "it was committed"
+    assert not (house.outbox / "sample_output.json").exists()
+    assert start.run(house).undisturbed().code == 0
+    assert house.manifest("analytics_manifest.json")["batch_id"] == house.batches()[-1]
+    assert house.run("verify").code == 0
+
+
 def test_a_pair_that_a_kill_left_half_claimed_is_worked_on_with_the_newer_half(
     start_named: Callable[[str], Start], tmp_path: Path
 ) -> None:

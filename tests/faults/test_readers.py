@@ -14,13 +14,14 @@ from typing import Any
 
 from service.files import fingerprint_of, sha256_of
 from service.model import CRM, Batch, Delivery, Summary
-from service.outbox import FLAT_NAMES, MANIFEST, Outbox
+from service.outbox import FLAT, MANIFEST, Outbox
 from tests.faults.conftest import Tally
 from tests.faults.sweep import IS_FULL
 from tests.faults.warm import SERVER
 
 PUBLICATIONS = 1000 if IS_FULL else 200
 KEPT = 30
+FLAT_NAMES = FLAT["integration"].names
 FILES = (*FLAT_NAMES, "crosswalk.csv", "rejects.csv")
 LARGEST_BYTES = 300_000  # a copy of more than a page, so that it could be seen half made
 
@@ -57,14 +58,15 @@ def publish(outbox: Outbox, number: int) -> set[str]:
     path = outbox.root.parent / "crm_customers.csv"
     path.write_text("customer_id\n", encoding="utf-8")
     id_ = f"set-{number:05}"
-    batch = Batch(id_, datetime(2026, 1, 15, tzinfo=UTC), (Delivery(CRM, path, "", fingerprint_of(path), "lease"),))
+    delivery = Delivery(CRM, path, sha256_of(path), fingerprint_of(path), "lease")
+    batch = Batch(id_, datetime(2026, 1, 15, tzinfo=UTC), (delivery,))
     content = f"{id_}\n" * random.Random(number).randrange(1, LARGEST_BYTES // 10)
     with outbox.stage(batch) as staged:
         for name in FILES:
             (staged.folder / name).write_text(f"{name} {content}", encoding="utf-8")
         staged.summary = Summary(1, 0, 0, 1, {CRM.name: 1})
-    outbox.copy_flat(id_)
-    outbox.prune(KEPT, id_)
+    outbox.copy_flat(id_, "integration")
+    outbox.prune(KEPT, id_, "integration")
     return {sha256_of(outbox.root / "batches" / id_ / name) for name in (*FLAT_NAMES, MANIFEST)}
 
 

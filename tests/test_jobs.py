@@ -1,0 +1,392 @@
+"""Two kinds of batches in one house: by the same way in and out, and neither in the other's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import verify
+from service.errors import UnreadableFile
+from service.outbox import Outbox
+from service.verify import Places, Verdict
+from service.watcher import Outcome
+from tests.conftest import API, CRM, ECOM, House, wait_until
+from tests.test_watcher import Works, events, failing, works
+
+__all__ = ["events", "works"]  # fixtures
+
+QUICK = {"settle_seconds": "0.3", "retry_seconds": "0.1"}
+EXPORT_SET = (
+    "analytics_report.json",
+    "integration_log.jsonl",
+    "integration_log.txt",
+    "manifest.json",
+    "rejects.csv",
+    "sample_output.json",
+)
+
+
+def batches_of(house: House, job: str) -> list[str]:
+    """Ids of the published sets of a job, oldest first."""
+    manifests = sorted(house.outbox.glob("batches/*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+    return [path.parent.name for path in manifests if json.loads(path.read_bytes())["job"] == job]
+
+
+def export_manifest(house: House) -> dict[str, Any]:
+    return house.manifest("analytics_manifest.json")
+
+
+def verified(house: House) -> Verdict:
+    return verify.verify(Places(house.inbox, house.outbox, house.state))
+
+
+def flat_files(house: House) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in house.outbox.iterdir() if path.is_file()}
+
+
+# ---------------------------------------------------------------------------------------------------- the good way
+
+
+def test_a_pair_and_a_file_of_the_api_that_arrive_together_are_two_batches(house: House) -> None:
+    house.watch(**QUICK)
+    house.drop()
+    house.drop_api(customers=4)
+    wait_until(lambda: len(list((house.inbox / "archive").iterdir())) == 2)
+    (master,), (export,) = batches_of(house, "integration"), batches_of(house, "analytics")
+    assert sorted(path.name for path in (house.inbox / "archive" / master).iterdir()) == [CRM, ECOM]
+    assert [path.name for path in (house.inbox / "archive" / export).iterdir()] == [API]
+    assert sorted(path.name for path in (house.outbox / "batches" / export).iterdir()) == sorted(EXPORT_SET)
+    assert (house.manifest()["batch_id"], house.manifest()["job"]) == (master, "integration")
+    assert (export_manifest(house)["batch_id"], export_manifest(house)["job"]) == (export, "analytics")
+    assert json.loads(house.read("sample_output.json"))["metadata"]["total_customers"] == 4
+    assert export_manifest(house)["rows"] == {"records": 4, "rejects": 0, "duplicates": 0, "customers": 4}
+    assert {line["job"] for line in house.log() if line["event"] == "batch.published"} == {"integration", "analytics"}
+    assert verified(house) == Verdict(sets=2, inputs=3)
+
+
+def test_a_file_of_the_api_needs_no_partner_and_no_master(works: Works) -> None:
+    works.house.drop_api()
+    assert works.once() == Outcome(published=1)
+    assert sorted(flat_files(works.house)) == ["analytics_manifest.json", "sample_output.json"]
+    assert verified(works.house) == Verdict(sets=1, inputs=1)
+
+
+def test_an_export_changes_nothing_of_the_master_and_the_register(works: Works) -> None:
+    works.drop("_2024-01-15")
+    works.once()
+    before, register = flat_files(works.house), sorted((works.state / "register").rglob("*"))
+    works.house.drop_api(suffix="_2024-01-10")
+    assert works.once() == Outcome(published=1), "that it is older than the master is no reason to refuse it"
+    after = flat_files(works.house)
+    assert {name: after[name] for name in before} == before
+    assert sorted((works.state / "register").rglob("*")) == register
+    works.drop("_2024-01-14")
+    assert works.once() == Outcome(quarantined=1), "the guard still compares masters with masters"
+
+
+def test_an_export_does_not_wait_for_a_pair_of_an_earlier_date(works: Works) -> None:
+    with works.watching():
+        works.drop("_2024-01-15")
+        with (works.inbox / "ecommerce_customers_2024-01-15.json").open("a"):
+            works.house.drop_api(suffix="_2024-01-16")
+            wait_until(works.archived)
+            assert batches_of(works.house, "analytics") == works.archived()
+        wait_until(lambda: len(works.archived()) == 2)
+
+
+def test_half_a_pair_is_told_of_its_own_partners_only(works: Works) -> None:
+    with works.watching():
+        (works.inbox / CRM).write_text("customer_id,full_name\nC1,Ann Lee\n", encoding="utf-8")
+        waiting = works.waits_to_be(lambda health: health["waiting"])["waiting"]
+    assert [(entry["file_name"], entry["waits_for"]) for entry in waiting] == [(CRM, ECOM)]
+
+
+def test_retention_keeps_so_many_sets_of_each_job(works: Works) -> None:
+    works.drop("_1")
+    works.drop("_2")
+    assert works.once(keep_batches=2).published == 2
+    masters = batches_of(works.house, "integration")
+    for number in range(5):
+        works.house.drop_api(suffix=f"_{number}")
+    assert works.once(keep_batches=2).published == 5
+    assert batches_of(works.house, "integration") == masters, "however often it is synchronised"
+    exports = batches_of(works.house, "analytics")
+    assert len(exports) == 2
+    assert works.archived() == sorted([*masters, *exports])
+    works.drop("_3")
+    assert works.once(keep_batches=2).published == 1
+    assert batches_of(works.house, "analytics") == exports
+    assert batches_of(works.house, "integration")[0] == masters[1]
+    assert verified(works.house) == Verdict(sets=4, inputs=6)
+
+
+# -------------------------------------------------------------------------------------------------- wrong content
+
+
+def test_a_quarantine_is_over_only_with_a_batch_of_its_own_job(works: Works) -> None:
+    with works.watching():
+        works.drop(ecom='{"customers": [')
+        works.waits_to_be(lambda health: health["quarantined"])
+        works.house.drop_api()
+        works.waits_to_be(lambda health: health["last_batch"])
+        (pair,) = works.quarantine()
+        assert works.house.health()["quarantined"] == [f"{pair.name}: UnreadableFile"]
+    time.sleep(1)  # what came after a batch is told by the second in which it was claimed
+    with works.watching():
+        health = works.waits_to_be(lambda health: health["state"] == "degraded")
+        assert health["quarantined"] == [f"{pair.name}: UnreadableFile"], "also over a restart"
+        (works.inbox / API).write_text('{"data": [', encoding="utf-8")
+        works.waits_to_be(lambda health: len(health["quarantined"]) == 2)
+        works.drop()
+        health = works.waits_to_be(lambda health: len(health["quarantined"]) == 1 and health["busy_since"] is None)
+        (export,) = (folder for folder in works.quarantine() if folder != pair)
+        assert health["quarantined"] == [f"{export.name}: UnreadableFile"]
+    with works.watching():
+        assert works.waits_to_be(lambda health: health["quarantined"])["quarantined"][0].startswith(export.name)
+        works.house.drop_api()
+        works.waits_to_be(lambda health: health["state"] == "ok")
+
+
+def test_the_last_batch_is_the_last_one_of_all_jobs_also_after_a_restart(works: Works) -> None:
+    for drop, job in ((works.drop, "integration"), (works.house.drop_api, "analytics"), (works.drop, "integration")):
+        drop()
+        works.once()
+        with works.watching():
+            assert works.house.health()["last_batch"] == batches_of(works.house, job)[-1]
+
+
+def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House) -> None:
+    (house.inbox / API).write_text('{"data": [', encoding="utf-8")
+    assert house.run("watch", "--once", **QUICK).code == 1
+    (folder,) = (house.inbox / "quarantine").iterdir()
+    reason = json.loads((folder / "reason.json").read_text(encoding="utf-8"))
+    assert (reason["job"], list(reason["inputs"])) == ("analytics", [API])
+    (folder / API).write_text('{"data": []}', encoding="utf-8")
+    assert house.run("retry", "--accept", folder.name).code == 0
+    assert (house.inbox / API).exists()
+    assert verified(house).findings == []
+
+
+# -------------------------------------------------------------------------------------------------------- crashes
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+def dies(*_: Any, **__: Any) -> None:
+    raise Died
+
+
+STEPS = {
+    "before the work": "service.watcher.Watcher._work_on",
+    "in the midst of the work": "service.outbox.Outbox._commit",
+    "committed, not in the ledger": "service.workbench.Workbench.note",
+    "committed, flat files not replaced": "service.outbox.replace_copies",
+    "flat files replaced, not archived": "service.inbox.inbox.Inbox.archive",
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_death_at_any_step_of_an_export_costs_nothing(
+    works: Works, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    works.drop()
+    works.once()
+    works.house.drop_api(customers=2, suffix="_1")
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(STEPS[step], dies)
+        works.once()
+    (claim,) = works.claim_files()
+    assert works.once() == Outcome(published=1)
+    assert batches_of(works.house, "analytics") == [claim.stem]
+    assert export_manifest(works.house)["batch_id"] == claim.stem
+    assert verified(works.house) == Verdict(sets=2, inputs=3)
+
+
+def test_an_export_that_was_committed_is_not_behind_a_master_that_came_after_it(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works.house.drop_api()
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr("service.outbox.replace_copies", dies)
+        works.once()
+    aside = shutil.move(works.inbox / ".claimed", works.house.root / "aside")
+    works.drop()
+    assert works.once() == Outcome(published=1)
+    shutil.rmtree(works.inbox / ".claimed")
+    shutil.move(aside, works.inbox / ".claimed")
+    assert works.once() == Outcome(published=1)
+    assert verified(works.house) == Verdict(sets=2, inputs=3)
+
+
+def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works.house.drop_api()
+    with monkeypatch.context() as patch:
+        patch.setattr("service.workbench.analyse", failing(OSError(28, "No space left on device")))
+        assert works.once() == Outcome(unfinished=1)
+    assert works.once() == Outcome(published=1)
+
+
+@pytest.mark.parametrize("lost", [["analytics_manifest.json"], ["analytics_manifest.json", "sample_output.json"]])
+def test_flat_files_that_were_removed_while_the_sets_are_kept_come_back_with_the_next_start(
+    works: Works, lost: list[str]
+) -> None:
+    works.house.drop_api()
+    works.once()
+    before = flat_files(works.house)
+    for name in lost:
+        (works.outbox / name).unlink()
+    works.once()
+    assert flat_files(works.house) == before
+
+
+def test_without_the_ledger_the_flat_files_come_back_too(works: Works) -> None:
+    works.drop()
+    works.once()
+    works.house.drop_api()
+    works.once()
+    before = flat_files(works.house)
+    for name in before:
+        (works.outbox / name).unlink()
+    (works.state / "ledger.sqlite").unlink()
+    works.once()
+    assert flat_files(works.house) == before
+
+
+def test_a_lost_register_begins_anew_though_the_ledger_knows_the_master(works: Works) -> None:
+    works.drop()
+    works.once()
+    shutil.rmtree(works.state / "register")
+    works.drop()
+    assert works.once() == Outcome(published=1)
+
+
+def test_an_emptied_outbox_that_gets_an_export_lacks_no_master(works: Works) -> None:
+    works.drop()
+    works.once()
+    shutil.rmtree(works.outbox)
+    works.house.drop_api()
+    assert works.once() == Outcome(published=1)
+    verdict = verified(works.house)
+    assert (verdict.findings, verdict.inputs) == ([], 3)
+    assert verdict.notes[0].startswith("the outbox was emptied: 1 sets are not there any more")
+    works.house.drop_api()
+    assert works.once(keep_batches=1) == Outcome(published=1)
+    assert len(works.archived()) == 2, "the retention of exports does not take the master's inputs"
+    assert verified(works.house).findings == []
+
+
+# --------------------------------------------------------------------------------------------------------- verify
+
+
+@pytest.fixture
+def both(works: Works, monkeypatch: pytest.MonkeyPatch) -> Works:
+    """A house with a master and two exports."""
+    monkeypatch.setattr(verify, "_BETWEEN_LOOKS_SECONDS", 0)
+    works.drop()
+    works.once()
+    for customers in (2, 3):
+        works.house.drop_api(customers)
+        works.once()
+    assert verified(works.house) == Verdict(sets=3, inputs=4)
+    return works
+
+
+def test_a_flipped_byte_in_any_file_of_an_export_is_named(both: Works) -> None:
+    batch = export_manifest(both.house)["batch_id"]
+    files = [both.outbox / name for name in ("sample_output.json", "analytics_manifest.json")]
+    files += [both.outbox / "batches" / batch / name for name in EXPORT_SET]
+    for path in files:
+        content = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if content else b"x")
+        findings = verified(both.house).findings
+        assert any(str(path.relative_to(both.house.root)) in finding for finding in findings), (path, findings)
+        path.write_bytes(content)
+    assert verified(both.house).findings == []
+
+
+def test_a_missing_flat_file_of_an_export_is_named(both: Works) -> None:
+    batch = export_manifest(both.house)["batch_id"]
+    (both.outbox / "sample_output.json").unlink()
+    assert verified(both.house).findings == [f"outbox/sample_output.json is missing; the set of batch {batch} has it"]
+    (both.outbox / "analytics_manifest.json").unlink()
+    assert verified(both.house).findings == ["outbox/analytics_manifest.json is missing"]
+
+
+def test_flat_files_of_a_former_export_are_named(both: Works) -> None:
+    former, latest = batches_of(both.house, "analytics")
+    shutil.copyfile(both.outbox / "batches" / former / "manifest.json", both.outbox / "analytics_manifest.json")
+    assert verified(both.house).findings == [
+        f"outbox/analytics_manifest.json is not that of batch {latest}, the latest"
+    ]
+
+
+def test_an_export_whose_rows_do_not_add_up_is_named(both: Works) -> None:
+    """The hashes fit and the chain is whole: only a bug of ours could write such a set."""
+    folder = both.outbox / "batches" / batches_of(both.house, "analytics")[-1]
+    found = list(verify._export_unlike(folder, "the set", {"customers": 4, "rejects": 4}))
+    assert found == [
+        "the set/sample_output.json has 3 customers, its manifest says 4",
+        "the set/rejects.csv has 0 rows, its manifest says 4",
+        "the set/sample_output.json tells of 3 customers, its manifest of 4",
+    ]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("piece_bytes", [1, 7, 64, 1 << 20])
+def test_customers_are_counted_however_the_export_is_written_and_whatever_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None, piece_bytes: int
+) -> None:
+    monkeypatch.setattr(verify, "_PIECE_BYTES", piece_bytes)
+    names = ['"customer_id": 7', '"customer_id":', "}}{{", '\\"customer_id":', "customer_id", '"total_customers": 9']
+    customers = [{"customer_id": number, "full_name": name} for number, name in enumerate(names)]
+    export = {"metadata": {"total_customers": len(names)}, "customers": customers}
+    path = tmp_path / "sample_output.json"
+    path.write_text(json.dumps(export, indent=indent), encoding="utf-8")
+    assert verify._customers_in(path) == (len(names), len(names))
+
+
+def test_a_ledger_of_before_there_were_jobs_is_fine_for_verify_and_for_the_next_start(works: Works) -> None:
+    works.drop("_1")
+    works.once()
+    with sqlite3.connect(works.state / "ledger.sqlite") as db:
+        db.execute("alter table outcomes drop column job")
+        db.execute("pragma user_version = 1")
+    db.close()
+    assert verified(works.house) == Verdict(sets=1, inputs=2)
+    works.house.drop_api()
+    assert works.once() == Outcome(published=1)
+    assert verified(works.house) == Verdict(sets=2, inputs=3)
+    assert not (works.state / "ledger.sqlite.damaged").exists()
+
+
+def test_the_story_is_given_the_master_of_the_moment(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Path | None] = []
+
+    def analyse(batch: Any, rules: Any, engine: Any, master: Any, outbox: Outbox, journal: Any) -> None:
+        given.append(master.folder)
+        raise UnreadableFile("enough", hint="nothing")
+
+    monkeypatch.setattr("service.workbench.analyse", analyse)
+
+    def offered() -> Path | None:
+        works.house.drop_api()
+        works.once()
+        return given[-1]
+
+    assert offered() is None, "nothing was published"
+    works.drop()
+    works.once()
+    assert offered() == works.outbox / "batches" / works.house.manifest()["batch_id"]
+    shutil.rmtree(works.outbox)
+    assert offered() is None, "the outbox was emptied"
