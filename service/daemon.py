@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from service import logs
 from service.inbox import Inbox
@@ -18,6 +19,9 @@ from service.settings import Settings
 from service.state import State
 from service.watcher import Outcome, Pace, Watcher
 from service.workbench import JobRules, Limits, Workbench
+
+if TYPE_CHECKING:
+    from service.sync_schedule import SyncSchedule
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = 130
@@ -60,12 +64,15 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
         bell.ring()
 
     asked = _on_signal(bell)
+    schedule = _scheduled_syncs(settings, watcher, now) if settings.sync_every_minutes and not once else None
     thread = threading.Thread(target=work, name="watcher", daemon=True)
     thread.start()
     while not (asked or results):
         bell.wait()
     if asked:
         watcher.stop()
+        if schedule is not None:
+            schedule.stop(settings.stop_seconds / 8)
         thread.join(settings.stop_seconds / 2)
         if thread.is_alive():
             watcher.abandon()
@@ -74,6 +81,15 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
     for number in _STOPS:
         signal.signal(number, signal.SIG_IGN)
     return _exit_code(results, asked, once=once)
+
+
+def _scheduled_syncs(settings: Settings, watcher: Watcher, now: Callable[[], datetime]) -> SyncSchedule:
+    from service.sync_schedule import SyncSchedule  # it loads an HTTP client, which most daemons do not need
+
+    schedule = SyncSchedule(settings, now, lambda: watcher.is_working)
+    watcher.complaints_beside = schedule.complaints
+    schedule.start()
+    return schedule
 
 
 class _Bell:

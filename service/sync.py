@@ -21,6 +21,7 @@ from service.errors import RateLimitedError, ServiceError, SettingsError, Upstre
 from service.inbox.delivery import deliver
 from service.model import API
 from service.settings import Settings
+from service.state import State
 
 
 class SystemClock:
@@ -55,6 +56,7 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
     Raises: SettingsError, UpstreamRejectedError, RateLimitedError, TransientError (Incomplete among them), OSError.
     """
     endpoint = endpoint_of(settings)
+    State(settings.state).open()
     checkpoint = Checkpoint(settings.state / "sync")
     with checkpoint.opened(), _failure_told(checkpoint, endpoint):
         _refuse_too_early(checkpoint, clock.now())

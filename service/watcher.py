@@ -106,6 +106,10 @@ class Watcher:
         self._is_mute = False
         self._state_id = ""
         self._outcome = Outcome()
+        self.is_working = False
+        """Whether this instance is the one that works on the inbox, at this moment."""
+        self.complaints_beside: Callable[[], list[str]] = list
+        """What is amiss with what runs beside the loop."""
 
     def stop(self) -> None:
         """Ask the loop to end after what it is doing; from any thread."""
@@ -127,8 +131,10 @@ class Watcher:
         try:
             if self._take_over(once=once):
                 self._begin()
+                self.is_working = True
                 self._watch(once=once)
         finally:
+            self.is_working = False
             self._alarm.stop()
             self._workbench.close()
             self._inbox.unlock()
@@ -553,6 +559,7 @@ class Watcher:
             f"the claim {name} cannot be read: move its files from .claimed back into the inbox, then remove it"
             for name in self._unreadable
         ]
+        found += self.complaints_beside()
         found += health.unwritable(self._folders())
         found += health.scarce_space(self._folders(), self._pace.min_free_mb)
         self._note_quarantined([it for it in self._quarantined if self._inbox.is_quarantined(it.batch_id)])

@@ -1,0 +1,94 @@
+"""Syncs that the daemon makes by itself, in a thread of their own beside its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from service import logs
+from service.errors import RateLimitedError, ServiceError
+from service.settings import Settings
+from service.sync import SystemClock, next_due, sync
+
+_GLANCE_SECONDS = 1.0
+_LONGEST_RETRY = timedelta(minutes=15)
+
+
+class SyncSchedule:
+    """Syncs every so many minutes, counted from the last one that ended well, also over a restart."""
+
+    def __init__(self, settings: Settings, now: Callable[[], datetime], is_working: Callable[[], bool]) -> None:
+        """``is_working``: whether this instance is the one that works on the inbox; the others do not sync."""
+        self._settings = settings
+        self._now = now
+        self._is_working = is_working
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
+        self._due: datetime | None = None
+        self._complaint: str | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """End, a sync that is under way included; what it got is kept."""
+        self._stop.set()
+        if self._running is not None:
+            loop, task = self._running
+            with suppress(RuntimeError):  # it ended at this very moment
+                loop.call_soon_threadsafe(task.cancel)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def complaints(self) -> list[str]:
+        """Why the last sync did not end well, if so."""
+        return [self._complaint] if self._complaint else []
+
+    def _run(self) -> None:
+        while not self._stop.wait(_GLANCE_SECONDS):
+            try:
+                if self._is_working() and self._is_due():
+                    self._sync()
+            except asyncio.CancelledError:
+                return
+            except Exception as error:  # noqa: BLE001  # a bug of ours must not end the syncs for good
+                logs.get().error("bug.found", error=error)
+                self._note_failure(type(error).__name__)
+
+    def _is_due(self) -> bool:
+        now = self._now()
+        if self._due is None:
+            self._due = next_due(self._settings, now)
+        return now >= self._due
+
+    def _sync(self) -> None:
+        try:
+            asyncio.run(self._cancellable())
+        except RateLimitedError as error:
+            self._note_failure(error.message, error.at)
+        except ServiceError as error:
+            self._note_failure(error.message)
+        except OSError as error:
+            self._note_failure(f"{type(error).__name__}: {error.strerror}")
+        else:
+            self._complaint = None
+            self._due = self._now() + timedelta(minutes=self._settings.sync_every_minutes)
+
+    async def _cancellable(self) -> None:
+        task = asyncio.ensure_future(sync(self._settings, SystemClock(self._now)))
+        self._running = asyncio.get_running_loop(), task
+        try:
+            if not self._stop.is_set():
+                await task
+        finally:
+            self._running = None
+
+    def _note_failure(self, what: str, due: datetime | None = None) -> None:
+        self._complaint = f"the last sync did not end well: {what}"
+        every = timedelta(minutes=self._settings.sync_every_minutes)
+        self._due = due or self._now() + min(every, _LONGEST_RETRY)

@@ -1,0 +1,177 @@
+"""The daemon syncs by itself, and the whole way: API, inbox, export. And what a kill leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.api.simulated_customers import World
+from service.api.simulator import Simulator, Terms, Visit, running
+from tests.conftest import House, wait_until
+from tests.scripted_api import Answer, serving
+
+TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def simulator(customers: int = 12, *scenarios: str, on_visit: Any = lambda visit: None) -> Simulator:
+    return Simulator(World(TODAY.date(), customers), scenarios, Terms(), now=lambda: TODAY, on_visit=on_visit)
+
+
+def reaching(url: str) -> dict[str, str]:
+    """Settings by which the API is read as fast as it answers."""
+    return {"api_url": url, "api_key": "demo", "api_per_page": "6", "api_requests_per_second": "0"}
+
+
+def exported(house: House) -> dict[str, Any]:
+    """The published export; empty while there is none."""
+    try:
+        found: dict[str, Any] = json.loads(house.read("sample_output.json"))
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def test_sync_delivers_and_the_daemon_makes_the_export_of_it(house: House) -> None:
+    house.watch()
+    with running(simulator()) as url:
+        done = house.run("sync", **reaching(url))
+    assert done.code == 0, done.err
+    wait_until(lambda: exported(house))
+    assert exported(house)["metadata"]["total_customers"] == 12
+    completed = next(event for event in done.events if event["event"] == "sync.completed")
+    assert {name: completed[name] for name in ("customers", "pages", "requests", "retries")} == {
+        "customers": 12,
+        "pages": 2,
+        "requests": 3,
+        "retries": 0,
+    }
+
+
+def test_the_daemon_syncs_by_itself_and_says_when_it_could_not(house: House) -> None:
+    every = {"sync_every_minutes": "0.02"}
+    with running(simulator()) as url:
+        house.watch(**reaching(url) | every)
+        wait_until(lambda: exported(house))
+    wait_until(lambda: any("the last sync did not end well" in reason for reason in house.health()["reasons"]))
+    assert house.health()["state"] == "degraded"
+
+
+def test_a_daemon_that_starts_again_does_not_sync_before_it_is_due(house: House) -> None:
+    asked = simulator()
+    with running(asked) as url:
+        settings = reaching(url) | {"sync_every_minutes": "60"}
+        daemon = house.watch(**settings)
+        wait_until(lambda: exported(house))
+        daemon.stop()
+        before = len(asked.visits)
+        daemon = house.watch(**settings)
+        house.drop()
+        wait_until(house.manifest)
+        assert daemon.stop() == 0
+        assert len(asked.visits) == before
+
+
+def test_a_daemon_that_is_asked_to_stop_in_the_midst_of_a_sync_does(house: House) -> None:
+    with running(simulator(3000, "slow")) as url:
+        daemon = house.watch(**reaching(url) | {"sync_every_minutes": "60", "api_concurrency": "1"})
+        wait_until(lambda: any(event["event"] == "sync.started" for event in house.log()))
+        assert daemon.stop(seconds=20) == 0
+    assert not list(house.inbox.glob("api*"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer(401), 2),
+        (Answer(302, headers={"location": "https://elsewhere.example"}), 2),
+        (Answer(429, headers={"retry-after": "86400"}), 4),
+        (Answer(200, b"<html>", {"content-type": "application/json"}), 3),
+    ],
+    ids=["wrong key", "moved", "limited for long", "never a page"],
+)
+def test_what_a_sync_came_to_is_told_by_its_exit_code(house: House, answer: Answer, code: int) -> None:
+    (house.inbox / "api_customers.json").write_text("the export of before")
+    with serving(lambda asked: answer) as api:
+        done = house.run("sync", **reaching(api.url))
+    assert done.code == code
+    assert "hint:" in done.err
+    assert (house.inbox / "api_customers.json").read_text() == "the export of before"
+
+
+def test_a_sync_without_an_api_says_which_setting_is_missing(house: House) -> None:
+    done = house.run("sync")
+    assert done.code == 2
+    assert "SERVICE_API_URL" in done.err
+
+
+def test_an_interrupted_sync_says_so(house: House) -> None:
+    with running(simulator(3000, "slow")) as url:
+        process = start_sync(house, url)
+        wait_until(lambda: b"sync.started" in (house.root / "sync.log").read_bytes())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+
+
+PAGES = 5
+
+
+@pytest.mark.parametrize("boundary", range(1, PAGES + 2))
+def test_a_sync_that_is_killed_at_a_page_goes_on_and_asks_again_for_the_overlap_only(
+    house: House, boundary: int
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def kill(visit: Visit) -> None:
+        # The server's thread waits for this: the page of this visit is never sent.
+        if started and len(api.visits) == boundary:
+            os.kill(started.pop().pid, signal.SIGKILL)
+
+    undisturbed = House(house.root / "undisturbed")
+    with running(simulator(6 * PAGES)) as url:
+        undisturbed.run("sync", **reaching(url))
+    api = simulator(6 * PAGES, on_visit=kill)
+    with running(api) as url:
+        process = start_sync(house, url, api_concurrency="1", is_held=True)
+        started.append(process)
+        (house.root / "go").touch()
+        assert process.wait(60) == -signal.SIGKILL
+        assert not (house.inbox / "api_customers.json").exists()
+        before = api.fetched[:-1]
+        assert house.run("sync", **reaching(url) | {"api_concurrency": "1"}).code == 0
+    twice = [page for page in before if page in api.fetched[len(before) + 1 :]]
+    assert len(twice) <= 1, f"asked again for {twice}"
+    assert rows(house) == rows(undisturbed)
+
+
+def rows(house: House) -> list[Any]:
+    """What was delivered."""
+    found: list[Any] = json.loads((house.inbox / "api_customers.json").read_text())["data"]
+    return found
+
+
+def start_sync(house: House, url: str, *, is_held: bool = False, **settings: str) -> subprocess.Popen[bytes]:
+    """A sync that runs by itself; one that is held begins when a file ``go`` is there."""
+    held = ["sh", "-c", 'while [ ! -e go ]; do sleep 0.05; done; exec "$@"', "sh"] if is_held else []
+    with open(house.root / "sync.log", "wb") as log:
+        return subprocess.Popen(
+            [*held, sys.executable, "-m", "service", "sync"],
+            cwd=house.root,
+            env=house.environment(**reaching(url) | settings),
+            stdout=log,
+            stderr=log,
+        )
+
+
+def test_the_key_may_lie_in_a_file(house: House, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("demo\n")
+    with running(simulator()) as url:
+        settings = reaching(url) | {"api_key": "", "api_key_file": str(tmp_path / "key")}
+        assert house.run("sync", **settings).code == 0
