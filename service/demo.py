@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from service.api.simulated_customers import World
+from service.api.simulator import Simulator, running
 from service.daemon import build
 from service.settings import Settings
+from service.sync import SystemClock, sync
 
 _CRM = """\
 customer_id,full_name,email,phone,signup_date,status
@@ -50,27 +56,48 @@ _SHOWN = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt")
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> int:
-    """Drop the sample into an inbox, let the watcher process it, and show what it left in the outbox.
+    """Let the watcher process the sample, then what a sync of a simulated API brings, and show what came out.
 
-    Nothing of the real folders is touched.
+    It happens in a folder of its own; nothing of the real folders is touched.
     """
     house = Path(tempfile.mkdtemp(prefix="customer-integration-demo-"))
+    folders = {"inbox": house / "inbox", "outbox": house / "outbox", "state": house / "state"}
+    here = settings.model_copy(update=folders)
     try:
-        return _show(house, settings, say)
+        published = _show_integration(here, say) + _show_sync(here, say)
     finally:
         shutil.rmtree(house)
+    return 0 if published == 2 else 1
 
 
-def _show(house: Path, settings: Settings, say: Callable[[str], None]) -> int:
-    inbox, outbox = house / "inbox", house / "outbox"
-    inbox.mkdir()
-    (inbox / "crm_customers.csv").write_text(_CRM, encoding="utf-8")
-    (inbox / "ecommerce_customers.json").write_text(_ECOM, encoding="utf-8")
+def _show_integration(here: Settings, say: Callable[[str], None]) -> int:
+    """The main job; returns how many sets were published."""
+    here.inbox.mkdir()
+    (here.inbox / "crm_customers.csv").write_text(_CRM, encoding="utf-8")
+    (here.inbox / "ecommerce_customers.json").write_text(_ECOM, encoding="utf-8")
     say("Dropped into inbox/: crm_customers.csv (5 customers), ecommerce_customers.json (3 customers)\n")
-    here = settings.model_copy(update={"inbox": inbox, "outbox": outbox, "state": house / "state"})
-    outcome = build(here, lambda: datetime.now(UTC).astimezone()).run(once=True)
+    outcome = build(here, _now).run(once=True)
     for name in _SHOWN:
         say(f"\noutbox/{name}:\n")
-        say((outbox / name).read_text(encoding="utf-8"))
-    say("The inputs lie in inbox/archive/ now, and every set ever published in outbox/batches/.")
-    return 0 if outcome.published == 1 else 1
+        say((here.outbox / name).read_text(encoding="utf-8"))
+    say("The inputs lie in inbox/archive/ now, and every set ever published in outbox/batches/.\n")
+    return outcome.published
+
+
+def _show_sync(here: Settings, say: Callable[[str], None]) -> int:
+    """The second job; returns how many exports were published."""
+    say("An API of 12 customers, simulated, of whose answers some fail, is synced into the inbox:\n")
+    simulator = Simulator(World(_now().date()), ("flaky",), now=_now)
+    with running(simulator) as url:
+        api = {"api_url": url, "api_key": SecretStr(simulator.terms.api_key), "api_per_page": 6}
+        synced = asyncio.run(sync(here.model_copy(update=api), SystemClock(_now)))
+    say(f"\n{synced.customers} customers on {synced.pages} pages, {synced.figures.retries} requests tried again\n")
+    outcome = build(here, _now).run(once=True)
+    head, _, customers = (here.outbox / "sample_output.json").read_text(encoding="utf-8").partition("[\n")
+    first = next(block for block in customers.split("    },\n") if '"customer_id": 1,' in block)
+    say(f"\noutbox/sample_output.json, but for all customers except one:\n\n{head}[\n    …\n{first}    }},\n    …")
+    return outcome.published
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).astimezone()

@@ -42,7 +42,7 @@ DOORS: dict[str, frozenset[str]] = {
     "sys.exit": frozenset({"__main__", "container"}),
     "os._exit": frozenset({"__main__", "daemon"}),
     "signal": frozenset({"daemon", "container", "__main__", "api"}),
-    "asyncio": frozenset({"api", "sync", "sync_schedule", "cli"}),
+    "asyncio": frozenset({"api", "sync", "sync_schedule", "cli", "demo"}),
     "socket": frozenset({"api"}),
     "subprocess": frozenset(),
     "datetime.now": frozenset({"cli", "demo", "container"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from docker.models.containers import Container
 
 from service import __version__
 from tests.conftest import CASES, CRM, ECOM, House, slowness, wait_until
-from tests.container.conftest import ComposeHouse, Containers, give, needs_root, stop_seconds
+from tests.container.conftest import SERVICE, ComposeHouse, Containers, give, needs_root, stop_seconds
 
 pytestmark = pytest.mark.container
 
@@ -331,6 +332,19 @@ def test_integrate_keeps_its_own_state_beside_its_results(containers: Containers
 def test_the_demo_runs_under_compose(running: ComposeHouse) -> None:
     shown = running.compose("run", "--rm", "customer-integration", "demo")
     assert (EXPECTED / "customer_master.csv").read_text(encoding="utf-8") in shown.stdout
+
+
+def test_a_sync_from_the_simulator_of_compose_becomes_an_export(
+    make_compose_house: Callable[[], ComposeHouse],
+) -> None:
+    house = make_compose_house()
+    house.compose("--profile", "simulator", "up", "--detach", "--build", seconds=600)
+    api = ("-e", "SERVICE_API_URL=http://127.0.0.1:9000/api/users", "-e", "SERVICE_API_KEY=demo")
+    house.compose("exec", "-T", *api, SERVICE, "python", "-m", "service", "sync")
+    wait_until(lambda: (house.outbox / "analytics_manifest.json").exists())
+    export = json.loads(house.read("sample_output.json"))
+    assert export["metadata"]["total_customers"] == 12
+    house.compose("--profile", "simulator", "down", "--timeout", "5")
 
 
 # ------------------------------------------------------------------------------------------------- the image
