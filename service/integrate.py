@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from service.engine.contract import Engine
-from service.errors import OutdatedBatch, SuspiciousVolume, TransientError
-from service.files import fingerprint_of, sha256_of
+from service.errors import OutdatedBatch, SuspiciousVolume
+from service.inputs import refuse_changed_inputs
 from service.logs import Journal
 from service.model import Batch, Published, Rules, Summary
 from service.outbox import Outbox, Staged
@@ -66,7 +66,7 @@ def integrate(
         _tell_loaded(summary, identified, merges, journal)
         _end(batch, summary, staged, journal)
         journal.stage("publish")
-        _refuse_changed_inputs(batch)
+        refuse_changed_inputs(batch)
         register.stage(identified, Published(batch.id, batch.suffix, dict(summary.source_rows)))
     return summary
 
@@ -109,17 +109,6 @@ def _refuse_suspicious_volume(batch: Batch, delivered: Delivered, rules: Rules, 
                 f"{name} has {rows} rows, the published set had {former}",
                 where=f"batch {batch.id}",
                 hint=f"if the export is complete: python -m service retry --accept {batch.id}",
-            )
-
-
-def _refuse_changed_inputs(batch: Batch) -> None:
-    for delivery in batch.deliveries:
-        # The hash too: a file that is written through a memory map may keep its times for a while.
-        if fingerprint_of(delivery.path) != delivery.fingerprint or sha256_of(delivery.path) != delivery.sha256:
-            raise TransientError(
-                f"{delivery.file_name} was written to while it was read",
-                where=f"batch {batch.id}",
-                hint="nothing was published from it; it is read again when its writer is done",
             )
 
 

@@ -14,12 +14,12 @@ SERVICE = Path(__file__).resolve().parents[1] / "service"
 # watcher and by_hand work at the workbench, which tells the one story, integrate.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "model", "suffixes"}),
-    frozenset({"presets"}),
+    frozenset({"presets", "vocabulary"}),
     frozenset({"sources"}),
     frozenset({"files", "settings", "logs"}),
     frozenset({"engine", "wake", "state", "health"}),
-    frozenset({"inbox", "outbox", "register", "pipeline", "ledger"}),
-    frozenset({"integrate", "verify"}),
+    frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "inputs"}),
+    frozenset({"integrate", "analytics", "verify"}),
     frozenset({"workbench"}),
     frozenset({"watcher", "by_hand"}),
     frozenset({"daemon", "check"}),
@@ -48,12 +48,12 @@ DOORS: dict[str, frozenset[str]] = {
     "time.monotonic": frozenset({"watcher"}),
     "time.sleep": frozenset({"verify"}),
     "service.files": frozenset(
-        {"inbox", "outbox", "register", "ledger", "state", "health", "workbench", "by_hand", "integrate", "verify"}
+        {"inbox", "outbox", "register", "ledger", "state", "health", "workbench", "by_hand", "inputs", "verify"}
     ),
     "rename": frozenset({"files"}),
     "shutil": frozenset({"files", "demo"}),
 }
-# by_hand and integrate only look at files; these names of service.files move or write them.
+# by_hand and inputs only look at files; these names of service.files move or write them.
 _MOVERS = {"move", "replace_text", "replace_copies", "remove_tree", "make_folder"}
 
 
@@ -116,7 +116,7 @@ def test_imports_run_downhill_and_effects_use_their_door(room: str, path: Path, 
 
 def test_stories_only_look_at_files() -> None:
     for room, path, tree in MODULES:
-        if room in {"integrate", "verify", "by_hand", "watcher", "daemon", "cli"}:
+        if room in {"integrate", "analytics", "inputs", "verify", "by_hand", "watcher", "daemon", "cli"}:
             names = {name for module, name in _imports(tree) if module == "service.files"}
             assert not names & _MOVERS, f"{path} moves files by itself"
 
