@@ -159,11 +159,9 @@ def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
         pages = [page for name, page in _PAGES.items() if name in about]
         hint = f"see {' and '.join(pages) or 'the settings table in README.md'}"
         raise SettingsError("; ".join(_complaints(error, values)), hint=hint) from None
-    except UnreadableVariable as error:
-        name = next((name for name in _PAGES if f'"{name}"' in str(error)), "sources")
-        table = "[[sources]]" if name == "sources" else f"[{name}]"
+    except UnreadableVariable:
         raise SettingsError(
-            f"{PREFIX}{name.upper()} is no JSON", hint=f"write {table} in service.toml instead: {_PAGES[name]}"
+            f"{PREFIX}SOURCES is no JSON", hint="write [[sources]] in service.toml instead: docs/sources.md"
         ) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,6 @@ from service.logs import Journal
 from service.model import API, Batch, Delivery, Summary
 from service.outbox import Outbox
 from service.pipeline.analytics.export import EXPORT, Export
-from service.settings import Settings
 from service.vocabulary import AnalyticsRules
 from tests.small_batches import NOON, delivered_file, small_engine
 
@@ -36,8 +36,9 @@ def analysed(
     file_name: str = API.file_name,
     rules: AnalyticsRules | None = None,
 ) -> tuple[Summary, Path]:
-    """The story in this process, with a clock that stands still; its figures and the set it published."""
+    """The story in this process, in a folder of its own, with a clock that stands still; figures and published set."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=folder))
     return analysed_file(folder, delivered_file(API, folder / file_name, content), master=master, rules=rules)
 
 
@@ -55,8 +56,7 @@ def analysed_file(
     outbox.open()
     batch = Batch("the_batch", now, (delivery,))
     with small_engine(folder / "engine") as engine:
-        rules = Settings().analytics_rules() if rules is None else rules
-        summary = analyse(batch, rules, engine, master, outbox, Journal(batch.id, lambda: now))
+        summary = analyse(batch, rules or AnalyticsRules(), engine, master, outbox, Journal(batch.id, lambda: now))
     return summary, folder / "outbox" / "batches" / batch.id
 
 

@@ -89,7 +89,7 @@ class EmbeddedTable:
         )
 
     def write_lines(self, path: Path, column: str, order_by: str) -> None:
-        """See ``Table.write_lines``; the texts must hold no line break."""
+        """See ``Table.write_lines``; a text with line breaks is several lines."""
         self._copy(
             f"select {column} from {self.name} order by {order_by}",
             path,

@@ -94,8 +94,8 @@ _MEMBERS = " || ',' || chr(10) || ".join(
 _LINES = f"""
     with last as (select max(place) as place from this)
     select this.place,
-        '    {{' || chr(10) || {_MEMBERS} || chr(10) || '    }}' || case when this.place < last.place then ',' else '' end
-            as line
+        '    {{' || chr(10) || {_MEMBERS} || chr(10) || '    }}'
+            || case when this.place < last.place then ',' else '' end as line
     from this, last
     union all select 0, {{head}}
     union all select last.place + 1, {{tail}} from last

@@ -77,6 +77,8 @@ FURTHER_NAMES: Mapping[str, str] = {
     "iran islamic republic of": "IR",
     "syrian arab republic": "SY",
     "holy see": "VA",
+    "kosovo": "XK",
+    "xk": "XK",
 }
 """What countries are called besides the names that libphonenumber knows, as words are compared."""
 

@@ -117,9 +117,8 @@ def _english_name(country: str) -> str:
 
 def _segment_of_calling_code(head: str) -> str | None:
     for end in range(1, len(head) + 1):
-        regions_of_code = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(head[:end]))
-        if regions_of_code:
-            return segment_of_country(regions_of_code[0]) if regions_of_code[0] in _COUNTRIES else None
+        if sharers := phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(head[:end])):
+            return segment_of_country(sharers[0]) if sharers[0].isalpha() else None  # 001 is no country
     return None
 
 

@@ -64,7 +64,9 @@ _NUMBER_SQL = f"""
 _WEB_ADDRESS = r"[hH][tT][tT][pP][sS]?://[^ \t\r\n/?#][^ \t\r\n]*"
 # Of plain letters something is left for certain; what else looks like a name is asked.
 _IS_NAME = """
-    coalesce(regexp_full_match($name, '[A-Za-z][A-Za-z''. \\-]*') or norm_name($name) is not null, false)
+    case when $name is null then false
+         when regexp_full_match($name, '[A-Za-z][A-Za-z''. \\-]*') then true
+         else norm_name($name) is not null end
 """
 _RECORDS = f"""
     select
