@@ -3,6 +3,7 @@
 python -m tests.regenerate_analytics CASE            the files that lie there already; a first time the export
 python -m tests.regenerate_analytics CASE FILE ...   these files as well, such as analytics_report.json
 python -m tests.regenerate_analytics schema          docs/sample_output.schema.json
+python -m tests.regenerate_analytics words           the tables of words at the end of docs/analytics.md
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from service.model import API
 from service.pipeline.analytics.export import EXPORT, schema
 from service.settings import load
+from service.vocabulary import CHANNELS, PLANS, REGIONS
 from tests.conftest import CRM, ROOT
 from tests.small_batches import delivered_file, integrate_pair, published
 from tests.small_exports import analysed_file
@@ -42,10 +44,25 @@ def outcome_of(case: Path, folder: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in found.iterdir()}
 
 
+def words_table() -> str:
+    """The built-in words as docs/analytics.md lists them."""
+    rows = ["| table | meaning | words |\n|---|---|---|\n"]
+    for table, words in (("channels", CHANNELS), ("plans", PLANS), ("regions", REGIONS)):
+        for meaning in dict.fromkeys(words.values()):
+            listed = ", ".join(word for word, its in words.items() if its == meaning)
+            rows.append(f"| `{table}` | `{meaning}` | {listed} |\n")
+    return "".join(rows)
+
+
 def main(name: str, *files: str) -> None:
-    """Write the expected files of one case, or the schema."""
+    """Write the expected files of one case, the schema or the words."""
     if name == "schema":
         (ROOT / "docs" / "sample_output.schema.json").write_text(schema(), encoding="utf-8")
+        return
+    if name == "words":
+        page = ROOT / "docs" / "analytics.md"
+        told, heading, _ = page.read_text(encoding="utf-8").partition("Built in:\n\n")
+        page.write_text(told + heading + words_table(), encoding="utf-8")
         return
     expected = CASES / name / "expected"
     expected.mkdir(exist_ok=True)

@@ -26,7 +26,7 @@ from service.vocabulary import AnalyticsRules, word_of
 from tests.analytics_definition import Definition, Known, part, said, segment_of_phone
 from tests.conftest import ROOT
 from tests.regenerate_analytics import CASES as ANALYTICS_CASES
-from tests.regenerate_analytics import case_names, outcome_of
+from tests.regenerate_analytics import case_names, outcome_of, words_table
 from tests.small_batches import (
     NOON,
     crm_text,
@@ -87,12 +87,48 @@ def said_of(folder: Path, field: str, records: Sequence[Record], **given: Any) -
 
 ODD = ["", " ", "N/A", "unknown", "ſ", "ﬁ", "Ünïcode", "a\tb", "\u200b", "é" * 3, "0", "-1", "1e3", "NaN", "true"]
 CELLS: dict[str, list[str]] = {
-    "id": ["1", "2", "3", "01", "-3", "1.0", "7e2", "a-7", "0", '="5"', "123456789012345", "1234567890123456", "x'y"],
+    "id": [
+        "1",
+        "1",
+        "1",
+        "2",
+        "3",
+        "01",
+        "-3",
+        "1.0",
+        "7e2",
+        "a-7",
+        "0",
+        '="5"',
+        "123456789012345",
+        "1234567890123456",
+        "x'y",
+    ],
     "first_name": ["Ann", "ann", "Na", "N/A", "-", "JEAN-luc", "Zoë", "o'neil", "null", "x, y", "mcdonald", "1"],
     "last_name": ["Lee", "LEE", "van der Berg", "Na", "Smith, Jr", "İnce", 'quo"te', "back\\slash"],
-    "email": ["ann@x.de", "ANN@X.DE", "bob@shop.io", "a@b.co.uk", "c@d.eu", "e@f.us", "bad", "g@h.jp", "A <a@x.fr>"],
+    "email": [
+        "ann@x.de",
+        "ann@x.de",
+        "ANN@X.DE",
+        "bob@shop.io",
+        "a@b.co.uk",
+        "c@d.eu",
+        "e@f.us",
+        "bad",
+        "g@h.jp",
+        "A <a@x.fr>",
+    ],
     "phone": [
-        *("2125550101", "+1 206 555 0101", "5550101", "+44 20 7946 0958", "1-800-555-0101", "+81 3 1234 5678", "911"),
+        *(
+            "2125550101",
+            "+1 206 555 0101",
+            "5550101",
+            "212-5550",
+            "+44 20 7946 0958",
+            "1-800-555-0101",
+            "+81 3 1234 5678",
+            "911",
+        ),
         *("(605) 336-1234", "605 745 4131", "+1 787 555 0101", "416-555-0101", "+49 30 1234567", "+800 1234 5678"),
     ],
     "avatar": ["https://x.org/a.jpg", "HTTP://x", "x.jpg", "https://", "https:///a", "http://é.org", "http://a b"],
@@ -124,13 +160,14 @@ MASTERS = st.lists(
     st.builds(
         Known,
         full_name=st.sampled_from([None, "Ann Lee", "Zoë Lee", "Jean-Luc Lee"]),
-        email=st.sampled_from([None, "ann@x.de", "bob@shop.io", "g@h.jp"]),
+        email=st.sampled_from([None, "ann@x.de", "ann@x.de", "bob@shop.io", "g@h.jp"]),
         phone=st.sampled_from([None, "2125550101", "442079460958", "5550101", "81312345678"]),
         source_system=st.sampled_from(["CRM", "ECOM", "CRM+ECOM", "ECOMX"]),
         status=st.sampled_from(["active", "inactive", "Active", "pending", "N/A"]),
         orders_count=st.sampled_from([None, 0, 1, 2, 4, 5, 2**70]),
     ),
     max_size=4,
+    min_size=1,
 )
 RULES = AnalyticsRules()
 
@@ -571,3 +608,8 @@ def test_a_variable_that_is_no_json_is_told_as_well(tmp_path: Path, monkeypatch:
         load(tmp_path)
     monkeypatch.setenv("SERVICE_ANALYTICS", '{"plans": {"solo": "basic"}}')
     assert load(tmp_path)[0].analytics_rules().plans["solo"] == "basic"
+
+
+def test_the_page_lists_every_built_in_word() -> None:
+    page = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
+    assert page.endswith(words_table()), "run: python -m tests.regenerate_analytics words"

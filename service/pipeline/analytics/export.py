@@ -72,15 +72,10 @@ class Export(_Published):
 
 
 _FIELDS = tuple(Customer.model_fields)
-_TEXTS = _FIELDS[1:-1]
-# Numbers before texts before those without id; of these and of the same ids the order of the file.
-_ORDERED = f"""
-    select *, row_number() over (
-        order by full_name, case when regexp_full_match(id, '{_NUMBER_ID}') then id::bigint end nulls last,
-            id nulls last, row_number
-    ) as place
-    from this
-"""
+_TEXTS, _WORDS = _FIELDS[1:3], _FIELDS[3:-1]
+# Numbers before texts before those without; of the same ids, and of those without, the order of the file.
+_ORDER = "full_name, number_id nulls last, id nulls last, row_number"
+_REVERSED = "full_name desc, number_id desc nulls first, id desc nulls first, row_number desc"
 _CUSTOMER_ID = f"""
     case when id is null then 'null' when regexp_full_match(id, '{_NUMBER_ID}') then id else to_json(id)::varchar end
 """
@@ -88,17 +83,22 @@ _MEMBERS = " || ',' || chr(10) || ".join(
     [
         f"""'      "customer_id": ' || {_CUSTOMER_ID}""",
         *(f"""'      "{name}": ' || to_json({name})::varchar""" for name in _TEXTS),
+        *(f"""'      "{name}": "' || {name} || '"'""" for name in _WORDS),
         """'      "data_quality_score": ' || data_quality_score""",
     ]
 )
 _LINES = f"""
-    with last as (select max(place) as place from this)
-    select this.place,
+    with
+    numbered as (
+        select *, case when regexp_full_match(id, '{_NUMBER_ID}') then id::bigint end as number_id from this
+    ),
+    last as (select row_number from numbered order by {_REVERSED} limit 1)
+    select 1 as part, full_name, number_id, id, row_number,
         '    {{' || chr(10) || {_MEMBERS} || chr(10) || '    }}'
-            || case when this.place < last.place then ',' else '' end as line
-    from this, last
-    union all select 0, {{head}}
-    union all select last.place + 1, {{tail}} from last
+            || case when row_number in (from last) then '' else ',' end as line
+    from numbered
+    union all select 0, null, null, null, null, {{head}}
+    union all select 2, null, null, null, null, {{tail}}
 """
 
 _VALUES: Mapping[str, tuple[str, ...]] = {
@@ -173,7 +173,7 @@ def write_export(customers: Table, counts: Counts, exported_at: datetime, folder
         return
     head, tail = empty.removesuffix("]\n}"), "  ]\n}"
     lines = _LINES.replace("{head}", f"'{head}'").replace("{tail}", f"'{tail}'")
-    customers.derive(_ORDERED).derive(lines).write_lines(folder / EXPORT, "line", "place")
+    customers.derive(lines).write_lines(folder / EXPORT, "line", f"part, {_ORDER}")
 
 
 def write_report(found: Mapping[str, Any], folder: Path) -> None:
