@@ -1,86 +1,130 @@
-"""The analytics story: one claimed file of the API becomes one published set.
-
-The smallest thing that can be published: which customers there are, and nothing yet of what they are like.
-"""
+"""The analytics story: one API file and the master of that moment become ``sample_output.json``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 
-from service.engine.contract import Engine, FileReport, Row, cell_name
+from service.engine.contract import Engine, Table
 from service.logs import Journal
 from service.model import Batch, Summary
-from service.outbox import Outbox
+from service.outbox import Outbox, Staged, published_file
+from service.pipeline.analytics import export
+from service.pipeline.analytics.enrich import enrich, without_repeated
+from service.pipeline.analytics.master import MASTER, ORDERS, match, nobody
+from service.pipeline.analytics.records import ASKED, iso_moment, read_records, teach_rules
+from service.pipeline.extract import Delivered, extract
+from service.vocabulary import AnalyticsRules
 
-_IDS = "select {0} as customer_id, count(*) from this where {0} is not null group by customer_id order by customer_id"
-_UNKNOWN = "select row_number from this where {0} is null order by row_number"
-
-
-@dataclass(frozen=True)
-class AnalyticsRules:
-    """What a user can decide about the analytics export; handed into the story as a value."""
-
-
-@dataclass(frozen=True)
-class Master:
-    """The customer master of this moment."""
-
-    folder: Path | None
-    """The published set it is of; None where nothing was published, or the outbox was emptied."""
+STAGES = ("extract", "normalise", "match", "enrich", "export", "publish")
 
 
 def analyse(
-    batch: Batch, rules: AnalyticsRules, engine: Engine, master: Master, outbox: Outbox, journal: Journal
+    batch: Batch, rules: AnalyticsRules, engine: Engine, master: Path | None, outbox: Outbox, journal: Journal
 ) -> Summary:
-    """Turn one claimed file of the API into one published set; the outbox does not change before the block ends well.
+    """Turn one claimed API file into one published set; the outbox does not change before the block ends well.
+
+    ``master`` is the folder of the published integration set, if there is one.
 
     Raises: DeliveryError for a wrong file, TransientError for a fault of the world, Interrupted.
+    Source: CONTRACT section 8
     """
     journal.line("INFO", "Pipeline started")
     journal.stage("extract")
-    (delivery,) = batch.deliveries
-    table, report = engine.read(delivery)
-    id_cell = cell_name(report.layout.places.index("id"))
-    customers = table.derive(_IDS.format(id_cell)).rows()
-    unknown = table.derive(_UNKNOWN.format(id_cell)).rows()
-    rows = table.count()
-    summary = Summary(
-        records=rows - len(unknown),
-        rejects=len(report.rejects) + len(unknown),
-        duplicates=rows - len(unknown) - len(customers),
-        customers=len(customers),
-        source_rows={delivery.source.name: rows},
+    teach_rules(engine)
+    delivered = extract(batch, rules, engine, ASKED)
+    _tell_extracted(batch, delivered, journal)
+    fetched_at = _fetched_at(delivered)
+    journal.stage("normalise")
+    records = read_records(delivered.rows, rules)
+    journal.stage("match")
+    master = _with_customers(master)
+    known = nobody(records) if master is None else _known(records, master, rules, engine)
+    journal.stage("enrich")
+    moment = int(batch.claimed_at.timestamp()) if fetched_at is None else fetched_at
+    enriched = enrich(records, known, rules, moment, engine)
+    customers = without_repeated(enriched)
+    summary = _summary(delivered, enriched, customers)
+    counts = export.count(customers)
+    report = export.report(
+        counts,
+        fetched_at=fetched_at,
+        master=None if master is None else master.name,
+        rejects=summary.rejects,
+        repeated=summary.duplicates,
     )
-    journal.stage("load")
+    _tell_enriched(batch, delivered, summary, counts, master, journal)
+    journal.stage("export")
     with outbox.stage(batch) as staged:
-        _write_export(staged.folder / "sample_output.json", batch, customers)
-        _write_rejects(staged.folder / "rejects.csv", delivery.source.name, report, unknown)
-        text = json.dumps(summary.counts(), indent=2) + "\n"
-        (staged.folder / "analytics_report.json").write_text(text, encoding="utf-8")
-        journal.line("INFO", "Pipeline completed successfully")
-        journal.write_text(staged.folder / "integration_log.txt")
-        journal.write_events(staged.folder / "integration_log.jsonl")
-        staged.summary = summary
+        export.write_export(customers, counts, batch.claimed_at, staged.folder)
+        export.write_report(report, staged.folder)
+        export.write_rejects(delivered.rejects, staged.folder)
+        _end(summary, staged, journal)
         journal.stage("publish")
     return summary
 
 
-def _write_export(path: Path, batch: Batch, customers: Sequence[Row]) -> None:
-    exported_at = f"{batch.claimed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    export = {
-        "metadata": {"total_customers": len(customers), "export_timestamp": exported_at},
-        "customers": [{"customer_id": customer_id} for customer_id, _ in customers],
-    }
-    path.write_text(json.dumps(export, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _fetched_at(delivered: Delivered) -> int | None:
+    """When the customers were fetched, in seconds since 1970, if the file says so before it lists them."""
+    written = (report.members.get("fetched_at") for report in delivered.reports.values())
+    return next((iso_moment(text) for text in written if text is not None), None)
 
 
-def _write_rejects(path: Path, source: str, report: FileReport, unknown: Sequence[Row]) -> None:
-    """Codes only: the engine's explanations may want quoting."""
-    rejects = [(reject.row_number, reject.code) for reject in report.rejects]
-    rejects += [(row_number, "no_id") for (row_number,) in unknown]
-    lines = [f"{source},{row_number},{code}\n" for row_number, code in sorted(rejects)]
-    path.write_text("".join(["source_system,row_number,code\n", *lines]), encoding="utf-8")
+def _with_customers(master: Path | None) -> Path | None:
+    """The published set, if there is one; its folder may be gone by the time."""
+    return master if master is not None and published_file(master, MASTER) else None
+
+
+def _known(records: Table, master: Path, rules: AnalyticsRules, engine: Engine) -> Table:
+    """What the master knows of the records; a set of before has no file of orders."""
+    customers, orders = (published_file(master, source) for source in (MASTER, ORDERS))
+    return nobody(records) if customers is None else match(records, customers, orders, rules, engine)
+
+
+def _summary(delivered: Delivered, enriched: Table, customers: Table) -> Summary:
+    records, kept = enriched.count(), customers.count()
+    return Summary(
+        records=records,
+        rejects=sum(delivered.source_rejects.values()),
+        duplicates=records - kept,
+        customers=kept,
+        source_rows=delivered.source_rows,
+    )
+
+
+def _tell_extracted(batch: Batch, delivered: Delivered, journal: Journal) -> None:
+    for delivery in batch.deliveries:
+        name = delivery.source.name
+        rows, rejects = delivered.source_rows[name], delivered.source_rejects[name]
+        journal.line("INFO", f"Loaded {rows} records from {delivery.file_name}")
+        journal.event(
+            "source.extracted", source=name, layout=delivered.reports[name].layout.name, rows=rows, rejects=rejects
+        )
+        for warning in delivered.warnings[name]:
+            journal.warning("source.suspected", source=name, warning=warning)
+
+
+def _tell_enriched(
+    batch: Batch, delivered: Delivered, summary: Summary, counts: export.Counts, master: Path | None, journal: Journal
+) -> None:
+    for warning in (*batch.warnings, *(text for told in delivered.warnings.values() for text in told)):
+        journal.line("WARNING", warning)
+    if summary.rejects:
+        journal.line("WARNING", f"records that could not enter, see rejects.csv: {summary.rejects}")
+    if any(report.members.get("complete") == "false" for report in delivered.reports.values()):
+        journal.line("WARNING", "the file says of itself that it is not complete")
+    if master is None:
+        journal.line("WARNING", "no customer master has been published yet: nothing is taken from one")
+    else:
+        matched = {by: number for by, number in counts.get("matched_by", {}).items() if by != "nothing"}
+        journal.line("INFO", f"Customers found in the master of {master.name}: {sum(matched.values())}")
+        journal.event("master.matched", **matched)
+    journal.line("INFO", f"Repeated ids removed: {summary.duplicates}")
+    journal.line("INFO", f"Final unique customers: {summary.customers}")
+    journal.event("customers.enriched", **{column: dict(values) for column, values in counts.items()})
+
+
+def _end(summary: Summary, staged: Staged, journal: Journal) -> None:
+    journal.line("INFO", "Pipeline completed successfully")
+    journal.write_text(staged.folder / "integration_log.txt")
+    journal.write_events(staged.folder / "integration_log.jsonl")
+    staged.summary = summary

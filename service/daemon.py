@@ -39,9 +39,9 @@ def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
         min_free_mb=settings.min_free_mb,
     )
     limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
-    rules = settings.rules()
-    workbench = Workbench(settings.state, settings.outbox, JobRules(rules), limits, settings.inbox)
-    inbox = Inbox(settings.inbox, workbench.knows, (*rules.sources, API))
+    rules = JobRules(settings.rules(), settings.analytics_rules())
+    workbench = Workbench(settings.state, settings.outbox, rules, limits, settings.inbox)
+    inbox = Inbox(settings.inbox, workbench.knows, (*rules.integration.sources, API))
     return Watcher(inbox, workbench, State(settings.state), pace, now)
 
 

@@ -37,6 +37,8 @@ EVENTS: dict[str, str] = {
     "records.normalised": "values made missing, by reason",
     "records.deduplicated": "groups and removed records",
     "customers.identified": "ids kept, created, merged, split, retired, revived",
+    "master.matched": "analytics: customers found in the master, by what",
+    "customers.enriched": "analytics: customers by what is said of them, and by where that comes from",
     "batch.published": "the canonical line: one batch, its job, counts and seconds",
     "batch.quarantined": "the batch could not be integrated; the code",
     "batch.postponed": "a fault of the world; the batch is kept and tried again",

@@ -34,6 +34,8 @@ class Layout:
     """An export without any of the first of these, or without any of the second, … is not written in this layout."""
     is_continued: bool = False
     """Whether a row without name and e-mail address goes on with the customer above it."""
+    numbers: tuple[str, ...] = ("orders_count",)
+    """Fields that are numbers and nothing else, so that it does not matter how they are written (1.50 or 1.5)."""
 
     @cached_property
     def places(self) -> tuple[str, ...]:
@@ -177,6 +179,7 @@ API = Source(
             },
             rows_at="data",
             needs=(("id", "email", "first_name", "last_name"),),
+            numbers=("engagement_score", "total_spent"),
         ),
     ),
     job="analytics",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +23,13 @@ from pydantic_settings import SettingsError as UnreadableVariable
 from service.errors import SettingsError
 from service.model import Rules
 from service.sources import DateOrder, Region, SourceSettings, complaint_of, sources_of
+from service.vocabulary import AnalyticsRules, AnalyticsSettings
+from service.vocabulary import complaint_of as complaint_of_analytics
 
 PREFIX = "SERVICE_"
 TOML_FILE = "service.toml"
+_PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
+"""Settings that are tables -> where these are described."""
 
 
 class Settings(BaseSettings):
@@ -65,6 +70,13 @@ class Settings(BaseSettings):
     )
     csv_formula_escape: bool = Field(True, description="prefix cells a spreadsheet would run as a formula with `'`")
     csv_bom: bool = Field(False, description="begin the CSV files for people with a byte order mark, for Excel")
+
+    active_days: int = Field(
+        90, ge=1, le=36_500, description="analytics: a customer seen within this many days is active"
+    )
+    analytics: AnalyticsSettings | None = Field(
+        None, description="analytics: thresholds and words, `[analytics]` in `service.toml`, docs/analytics.md"
+    )
 
     rescan_seconds: float = Field(2, gt=0, le=30, description="the inbox is looked at this often, events or not")
     settle_seconds: float = Field(5, gt=0, description="a file without a better proof must stand still this long")
@@ -167,6 +179,16 @@ class Settings(BaseSettings):
             csv_bom=self.csv_bom,
         )
 
+    def analytics_rules(self) -> AnalyticsRules:
+        """The part that the analytics export goes by."""
+        return replace(
+            (self.analytics or AnalyticsSettings()).rules(),
+            default_region=self.default_region,
+            date_order=self.date_order,
+            max_reject_percent=self.max_reject_percent,
+            active_days=self.active_days,
+        )
+
 
 def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
     """Read the settings; ``folder`` is where ``service.toml`` may lie.
@@ -180,8 +202,9 @@ def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
     try:
         return Settings(**values), strangers
     except ValidationError as error:
-        is_about_sources = any(it["loc"][:1] == ("sources",) for it in error.errors())
-        hint = "see docs/sources.md" if is_about_sources else "see the settings table in README.md"
+        about = {str(it["loc"][0]) for it in error.errors() if it["loc"]}
+        pages = [page for name, page in _PAGES.items() if name in about]
+        hint = f"see {' and '.join(pages) or 'the settings table in README.md'}"
         raise SettingsError("; ".join(_complaints(error, values)), hint=hint) from None
     except UnreadableVariable:
         raise SettingsError(
@@ -198,6 +221,10 @@ def _complaints(error: ValidationError, values: Mapping[str, Any]) -> Iterator[s
                 yield f"[[sources]] {_table_name(values, number)}: {complaint_of(rest, found['type'], what)}"
             case ("sources",):
                 yield what if found["type"] == "value_error" else "sources are written as [[sources]], in two brackets"
+            case ("analytics", *rest) if rest:
+                yield complaint_of_analytics(rest, found["type"], what)
+            case ("analytics",):
+                yield "analytics is written as tables: [analytics.channels], [analytics.plans], …"
             case location:
                 yield f"{PREFIX}{'_'.join(map(str, location)).upper()} {what}" if location else what
 

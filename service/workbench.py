@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service import logs
-from service.analytics import AnalyticsRules, Master, analyse
+from service.analytics import analyse
 from service.engine.contract import Engine
 from service.engine.embedded import open_engine
 from service.errors import Interrupted, TransientError
@@ -20,6 +20,7 @@ from service.model import Batch, Job, Rules, Summary
 from service.outbox import Outbox
 from service.register import Register
 from service.state import State
+from service.vocabulary import AnalyticsRules
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,9 @@ class Workbench:
             case "analytics":
                 return analyse(batch, self._rules.analytics, engine, self._master(), self.outbox, journal)
 
-    def _master(self) -> Master:
+    def _master(self) -> Path | None:
         published = self.register.published()
-        return Master(None if published is None else self.outbox.set_of(published.batch_id))
+        return None if published is None else self.outbox.set_of(published.batch_id)
 
     def is_published(self, batch_id: str) -> bool:
         """Whether this batch was committed, by us or by a run that died."""

@@ -31,7 +31,11 @@ from tests.small_batches import exports_in, rows_of
 SAMPLE = CASES / "the_sample"
 COLUMNS = {place.lower() for layout in (*PRESETS, *(source.own for source in SOURCES)) for place in layout.places}
 FLAT = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl", "manifest.json")
-IN_BATCH = (*FLAT, "crosswalk.csv", "id_changes.csv", "match_evidence.csv", "quality_report.json", "rejects.csv")
+IN_BATCH = (
+    *FLAT,
+    *("crosswalk.csv", "customer_orders.csv", "id_changes.csv", "match_evidence.csv", "quality_report.json"),
+    "rejects.csv",
+)
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (INFO|WARNING|ERROR) - (.+)")
 
 

@@ -21,7 +21,7 @@ from service.engine import csv_file, json_file
 from service.engine.contract import FileReport
 from service.engine.embedded import EmbeddedEngine
 from service.errors import DeliveryError, DuplicateColumn, Interrupted, MissingColumn, UnreadableFile
-from service.model import CRM, ECOM, Layout
+from service.model import API, CRM, ECOM, Layout
 from tests.conftest import CASES
 from tests.small_batches import PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
 
@@ -482,17 +482,64 @@ def as_json_cells(customer: dict[str, Any]) -> Cells:
     return tuple(found.get(field, "") for field in RAW_FIELDS)
 
 
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ('{"fetched_at": "2024-01-15", "n": 1.50, "all": true, "no": null, "o": {"customers": []}, "customers": []}',
+         {"fetched_at": "2024-01-15", "n": "1.50", "all": "true"}),
+        ('{"a": "one", "a": "two", "customers": []}', {"a": "one"}),
+        ('{"customers": [{"id": 1}], "fetched_at": "2024-01-15"}', {}),
+        ('[{"id": 1, "name": "a", "fetched_at": "2024-01-15"}]', {}),
+        ('{"id": 1, "name": "a", "customers": 5}\n{"id": 2, "name": "b"}', {}),
+    ],
+)  # fmt: skip
+def test_what_stands_beside_the_customers_is_told_where_it_stands_before_them(
+    text: str, members: dict[str, str], engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    _, report = engine.read(delivered_file(ECOM, tmp_path / ECOM.file_name, text))
+    assert report.members == members
+
+
+def test_customers_behind_plain_members_are_read_through_the_window(
+    engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_file, "careful_rows", lambda path, layout: pytest.fail("the careful reader was asked"))
+    text = (
+        '{"fetched_at": "2024-01-15T10:00:00Z", "complete": true, "total": 1, "customers": [{"id": 1, "name": "Ann"}]}'
+    )
+    table, _ = engine.read(delivered_file(ECOM, tmp_path / ECOM.file_name, text))
+    assert table.count() == 1
+
+
+def test_numbers_may_be_fractions_without_a_careful_look(
+    engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_file, "careful_rows", lambda path, layout: pytest.fail("the careful reader was asked"))
+    text = '{"data": [{"id": 1, "engagement_score": 87.50, "total_spent": 1e3}]}'
+    table, _ = engine.read(delivered_file(API, tmp_path / API.file_name, text))
+    assert table.count() == 1
+
+
 @st.composite
 def documents(draw: st.DrawFn, customers: st.SearchStrategy[Any]) -> tuple[str, list[Any]]:
     """A document in one of the shapes that are accepted, and its elements."""
     elements = draw(st.lists(customers, max_size=5))
     indent, is_ascii = draw(st.sampled_from([None, 0, 2])), draw(st.booleans())
-    shape = draw(st.sampled_from(["object", "array", "members before", "members after", "lines"]))
+    shape = draw(
+        st.sampled_from(["object", "array", "members before", "plain members before", "members after", "lines"])
+    )
     first = elements[0] if elements and isinstance(elements[0], dict) else {}
     if shape == "lines" and "id" in first and {"name", "contact"} & first.keys() and "customers" not in first:
         return "\n".join(json.dumps(element, ensure_ascii=is_ascii) for element in elements), elements
     around = {
         "members before": {"meta": {"customers": 1, "n": [1, {}]}, "customers": elements},
+        "plain members before": {
+            "fetched_at": "2024-01-15",
+            "total": 2.5,
+            "no": None,
+            "all": True,
+            "customers": elements,
+        },
         "members after": {"customers": elements, "tags": ["a", {"b": []}], "total": 2},
         "array": elements,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +48,8 @@ class FileReport:
     warnings: tuple[str, ...] = ()
     unknown_columns: int = 0
     """Columns of a CSV file that nobody asked for."""
+    members: Mapping[str, str] = field(default_factory=dict)
+    """JSON: texts that stand beside the array of customers, before it: when it was fetched, ...; true is "true"."""
     written: str = "UTF-8"
     """Encoding and delimiter, for a person."""
 

@@ -89,7 +89,7 @@ class EmbeddedTable:
         )
 
     def write_lines(self, path: Path, column: str, order_by: str) -> None:
-        """See ``Table.write_lines``; the texts must hold no line break."""
+        """See ``Table.write_lines``; a text with line breaks is several lines."""
         self._copy(
             f"select {column} from {self.name} order by {order_by}",
             path,
@@ -212,7 +212,7 @@ class EmbeddedEngine:
 
     def _read_json(self, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
         layout, places = json_file.layout_of(path, source)
-        report = FileReport(layout, places)
+        report = FileReport(layout, places, members=json_file.members_before(path, layout.rows_at))
         window = json_file.array_window(path, layout.rows_at) if json_file.has_simple_places(layout) else None
         if window is not None and not json_file.may_be_lax(path, window):
             try:
@@ -306,10 +306,10 @@ def _plain_json(url: str, layout: Layout) -> str:
     nested = " or ".join(
         f"coalesce({is_nested.format(index + 1)}, false)" for index in range(len(steps)) if index not in outer
     )
-    counts = layout.places_of("orders_count")
+    numbers = {place for name in layout.numbers for place in layout.places_of(name)}
     members = "|".join(
         sorted(
-            {re.escape(str(way[-1])) for place, way in zip(layout.places, steps, strict=True) if place not in counts}
+            {re.escape(str(way[-1])) for place, way in zip(layout.places, steps, strict=True) if place not in numbers}
         )
     )
     # DuckDB's JSON is laxer than the standard and takes NaN; it turns 5.55E+06 into 5550000.0; and a name that

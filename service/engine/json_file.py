@@ -43,6 +43,11 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _CUT_SHORT = re.compile(r"(?:-|t|tr|tru|f|fa|fal|fals|n|nu|nul|\\u?[0-9A-Fa-f]{0,3})?\s*")
 _MEMBER = r"[A-Za-z0-9_ $@/()&:#+\-]+"
 _SIMPLE_PLACE = re.compile(rf"(?:{_MEMBER}(?:\[\d{{1,6}}\])?\.)*{_MEMBER}")
+# A member that may stand before the array and needs no care: plain text, a number, true, false, null.
+_PLAIN_MEMBER = (
+    rb'"[ !#-\[\]-~]*"[ \t\r\n]*:[ \t\r\n]*'
+    rb'(?:"[ !#-\[\]-~]*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)[ \t\r\n]*,[ \t\r\n]*'
+)
 _BLANKS = re.compile(r"[ \t\n\r]+")
 _TOO_LONG = f"a value is longer than {MAX_ELEMENT_CHARACTERS >> 20} MB, or has no end"
 _TOO_DEEP = f"a value is nested too deeply, in more than {MAX_DEPTH} levels"
@@ -71,6 +76,21 @@ def _first_elements(path: Path, rows_at: str) -> list[Any]:
     return found
 
 
+def members_before(path: Path, rows_at: str) -> dict[str, str]:
+    """The texts, numbers, trues and falses that stand before the array of customers, in the document's first chunk."""
+    with open(path, "rb") as file:
+        text = _Stream(io.BytesIO(file.read(_CHUNK_BYTES)))
+    found: dict[str, Any] = {}
+    with suppress(DeliveryError):  # what is broken is told by who reads on
+        while text.peek() == ("," if found else "{"):
+            text.expect(text.peek())
+            name = _member_name(text)
+            if name == rows_at and text.peek() == "[":
+                return {name: shown for name, value in found.items() if (shown := _as_text(value)) is not None}
+            found.setdefault(name, text.value())
+    return {}  # an array, or lines: what stands there are customers
+
+
 def has_simple_places(layout: Layout) -> bool:
     """Whether an engine finds them as we do: plain names of members, and no element of an array at their end."""
     return all(_SIMPLE_PLACE.fullmatch(place) for place in layout.places)
@@ -88,11 +108,13 @@ def _places_of(element: Any, layout: Layout) -> set[str]:
 def array_window(path: Path, rows_at: str) -> tuple[int, int] | None:
     """Offsets of the first byte inside the array of customers and of its closing bracket.
 
-    None where head or tail are not those of ``{"customers": […]}`` or of a bare array. The closing bracket is
+    None where head or tail are not those of ``{"customers": […]}``, with plain members before it, or of a bare
+    array. The closing bracket is
     a good guess, not a proof: an engine that reads ``[`` + window + ``]`` fails loudly where it is wrong.
     """
     opens = re.compile(
-        rb'(?:\xef\xbb\xbf)?[ \t\r\n]*(?:\{[ \t\r\n]*"%s"[ \t\r\n]*:[ \t\r\n]*)?\[' % re.escape(rows_at.encode())
+        rb'(?:\xef\xbb\xbf)?[ \t\r\n]*(?:\{[ \t\r\n]*(?:%s){0,100}"%s"[ \t\r\n]*:[ \t\r\n]*)?\['
+        % (_PLAIN_MEMBER, re.escape(rows_at.encode()))
     )
     with open(path, "rb") as file:
         opening = opens.match(file.read(_CHUNK_BYTES))
@@ -180,7 +202,10 @@ def _at(element: Any, place: str) -> Any:
 
 
 def _text_at(element: dict[str, Any], place: str) -> str | None:
-    value = _at(element, place)
+    return _as_text(_at(element, place))
+
+
+def _as_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else None

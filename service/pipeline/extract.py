@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import Protocol
 
-from service.engine.contract import BLANK, Engine, FileReport, Table, cell_name
+from service.engine.contract import BLANK, Engine, FileReport, RejectedRow, Table, cell_name
 from service.errors import DeliveryError, TooManyRejects, UnreadableFile
-from service.model import FIELDS, Batch, Delivery, Layout, Rules, Source, Value
+from service.model import FIELDS, Batch, Delivery, Layout, Source, Value
 from service.pipeline.ids import LOST_DIGITS
 from service.pipeline.values import MISSING_WORDS
 
@@ -45,10 +46,6 @@ _PART = f"case when not regexp_full_match($cell, '{_NO_PART}') then $cell end"
 # A row without name and address goes on with the customer above it, where a system writes such rows.
 _GOES_ON = "full_name is null and email is null"
 
-_SAYS_WHO = """
-    select count(*) from this
-    where source_id is not null or full_name is not null or email is not null or phone is not null
-"""
 _HARDLY_MEANT = f"""
     select
         count(*) filter (coalesce(full_name, email, phone, signup_date, status) is null),
@@ -59,12 +56,41 @@ _HARDLY_MEANT = f"""
 _REJECT_COLUMNS = ("source_system", "row_number", "code", '"column"', "explanation")
 
 
+class Bounds(Protocol):
+    """The rules that bound what may be amiss with an export."""
+
+    @property
+    def max_reject_percent(self) -> float:
+        """The share of rejects that fails a source."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a job asks of the rows of its exports."""
+
+    fields: tuple[str, ...]
+    says_who: tuple[str, ...]
+    """The fields that say who a row is about."""
+    each_says_who: bool = False
+    """Whether every row must have one of these, else it is a reject; or else some row of the export."""
+    parts: frozenset[str] = frozenset()
+    """Fields that are a part of a name: of these only what is empty and mere signs are missing."""
+    made_of: Mapping[str, str] = field(default_factory=dict)
+    """Field -> SQL of what is made of its text, ``$text``."""
+
+
+INTEGRATION = Asked(
+    fields=FIELDS,
+    says_who=("source_id", "full_name", "email", "phone"),
+    made_of={"orders_count": "try_cast($text as bigint)"},
+)
+
+
 @dataclass(frozen=True)
 class Delivered:
     """The rows that entered, and what was found besides.
 
-    rows      source · row_number · source_id · full_name · email · phone · signup_date · status · orders_count
-              as written, null = missing
+    rows      source · row_number · the fields that were asked for, as written, null = missing
     rejects   source_system · row_number · code · column · explanation
     reports   source -> what reading its export showed
     """
@@ -77,7 +103,7 @@ class Delivered:
     warnings: Mapping[str, tuple[str, ...]]
 
 
-def extract(batch: Batch, rules: Rules, engine: Engine) -> Delivered:
+def extract(batch: Batch, bounds: Bounds, engine: Engine, asked: Asked = INTEGRATION) -> Delivered:
     """Read every export of the batch, in source order.
 
     Raises: DeliveryError (its ``where`` names batch, file and line) for a wrong file, or where too many rows
@@ -86,19 +112,14 @@ def extract(batch: Batch, rules: Rules, engine: Engine) -> Delivered:
     """
     tables: dict[str, Table] = {}
     reports: dict[str, FileReport] = {}
-    counts: dict[str, int] = {}
     for delivery in batch.deliveries:
         name = delivery.source.name
         try:
-            table, report = engine.read(delivery)
-            tables[name], reports[name] = _delivered(table, report, delivery.source)
-            counts[name] = tables[name].count()
-            _refuse_too_many_rejects(counts[name], len(reports[name].rejects), rules)
-            _refuse_strangers(tables[name], counts[name])
-            told = (*reports[name].warnings, *_hardly_meant(tables[name]))
-            reports[name] = replace(reports[name], warnings=told)
+            tables[name], reports[name] = _entered(*engine.read(delivery), delivery.source, asked)
+            _refuse_too_many_rejects(tables[name].count(), len(reports[name].rejects), bounds.max_reject_percent)
         except DeliveryError as error:
             raise _at(error, batch, delivery) from None
+    counts = {name: table.count() for name, table in tables.items()}
     everything = reduce(lambda one, two: one.derive("from this union all from more", more=two), tables.values())
     return Delivered(
         rows=everything,
@@ -113,17 +134,22 @@ def extract(batch: Batch, rules: Rules, engine: Engine) -> Delivered:
     )
 
 
-def _delivered(table: Table, report: FileReport, source: Source) -> tuple[Table, FileReport]:
-    """The cells of the layout's places as fields, of those rows that are customers."""
-    layout = report.layout
-    fields = ", ".join(
-        f"try_cast({_field(layout, name)} as bigint) as {name}"
-        if name == "orders_count"
-        else f"{_field(layout, name)} as {name}"
-        for name in FIELDS
+def _entered(table: Table, report: FileReport, source: Source, asked: Asked) -> tuple[Table, FileReport]:
+    """Those rows that are customers, as the fields asked for."""
+    named = table.derive(
+        f"select '{_sql_text(source.name)}' as source, row_number, {fields_of(report.layout, asked)} from this"
     )
-    named = table.derive(f"select '{_sql_text(source.name)}' as source, row_number, {fields} from this")
-    return _without_further_rows(named, report) if layout.is_continued else (named, report)
+    if report.layout.is_continued:
+        named, report = _without_further_rows(named, report)
+    if asked.each_says_who:
+        return _without_strangers(named, report, asked)
+    _refuse_strangers(named, asked)
+    return named, replace(report, warnings=(*report.warnings, *_hardly_meant(named)))
+
+
+def fields_of(layout: Layout, asked: Asked) -> str:
+    """SQL for the fields asked for, in a table of cells that was read in this layout."""
+    return ", ".join(f"{_field(layout, name, asked)} as {name}" for name in asked.fields)
 
 
 def _without_further_rows(named: Table, report: FileReport) -> tuple[Table, FileReport]:
@@ -135,16 +161,29 @@ def _without_further_rows(named: Table, report: FileReport) -> tuple[Table, File
     return whole, replace(report, warnings=(*report.warnings, *told))
 
 
-def _field(layout: Layout, name: str) -> str:
+def _without_strangers(named: Table, report: FileReport, asked: Asked) -> tuple[Table, FileReport]:
+    """The rows that say who they are about; the others are rejects."""
+    says_who = f"coalesce({', '.join(f'{name}::varchar' for name in asked.says_who)}) is not null"
+    strangers = named.derive(f"select row_number from this where not ({says_who})")
+    if not strangers.count():
+        return named, report
+    explanation = f"it has none of {', '.join(asked.says_who)}"
+    (numbers,) = strangers.integers("row_number")
+    rejects = (*report.rejects, *(RejectedRow(number, "says_nobody", explanation) for number in numbers.tolist()))
+    return named.derive(f"from this where {says_who}"), replace(report, rejects=rejects)
+
+
+def _field(layout: Layout, name: str, asked: Asked) -> str:
     """SQL for a field: the first of its values that says something."""
-    options = [_value(layout, value) for value in layout.fields.get(name, ())]
-    return f"coalesce({', '.join([*options, 'null::varchar'])})"
+    options = [_value(layout, value, is_part=name in asked.parts) for value in layout.fields.get(name, ())]
+    text = f"coalesce({', '.join([*options, 'null::varchar'])})"
+    return asked.made_of.get(name, "$text").replace("$text", text)
 
 
-def _value(layout: Layout, value: Value) -> str:
+def _value(layout: Layout, value: Value, *, is_part: bool) -> str:
     cells = [cell_name(layout.places.index(place)) for place in value]
     if len(cells) == 1:
-        return _CELL.replace("$cell", cells[0])
+        return (_PART if is_part else _CELL).replace("$cell", cells[0])
     return f"nullif(concat_ws(' ', {', '.join(_PART.replace('$cell', cell) for cell in cells)}), '')"
 
 
@@ -164,21 +203,22 @@ def _warnings(report: FileReport, rows: int, source: Source) -> tuple[str, ...]:
     return (*report.warnings, *ignored, *empty)
 
 
-def _refuse_too_many_rejects(rows: int, rejects: int, rules: Rules) -> None:
+def _refuse_too_many_rejects(rows: int, rejects: int, max_reject_percent: float) -> None:
     hint = "look at the first rejected rows with the system that wrote the file"
     if rejects and not rows:
         raise UnreadableFile(f"none of its {rejects} rows is usable", hint=hint)
     share = 100 * rejects / max(rows + rejects, 1)
-    if rejects >= REJECTS_THAT_COUNT and share > rules.max_reject_percent:
+    if rejects >= REJECTS_THAT_COUNT and share > max_reject_percent:
         raise TooManyRejects(
-            f"{rejects} of {rows + rejects} rows cannot enter, more than {rules.max_reject_percent:g} %",
+            f"{rejects} of {rows + rejects} rows cannot enter, more than {max_reject_percent:g} %",
             hint=f"{hint}; SERVICE_MAX_REJECT_PERCENT raises the bound",
         )
 
 
-def _refuse_strangers(table: Table, rows: int) -> None:
+def _refuse_strangers(table: Table, asked: Asked) -> None:
     """Rows of which none says who it is about are no customers: such a file must not replace the real ones."""
-    if rows and not table.derive(_SAYS_WHO).rows()[0][0]:
+    says_who = " or ".join(f"{name} is not null" for name in asked.says_who)
+    if (rows := table.count()) and not table.derive(f"select count(*) from this where {says_who}").rows()[0][0]:
         raise UnreadableFile(
             f"none of its {rows} rows has an id, a name, an e-mail address or a phone in a known place",
             hint="see in README.md where the fields must stand",

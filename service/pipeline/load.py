@@ -16,6 +16,7 @@ DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
 CROSSWALK = ("unified_id", "source_system", "source_id")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
 REJECTS = ("source_system", "row_number", "code", '"column"', "explanation")
+CUSTOMER_ORDERS = ("unified_id", "orders_count")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
 
 # First non-blank character = + - @ tab CR or their full-width forms; a quote of ours before it counts too.
@@ -70,6 +71,17 @@ _MERGE_LINES = """
 _CROSSWALK = """
     select this.ordinal, customers.unified_id, this.source as source_system, this.source_id
     from this join groups using (ordinal) join customers using (group_id)
+"""
+# A row that a source repeats tells of the same orders again.
+_ORDERS = """
+    select customer, any_value(unified_id) as unified_id, sum(orders_count) as orders_count
+    from (
+        select customers.customer, customers.unified_id, source, source_id, max(orders_count) as orders_count
+        from this join groups using (ordinal) join customers using (group_id)
+        where orders_count >= 0
+        group by customers.customer, customers.unified_id, source, source_id
+    )
+    group by customer
 """
 
 
@@ -130,7 +142,9 @@ def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Pa
 
 def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
     crosswalk = results.records.derive(_CROSSWALK, groups=results.groups, customers=results.customers)
+    orders = results.records.derive(_ORDERS, groups=results.groups, customers=results.customers)
     for table, name, columns, order in (
+        (orders, "customer_orders.csv", CUSTOMER_ORDERS, "customer"),
         (crosswalk, "crosswalk.csv", CROSSWALK, "ordinal"),
         (removed, "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal"),
         (results.rejects, "rejects.csv", REJECTS, "source_system, row_number::bigint"),

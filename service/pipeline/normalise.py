@@ -25,7 +25,7 @@ PLAIN_NANP_REGIONS = frozenset({"US", "CA"})
 
 _ADDRESS = r"[A-Za-z0-9À-ÖØ-öø-ÿ._%+''\-]+@[A-Za-z0-9À-ÖØ-öø-ÿ\-]+(?:\.[A-Za-z0-9À-ÖØ-öø-ÿ\-]+)+"
 _LINK = "(?:(?i:mailto): *)?"
-_EMAIL = rf"""
+EMAIL = rf"""
     case
         when email is null then null
         when strlen(email) > 10000 then norm_email(email) -- of what is so long nothing is left
@@ -37,6 +37,7 @@ _EMAIL = rf"""
         else norm_email(email)
     end
 """
+"""SQL: the normalised ``email``."""
 
 
 def _to_format(sql: str, *placeholders: str) -> str:
@@ -111,7 +112,7 @@ _TITLE_CASE = rf"""array_to_string(list_transform(
                 lambda word: case when starts_with(word, 'mc') and regexp_matches(word, '^mc{_LOWER}')
                     then 'Mc' || upper(substr(word, 3, 1)) || substr(word, 4)
                     else upper(left(word, 1)) || substr(word, 2) end), '')"""
-_NAME = rf"""
+NAME = rf"""
     case
         when full_name is null then null
         when strlen(full_name) > 10000 then norm_name(full_name)
@@ -127,6 +128,7 @@ _NAME = rf"""
         else norm_name(full_name)
     end
 """
+"""SQL: the normalised ``full_name``."""
 # strftime would print the year 987 with three digits: the text itself is kept, a cast only says whether it is real.
 _HOUR_TO_SECOND = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
 _ISO = rf"[1-9]\d{{3}}-\d\d-\d\d(?:[T ]{_HOUR_TO_SECOND}(?:Z|[+\-]\d\d:?\d\d)?)?"
@@ -192,6 +194,13 @@ _SOURCE_ID = r"""
     end
 """
 
+NAME_KEY = """
+    case when full_name is null then null
+         when regexp_full_match(full_name, '[ -~]*') then lower(full_name)
+         else name_key(full_name) end
+"""
+"""SQL: what equality compares of a normalised ``full_name``."""
+
 _RECORDS = """
     with
     shown as (
@@ -200,9 +209,7 @@ _RECORDS = """
             given_id is not null as has_id,
             coalesce(given_id, source || '-ROW' || row_number) as source_id,
             coalesce(stated_status, {default_status}) as status,
-            case when full_name is null then null
-                 when regexp_full_match(full_name, '[ -~]*') then lower(full_name)
-                 else name_key(full_name) end as name_key,
+            {name_key} as name_key,
             case when starts_with(phone_key, '{own_code}') then substr(phone_key, {own_code_length} + 1)
                  else substr(phone_key, 2) end as phone
         from this
@@ -301,7 +308,7 @@ def normalise(delivered: Delivered, rules: Rules, engine: Engine) -> Normalised:
 
     Source: CONTRACT section 4; record keys: section 3 (ids)
     """
-    _teach(engine)
+    teach(engine)
     rows = delivered.rows
     orders, ambiguous = _date_orders(rows, rules)
     order = _of_source({name: _text(it) for name, it in orders.items()})
@@ -310,8 +317,8 @@ def normalise(delivered: Delivered, rules: Rules, engine: Engine) -> Normalised:
     is_nanp = {name: str(region in PLAIN_NANP_REGIONS).lower() for name, region in region_of.items()}
     values_table = rows.derive(
         _NORMALISED.format(
-            name=_NAME,
-            email=_EMAIL,
+            name=NAME,
+            email=EMAIL,
             phone_key=_PHONE_KEY.format(is_nanp=_of_source(is_nanp), region=regions),
             date=_DATE.format(
                 order=order,
@@ -332,7 +339,8 @@ def normalise(delivered: Delivered, rules: Rules, engine: Engine) -> Normalised:
     )
 
 
-def _teach(engine: Engine) -> None:
+def teach(engine: Engine) -> None:
+    """Make the rules callable from SQL."""
     for function in (
         values.norm_email,
         values.norm_phone,
@@ -375,11 +383,17 @@ def _records_sql(rules: Rules) -> str:
     own_code = _own_code(rules)
     defaults = {source.name: _text(source.defaults.get("status")) for source in rules.sources}
     return _RECORDS.format(
+        name_key=NAME_KEY,
         default_status=_of_source(defaults),
         source_rank=_of_source({source.name: str(rank) for rank, source in enumerate(rules.sources)}, "shown.source"),
         own_code=own_code,
         own_code_length=len(own_code),
     )
+
+
+def phone_key(region: str) -> str:
+    """SQL: what equality compares of a ``phone`` that is read in one region."""
+    return _PHONE_KEY.format(is_nanp=str(region in PLAIN_NANP_REGIONS).lower(), region=_text(region))
 
 
 def _of_source(terms: Mapping[str, str], column: str = "source") -> str:

@@ -37,6 +37,7 @@ TIMELESS = (
     "customer_master.csv",
     "duplicate_report.csv",
     "crosswalk.csv",
+    "customer_orders.csv",
     "match_evidence.csv",
     "rejects.csv",
     "id_changes.csv",

@@ -1,0 +1,110 @@
+"""The master: what the customer master of that moment knows of each API record."""
+
+from __future__ import annotations
+
+from service.engine.contract import Engine, Table
+from service.errors import DeliveryError, TransientError
+from service.model import Delivery, Layout, Source
+from service.pipeline.extract import Asked, fields_of
+from service.pipeline.normalise import EMAIL, NAME, NAME_KEY, phone_key
+from service.vocabulary import AnalyticsRules
+
+
+def _own_file(name: str, file_name: str, *columns: str) -> Source:
+    """A file of a published set, read like an export."""
+    layout = Layout(name, {column: ((column,),) for column in columns}, needs=((columns[0],),))
+    return Source(name.upper(), file_name, (layout,))
+
+
+MASTER = _own_file(
+    *("master", "customer_master.csv"), *("unified_id", "full_name", "email", "phone", "source_system", "status")
+)
+ORDERS = _own_file("orders", "customer_orders.csv", "unified_id", "orders_count")
+
+_SHOP = "ECOM"
+_CUSTOMERS = f"""
+    select *, {NAME_KEY} as name_key
+    from (
+        select
+            row_number as customer, unified_id, {NAME} as full_name, {EMAIL} as email, {{phone_key}} as phone_key,
+            lower(trim(status)) as status,
+            list_contains(string_split(source_system, '+'), '{_SHOP}') as is_of_shop
+        from this
+    )
+"""
+_WITH_ORDERS = """
+    select this.*, orders.orders_count
+    from this left join (
+        select unified_id, max(try_cast(orders_count as hugeint)) as orders_count from orders group by unified_id
+    ) as orders using (unified_id)
+"""
+_NO_ORDERS = "select *, null::hugeint as orders_count from this"
+
+# As in the main job a value is one customer's; of several, which only a changed file can have, the first.
+_MATCHED = f"""
+    with
+    names as (
+        select row_number, {NAME_KEY} as name_key from this where has_first_name and has_last_name
+    ),
+    by_email as (select email, min(customer) as customer from customers where email is not null group by email),
+    by_phone as (
+        select phone_key, min(customer) as customer from customers where phone_key is not null group by phone_key
+    ),
+    by_name as (select name_key, min(customer) as customer from customers where name_key is not null group by name_key)
+    select
+        this.row_number,
+        coalesce(by_email.customer, by_phone.customer, by_name.customer) as customer,
+        case when by_email.customer is not null then 'email'
+             when by_phone.customer is not null then 'phone'
+             else 'name' end as matched_by
+    from this
+    left join names on names.row_number = this.row_number
+    left join by_email on by_email.email = this.email
+    left join by_phone on by_phone.phone_key = this.phone_key
+    left join by_name on by_name.name_key = names.name_key
+    where coalesce(by_email.customer, by_phone.customer, by_name.customer) is not null
+"""
+_KNOWN = """
+    select
+        this.row_number, this.matched_by, customers.orders_count, customers.status, customers.is_of_shop,
+        customers.email, customers.phone_key
+    from this join customers using (customer)
+"""
+_NOBODY = """
+    select 0::bigint as row_number, '' as matched_by, 0::hugeint as orders_count, '' as status, false as is_of_shop,
+        '' as email, '' as phone_key
+    from this where false
+"""
+
+
+def nobody(records: Table) -> Table:
+    """What is known of the records where there is no master: nothing."""
+    return records.derive(_NOBODY)
+
+
+def match(records: Table, master: Delivery, orders: Delivery | None, rules: AnalyticsRules, engine: Engine) -> Table:
+    """The customer of the master each record belongs to: by e-mail address, else by phone, else by full name.
+
+    In:     records    as ``read_records`` makes them
+    Out:    row_number · matched_by · orders_count · status · is_of_shop · email · phone_key, of matched records only;
+            all but the first two are the customer's
+    Raises: TransientError where a published file cannot be read; that is not the API's fault
+    """
+    customers = _read(master, engine).derive(_CUSTOMERS.replace("{phone_key}", phone_key(rules.default_region)))
+    if orders is None:
+        customers = customers.derive(_NO_ORDERS)
+    else:
+        customers = customers.derive(_WITH_ORDERS, orders=_read(orders, engine))
+    return records.derive(_MATCHED, customers=customers).derive(_KNOWN, customers=customers)
+
+
+def _read(file: Delivery, engine: Engine) -> Table:
+    try:
+        table, report = engine.read(file)
+    except DeliveryError as error:
+        raise TransientError(
+            f"{file.file_name} of the published set cannot be read: {error.message}",
+            hint="python -m service verify tells what is wrong with the outbox",
+        ) from None
+    fields = tuple(file.source.own.fields)
+    return table.derive(f"select row_number, {fields_of(report.layout, Asked(fields, fields[:1]))} from this")

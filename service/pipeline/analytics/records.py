@@ -1,0 +1,172 @@
+"""Records: what the API says of each customer, every value read or missing.
+
+The functions are the definitions, in plain Python; for the common shapes the same rule stands beside them in SQL.
+``tests/test_analytics.py`` holds the two equal.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from service.engine.contract import Engine, Table
+from service.model import API
+from service.pipeline.extract import Asked
+from service.pipeline.ids import norm_id
+from service.pipeline.normalise import EMAIL, NAME, phone_key, teach
+from service.pipeline.values import norm_date
+from service.vocabulary import AnalyticsRules, word_of
+
+_NO_ID = re.compile(r"true|false|-[0-9]+|-?[0-9]+\.[0-9]+(?:[e][+-]?[0-9]+)?", re.IGNORECASE | re.ASCII)
+_ID = r"""
+    case
+        when regexp_full_match($text, '[1-9][0-9]*') then $text
+        else api_id($text)
+    end
+"""
+ASKED = Asked(
+    fields=tuple(API.own.fields),
+    says_who=("id", "email", "first_name", "last_name"),
+    each_says_who=True,
+    parts=frozenset({"first_name", "last_name"}),
+    made_of={"id": _ID},
+)
+"""What is asked of an API file; ``teach_rules`` comes before it."""
+
+_HOUR_TO_SECOND = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+_ZONE = r"(?:[01]\d|2[0-3]):?[0-5]\d"
+_ISO_MOMENT = rf"[1-9]\d{{3}}-\d\d-\d\d(?:[T ]{_HOUR_TO_SECOND}(?:Z|[+\-]{_ZONE})?)?"
+_ISO = re.compile(_ISO_MOMENT, re.ASCII)
+_UNIX = re.compile(r"\s*(?P<seconds>\d{9,10})(?:\.\d*)?\s*|\s*(?P<milliseconds>\d{12,13})(?:\.\d*)?\s*", re.ASCII)
+_MOMENT = rf"""
+    case
+        when last_active_at is null then null
+        when regexp_full_match(last_active_at, '{_ISO_MOMENT}')
+            then epoch(try_cast(
+                    left(last_active_at, 10) || case when length(last_active_at) = 10 then '' else
+                        ' ' || substr(last_active_at, 12, 5) || case substr(last_active_at, 17, 1)
+                            when ':' then substr(last_active_at, 17, 3) else ':00' end end as timestamp))::bigint
+                - case when regexp_matches(last_active_at, ':\d\d.*[+\-]\d\d:?\d\d$')
+                    then (regexp_extract(last_active_at, '([+\-]\d\d):?\d\d$', 1) || '00')::bigint * 36
+                        + (regexp_extract(last_active_at, '([+\-])\d\d:?\d\d$', 1) || right(last_active_at, 2))::bigint
+                            * 60
+                    else 0 end
+        when regexp_full_match(last_active_at, '\d{{9,10}}') then last_active_at::bigint
+        when regexp_full_match(last_active_at, '\d{{12,13}}') then last_active_at::bigint // 1000
+        else moment(last_active_at, '{{order}}')
+    end
+"""
+_NUMBER = r" *[+\-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+\-]?[0-9]+)? *"
+_NUMBER_SQL = f"""
+    case when regexp_full_match($text, '{_NUMBER}') and isfinite(try_cast(trim($text) as double))
+        then try_cast(trim($text) as double) end
+"""
+_WEB_ADDRESS = r"[hH][tT][tT][pP][sS]?://[^ \t\r\n/?#][^ \t\r\n]*"
+# Of plain letters something is left for certain; what else looks like a name is asked.
+_IS_NAME = """
+    case when $name is null then false
+         when regexp_full_match($name, '[A-Za-z][A-Za-z''. \\-]*') then true
+         else norm_name($name) is not null end
+"""
+_RECORDS = f"""
+    select
+        row_number, id,
+        {_IS_NAME.replace("$name", "first_name")} as has_first_name,
+        {_IS_NAME.replace("$name", "last_name")} as has_last_name,
+        {NAME} as full_name,
+        {EMAIL} as email,
+        {{phone_key}} as phone_key,
+        coalesce(regexp_full_match(avatar, '{_WEB_ADDRESS}'), false) as has_avatar,
+        {_NUMBER_SQL.replace("$text", "engagement_score")} as engagement_score,
+        last_active_at is not null as says_last_active,
+        {_MOMENT} as last_active,
+        {_NUMBER_SQL.replace("$text", "total_spent")} as total_spent,
+        signup_source, plan, region, country, state, timezone
+    from (select *, nullif(concat_ws(' ', first_name, last_name), '') as full_name from this)
+"""
+
+
+def api_id(text: str) -> str | None:
+    """The id as text; None where it is none: what is none to the main job, negative, a fraction, true or false.
+
+    >>> [api_id(text) for text in ("7", " 7 ", "a-7", "0", "-7", "1.0", "true")]
+    ['7', '7', 'a-7', None, None, None, None]
+    """
+    bare = norm_id(text)
+    return None if bare is None or _NO_ID.fullmatch(bare) else bare
+
+
+def iso_moment(text: str) -> int | None:
+    """Seconds since 1970 of an ISO date, which is its first moment, or date and time; without a zone it is UTC.
+
+    >>> iso_moment("2026-11-25T07:00:00Z") == iso_moment("2026-11-25 08:00+01:00") == iso_moment("2026-11-25T07:00")
+    True
+    >>> iso_moment("2026-11-25"), iso_moment("2026-02-30"), iso_moment("soon")
+    (1795564800, None, None)
+    """
+    if not _ISO.fullmatch(text):
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).replace(microsecond=0).timestamp())
+
+
+def moment(text: str, order: str) -> int | None:
+    """As ``iso_moment``, also of a Unix time, and of every other date that the main job reads: the day's first moment.
+
+    >>> moment("1795564800", "MDY"), moment("1795564800000", "MDY"), moment("Nov 25, 2026", "MDY")
+    (1795564800, 1795564800, 1795564800)
+    """
+    if (found := iso_moment(text.strip())) is not None:
+        return found
+    if unix := _UNIX.fullmatch(text):
+        return int(unix["seconds"] or int(unix["milliseconds"]) // 1000)
+    day = norm_date(text, order)
+    return None if day is None else int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+
+
+def number(text: str) -> float | None:
+    """A number with a point, if any, and no sign of anything else; None where it is none, or beyond all bounds.
+
+    >>> [number(text) for text in ("87.5", "-1", "1e3", "1,200", "$5", "1e999")]
+    [87.5, -1.0, 1000.0, None, None, None]
+    """
+    found = float(text) if re.fullmatch(_NUMBER, text, re.ASCII) else float("inf")
+    return found if abs(found) != float("inf") else None
+
+
+def is_web_address(text: str) -> bool:
+    """Whether an avatar can be looked up.
+
+    >>> is_web_address("https://reqres.in/img/faces/1-image.jpg"), is_web_address("1-image.jpg")
+    (True, False)
+    """
+    return re.fullmatch(_WEB_ADDRESS, text) is not None
+
+
+def teach_rules(engine: Engine) -> None:
+    """Make every rule callable from SQL, once for each engine; what is done here needs it."""
+    teach(engine)
+    engine.register("api_id", api_id)
+    engine.register("moment", moment, "bigint")
+    engine.register("word_of", word_of)
+
+
+def read_records(rows: Table, rules: AnalyticsRules) -> Table:
+    """Every value in its one written form, or missing.
+
+    In:     rows       row_number · the fields of an API file, as written
+    Out:    row_number · id · has_first_name · has_last_name · full_name · email · phone_key · has_avatar ·
+            engagement_score, total_spent (any number) · says_last_active · last_active (seconds since 1970) ·
+            signup_source · plan · region · country · state · timezone (as written)
+    Source: CONTRACT section 8; names, addresses and phones: section 4
+    """
+    return rows.derive(_with(_RECORDS, order=rules.date_order, phone_key=phone_key(rules.default_region)))
+
+
+def _with(sql: str, **terms: str) -> str:
+    for name, term in terms.items():
+        sql = sql.replace(f"{{{name}}}", term)
+    return sql

@@ -1,0 +1,82 @@
+"""Analytics batches for tests: an API file and what was published before, run through the real story."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from service import logs
+from service.analytics import analyse
+from service.logs import Journal
+from service.model import API, Batch, Delivery, Summary
+from service.outbox import Outbox
+from service.pipeline.analytics.export import EXPORT, Export
+from service.vocabulary import AnalyticsRules
+from tests.small_batches import NOON, delivered_file, small_engine
+
+Record = dict[str, Any]
+FETCHED_AT = "2024-01-15T11:00:00Z"
+
+
+def api_text(records: Sequence[Any], **beside: Any) -> str:
+    """A file as ``sync`` delivers it; ``fetched_at=None`` leaves that out."""
+    members = {"fetched_at": FETCHED_AT, "complete": True, "total": len(records), "pages": 1} | beside
+    return json.dumps({name: value for name, value in members.items() if value is not None} | {"data": records})
+
+
+def analysed(
+    folder: Path,
+    content: str | bytes,
+    *,
+    master: Path | None = None,
+    file_name: str = API.file_name,
+    rules: AnalyticsRules | None = None,
+) -> tuple[Summary, Path]:
+    """The story in this process, in a folder of its own, with a clock that stands still; figures and published set."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=folder))
+    return analysed_file(folder, delivered_file(API, folder / file_name, content), master=master, rules=rules)
+
+
+def analysed_file(
+    folder: Path,
+    delivery: Delivery,
+    *,
+    master: Path | None = None,
+    rules: AnalyticsRules | None = None,
+    now: datetime = NOON,
+) -> tuple[Summary, Path]:
+    """The same of a file that is there."""
+    logs.configure()
+    outbox = Outbox(folder / "outbox")
+    outbox.open()
+    batch = Batch("the_batch", now, (delivery,))
+    with small_engine(folder / "engine") as engine:
+        summary = analyse(batch, rules or AnalyticsRules(), engine, master, outbox, Journal(batch.id, lambda: now))
+    return summary, folder / "outbox" / "batches" / batch.id
+
+
+def customers_of(published: Path) -> list[Record]:
+    """The customers of an export, which is as its schema has it."""
+    text = (published / EXPORT).read_text(encoding="utf-8")
+    found = Export.model_validate_json(text, strict=True)
+    assert found.metadata.total_customers == len(found.customers)
+    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+    customers: list[Record] = json.loads(text)["customers"]
+    return customers
+
+
+def write_master(folder: Path, rows: Sequence[Sequence[str]], orders: Sequence[Sequence[Any]] | None = ()) -> Path:
+    """A published set: rows of (unified_id, full_name, email, phone, source_system, status), and of orders."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header = "unified_id,full_name,email,phone,signup_date,source_system,status\n"
+    lines = (f"{i},{name},{email},{phone},N/A,{system},{status}\n" for i, name, email, phone, system, status in rows)
+    (folder / "customer_master.csv").write_text(header + "".join(lines), encoding="utf-8")
+    if orders is not None:
+        lines = (f"{unified_id},{count}\n" for unified_id, count in orders)
+        (folder / "customer_orders.csv").write_text("unified_id,orders_count\n" + "".join(lines), encoding="utf-8")
+    return folder

@@ -1,0 +1,615 @@
+"""The analytics export: what it says, what that rests on, and that its SQL says what its definition says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import phonenumbers
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.errors import DeliveryError, MissingColumn, SettingsError, TooManyRejects, TransientError, UnreadableFile
+from service.model import API
+from service.pipeline.analytics import places
+from service.pipeline.analytics.export import EXPORT, REPORT, schema
+from service.pipeline.analytics.master import nobody
+from service.pipeline.analytics.records import api_id, iso_moment
+from service.settings import Settings, load
+from service.vocabulary import AnalyticsRules, word_of
+from tests.analytics_definition import Definition, Known, part, said, segment_of_phone
+from tests.conftest import ROOT
+from tests.regenerate_analytics import CASES as ANALYTICS_CASES
+from tests.regenerate_analytics import case_names, outcome_of, words_table
+from tests.small_batches import (
+    NOON,
+    crm_text,
+    delivered_file,
+    integrate_pair,
+    published,
+    rows_of,
+    write_pair,
+)
+from tests.small_exports import FETCHED_AT, Record, analysed, analysed_file, api_text, customers_of, write_master
+
+SECONDS = iso_moment(FETCHED_AT)
+assert SECONDS is not None
+PRINTED_METADATA = """\
+{
+  "metadata": {
+    "total_customers": 12,
+    "export_timestamp": "2025-09-04T18:41:19Z",
+    "data_quality_summary": {
+      "high_quality": 8,
+      "medium_quality": 3,
+      "low_quality": 1
+    }
+  },
+  "customers": [
+"""
+PRINTED_CUSTOMER = """\
+    {
+      "customer_id": 1,
+      "full_name": "George Bluth",
+      "email_domain": "reqres.in",
+      "engagement_level": "high",
+      "activity_status": "active",
+      "acquisition_channel": "website",
+      "market_segment": "US-West",
+      "customer_tier": "premium",
+      "data_quality_score": 100
+    }"""
+"""As the requirement prints them."""
+LEVELS = ("engagement_level", "activity_status", "acquisition_channel", "market_segment", "customer_tier")
+
+
+def enriched(folder: Path, record: Record, **given: Any) -> Record:
+    """The one customer that becomes of one record."""
+    _, found = analysed(folder, api_text([{"id": 1} | record]), **given)
+    [customer] = customers_of(found)
+    return customer
+
+
+def said_of(folder: Path, field: str, records: Sequence[Record], **given: Any) -> list[str]:
+    """What an export says in one field, in the order of the records."""
+    _, found = analysed(folder, api_text([{"id": at + 1} | it for at, it in enumerate(records)]), **given)
+    customers = sorted(customers_of(found), key=lambda customer: customer["customer_id"])
+    return [customer[field] for customer in customers]
+
+
+# ------------------------------------------------------------------------------------- SQL and definition agree
+
+ODD = ["", " ", "N/A", "unknown", "ſ", "ﬁ", "Ünïcode", "a\tb", "\u200b", "é" * 3, "0", "-1", "1e3", "NaN", "true"]
+CELLS: dict[str, list[str]] = {
+    "id": [
+        "1",
+        "1",
+        "1",
+        "2",
+        "3",
+        "01",
+        "-3",
+        "1.0",
+        "7e2",
+        "a-7",
+        "0",
+        '="5"',
+        "123456789012345",
+        "1234567890123456",
+        "x'y",
+    ],
+    "first_name": ["Ann", "ann", "Na", "N/A", "-", "JEAN-luc", "Zoë", "o'neil", "null", "x, y", "mcdonald", "1"],
+    "last_name": ["Lee", "LEE", "van der Berg", "Na", "Smith, Jr", "İnce", 'quo"te', "back\\slash"],
+    "email": [
+        "ann@x.de",
+        "ann@x.de",
+        "ANN@X.DE",
+        "bob@shop.io",
+        "a@b.co.uk",
+        "c@d.eu",
+        "e@f.us",
+        "bad",
+        "g@h.jp",
+        "A <a@x.fr>",
+    ],
+    "phone": [
+        *(
+            "2125550101",
+            "+1 206 555 0101",
+            "5550101",
+            "212-5550",
+            "+44 20 7946 0958",
+            "1-800-555-0101",
+            "+81 3 1234 5678",
+            "911",
+        ),
+        *("(605) 336-1234", "605 745 4131", "+1 787 555 0101", "416-555-0101", "+49 30 1234567", "+800 1234 5678"),
+    ],
+    "avatar": ["https://x.org/a.jpg", "HTTP://x", "x.jpg", "https://", "https:///a", "http://é.org", "http://a b"],
+    "engagement_score": ["70", "69.9", "40", "39", "100", "101", "-1", "0", "1e1", "5,0", " 80 ", "1e999", "+55"],
+    "last_active_at": [
+        *(
+            "2024-01-15",
+            "2024-01-15T12:30:00Z",
+            "2024-01-16T11:00:00Z",
+            "2024-01-16T11:00:01Z",
+            "2024-01-16 12:00+01:00",
+        ),
+        *("2023-10-17T11:00:00Z", "2023-10-17T10:59:59Z", "2023-10-17T16:29:59+05:30", "2023-10-17", "2024-02-30"),
+        *("1705312800", "1705312800000", "170531280", "Jan 15, 2024", "15.01.2024", "01/15/2024", "20240115", "soon"),
+        *("2024-01-15T12:30:00.5-0800", "2024-01-15T12:30:00-08", "2024-01-15t12:30:00z", "2024-01-15T24:00:00Z"),
+        *("2024-01-15T12:30:60Z", "0999-01-01", "2024-01-15T12:30+14:60"),
+    ],
+    "signup_source": ["Web", "google_ads", "Mobile-App", "i.O.S", "E-Mail", "Newsletter", "fax", "ＷＥＢ", "partner"],
+    "region": ["US-West", "us", "Europe", "EU", "California", "Georgia", "CA", "Germany", "apac", "U.S.A.", "mars"],
+    "country": ["US", "usa", "United States", "DE", "deu", "Côte d’Ivoire", "GB", "UK", "India", "IR", "Georgia", "XX"],
+    "state": ["CA", "ny", "US-TX", "New Mexico", "Bavaria", "Georgia", "D.C."],
+    "timezone": ["America/New_York", "US/Pacific", "Europe/Berlin", "Asia/Kolkata", "America/Toronto", "UTC", "cet"],
+    "plan": ["Pro", "FREE", "enterprise", "custom", "Gold"],
+    "total_spent": ["0", "999.99", "1000", "10000", "-5", "1e4", "$5", "10,000", "9999.999", "1e400"],
+}
+RECORDS = st.fixed_dictionaries({}, optional={name: st.sampled_from([*cells, *ODD]) for name, cells in CELLS.items()})
+FULL_RECORDS = st.fixed_dictionaries({name: st.sampled_from(cells) for name, cells in CELLS.items()})
+MASTERS = st.lists(
+    st.builds(
+        Known,
+        full_name=st.sampled_from([None, "Ann Lee", "Zoë Lee", "Jean-Luc Lee"]),
+        email=st.sampled_from([None, "ann@x.de", "ann@x.de", "bob@shop.io", "g@h.jp"]),
+        phone=st.sampled_from([None, "2125550101", "442079460958", "5550101", "81312345678"]),
+        source_system=st.sampled_from(["CRM", "ECOM", "CRM+ECOM", "ECOMX"]),
+        status=st.sampled_from(["active", "inactive", "Active", "pending", "N/A"]),
+        orders_count=st.sampled_from([None, 0, 1, 2, 4, 5, 2**70]),
+    ),
+    max_size=4,
+    min_size=1,
+)
+RULES = AnalyticsRules()
+
+
+def master_file(folder: Path, customers: Sequence[Known]) -> Path:
+    rows = [
+        (f"CUST{at:03}", it.full_name or "N/A", it.email or "N/A", it.phone or "N/A", it.source_system, it.status)
+        for at, it in enumerate(customers)
+    ]
+    orders = [(f"CUST{at:03}", it.orders_count) for at, it in enumerate(customers) if it.orders_count is not None]
+    return write_master(folder, rows, orders)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    records=st.lists(st.one_of(RECORDS, FULL_RECORDS), min_size=1, max_size=40),
+    known=MASTERS,
+    with_care=st.booleans(),
+)
+def test_the_export_is_what_the_definition_says(
+    records: list[Record], known: list[Known], with_care: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("property")
+    master = master_file(folder / "master", known)
+    # What stands beside the customers here is not plain, so that the careful reader takes the file.
+    written = api_text(records, pages_read=[1]) if with_care else api_text(records)
+    says_who = [it for it in records if says_somebody(it)]
+    try:
+        _, found = analysed(folder, written, master=master, rules=RULES)
+    except UnreadableFile:
+        assert not says_who
+        return
+    lower = [replace(it, status=it.status.lower()) for it in known]
+    assert customers_of(found) == Definition(RULES, SECONDS or 0, lower).export(says_who)
+
+
+def says_somebody(record: Record) -> bool:
+    """Whether a record has one of id, e-mail address, first and last name."""
+    id_ = said(record, "id")
+    names = (part(record, "first_name"), part(record, "last_name"))
+    return bool((id_ and api_id(id_)) or said(record, "email") or any(names))
+
+
+def test_an_area_code_is_on_the_side_that_libphonenumber_has_it_on() -> None:
+    heads = {**places.area_codes()}
+    for area in range(200, 1000):
+        for exchange in ("234", "555", "987"):
+            key = f"+1{area}{exchange}2368"
+            told = heads.get(key[1:8], heads.get(key[1:5], ""))
+            assert (told if told != "unknown" else "") == segment_of_phone(key), key
+
+
+def test_a_calling_code_is_in_the_segment_of_its_country() -> None:
+    codes = [str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE if code != 1]
+    told = {code: places.calling_codes().get(f"{code}00"[:3], "") for code in codes}
+    assert told == {code: segment_of_phone(f"+{code}12345678") for code in codes}
+    heads = {head for head in places.calling_codes() if any(head.startswith(code) for code in codes)}
+    assert heads == set(places.calling_codes()), "and nothing besides"
+
+
+# ------------------------------------------------------------------------------------------------- single rules
+
+
+@pytest.mark.parametrize(
+    ("record", "segment"),
+    [
+        ({"country": "US"}, "unknown"),
+        ({"country": "US", "state": "CA"}, "US-West"),
+        ({"state": "Texas"}, "US-East"),
+        ({"country": "Canada", "state": "CA"}, "other"),
+        ({"country": "Freedonia", "state": "CA"}, "unknown"),
+        ({"country": "US", "timezone": "Europe/Berlin", "email": "a@x.de"}, "unknown"),
+        ({"country": "US", "phone": "+1 206 555 0101"}, "US-West"),
+        ({"region": "US", "country": "DE", "state": "NY"}, "unknown"),
+        ({"region": "Europe", "country": "GB"}, "other"),
+        ({"region": "EU", "country": "US"}, "EU"),
+        ({"region": "Georgia", "country": "Georgia"}, "other"),
+        ({"region": "Georgia", "country": "US", "state": "Georgia"}, "US-East"),
+        ({"timezone": "America/Chicago", "phone": "+49 30 1234567"}, "US-East"),
+        ({"phone": "5550101", "email": "a@x.fr"}, "EU"),
+        ({"phone": "1-800-555-0101"}, "unknown"),
+        ({"phone": "(787) 555-0101"}, "other"),
+        ({"email": "a@x.io"}, "unknown"),
+        ({"email": "a@x.us"}, "unknown"),
+        ({"email": "a@x.eu"}, "EU"),
+        ({"email": "a@x.uk"}, "other"),
+        ({"country": "Iran"}, "other"),
+        ({"country": "IND"}, "APAC"),
+        ({"country": "Türkiye"}, "other"),
+    ],
+)
+def test_the_segment_is_the_first_that_says_something(record: Record, segment: str, tmp_path: Path) -> None:
+    assert enriched(tmp_path, record)["market_segment"] == segment
+
+
+def test_where_the_record_is_silent_the_master_speaks(tmp_path: Path) -> None:
+    master = write_master(
+        tmp_path / "master",
+        [
+            ("CUST001", "Ann Lee", "ann@x.org", "2065550101", "CRM+ECOM", "inactive"),
+            ("CUST002", "Bob Ray", "bob@x.fr", "N/A", "CRM", "pending"),
+        ],
+        [("CUST001", 5)],
+    )
+    by_mail = enriched(tmp_path, {"email": "ANN@x.org"}, master=master)
+    assert [by_mail[field] for field in LEVELS] == ["high", "inactive", "website", "US-West", "unknown"]
+    by_phone = enriched(tmp_path, {"phone": "+1 206 555 0101", "signup_source": "app"}, master=master)
+    assert [by_phone[field] for field in LEVELS] == ["high", "inactive", "mobile", "US-West", "unknown"]
+    by_name = enriched(tmp_path, {"first_name": "BOB", "last_name": "ray"}, master=master)
+    assert [by_name[field] for field in LEVELS] == ["unknown", "unknown", "unknown", "EU", "unknown"]
+    half_a_name = enriched(tmp_path, {"first_name": "Bob Ray"}, master=master)
+    assert half_a_name["market_segment"] == "unknown"
+
+
+def test_a_wrong_date_is_unknown_whatever_the_master_says(tmp_path: Path) -> None:
+    master = write_master(tmp_path / "master", [("CUST001", "N/A", "ann@x.org", "N/A", "CRM", "active")])
+    records = [{"email": "ann@x.org"} | it for it in ({"last_active_at": "soon"}, {"last_active_at": "2024-01-17"}, {})]
+    assert said_of(tmp_path, "activity_status", records, master=master) == ["unknown", "unknown", "active"]
+
+
+def test_a_master_without_a_file_of_orders_says_nothing_of_engagement(tmp_path: Path) -> None:
+    master = write_master(tmp_path / "master", [("CUST001", "N/A", "a@x.org", "N/A", "ECOM", "active")], orders=None)
+    customer = enriched(tmp_path, {"email": "a@x.org"}, master=master)
+    assert (customer["engagement_level"], customer["acquisition_channel"]) == ("unknown", "website")
+
+
+@pytest.mark.parametrize("master", ["none", "gone"])
+def test_without_a_master_the_log_says_so(master: str, tmp_path: Path) -> None:
+    folder = tmp_path / "gone" if master == "gone" else None
+    _, found = analysed(tmp_path, api_text([{"id": 1}]), master=folder)
+    assert "WARNING - no customer master has been published yet" in (found / "integration_log.txt").read_text()
+    assert json.loads((found / REPORT).read_text())["master"] is None
+
+
+def test_the_master_of_the_main_job_is_read_as_it_was_written(tmp_path: Path) -> None:
+    shop = json.dumps(
+        {
+            "customers": [
+                {"id": 1, "name": "Ann Lee", "contact": {"email": "=ann@x.org"}, "orders_count": 3},
+                {"id": 1, "name": "Ann Lee", "contact": {"email": "=ann@x.org"}, "orders_count": 3},
+                {"id": 2, "name": "Ann Lee", "contact": {"phone": "+44 20 7946 0958"}, "orders_count": 2},
+                {"id": 3, "name": "Bob Ray", "orders_count": 0},
+                {"id": 4, "name": "Cy Fox"},
+                {"id": 5, "name": "Di Low", "orders_count": -1},
+            ]
+        }
+    )
+    integrate_pair(write_pair(tmp_path / "in", crm_text([]), shop), tmp_path / "out")
+    master = published(tmp_path / "out")
+    assert rows_of(master / "customer_orders.csv") == [
+        {"unified_id": "CUST001", "orders_count": "5"},
+        {"unified_id": "CUST002", "orders_count": "0"},
+    ]
+    records: list[Record] = [
+        {"email": "=ann@x.org"},
+        {"phone": "442079460958"},
+        {"first_name": "bob", "last_name": "ray"},
+    ]
+    assert said_of(tmp_path, "engagement_level", records, master=master) == ["high", "high", "low"]
+
+
+# --------------------------------------------------------------------------------------------------- the export
+
+
+def test_of_a_repeated_id_the_best_record_stays_and_of_equals_the_last(tmp_path: Path) -> None:
+    records = [
+        {"id": 1, "first_name": "First"},
+        {"id": "1", "first_name": "Better", "last_name": "Known"},
+        {"id": 1, "first_name": "Last", "last_name": "Known"},
+        {"id": 1, "first_name": "Worse"},
+        {"id": 0, "first_name": "Same"},
+        {"first_name": "Same"},
+    ]
+    summary, found = analysed(tmp_path, api_text(records))
+    assert [(it["customer_id"], it["full_name"]) for it in customers_of(found)] == [
+        (1, "Last Known"),
+        (None, "Same"),
+        (None, "Same"),
+    ]
+    assert (summary.records, summary.duplicates, summary.customers) == (6, 3, 3)
+    assert summary.source_rows == {"API": 6}
+
+
+def test_customers_stand_by_name_then_number_then_text(tmp_path: Path) -> None:
+    ids = [None, "b", 10, 9, "a", 123456789012345, 1234567890123456, "007"]
+    _, found = analysed(tmp_path, api_text([{"id": id_, "first_name": "Ann"} for id_ in ids] + [{"id": 5}]))
+    assert [it["customer_id"] for it in customers_of(found)] == [
+        *(9, 10, 123456789012345),
+        *("007", "1234567890123456", "a", "b", None),
+        5,  # unknown stands behind the names with a capital
+    ]
+
+
+def test_texts_are_written_as_json_wants_them(tmp_path: Path) -> None:
+    record = {"id": 'a"b\\c', "first_name": "Zoë", "last_name": 'O"Neil\\ 李'}
+    _, found = analysed(tmp_path, api_text([record]))
+    [customer] = customers_of(found)
+    assert (customer["customer_id"], customer["full_name"]) == ('a"b\\c', 'Zoë O"Neil\\ 李')
+    assert "Zoë" in (found / EXPORT).read_text(encoding="utf-8"), "not escaped"
+
+
+def test_an_export_of_nobody_is_valid(tmp_path: Path) -> None:
+    summary, found = analysed(tmp_path, api_text([]))
+    assert customers_of(found) == []
+    assert '"customers": []\n}\n' in (found / EXPORT).read_text()
+    assert summary.customers == 0
+    assert "an export of nobody" in (found / "integration_log.txt").read_text()
+
+
+def test_the_same_file_gives_the_same_bytes_however_it_is_delivered(tmp_path: Path) -> None:
+    records = [{"id": 7, "first_name": "Ann", "last_active_at": "2024-01-01"}, {"id": 8, "email": "b@x.de"}]
+    lines = "".join(json.dumps(it) + "\n" for it in records)
+    table = "id,first_name,email,last_active_at\n7,Ann,,2024-01-01\n8,,b@x.de,\n"
+    delivered = {
+        "api_customers.json": api_text(records).encode(),
+        "api_customers.json.gz": gzip.compress(api_text(records).encode()),
+        "api_customers.jsonl": lines.encode(),
+        "api_customers_2.json": json.dumps(records).encode(),
+        "api_customers_3.json": json.dumps({"data": records, "fetched_at": "1999-01-01"}).encode(),
+        "api_customers.csv": table.encode(),
+    }
+    found = {
+        name: (analysed(tmp_path / name, content, file_name=name)[1] / EXPORT).read_bytes()
+        for name, content in delivered.items()
+    }
+    assert len(set(found.values())) == 1, found.keys()
+
+
+@pytest.mark.parametrize(
+    ("fetched_at", "status"),
+    [
+        ("2024-01-15T11:00:00Z", "active"),
+        ("2024-04-14T00:00:00Z", "active"),
+        ("2024-04-14T00:00:01Z", "inactive"),
+        ("2024-04-14T01:00:00+01:00", "active"),
+        ("2023-01-01", "unknown"),
+        ("soon", "active"),
+        (None, "active"),
+        (5, "active"),
+    ],
+)
+def test_activity_is_counted_from_when_the_customers_were_fetched(fetched_at: Any, status: str, tmp_path: Path) -> None:
+    content = api_text([{"id": 1, "last_active_at": "2024-01-15T00:00:00Z"}], fetched_at=fetched_at)
+    for name, delivered in (("a.json", content.encode()), ("a.json.gz", gzip.compress(content.encode()))):
+        _, found = analysed(tmp_path / name, delivered, file_name=name)
+        assert customers_of(found)[0]["activity_status"] == status
+
+
+def test_the_export_is_of_the_time_of_the_claim_in_utc(tmp_path: Path) -> None:
+    delivery = delivered_file(API, tmp_path / API.file_name, api_text([{"id": 1}]))
+    claimed_at = NOON.astimezone(datetime.now(UTC).astimezone().tzinfo) + timedelta(microseconds=5)
+    _, found = analysed_file(tmp_path, delivery, now=claimed_at)
+    assert json.loads((found / EXPORT).read_text())["metadata"]["export_timestamp"] == "2024-01-15T12:00:00Z"
+
+
+def test_the_report_counts_what_the_export_says_and_what_that_rests_on(tmp_path: Path) -> None:
+    master = write_master(
+        tmp_path / "master", [("CUST001", "N/A", "a@x.org", "N/A", "ECOM", "active")], [("CUST001", 9)]
+    )
+    records = [
+        {"id": 1, "email": "a@x.org", "plan": "pro"},
+        {"id": 2, "engagement_score": 50},
+        {"id": 2},
+        {"avatar": ""},
+    ]
+    _, found = analysed(tmp_path, api_text(records), master=master)
+    report = json.loads((found / REPORT).read_text())
+    assert report["matched_in_master"] == {"email": 1, "phone": 0, "name": 0, "nothing": 1}
+    assert (report["customers"], report["rejects"], report["repeated_ids_removed"]) == (2, 1, 1)
+    assert report["engagement_level"] == {"high": 1, "medium": 1, "low": 0, "unknown": 0}
+    assert report["evidence"]["engagement_level"] == {"record": 1, "master": 1, "none": 0}
+    assert report["evidence"]["customer_tier"] == {"record": 1, "master": 0, "none": 1}
+    assert report["data_quality"] == {"high": 0, "medium": 1, "low": 1}
+    assert (report["fetched_at"], report["master"]) == (FETCHED_AT, "master")
+
+
+def test_the_published_schema_is_that_of_the_models() -> None:
+    path = ROOT / "docs" / "sample_output.schema.json"
+    assert path.read_text(encoding="utf-8") == schema(), "run: python -m tests.regenerate_analytics schema"
+
+
+def test_no_name_or_address_is_told_in_the_logs_for_machines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [{"id": 1, "first_name": "Xaviera", "last_name": "Quux", "email": "xq@quux.org", "phone": "2125550199"}]
+    _, found = analysed(tmp_path, api_text([*records, *records, {"avatar": "quux.png"}]))
+    told = (found / "integration_log.jsonl").read_text() + (found / REPORT).read_text() + capsys.readouterr().out
+    assert not [word for word in ("Xaviera", "Quux", "quux", "5550199") if word in told]
+
+
+# -------------------------------------------------------------------------------------------------- wrong files
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ("", UnreadableFile, "the file is empty"),
+        ('{"data": [{"id": 1}', UnreadableFile, "the document ends too early"),
+        ('{"users": []}', UnreadableFile, 'there is no array "data"'),
+        (api_text([{"name": "Ann"}, {"id": 0}]), UnreadableFile, "none of its 2 rows is usable"),
+        (api_text([{"id": 1}] * 899 + [{"id": -1}] * 100), TooManyRejects, "100 of 999 rows cannot enter"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_nothing_is_published(
+    content: str, error: type[DeliveryError], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error) as raised:
+        analysed(tmp_path, content)
+    assert raised.value.message.startswith(f"api_customers.json: {message}")
+    assert raised.value.where.startswith("batch the_batch, api_customers.json")
+    assert not list((tmp_path / "outbox").rglob("*.json"))
+
+
+def test_a_table_without_a_known_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingColumn):
+        analysed(tmp_path, "customer,mail\n1,a@x.org\n", file_name="api_customers.csv")
+
+
+def test_a_record_that_says_nothing_of_who_it_is_is_a_reject(tmp_path: Path) -> None:
+    records = [
+        {"id": 1},
+        {"id": 0, "phone": "2125550101"},
+        {"id": True},
+        {"id": 1.5},
+        {"id": {"a": 1}},
+        7,
+        {"email": "x"},
+    ]
+    summary, found = analysed(tmp_path, api_text(records))
+    rows = rows_of(found / "rejects.csv")
+    assert [(row["row_number"], row["code"]) for row in rows] == [
+        *(("2", "says_nobody"), ("3", "says_nobody"), ("4", "says_nobody"), ("5", "says_nobody")),
+        ("6", "not_an_object"),
+    ]
+    assert (summary.rejects, summary.customers) == (5, 2)
+
+
+def test_a_file_that_says_it_is_not_complete_is_warned_of(tmp_path: Path) -> None:
+    _, found = analysed(tmp_path, api_text([{"id": 1}], complete=False))
+    assert "WARNING - the file says of itself that it is not complete" in (found / "integration_log.txt").read_text()
+
+
+def test_a_file_that_is_written_to_meanwhile_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = delivered_file(API, tmp_path / API.file_name, api_text([{"id": 1}]))
+
+    def written_meanwhile(*_: Any) -> Any:
+        delivery.path.write_text(api_text([{"id": 2}]))
+        return nobody(*_)
+
+    monkeypatch.setattr("service.analytics.nobody", written_meanwhile)
+    with pytest.raises(TransientError):
+        analysed_file(tmp_path, delivery)
+    assert not list((tmp_path / "outbox").rglob("*.json"))
+
+
+def test_a_spoilt_master_is_a_fault_of_the_world_and_not_of_the_file(tmp_path: Path) -> None:
+    master = write_master(tmp_path / "master", [])
+    (master / "customer_master.csv").write_text("no,known,column\n")
+    with pytest.raises(TransientError) as raised:
+        analysed(tmp_path, api_text([{"id": 1}]), master=master)
+    assert "customer_master.csv of the published set" in raised.value.message
+
+
+# -------------------------------------------------------------------------------------------------------- cases
+
+
+@pytest.mark.parametrize("name", case_names())
+def test_the_case_comes_out_as_expected(name: str, tmp_path: Path) -> None:
+    found = outcome_of(ANALYTICS_CASES / name, tmp_path)
+    expected = {path.name: path.read_text(encoding="utf-8") for path in (ANALYTICS_CASES / name / "expected").iterdir()}
+    assert EXPORT in expected
+    assert {file_name: found.get(file_name) for file_name in expected} == expected
+
+
+def test_what_the_requirement_prints_comes_out_so() -> None:
+    text = (ANALYTICS_CASES / "the_twelve_of_reqres" / "expected" / EXPORT).read_text(encoding="utf-8")
+    assert text.startswith(PRINTED_METADATA)
+    assert PRINTED_CUSTOMER in text
+
+
+# ----------------------------------------------------------------------------------------------------- settings
+
+
+def test_words_and_thresholds_are_settings(tmp_path: Path) -> None:
+    tables: Any = {
+        "engagement": {"medium": 10, "high": 20},
+        "spent": {"premium": 5},
+        "channels": {"Partner": "email", "web": "unknown"},
+        "plans": {"Solo": "basic"},
+        "regions": {"DACH": "EU", "Germany": "other"},
+    }
+    set_: dict[str, Any] = {"active_days": 1, "analytics": tables}
+    rules = Settings(**set_).analytics_rules()
+    record = {"engagement_score": 20, "last_active_at": "2024-01-13", "signup_source": "PARTNER", "region": "dach"}
+    customer = enriched(tmp_path, record | {"total_spent": 5}, rules=rules)
+    assert [customer[field] for field in LEVELS] == ["high", "inactive", "email", "EU", "premium"]
+    customer = enriched(tmp_path, {"signup_source": "web", "plan": "solo", "region": "germany"}, rules=rules)
+    assert [customer[field] for field in LEVELS[2:]] == ["unknown", "other", "basic"]
+
+
+def test_every_built_in_word_is_written_as_words_are_compared() -> None:
+    for words in (RULES.channels, RULES.plans, RULES.regions, places.countries(), places.states(), places.zones()):
+        assert [word for word in words if word_of(word) != word] == []
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("chanels = {a = 'email'}", "[analytics]: there is no 'chanels'; did you mean channels?"),
+        ("engagement = {hihg = 5}", "[analytics.engagement]: there is no 'hihg'; did you mean high?"),
+        ("engagement = {high = 30}", "[analytics.engagement]: needs high above medium"),
+        ("engagement = {high = 101}", "[analytics.engagement]: high Input should be less than or equal to 100"),
+        (
+            "plans = {Solo = 'Basic'}",
+            "[analytics.plans]: maps 'Solo' to none of basic, premium, enterprise, unknown; did you mean basic?",
+        ),
+        ("regions = {'??' = 'EU'}", "[analytics.regions]: has a word without letters"),
+        ("channels = 5", "[analytics.channels]: is a table of words and what they mean"),
+    ],
+)
+def test_a_table_that_cannot_be_is_refused_at_the_start(toml: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "service.toml").write_text(f"[analytics]\n{toml}\n")
+    with pytest.raises(SettingsError) as raised:
+        load(tmp_path)
+    assert (raised.value.message, raised.value.hint) == (message, "see docs/analytics.md")
+
+
+@pytest.mark.parametrize("written", ["analytics = 5", "analytics = ['a']"])
+def test_what_is_no_table_is_told_to_be_written_as_one(written: str, tmp_path: Path) -> None:
+    (tmp_path / "service.toml").write_text(f"{written}\n")
+    with pytest.raises(SettingsError, match=r"written as tables: \[analytics.channels\]"):
+        load(tmp_path)
+
+
+def test_a_variable_that_is_no_json_is_told_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_ANALYTICS", "{")
+    with pytest.raises(SettingsError, match="written as tables"):
+        load(tmp_path)
+    monkeypatch.setenv("SERVICE_ANALYTICS", '{"plans": {"solo": "basic"}}')
+    assert load(tmp_path)[0].analytics_rules().plans["solo"] == "basic"
+
+
+def test_the_page_lists_every_built_in_word() -> None:
+    page = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
+    assert page.endswith(words_table()), "run: python -m tests.regenerate_analytics words"
