@@ -374,7 +374,7 @@ def test_the_story_is_given_the_master_of_the_moment(works: Works, monkeypatch: 
     given: list[Path | None] = []
 
     def analyse(batch: Any, rules: Any, engine: Any, master: Any, outbox: Outbox, journal: Any) -> None:
-        given.append(master.folder)
+        given.append(master)
         raise UnreadableFile("enough", hint="nothing")
 
     monkeypatch.setattr("service.workbench.analyse", analyse)
