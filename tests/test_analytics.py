@@ -249,6 +249,7 @@ def test_a_calling_code_is_in_the_segment_of_its_country() -> None:
         ({"timezone": "America/Chicago", "phone": "+49 30 1234567"}, "US-East"),
         ({"phone": "5550101", "email": "a@x.fr"}, "EU"),
         ({"phone": "1-800-555-0101"}, "unknown"),
+        ({"phone": "212-5550"}, "unknown"),
         ({"phone": "(787) 555-0101"}, "other"),
         ({"email": "a@x.io"}, "unknown"),
         ({"email": "a@x.us"}, "unknown"),

@@ -246,7 +246,7 @@ def test_an_outbox_that_was_filled_by_hand(house: House, tmp_path: Path) -> None
 
 def test_a_flipped_byte_in_any_file_is_named(house: House) -> None:
     files = kept_files(house)
-    assert len(files) == 3 * 10 + 5 + 3 * 2 + 4, "every kind of file"
+    assert len(files) == 3 * 11 + 5 + 3 * 2 + 4, "every kind of file"
     for path in files:
         content = path.read_bytes()
         for at in {0, len(content) // 2, len(content) - 1} if content else set():
