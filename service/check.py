@@ -22,13 +22,18 @@ from service.errors import DeliveryError
 from service.inbox.names import partner_name, read_name
 from service.model import API, Batch, Delivery, Rules, Source
 from service.pipeline import quality
+from service.pipeline.analytics.enrich import enrich, without_repeated
+from service.pipeline.analytics.export import VALUES, count
+from service.pipeline.analytics.master import nobody
+from service.pipeline.analytics.records import ASKED, read_records, teach_rules
 from service.pipeline.extract import Delivered, extract
 from service.pipeline.normalise import Normalised, normalise
 from service.settings import Settings
+from service.vocabulary import AnalyticsRules
 
 MOST_REJECTS = 10
 """So many rows that cannot enter are named."""
-_NOT_HERE = "it is checked when it is dropped, not here"
+_BY_ITSELF = "told without the customer master, which may know what these records do not say"
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,13 @@ class Checked:
 def check_file(path: Path, settings: Settings, now: datetime) -> Checked:
     """Read a file as the service would and tell of it.
 
-    A file whose name belongs to no source is read as one of the first source that usually writes such files. What the
-    API exports is for another job than the sources', and is not looked into here.
+    A file whose name belongs to no source is read as one of the first source that usually writes such files.
     Raises: UsageError where there is no such file.
     """
-    rules = settings.rules()
-    if read_name(path.name, (API,)):
-        delivery_of(API, path)
-        return Checked((f"{path.name}: an export of {API.name}, for {API.job}",), (_NOT_HERE,))
-    named = read_name(path.name, rules.sources)
-    source = named.source if named else _likely_source(path, rules.sources)
-    expected = ", ".join(f"{it.name} {partner_name(it, '')}" for it in (*rules.sources, API))
+    sources = (*settings.rules().sources, API)
+    named = read_name(path.name, sources)
+    source = named.source if named else _likely_source(path, sources)
+    expected = ", ".join(f"{it.name} {partner_name(it, '')}" for it in sources)
     strange_name = () if named else (f"a file of this name would be left lying in the inbox; expected are {expected}",)
     found = delivery_of(source, path)
     head = f"{path.name}: {'an export of' if named else 'read as an export of'} {source.name}"
@@ -65,7 +66,11 @@ def check_file(path: Path, settings: Settings, now: datetime) -> Checked:
             with open_engine(
                 Path(folder), memory_limit_mb=settings.memory_limit_mb, threads=settings.threads
             ) as engine:
-                checked = _read(found, rules, engine, now, Path(folder))
+                batch = Batch("check", now, (found,))
+                if batch.job == "analytics":
+                    checked = _read_of_api(batch, settings.analytics_rules(), engine)
+                else:
+                    checked = _read(batch, settings.rules(), engine, Path(folder))
         except DeliveryError as error:
             checked = Checked((), findings=(error.explained().replace("batch check, ", ""),))
     return Checked((head, *checked.lines), (*strange_name, *checked.notes), checked.findings)
@@ -82,8 +87,25 @@ def _roomy(settings: Settings) -> Path | None:
     return settings.state if os.access(settings.state, os.W_OK) else None
 
 
-def _read(delivery: Delivery, rules: Rules, engine: Engine, now: datetime, work_folder: Path) -> Checked:
-    delivered = extract(Batch("check", now, (delivery,)), rules, engine)
+def _read_of_api(batch: Batch, rules: AnalyticsRules, engine: Engine) -> Checked:
+    teach_rules(engine)
+    delivered = extract(batch, rules, engine, ASKED)
+    (report,) = delivered.reports.values()
+    records = read_records(delivered.rows, rules)
+    enriched = enrich(records, nobody(records), rules, int(batch.claimed_at.timestamp()), engine)
+    customers = without_repeated(enriched)
+    rows, kept = enriched.count(), customers.count()
+    lines = [*_how(report), f"  rows          {rows}, rejects {len(report.rejects)}, repeated ids {rows - kept}"]
+    for name, counts in count(customers).items():
+        if name in VALUES:
+            lines.append(f"  {name:<20} {', '.join(f'{value} {number}' for value, number in counts.items())}")
+    (warnings,) = delivered.warnings.values()
+    return Checked(tuple(lines), (*warnings, _BY_ITSELF), tuple(_rejected(report)))
+
+
+def _read(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) -> Checked:
+    (delivery,) = batch.deliveries
+    delivered = extract(batch, rules, engine)
     normalised = normalise(delivered, rules, engine)
     name = delivery.source.name
     figures = quality.report(delivered, normalised, quality.volumes(delivered.source_rows, None), quality.NO_COST)
@@ -108,9 +130,10 @@ def _how(report: FileReport) -> Iterator[str]:
     """How the file is written, and where its fields stand."""
     yield f"  written as    {report.written}"
     yield f"  layout        {report.layout.name}"
+    width = max(13, *map(len, report.layout.fields))
     for name in report.layout.fields:
         places = [place for place in report.layout.places_of(name) if place in report.places]
-        yield f"  {name:<13} {', '.join(places) or '–'}"
+        yield f"  {name:<{width}} {', '.join(places) or '–'}"
     if report.unknown_columns:
         yield f"  not read      {report.unknown_columns} other columns"
 
@@ -133,16 +156,20 @@ def _findings(
     for name in ("full_name", "email"):
         if figures["rows"] and not figures["fields"][name]["filled"]:
             yield f"{name} is empty in every row"
-    for reject in report.rejects[:MOST_REJECTS]:
-        yield f"row {reject.row_number} cannot enter ({reject.code}): {reject.explanation}"
-    if len(report.rejects) > MOST_REJECTS:
-        yield f"and {len(report.rejects) - MOST_REJECTS} more rows cannot enter"
+    yield from _rejected(report)
     for (source, field, reason), rows in normalised.troubled_rows.items():
         count = normalised.troubles[source, field, reason]
         named = ", ".join(f"{row} (line {line_of[row]})" if row in line_of else str(row) for row in rows)
         yield f"{count} unusable values of {field} ({reason}): row {named}{' …' if count > len(rows) else ''}"
     if normalised.ambiguous:
         yield "dates contradict each other about which part is the day"
+
+
+def _rejected(report: FileReport) -> Iterator[str]:
+    for reject in report.rejects[:MOST_REJECTS]:
+        yield f"row {reject.row_number} cannot enter ({reject.code}): {reject.explanation}"
+    if len(report.rejects) > MOST_REJECTS:
+        yield f"and {len(report.rejects) - MOST_REJECTS} more rows cannot enter"
 
 
 def _lines_of(delivery: Delivery, rows: set[int], work_folder: Path) -> dict[int, int]:

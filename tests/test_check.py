@@ -35,11 +35,18 @@ def test_good_files_are_told_and_nothing_is_written(house: House) -> None:
     assert sorted(path.name for path in house.root.rglob("*")) == sorted([CRM, ECOM, "inbox"])
 
 
-def test_an_export_of_the_api_is_known_by_its_name(house: House) -> None:
-    house.drop_api()
+def test_an_export_of_the_api_is_read_as_for_the_analytics(house: House) -> None:
+    rows = '{"id": 1, "first_name": "Ann", "last_name": "Lee", "plan": "pro"}, {"id": 1, "last_name": "Lee"}, {}'
+    (house.inbox / API).write_text(f'{{"data": [{rows}]}}', encoding="utf-8")
     done = house.run("check", house.inbox / API)
-    assert (done.code, lines(done.out)[0]) == (0, "api_customers.json: an export of API, for analytics")
-    assert "note: it is checked when it is dropped, not here" in lines(done.out)
+    told = lines(done.out)
+    assert done.code == 1
+    assert told[0] == "api_customers.json: an export of API"
+    assert "last_name last_name" in told
+    assert "rows 2, rejects 1, repeated ids 1" in told
+    assert "customer_tier premium 1" in " ".join(told)
+    assert any(line.startswith("finding: row 3 cannot enter") for line in told)
+    assert "Ann" not in done.out
     assert house.run("check", "api_customers_2.json").code == 2, "it is not there"
 
 

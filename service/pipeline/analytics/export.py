@@ -101,7 +101,7 @@ _LINES = f"""
     union all select 2, null, null, null, null, {{tail}}
 """
 
-_VALUES: Mapping[str, tuple[str, ...]] = {
+VALUES: Mapping[str, tuple[str, ...]] = {
     "engagement_level": get_args(Engagement),
     "activity_status": get_args(Activity),
     "acquisition_channel": get_args(Channel),
@@ -117,7 +117,7 @@ _FROM = {
     "tier_from": "customer_tier",
 }
 _COUNTED = " union all ".join(
-    f"select '{column}', {column}, count(*) from quality group by {column}" for column in (*_VALUES, *_FROM)
+    f"select '{column}', {column}, count(*) from quality group by {column}" for column in (*VALUES, *_FROM)
 )
 _COUNTS = f"""
     with quality as (select *, {QUALITY} as data_quality from this)
@@ -151,7 +151,7 @@ def report(
         "rejects": rejects,
         "repeated_ids_removed": repeated,
         "matched_in_master": every("matched_by", ("email", "phone", "name", "nothing")),
-        **{column: every(column, values) for column, values in _VALUES.items()},
+        **{column: every(column, values) for column, values in VALUES.items()},
         "evidence": {column: every(source, ("record", "master", "none")) for source, column in _FROM.items()},
     }
 
@@ -165,7 +165,7 @@ def write_export(customers: Table, counts: Counts, exported_at: datetime, folder
     metadata = {
         "total_customers": sum(quality.values()),
         "export_timestamp": _utc(exported_at),
-        "data_quality_summary": {f"{level}_quality": quality.get(level, 0) for level in _VALUES["data_quality"]},
+        "data_quality_summary": {f"{level}_quality": quality.get(level, 0) for level in VALUES["data_quality"]},
     }
     empty = json.dumps({"metadata": metadata, "customers": []}, indent=2)
     if not quality:
