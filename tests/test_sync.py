@@ -380,6 +380,18 @@ def test_a_damaged_checkpoint_is_begun_anew(tmp_path: Path) -> None:
     assert house.ids() == [1, 2, 3, 4]
 
 
+def test_an_api_that_never_adds_up_does_not_fill_the_disk(tmp_path: Path) -> None:
+    with serving(lambda asked: page(asked.page, [asked.page][: 5 - asked.page], total=9, total_pages=4)) as api:
+        house = ApiHouse(tmp_path, api.url)
+        for _ in range(3):
+            with pytest.raises(Incomplete):
+                house.sync()
+    with sqlite3.connect(house.settings.state / "sync" / "checkpoint.sqlite") as db:
+        assert db.execute("select count(*) from pages").fetchone() == (5,)
+        assert db.execute("select count(*) from bodies").fetchone() == (5,)
+    db.close()
+
+
 def test_only_one_sync_runs_at_a_time(tmp_path: Path) -> None:
     found: list[Exception] = []
 

@@ -114,6 +114,7 @@ class Checkpoint:
                     "update run set started_at = ?, sweep = sweep + 1, first_sweep = sweep + 1, is_running = 1",
                     now.isoformat(),
                 )
+            self._drop_superseded()
         (sweep,) = self._sql("select sweep from run").fetchone()
         return Run(sweep, sweep, is_resumed=False)
 
@@ -129,7 +130,13 @@ class Checkpoint:
         with self._transaction():
             self._sql("update run set is_running = 0, ended_at = ?, not_before = null", now.isoformat())
             self._sql("delete from pages where sweep < (select sweep from run)")
-            self._sql("delete from bodies where sha256 not in (select body_sha256 from pages)")
+            self._drop_superseded()
+
+    def give_up(self) -> None:
+        """What was read does not add up: the next run begins anew, with what is here as its cache."""
+        with self._transaction():
+            self._sql("update run set is_running = 0")
+            self._drop_superseded()
 
     def postpone(self, until: datetime) -> None:
         """The API wants to be left alone until then."""
@@ -208,6 +215,14 @@ class Checkpoint:
     def _sql(self, sql: str, *values: object) -> sqlite3.Cursor:
         with _told():
             return self._db_open.execute(sql, values)
+
+    def _drop_superseded(self) -> None:
+        """Of each page the latest version is left: as the cache."""
+        self._sql(
+            "delete from pages where exists"
+            " (select 1 from pages as later where later.page = pages.page and later.sweep > pages.sweep)"
+        )
+        self._sql("delete from bodies where sha256 not in (select body_sha256 from pages)")
 
     def _insert(self, note: Note, etag: str | None, digest: str) -> None:
         self._sql(

@@ -65,11 +65,13 @@ async def read_whole(
         if isinstance(found, Complete):
             return found
         tell("sweep.doubted", reason=found.why, received=found.received, total=found.total)
-        run = checkpoint.next_sweep(run, is_fresh=not found.is_steady)
+        if made < _MOST_SWEEPS:
+            run = checkpoint.next_sweep(run, is_fresh=not found.is_steady)
         doubt = found
+    checkpoint.give_up()
     raise Incomplete(
         f"{doubt.why}: {doubt.received} customers were received, the API says it has {doubt.total}",
-        hint=f"{_RESUMABLE}; if the API's total is never right, set SERVICE_API_TOTAL_IS_EXACT=false",
+        hint="run it again later; if the API's total is never right, set SERVICE_API_TOTAL_IS_EXACT=false",
     )
 
 
