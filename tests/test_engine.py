@@ -905,3 +905,10 @@ def test_a_running_statement_can_be_interrupted(tmp_path: Path) -> None:
             engine.run("select count(*) from range(10000000000) as a, range(1000) as b where a.range + b.range = -1")
         assert time.monotonic() - started < 60
         timer.join()
+
+
+def test_an_engine_has_the_threads_it_was_given_and_no_others(tmp_path: Path) -> None:
+    tasks = Path("/proc/self/task")
+    before = len(list(tasks.iterdir()))
+    with small_engine(tmp_path, threads=3):
+        assert len(list(tasks.iterdir())) - before == 2  # and the one that asks

@@ -34,6 +34,8 @@ def open_engine(work_folder: Path, *, memory_limit_mb: int, threads: int = 0) ->
     config: dict[str, Any] = {
         "memory_limit": f"{memory_limit_mb}MB",
         "threads": threads or len(os.sched_getaffinity(0)),
+        # Else eight more, which wait for object stores and take 72 MB of address space each: stack and malloc's arena.
+        "async_threads": 0,
         "temp_directory": str(work_folder),
         "home_directory": str(work_folder),
         "extension_directory": str(work_folder),
