@@ -23,7 +23,7 @@ from service.engine.embedded import EmbeddedEngine
 from service.errors import DeliveryError, DuplicateColumn, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
 from tests.conftest import CASES
-from tests.small_batches import PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
+from tests.small_batches import HEADER, PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
 
 SAMPLE_JSON = (CASES / "the_sample" / "ecommerce_customers.json").read_bytes()
 
@@ -953,3 +953,19 @@ def test_a_running_statement_can_be_interrupted(tmp_path: Path) -> None:
             engine.run("select count(*) from range(10000000000) as a, range(1000) as b where a.range + b.range = -1")
         assert time.monotonic() - started < 60
         timer.join()
+
+
+def test_an_engine_has_the_threads_it_was_given_and_no_others(tmp_path: Path) -> None:
+    tasks = Path("/proc/self/task")
+    before = len(list(tasks.iterdir()))
+    with small_engine(tmp_path, threads=3):
+        assert len(list(tasks.iterdir())) - before == 2  # and the one that asks
+
+
+def test_a_cell_as_long_as_it_may_be_is_read_wherever_it_lies(engine: EmbeddedEngine, drop: Path) -> None:
+    longest = "x y\n" * (csv_file.MAX_CELL_CHARACTERS // 4 - 64)
+    before = "C1,Ann,,,,\n" * 900_000  # more than half of what the engine reads at once
+    content = f'{",".join(HEADER)}\n{before}C2,"{longest}",,,,\nC3,Eve,,,,\n'
+    table, report = engine.read(delivered_file(CRM, drop / "crm.csv", content))
+    found = table.derive("select row_number, length(cell_1) from this order by row_number desc limit 2").rows()
+    assert (found, report.rejects) == ([(900_002, 3), (900_001, len(longest))], ())

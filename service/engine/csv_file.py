@@ -26,7 +26,8 @@ DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 20
 MAX_CELL_CHARACTERS = 16 << 20
 MAX_LINE_BYTES = 16 << 20
-MAX_ROW_CHARACTERS = 32 << 20
+MAX_ROW_CHARACTERS = 18 << 20
+"""The longest cell and some others. Cells of a character or two take twenty times their length, in the engine more."""
 MAX_COLUMNS = 4096
 _COLUMNS_THAT_TELL_A_SYSTEM = 3
 """Fewer known columns may be anybody's: then what is missing is told as the source's own layout calls it."""

@@ -34,6 +34,8 @@ def open_engine(work_folder: Path, *, memory_limit_mb: int, threads: int = 0) ->
     config: dict[str, Any] = {
         "memory_limit": f"{memory_limit_mb}MB",
         "threads": threads or len(os.sched_getaffinity(0)),
+        # Else eight more, which wait for object stores and take 72 MB of address space each: stack and malloc's arena.
+        "async_threads": 0,
         "temp_directory": str(work_folder),
         "home_directory": str(work_folder),
         "extension_directory": str(work_folder),
@@ -275,6 +277,8 @@ def _written(layout: CsvLayout) -> str:
 
 def _plain_csv(path: Path, layout: CsvLayout) -> str:
     """The query for a well-formed CSV file in UTF-8; it fails for any other."""
+    # The size of the buffer is given: DuckDB would take sixteen lines of the longest, and where they are one row
+    # without end the gigabytes for its cells, which no memory limit counts.
     columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(layout.width))
     cells = ", ".join(
         f"{'null::varchar' if position is None else f'c{position}'} as {cell_name(index)}"
@@ -286,7 +290,8 @@ def _plain_csv(path: Path, layout: CsvLayout) -> str:
         from read_csv(
             {_quoted(path)}, auto_detect=false, header=false, skip={layout.header_lines},
             delim='{layout.delimiter}', quote='"', escape='"', strict_mode=true,
-            max_line_size={csv_file.MAX_CELL_CHARACTERS}, columns={{{columns}}})
+            max_line_size={csv_file.MAX_CELL_CHARACTERS}, buffer_size={csv_file.MAX_ROW_CHARACTERS},
+            columns={{{columns}}})
         -- a row that begins with a visible character is not blank; only others need to be looked at whole
         where coalesce({whole}, '') between '!' and '~~' or not regexp_full_match(concat({whole}), '{BLANK}*')
     """

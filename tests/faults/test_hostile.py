@@ -92,7 +92,8 @@ CONTENTS: dict[str, Content] = {
     "a good JSON on one long line": shop(
         None,
         SHOP + b'{"id":"E1","name":"Ann Lee"}',
-        b',{"id":"E1","name":"Ann Lee","note":"%s"}' % (b"x" * (1 << 20)),
+        # Not a thousand of them: behind so many good rows the volume guard refuses the few of the next.
+        b',{"id":"E1","name":"Ann Lee","note":"%s"}' % (b"x" * (2 << 20)),
         b"]}\n",
         LINE_BYTES,
     ),
@@ -106,11 +107,10 @@ CONTENTS: dict[str, Content] = {
     "a NUL byte in a JSON text": shop("malformed", SHOP + b'{"id":"E1","name":"Ann\0Lee"}]}\n'),
     "a NUL byte between JSON values": shop("malformed", SHOP + b'{"id":"E1","name":"Ann Lee"},\0{"id":"E2"}]}\n'),
     "a NUL character escaped in a JSON text": shop(None, SHOP + b'{"id":"E1","name":"Ann\\u0000Lee"}]}\n'),
-}
-if IS_FULL:
-    CONTENTS["a CSV row of quoted lines without end"] = crm(
+    "a CSV row of quoted lines without end": crm(
         "longer than 16 MB", HEADER + b"C1", b',"a\n"', b"\n", LINE_BYTES // 4
-    )
+    ),
+}
 
 
 @dataclass
