@@ -111,8 +111,8 @@ _SHARED: list[structlog.typing.Processor] = [
 
 def configure() -> None:
     """Log to stdout: JSON lines, or coloured text when stdout is a terminal."""
-    # watchdog talks through the standard library, of threads that end; what matters to us we find ourselves.
-    for library in ("watchdog", "httpx2", "httpcore2"):  # httpx2 would tell whole URLs
+    # Libraries talk through the standard library, watchdog of threads that end; what matters to us we find ourselves.
+    for library in ("watchdog", "aiohttp"):
         logging.getLogger(library).addHandler(logging.NullHandler())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stdout.isatty() else structlog.processors.JSONRenderer()

@@ -130,6 +130,14 @@ class Settings(BaseSettings):
             raise ValueError("must end with its path; a key belongs into SERVICE_API_KEY")
         return url
 
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        text = key.get_secret_value() if key else ""
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("holds what no header may: letters beyond ASCII, or a line break")
+        return key
+
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:
         parts = urlsplit(self.api_url or "")

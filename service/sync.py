@@ -169,7 +169,7 @@ def _distinct(bodies: Iterable[bytes]) -> Iterator[bytes]:
     seen: set[bytes] = set()
     for body in bodies:
         for row in json.loads(b"[" + body + b"]"):
-            text = compact(row).encode()
+            text = compact(row)
             digest = hashlib.blake2b(text, digest_size=16).digest()
             if digest not in seen:
                 seen.add(digest)

@@ -34,7 +34,7 @@ DOORS: dict[str, frozenset[str]] = {
     "duckdb": frozenset({"engine"}),
     "fsspec": frozenset({"engine"}),
     "sqlite3": frozenset({"ledger", "api"}),
-    "httpx2": frozenset({"api"}),
+    "aiohttp": frozenset({"api"}),
     "watchdog": frozenset({"wake"}),
     "pydantic_settings": frozenset({"settings"}),
     "os.environ": frozenset({"settings", "container"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -432,6 +433,8 @@ def test_no_address_key_or_name_stands_in_what_a_run_logs(tmp_path: Path, capsys
         ({"api_url": "https://me:secret@api.example/users"}, "SERVICE_API_KEY"),
         ({"api_url": "https://api.example/users?key=secret"}, "SERVICE_API_KEY"),
         ({"api_url": "http://api.example/users", "api_key": "k"}, "unencrypted"),
+        ({"api_key": "two\nlines"}, "no header may"),
+        ({"api_key": "schlüssel"}, "no header may"),
         ({"sync_every_minutes": 5}, "SERVICE_API_URL is not"),
     ],
 )
@@ -457,3 +460,12 @@ def test_the_document_is_json_whatever_was_fetched(tmp_path: Path) -> None:
         house.sync()
     assert json.loads(house.delivered.read_text())["data"] == []
     assert datetime.fromisoformat(house.document()["fetched_at"]) == datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_a_number_too_large_for_any_reader_is_delivered_as_null(tmp_path: Path) -> None:
+    body = page(1, [1], total=1, total_pages=1).body.replace(b'"A"', b"1e400")
+    beyond = page(2, [], total=1, total_pages=1)
+    with serving(lambda asked: replace(of_four(asked), body=body) if asked.page == 1 else beyond) as api:
+        house = ApiHouse(tmp_path, api.url)
+        house.sync()
+    assert house.document()["data"][0]["first_name"] is None

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import math
 import re
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
-from functools import cache
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
+import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from service.api.pacing import RETRY_SECONDS, Clock, Gate, Jitter, guessed_pause_seconds, http_date, retry_after_seconds
 from service.errors import RateLimitedError, UpstreamRejectedError
@@ -30,8 +27,8 @@ from service.errors import RateLimitedError, UpstreamRejectedError
 KEY_BYTES = 8
 _MOST_PAUSES = 10
 _TRY_AGAIN_STATUSES = frozenset({408, 425})
-compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
-"""JSON in few characters."""
+_UNNAMED = 1 << 8 * KEY_BYTES - 1
+"""The bit that says that a row has no id."""
 _NO_IDS = frozenset({"", "0", "-1"})
 _HINTS = {
     401: "set SERVICE_API_KEY, or SERVICE_API_KEY_FILE",
@@ -143,19 +140,17 @@ class ApiClient:
         self._jitter = jitter
         self._tell = tell
         self.figures = Figures()
-        headers = {"accept": "application/json"} | ({"x-api-key": endpoint.key} if endpoint.key else {})
-        # Neither proxies nor certificates from the environment: what is used is what was set.
-        # Redirects are not followed: the key would go along to another host.
-        self._http = httpx2.AsyncClient(
-            headers=headers,
-            trust_env=False,
-            verify=_certificates(),
-            proxy=endpoint.proxy,
-            timeout=endpoint.request_seconds,
-            follow_redirects=False,
-        )
+        self._http: aiohttp.ClientSession
 
     async def __aenter__(self) -> ApiClient:
+        key = self._endpoint.key
+        self._http = aiohttp.ClientSession(
+            headers={"accept": "application/json"} | ({"x-api-key": key} if key else {}),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Neither proxies nor keys from the environment: what is used is what was set.
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
         await self._http.__aenter__()
         return self
 
@@ -211,14 +206,12 @@ class ApiClient:
     async def _attempt(self, number: int, etag: str | None, *, is_beyond: bool) -> Page | None:
         self.figures.requests += 1
         try:
-            # Around everything: a body that drips keeps the library's own time-out from ever running out.
+            # Around everything, so that an answer that drips ends, too.
             async with asyncio.timeout(self._endpoint.request_seconds):
                 page = await self._request(number, etag, is_beyond=is_beyond)
         except TimeoutError:
             raise _Fault("timeout") from None
-        except httpx2.TimeoutException:
-            raise _Fault("timeout") from None
-        except (httpx2.TransportError, httpx2.DecodingError) as error:
+        except aiohttp.ClientError as error:
             raise _Fault(_snake(type(error).__name__)) from None
         if page is not None and page.says != number and not is_beyond:
             raise _Fault("other_page")
@@ -227,11 +220,13 @@ class ApiClient:
     async def _request(self, number: int, etag: str | None, *, is_beyond: bool) -> Page | None:
         query = {"page": number, "per_page": self._endpoint.per_page}
         headers = {"if-none-match": etag} if etag else {}
-        async with self._http.stream("GET", self._endpoint.url, params=query, headers=headers) as response:
-            if response.status_code == 304 and etag:
+        url, proxy = self._endpoint.url, self._endpoint.proxy
+        # Redirects are not followed: the key would go along to another host.
+        async with self._http.get(url, params=query, headers=headers, proxy=proxy, allow_redirects=False) as response:
+            if response.status == 304 and etag:
                 self.figures.unchanged_pages += 1
                 return None
-            if response.status_code == 404 and is_beyond:
+            if response.status == 404 and is_beyond:
                 return Page(number, number, total=-1, total_pages=-1, keys=b"", body=b"")
             self._refuse_other_than_ok(response)
             body = await self._body(response)
@@ -239,8 +234,8 @@ class ApiClient:
         self.figures.pages += 1
         return page
 
-    def _refuse_other_than_ok(self, response: httpx2.Response) -> None:
-        status = response.status_code
+    def _refuse_other_than_ok(self, response: aiohttp.ClientResponse) -> None:
+        status = response.status
         if status == 429:
             raise _Limited(self._asked_to_wait(response))
         if status >= 500 or status in _TRY_AGAIN_STATUSES:
@@ -260,25 +255,19 @@ class ApiClient:
         if kind != "application/json" and not kind.endswith("+json"):
             raise _Fault("no_json")
 
-    def _asked_to_wait(self, response: httpx2.Response) -> float | None:
+    def _asked_to_wait(self, response: aiohttp.ClientResponse) -> float | None:
         # By the sender's own clock: ours may go ahead of it, and we would come too early.
         now = http_date(response.headers.get("date")) or self._clock.now()
         return retry_after_seconds(response.headers.get("retry-after"), now)
 
-    async def _body(self, response: httpx2.Response) -> bytes:
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.content.iter_any():
             body += chunk
             self.figures.bytes += len(chunk)
             if len(body) > self._endpoint.max_response_bytes:
                 raise _Fault("too_large")
         return bytes(body)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Those of the system; reading them takes as long as dozens of requests."""
-    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _page_of(body: bytes, number: int, etag: str | None) -> Page:
@@ -294,18 +283,24 @@ def _page_of(body: bytes, number: int, etag: str | None) -> Page:
         total=envelope.total,
         total_pages=envelope.total_pages,
         keys=b"".join(map(key_of, envelope.data)),
-        body=compact(envelope.data).encode()[1:-1],
+        body=compact(envelope.data)[1:-1],
         etag=etag,
     )
+
+
+def compact(value: Any) -> bytes:
+    """JSON in few characters; a number too large to be one is null."""
+    return to_json(value, inf_nan_mode="null")
 
 
 def key_of(row: Any) -> bytes:
     """What a row is known by within a run: its id, or all of a row without one; the first bit says which."""
     id_ = row.get("id") if isinstance(row, dict) else None
-    has_id = isinstance(id_, int | str) and not isinstance(id_, bool) and str(id_).strip() not in _NO_IDS
-    known_by = f"id {str(id_).strip()}" if has_id else f"row {compact(row)}"
-    digest = hashlib.blake2b(known_by.encode(), digest_size=KEY_BYTES).digest()
-    return bytes((digest[0] & 0x7F | (not has_id) << 7,)) + digest[1:]
+    known_by = str(id_).strip() if type(id_) in (int, str) else ""  # not a bool, which is an int too
+    has_id = known_by not in _NO_IDS
+    digest = hashlib.blake2b(b"id " + known_by.encode() if has_id else b"row " + compact(row), digest_size=KEY_BYTES)
+    number = int.from_bytes(digest.digest(), "big")
+    return (number & ~_UNNAMED if has_id else number | _UNNAMED).to_bytes(KEY_BYTES, "big")
 
 
 def _snake(name: str) -> str:
