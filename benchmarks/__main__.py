@@ -1,7 +1,10 @@
-"""``python -m benchmarks [peers|dirt] [--records N] [--rounds K]``: seconds and ratios.
+"""``python -m benchmarks [peers|dirt|sync|sync-peers|sync-faults] [--records N] [--rounds K]``: seconds and ratios.
 
-peers   the whole service, against the floor and a plain script: processes in turn, with their memory
-dirt    the normalise stage for exports of mixed quality, against clean ones
+peers        the whole service, against the floor and a plain script: processes in turn, with their memory
+dirt         the normalise stage for exports of mixed quality, against clean ones
+sync         the sync, against a loop of requests: processes in turn, with their memory
+sync-peers   the same with dlt beside it, and with faults
+sync-faults  which client makes what of an API that misbehaves
 
 The machine may be shared, so that seconds drift; quote the ratios.
 """
@@ -12,24 +15,23 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import dirt
+from benchmarks import dirt, sync, sync_faults
 from benchmarks.generate import write_pair
+from benchmarks.processes import Ran, measured
 
 
 def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("peers", "dirt"), default="peers")
+    parser.add_argument("what", nargs="?", choices=tuple(BENCHMARKS), default="peers")
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    {"peers": compare_with_peers, "dirt": dirt.report}[asked.what](asked.records, asked.rounds)
+    BENCHMARKS[asked.what](asked.records, asked.rounds)
 
 
 def compare_with_peers(records: int, rounds: int) -> None:
@@ -42,28 +44,27 @@ def compare_with_peers(records: int, rounds: int) -> None:
             "floor": ["-m", "benchmarks.peers", "floor", str(crm), str(ecom), str(folder / "floor.csv")],
             "script": ["-m", "benchmarks.peers", "script", str(crm), str(ecom), str(folder / "script.csv")],
         }
-        runs: dict[str, list[tuple[float, float]]] = {peer: [] for peer in commands}
+        runs: dict[str, list[Ran]] = {peer: [] for peer in commands}
         for _ in range(rounds):
             for peer, command in commands.items():
                 shutil.rmtree(folder / "outbox", ignore_errors=True)
-                runs[peer].append(_measured(command))
+                runs[peer].append(measured(command))
     print(f"{records} records, median of {rounds} rounds, {os.cpu_count()} cores")
     print(f"{'':10}{'seconds':>10}{'peak MB':>10}{'service / it':>14}")
-    service = statistics.median(seconds for seconds, _ in runs["service"])
+    service = statistics.median(run.seconds for run in runs["service"])
     for peer, figures in runs.items():
-        seconds, peak = (statistics.median(column) for column in zip(*figures, strict=True))
+        seconds = statistics.median(run.seconds for run in figures)
+        peak = statistics.median(run.peak_mb for run in figures)
         print(f"{peer:10}{seconds:10.2f}{peak:10.0f}{service / seconds:14.2f}")
 
 
-def _measured(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory in MB of one whole process."""
-    started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    process.returncode = 0
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+BENCHMARKS: dict[str, Callable[[int, int], None]] = {
+    "peers": compare_with_peers,
+    "dirt": dirt.report,
+    "sync": sync.report,
+    "sync-peers": sync.report_peers,
+    "sync-faults": lambda records, rounds: sync_faults.report(),
+}
 
 
 if __name__ == "__main__":
