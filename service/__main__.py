@@ -12,6 +12,8 @@ if __name__ == "__main__":
         # exception would not do: raised while a compiled module is imported it can end in an abort.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(130 if "--once" in sys.argv else 0))
+    else:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     from service.cli import main
 
     sys.exit(main())

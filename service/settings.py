@@ -107,7 +107,9 @@ class Settings(BaseSettings):
         None, description="proxy to reach the API through; those of the environment do not count"
     )
     api_allow_http: bool = Field(False, description="let the key go unencrypted to another machine")
-    sync_every_minutes: float = Field(0, ge=0, description="the daemon syncs this often; 0 = only `sync` by hand")
+    sync_every_minutes: float = Field(
+        0, ge=0, description="`watch` syncs this often by itself; 0 = only `sync` by hand"
+    )
     sync_minutes: float = Field(60, gt=0, description="a run that takes longer ends, and goes on with the next one")
     sync_resume_hours: float = Field(24, ge=0, description="a run that was broken off longer ago is begun anew")
 
@@ -127,7 +129,8 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must begin with https:// (or http://) and name a host")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must end with its path; a key belongs into SERVICE_API_KEY")
+            raise ValueError("must hold neither user, query nor fragment; a key belongs into SERVICE_API_KEY")
+        _ = parts.port  # raises, where it is none
         return url
 
     @field_validator("api_key")
@@ -136,7 +139,7 @@ class Settings(BaseSettings):
         text = key.get_secret_value() if key else ""
         if not (text.isascii() and text.isprintable()):
             raise ValueError("holds what no header may: letters beyond ASCII, or a line break")
-        return key
+        return SecretStr(text.strip()) if key else None
 
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:

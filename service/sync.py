@@ -59,7 +59,7 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
     State(settings.state).open()
     checkpoint = Checkpoint(settings.state / "sync")
     with checkpoint.opened(), _failure_told(checkpoint, endpoint):
-        _refuse_too_early(checkpoint, clock.now())
+        _refuse_too_early(checkpoint.not_before(endpoint.url), clock.now())
         began = clock.monotonic()
         age = timedelta(hours=settings.sync_resume_hours)
         run = checkpoint.begin(endpoint.url, endpoint.per_page, clock.now(), age)
@@ -75,7 +75,8 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
         async with ApiClient(endpoint, gate, clock, Jitter(settings.api_retry_jitter_seconds), tell) as client:
             whole = await read_whole(client, checkpoint, run, _bounds_of(settings), tell)
         fetched_at = clock.now()
-        deliver(settings.inbox, API.file_name, _document(whole, checkpoint, fetched_at))
+        document = _document(whole, checkpoint, fetched_at)
+        deliver(settings.inbox, API, document, checkpoint.delivered(), checkpoint.note_delivered)
         checkpoint.end(fetched_at)
         synced = Synced(whole.customers, whole.pages, client.figures, round(clock.monotonic() - began, 3))
         _tell_completed(synced, whole, gate)
@@ -104,7 +105,7 @@ def next_due(settings: Settings, now: datetime) -> datetime:
     """
     checkpoint = Checkpoint(settings.state / "sync")
     with checkpoint.opened():
-        ended_at, not_before = checkpoint.ended_at(), checkpoint.not_before()
+        ended_at, not_before = checkpoint.ended_at(), checkpoint.not_before(endpoint_of(settings).url)
     due = now if ended_at is None else ended_at + timedelta(minutes=settings.sync_every_minutes)
     return max(due, not_before or due)
 
@@ -113,8 +114,7 @@ def _bounds_of(settings: Settings) -> Bounds:
     return Bounds(settings.api_concurrency, settings.api_max_pages, settings.api_total_is_exact)
 
 
-def _refuse_too_early(checkpoint: Checkpoint, now: datetime) -> None:
-    not_before = checkpoint.not_before()
+def _refuse_too_early(not_before: datetime | None, now: datetime) -> None:
     if not_before is not None and now < not_before:
         raise RateLimitedError(not_before)
 
@@ -132,7 +132,11 @@ def _failure_told(checkpoint: Checkpoint, endpoint: Endpoint) -> Iterator[None]:
         logs.get().error("sync.rejected", path=endpoint.path, message=error.message, hint=error.hint)
         raise
     except ServiceError as error:
+        error.where = error.where or endpoint.place
         logs.get().error("sync.suspended", path=endpoint.path, code=error.code, message=error.message)
+        raise
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        logs.get().warning("sync.suspended", path=endpoint.path, code="Interrupted")
         raise
 
 
@@ -152,8 +156,8 @@ def _document(whole: Complete, checkpoint: Checkpoint, fetched_at: datetime) -> 
     """The raw file: what was fetched, in the order of its pages; what came twice in the same words stands once."""
     head = {
         "fetched_at": f"{fetched_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "complete": True,
-        "total": whole.customers,
+        "complete": whole.is_all,
+        "customers": whole.customers,
         "pages": whole.pages,
     }
     yield json.dumps(head)[:-1].encode() + b', "data": ['

@@ -94,3 +94,11 @@ def test_rows_without_an_id_that_say_the_same_count_once_until_a_second_sweep_fi
 
 def test_a_customer_who_comes_twice_where_another_is_missing_is_never_the_whole() -> None:
     assert is_complete(sweep(1, [1, 2], [2, 3], totals=4), sweep(2, [1, 2], [2, 3], totals=4)) == (False, ())
+
+
+def test_rows_without_an_id_may_repeat_over_a_border_as_long_as_as_many_came_as_the_api_has() -> None:
+    null = key_of(None)
+    pages = [replace(note, keys=note.keys + null + null) for note in sweep(1, [1], [2], totals=5)]
+    again = [replace(note, sweep=2) for note in pages]
+    assert is_complete(pages) == (False, ())
+    assert is_complete(pages, again) == (True, (2,))

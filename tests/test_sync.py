@@ -41,7 +41,7 @@ def test_every_customer_is_delivered_in_one_file_with_the_time_of_fetching(tmp_p
     assert {name: it for name, it in house.document().items() if name != "data"} == {
         "fetched_at": "2026-03-01T12:00:00Z",
         "complete": True,
-        "total": 4,
+        "customers": 4,
         "pages": 2,
     }
     assert (synced.customers, synced.pages) == (4, 2)
@@ -294,6 +294,45 @@ def test_a_run_takes_no_longer_than_it_may_and_goes_on_with_the_next(tmp_path: P
     assert house.ids() == [1, 2, 3, 4]
 
 
+def test_a_file_that_somebody_dropped_is_never_replaced(tmp_path: Path) -> None:
+    with serving(of_four) as api:
+        house = ApiHouse(tmp_path, api.url)
+        house.inbox.mkdir()
+        for name in ("api_customers.json", "API_Customers.csv.gz"):
+            (house.inbox / name).write_text("somebody's")
+            with pytest.raises(TransientError, match="waits in the inbox already"):
+                house.sync()
+            assert [path.name for path in house.inbox.iterdir()] == [name]
+            assert (house.inbox / name).read_text() == "somebody's"
+            (house.inbox / name).unlink()
+        (house.inbox / "api_customers_2026-01-01.json").write_text("another's")
+        house.sync()
+    assert house.ids() == [1, 2, 3, 4]
+
+
+def test_a_file_of_a_sync_that_nobody_took_is_replaced_by_that_of_the_next(tmp_path: Path) -> None:
+    with serving(of_four) as api:
+        house = ApiHouse(tmp_path, api.url)
+        house.sync()
+        house.clock.seconds = 60
+        house.sync()
+        assert house.document()["fetched_at"] == "2026-03-01T12:01:00Z"
+        house.delivered.write_text("somebody's")
+        with pytest.raises(TransientError, match="waits in the inbox already"):
+            house.sync()
+    assert house.delivered.read_text() == "somebody's"
+
+
+def test_another_api_is_not_left_alone_because_one_asked_for_it(tmp_path: Path) -> None:
+    limited = Answer(429, headers={"retry-after": "86400"})
+    with serving(lambda asked: limited) as api, pytest.raises(RateLimitedError):
+        ApiHouse(tmp_path, api.url).sync()
+    with serving(of_four) as api:
+        house = ApiHouse(tmp_path, api.url)
+        house.sync()
+    assert house.ids() == [1, 2, 3, 4]
+
+
 def test_what_could_not_be_had_leaves_the_former_file_as_it_was(tmp_path: Path) -> None:
     with serving(of_four) as api:
         house = ApiHouse(tmp_path, api.url)
@@ -320,7 +359,7 @@ def test_an_api_without_end_is_left(tmp_path: Path) -> None:
 
     with serving(endless) as api:
         house = ApiHouse(tmp_path, api.url, api_max_pages=20)
-        with pytest.raises(Incomplete, match="no end after 20 pages"):
+        with pytest.raises(Incomplete, match=r"more pages than SERVICE_API_MAX_PAGES \(20\)"):
             house.sync()
     assert len(api.asked) == 20
 
@@ -373,10 +412,12 @@ def test_a_damaged_checkpoint_is_begun_anew(tmp_path: Path) -> None:
         house.sync()
         checkpoint = house.settings.state / "sync" / "checkpoint.sqlite"
         checkpoint.write_bytes(b"no database" * 1000)
+        house.delivered.unlink()  # whose it is stood in the checkpoint
         house.sync()
         with sqlite3.connect(checkpoint) as db:
             db.execute("pragma user_version = 99")
         db.close()
+        house.delivered.unlink()
         house.sync()
     assert house.ids() == [1, 2, 3, 4]
 
@@ -432,6 +473,7 @@ def test_no_address_key_or_name_stands_in_what_a_run_logs(tmp_path: Path, capsys
         ({"api_url": "api.example/users"}, "https://"),
         ({"api_url": "https://me:secret@api.example/users"}, "SERVICE_API_KEY"),
         ({"api_url": "https://api.example/users?key=secret"}, "SERVICE_API_KEY"),
+        ({"api_url": "https://api.example:99999/users"}, "Port out of range"),
         ({"api_url": "http://api.example/users", "api_key": "k"}, "unencrypted"),
         ({"api_key": "two\nlines"}, "no header may"),
         ({"api_key": "schlüssel"}, "no header may"),

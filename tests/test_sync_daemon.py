@@ -112,12 +112,14 @@ def test_a_sync_without_an_api_says_which_setting_is_missing(house: House) -> No
     assert "SERVICE_API_URL" in done.err
 
 
-def test_an_interrupted_sync_says_so(house: House) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sync_says_so(house: House, number: int) -> None:
     with running(simulator(3000, "slow")) as url:
         process = start_sync(house, url)
         wait_until(lambda: b"sync.started" in (house.root / "sync.log").read_bytes())
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(60) == 130
+    assert b"Interrupted" in (house.root / "sync.log").read_bytes()
 
 
 PAGES = 5

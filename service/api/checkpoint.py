@@ -7,16 +7,18 @@ their ETags they are the cache, so that an unchanged API is asked, but sends not
 from __future__ import annotations
 
 import errno
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from service.api.client import Page
 from service.errors import TransientError
 from service.files import Lock, make_folder
+from service.model import Fingerprint
 
 _FILE_NAME = "checkpoint.sqlite"
 _FORMAT = 1
@@ -30,7 +32,8 @@ create table run (
     first_sweep integer not null,      -- the first whose rows count
     is_running integer not null,
     ended_at text,                     -- of the last run that ended well
-    not_before text                    -- what the API asked for when it limited us
+    not_before text,                   -- what the API asked for when it limited us
+    delivered text                     -- what the file is known by that was delivered last
 );
 create table pages (
     page integer not null, sweep integer not null,
@@ -82,6 +85,7 @@ class Checkpoint:
         Raises: TransientError where another process works with it, OSError.
         """
         make_folder(self._folder)
+        self._folder.chmod(0o700)  # it holds customers
         if not self._lock.acquire():
             raise TransientError("another sync is running", hint="let it end, or stop it")
         try:
@@ -101,14 +105,13 @@ class Checkpoint:
         if row is not None:
             *asked, started_at, sweep, first_sweep, is_running = row
             if asked != [url, per_page]:
-                self._forget_everything()
-                row = None
+                self._forget_pages(url, per_page)
             elif is_running and now - datetime.fromisoformat(started_at) <= most_age:
                 (self._seq,) = self._sql("select coalesce(max(seq), 0) from pages").fetchone()
                 return Run(sweep, first_sweep, is_resumed=bool(self.notes(sweep)))
         with self._transaction():
             if row is None:
-                self._sql("insert into run values (?, ?, ?, 1, 1, 1, null, null)", url, per_page, now.isoformat())
+                self._sql("insert into run values (?, ?, ?, 1, 1, 1, null, null, null)", url, per_page, now.isoformat())
             else:
                 self._sql(
                     "update run set started_at = ?, sweep = sweep + 1, first_sweep = sweep + 1, is_running = 1",
@@ -143,9 +146,20 @@ class Checkpoint:
         with self._transaction():
             self._sql("update run set not_before = ?", until.isoformat())
 
-    def not_before(self) -> datetime | None:
-        """When the API may be asked again, as it said itself."""
-        return self._time("not_before")
+    def not_before(self, url: str) -> datetime | None:
+        """When the API at ``url`` may be asked again, as it said itself."""
+        (said_by,) = self._sql("select url from run").fetchone() or (None,)
+        return self._time("not_before") if said_by == url else None
+
+    def note_delivered(self, what: Fingerprint) -> None:
+        """Remember which file is ours, until the next one."""
+        with self._transaction():
+            self._sql("update run set delivered = ?", json.dumps(asdict(what)))
+
+    def delivered(self) -> Fingerprint | None:
+        """What the file is known by that was delivered last."""
+        (noted,) = self._sql("select delivered from run").fetchone() or (None,)
+        return None if noted is None else Fingerprint(**json.loads(noted))
 
     def ended_at(self) -> datetime | None:
         """When the last run ended that ended well."""
@@ -245,10 +259,11 @@ class Checkpoint:
         row = self._sql(f"select {column} from run").fetchone()
         return None if row is None or row[0] is None else datetime.fromisoformat(row[0])
 
-    def _forget_everything(self) -> None:
+    def _forget_pages(self, url: str, per_page: int) -> None:
+        """They are of another API, or cut otherwise; so is what it said."""
         with self._transaction():
-            for table in ("run", "pages", "bodies"):
-                self._sql(f"delete from {table}")
+            self._sql("delete from pages")
+            self._sql("update run set url = ?, per_page = ?, ended_at = null, not_before = null", url, per_page)
 
 
 def _connected(path: Path) -> sqlite3.Connection:

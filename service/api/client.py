@@ -97,6 +97,12 @@ class Endpoint:
         """Of the collection; safe to log."""
         return urlsplit(self.url).path
 
+    @property
+    def place(self) -> str:
+        """Host and path, for a person."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
 
 @dataclass
 class Figures:
@@ -244,12 +250,12 @@ class ApiClient:
             host = urlsplit(response.headers.get("location", "")).hostname or "another place"
             raise UpstreamRejectedError(
                 f"the API sends us on to {host}, and the key would go with us",
-                where=self._endpoint.path,
+                where=self._endpoint.place,
                 hint="if that is where the API is now, set SERVICE_API_URL to it",
             )
         if status != 200:
             raise UpstreamRejectedError(
-                f"the API answers {status}", where=self._endpoint.path, hint=_HINTS.get(status, "see SERVICE_API_URL")
+                f"the API answers {status}", where=self._endpoint.place, hint=_HINTS.get(status, "see SERVICE_API_URL")
             )
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):

@@ -74,7 +74,9 @@ class Gate:
         self._next_free = clock.monotonic()
         self._not_before = clock.monotonic()
         self._ends_at = clock.monotonic() + run_seconds
+        self._waits_until = clock.monotonic()
         self.waited_seconds = 0.0
+        """How long somebody waited; several at the same time count once."""
 
     async def enter(self) -> None:
         """Return when a request may go out. Raises: RunExpired."""
@@ -95,8 +97,10 @@ class Gate:
                 hint="run it again, it goes on from here; or raise SERVICE_SYNC_MINUTES",
             )
         if seconds > 0:
+            until = self._clock.monotonic() + seconds
+            self.waited_seconds += max(until - max(self._clock.monotonic(), self._waits_until), 0.0)
+            self._waits_until = max(self._waits_until, until)
             await self._clock.sleep(seconds)
-            self.waited_seconds += seconds
 
     def _turn(self) -> float:
         """Take a token; how long it takes until there is one."""

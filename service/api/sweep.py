@@ -47,6 +47,8 @@ class Complete:
     pages: int
     rows: int
     """More than customers where some came twice."""
+    is_all: bool = True
+    """False where the API says that it has more."""
     warning: str | None = None
 
 
@@ -94,7 +96,8 @@ def judge(sweeps: Sequence[Sequence[Note]], bounds: Bounds, *, may_have_grown: b
 
     The total must have stood still, and as many different customers must have come: in the last sweep, or in all of
     them together. What contradicts the total counts when two sweeps found the very same pages: more customers than it
-    says; rows without an id that say the same, each taken for a customer; fewer, where the total is only a hint.
+    says; as many or more, if each row without an id is one, though several say the same; fewer, where the total is only
+    a hint.
     ``may_have_grown``: a sweep during which the total only grew counts if it ends with all that the API has then; else
     nothing would ever count while customers keep signing up.
     """
@@ -109,10 +112,12 @@ def judge(sweeps: Sequence[Sequence[Note]], bounds: Bounds, *, may_have_grown: b
         return only_last
     if is_steady and in_all == total:
         return Complete(tuple(sweep[0].sweep for sweep in sweeps), in_all, pages, sum(map(_rows, sweeps)))
-    if is_confirmed and _different(last, each_unnamed=True) == total:
+    with_each_unnamed = _different(last, each_unnamed=True)
+    if is_confirmed and with_each_unnamed == total:
         return replace(only_last, customers=total)
-    if is_confirmed and (in_last > total or not bounds.total_is_exact):
-        return replace(only_last, warning=f"the API says it has {total} customers, but {in_last} were found twice")
+    if is_confirmed and (with_each_unnamed > total or not bounds.total_is_exact):
+        warning = f"the API says it has {total} customers, but {in_last} were found twice"
+        return replace(only_last, is_all=with_each_unnamed > total, warning=warning)
     if may_have_grown and told == sorted(told) and in_last == total:
         return replace(only_last, warning=f"the API grew from {told[0]} to {total} customers while it was read")
     why = "customers are missing" if in_all < total else "the total is too low"
@@ -175,7 +180,8 @@ class _Sweep:
                 return self._run
             self._tell("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
             missing = sorted(self._failed)
-        raise self._incomplete(f"{len(self._failed)} pages could not be had")
+        reasons = ", ".join(sorted(set(self._failed.values())))
+        raise self._incomplete(f"{len(self._failed)} pages could not be had ({reasons})")
 
     async def _take_up(self) -> None:
         """What came before counts if the page that came last is still what it was."""
@@ -201,7 +207,7 @@ class _Sweep:
                 return []
             last = reached + 1
         if last > self._bounds.max_pages:
-            raise self._incomplete(f"there is no end after {reached} pages")
+            raise self._incomplete(f"there are more pages than SERVICE_API_MAX_PAGES ({self._bounds.max_pages})")
         self._reach = last
         return list(range(reached + 1, last + 1))
 
@@ -273,7 +279,12 @@ class _Sweep:
         self._failed[page] = reason
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= 2 * self._bounds.concurrency + 2 or not self._notes:
-            raise self._incomplete(f"the API does not answer ({reason})")
+            raise self._incomplete(f"the API does not answer with pages of customers ({reason})")
 
     def _incomplete(self, why: str) -> Incomplete:
-        return Incomplete(f"{why}; {len(self._notes)} pages are kept", hint=_RESUMABLE)
+        kept = len(self._notes)
+        if not kept:
+            return Incomplete(
+                why, hint="see whether SERVICE_API_URL is its collection of customers; if so, try again later"
+            )
+        return Incomplete(f"{why}; {kept} pages are kept", hint=_RESUMABLE)

@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from service.files import make_folder, move
+from service.errors import TransientError
+from service.files import fingerprint_of, make_folder, move
+from service.inbox.names import read_name
+from service.model import Fingerprint, Source
 
 
-def deliver(inbox: Path, name: str, parts: Iterable[bytes]) -> None:
-    """Write ``parts`` one after the other into ``name``; an older version that waits there is replaced.
+def deliver(
+    inbox: Path,
+    source: Source,
+    parts: Iterable[bytes],
+    former: Fingerprint | None,
+    note: Callable[[Fingerprint], None],
+) -> None:
+    """Write ``parts`` one after the other into an export of ``source``.
 
-    Raises: OSError; then nothing was delivered.
+    ``former``: what was delivered before; if that waits there still it is replaced, anything else never. ``note`` is
+    told what the file is known by before it appears, so that a crash leaves none that is nobody's.
+    Raises: TransientError where another export of the source waits, OSError; then nothing was delivered.
     """
     make_folder(inbox)
-    staged = inbox / f".{name}.new"  # no name that is ever taken for an export
+    staged = inbox / f".{source.file_name}.new"  # no name that is ever taken for an export
     try:
         with open(staged, "wb") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
-        move(staged, inbox / name)
+        _refuse_others(inbox, source, former)
+        note(_lasting(staged))
+        move(staged, inbox / source.file_name)
     finally:
         staged.unlink(missing_ok=True)
+
+
+def _lasting(path: Path) -> Fingerprint:
+    """A file's fingerprint without the one part that a rename changes."""
+    return replace(fingerprint_of(path), ctime_ns=0)
+
+
+def _refuse_others(inbox: Path, source: Source, former: Fingerprint | None) -> None:
+    for path in sorted(inbox.iterdir()):
+        found = read_name(path.name, (source,))
+        if found and not found.suffix and _lasting(path) != former:
+            raise TransientError(
+                f"{path.name} waits in the inbox already, and no sync delivered it",
+                where=str(path),
+                hint="let it be processed or move it away, then run sync again: what was fetched is kept",
+            )
