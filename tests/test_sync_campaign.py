@@ -69,8 +69,9 @@ async def perform(play: Play, house_of: Callable[[str], ApiHouse]) -> Ended:
     simulator = Simulator(world, play.scenarios, Terms(), now=lambda: house.clock.now() if house else TODAY)
     async with listening(simulator) as url:
         house = house_of(url)
-        house.inbox.mkdir(parents=True)
-        house.delivered.write_bytes(FORMER)
+        former = house.settings.outbox / "sample_output.json"
+        former.parent.mkdir(parents=True)
+        former.write_bytes(FORMER)
         for _ in range(4):
             try:
                 await sync(house.settings, house.clock)
@@ -80,7 +81,8 @@ async def perform(play: Play, house_of: Callable[[str], ApiHouse]) -> Ended:
             except RateLimitedError as limited:
                 error = limited.code
                 house.clock.seconds += (limited.at - house.clock.now()).total_seconds()
-            assert house.delivered.read_bytes() == FORMER, f"{play} touched the former export"
+            assert not house.delivered.exists(), f"{play} delivered what is not complete"
+            assert former.read_bytes() == FORMER, f"{play} touched the former export"
         return Ended(play, None, simulator.truth(6), simulator.departed(6), error)
 
 
