@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     api_max_response_mb: int = Field(32, ge=1, description="a larger answer has failed")
     api_max_pages: int = Field(100_000, ge=1, description="an API with more pages has no end")
     api_total_is_exact: bool = Field(True, description="never deliver fewer customers than the API says it has")
-    api_proxy: str | None = Field(
+    api_proxy: SecretStr | None = Field(
         None, description="proxy to reach the API through; those of the environment do not count"
     )
     api_allow_http: bool = Field(False, description="let the key go unencrypted to another machine")
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
         0, ge=0, description="`watch` syncs this often by itself; 0 = only `sync` by hand"
     )
     sync_minutes: float = Field(60, gt=0, description="a run that takes longer ends, and goes on with the next one")
-    sync_resume_hours: float = Field(24, ge=0, description="a run that was broken off longer ago is begun anew")
+    sync_resume_hours: float = Field(1, ge=0, description="a run that was broken off longer ago is begun anew")
 
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; beyond it works on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
@@ -133,6 +133,15 @@ class Settings(BaseSettings):
         _ = parts.port  # raises, where it is none
         return url
 
+    @field_validator("api_proxy")
+    @classmethod
+    def _is_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(proxy.get_secret_value() if proxy else "http://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must begin with http:// (or https://) and name a host")
+        _ = parts.port  # raises, where it is none
+        return proxy
+
     @field_validator("api_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
@@ -144,7 +153,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:
         parts = urlsplit(self.api_url or "")
-        is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        is_here = parts.hostname in ("localhost", "127.0.0.1", "::1") and self.api_proxy is None
         if parts.scheme == "http" and self.api_key and not is_here and not self.api_allow_http:
             raise ValueError(
                 "SERVICE_API_URL is http:// and the key would go unencrypted: use https://,"

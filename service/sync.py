@@ -14,7 +14,7 @@ from typing import Any
 
 from service import logs
 from service.api.checkpoint import Checkpoint
-from service.api.client import ApiClient, Endpoint, Figures, compact
+from service.api.client import ApiClient, Endpoint, Figures, compact, has_id
 from service.api.pacing import Clock, Gate, Jitter
 from service.api.sweep import Bounds, Complete, read_whole
 from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
@@ -59,25 +59,26 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
     State(settings.state).open()
     checkpoint = Checkpoint(settings.state / "sync")
     with checkpoint.opened(), _failure_told(checkpoint, endpoint):
-        _refuse_too_early(checkpoint.not_before(endpoint.url), clock.now())
+        _refuse_too_early(checkpoint.not_before(endpoint.identity), clock.now())
         began = clock.monotonic()
         age = timedelta(hours=settings.sync_resume_hours)
-        run = checkpoint.begin(endpoint.url, endpoint.per_page, clock.now(), age)
+        run = checkpoint.begin(endpoint.identity, clock.now(), age)
         logs.get().info("sync.started", path=endpoint.path, is_resumed=run.is_resumed)
         gate = Gate(clock, settings.api_requests_per_second, 60 * settings.sync_minutes)
 
         def tell(event: str, **counts: Any) -> None:
             if event == "page.fetched":
                 on_page(counts["pages"])
-            else:
-                logs.get().warning(event, **counts)
+                return
+            if event == "requests.paused":  # noted, so that a run after a crash does not come too early either
+                checkpoint.postpone(clock.now() + timedelta(seconds=counts["wait_seconds"]))
+            logs.get().warning(event, **counts)
 
         async with ApiClient(endpoint, gate, clock, Jitter(settings.api_retry_jitter_seconds), tell) as client:
             whole = await read_whole(client, checkpoint, run, _bounds_of(settings), tell)
-        fetched_at = clock.now()
-        document = _document(whole, checkpoint, fetched_at)
+        document = _document(whole, checkpoint, run.started_at)
         deliver(settings.inbox, API, document, checkpoint.delivered(), checkpoint.note_delivered)
-        checkpoint.end(fetched_at)
+        checkpoint.end(clock.now())
         synced = Synced(whole.customers, whole.pages, client.figures, round(clock.monotonic() - began, 3))
         _tell_completed(synced, whole, gate)
     return synced
@@ -94,20 +95,28 @@ def endpoint_of(settings: Settings) -> Endpoint:
         request_seconds=settings.api_request_seconds,
         longest_wait_seconds=settings.api_longest_wait_seconds,
         max_response_bytes=settings.api_max_response_mb << 20,
-        proxy=settings.api_proxy,
+        proxy=settings.api_proxy.get_secret_value() if settings.api_proxy else None,
     )
 
 
-def next_due(settings: Settings, now: datetime) -> datetime:
-    """When the next sync of a daemon is due: so long after the last that ended well, and not before the API allows it.
+@dataclass(frozen=True)
+class Due:
+    """When the next sync of a daemon is to be made, and when the last ended well."""
+
+    at: datetime
+    ended_at: datetime | None
+
+
+def next_due(settings: Settings, now: datetime) -> Due:
+    """So long after the last that ended well, and not before the API allows it.
 
     Raises: TransientError while another sync is running, OSError.
     """
     checkpoint = Checkpoint(settings.state / "sync")
     with checkpoint.opened():
-        ended_at, not_before = checkpoint.ended_at(), checkpoint.not_before(endpoint_of(settings).url)
-    due = now if ended_at is None else ended_at + timedelta(minutes=settings.sync_every_minutes)
-    return max(due, not_before or due)
+        ended_at, not_before = checkpoint.ended_at(), checkpoint.not_before(endpoint_of(settings).identity)
+    at = now if ended_at is None else ended_at + timedelta(minutes=settings.sync_every_minutes)
+    return Due(max(at, not_before or at), ended_at)
 
 
 def _bounds_of(settings: Settings) -> Bounds:
@@ -153,7 +162,10 @@ def _tell_completed(synced: Synced, whole: Complete, gate: Gate) -> None:
 
 
 def _document(whole: Complete, checkpoint: Checkpoint, fetched_at: datetime) -> Iterator[bytes]:
-    """The raw file: what was fetched, in the order of its pages; what came twice in the same words stands once."""
+    """The raw file: what was fetched since ``fetched_at``, in the order of its pages.
+
+    What came twice in the same words stands once.
+    """
     head = {
         "fetched_at": f"{fetched_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "complete": whole.is_all,
@@ -163,18 +175,18 @@ def _document(whole: Complete, checkpoint: Checkpoint, fetched_at: datetime) -> 
     yield json.dumps(head)[:-1].encode() + b', "data": ['
     bodies = checkpoint.bodies(whole.sweeps)
     separator = b"\n"
-    for body in bodies if whole.rows == whole.customers else _distinct(bodies):
+    for body in bodies if whole.rows == whole.customers else _distinct(bodies, keeps_unnamed=whole.has_unnamed_twins):
         yield separator + body
         separator = b",\n"
     yield b"\n]}\n"
 
 
-def _distinct(bodies: Iterable[bytes]) -> Iterator[bytes]:
+def _distinct(bodies: Iterable[bytes], *, keeps_unnamed: bool) -> Iterator[bytes]:
     seen: set[bytes] = set()
     for body in bodies:
         for row in json.loads(b"[" + body + b"]"):
             text = compact(row)
             digest = hashlib.blake2b(text, digest_size=16).digest()
-            if digest not in seen:
+            if digest not in seen or (keeps_unnamed and not has_id(row)):
                 seen.add(digest)
                 yield text

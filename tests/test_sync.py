@@ -174,6 +174,25 @@ def test_a_pause_beyond_the_longest_ends_the_run_and_the_next_one_does_not_come_
     assert api.pages.count(1) == 2, "only the page of the overlap is asked for again"
 
 
+def test_a_fault_with_all_its_tries_used_up_is_still_left_alone_for_as_long_as_it_says(tmp_path: Path) -> None:
+    answers = [Answer(503)] * 3 + [Answer(503, headers={"retry-after": "30"})]
+    with serving(first(answers, on_page=2)) as api:
+        house = ApiHouse(tmp_path, api.url)
+        house.sync()
+    assert house.clock.seconds == 7 + 30
+    with serving(first([Answer(503, headers={"retry-after": "3600"})])) as api:
+        with pytest.raises(RateLimitedError):
+            ApiHouse(tmp_path, api.url).sync()
+        assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize("seconds", ["999999999999", "9" * 400])
+def test_a_pause_that_nobody_can_mean_is_no_crash(tmp_path: Path, seconds: str) -> None:
+    absurd = Answer(429, headers={"retry-after": seconds})
+    with serving(lambda asked: absurd) as api, pytest.raises(RateLimitedError):
+        ApiHouse(tmp_path, api.url).sync()
+
+
 def test_limits_without_end_end_the_run(tmp_path: Path) -> None:
     with serving(lambda asked: Answer(429)) as api:
         house = ApiHouse(tmp_path, api.url)
@@ -274,6 +293,85 @@ def test_an_api_that_changed_since_the_run_was_broken_off_is_read_anew(tmp_path:
     assert house.ids() == [2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("is_clamped", [True, False])
+def test_a_list_that_shrank_since_the_run_was_broken_off_is_read_anew(tmp_path: Path, *, is_clamped: bool) -> None:
+    customers = list(range(1, 9))
+
+    def answer(asked: Asked) -> Answer:
+        last = -(-len(customers) // 2)
+        if asked.page == 4 and last == 4:
+            return Answer(500)
+        if asked.page > last and not is_clamped:
+            return Answer(404)
+        number = min(asked.page, last)
+        return page(number, customers[2 * number - 2 : 2 * number], total=len(customers), total_pages=last)
+
+    with serving(answer) as api:
+        house = ApiHouse(tmp_path, api.url, api_concurrency=1)
+        with pytest.raises(Incomplete):
+            house.sync()
+        del customers[3:]
+        house.sync()
+    assert house.ids() == [1, 2, 3]
+
+
+def test_a_page_that_goes_while_the_list_is_read_makes_it_read_anew(tmp_path: Path) -> None:
+    customers = list(range(1, 9))
+
+    def answer(asked: Asked) -> Answer:
+        last = -(-len(customers) // 2)
+        told = page(asked.page, customers[2 * asked.page - 2 : 2 * asked.page], total=len(customers), total_pages=last)
+        if asked.page == 2 and asked.nth == 1:
+            del customers[3:]
+        return told if asked.page <= last else Answer(404)
+
+    with serving(answer) as api:
+        house = ApiHouse(tmp_path, api.url, api_concurrency=1)
+        house.sync()
+    assert house.ids() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("changes", [{"api_key": "another"}, {"api_per_page": 3}])
+def test_a_run_is_not_gone_on_with_by_whoever_may_see_other_pages(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with serving(first([Answer(500)] * 12, on_page=2)) as api:
+        with pytest.raises(Incomplete):
+            ApiHouse(tmp_path, api.url, api_concurrency=1).sync()
+        begun = len(api.asked)
+        ApiHouse(tmp_path, api.url, api_concurrency=1, **changes).sync()
+    assert api.pages[begun:] == [1, 2, 3]
+
+
+def test_half_a_character_costs_a_question_mark_and_not_the_sync(tmp_path: Path) -> None:
+    body = page(1, [1], total=1, total_pages=1).body.replace(b'"A"', b'"Zo\\ud83d"')
+    beyond = page(2, [], total=1, total_pages=1)
+    with serving(lambda asked: replace(of_four(asked), body=body) if asked.page == 1 else beyond) as api:
+        house = ApiHouse(tmp_path, api.url)
+        house.sync()
+    assert house.document()["data"][0]["first_name"] == "Zo?"
+
+
+def test_what_lies_under_the_name_of_a_file_in_the_making_is_not_written_into(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    with serving(of_four) as api:
+        house = ApiHouse(tmp_path, api.url)
+        house.inbox.mkdir()
+        (house.inbox / ".api_customers.json.new").symlink_to(precious)
+        house.sync()
+    assert precious.read_text() == "precious"
+    assert house.ids() == [1, 2, 3, 4]
+    assert not house.delivered.is_symlink()
+
+
+def test_a_proxy_is_used_where_one_is_set(tmp_path: Path) -> None:
+    with serving(of_four) as proxy:
+        house = ApiHouse(
+            tmp_path, "http://nowhere.example/api/users", api_proxy=proxy.url, api_allow_http=True, api_concurrency=1
+        )
+        house.sync()
+    assert house.ids() == [1, 2, 3, 4]
+
+
 def test_a_run_that_was_broken_off_long_ago_is_begun_anew(tmp_path: Path) -> None:
     with serving(first([Answer(500)] * 12, on_page=2)) as api:
         house = ApiHouse(tmp_path, api.url, api_concurrency=1)
@@ -290,6 +388,11 @@ def test_a_run_takes_no_longer_than_it_may_and_goes_on_with_the_next(tmp_path: P
         house = ApiHouse(tmp_path, api.url, sync_minutes=1)
         with pytest.raises(TransientError, match="as long as it may"):
             house.sync()
+        asked = len(api.asked)
+        with pytest.raises(RateLimitedError):
+            house.sync()
+        assert len(api.asked) == asked, "nor does the next one come too early"
+        house.clock.seconds = 90
         house.sync()
     assert house.ids() == [1, 2, 3, 4]
 
@@ -419,6 +522,11 @@ def test_a_damaged_checkpoint_is_begun_anew(tmp_path: Path) -> None:
         db.close()
         house.delivered.unlink()
         house.sync()
+        content = bytearray(checkpoint.read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 4096] = b"x" * 4096
+        checkpoint.write_bytes(content)
+        house.delivered.unlink()
+        house.sync()
     assert house.ids() == [1, 2, 3, 4]
 
 
@@ -475,6 +583,8 @@ def test_no_address_key_or_name_stands_in_what_a_run_logs(tmp_path: Path, capsys
         ({"api_url": "https://api.example/users?key=secret"}, "SERVICE_API_KEY"),
         ({"api_url": "https://api.example:99999/users"}, "Port out of range"),
         ({"api_url": "http://api.example/users", "api_key": "k"}, "unencrypted"),
+        ({"api_url": "http://localhost/users", "api_key": "k", "api_proxy": "http://proxy.example"}, "unencrypted"),
+        ({"api_proxy": "localhost:3128"}, "http://"),
         ({"api_key": "two\nlines"}, "no header may"),
         ({"api_key": "schlüssel"}, "no header may"),
         ({"sync_every_minutes": 5}, "SERVICE_API_URL is not"),

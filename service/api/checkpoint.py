@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +25,7 @@ _FORMAT = 1
 _SCHEMA = f"""
 begin;
 create table run (
-    url text not null,
-    per_page integer not null,
+    identity text not null,            -- of endpoint, key and size of the pages
     started_at text not null,
     sweep integer not null,            -- the one being made; numbers go on from run to run
     first_sweep integer not null,      -- the first whose rows count
@@ -66,6 +65,7 @@ class Run:
 
     sweep: int
     first_sweep: int
+    started_at: datetime
     is_resumed: bool
 
 
@@ -99,19 +99,20 @@ class Checkpoint:
 
     # ---------------------------------------------------------------------------------------------- the run
 
-    def begin(self, url: str, per_page: int, now: datetime, most_age: timedelta) -> Run:
+    def begin(self, identity: str, now: datetime, most_age: timedelta) -> Run:
         """Go on with the run of before if it is for the same pages and young enough, else begin a new one."""
-        row = self._sql("select url, per_page, started_at, sweep, first_sweep, is_running from run").fetchone()
+        row = self._sql("select identity, started_at, sweep, first_sweep, is_running from run").fetchone()
         if row is not None:
-            *asked, started_at, sweep, first_sweep, is_running = row
-            if asked != [url, per_page]:
-                self._forget_pages(url, per_page)
-            elif is_running and now - datetime.fromisoformat(started_at) <= most_age:
+            asked, began_at, sweep, first_sweep, is_running = row
+            started_at = datetime.fromisoformat(began_at)
+            if asked != identity:
+                self._forget_pages(identity)
+            elif is_running and now - started_at <= most_age:
                 (self._seq,) = self._sql("select coalesce(max(seq), 0) from pages").fetchone()
-                return Run(sweep, first_sweep, is_resumed=bool(self.notes(sweep)))
+                return Run(sweep, first_sweep, started_at, is_resumed=bool(self.notes(sweep)))
         with self._transaction():
             if row is None:
-                self._sql("insert into run values (?, ?, ?, 1, 1, 1, null, null, null)", url, per_page, now.isoformat())
+                self._sql("insert into run values (?, ?, 1, 1, 1, null, null, null)", identity, now.isoformat())
             else:
                 self._sql(
                     "update run set started_at = ?, sweep = sweep + 1, first_sweep = sweep + 1, is_running = 1",
@@ -119,14 +120,14 @@ class Checkpoint:
                 )
             self._drop_superseded()
         (sweep,) = self._sql("select sweep from run").fetchone()
-        return Run(sweep, sweep, is_resumed=False)
+        return Run(sweep, sweep, now, is_resumed=False)
 
     def next_sweep(self, run: Run, *, is_fresh: bool) -> Run:
         """Read everything once more; ``is_fresh``: what was read before does not count any more."""
         first_sweep = run.sweep + 1 if is_fresh else run.first_sweep
         with self._transaction():
             self._sql("update run set sweep = ?, first_sweep = ?", run.sweep + 1, first_sweep)
-        return Run(run.sweep + 1, first_sweep, is_resumed=False)
+        return replace(run, sweep=run.sweep + 1, first_sweep=first_sweep, is_resumed=False)
 
     def end(self, now: datetime) -> None:
         """The run ended well: its last sweep is kept as the cache, all before it goes."""
@@ -146,10 +147,10 @@ class Checkpoint:
         with self._transaction():
             self._sql("update run set not_before = ?", until.isoformat())
 
-    def not_before(self, url: str) -> datetime | None:
-        """When the API at ``url`` may be asked again, as it said itself."""
-        (said_by,) = self._sql("select url from run").fetchone() or (None,)
-        return self._time("not_before") if said_by == url else None
+    def not_before(self, identity: str) -> datetime | None:
+        """When this API may be asked again, as it said itself."""
+        (asked,) = self._sql("select identity from run").fetchone() or (None,)
+        return self._time("not_before") if asked == identity else None
 
     def note_delivered(self, what: Fingerprint) -> None:
         """Remember which file is ours, until the next one."""
@@ -259,11 +260,11 @@ class Checkpoint:
         row = self._sql(f"select {column} from run").fetchone()
         return None if row is None or row[0] is None else datetime.fromisoformat(row[0])
 
-    def _forget_pages(self, url: str, per_page: int) -> None:
+    def _forget_pages(self, identity: str) -> None:
         """They are of another API, or cut otherwise; so is what it said."""
         with self._transaction():
             self._sql("delete from pages")
-            self._sql("update run set url = ?, per_page = ?, ended_at = null, not_before = null", url, per_page)
+            self._sql("update run set identity = ?, ended_at = null, not_before = null", identity)
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -281,15 +282,19 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path)
-    db.execute("pragma journal_mode = wal")
-    # A page that a power cut takes is fetched again; a kill takes none.
-    db.execute("pragma synchronous = normal")
-    (written_by,) = db.execute("pragma user_version").fetchone()
-    if written_by == 0:
-        db.executescript(_SCHEMA)
-    elif written_by != _FORMAT:
+    try:
+        db.execute("pragma journal_mode = wal")
+        # A page that a power cut takes is fetched again; a kill takes none.
+        db.execute("pragma synchronous = normal")
+        (written_by,) = db.execute("pragma user_version").fetchone()
+        (verdict,) = db.execute("pragma quick_check(1)").fetchone()
+        if written_by == 0:
+            db.executescript(_SCHEMA)
+        elif written_by != _FORMAT or verdict != "ok":
+            raise sqlite3.DatabaseError(f"format {written_by}, {verdict}")
+    except BaseException:
         db.close()
-        raise sqlite3.DatabaseError(f"format {written_by}")
+        raise
     return db
 
 

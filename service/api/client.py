@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from service.api.pacing import RETRY_SECONDS, Clock, Gate, Jitter, guessed_pause_seconds, http_date, retry_after_seconds
 from service.errors import RateLimitedError, UpstreamRejectedError
@@ -27,6 +28,8 @@ from service.errors import RateLimitedError, UpstreamRejectedError
 KEY_BYTES = 8
 _MOST_PAUSES = 10
 _TRY_AGAIN_STATUSES = frozenset({408, 425})
+_NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
+_GONE = frozenset({404, 410})
 _UNNAMED = 1 << 8 * KEY_BYTES - 1
 """The bit that says that a row has no id."""
 _NO_IDS = frozenset({"", "0", "-1"})
@@ -90,12 +93,17 @@ class Endpoint:
     request_seconds: float
     longest_wait_seconds: float
     max_response_bytes: int
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
     @property
     def path(self) -> str:
         """Of the collection; safe to log."""
         return urlsplit(self.url).path
+
+    @property
+    def identity(self) -> str:
+        """What a run must not be gone on with if it changes: other customers may be shown to another key."""
+        return hashlib.sha256(f"{self.url} {self.per_page} {self.key}".encode()).hexdigest()
 
     @property
     def place(self) -> str:
@@ -169,8 +177,8 @@ class ApiClient:
         """The page of this number; None where it is still the one that ``etag`` stands for.
 
         A fault is tried again after 1, 2 and 4 seconds; 429 has a budget of its own, and pauses every request.
-        ``is_beyond``: it is looked for beyond the last. There a page of another number is no fault, and where the API
-        says that there is none, the answer is a page without rows.
+        Where the API says that there is no such page, other than the first, the answer is a page without rows.
+        ``is_beyond``: it is looked for beyond the last, where a page of another number is no fault.
         Raises: PageFailed, UpstreamRejectedError, RateLimitedError, RunExpired.
         """
         faults = pauses = 0
@@ -180,29 +188,30 @@ class ApiClient:
                 return await self._attempt(number, etag, is_beyond=is_beyond)
             except _Limited as limited:
                 pauses += 1
-                self._pause(limited.seconds, pauses)
+                self._limit(limited.seconds, pauses)
             except _Fault as fault:
+                if fault.pause_seconds:
+                    self._pause(fault.pause_seconds)
                 if faults == len(RETRY_SECONDS):
                     raise PageFailed(fault.reason) from None
                 seconds = RETRY_SECONDS[faults] + self._jitter.seconds()
                 faults += 1
-                await self._try_again(number, fault, seconds)
+                self.figures.retries += 1
+                self._tell("request.retried", page=number, reason=fault.reason, wait_seconds=round(seconds, 3))
+                await self._gate.rest(seconds)
 
-    async def _try_again(self, number: int, fault: _Fault, seconds: float) -> None:
-        self.figures.retries += 1
-        self._tell("request.retried", page=number, reason=fault.reason, wait_seconds=round(seconds, 3))
-        if fault.pause_seconds > self._endpoint.longest_wait_seconds:
-            raise self._rate_limited(fault.pause_seconds)
-        self._gate.pause(fault.pause_seconds)
-        await self._gate.rest(seconds)
-
-    def _pause(self, asked_seconds: float | None, number: int) -> None:
-        """One pause for all. Raises: RateLimitedError where it is asked for too long a one, or for too many."""
+    def _limit(self, asked_seconds: float | None, number: int) -> None:
         self.figures.rate_limited += 1
         seconds = guessed_pause_seconds(number) if asked_seconds is None else asked_seconds
-        if seconds > self._endpoint.longest_wait_seconds or number > _MOST_PAUSES:
+        if number > _MOST_PAUSES:
             raise self._rate_limited(seconds)
-        self._tell("requests.paused", wait_seconds=round(seconds, 3), was_told=asked_seconds is not None)
+        self._pause(seconds)
+
+    def _pause(self, seconds: float) -> None:
+        """One pause for all. Raises: RateLimitedError where it is too long a one."""
+        if seconds > self._endpoint.longest_wait_seconds:
+            raise self._rate_limited(seconds)
+        self._tell("requests.paused", wait_seconds=round(seconds, 3))
         self._gate.pause(seconds + self._jitter.seconds())
 
     def _rate_limited(self, seconds: float) -> RateLimitedError:
@@ -232,7 +241,7 @@ class ApiClient:
             if response.status == 304 and etag:
                 self.figures.unchanged_pages += 1
                 return None
-            if response.status == 404 and is_beyond:
+            if response.status in (_NO_SUCH_PAGE if is_beyond else _GONE) and number > 1:
                 return Page(number, number, total=-1, total_pages=-1, keys=b"", body=b"")
             self._refuse_other_than_ok(response)
             body = await self._body(response)
@@ -278,7 +287,7 @@ class ApiClient:
 
 def _page_of(body: bytes, number: int, etag: str | None) -> Page:
     try:
-        envelope = Envelope.model_validate(from_json(body, allow_inf_nan=False))
+        envelope = Envelope.model_validate(_parsed(body))
     except ValidationError:
         raise _Fault("other_shape") from None
     except ValueError:
@@ -294,19 +303,39 @@ def _page_of(body: bytes, number: int, etag: str | None) -> Page:
     )
 
 
+def _parsed(body: bytes) -> Any:
+    """JSON. Raises: ValueError."""
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        # Halves of characters, as programs leave them that cut texts: of the two only the standard library takes them.
+        return json.loads(body, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
 def compact(value: Any) -> bytes:
-    """JSON in few characters; a number too large to be one is null."""
-    return to_json(value, inf_nan_mode="null")
+    """JSON in few characters; a number too large to be one is null, half a character a question mark."""
+    try:
+        return to_json(value, inf_nan_mode="null")
+    except PydanticSerializationError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def key_of(row: Any) -> bytes:
     """What a row is known by within a run: its id, or all of a row without one; the first bit says which."""
+    is_named = has_id(row)
+    known_by = f"id {str(row['id']).strip()}".encode() if is_named else b"row " + compact(row)
+    number = int.from_bytes(hashlib.blake2b(known_by, digest_size=KEY_BYTES).digest(), "big")
+    return (number & ~_UNNAMED if is_named else number | _UNNAMED).to_bytes(KEY_BYTES, "big")
+
+
+def has_id(row: Any) -> bool:
+    """Whether a row says which customer it is of."""
     id_ = row.get("id") if isinstance(row, dict) else None
-    known_by = str(id_).strip() if type(id_) in (int, str) else ""  # not a bool, which is an int too
-    has_id = known_by not in _NO_IDS
-    digest = hashlib.blake2b(b"id " + known_by.encode() if has_id else b"row " + compact(row), digest_size=KEY_BYTES)
-    number = int.from_bytes(digest.digest(), "big")
-    return (number & ~_UNNAMED if has_id else number | _UNNAMED).to_bytes(KEY_BYTES, "big")
+    return type(id_) in (int, str) and str(id_).strip() not in _NO_IDS  # not a bool, which is an int too
 
 
 def _snake(name: str) -> str:

@@ -12,6 +12,7 @@ from service.errors import TransientError
 RETRY_SECONDS = (1.0, 2.0, 4.0)
 """Before the second, third and fourth try of a request that failed."""
 _LONGEST_GUESS_SECONDS = 60.0
+_LONGEST_ASKED_SECONDS = 366.0 * 86_400  # what is longer can hardly be meant, nor be written as a date
 
 
 class Clock(Protocol):
@@ -44,9 +45,9 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
     """
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        return min(float(text), _LONGEST_ASKED_SECONDS)
     at = http_date(text)
-    return None if at is None else max((at - now).total_seconds(), 0.0)
+    return None if at is None else min(max((at - now).total_seconds(), 0.0), _LONGEST_ASKED_SECONDS)
 
 
 def http_date(text: str | None) -> datetime | None:
@@ -80,10 +81,13 @@ class Gate:
 
     async def enter(self) -> None:
         """Return when a request may go out. Raises: RunExpired."""
-        await self.rest(self._turn())
-        # The pause may grow while we wait for its end.
-        while (left := self._not_before - self._clock.monotonic()) > 0:
-            await self.rest(left)
+        while True:
+            while (left := self._not_before - self._clock.monotonic()) > 0:
+                await self.rest(left)  # the pause may grow meanwhile
+            # The token is taken behind the pause: all that were held up would else come out of it at once.
+            await self.rest(self._turn())
+            if self._clock.monotonic() >= self._not_before:
+                return
 
     def pause(self, seconds: float) -> None:
         """Let nobody pass for so long; a longer pause that is on stays."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from service.api.checkpoint import Checkpoint, Note, Run
 from service.api.client import KEY_BYTES, ApiClient, Page, PageFailed
-from service.errors import TransientError
+from service.errors import RateLimitedError, TransientError
 
 _PASSES = 3
 """So often the failed pages of a sweep are tried, each time with all their tries."""
@@ -49,6 +49,8 @@ class Complete:
     """More than customers where some came twice."""
     is_all: bool = True
     """False where the API says that it has more."""
+    has_unnamed_twins: bool = False
+    """Whether rows without an id that say the same are different customers."""
     warning: str | None = None
 
 
@@ -114,14 +116,14 @@ def judge(sweeps: Sequence[Sequence[Note]], bounds: Bounds, *, may_have_grown: b
         return Complete(tuple(sweep[0].sweep for sweep in sweeps), in_all, pages, sum(map(_rows, sweeps)))
     with_each_unnamed = _different(last, each_unnamed=True)
     if is_confirmed and with_each_unnamed == total:
-        return replace(only_last, customers=total)
-    if is_confirmed and (with_each_unnamed > total or not bounds.total_is_exact):
+        return replace(only_last, customers=total, has_unnamed_twins=True)
+    if is_confirmed and (with_each_unnamed > total or (in_last and not bounds.total_is_exact)):
         warning = f"the API says it has {total} customers, but {in_last} were found twice"
         return replace(only_last, is_all=with_each_unnamed > total, warning=warning)
     if may_have_grown and told == sorted(told) and in_last == total:
         return replace(only_last, warning=f"the API grew from {told[0]} to {total} customers while it was read")
     why = "customers are missing" if in_all < total else "the total is too low"
-    return _Doubt(why if is_steady else "the API changed while it was read", in_last, total, is_steady)
+    return _Doubt(why if is_steady else "the API changed while it was read", in_all, total, is_steady)
 
 
 def _rows(notes: Sequence[Note]) -> int:
@@ -180,6 +182,8 @@ class _Sweep:
                 return self._run
             self._tell("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
             missing = sorted(self._failed)
+        if set(self._failed.values()) == {"other_page"}:
+            return self._run  # they are not there any more: whether customers are missing is seen by counting
         reasons = ", ".join(sorted(set(self._failed.values())))
         raise self._incomplete(f"{len(self._failed)} pages could not be had ({reasons})")
 
@@ -189,11 +193,13 @@ class _Sweep:
         if not self._run.is_resumed:
             return
         overlap = next((note for note in reversed(before) if note.keys), before[-1])
+        self._notes = {note.page: note for note in before}  # so that it may be gone, or fail, without ending the run
         await self._fetch([overlap.page])
         now = self._notes[overlap.page]
-        if (now.keys, now.total) != (overlap.keys, overlap.total):
+        self._notes, self._failed_in_a_row = {}, 0
+        if self._failed or (now.keys, now.total) != (overlap.keys, overlap.total):
             self._run = self._checkpoint.next_sweep(self._run, is_fresh=True)
-            self._notes, self._page_of, self._told_pages = {}, {}, 0
+            self._page_of, self._told_pages = {}, 0
         else:
             for note in before:
                 self._remember(note)
@@ -219,7 +225,8 @@ class _Sweep:
                 for _ in range(min(self._bounds.concurrency, len(pages))):
                     group.create_task(self._work(left))
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            # When to come again is worth more than that the time is over.
+            raise min(errors.exceptions, key=lambda error: not isinstance(error, RateLimitedError)) from None
 
     async def _work(self, pages: Iterator[int]) -> None:
         for number in pages:

@@ -29,7 +29,8 @@ def deliver(
     make_folder(inbox)
     staged = inbox / f".{source.file_name}.new"  # no name that is ever taken for an export
     try:
-        with open(staged, "wb") as file:
+        staged.unlink(missing_ok=True)  # what lies there is of a run that died, or somebody's trap: never written into
+        with open(staged, "xb") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
