@@ -293,6 +293,28 @@ def test_an_api_that_changed_since_the_run_was_broken_off_is_read_anew(tmp_path:
     assert house.ids() == [2, 3, 4, 5, 6]
 
 
+def test_an_api_that_is_down_when_a_run_is_gone_on_with_costs_no_page_that_is_kept(tmp_path: Path) -> None:
+    is_down = False
+
+    def answer(asked: Asked) -> Answer:
+        if is_down or (asked.page == 2 and asked.nth <= 12):
+            return Answer(500)
+        return of_four(asked)
+
+    with serving(answer) as api:
+        house = ApiHouse(tmp_path, api.url, api_concurrency=1)
+        with pytest.raises(Incomplete, match="1 pages are kept"):
+            house.sync()
+        is_down = True
+        with pytest.raises(Incomplete, match="1 pages are kept"):
+            house.sync()
+        is_down = False
+        begun = len(api.asked)
+        house.sync()
+    assert api.pages[begun:] == [1, 2, 3]
+    assert house.ids() == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("is_clamped", [True, False])
 def test_a_list_that_shrank_since_the_run_was_broken_off_is_read_anew(tmp_path: Path, *, is_clamped: bool) -> None:
     customers = list(range(1, 9))

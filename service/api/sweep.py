@@ -21,6 +21,7 @@ _PASSES = 3
 """So often the failed pages of a sweep are tried, each time with all their tries."""
 _MOST_SWEEPS = 5
 _MOST_LOOPS = 10
+_CHANGED = "the API changed while it was read"
 _RESUMABLE = "run it again, it goes on from here"
 
 
@@ -63,15 +64,18 @@ async def read_whole(
     Raises: Incomplete, and what ``ApiClient.page`` raises except PageFailed.
     """
     for made in range(1, _MOST_SWEEPS + 1):
-        run = await _Sweep(client, checkpoint, run, bounds, tell).read()
-        sweeps = [checkpoint.notes(sweep) for sweep in range(run.first_sweep, run.sweep + 1)]
+        sweep = _Sweep(client, checkpoint, run, bounds, tell)
+        run = await sweep.read()
+        sweeps = [checkpoint.notes(number) for number in range(run.first_sweep, run.sweep + 1)]
         found = judge(sweeps, bounds, may_have_grown=made > 1)
         if isinstance(found, Complete):
-            return found
-        tell("sweep.doubted", reason=found.why, received=found.received, total=found.total)
-        if made < _MOST_SWEEPS:
-            run = checkpoint.next_sweep(run, is_fresh=not found.is_steady)
+            if not sweep.has_seen_change:
+                return found
+            found = _Doubt(_CHANGED, found.customers, found.customers, is_steady=False)
         doubt = found
+        tell("sweep.doubted", reason=doubt.why, received=doubt.received, total=doubt.total)
+        if made < _MOST_SWEEPS:
+            run = checkpoint.next_sweep(run, is_fresh=not doubt.is_steady)
     checkpoint.give_up()
     raise Incomplete(
         f"{doubt.why}: {doubt.received} customers were received, the API says it has {doubt.total}",
@@ -123,7 +127,7 @@ def judge(sweeps: Sequence[Sequence[Note]], bounds: Bounds, *, may_have_grown: b
     if may_have_grown and told == sorted(told) and in_last == total:
         return replace(only_last, warning=f"the API grew from {told[0]} to {total} customers while it was read")
     why = "customers are missing" if in_all < total else "the total is too low"
-    return _Doubt(why if is_steady else "the API changed while it was read", in_all, total, is_steady)
+    return _Doubt(why if is_steady else _CHANGED, in_all, total, is_steady)
 
 
 def _rows(notes: Sequence[Note]) -> int:
@@ -167,6 +171,8 @@ class _Sweep:
         self._reach = 0
         """The last page that was asked for, in order."""
         self._is_at_end = False
+        self.has_seen_change = False
+        """Whether it met with what only a list that changed meanwhile can show."""
 
     async def read(self) -> Run:
         """Read what is missing; returns the run, which begins another sweep where the API changed meanwhile."""
@@ -183,7 +189,10 @@ class _Sweep:
             self._tell("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
             missing = sorted(self._failed)
         if set(self._failed.values()) == {"other_page"}:
-            return self._run  # they are not there any more: whether customers are missing is seen by counting
+            self.has_seen_change = (
+                True  # it shows others, and not the last as it was: the list is shorter by now, or longer
+            )
+            return self._run
         reasons = ", ".join(sorted(set(self._failed.values())))
         raise self._incomplete(f"{len(self._failed)} pages could not be had ({reasons})")
 
@@ -195,6 +204,9 @@ class _Sweep:
         overlap = next((note for note in reversed(before) if note.keys), before[-1])
         self._notes = {note.page: note for note in before}  # so that it may be gone, or fail, without ending the run
         await self._fetch([overlap.page])
+        reason = self._failed.get(overlap.page, "other_page")
+        if reason != "other_page":
+            raise self._incomplete(f"the API does not answer with pages of customers ({reason})")
         now = self._notes[overlap.page]
         self._notes, self._failed_in_a_row = {}, 0
         if self._failed or (now.keys, now.total) != (overlap.keys, overlap.total):
