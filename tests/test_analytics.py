@@ -482,6 +482,24 @@ def test_a_wrong_file_is_refused_and_nothing_is_published(
     assert not list((tmp_path / "outbox").rglob("*.json"))
 
 
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (
+            '{"users": [{"id": 1}]}',
+            'put them into "data", or into an array by themselves, as docs/analytics.md says, and drop it again',
+        ),
+        ("mail\na@x.org\n", "add the column or a header line, as docs/analytics.md lists them, and drop it again"),
+        ('{"data": [', "export it again and drop it again"),
+    ],
+)
+def test_the_hint_is_one_that_helps_with_a_file_of_the_api(content: str, hint: str, tmp_path: Path) -> None:
+    """It has no partner to be dropped with, and no setting says where its fields stand."""
+    with pytest.raises(DeliveryError) as raised:
+        analysed(tmp_path, content, file_name="api_customers.json" if "{" in content else "api_customers.csv")
+    assert raised.value.hint == hint
+
+
 def test_a_table_without_a_known_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingColumn):
         analysed(tmp_path, "customer,mail\n1,a@x.org\n", file_name="api_customers.csv")
