@@ -73,6 +73,8 @@ class AnalyticsRules:
     default_region: str = "US"
     date_order: str = "MDY"
     max_reject_percent: float = 10.0
+    volume_guard_rows: int = 1000
+    min_volume_percent: float = 50.0
     active_days: int = 90
     engagement_high: float = 70
     engagement_medium: float = 40

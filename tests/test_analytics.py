@@ -299,7 +299,7 @@ def test_a_master_without_a_file_of_orders_says_nothing_of_engagement(tmp_path: 
 def test_without_a_master_the_log_says_so(master: str, tmp_path: Path) -> None:
     folder = tmp_path / "gone" if master == "gone" else None
     _, found = analysed(tmp_path, api_text([{"id": 1}]), master=folder)
-    assert "WARNING - no customer master has been published yet" in (found / "integration_log.txt").read_text()
+    assert "WARNING - there is no customer master in the outbox" in (found / "integration_log.txt").read_text()
     assert json.loads((found / REPORT).read_text())["master"] is None
 
 
@@ -415,6 +415,25 @@ def test_activity_is_counted_from_when_the_customers_were_fetched(fetched_at: An
     for name, delivered in (("a.json", content.encode()), ("a.json.gz", gzip.compress(content.encode()))):
         _, found = analysed(tmp_path / name, delivered, file_name=name)
         assert customers_of(found)[0]["activity_status"] == status
+
+
+@pytest.mark.parametrize(
+    ("content", "is_warned_of"),
+    [
+        (api_text([{"id": 1}]), False),
+        (api_text([{"id": 1}], fetched_at=None), False),
+        (api_text([{"id": 1}], fetched_at="soon"), True),
+        (api_text([{"id": 1}], fetched_at=5), True),
+        (json.dumps({"data": [{"id": 1}], "fetched_at": "soon"}), False),
+    ],
+)
+def test_a_time_of_the_fetch_that_cannot_be_read_is_warned_of(content: str, is_warned_of: bool, tmp_path: Path) -> None:
+    _, found = analysed(tmp_path, content)
+    warning = "fetched_at is no ISO date or time: the time of the claim counts instead"
+    assert (f" - WARNING - {warning}\n" in (found / "integration_log.txt").read_text()) == is_warned_of
+    events = [json.loads(line) for line in (found / "integration_log.jsonl").read_text().splitlines()]
+    told = [event["warning"] for event in events if event["event"] == "source.suspected"]
+    assert told == [warning] * is_warned_of
 
 
 def test_the_export_is_of_the_time_of_the_claim_in_utc(tmp_path: Path) -> None:
