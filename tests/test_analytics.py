@@ -96,6 +96,12 @@ CELLS: dict[str, list[str]] = {
         "01",
         "-3",
         "1.0",
+        "2.00",
+        "0.0",
+        "-2.0",
+        "02.0",
+        "1.5",
+        "1234567890123456.0",
         "7e2",
         "a-7",
         "0",
@@ -242,6 +248,9 @@ def test_a_calling_code_is_in_the_segment_of_its_country() -> None:
         ({"country": "US", "timezone": "Europe/Berlin", "email": "a@x.de"}, "unknown"),
         ({"country": "US", "phone": "+1 206 555 0101"}, "US-West"),
         ({"region": "US", "country": "DE", "state": "NY"}, "unknown"),
+        ({"region": "US-NY"}, "US-East"),
+        ({"region": "US CA", "country": "CA"}, "US-West"),
+        ({"region": "CA", "country": "CA"}, "other"),
         ({"region": "Europe", "country": "GB"}, "other"),
         ({"region": "EU", "country": "US"}, "EU"),
         ({"region": "Georgia", "country": "Georgia"}, "other"),
@@ -350,6 +359,19 @@ def test_of_a_repeated_id_the_best_record_stays_and_of_equals_the_last(tmp_path:
     ]
     assert (summary.records, summary.duplicates, summary.customers) == (6, 3, 3)
     assert summary.source_rows == {"API": 6}
+
+
+def test_a_whole_number_that_is_written_as_a_fraction_is_that_number(tmp_path: Path) -> None:
+    content = '{"data": [{"id": 2.0, "first_name": "Ann"}, {"id": 2}, {"id": 1234567890123456.0, "first_name": "Bo"}]}'
+    for name, delivered in (("api_customers.json", content), ("api_customers.csv", "id,first_name\n2.0,Ann\n,Bo\n")):
+        _, found = analysed(tmp_path, delivered, file_name=name)
+        said = [(it["customer_id"], it["full_name"]) for it in customers_of(found)]
+        assert said == [(2, "Ann"), (None, "Bo")], "what has lost digits is no id"
+
+
+def test_two_spellings_of_a_word_with_one_meaning_are_no_contradiction() -> None:
+    given: dict[str, Any] = {"analytics": {"channels": {"Trade Fair": "email", "trade_fair": "email"}}}
+    assert Settings(**given).analytics_rules().channels["trade fair"] == "email"
 
 
 def test_customers_stand_by_name_then_number_then_text(tmp_path: Path) -> None:
@@ -621,6 +643,10 @@ def test_every_built_in_word_is_written_as_words_are_compared() -> None:
         (
             "plans = {Solo = 'Basic'}",
             "[analytics.plans]: maps 'Solo' to none of basic, premium, enterprise, unknown; did you mean basic?",
+        ),
+        (
+            "channels = {'Trade Fair' = 'email', trade_fair = 'website'}",
+            "[analytics.channels]: has 'Trade Fair' and 'trade_fair', which are one word, and gives it two meanings",
         ),
         ("regions = {'??' = 'EU'}", "[analytics.regions]: has a word without letters"),
         ("channels = 5", "[analytics.channels]: is a table of words and what they mean"),
