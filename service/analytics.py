@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.engine.contract import Engine, Table
 from service.logs import Journal
-from service.model import Batch, Summary
+from service.model import API, Batch, Summary
 from service.outbox import Outbox, Staged, published_file
+from service.pipeline import quality
 from service.pipeline.analytics import export
 from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, nobody
@@ -18,12 +20,20 @@ from service.vocabulary import AnalyticsRules
 STAGES = ("extract", "normalise", "match", "enrich", "export", "publish")
 
 
+@dataclass(frozen=True)
+class Before:
+    """What was published before an export."""
+
+    master: Path | None = None
+    """The folder of the published integration set, if it is there."""
+    former_rows: int = 0
+    """How many rows the last published export was made of."""
+
+
 def analyse(
-    batch: Batch, rules: AnalyticsRules, engine: Engine, master: Path | None, outbox: Outbox, journal: Journal
+    batch: Batch, rules: AnalyticsRules, engine: Engine, before: Before, outbox: Outbox, journal: Journal
 ) -> Summary:
     """Turn one claimed API file into one published set; the outbox does not change before the block ends well.
-
-    ``master`` is the folder of the published integration set, if there is one.
 
     Raises: DeliveryError for a wrong file, TransientError for a fault of the world, Interrupted.
     Source: CONTRACT section 8
@@ -31,13 +41,14 @@ def analyse(
     journal.line("INFO", "Pipeline started")
     journal.stage("extract")
     teach_rules(engine)
-    delivered = extract(batch, rules, engine, ASKED)
+    delivered = _with_doubts(extract(batch, rules, engine, ASKED))
     _tell_extracted(batch, delivered, journal)
+    quality.refuse_suspicious(quality.volumes(delivered.source_rows, {API.name: before.former_rows}), rules, batch)
     fetched_at = _fetched_at(delivered)
     journal.stage("normalise")
     records = read_records(delivered.rows, rules)
     journal.stage("match")
-    master = _with_customers(master)
+    master = _with_customers(before.master)
     known = nobody(records) if master is None else _known(records, master, rules, engine)
     journal.stage("enrich")
     moment = int(batch.claimed_at.timestamp()) if fetched_at is None else fetched_at
@@ -67,6 +78,18 @@ def _fetched_at(delivered: Delivered) -> int | None:
     """When the customers were fetched, in seconds since 1970, if the file says so before it lists them."""
     written = (report.members.get("fetched_at") for report in delivered.reports.values())
     return next((iso_moment(text) for text in written if text is not None), None)
+
+
+def _with_doubts(delivered: Delivered) -> Delivered:
+    """The same, with a warning where the file says when it was fetched, but in no way that can be read."""
+    doubts = {
+        name: ("fetched_at is no ISO date or time: the time of the claim counts instead",)
+        for name, report in delivered.reports.items()
+        if (text := report.members.get("fetched_at")) is not None and iso_moment(text) is None
+    }
+    return replace(
+        delivered, warnings={name: (*told, *doubts.get(name, ())) for name, told in delivered.warnings.items()}
+    )
 
 
 def _with_customers(master: Path | None) -> Path | None:
@@ -113,7 +136,7 @@ def _tell_enriched(
     if any(report.members.get("complete") == "false" for report in delivered.reports.values()):
         journal.line("WARNING", "the file says of itself that it is not complete")
     if master is None:
-        journal.line("WARNING", "no customer master has been published yet: nothing is taken from one")
+        journal.line("WARNING", "there is no customer master in the outbox: nothing is taken from one")
     else:
         matched = {by: number for by, number in counts.get("matched_by", {}).items() if by != "nothing"}
         journal.line("INFO", f"Customers found in the master of {master.name}: {sum(matched.values())}")

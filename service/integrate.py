@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from service.engine.contract import Engine
-from service.errors import OutdatedBatch, SuspiciousVolume
+from service.errors import OutdatedBatch
 from service.logs import Journal
 from service.model import Batch, Published, Rules, Summary
 from service.outbox import Outbox, Staged
@@ -33,7 +33,9 @@ def integrate(
     journal.stage("extract")
     delivered = extract(batch, rules, engine)
     _tell_extracted(batch, delivered, journal)
-    _refuse_suspicious_volume(batch, delivered, rules, register)
+    published = register.published()
+    volumes = quality.volumes(delivered.source_rows, {} if published is None else published.source_rows)
+    quality.refuse_suspicious(volumes, rules, batch)
     journal.stage("normalise")
     normalised = normalise(delivered, rules, engine)
     records = normalised.records
@@ -52,7 +54,6 @@ def integrate(
         source_rows=delivered.source_rows,
     )
     cost = quality.literal_cost(records, groups, evidence)
-    volumes = quality.volumes(delivered.source_rows, register.published())
     _tell_amiss(batch, delivered, normalised, volumes, cost, journal)
     journal.stage("load")
     with outbox.stage(batch) as staged:
@@ -91,20 +92,6 @@ def _begin(batch: Batch, register: Register, journal: Journal) -> None:
             where=f"batch {batch.id}",
             hint=f"if it shall turn the master back: python -m service retry --accept {batch.id}",
         )
-
-
-def _refuse_suspicious_volume(batch: Batch, delivered: Delivered, rules: Rules, register: Register) -> None:
-    published = register.published()
-    if published is None or batch.accepted:
-        return
-    for name, former in published.source_rows.items():
-        rows = delivered.source_rows.get(name, 0)
-        if former >= rules.volume_guard_rows and 100 * rows < rules.min_volume_percent * former:
-            raise SuspiciousVolume(
-                f"{name} has {rows} rows, the published set had {former}",
-                where=f"batch {batch.id}",
-                hint=f"if the export is complete: python -m service retry --accept {batch.id}",
-            )
 
 
 def _tell_extracted(batch: Batch, delivered: Delivered, journal: Journal) -> None:

@@ -208,6 +208,20 @@ class Ledger:
                 ).fetchall()
             )
 
+    def last_records(self, job: Job) -> int:
+        """How many records the batch of a job had that was published last; 0 before the first."""
+        try:
+            with self._connected() as db:
+                found = db.execute(
+                    "select records from outcomes where outcome = 'published' and job = ? order by seq desc limit 1",
+                    (job,),
+                ).fetchone()
+            return 0 if found is None else int(found[0])
+        except OSError:
+            # The manifests know it as well, but for those that were taken away since.
+            told = [it.outcome for it in self.entries()[0] if it.outcome.kind == "published" and it.outcome.job == job]
+            return (told[-1].counts[0] or 0) if told else 0
+
     def retire(self, superseded: Iterable[str], job: Job) -> list[str]:
         """Note that retention takes these sets of a job, and what is older and gone already; returns the ids of both.
 

@@ -36,6 +36,8 @@ class Layout:
     """Whether a row without name and e-mail address goes on with the customer above it."""
     numbers: tuple[str, ...] = ("orders_count",)
     """Fields that are numbers and nothing else, so that it does not matter how they are written (1.50 or 1.5)."""
+    page: str = ""
+    """The page that lists its places, where no setting can change them; else ``service.toml`` can."""
 
     @cached_property
     def places(self) -> tuple[str, ...]:
@@ -180,6 +182,7 @@ API = Source(
             rows_at="data",
             needs=(("id", "email", "first_name", "last_name"),),
             numbers=("engagement_score", "total_spent"),
+            page="docs/analytics.md",
         ),
     ),
     job="analytics",

@@ -206,6 +206,8 @@ class Settings(BaseSettings):
             default_region=self.default_region,
             date_order=self.date_order,
             max_reject_percent=self.max_reject_percent,
+            volume_guard_rows=self.volume_guard_rows,
+            min_volume_percent=self.min_volume_percent,
             active_days=self.active_days,
         )
 

@@ -73,6 +73,8 @@ class AnalyticsRules:
     default_region: str = "US"
     date_order: str = "MDY"
     max_reject_percent: float = 10.0
+    volume_guard_rows: int = 1000
+    min_volume_percent: float = 50.0
     active_days: int = 90
     engagement_high: float = 70
     engagement_medium: float = 40
@@ -89,9 +91,13 @@ class AnalyticsRules:
 def _words(table: Any, meanings: Sequence[str]) -> Any:
     if not isinstance(table, dict):
         raise ValueError("is a table of words and what they mean")  # noqa: TRY004  # pydantic tells of these
+    spelt: dict[str, str] = {}
     for written, meaning in table.items():
-        if not word_of(str(written)):
+        word = word_of(str(written))
+        if not word:
             raise ValueError("has a word without letters")
+        if table[spelt.setdefault(word, written)] != meaning:
+            raise ValueError(f"has {spelt[word]!r} and {written!r}, which are one word, and gives it two meanings")
         if meaning not in meanings:
             known = [it for it in meanings if it.casefold() == str(meaning).casefold()]
             close = known or get_close_matches(str(meaning), meanings, n=1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service import logs
-from service.analytics import analyse
+from service.analytics import Before, analyse
 from service.engine.contract import Engine
 from service.engine.embedded import open_engine
 from service.errors import Interrupted, TransientError
@@ -94,11 +94,12 @@ class Workbench:
             case "integration":
                 return integrate(batch, self._rules.integration, engine, self.register, self.outbox, journal)
             case "analytics":
-                return analyse(batch, self._rules.analytics, engine, self._master(), self.outbox, journal)
+                return analyse(batch, self._rules.analytics, engine, self._before(), self.outbox, journal)
 
-    def _master(self) -> Path | None:
+    def _before(self) -> Before:
         published = self.register.published()
-        return None if published is None else self.outbox.set_of(published.batch_id)
+        master = None if published is None else self.outbox.set_of(published.batch_id)
+        return Before(master, self.ledger.last_records("analytics"))
 
     def is_published(self, batch_id: str) -> bool:
         """Whether this batch was committed, by us or by a run that died."""

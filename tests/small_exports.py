@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service import logs
-from service.analytics import analyse
+from service.analytics import Before, analyse
 from service.logs import Journal
 from service.model import API, Batch, Delivery, Summary
 from service.outbox import Outbox
@@ -56,7 +56,8 @@ def analysed_file(
     outbox.open()
     batch = Batch("the_batch", now, (delivery,))
     with small_engine(folder / "engine") as engine:
-        summary = analyse(batch, rules or AnalyticsRules(), engine, master, outbox, Journal(batch.id, lambda: now))
+        journal = Journal(batch.id, lambda: now)
+        summary = analyse(batch, rules or AnalyticsRules(), engine, Before(master), outbox, journal)
     return summary, folder / "outbox" / "batches" / batch.id
 
 

@@ -96,6 +96,12 @@ CELLS: dict[str, list[str]] = {
         "01",
         "-3",
         "1.0",
+        "2.00",
+        "0.0",
+        "-2.0",
+        "02.0",
+        "1.5",
+        "1234567890123456.0",
         "7e2",
         "a-7",
         "0",
@@ -242,6 +248,9 @@ def test_a_calling_code_is_in_the_segment_of_its_country() -> None:
         ({"country": "US", "timezone": "Europe/Berlin", "email": "a@x.de"}, "unknown"),
         ({"country": "US", "phone": "+1 206 555 0101"}, "US-West"),
         ({"region": "US", "country": "DE", "state": "NY"}, "unknown"),
+        ({"region": "US-NY"}, "US-East"),
+        ({"region": "US CA", "country": "CA"}, "US-West"),
+        ({"region": "CA", "country": "CA"}, "other"),
         ({"region": "Europe", "country": "GB"}, "other"),
         ({"region": "EU", "country": "US"}, "EU"),
         ({"region": "Georgia", "country": "Georgia"}, "other"),
@@ -299,7 +308,7 @@ def test_a_master_without_a_file_of_orders_says_nothing_of_engagement(tmp_path: 
 def test_without_a_master_the_log_says_so(master: str, tmp_path: Path) -> None:
     folder = tmp_path / "gone" if master == "gone" else None
     _, found = analysed(tmp_path, api_text([{"id": 1}]), master=folder)
-    assert "WARNING - no customer master has been published yet" in (found / "integration_log.txt").read_text()
+    assert "WARNING - there is no customer master in the outbox" in (found / "integration_log.txt").read_text()
     assert json.loads((found / REPORT).read_text())["master"] is None
 
 
@@ -350,6 +359,19 @@ def test_of_a_repeated_id_the_best_record_stays_and_of_equals_the_last(tmp_path:
     ]
     assert (summary.records, summary.duplicates, summary.customers) == (6, 3, 3)
     assert summary.source_rows == {"API": 6}
+
+
+def test_a_whole_number_that_is_written_as_a_fraction_is_that_number(tmp_path: Path) -> None:
+    content = '{"data": [{"id": 2.0, "first_name": "Ann"}, {"id": 2}, {"id": 1234567890123456.0, "first_name": "Bo"}]}'
+    for name, delivered in (("api_customers.json", content), ("api_customers.csv", "id,first_name\n2.0,Ann\n,Bo\n")):
+        _, found = analysed(tmp_path, delivered, file_name=name)
+        said = [(it["customer_id"], it["full_name"]) for it in customers_of(found)]
+        assert said == [(2, "Ann"), (None, "Bo")], "what has lost digits is no id"
+
+
+def test_two_spellings_of_a_word_with_one_meaning_are_no_contradiction() -> None:
+    given: dict[str, Any] = {"analytics": {"channels": {"Trade Fair": "email", "trade_fair": "email"}}}
+    assert Settings(**given).analytics_rules().channels["trade fair"] == "email"
 
 
 def test_customers_stand_by_name_then_number_then_text(tmp_path: Path) -> None:
@@ -417,6 +439,25 @@ def test_activity_is_counted_from_when_the_customers_were_fetched(fetched_at: An
         assert customers_of(found)[0]["activity_status"] == status
 
 
+@pytest.mark.parametrize(
+    ("content", "is_warned_of"),
+    [
+        (api_text([{"id": 1}]), False),
+        (api_text([{"id": 1}], fetched_at=None), False),
+        (api_text([{"id": 1}], fetched_at="soon"), True),
+        (api_text([{"id": 1}], fetched_at=5), True),
+        (json.dumps({"data": [{"id": 1}], "fetched_at": "soon"}), False),
+    ],
+)
+def test_a_time_of_the_fetch_that_cannot_be_read_is_warned_of(content: str, is_warned_of: bool, tmp_path: Path) -> None:
+    _, found = analysed(tmp_path, content)
+    warning = "fetched_at is no ISO date or time: the time of the claim counts instead"
+    assert (f" - WARNING - {warning}\n" in (found / "integration_log.txt").read_text()) == is_warned_of
+    events = [json.loads(line) for line in (found / "integration_log.jsonl").read_text().splitlines()]
+    told = [event["warning"] for event in events if event["event"] == "source.suspected"]
+    assert told == [warning] * is_warned_of
+
+
 def test_the_export_is_of_the_time_of_the_claim_in_utc(tmp_path: Path) -> None:
     delivery = delivered_file(API, tmp_path / API.file_name, api_text([{"id": 1}]))
     claimed_at = NOON.astimezone(datetime.now(UTC).astimezone().tzinfo) + timedelta(microseconds=5)
@@ -480,6 +521,24 @@ def test_a_wrong_file_is_refused_and_nothing_is_published(
     assert raised.value.message.startswith(f"api_customers.json: {message}")
     assert raised.value.where.startswith("batch the_batch, api_customers.json")
     assert not list((tmp_path / "outbox").rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (
+            '{"users": [{"id": 1}]}',
+            'put them into "data", or into an array by themselves, as docs/analytics.md says, and drop it again',
+        ),
+        ("mail\na@x.org\n", "add the column or a header line, as docs/analytics.md lists them, and drop it again"),
+        ('{"data": [', "export it again and drop it again"),
+    ],
+)
+def test_the_hint_is_one_that_helps_with_a_file_of_the_api(content: str, hint: str, tmp_path: Path) -> None:
+    """It has no partner to be dropped with, and no setting says where its fields stand."""
+    with pytest.raises(DeliveryError) as raised:
+        analysed(tmp_path, content, file_name="api_customers.json" if "{" in content else "api_customers.csv")
+    assert raised.value.hint == hint
 
 
 def test_a_table_without_a_known_column_is_refused(tmp_path: Path) -> None:
@@ -584,6 +643,10 @@ def test_every_built_in_word_is_written_as_words_are_compared() -> None:
         (
             "plans = {Solo = 'Basic'}",
             "[analytics.plans]: maps 'Solo' to none of basic, premium, enterprise, unknown; did you mean basic?",
+        ),
+        (
+            "channels = {'Trade Fair' = 'email', trade_fair = 'website'}",
+            "[analytics.channels]: has 'Trade Fair' and 'trade_fair', which are one word, and gives it two meanings",
         ),
         ("regions = {'??' = 'EU'}", "[analytics.regions]: has a word without letters"),
         ("channels = 5", "[analytics.channels]: is a table of words and what they mean"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from service import verify
+from service.analytics import Before
 from service.errors import UnreadableFile
 from service.outbox import Outbox
 from service.verify import Places, Verdict
@@ -171,6 +172,51 @@ def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House)
     assert house.run("retry", "--accept", folder.name).code == 0
     assert (house.inbox / API).exists()
     assert verified(house).findings == []
+
+
+@pytest.mark.parametrize("lost", ["nothing", "outbox", "ledger"])
+def test_an_export_that_lost_most_customers_is_held_back_and_passes_once_when_accepted(works: Works, lost: str) -> None:
+    guard = {"volume_guard_rows": 10}
+    works.house.drop_api(customers=10)
+    assert works.once(**guard) == Outcome(published=1)
+    if lost == "outbox":
+        shutil.rmtree(works.outbox)
+    elif lost == "ledger":
+        (works.state / "ledger.sqlite").unlink()
+    before = flat_files(works.house) if works.outbox.exists() else {}
+    works.house.drop_api(customers=4)
+    assert works.once(**guard) == Outcome(quarantined=1)
+    reason = works.reason()
+    assert (reason["error"], reason["job"]) == ("SuspiciousVolume", "analytics")
+    assert reason["message"] == "API has 4 rows, the published set had 10"
+    assert {name: it for name, it in flat_files(works.house).items() if name in before} == before
+    assert works.retry("--accept", works.quarantine()[0].name) == 0
+    assert works.once(**guard) == Outcome(published=1)
+    assert export_manifest(works.house)["rows"]["records"] == 4
+    works.house.drop_api(customers=1)
+    assert works.once(**guard) == Outcome(published=1), "what had few customers is not held back for having fewer"
+
+
+def test_an_export_is_measured_against_exports_and_not_against_masters(works: Works) -> None:
+    guard = {"volume_guard_rows": 3}
+    works.drop()
+    works.once(**guard)
+    for customers in (1, 4, 2):
+        works.house.drop_api(customers)
+        assert works.once(**guard) == Outcome(published=1)
+    works.drop()
+    assert works.once(**guard) == Outcome(published=1)
+
+
+def test_a_ledger_out_of_reach_takes_nothing_from_the_guard(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = {"volume_guard_rows": 10}
+    works.house.drop_api(customers=10)
+    works.once(**guard)
+    works.house.drop_api(customers=4)
+    with monkeypatch.context() as patch:
+        patch.setattr("service.ledger.Ledger._connected", failing(OSError(5, "Input/output error")))
+        assert works.once(**guard) == Outcome(quarantined=1)
+    assert works.reason()["error"] == "SuspiciousVolume"
 
 
 # -------------------------------------------------------------------------------------------------------- crashes
@@ -373,8 +419,8 @@ def test_a_ledger_of_before_there_were_jobs_is_fine_for_verify_and_for_the_next_
 def test_the_story_is_given_the_master_of_the_moment(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Path | None] = []
 
-    def analyse(batch: Any, rules: Any, engine: Any, master: Any, outbox: Outbox, journal: Any) -> None:
-        given.append(master)
+    def analyse(batch: Any, rules: Any, engine: Any, before: Before, outbox: Outbox, journal: Any) -> None:
+        given.append(before.master)
         raise UnreadableFile("enough", hint="nothing")
 
     monkeypatch.setattr("service.workbench.analyse", analyse)

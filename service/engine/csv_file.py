@@ -143,7 +143,7 @@ def _decoded_head(path: Path) -> tuple[str, str, bool]:
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
-        raise UnreadableFile("the file is empty (zero bytes)", hint="export it again and drop the pair again")
+        raise UnreadableFile("the file is empty (zero bytes)", hint="export it again and drop it again")
     if head.startswith(_UTF16_BOMS):
         encoding = "utf-16"
     elif head.startswith(codecs.BOM_UTF8):
@@ -234,7 +234,7 @@ def _refuse_unusable(names: Sequence[str], layout: Layout, source: Source) -> No
         raise DuplicateColumn(
             f"column {', '.join(map(repr, mine)) or 'of an unknown name'} stands more than once in the header",
             where="line 1",
-            hint="keep one of them and drop the pair again",
+            hint="keep one of them and drop it again",
         )
     if layout.lacking(known):
         raise _missing_column(names, _closest(names, source), source)
@@ -254,13 +254,14 @@ def _missing_column(names: Sequence[str], layout: Layout, source: Source) -> Mis
     found = ", ".join(names) if is_header else f"{len(names)} columns, none of them known"
     rename = f'did you mean "{close[0]}"? Rename it' if close and is_header else ""
     hint = rename or "add the column or a header line"
+    remedy = f", as {layout.page} lists them" if layout.page else ", or map the columns in service.toml"
     system = "" if layout is source.own else f" (its other columns are those of {layout.name})"
     listed = " or ".join(f'"{place}"' for place in wanted[:3])
     return MissingColumn(
         f"there is no column {listed}{system}",
         where="line 1",
         found=found,
-        hint=f"{hint}, or map the columns in service.toml, and drop the pair again",
+        hint=f"{hint}{remedy}, and drop it again",
     )
 
 
@@ -381,7 +382,7 @@ def _broken_row(row_number: int, line: int, opened: int, error: csv.Error) -> Re
         raise UnreadableFile(
             "a quote is opened and never closed",
             where=f"line {opened}",
-            hint="close or double the quote and drop the pair again",
+            hint="close or double the quote and drop it again",
         ) from None
     return RejectedRow(row_number, "stray_quote", f"line {line}: a quote stands inside a cell without being doubled")
 

@@ -47,7 +47,7 @@ def refuse_other_kinds(path: Path, wanted: Literal["csv", "json"], file_name: st
 
 
 def _refusal(what: str, hint: str) -> UnreadableFile:
-    return UnreadableFile(f"the file is {what}", where="line 1", hint=f"{hint}, and drop the pair again")
+    return UnreadableFile(f"the file is {what}", where="line 1", hint=f"{hint}, and drop it again")
 
 
 def _decoded(head: bytes) -> str:

@@ -41,7 +41,7 @@ def _unpack(path: Path, target: Path) -> None:
     if beginning and beginning != _BEGINNING:
         raise UnreadableFile(
             "the file is not packed with gzip, though its name ends in .gz",
-            hint="take .gz off its name or pack it, and drop the pair again",
+            hint="take .gz off its name or pack it, and drop it again",
         )
     most_bytes = max(ALWAYS_ALLOWED_BYTES, MOST_TIMES_LARGER * path.stat().st_size)
     written = 0
@@ -64,4 +64,4 @@ def _next_chunk(packed: gzip.GzipFile, written: int) -> bytes:
     except (gzip.BadGzipFile, zlib.error):
         what = "the gzip file is damaged"
     where = f"after {written} unpacked bytes" if written else ""
-    raise UnreadableFile(what, where=where, hint="pack it again and drop the pair again")
+    raise UnreadableFile(what, where=where, hint="pack it again and drop it again")

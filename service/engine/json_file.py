@@ -51,7 +51,7 @@ _PLAIN_MEMBER = (
 _BLANKS = re.compile(r"[ \t\n\r]+")
 _TOO_LONG = f"a value is longer than {MAX_ELEMENT_CHARACTERS >> 20} MB, or has no end"
 _TOO_DEEP = f"a value is nested too deeply, in more than {MAX_DEPTH} levels"
-_HINT = "export it again and drop the pair again"
+_HINT = "export it again and drop it again"
 _NAME_OF_A_MEMBER = re.compile(r"[A-Za-z_][A-Za-z_-]{0,40}")
 
 
@@ -60,18 +60,19 @@ def layout_of(path: Path, source: Source) -> tuple[Layout, tuple[str, ...]]:
 
     The source's own layout where none fits.
     """
-    heads = {rows_at: _first_elements(path, rows_at) for rows_at in {layout.rows_at for layout in source.layouts}}
+    one_for_each = {layout.rows_at: layout for layout in source.layouts}
+    heads = {rows_at: _first_elements(path, layout) for rows_at, layout in one_for_each.items()}
     layout = source.layout_of(lambda it: _places_in(heads[it.rows_at], it))
     return layout, _places_in(heads[layout.rows_at], layout)
 
 
-def _first_elements(path: Path, rows_at: str) -> list[Any]:
+def _first_elements(path: Path, layout: Layout) -> list[Any]:
     """The customers that the first chunk of the document holds whole; what is broken in it is told by who reads on."""
     with open(path, "rb") as file:
         head = io.BytesIO(file.read(_CHUNK_BYTES))
     found: list[Any] = []
     with suppress(DeliveryError):
-        for element in islice(_elements(head, rows_at, lambda first: True), LOOKED_AT):
+        for element in islice(_elements(head, layout, lambda first: True), LOOKED_AT):
             found.append(element)  # what came before the break counts
     return found
 
@@ -161,7 +162,7 @@ def careful_rows(path: Path, layout: Layout) -> Iterator[RawRow | RejectedRow]:
     customers in a known place.
     """
     with open(path, "rb") as file:
-        elements = _elements(file, layout.rows_at, lambda first: not layout.lacking(_places_of(first, layout)))
+        elements = _elements(file, layout, lambda first: not layout.lacking(_places_of(first, layout)))
         yield from _rows(elements, layout)
 
 
@@ -211,7 +212,7 @@ def _as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _elements(file: BinaryIO, rows_at: str, is_customer: Callable[[Any], bool]) -> Iterator[Any]:
+def _elements(file: BinaryIO, layout: Layout, is_customer: Callable[[Any], bool]) -> Iterator[Any]:
     """The elements of the array of customers, or the lines; a lone object is a line if it is a customer."""
     text = _Stream(file)
     match text.peek():
@@ -221,7 +222,7 @@ def _elements(file: BinaryIO, rows_at: str, is_customer: Callable[[Any], bool]) 
             yield from _array(text)
             _at_end(text)
         case "{":
-            yield from _object_or_lines(text, rows_at, is_customer)
+            yield from _object_or_lines(text, layout, is_customer)
         case _:
             _refuse("the document is no JSON object or array", text)
 
@@ -239,7 +240,7 @@ def _array(text: _Stream) -> Iterator[Any]:
         text.expect(",")
 
 
-def _object_or_lines(text: _Stream, rows_at: str, is_customer: Callable[[Any], bool]) -> Iterator[Any]:
+def _object_or_lines(text: _Stream, layout: Layout, is_customer: Callable[[Any], bool]) -> Iterator[Any]:
     """``{"customers": […], …}``, or JSON Lines: which of the two shows when the first object ends."""
     text.expect("{")
     first: dict[str, Any] = {}
@@ -250,22 +251,22 @@ def _object_or_lines(text: _Stream, rows_at: str, is_customer: Callable[[Any], b
             text.expect(",")
         members += 1
         name = _member_name(text)
-        if name == rows_at and text.peek() == "[":
+        if name == layout.rows_at and text.peek() == "[":
             if found:
-                _refuse(f'"{rows_at}" stands twice', text)
+                _refuse(f'"{layout.rows_at}" stands twice', text)
             found, first[name] = True, None
             yield from _array(text)
         elif not found:
             first.setdefault(name, text.value())
             if members > MAX_MEMBERS or text.passed_bytes > MAX_ELEMENT_CHARACTERS:
-                _refuse_without_customers("where it should stand, at the beginning", first, rows_at, text)
+                _refuse_without_customers("where it should stand, at the beginning", first, layout, text)
         else:
             text.value()
     text.expect("}")
     if found:
         _at_end(text)
     elif text.peek() == "" and not is_customer(first):
-        _refuse_without_customers("", first, rows_at, text)
+        _refuse_without_customers("", first, layout, text)
     else:
         yield first
         while text.peek():
@@ -289,15 +290,17 @@ def _refuse(what: str, text: _Stream) -> NoReturn:
     raise UnreadableFile(what, where=text.position(), hint=_HINT)
 
 
-def _refuse_without_customers(place: str, members: Mapping[str, Any], rows_at: str, text: _Stream) -> NoReturn:
+def _refuse_without_customers(place: str, members: Mapping[str, Any], layout: Layout, text: _Stream) -> NoReturn:
     # What is keyed by addresses or ids is not quoted.
     named = [name for name in members if _NAME_OF_A_MEMBER.fullmatch(name)][:20]
+    hint = "export the customers again, or name the member that holds them as rows_at in service.toml"
+    if layout.page:
+        hint = f'put them into "{layout.rows_at}", or into an array by themselves, as {layout.page} says'
     raise UnreadableFile(
-        f'there is no array "{rows_at}" {place}'.rstrip(),
+        f'there is no array "{layout.rows_at}" {place}'.rstrip(),
         where=text.position(),
         found=", ".join(named),
-        hint="export the customers again, or name the member that holds them as rows_at in service.toml, "
-        "and drop the pair again",
+        hint=f"{hint}, and drop it again",
     )
 
 

@@ -82,7 +82,7 @@ def domains() -> Words:
 def regions() -> Words:
     """What a region may be called besides the words in the rules: the full names of countries and of states.
 
-    Codes are not among them (CA is a state and a country, DE too), nor is Georgia.
+    A code is among them only behind the US (us ny): CA is a state and a country, DE too. Georgia is not.
     """
     names = {word: segment for word, segment in {**countries(), **states()}.items() if len(word) > 3}
     return {word: segment for word, segment in names.items() if word not in countries() or word not in states()}

@@ -18,6 +18,8 @@ from service.pipeline.values import norm_date
 from service.vocabulary import AnalyticsRules, word_of
 
 _NO_ID = re.compile(r"true|false|-[0-9]+|-?[0-9]+\.[0-9]+(?:[e][+-]?[0-9]+)?", re.IGNORECASE | re.ASCII)
+# As pandas writes the ids of a column with gaps. Of a longer number it has rounded the last digits.
+_AS_A_FRACTION = re.compile(r"([1-9][0-9]{0,14})\.0+", re.ASCII)
 _ID = r"""
     case
         when regexp_full_match($text, '[1-9][0-9]*') then $text
@@ -89,10 +91,12 @@ _RECORDS = f"""
 def api_id(text: str) -> str | None:
     """The id as text; None where it is none: what is none to the main job, negative, a fraction, true or false.
 
-    >>> [api_id(text) for text in ("7", " 7 ", "a-7", "0", "-7", "1.0", "true")]
-    ['7', '7', 'a-7', None, None, None, None]
+    >>> [api_id(text) for text in ("7", " 7 ", "7.0", "a-7", "0", "-7", "7.5", "true")]
+    ['7', '7', '7', 'a-7', None, None, None, None]
     """
     bare = norm_id(text)
+    if bare and (whole := _AS_A_FRACTION.fullmatch(bare)):
+        return whole[1]
     return None if bare is None or _NO_ID.fullmatch(bare) else bare
 
 
