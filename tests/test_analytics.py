@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from service.errors import DeliveryError, MissingColumn, SettingsError, TooManyRejects, TransientError, UnreadableFile
 from service.model import API
-from service.pipeline.analytics import places
+from service.pipeline.analytics import gazetteer, places
 from service.pipeline.analytics.export import EXPORT, REPORT, schema
 from service.pipeline.analytics.master import nobody
 from service.pipeline.analytics.records import api_id, iso_moment
@@ -677,3 +679,21 @@ def test_a_variable_that_is_no_json_is_told_as_well(tmp_path: Path, monkeypatch:
 def test_the_page_lists_every_built_in_word() -> None:
     page = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
     assert page.endswith(words_table()), "run: python -m tests.regenerate_analytics words"
+
+
+def test_countries_are_called_as_phonenumbers_calls_them() -> None:
+    from phonenumbers.geodata.locale import LOCALE_DATA
+
+    for entry in gazetteer.ENGLISH_NAMES.split(";"):
+        country, name = entry.split(maxsplit=1)
+        names = LOCALE_DATA[country]
+        english = names["en"]
+        while english.startswith("*"):  # as in that language
+            english = names[english[1:]]
+        assert " ".join(name.split()) == english
+
+
+def test_the_daemon_does_not_load_a_hundred_megabytes_of_places() -> None:
+    program = "import sys, service.daemon; print('phonenumbers.geodata' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "False\n"

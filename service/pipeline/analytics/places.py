@@ -7,12 +7,12 @@ from functools import cache
 from itertools import product
 
 import phonenumbers
-from phonenumbers.geodata.locale import LOCALE_DATA
 from phonenumbers.tzdata import TIMEZONE_DATA
 
 from service.pipeline.analytics.gazetteer import (
     ALPHA_3,
     APAC,
+    ENGLISH_NAMES,
     EU,
     FURTHER_NAMES,
     GENERIC_DOMAINS,
@@ -43,7 +43,8 @@ def segment_of_country(alpha_2: str) -> str:
 @cache
 def countries() -> Words:
     """Code or English name of a country, as ``word_of`` has it -> its segment."""
-    named = {word_of(_english_name(country)): country for country in _COUNTRIES}
+    written = (entry.split(maxsplit=1) for entry in ENGLISH_NAMES.split(";"))
+    named = {word_of(name): country for country, name in written}
     codes = {code.lower(): country for pair in _COUNTRIES.items() for code in pair for country in pair[:1]}
     return {word: segment_of_country(country) for word, country in {**named, **FURTHER_NAMES, **codes}.items()}
 
@@ -105,14 +106,6 @@ def area_codes() -> Words:
     A toll-free number has no place; where an area lies on both sides of the US it tells nothing.
     """
     return {head: segment for area in range(200, 1000) for head, segment in _heads_of_area(f"1{area}")}
-
-
-def _english_name(country: str) -> str:
-    names = LOCALE_DATA[country]
-    name = names["en"]
-    while name.startswith("*"):
-        name = names[name[1:]]
-    return name
 
 
 def _segment_of_calling_code(head: str) -> str | None:
