@@ -201,11 +201,15 @@ class Model:
             ready = self._ready(clock, arrived)
             if clock < self.pause_until:
                 return
+            is_put_back = False
             if self.claim is not None and not self.claim.is_whole:
                 self._finish_claim(self.claim)
+                is_put_back = self.claim is None
             if self.claim is None and ready:
                 self._claim(ready)
             if self.claim is None:
+                if is_put_back:
+                    continue  # what came back was not there at the look
                 return
             self._work(self.claim, clock)
 
@@ -214,10 +218,9 @@ class Model:
         by_export: dict[tuple[str, str], list[str]] = {}
         for name in sorted(self.waiting):
             by_export.setdefault(export_of(name), []).append(name)
-        contested = {suffix for (suffix, _), names in by_export.items() if len(names) > 1}
         found: dict[str, list[str]] = {}
         for (suffix, _), names in by_export.items():
-            if suffix not in contested:
+            if len(names) == 1:  # else nobody knows which of them counts; but the other half waits as any does
                 found.setdefault(suffix, []).extend(names)
         return found
 
