@@ -15,6 +15,7 @@ from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, nobody
 from service.pipeline.analytics.records import ASKED, iso_moment, read_records, teach_rules
 from service.pipeline.extract import Delivered, extract
+from service.telling import tell_extracted
 from service.vocabulary import AnalyticsRules
 
 STAGES = ("extract", "normalise", "match", "enrich", "export", "publish")
@@ -42,7 +43,7 @@ def analyse(
     journal.stage("extract")
     teach_rules(engine)
     delivered = _with_doubts(extract(batch, rules, engine, ASKED))
-    _tell_extracted(batch, delivered, journal)
+    tell_extracted(batch, delivered, journal)
     quality.refuse_suspicious(quality.volumes(delivered.source_rows, {API.name: before.former_rows}), rules, batch)
     fetched_at = _fetched_at(delivered)
     journal.stage("normalise")
@@ -112,18 +113,6 @@ def _summary(delivered: Delivered, enriched: Table, customers: Table) -> Summary
         customers=kept,
         source_rows=delivered.source_rows,
     )
-
-
-def _tell_extracted(batch: Batch, delivered: Delivered, journal: Journal) -> None:
-    for delivery in batch.deliveries:
-        name = delivery.source.name
-        rows, rejects = delivered.source_rows[name], delivered.source_rejects[name]
-        journal.line("INFO", f"Loaded {rows} records from {delivery.file_name}")
-        journal.event(
-            "source.extracted", source=name, layout=delivered.reports[name].layout.name, rows=rows, rejects=rejects
-        )
-        for warning in delivered.warnings[name]:
-            journal.warning("source.suspected", source=name, warning=warning)
 
 
 def _tell_enriched(

@@ -18,6 +18,7 @@ from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
 from service.register import Identified, Register
 from service.suffixes import is_before
+from service.telling import tell_extracted
 
 STAGES = ("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish")
 
@@ -32,7 +33,8 @@ def integrate(
     _begin(batch, register, journal)
     journal.stage("extract")
     delivered = extract(batch, rules, engine)
-    _tell_extracted(batch, delivered, journal)
+    tell_extracted(batch, delivered, journal)
+    journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
     published = register.published()
     volumes = quality.volumes(delivered.source_rows, {} if published is None else published.source_rows)
     quality.refuse_suspicious(volumes, rules, batch)
@@ -92,19 +94,6 @@ def _begin(batch: Batch, register: Register, journal: Journal) -> None:
             where=f"batch {batch.id}",
             hint=f"if it shall turn the master back: python -m service retry --accept {batch.id}",
         )
-
-
-def _tell_extracted(batch: Batch, delivered: Delivered, journal: Journal) -> None:
-    for delivery in batch.deliveries:
-        name = delivery.source.name
-        rows, rejects = delivered.source_rows[name], delivered.source_rejects[name]
-        journal.line("INFO", f"Loaded {rows} records from {delivery.file_name}")
-        journal.event(
-            "source.extracted", source=name, layout=delivered.reports[name].layout.name, rows=rows, rejects=rejects
-        )
-        for warning in delivered.warnings[name]:
-            journal.warning("source.suspected", source=name, warning=warning)
-    journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
 
 
 def _tell_amiss(

@@ -19,6 +19,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"files", "settings", "logs"}),
     frozenset({"engine", "wake", "state", "health"}),
     frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api"}),
+    frozenset({"telling"}),
     frozenset({"integrate", "analytics", "verify", "sync"}),
     frozenset({"workbench"}),
     frozenset({"watcher", "by_hand", "sync_schedule"}),
