@@ -90,7 +90,7 @@ class AnalyticsRules:
 
 def _words(table: Any, meanings: Sequence[str]) -> Any:
     if not isinstance(table, dict):
-        raise ValueError("is a table of words and what they mean")  # noqa: TRY004  # pydantic tells of these
+        raise ValueError("is a table of words and what they mean")  # noqa: TRY004  # pydantic makes a complaint of no other
     spelt: dict[str, str] = {}
     for written, meaning in table.items():
         word = word_of(str(written))

@@ -82,9 +82,6 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[ScriptedApi]:
             self.wfile.write(told.body)
             self.close_connection = told.claims_bytes is not None
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name in the standard library
-            return
-
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     api = ScriptedApi(f"http://127.0.0.1:{server.server_address[1]}/api/users")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

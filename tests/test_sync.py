@@ -193,6 +193,21 @@ def test_a_pause_that_nobody_can_mean_is_no_crash(tmp_path: Path, seconds: str) 
         ApiHouse(tmp_path, api.url).sync()
 
 
+def test_the_longest_pause_counts_where_several_were_asked_for_before_the_run_was_over(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.page == 1:
+            return page(1, [1, 2], total=6, total_pages=3)
+        return Answer(429, headers={"retry-after": "100" if asked.page == 2 else "61"})
+
+    with serving(answer) as api:
+        house = ApiHouse(tmp_path, api.url, sync_minutes=1, api_concurrency=2)
+        with pytest.raises(TransientError, match="as long as it may"):
+            house.sync()
+        house.clock.seconds = 99
+        with pytest.raises(RateLimitedError):
+            house.sync()
+
+
 def test_limits_without_end_end_the_run(tmp_path: Path) -> None:
     with serving(lambda asked: Answer(429)) as api:
         house = ApiHouse(tmp_path, api.url)

@@ -143,9 +143,10 @@ class Checkpoint:
             self._drop_superseded()
 
     def postpone(self, until: datetime) -> None:
-        """The API wants to be left alone until then."""
+        """The API wants to be left alone until then; a longer pause that is noted stays."""
+        noted = self._time("not_before")
         with self._transaction():
-            self._sql("update run set not_before = ?", until.isoformat())
+            self._sql("update run set not_before = ?", max(until, noted or until).isoformat())
 
     def not_before(self, identity: str) -> datetime | None:
         """When this API may be asked again, as it said itself."""

@@ -142,7 +142,7 @@ class _Limited(Exception):
 
 
 class ApiClient:
-    """Reads pages from one endpoint; may be asked for several at a time. Tell it with ``async with``."""
+    """Reads pages from one endpoint; may be asked for several at a time. Open it by ``async with``."""
 
     def __init__(
         self, endpoint: Endpoint, gate: Gate, clock: Clock, jitter: Jitter, tell: Callable[..., object]

@@ -189,9 +189,8 @@ class _Sweep:
             self._tell("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
             missing = sorted(self._failed)
         if set(self._failed.values()) == {"other_page"}:
-            self.has_seen_change = (
-                True  # it shows others, and not the last as it was: the list is shorter by now, or longer
-            )
+            # It shows others, and not the last as it was: the list is shorter by now, or longer.
+            self.has_seen_change = True
             return self._run
         reasons = ", ".join(sorted(set(self._failed.values())))
         raise self._incomplete(f"{len(self._failed)} pages could not be had ({reasons})")

@@ -48,4 +48,4 @@ def main(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]))))  # noqa: T201  # its parent reads the figures from stdout
+    sys.stdout.write(json.dumps(main(Path(sys.argv[1]))))
