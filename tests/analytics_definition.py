@@ -5,6 +5,8 @@ It shares with the service the tables of words and what one cell means; how the 
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,9 +15,12 @@ import phonenumbers
 from phonenumbers.timezone import time_zones_for_geographical_number
 
 from service.pipeline.analytics import places
-from service.pipeline.analytics.records import api_id, is_web_address, moment, number
+from service.pipeline.analytics.records import api_id, moment
 from service.pipeline.values import is_missing, name_key, norm_email, norm_name, norm_phone
 from service.vocabulary import AnalyticsRules, word_of
+
+_NUMBER = re.compile(r" *[+\-]?[0-9]+(\.[0-9]+)?([eE][+\-]?[0-9]+)? *", re.ASCII)
+_WEB_ADDRESS = re.compile(r"https?://[^ \t\r\n/?#][^ \t\r\n]*", re.IGNORECASE | re.ASCII)
 
 Value = TypeVar("Value")
 Cells = Mapping[str, str]
@@ -24,6 +29,17 @@ Told = tuple[str, str]
 DAY = 86_400
 UNKNOWN: Told = ("unknown", "none")
 SIDES = ("US-West", "US-East")
+
+
+def number(text: str) -> float | None:
+    """A number with a point, if any, and no sign of anything else; None where it is none, or beyond all bounds."""
+    found = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return found if math.isfinite(found) else None
+
+
+def is_web_address(text: str) -> bool:
+    """Whether an avatar can be looked up."""
+    return _WEB_ADDRESS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

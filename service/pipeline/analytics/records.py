@@ -131,25 +131,6 @@ def moment(text: str, order: str) -> int | None:
     return None if day is None else int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
-def number(text: str) -> float | None:
-    """A number with a point, if any, and no sign of anything else; None where it is none, or beyond all bounds.
-
-    >>> [number(text) for text in ("87.5", "-1", "1e3", "1,200", "$5", "1e999")]
-    [87.5, -1.0, 1000.0, None, None, None]
-    """
-    found = float(text) if re.fullmatch(_NUMBER, text, re.ASCII) else float("inf")
-    return found if abs(found) != float("inf") else None
-
-
-def is_web_address(text: str) -> bool:
-    """Whether an avatar can be looked up.
-
-    >>> is_web_address("https://reqres.in/img/faces/1-image.jpg"), is_web_address("1-image.jpg")
-    (True, False)
-    """
-    return re.fullmatch(_WEB_ADDRESS, text) is not None
-
-
 def teach_rules(engine: Engine) -> None:
     """Make every rule callable from SQL, once for each engine; what is done here needs it."""
     teach(engine)
