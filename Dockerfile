@@ -8,7 +8,7 @@
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS builder
-COPY requirements.txt /build/
+COPY requirements/run.txt /build/requirements.txt
 # Locked by hash, wheels only: what is installed is what was tested, and no stranger's setup.py is run.
 # pip itself stays outside the environment: the running image has no use for it, nor for numpy's own tests.
 # Bytecode is unchecked: the root is read-only, so no source ever changes under it, whatever a copy does to times.

@@ -43,22 +43,22 @@ peers: $(VENV)/peers
 	$(PY) -m benchmarks sync-peers $(ARGS)
 	$(PY) -m benchmarks sync-faults
 
-$(VENV)/run-time: requirements.txt | $(PY)
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+$(VENV)/run-time: requirements/run.txt | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
 	touch $@
 
-$(VENV)/development: requirements-dev.txt $(VENV)/run-time | $(PY)
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+$(VENV)/development: requirements/dev.txt $(VENV)/run-time | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
 # Not among the development's: nobody but the fuzzer needs it, and not every machine can have it.
-$(VENV)/fuzzer: requirements-fuzz.txt $(VENV)/run-time | $(PY)
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
+$(VENV)/fuzzer: requirements/fuzz.txt $(VENV)/run-time | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	touch $@
 
 # Nor these: they are there to be compared with.
-$(VENV)/peers: requirements-peers.txt $(VENV)/run-time | $(PY)
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-peers.txt
+$(VENV)/peers: requirements/peers.txt $(VENV)/run-time | $(PY)
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	touch $@
 
 $(PY):
@@ -67,10 +67,10 @@ $(PY):
 
 # Writes the hash-locked requirements anew from pyproject.toml (needs uv).
 lock:
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.txt --upgrade
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.txt --upgrade
-	uv pip compile pyproject.toml --extra fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-fuzz.txt --upgrade
-	uv pip compile pyproject.toml --extra peers --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-peers.txt --upgrade
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.txt --upgrade
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.txt --upgrade
+	uv pip compile pyproject.toml --extra fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/fuzz.txt --upgrade
+	uv pip compile pyproject.toml --extra peers --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/peers.txt --upgrade
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from service.engine.embedded import open_engine
 from service.files import fingerprint_of
-from service.model import CRM, ECOM, Batch, Delivery, Rules, Source
+from service.model import CRM, ECOM, Batch, InputFile, Rules, Source
 from service.pipeline.extract import extract
 from service.pipeline.normalise import normalise
 
@@ -52,8 +52,8 @@ def report(records: int, rounds: int) -> None:
 
 def _seconds_to_normalise(folder: Path) -> tuple[float, float]:
     """Seconds by the clock, and of all processors; the second hardly depends on what else the machine does."""
-    deliveries = (_delivery(CRM, folder / "crm_customers.csv"), _delivery(ECOM, folder / "ecommerce_customers.json"))
-    batch = Batch("bench", datetime.now(UTC), deliveries)
+    inputs = (_delivery(CRM, folder / "crm_customers.csv"), _delivery(ECOM, folder / "ecommerce_customers.json"))
+    batch = Batch("bench", datetime.now(UTC), inputs)
     work = folder / "work"
     work.mkdir(exist_ok=True)
     with open_engine(work, memory_limit_mb=_MEMORY_LIMIT_MB) as engine:
@@ -63,8 +63,8 @@ def _seconds_to_normalise(folder: Path) -> tuple[float, float]:
         return time.perf_counter() - started, time.process_time() - cpu_started
 
 
-def _delivery(source: Source, path: Path) -> Delivery:
-    return Delivery(source, path, "not hashed", fingerprint_of(path), settle_proof="given")
+def _delivery(source: Source, path: Path) -> InputFile:
+    return InputFile(source, path, "not hashed", fingerprint_of(path), settle_proof="given")
 
 
 # ----------------------------------------------------------------------------------------------- what is clean

@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import phonenumbers
 
-from service.engine.json_file import array_window
-from service.engine.window import WindowFiles
+from service.readers.json_file import array_window
+from service.readers.json_window import WindowFiles
 
 
 def floor(crm: Path, ecom: Path, out: Path) -> None:

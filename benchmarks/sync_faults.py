@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks.api_clients import QUIET, need_dlt
 from benchmarks.sync import environment
-from service.api.scenarios import SCENARIOS, is_customer
-from service.api.simulated_customers import World
-from service.api.simulator import Simulator, Terms, running
+from service.simulator.customers import World
+from service.simulator.scenarios import SCENARIOS, is_customer
+from service.simulator.server import Simulator, Terms, running
 
 CUSTOMERS = 60
 PER_PAGE = 6
@@ -53,7 +53,7 @@ def end_of(scenario: str, name: str) -> str:
         if other.visits:
             return "gives the key to another host"
         end = end or _compared(rows, simulator)
-        # Asked to come again after a day, who has everything within a minute did not listen.
+        # FieldSpec to come again after a day, who has everything within a minute did not listen.
         return f"{end}, came too early" if (scenario, end) == ("rate-limit-far", "complete") else end
 
 

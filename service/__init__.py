@@ -5,7 +5,7 @@ The map of the house; imports run downhill only, and ``tests/test_architecture.p
 front door      ``cli`` (verbs, exit codes, wiring; the only place that prints), ``__main__``, ``container``,
                 ``daemon`` (signals), ``demo``
 stories         ``watcher`` (the daemon), ``by_hand`` (two named files), ``verify`` (is all as it was written?),
-                ``workbench`` (what a batch needs), ``integrate`` (one claimed batch -> one published set)
+                ``batch_runner`` (what a batch needs), ``integrate`` (one claimed batch -> one published set)
 rooms           ``inbox`` (settle, pair, claim, archive, quarantine), ``outbox`` (publish a set as one),
                 ``register`` (which customer is which, over batches), ``pipeline`` (the five verbs),
                 ``ledger`` (what happened), ``health`` (what the daemon says of itself), ``state``, ``wake``,

@@ -10,9 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service import __version__, logs
-from service.api import scenarios
 from service.errors import (
-    DeliveryError,
+    InputError,
     Interrupted,
     RateLimitedError,
     ServiceError,
@@ -22,6 +21,7 @@ from service.errors import (
     UsageError,
 )
 from service.settings import Settings, load
+from service.simulator import scenarios
 
 DONE, FINDINGS, USAGE, WORLD, RATE_LIMITED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -64,7 +64,7 @@ def _exit_code(error: ServiceError) -> int:
             return USAGE
         case RateLimitedError():
             return RATE_LIMITED
-        case DeliveryError():
+        case InputError():
             return FINDINGS
         case Interrupted():
             return INTERRUPTED
@@ -140,7 +140,7 @@ def _local_now() -> datetime:
 
 
 def _integrate(asked: argparse.Namespace, settings: Settings) -> int:
-    from service import by_hand  # the engine is loaded by the verbs that need it: healthcheck must be quick
+    from service.jobs import by_hand  # the engine is loaded by the verbs that need it: healthcheck must be quick
 
     summary = by_hand.integrate_files((asked.crm, asked.ecom, *asked.more), asked.outbox, settings, _local_now)
     print(
@@ -152,7 +152,7 @@ def _integrate(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 def _watch(asked: argparse.Namespace, settings: Settings) -> int:
-    from service import daemon
+    from service.watch import daemon
 
     return daemon.run(settings, _local_now, once=asked.once)
 
@@ -186,7 +186,7 @@ def _verify(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 def _check(asked: argparse.Namespace, settings: Settings) -> int:
-    from service import check
+    from service.jobs import check
 
     code = DONE
     for path in asked.files:
@@ -202,7 +202,7 @@ def _sync(asked: argparse.Namespace, settings: Settings) -> int:
 
     from tqdm import tqdm
 
-    from service import sync
+    from service.jobs import sync
 
     with tqdm(desc="sync", unit=" pages", delay=1, disable=None, leave=False) as bar:
 
@@ -234,8 +234,8 @@ def _demo(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 def _simulate_api(asked: argparse.Namespace, settings: Settings) -> int:
-    from service.api import simulator
-    from service.api.simulated_customers import World
+    from service.simulator import server as simulator
+    from service.simulator.customers import World
 
     def tell(url: str) -> None:
         logs.get().info("simulator.started", port=urlsplit(url).port, customers=asked.customers, scenarios=names)

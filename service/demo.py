@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from service.api.simulated_customers import World
-from service.api.simulator import Simulator, running
-from service.daemon import build
+from service.jobs.sync import SystemClock, sync
 from service.settings import Settings
-from service.sync import SystemClock, sync
+from service.simulator.customers import World
+from service.simulator.server import Simulator, running
+from service.watch.daemon import build
 
 _CRM = """\
 customer_id,full_name,email,phone,signup_date,status

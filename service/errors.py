@@ -37,39 +37,39 @@ class SettingsError(ServiceError):
     """A setting is misspelt or impossible: refuse to start. Exit 2."""
 
 
-class DeliveryError(ServiceError):
+class InputError(ServiceError):
     """A delivered file is wrong: quarantine the batch, never retry it unasked."""
 
 
-class UnreadableFile(DeliveryError):
+class UnreadableFile(InputError):
     """The file is not what its name says: empty, truncated, malformed, not a customer export."""
 
 
-class MissingColumn(DeliveryError):
+class MissingColumn(InputError):
     """A column the export cannot do without is not there."""
 
 
-class DuplicateColumn(DeliveryError):
+class DuplicateColumn(InputError):
     """Two columns of the export carry the same name, so neither can be trusted."""
 
 
-class TooManyRejects(DeliveryError):
+class TooManyRejects(InputError):
     """So many rows could not enter that the file is probably a wrong one."""
 
 
-class SuspiciousVolume(DeliveryError):
+class SuspiciousVolume(InputError):
     """The export has far fewer rows than that of the published set."""
 
 
-class OutdatedBatch(DeliveryError):
+class OutdatedBatch(InputError):
     """The pair is older than the published set and would turn the master back."""
 
 
-class PoisonedBatch(DeliveryError):
+class PoisonedBatch(InputError):
     """The process died over this batch again and again."""
 
 
-class LastingFault(DeliveryError):
+class LastingFault(InputError):
     """A fault of the world outlasted every try; the files may be as they should be."""
 
 

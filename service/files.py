@@ -7,9 +7,11 @@ directory entry. Only ``inbox``, ``outbox`` and ``register`` (inside ``state/``)
 from __future__ import annotations
 
 import fcntl
+import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,10 +31,34 @@ def fingerprint_of(path: Path) -> Fingerprint:
     return fingerprint(path.lstat())
 
 
+def open_regular(path: Path) -> int:
+    """A read-only descriptor of the regular file at ``path``; links are not followed, the open does not block.
+
+    Raises: OSError; ``EINVAL`` where it is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return descriptor
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The contents of the regular file at ``path``.
+
+    Raises: OSError; ``EFBIG`` where it has more than ``most_bytes``.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"larger than {most_bytes} bytes", str(path))
+    return content
+
+
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a regular file's bytes, in hex; a link at ``path`` is refused (OSError)."""
+    """SHA-256 of a regular file's bytes, in hex. Raises: OSError; a link or a special file is refused."""
     digest = hashlib.sha256()
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

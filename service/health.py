@@ -52,7 +52,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class HealthCheck:
     """Whether the daemon is well, in one sentence."""
 
     is_well: bool
@@ -133,7 +133,7 @@ def write(health: Health, state: Path, now: datetime, file_name: str = FILE_NAME
     replace_text(state / file_name, json.dumps(asdict(health), indent=2) + "\n", durable=False)
 
 
-def judge(state: Path, now: datetime, *, stall_minutes: float) -> Verdict:
+def judge(state: Path, now: datetime, *, stall_minutes: float) -> HealthCheck:
     """Well if the file says ok or degraded and is fresh; a long batch is fresh while its stages move on."""
     path = state / FILE_NAME
     try:
@@ -142,9 +142,9 @@ def judge(state: Path, now: datetime, *, stall_minutes: float) -> Verdict:
         age_seconds = (now - written).total_seconds()
         is_busy, condition, reasons = health["busy_since"] is not None, health["state"], "; ".join(health["reasons"])
     except FileNotFoundError:
-        return Verdict(False, f"failing: there is no {path}; is the daemon running?")
+        return HealthCheck(False, f"failing: there is no {path}; is the daemon running?")
     except (ValueError, KeyError, TypeError, OSError) as error:
-        return Verdict(False, f"failing: {path} cannot be read ({type(error).__name__})")
+        return HealthCheck(False, f"failing: {path} cannot be read ({type(error).__name__})")
     if age_seconds > (60 * stall_minutes if is_busy else STALE_SECONDS):
-        return Verdict(False, f"failing: the daemon was silent for {age_seconds:.0f} s")
-    return Verdict(condition != "failing", f"{condition}: {reasons}" if reasons else condition)
+        return HealthCheck(False, f"failing: the daemon was silent for {age_seconds:.0f} s")
+    return HealthCheck(condition != "failing", f"{condition}: {reasons}" if reasons else condition)

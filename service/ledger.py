@@ -21,7 +21,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from service.files import move
-from service.model import JOBS, Job
+from service.model import JOBS, JobName
 
 FILE_NAME = "ledger.sqlite"
 _FORMAT = 2
@@ -82,7 +82,7 @@ class Outcome:
 
     batch_id: str
     kind: Kind
-    job: Job
+    job: JobName
     code: str | None
     claimed_at: str | None
     ended_at: str | None
@@ -198,7 +198,7 @@ class Ledger:
             )
             return later.fetchone() is not None
 
-    def last_published(self) -> dict[Job, str]:
+    def last_published(self) -> dict[JobName, str]:
         """The batch of each job that was published last; the latest of them stands last."""
         with self._connected() as db:
             return dict(
@@ -208,7 +208,7 @@ class Ledger:
                 ).fetchall()
             )
 
-    def last_records(self, job: Job) -> int:
+    def last_records(self, job: JobName) -> int:
         """How many records the batch of a job had that was published last; 0 before the first."""
         try:
             with self._connected() as db:
@@ -222,7 +222,7 @@ class Ledger:
             told = [it.outcome for it in self.entries()[0] if it.outcome.kind == "published" and it.outcome.job == job]
             return (told[-1].counts[0] or 0) if told else 0
 
-    def retire(self, superseded: Iterable[str], job: Job) -> list[str]:
+    def retire(self, superseded: Iterable[str], job: JobName) -> list[str]:
         """Note that retention takes these sets of a job, and what is older and gone already; returns the ids of both.
 
         To be called before anything is removed: what the ledger says is removed may be removed by halves.
@@ -462,7 +462,7 @@ def _readable(path: Path) -> Iterator[Outcome]:
             yield outcome
 
 
-def _job(told: dict[str, Any]) -> Job:
+def _job(told: dict[str, Any]) -> JobName:
     """The job a document tells; one of before there were several tells none."""
     job = told.get("job", "integration")
     found = next((known for known in JOBS if known == job), None)

@@ -1,6 +1,6 @@
 """The nouns of the house, one word per thing, and the columns of each relation.
 
-A bad row is a Reject (data); a bad file is a DeliveryError (exception). A group is the crosswalk rows that
+A bad row is a Reject (data); a bad file is a InputError (exception). A group is the crosswalk rows that
 share one unified_id. Inside, a missing value is null; ``N/A`` exists in published files only.
 """
 
@@ -59,9 +59,9 @@ def _alike(places: Collection[str]) -> set[str]:
     return {place.casefold() for place in places}
 
 
-Job = Literal["integration", "analytics"]
+JobName = Literal["integration", "analytics"]
 """What is made of a batch: a customer master, or the analytics export."""
-JOBS: tuple[Job, ...] = get_args(Job)
+JOBS: tuple[JobName, ...] = get_args(JobName)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Source:
     """How its dates are read where their column does not tell, if not as all others."""
     is_required: bool = True
     """Whether a batch waits for it; else it joins if it is there when the others are complete."""
-    job: Job = "integration"
+    job: JobName = "integration"
     """What its exports are for; only exports for the same job make a batch together."""
 
     @property
@@ -202,7 +202,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class InputFile:
     """One export file of a batch."""
 
     source: Source
@@ -235,7 +235,7 @@ class Batch:
 
     id: str
     claimed_at: datetime
-    deliveries: tuple[Delivery, ...]
+    inputs: tuple[InputFile, ...]
     """In the order of their sources."""
     suffix: str = ""
     accepted: bool = False
@@ -246,18 +246,18 @@ class Batch:
     """Of the manifest or reason that the batch before it ended in; so the outcomes are a chain."""
 
     @property
-    def job(self) -> Job:
+    def job(self) -> JobName:
         """What is made of it."""
-        return self.deliveries[0].source.job
+        return self.inputs[0].source.job
 
-    def where(self, delivery: Delivery) -> str:
+    def where(self, delivery: InputFile) -> str:
         """The batch and the file, for an error message."""
         return f"batch {self.id}, {delivery.file_name}"
 
 
-def batch_id(claimed_at: datetime, deliveries: tuple[Delivery, ...], is_taken: Callable[[str], bool]) -> str:
+def batch_id(claimed_at: datetime, inputs: tuple[InputFile, ...], is_taken: Callable[[str], bool]) -> str:
     """``<UTC claim time>-<6 hex of the input hash>``, with ``-2``, ``-3``, … behind it where that is taken."""
-    plain = f"{claimed_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{inputs_sha256(deliveries)[:6]}"
+    plain = f"{claimed_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{inputs_sha256(inputs)[:6]}"
     found, number = plain, 1
     while is_taken(found):
         number += 1
@@ -265,9 +265,9 @@ def batch_id(claimed_at: datetime, deliveries: tuple[Delivery, ...], is_taken: C
     return found
 
 
-def inputs_sha256(deliveries: tuple[Delivery, ...]) -> str:
+def inputs_sha256(inputs: tuple[InputFile, ...]) -> str:
     """One hash of all the files of a batch."""
-    return hashlib.sha256("\n".join(delivery.sha256 for delivery in deliveries).encode()).hexdigest()
+    return hashlib.sha256("\n".join(delivery.sha256 for delivery in inputs).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

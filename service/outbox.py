@@ -28,7 +28,7 @@ from service.files import (
     replace_copies,
     sha256_of,
 )
-from service.model import Batch, Delivery, Job, Source, Summary
+from service.model import Batch, InputFile, JobName, Source, Summary
 
 MANIFEST = "manifest.json"
 """In every set."""
@@ -43,7 +43,7 @@ class Flat:
     """What the manifest of the set is called there."""
 
 
-FLAT: Mapping[Job, Flat] = {
+FLAT: Mapping[JobName, Flat] = {
     "integration": Flat(
         ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl"), MANIFEST
     ),
@@ -98,7 +98,7 @@ class Outbox:
         """The folder of a published set; None where it is not there any more."""
         return self._batches / batch_id if self.is_committed(batch_id) else None
 
-    def copy_flat(self, batch_id: str, job: Job) -> None:
+    def copy_flat(self, batch_id: str, job: JobName) -> None:
         """Bring the flat files of a job to its published set ``batch_id``; the manifest last."""
         folder, flat = self._batches / batch_id, FLAT[job]
         if not folder.is_dir() or self._flat_is(batch_id, job):
@@ -106,14 +106,14 @@ class Outbox:
         copied = {name: folder / name for name in flat.names}
         replace_copies(copied | {flat.manifest: folder / MANIFEST}, self.root)
 
-    def superseded(self, keep: int, current: str, job: Job) -> list[str]:
+    def superseded(self, keep: int, current: str, job: JobName) -> list[str]:
         """The ids of all but the ``keep`` newest sets of a job (0 = keep all); never the current one."""
         if not keep:
             return []
         ids = [path.name for path in sorted(self._batches.iterdir(), key=_age) if _job_of(path) == job]
         return [batch_id for batch_id in ids[:-keep] if batch_id != current]
 
-    def prune(self, keep: int, current: str, job: Job) -> list[str]:
+    def prune(self, keep: int, current: str, job: JobName) -> list[str]:
         """Remove the superseded sets, each as whole as it came. Returns their ids."""
         old = self.superseded(keep, current, job)
         for batch_id in old:
@@ -132,14 +132,14 @@ class Outbox:
         make_folder(folder)
         return folder
 
-    def _flat_is(self, batch_id: str, job: Job) -> bool:
+    def _flat_is(self, batch_id: str, job: JobName) -> bool:
         manifest = self._flat_manifest(job)
         try:
             return manifest is not None and json.loads(manifest)["batch_id"] == batch_id
         except (ValueError, KeyError, TypeError):
             return False  # not ours any more: a set is copied over it
 
-    def _flat_manifest(self, job: Job) -> bytes | None:
+    def _flat_manifest(self, job: JobName) -> bytes | None:
         try:
             return (self.root / FLAT[job].manifest).read_bytes()
         except FileNotFoundError:
@@ -176,7 +176,7 @@ class Outbox:
                     "rows": staged.summary.source_rows[delivery.source.name],
                     "settle_proof": delivery.settle_proof,
                 }
-                for delivery in batch.deliveries
+                for delivery in batch.inputs
             ],
             "rows": staged.summary.counts(),
             "files": {
@@ -186,18 +186,18 @@ class Outbox:
         }
 
 
-def published_file(folder: Path, source: Source) -> Delivery | None:
+def published_file(folder: Path, source: Source) -> InputFile | None:
     """A file of a published set, to be read like an export; None where the set has none of this name."""
     path = folder / source.file_name
     try:
         # The set's manifest has its hash; to compute it once more would say nothing new.
-        return Delivery(source, path, sha256="", fingerprint=fingerprint_of(path), settle_proof="published")
+        return InputFile(source, path, sha256="", fingerprint=fingerprint_of(path), settle_proof="published")
     except FileNotFoundError:
         return None
 
 
 def _refuse_changed_inputs(batch: Batch) -> None:
-    for delivery in batch.deliveries:
+    for delivery in batch.inputs:
         # The hash too: a file that is written through a memory map may keep its times for a while.
         if fingerprint_of(delivery.path) != delivery.fingerprint or sha256_of(delivery.path) != delivery.sha256:
             raise TransientError(
@@ -207,7 +207,7 @@ def _refuse_changed_inputs(batch: Batch) -> None:
             )
 
 
-def _job_of(folder: Path) -> Job:
+def _job_of(folder: Path) -> JobName:
     """The job of a set, as its manifest says; sets of before there were several, and damaged ones, count as masters."""
     try:
         told = json.loads((folder / MANIFEST).read_bytes())["job"]

@@ -13,12 +13,12 @@ SEPARATORS = "_-. "
 _DATE = re.compile(r"(\d{4})[-_. ]?(\d{2})[-_. ]?(\d{2})")
 
 
-def place(suffix: str) -> tuple[str, int] | None:
+def order_of(suffix: str) -> tuple[str, int] | None:
     """Kind and place of a suffix that has an order: ``("date", day)`` or ``("number", n)``.
 
-    >>> place("2024-01-15") == place("20240115")
+    >>> order_of("2024-01-15") == order_of("20240115")
     True
-    >>> place("17"), place("north")
+    >>> order_of("17"), order_of("north")
     (('number', 17), None)
     """
     if written := _DATE.fullmatch(suffix):
@@ -33,11 +33,11 @@ def place(suffix: str) -> tuple[str, int] | None:
 
 def is_before(suffix: str, other: str) -> bool:
     """Whether both suffixes have an order of one kind, and this one comes first."""
-    one, two = place(suffix), place(other)
+    one, two = order_of(suffix), order_of(other)
     return one is not None and two is not None and one[0] == two[0] and one[1] < two[1]
 
 
 def sort_key(suffix: str) -> tuple[int, str, int]:
     """Order of work: dated and numbered suffixes first, by their place; then the others."""
-    found = place(suffix)
+    found = order_of(suffix)
     return (1, "", 0) if found is None else (0, *found)

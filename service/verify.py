@@ -20,7 +20,7 @@ from service.errors import UsageError
 from service.files import is_locked, sha256_of
 from service.inbox.inbox import LOG, REASON
 from service.ledger import FILE_NAME, Entry, Ledger, Outcome, read_outcome
-from service.model import Job
+from service.model import JobName
 from service.outbox import FLAT, MANIFEST
 
 _LOOKS = 3
@@ -43,7 +43,7 @@ class Places:
 
 
 @dataclass
-class Verdict:
+class VerifyReport:
     """What was found: sentences with ids and file names only."""
 
     findings: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Verdict:
         return f"ok: {self.sets} sets, {self.inputs} inputs, {self.quarantined} quarantined"
 
 
-def verify(places: Places, batch_id: str | None = None) -> Verdict:
+def verify(places: Places, batch_id: str | None = None) -> VerifyReport:
     """Check everything, or what there is of one batch.
 
     Raises: UsageError where there is no such batch, or nothing to check.
@@ -73,7 +73,7 @@ def verify(places: Places, batch_id: str | None = None) -> Verdict:
     subjects = look.subjects()
     if batch_id is not None and batch_id not in subjects:
         raise UsageError(f"there is no batch {batch_id}", hint="its id is the name of its folder in outbox/batches")
-    verdict = Verdict(sets=len(look.sets), inputs=look.archived, quarantined=len(look.quarantined))
+    verdict = VerifyReport(sets=len(look.sets), inputs=look.archived, quarantined=len(look.quarantined))
     if batch_id is not None:
         subjects = [batch_id]
         verdict.sets, verdict.quarantined = int(batch_id in look.sets), int(batch_id in look.quarantined)
@@ -230,7 +230,7 @@ class _Look:
             except OSError as error:  # retention may take it at this moment; the next look finds out
                 yield f"{shown} cannot be read ({error.strerror})"
 
-    def _flat_files(self, job: Job) -> Iterator[str]:
+    def _flat_files(self, job: JobName) -> Iterator[str]:
         """The files under the names that users know are those of the latest set of their job."""
         names, manifest = FLAT[job].names, FLAT[job].manifest
         published = [e.outcome for e in self._entries if e.outcome.kind == "published" and e.outcome.job == job]
@@ -390,7 +390,7 @@ def _export_unlike(folder: Path, shown: str, rows: dict[str, int]) -> Iterator[s
         yield f"{shown}/sample_output.json tells of {total} customers, its manifest of {rows['customers']}"
 
 
-_ROWS_UNLIKE: Mapping[Job, Callable[[Path, str, dict[str, int]], Iterator[str]]] = {
+_ROWS_UNLIKE: Mapping[JobName, Callable[[Path, str, dict[str, int]], Iterator[str]]] = {
     "integration": _master_unlike,
     "analytics": _export_unlike,
 }

@@ -14,7 +14,7 @@ from typing import TypeVar
 import phonenumbers
 from phonenumbers.timezone import time_zones_for_geographical_number
 
-from service.pipeline.analytics import places
+from service.pipeline.analytics import geography
 from service.pipeline.analytics.records import api_id, moment
 from service.pipeline.values import is_missing, name_key, norm_email, norm_name, norm_phone
 from service.vocabulary import AnalyticsRules, word_of
@@ -165,8 +165,8 @@ class Definition:
 
     def segment(self, record: Cells, email: str | None, known: Known) -> Told:
         """By the first evidence that says something; who is in the US is on one of its sides, or unknown."""
-        region = meaning(record, "region", {**places.regions(), **self.rules.regions})
-        country = meaning(record, "country", places.countries())
+        region = meaning(record, "region", {**geography.regions(), **self.rules.regions})
+        country = meaning(record, "country", geography.countries())
         if region and region != "US":
             return region, "record"
         if region is None and country and country != "US":
@@ -176,9 +176,9 @@ class Definition:
         return next(told, UNKNOWN)
 
     def _where(self, record: Cells, email: str | None, known: Known) -> Iterator[Told]:
-        if said(record, "country") is None or meaning(record, "country", places.countries()) == "US":
-            yield meaning(record, "state", places.states()) or "", "record"
-        yield meaning(record, "timezone", places.zones()) or "", "record"
+        if said(record, "country") is None or meaning(record, "country", geography.countries()) == "US":
+            yield meaning(record, "state", geography.states()) or "", "record"
+        yield meaning(record, "timezone", geography.zones()) or "", "record"
         yield segment_of_phone(self.phone_of(record)), "record"
         yield segment_of_phone(known.phone and norm_phone(known.phone, self.rules.default_region)), "master"
         yield segment_of_domain(email), "record"
@@ -228,19 +228,19 @@ def segment_of_phone(key: str | None) -> str:
     parsed = phonenumbers.parse(key)
     if parsed.country_code != 1:
         country = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
-        return places.segment_of_country(country) if country.isalpha() else ""
+        return geography.segment_of_country(country) if country.isalpha() else ""
     if len(key) != len("+12125550101"):
         return ""
     country = phonenumbers.region_code_for_number(phonenumbers.parse(f"{key[:5]}5552368")) or ""
     if country != "US":
-        return places.segment_of_country(country) if country else ""
-    sides = {places.zones().get(word_of(zone), "") for zone in time_zones_for_geographical_number(parsed)}
+        return geography.segment_of_country(country) if country else ""
+    sides = {geography.zones().get(word_of(zone), "") for zone in time_zones_for_geographical_number(parsed)}
     return sides.pop() if len(sides) == 1 else ""
 
 
 def segment_of_domain(email: str | None) -> str:
     """By the country domain."""
-    return places.domains().get(email.rpartition(".")[2], "") if email else ""
+    return geography.domains().get(email.rpartition(".")[2], "") if email else ""
 
 
 def is_number_id(id_: str) -> bool:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from service.jobs.sync import Synced, sync
 from service.settings import Settings
-from service.sync import Synced, sync
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from service import by_hand, logs
+from service import logs
 from service.engine.contract import Table, cell_name
 from service.engine.embedded import EmbeddedEngine, open_engine
 from service.files import fingerprint_of, sha256_of
 from service.inbox.names import read_name
+from service.jobs import by_hand
 from service.model import CRM as CRM_SOURCE
 from service.model import ECOM as ECOM_SOURCE
-from service.model import SOURCES, Delivery, Layout, Source, Summary
+from service.model import SOURCES, InputFile, Layout, Source, Summary
 from service.settings import Settings
 from tests.conftest import CRM, ECOM
 
@@ -38,10 +39,10 @@ def small_engine(folder: Path, threads: int = 2, memory_limit_mb: int = 1024) ->
         yield engine
 
 
-def delivered_file(source: Source, path: Path, content: bytes | str) -> Delivery:
+def delivered_file(source: Source, path: Path, content: bytes | str) -> InputFile:
     """The export ``content`` as a delivery at ``path``."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return Delivery(source, path, sha256_of(path), fingerprint_of(path), settle_proof="given")
+    return InputFile(source, path, sha256_of(path), fingerprint_of(path), settle_proof="given")
 
 
 def table_of(engine: EmbeddedEngine, columns: Mapping[str, Sequence[Any]]) -> Table:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from service import logs
-from service.analytics import Before, analyse
+from service.jobs.analytics import PreviousExport, analyse
 from service.logs import Journal
-from service.model import API, Batch, Delivery, Summary
+from service.model import API, Batch, InputFile, Summary
 from service.outbox import Outbox
 from service.pipeline.analytics.export import EXPORT, Export
 from service.vocabulary import AnalyticsRules
@@ -44,7 +44,7 @@ def analysed(
 
 def analysed_file(
     folder: Path,
-    delivery: Delivery,
+    delivery: InputFile,
     *,
     master: Path | None = None,
     rules: AnalyticsRules | None = None,
@@ -57,7 +57,7 @@ def analysed_file(
     batch = Batch("the_batch", now, (delivery,))
     with small_engine(folder / "engine") as engine:
         journal = Journal(batch.id, lambda: now)
-        summary = analyse(batch, rules or AnalyticsRules(), engine, Before(master), outbox, journal)
+        summary = analyse(batch, rules or AnalyticsRules(), engine, PreviousExport(master), outbox, journal)
     return summary, folder / "outbox" / "batches" / batch.id
 
 

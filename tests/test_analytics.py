@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.errors import DeliveryError, MissingColumn, SettingsError, TooManyRejects, TransientError, UnreadableFile
+from service.errors import InputError, MissingColumn, SettingsError, TooManyRejects, TransientError, UnreadableFile
 from service.model import API
-from service.pipeline.analytics import gazetteer, places
+from service.pipeline.analytics import gazetteer, geography
 from service.pipeline.analytics.export import EXPORT, REPORT, schema
 from service.pipeline.analytics.master import nobody
 from service.pipeline.analytics.records import api_id, iso_moment
@@ -202,14 +202,14 @@ def test_the_export_is_what_the_definition_says(
     master = master_file(folder / "master", known)
     # What stands beside the customers here is not plain, so that the careful reader takes the file.
     written = api_text(records, pages_read=[1]) if with_care else api_text(records)
-    says_who = [it for it in records if says_somebody(it)]
+    identity_fields = [it for it in records if says_somebody(it)]
     try:
         _, found = analysed(folder, written, master=master, rules=RULES)
     except UnreadableFile:
-        assert not says_who
+        assert not identity_fields
         return
     lower = [replace(it, status=it.status.lower()) for it in known]
-    assert customers_of(found) == Definition(RULES, SECONDS or 0, lower).export(says_who)
+    assert customers_of(found) == Definition(RULES, SECONDS or 0, lower).export(identity_fields)
 
 
 def says_somebody(record: Record) -> bool:
@@ -220,7 +220,7 @@ def says_somebody(record: Record) -> bool:
 
 
 def test_an_area_code_is_on_the_side_that_libphonenumber_has_it_on() -> None:
-    heads = {**places.area_codes()}
+    heads = {**geography.area_codes()}
     for area in range(200, 1000):
         for exchange in ("234", "555", "987"):
             key = f"+1{area}{exchange}2368"
@@ -230,10 +230,10 @@ def test_an_area_code_is_on_the_side_that_libphonenumber_has_it_on() -> None:
 
 def test_a_calling_code_is_in_the_segment_of_its_country() -> None:
     codes = [str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE if code != 1]
-    told = {code: places.calling_codes().get(f"{code}00"[:3], "") for code in codes}
+    told = {code: geography.calling_codes().get(f"{code}00"[:3], "") for code in codes}
     assert told == {code: segment_of_phone(f"+{code}12345678") for code in codes}
-    heads = {head for head in places.calling_codes() if any(head.startswith(code) for code in codes)}
-    assert heads == set(places.calling_codes()), "and nothing besides"
+    heads = {head for head in geography.calling_codes() if any(head.startswith(code) for code in codes)}
+    assert heads == set(geography.calling_codes()), "and nothing besides"
 
 
 # ------------------------------------------------------------------------------------------------- single rules
@@ -516,7 +516,7 @@ def test_no_name_or_address_is_told_in_the_logs_for_machines(
     ],
 )
 def test_a_wrong_file_is_refused_and_nothing_is_published(
-    content: str, error: type[DeliveryError], message: str, tmp_path: Path
+    content: str, error: type[InputError], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error) as raised:
         analysed(tmp_path, content)
@@ -538,7 +538,7 @@ def test_a_wrong_file_is_refused_and_nothing_is_published(
 )
 def test_the_hint_is_one_that_helps_with_a_file_of_the_api(content: str, hint: str, tmp_path: Path) -> None:
     """It has no partner to be dropped with, and no setting says where its fields stand."""
-    with pytest.raises(DeliveryError) as raised:
+    with pytest.raises(InputError) as raised:
         analysed(tmp_path, content, file_name="api_customers.json" if "{" in content else "api_customers.csv")
     assert raised.value.hint == hint
 
@@ -579,7 +579,7 @@ def test_a_file_that_is_written_to_meanwhile_is_not_published(tmp_path: Path, mo
         delivery.path.write_text(api_text([{"id": 2}]))
         return nobody(*_)
 
-    monkeypatch.setattr("service.analytics.nobody", written_meanwhile)
+    monkeypatch.setattr("service.jobs.analytics.nobody", written_meanwhile)
     with pytest.raises(TransientError):
         analysed_file(tmp_path, delivery)
     assert not list((tmp_path / "outbox").rglob("*.json"))
@@ -631,7 +631,8 @@ def test_words_and_thresholds_are_settings(tmp_path: Path) -> None:
 
 
 def test_every_built_in_word_is_written_as_words_are_compared() -> None:
-    for words in (RULES.channels, RULES.plans, RULES.regions, places.countries(), places.states(), places.zones()):
+    places = (geography.countries(), geography.states(), geography.zones())
+    for words in (RULES.channels, RULES.plans, RULES.regions, *places):
         assert [word for word in words if word_of(word) != word] == []
 
 

@@ -11,19 +11,19 @@ import pytest
 SERVICE = Path(__file__).resolve().parents[1] / "service"
 
 # Higher floors may import lower ones. Rooms on the same floor are strangers to one another, but for the stories:
-# watcher and by_hand work at the workbench, which tells the one story, integrate.
+# watcher and by_hand work at the batch_runner, which tells the one story, integrate.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "model", "suffixes"}),
+    frozenset({"errors", "folders", "model", "suffixes"}),
     frozenset({"presets", "vocabulary"}),
     frozenset({"sources"}),
     frozenset({"files", "settings", "logs"}),
-    frozenset({"engine", "wake", "state", "health"}),
-    frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api"}),
-    frozenset({"telling"}),
-    frozenset({"integrate", "analytics", "verify", "sync"}),
-    frozenset({"workbench"}),
-    frozenset({"watcher", "by_hand", "sync_schedule"}),
-    frozenset({"daemon", "check"}),
+    frozenset({"documents"}),
+    frozenset({"readers", "state", "health"}),
+    frozenset({"engine"}),
+    frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api", "simulator"}),
+    frozenset({"verify"}),
+    frozenset({"jobs"}),
+    frozenset({"watch"}),
     frozenset({"demo"}),
     frozenset({"cli"}),
     frozenset({"__main__", "container"}),
@@ -33,27 +33,27 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 # Effect -> the only rooms that may have it.
 DOORS: dict[str, frozenset[str]] = {
     "duckdb": frozenset({"engine"}),
-    "fsspec": frozenset({"engine"}),
+    "fsspec": frozenset({"engine", "readers"}),
     "sqlite3": frozenset({"ledger", "api"}),
     "aiohttp": frozenset({"api"}),
-    "watchdog": frozenset({"wake"}),
+    "watchdog": frozenset({"watch"}),
     "pydantic_settings": frozenset({"settings"}),
     "os.environ": frozenset({"settings", "container"}),
     "print": frozenset({"cli", "container"}),
     "sys.exit": frozenset({"__main__", "container"}),
-    "os._exit": frozenset({"__main__", "daemon"}),
-    "signal": frozenset({"daemon", "container", "__main__", "api"}),
-    "asyncio": frozenset({"api", "sync", "sync_schedule", "cli", "demo"}),
-    "socket": frozenset({"api"}),
+    "os._exit": frozenset({"__main__", "watch"}),
+    "signal": frozenset({"watch", "container", "__main__", "simulator"}),
+    "asyncio": frozenset({"api", "simulator", "jobs", "watch", "cli", "demo"}),
+    "socket": frozenset({"api", "simulator"}),
     "subprocess": frozenset(),
     "datetime.now": frozenset({"cli", "demo", "container"}),
     "time.time": frozenset(),
-    "time.monotonic": frozenset({"watcher", "sync"}),
+    "time.monotonic": frozenset({"watch", "jobs"}),
     "time.sleep": frozenset({"verify"}),
     "service.files": frozenset(
         {
-            *("inbox", "outbox", "register", "ledger", "state", "health", "api"),
-            *("workbench", "by_hand", "integrate", "verify"),
+            *("documents", "inbox", "outbox", "register", "ledger", "state", "health", "api"),
+            *("batch_runner", "by_hand", "integrate", "verify"),
         }
     ),
     "rename": frozenset({"files"}),
@@ -122,7 +122,7 @@ def test_imports_run_downhill_and_effects_use_their_door(room: str, path: Path, 
 
 def test_stories_only_look_at_files() -> None:
     for room, path, tree in MODULES:
-        if room in {"integrate", "analytics", "inputs", "verify", "by_hand", "watcher", "daemon", "cli"}:
+        if room in {"verify", "watch", "cli"}:
             names = {name for module, name in _imports(tree) if module == "service.files"}
             assert not names & _MOVERS, f"{path} moves files by itself"
 

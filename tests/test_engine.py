@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine import csv_file, json_file
 from service.engine.contract import FileReport
 from service.engine.embedded import EmbeddedEngine
-from service.errors import DeliveryError, DuplicateColumn, Interrupted, MissingColumn, UnreadableFile
+from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
+from service.readers import csv_file, json_file
 from tests.conftest import CASES
 from tests.small_batches import HEADER, PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
 
@@ -81,7 +81,7 @@ def _read(table: Any, report: FileReport) -> Read:
     return Read({row[0]: tuple(cell or "" for cell in row[1:]) for row in rows}, report)
 
 
-def refused(error: pytest.ExceptionInfo[DeliveryError]) -> tuple[str, str]:
+def refused(error: pytest.ExceptionInfo[InputError]) -> tuple[str, str]:
     return error.value.message, error.value.where
 
 
@@ -327,7 +327,7 @@ def test_unknown_columns_are_counted(engine: EmbeddedEngine, drop: Path) -> None
     assert read_csv(engine, drop, "customer_id,email,a,b\n1,x,,\n").report.unknown_columns == 2
 
 
-WRONG_CSV: dict[str, tuple[str | bytes, type[DeliveryError], str, str]] = {
+WRONG_CSV: dict[str, tuple[str | bytes, type[InputError], str, str]] = {
     "zero bytes": (b"", UnreadableFile, "the file is empty (zero bytes)", ""),
     "blank lines only": ("\n\n  \n", UnreadableFile, "the file holds blank lines only", ""),
     "binary": (b"MZ\x90\n\0\0", UnreadableFile, "the file holds NUL bytes; it is no CSV text", "line 2"),
@@ -385,7 +385,7 @@ WRONG_CSV |= {
 @pytest.mark.parametrize("name", WRONG_CSV)
 def test_a_wrong_csv_is_refused_with_its_place(engine: EmbeddedEngine, drop: Path, name: str) -> None:
     content, kind, message, where = WRONG_CSV[name]
-    with pytest.raises(DeliveryError) as error:
+    with pytest.raises(InputError) as error:
         read_csv(engine, drop, content)
     assert (type(error.value), *refused(error)) == (kind, message, where)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from service import __version__, health
-from service.health import STALE_SECONDS, Health, Verdict, Waits
+from service.health import STALE_SECONDS, Health, HealthCheck, Waits
 from service.state import State
 from tests.conftest import House
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 
 
-def judged(state: Path, said: Health, age_seconds: float, *, stall_minutes: float = 30) -> Verdict:
+def judged(state: Path, said: Health, age_seconds: float, *, stall_minutes: float = 30) -> HealthCheck:
     """The verdict on a health file of that age."""
     health.write(said, state, NOW)
     return health.judge(state, NOW + timedelta(seconds=age_seconds), stall_minutes=stall_minutes)
@@ -47,20 +47,20 @@ def test_the_file_says_everything_and_is_replaced_as_a_whole(tmp_path: Path) -> 
 
 
 def test_a_fresh_word_is_believed(tmp_path: Path) -> None:
-    assert judged(tmp_path, Health(), STALE_SECONDS) == Verdict(True, "ok")
+    assert judged(tmp_path, Health(), STALE_SECONDS) == HealthCheck(True, "ok")
 
 
 def test_degraded_is_well_and_says_why(tmp_path: Path) -> None:
     said = Health(state="degraded", reasons=["this", "that"])
-    assert judged(tmp_path, said, 1) == Verdict(True, "degraded: this; that")
+    assert judged(tmp_path, said, 1) == HealthCheck(True, "degraded: this; that")
 
 
 def test_failing_is_not_well_and_says_why(tmp_path: Path) -> None:
-    assert judged(tmp_path, Health(state="failing", reasons=["no disk"]), 1) == Verdict(False, "failing: no disk")
+    assert judged(tmp_path, Health(state="failing", reasons=["no disk"]), 1) == HealthCheck(False, "failing: no disk")
 
 
 def test_an_old_word_is_not_believed(tmp_path: Path) -> None:
-    assert judged(tmp_path, Health(), 61) == Verdict(False, "failing: the daemon was silent for 61 s")
+    assert judged(tmp_path, Health(), 61) == HealthCheck(False, "failing: the daemon was silent for 61 s")
 
 
 def test_a_long_batch_that_moves_from_stage_to_stage_is_not_too_old(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from service import files
 from service.errors import UnreadableFile, UsageError
-from service.inbox import Inbox, Listing, Pair, Stranger, inbox, names
+from service.inbox import Candidate, IgnoredFile, Inbox, Scan, inbox, names
 from service.inbox.names import is_ignored, read_name
 from service.model import Batch, inputs_sha256
 from tests.conftest import API, CRM, ECOM
@@ -46,14 +46,14 @@ class Folder:
         path.write_text(content, encoding="utf-8")
         return path
 
-    def pair(self) -> Pair:
+    def pair(self) -> Candidate:
         """The one pair that waits."""
-        (found,) = self.inbox.look().pairs
+        (found,) = self.inbox.look().candidates
         return found
 
-    def claim(self, pair: Pair | None = None) -> Batch | None:
+    def claim(self, pair: Candidate | None = None) -> Batch | None:
         pair = pair or self.pair()
-        return self.inbox.claim(pair, {half.path: "lease" for half in pair.halves}, NOW, self.state)
+        return self.inbox.claim(pair, {half.path: "lease" for half in pair.files}, NOW, self.state)
 
     def claimed(self) -> Batch:
         """Put a pair and claim it."""
@@ -167,7 +167,7 @@ def test_other_names_belong_to_no_source(name: str) -> None:
 def test_half_written_and_private_names_are_never_inputs_and_never_told(folder: Folder, name: str) -> None:
     assert is_ignored(name)
     folder.put(name)
-    assert folder.inbox.look() == Listing()
+    assert folder.inbox.look() == Scan()
 
 
 # ----------------------------------------------------------------------------------------------------- pairing
@@ -177,49 +177,49 @@ def test_half_written_and_private_names_are_never_inputs_and_never_told(folder: 
 def test_two_exports_are_a_pair_in_source_order_whichever_came_first(folder: Folder, order: tuple[str, str]) -> None:
     for name in order:
         folder.put(name)
-    assert [half.path.name for half in folder.pair().halves] == [CRM, ECOM]
+    assert [half.path.name for half in folder.pair().files] == [CRM, ECOM]
 
 
 def test_the_suffix_says_which_files_belong_together(folder: Folder) -> None:
     for name in (CRM, "ecommerce_customers_b.json", "crm_customers-B.csv", "ecommerce_customers_c.json"):
         folder.put(name)
     listing = folder.inbox.look()
-    assert [[half.path.name for half in pair.halves] for pair in listing.pairs] == [
+    assert [[half.path.name for half in pair.files] for pair in listing.candidates] == [
         ["crm_customers-B.csv", "ecommerce_customers_b.json"]
     ]
-    assert sorted(half.path.name for half in listing.singles) == [CRM, "ecommerce_customers_c.json"]
+    assert sorted(half.path.name for half in listing.unpaired) == [CRM, "ecommerce_customers_c.json"]
 
 
 def test_rivals_for_one_export_are_not_taken_nor_is_their_partner(folder: Folder) -> None:
     for name in ("crm_customers_7.csv", "CRM_customers-7.csv", "ecommerce_customers_7.json", CRM, ECOM):
         folder.put(name)
     listing = folder.inbox.look()
-    assert sorted(half.path.name for half in listing.rivals) == ["CRM_customers-7.csv", "crm_customers_7.csv"]
-    assert [pair.suffix for pair in listing.pairs] == [""]
-    assert [half.path.name for half in listing.singles] == ["ecommerce_customers_7.json"], "it is told of"
+    assert sorted(half.path.name for half in listing.ambiguous) == ["CRM_customers-7.csv", "crm_customers_7.csv"]
+    assert [pair.suffix for pair in listing.candidates] == [""]
+    assert [half.path.name for half in listing.unpaired] == ["ecommerce_customers_7.json"], "it is told of"
 
 
 def test_only_exports_for_one_job_belong_together(folder: Folder) -> None:
     for name in (API, CRM, "api_customers_7.JSON", "crm_customers_7.csv", "ecommerce_customers_7.json", "api_8.json"):
         folder.put(name)
     listing = folder.inbox.look()
-    found = [(pair.job, [half.path.name for half in pair.halves]) for pair in listing.pairs]
+    found = [(pair.job, [half.path.name for half in pair.files]) for pair in listing.candidates]
     assert sorted(found) == [
         ("analytics", ["api_customers.json"]),
         ("analytics", ["api_customers_7.JSON"]),
         ("integration", ["crm_customers_7.csv", "ecommerce_customers_7.json"]),
     ]
-    assert [half.path.name for half in listing.singles] == [CRM], "it still waits for its partner"
-    assert [stranger.file_name for stranger in listing.strangers] == ["api_8.json"]
+    assert [half.path.name for half in listing.unpaired] == [CRM], "it still waits for its partner"
+    assert [stranger.file_name for stranger in listing.ignored] == ["api_8.json"]
 
 
 def test_rivals_for_the_export_of_one_job_hold_up_no_other(folder: Folder) -> None:
     for name in (API, "API_customers.json", CRM, ECOM):
         folder.put(name)
     listing = folder.inbox.look()
-    assert [pair.job for pair in listing.pairs] == ["integration"]
-    assert sorted(half.path.name for half in listing.rivals) == ["API_customers.json", API]
-    assert listing.singles == ()
+    assert [pair.job for pair in listing.candidates] == ["integration"]
+    assert sorted(half.path.name for half in listing.ambiguous) == ["API_customers.json", API]
+    assert listing.unpaired == ()
 
 
 def test_what_was_quarantined_is_over_with_the_next_batch_of_its_own_job(folder: Folder) -> None:
@@ -251,7 +251,7 @@ def test_pairs_stand_oldest_first_by_suffix_and_then_by_arrival(folder: Folder) 
         folder.put(f"crm_customers{suffix}.csv")
         folder.put(f"ecommerce_customers{suffix}.json")
     expected = ["20240131", "2024-02-01", "9", "10", "south", "north", ""]
-    assert [pair.suffix for pair in folder.inbox.look().pairs] == expected
+    assert [pair.suffix for pair in folder.inbox.look().candidates] == expected
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "socket", "folder"])
@@ -272,21 +272,21 @@ def test_what_is_no_regular_file_is_a_stranger_and_is_never_opened(
         path.mkdir()
     folder.put(ECOM)
     listing = folder.inbox.look()
-    assert [stranger.file_name for stranger in listing.strangers] == [CRM]
-    assert {"fifo": "pipe", "link": "link", "socket": "socket", "folder": "folder"}[kind] in listing.strangers[0].why
-    assert [half.path.name for half in listing.singles] == [ECOM]
+    assert [stranger.file_name for stranger in listing.ignored] == [CRM]
+    assert {"fifo": "pipe", "link": "link", "socket": "socket", "folder": "folder"}[kind] in listing.ignored[0].why
+    assert [half.path.name for half in listing.unpaired] == [ECOM]
 
 
 def test_other_files_are_strangers_and_our_own_folders_are_not(folder: Folder) -> None:
     folder.put("notes.txt")
-    assert folder.inbox.look() == Listing(strangers=(Stranger("notes.txt", "no source has exports of this name"),))
+    assert folder.inbox.look() == Scan(ignored=(IgnoredFile("notes.txt", "no source has exports of this name"),))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_file_that_may_not_be_read_is_marked_so(shared_folder: Path) -> None:
     (shared_folder / CRM).touch(0o600)
     (shared_folder / ECOM).touch(0o644)
-    asked = "print([half.is_readable for half in Inbox(folder).look().pairs[0].halves])"
+    asked = "print([half.is_readable for half in Inbox(folder).look().candidates[0].files])"
     assert said_as_nobody(asked, shared_folder, "from service.inbox import Inbox") == "[False, True]\n"
 
 
@@ -295,14 +295,14 @@ def test_a_file_that_may_not_be_read_is_marked_so(shared_folder: Path) -> None:
 
 def test_a_claim_moves_both_files_and_remembers_them(folder: Folder) -> None:
     batch = folder.claimed()
-    assert batch.id == f"20240115T120000Z-{inputs_sha256(batch.deliveries)[:6]}"
-    assert [delivery.path for delivery in batch.deliveries] == [
+    assert batch.id == f"20240115T120000Z-{inputs_sha256(batch.inputs)[:6]}"
+    assert [delivery.path for delivery in batch.inputs] == [
         folder.root / ".claimed" / batch.id / name for name in (CRM, ECOM)
     ]
     claim = json.loads((folder.root / ".claimed" / f"{batch.id}.json").read_text(encoding="utf-8"))
     assert list(claim["files"]) == [CRM, ECOM]
     assert claim["files"][CRM]["settle_proof"] == "lease"
-    assert folder.inbox.look() == Listing()
+    assert folder.inbox.look() == Scan()
 
 
 def test_the_same_bytes_in_the_same_second_are_a_batch_of_their_own(folder: Folder) -> None:
@@ -351,7 +351,7 @@ def test_a_half_that_became_a_link_is_not_followed(folder: Folder) -> None:
     (folder.root / CRM).symlink_to(secret)
     with pytest.raises(OSError, match="symbolic links"):
         folder.claim(pair)
-    assert [stranger.file_name for stranger in folder.inbox.look().strangers] == [CRM]
+    assert [stranger.file_name for stranger in folder.inbox.look().ignored] == [CRM]
 
 
 @pytest.mark.parametrize("change", [overwrite, replace_by_rename, Path.unlink])
@@ -407,8 +407,8 @@ def test_the_halves_gap_is_that_of_their_arrival(folder: Folder) -> None:
 def assert_claimed_whole(folder: Folder, batch_id: str) -> None:
     (batch,) = folder.inbox.unfinished().batches
     assert batch.id == batch_id
-    assert [delivery.path.read_text(encoding="utf-8") for delivery in batch.deliveries] == ["crm\n", "ecom\n"]
-    assert folder.inbox.look() == Listing()
+    assert [delivery.path.read_text(encoding="utf-8") for delivery in batch.inputs] == ["crm\n", "ecom\n"]
+    assert folder.inbox.look() == Scan()
 
 
 @pytest.mark.parametrize("moved", [0, 1])
@@ -457,7 +457,7 @@ def test_a_newer_pair_in_the_inbox_leaves_a_whole_claim_as_it_is(folder: Folder)
     folder.put(ECOM, "newer\n")
     (found,) = folder.inbox.unfinished().batches
     assert found.id == batch.id
-    assert len(folder.inbox.look().pairs) == 1
+    assert len(folder.inbox.look().candidates) == 1
 
 
 def test_putting_back_that_died_between_link_and_unlink_is_ended(folder: Folder) -> None:
@@ -479,17 +479,17 @@ def test_warnings_of_the_claim_and_its_acceptance_outlive_a_crash(folder: Folder
     folder.put(CRM)
     folder.put(ECOM)
     pair = folder.pair()
-    folder.inbox.claim(pair, {half.path: "lease" for half in pair.halves}, NOW, folder.state, ["odd"])
+    folder.inbox.claim(pair, {half.path: "lease" for half in pair.files}, NOW, folder.state, ["odd"])
     (batch,) = folder.inbox.unfinished().batches
     assert (batch.warnings, batch.claimed_at, batch.accepted) == (("odd",), NOW, False)
 
 
 def test_a_claimed_file_that_was_written_to_is_hashed_again(folder: Folder) -> None:
     batch = folder.claimed()
-    batch.deliveries[0].path.write_text("changed\n", encoding="utf-8")
+    batch.inputs[0].path.write_text("changed\n", encoding="utf-8")
     (again,) = folder.inbox.unfinished().batches
-    assert again.deliveries[0].sha256 != batch.deliveries[0].sha256
-    assert again.deliveries[1] == batch.deliveries[1]
+    assert again.inputs[0].sha256 != batch.inputs[0].sha256
+    assert again.inputs[1] == batch.inputs[1]
 
 
 def test_starts_count_deaths_only(folder: Folder) -> None:
@@ -526,8 +526,8 @@ def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) 
         "found": "",
         "hint": "export it again",
         "retry": f"python -m service retry {batch.id}",
-        "inputs": {delivery.file_name: delivery.sha256 for delivery in batch.deliveries},
-        "inputs_sha256": inputs_sha256(batch.deliveries),
+        "inputs": {delivery.file_name: delivery.sha256 for delivery in batch.inputs},
+        "inputs_sha256": inputs_sha256(batch.inputs),
         "log_sha256": hashlib.sha256(b"the log\n").hexdigest(),
         "former_outcome_sha256": None,
     }
@@ -607,7 +607,7 @@ def test_retry_that_died_half_way_is_ended_by_another(folder: Folder) -> None:
     place = folder.inbox.quarantine(batch, WRONG, NOW, "")
     (place / CRM).rename(folder.root / CRM)
     assert folder.inbox.retry(batch.id, folder.state, accept=False) == [ECOM]
-    assert len(folder.inbox.look().pairs) == 1
+    assert len(folder.inbox.look().candidates) == 1
 
 
 def test_pruning_removes_the_archives_of_the_named_batches_only(folder: Folder) -> None:

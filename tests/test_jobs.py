@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from service import verify
-from service.analytics import Before
 from service.errors import UnreadableFile
+from service.jobs.analytics import PreviousExport
 from service.outbox import Outbox
-from service.verify import Places, Verdict
-from service.watcher import Outcome
+from service.verify import Places, VerifyReport
+from service.watch.watcher import RunResult
 from tests.conftest import API, CRM, ECOM, House, wait_until
 from tests.test_watcher import Works, events, failing, works
 
@@ -43,7 +43,7 @@ def export_manifest(house: House) -> dict[str, Any]:
     return house.manifest("analytics_manifest.json")
 
 
-def verified(house: House) -> Verdict:
+def verified(house: House) -> VerifyReport:
     return verify.verify(Places(house.inbox, house.outbox, house.state))
 
 
@@ -68,14 +68,14 @@ def test_a_pair_and_a_file_of_the_api_that_arrive_together_are_two_batches(house
     assert json.loads(house.read("sample_output.json"))["metadata"]["total_customers"] == 4
     assert export_manifest(house)["rows"] == {"records": 4, "rejects": 0, "duplicates": 0, "customers": 4}
     assert {line["job"] for line in house.log() if line["event"] == "batch.published"} == {"integration", "analytics"}
-    assert verified(house) == Verdict(sets=2, inputs=3)
+    assert verified(house) == VerifyReport(sets=2, inputs=3)
 
 
 def test_a_file_of_the_api_needs_no_partner_and_no_master(works: Works) -> None:
     works.house.drop_api()
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     assert sorted(flat_files(works.house)) == ["analytics_manifest.json", "sample_output.json"]
-    assert verified(works.house) == Verdict(sets=1, inputs=1)
+    assert verified(works.house) == VerifyReport(sets=1, inputs=1)
 
 
 def test_an_export_changes_nothing_of_the_master_and_the_register(works: Works) -> None:
@@ -83,12 +83,12 @@ def test_an_export_changes_nothing_of_the_master_and_the_register(works: Works) 
     works.once()
     before, register = flat_files(works.house), sorted((works.state / "register").rglob("*"))
     works.house.drop_api(suffix="_2024-01-10")
-    assert works.once() == Outcome(published=1), "that it is older than the master is no reason to refuse it"
+    assert works.once() == RunResult(published=1), "that it is older than the master is no reason to refuse it"
     after = flat_files(works.house)
     assert {name: after[name] for name in before} == before
     assert sorted((works.state / "register").rglob("*")) == register
     works.drop("_2024-01-14")
-    assert works.once() == Outcome(quarantined=1), "the guard still compares masters with masters"
+    assert works.once() == RunResult(quarantined=1), "the guard still compares masters with masters"
 
 
 def test_an_export_does_not_wait_for_a_pair_of_an_earlier_date(works: Works) -> None:
@@ -124,7 +124,7 @@ def test_retention_keeps_so_many_sets_of_each_job(works: Works) -> None:
     assert works.once(keep_batches=2).published == 1
     assert batches_of(works.house, "analytics") == exports
     assert batches_of(works.house, "integration")[0] == masters[1]
-    assert verified(works.house) == Verdict(sets=4, inputs=6)
+    assert verified(works.house) == VerifyReport(sets=4, inputs=6)
 
 
 # -------------------------------------------------------------------------------------------------- wrong content
@@ -178,23 +178,23 @@ def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House)
 def test_an_export_that_lost_most_customers_is_held_back_and_passes_once_when_accepted(works: Works, lost: str) -> None:
     guard = {"volume_guard_rows": 10}
     works.house.drop_api(customers=10)
-    assert works.once(**guard) == Outcome(published=1)
+    assert works.once(**guard) == RunResult(published=1)
     if lost == "outbox":
         shutil.rmtree(works.outbox)
     elif lost == "ledger":
         (works.state / "ledger.sqlite").unlink()
     before = flat_files(works.house) if works.outbox.exists() else {}
     works.house.drop_api(customers=4)
-    assert works.once(**guard) == Outcome(quarantined=1)
+    assert works.once(**guard) == RunResult(quarantined=1)
     reason = works.reason()
     assert (reason["error"], reason["job"]) == ("SuspiciousVolume", "analytics")
     assert reason["message"] == "API has 4 rows, the published set had 10"
     assert {name: it for name, it in flat_files(works.house).items() if name in before} == before
     assert works.retry("--accept", works.quarantine()[0].name) == 0
-    assert works.once(**guard) == Outcome(published=1)
+    assert works.once(**guard) == RunResult(published=1)
     assert export_manifest(works.house)["rows"]["records"] == 4
     works.house.drop_api(customers=1)
-    assert works.once(**guard) == Outcome(published=1), "what had few customers is not held back for having fewer"
+    assert works.once(**guard) == RunResult(published=1), "what had few customers is not held back for having fewer"
 
 
 def test_an_export_is_measured_against_exports_and_not_against_masters(works: Works) -> None:
@@ -203,9 +203,9 @@ def test_an_export_is_measured_against_exports_and_not_against_masters(works: Wo
     works.once(**guard)
     for customers in (1, 4, 2):
         works.house.drop_api(customers)
-        assert works.once(**guard) == Outcome(published=1)
+        assert works.once(**guard) == RunResult(published=1)
     works.drop()
-    assert works.once(**guard) == Outcome(published=1)
+    assert works.once(**guard) == RunResult(published=1)
 
 
 def test_a_ledger_out_of_reach_takes_nothing_from_the_guard(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_a_ledger_out_of_reach_takes_nothing_from_the_guard(works: Works, monkey
     works.house.drop_api(customers=4)
     with monkeypatch.context() as patch:
         patch.setattr("service.ledger.Ledger._connected", failing(OSError(5, "Input/output error")))
-        assert works.once(**guard) == Outcome(quarantined=1)
+        assert works.once(**guard) == RunResult(quarantined=1)
     assert works.reason()["error"] == "SuspiciousVolume"
 
 
@@ -231,9 +231,9 @@ def dies(*_: Any, **__: Any) -> None:
 
 
 STEPS = {
-    "before the work": "service.watcher.Watcher._work_on",
+    "before the work": "service.watch.watcher.Watcher._work_on",
     "in the midst of the work": "service.outbox.Outbox._commit",
-    "committed, not in the ledger": "service.workbench.Workbench.note",
+    "committed, not in the ledger": "service.jobs.batch_runner.BatchRunner.note",
     "committed, flat files not replaced": "service.outbox.replace_copies",
     "flat files replaced, not archived": "service.inbox.inbox.Inbox.archive",
 }
@@ -250,10 +250,10 @@ def test_a_death_at_any_step_of_an_export_costs_nothing(
         patch.setattr(STEPS[step], dies)
         works.once()
     (claim,) = works.claim_files()
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     assert batches_of(works.house, "analytics") == [claim.stem]
     assert export_manifest(works.house)["batch_id"] == claim.stem
-    assert verified(works.house) == Verdict(sets=2, inputs=3)
+    assert verified(works.house) == VerifyReport(sets=2, inputs=3)
 
 
 def test_an_export_that_was_committed_is_not_behind_a_master_that_came_after_it(
@@ -265,11 +265,11 @@ def test_an_export_that_was_committed_is_not_behind_a_master_that_came_after_it(
         works.once()
     aside = shutil.move(works.inbox / ".claimed", works.house.root / "aside")
     works.drop()
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     shutil.rmtree(works.inbox / ".claimed")
     shutil.move(aside, works.inbox / ".claimed")
-    assert works.once() == Outcome(published=1)
-    assert verified(works.house) == Verdict(sets=2, inputs=3)
+    assert works.once() == RunResult(published=1)
+    assert verified(works.house) == VerifyReport(sets=2, inputs=3)
 
 
 def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
@@ -277,9 +277,9 @@ def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
 ) -> None:
     works.house.drop_api()
     with monkeypatch.context() as patch:
-        patch.setattr("service.workbench.analyse", failing(OSError(28, "No space left on device")))
-        assert works.once() == Outcome(unfinished=1)
-    assert works.once() == Outcome(published=1)
+        patch.setattr("service.jobs.batch_runner.analyse", failing(OSError(28, "No space left on device")))
+        assert works.once() == RunResult(unfinished=1)
+    assert works.once() == RunResult(published=1)
 
 
 @pytest.mark.parametrize("lost", [["analytics_manifest.json"], ["analytics_manifest.json", "sample_output.json"]])
@@ -313,7 +313,7 @@ def test_a_lost_register_begins_anew_though_the_ledger_knows_the_master(works: W
     works.once()
     shutil.rmtree(works.state / "register")
     works.drop()
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
 
 
 def test_an_emptied_outbox_that_gets_an_export_lacks_no_master(works: Works) -> None:
@@ -321,12 +321,12 @@ def test_an_emptied_outbox_that_gets_an_export_lacks_no_master(works: Works) -> 
     works.once()
     shutil.rmtree(works.outbox)
     works.house.drop_api()
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     verdict = verified(works.house)
     assert (verdict.findings, verdict.inputs) == ([], 3)
     assert verdict.notes[0].startswith("the outbox was emptied: 1 sets are not there any more")
     works.house.drop_api()
-    assert works.once(keep_batches=1) == Outcome(published=1)
+    assert works.once(keep_batches=1) == RunResult(published=1)
     assert len(works.archived()) == 2, "the retention of exports does not take the master's inputs"
     assert verified(works.house).findings == []
 
@@ -343,7 +343,7 @@ def both(works: Works, monkeypatch: pytest.MonkeyPatch) -> Works:
     for customers in (2, 3):
         works.house.drop_api(customers)
         works.once()
-    assert verified(works.house) == Verdict(sets=3, inputs=4)
+    assert verified(works.house) == VerifyReport(sets=3, inputs=4)
     return works
 
 
@@ -409,21 +409,21 @@ def test_a_ledger_of_before_there_were_jobs_is_fine_for_verify_and_for_the_next_
         db.execute("alter table outcomes drop column job")
         db.execute("pragma user_version = 1")
     db.close()
-    assert verified(works.house) == Verdict(sets=1, inputs=2)
+    assert verified(works.house) == VerifyReport(sets=1, inputs=2)
     works.house.drop_api()
-    assert works.once() == Outcome(published=1)
-    assert verified(works.house) == Verdict(sets=2, inputs=3)
+    assert works.once() == RunResult(published=1)
+    assert verified(works.house) == VerifyReport(sets=2, inputs=3)
     assert not (works.state / "ledger.sqlite.damaged").exists()
 
 
 def test_the_story_is_given_the_master_of_the_moment(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Path | None] = []
 
-    def analyse(batch: Any, rules: Any, engine: Any, before: Before, outbox: Outbox, journal: Any) -> None:
+    def analyse(batch: Any, rules: Any, engine: Any, before: PreviousExport, outbox: Outbox, journal: Any) -> None:
         given.append(before.master)
         raise UnreadableFile("enough", hint="nothing")
 
-    monkeypatch.setattr("service.workbench.analyse", analyse)
+    monkeypatch.setattr("service.jobs.batch_runner.analyse", analyse)
 
     def offered() -> Path | None:
         works.house.drop_api()

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from service.errors import DeliveryError
+from service.errors import InputError
 from service.ledger import Entry, Input, Ledger, Outcome, read_outcome
-from service.watcher import Outcome as WatchOutcome
+from service.watch.watcher import RunResult
 from tests.small_batches import integrate_pair, write_pair
 from tests.test_watcher import Works, failing, works
 
@@ -395,7 +395,9 @@ def test_a_ledger_that_takes_no_entry_stops_nothing_and_is_made_up_for(
     assert all(links(ledger_of(works)))
 
 
-@pytest.mark.parametrize("step", ["service.workbench.Workbench.note", "service.workbench.roll_forward"])
+@pytest.mark.parametrize(
+    "step", ["service.jobs.batch_runner.BatchRunner.note", "service.jobs.batch_runner.roll_forward"]
+)
 def test_a_death_before_the_entry_leaves_no_gap(works: Works, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     class Died(BaseException):
         pass
@@ -422,8 +424,8 @@ def test_an_outbox_that_is_emptied_right_after_the_commit_gets_the_set_again(
     works.drop("_1")
     with monkeypatch.context() as patch:
         patch.setattr("service.ledger.Ledger.note", emptied)
-        assert works.once() == WatchOutcome(unfinished=1)
-    assert works.once() == WatchOutcome(published=1)
+        assert works.once() == RunResult(unfinished=1)
+    assert works.once() == RunResult(published=1)
     assert works.archived() == works.house.batches()
     assert [entry.outcome.kind for entry in ledger_of(works)] == ["published"]
 
@@ -439,7 +441,7 @@ def test_a_reason_that_was_written_but_not_yet_in_quarantine_is_written_anew(
 
     works.drop("_1")
     with monkeypatch.context() as patch, pytest.raises(Died):
-        patch.setattr("service.workbench.integrate", failing(DeliveryError("it is wrong", hint="mend it")))
+        patch.setattr("service.jobs.batch_runner.integrate", failing(InputError("it is wrong", hint="mend it")))
         patch.setattr("service.inbox.inbox.Inbox._settle", die)
         works.once()
     works.once()

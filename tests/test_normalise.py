@@ -28,7 +28,7 @@ from service.engine.embedded import EmbeddedEngine
 from service.model import CRM, ECOM, Batch, Rules
 from service.pipeline import normalise as stage
 from service.pipeline import values
-from service.pipeline.extract import Delivered, extract
+from service.pipeline.extract import Extracted, extract
 from service.pipeline.ids import norm_id
 from service.pipeline.values import MISSING_WORDS, is_missing
 from tests.conftest import CASES
@@ -309,13 +309,13 @@ def definitions(rules: Rules) -> dict[str, Callable[[str], Cell]]:
 RESULT = {"phone": "phone_key", "source_id": "case when has_id then source_id end"}
 
 
-def delivered_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Delivered:
+def delivered_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Extracted:
     """Rows of the CRM as ``extract`` gives them, whatever the cells say."""
     rows = raw_table(engine, **fields).derive(
         "select 'CRM' as source, * replace (null::bigint as orders_count) from this"
     )
     nothing = table_of(engine, {"ordinal": [0]})
-    return Delivered(rows, nothing, {}, {}, {}, {})
+    return Extracted(rows, nothing, {}, {}, {}, {})
 
 
 def normalised(engine: EmbeddedEngine, field: str, texts: Sequence[Cell], rules: Rules) -> list[Cell]:

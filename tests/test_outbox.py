@@ -15,7 +15,7 @@ import pytest
 from service import __version__
 from service.errors import TransientError
 from service.files import fingerprint_of, sha256_of
-from service.model import API, CRM, Batch, Delivery, Job, Source, Summary
+from service.model import API, CRM, Batch, InputFile, JobName, Source, Summary
 from service.outbox import FLAT, Outbox
 
 FLAT_NAMES = FLAT["integration"].names
@@ -34,7 +34,7 @@ def outbox(tmp_path: Path) -> Outbox:
 def batch(id_: str, folder: Path, source: Source = CRM) -> Batch:
     path = folder / source.file_name
     path.write_text("customer_id\n", encoding="utf-8")
-    return Batch(id_, NOW, (Delivery(source, path, sha256_of(path), fingerprint_of(path), "lease"),))
+    return Batch(id_, NOW, (InputFile(source, path, sha256_of(path), fingerprint_of(path), "lease"),))
 
 
 def commit(outbox: Outbox, id_: str, source: Source = CRM) -> None:
@@ -236,7 +236,7 @@ def test_a_manifest_names_the_one_before_it_of_its_own_job(outbox: Outbox) -> No
 
 
 @pytest.mark.parametrize(("job", "gone"), [("integration", ["b1"]), ("analytics", ["b2", "b3"])])
-def test_retention_counts_the_sets_of_each_job_by_themselves(outbox: Outbox, job: Job, gone: list[str]) -> None:
+def test_retention_counts_the_sets_of_each_job_by_themselves(outbox: Outbox, job: JobName, gone: list[str]) -> None:
     publish(outbox, "b1")
     export(outbox, "b2", "b3", "b4", "b5")
     publish(outbox, "b6", "b7")

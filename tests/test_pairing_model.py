@@ -33,16 +33,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from service import daemon, files, logs
-from service.errors import DeliveryError, TransientError
+from service import files, logs
+from service.errors import InputError, TransientError
 from service.inbox import inbox
 from service.inbox.mounts import honours_leases
+from service.jobs.batch_runner import BatchRunner
 from service.logs import Journal
-from service.model import Batch, Job, Summary
+from service.model import Batch, JobName, Summary
 from service.settings import Settings
-from service.wake import Alarm
-from service.watcher import Watcher
-from service.workbench import Workbench
+from service.watch import daemon
+from service.watch.file_events import FileEvents
+from service.watch.watcher import Watcher
 from tests.faults.sweep import IS_FULL
 
 STILL, SETTLE, RETRY = 0.3, 5.0, 3.0
@@ -330,7 +331,7 @@ class Model:
 # ------------------------------------------------------------------------------------------------------- service
 
 
-class Steps(Alarm):
+class Steps(FileEvents):
     """An alarm at which the daemon stands still until it is let go, one round at a time."""
 
     def __init__(self, folder: Path) -> None:
@@ -349,7 +350,7 @@ class Steps(Alarm):
         self._go.release()
 
 
-class Bench(Workbench):
+class Bench(BatchRunner):
     """In the place of the integration: notes what it is given and does as it is told."""
 
     outcomes: list[str]
@@ -373,7 +374,7 @@ class Bench(Workbench):
     def is_published(self, batch_id: str) -> bool:
         return batch_id in self.published
 
-    def last_published(self) -> dict[Job, str]:
+    def last_published(self) -> dict[JobName, str]:
         return {"integration": max(self.published)} if self.published else {}
 
     def retire(self, batch: Batch) -> list[str]:
@@ -383,10 +384,10 @@ class Bench(Workbench):
         return []
 
     def work(self, batch: Batch, journal: Journal) -> Summary:
-        self.integrated.append(tuple(delivery.path.read_text(encoding="utf-8") for delivery in batch.deliveries))
+        self.integrated.append(tuple(delivery.path.read_text(encoding="utf-8") for delivery in batch.inputs))
         match self.outcomes.pop(0) if self.outcomes else "published":
             case "refused":
-                raise DeliveryError("wrong files", hint="send others")
+                raise InputError("wrong files", hint="send others")
             case "fault":
                 raise TransientError("no room", hint="make room")
             case "bug":
@@ -415,9 +416,9 @@ class Service:
         self._failure: BaseException | None = None
         self._has_ended = False
         self._moves: int | None = None
-        patch.setattr("service.watcher.Alarm", self._alarm)
-        patch.setattr("service.watcher.time", SimpleNamespace(monotonic=lambda: self.clock))
-        patch.setattr("service.daemon.Workbench", self._bench)
+        patch.setattr("service.watch.watcher.FileEvents", self._alarm)
+        patch.setattr("service.watch.watcher.time", SimpleNamespace(monotonic=lambda: self.clock))
+        patch.setattr("service.watch.daemon.BatchRunner", self._bench)
         patch.setattr(inbox, "move", self._move)
         patch.setattr(inbox.Inbox, "claim", self._counting(inbox.Inbox.claim))
         patch.setattr("os.fsync", lambda descriptor: None)  # power cuts are told of elsewhere

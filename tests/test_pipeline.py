@@ -13,7 +13,7 @@ import pytest
 
 from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine
-from service.errors import DeliveryError, SuspiciousVolume, TooManyRejects, TransientError, UnreadableFile
+from service.errors import InputError, SuspiciousVolume, TooManyRejects, TransientError, UnreadableFile
 from service.model import CRM, ECOM, Batch, Rules
 from service.pipeline import survivorship
 from service.pipeline.deduplicate import deduplicate, explain
@@ -118,7 +118,7 @@ def test_rejects_within_bounds_let_the_batch_go_on(good: int, bad: int, engine: 
     [(899, 100, 10.0, TooManyRejects), (0, 1, 10.0, UnreadableFile), (899, 100, 5.5, TooManyRejects)],
 )
 def test_too_many_rejects_stop_the_batch(
-    good: int, bad: int, percent: float, error: type[DeliveryError], engine: EmbeddedEngine, tmp_path: Path
+    good: int, bad: int, percent: float, error: type[InputError], engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
     with pytest.raises(error) as raised:
         extracted(engine, tmp_path, crm_with_rejects(good, bad), replace(Rules(), max_reject_percent=percent))
@@ -379,7 +379,7 @@ def test_an_export_that_changes_while_it_is_read_is_not_published(
             file.write("C9,,late@x.org,,,\n")
         return survive_as_ever(*arguments)
 
-    monkeypatch.setattr("service.integrate.survive", written_meanwhile)
+    monkeypatch.setattr("service.jobs.integration.survive", written_meanwhile)
     with pytest.raises(TransientError):
         integrate_pair(pair, tmp_path / "out")
     assert list((tmp_path / "out" / "batches").iterdir()) == []

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine import csv_file, json_file
 from service.engine.contract import cell_name
 from service.engine.embedded import EmbeddedEngine
-from service.errors import DeliveryError
+from service.errors import InputError
 from service.model import CRM, ECOM, Batch, Layout, Rules, Source
 from service.pipeline.extract import extract
 from service.presets import PRESETS
+from service.readers import csv_file, json_file
 from tests.conftest import CASES
 from tests.faults.sweep import IS_FULL
 from tests.small_batches import NOON, delivered_file, small_engine
@@ -96,7 +96,7 @@ class Reader:
     kind: str
 
     def outcome(self, content: bytes, source: Source, *, carefully: bool = False, packed: bool = False) -> Outcome:
-        """Any exception but DeliveryError goes through, and fails the test."""
+        """Any exception but InputError goes through, and fails the test."""
         # An engine lives for one batch, and keeps its tables; this one reads thousands of files.
         for (table,) in self.engine.run("select table_name from duckdb_tables() where temporary"):
             self.engine.run(f"drop table {table}")
@@ -109,7 +109,7 @@ class Reader:
                 patched.setattr(json_file, "array_window", lambda path, rows_at: None)
             try:
                 table, report = self.engine.read(delivery)
-            except DeliveryError as error:
+            except InputError as error:
                 refusal = (error.code, error.message, error.where, error.found, error.hint)
                 return Outcome({}, {}, refusal)
         assert [row for (row,) in table.derive("select row_number from this").rows()] == sorted(
@@ -371,7 +371,7 @@ def _counts(engine: EmbeddedEngine, path: Path, source: Source) -> tuple[int, in
     delivery = delivered_file(source, path, path.read_bytes())
     try:
         found = extract(Batch("b", NOON, (delivery,)), Rules(), engine)
-    except DeliveryError as error:
+    except InputError as error:
         assert CANARY.lower() not in error.explained().lower()
         return None
     told = "\n".join([*found.warnings[source.name], *(row[-1] for row in found.rejects.rows())])

@@ -24,11 +24,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api import wire
-from service.api.scenarios import SCENARIOS, Mix, Order, is_customer, parse
-from service.api.simulated_customers import World
-from service.api.simulator import Simulator, Terms, Visit, listening, running
 from service.errors import UsageError
+from service.simulator import wire
+from service.simulator.customers import World
+from service.simulator.scenarios import SCENARIOS, Mix, Order, is_customer, parse
+from service.simulator.server import Simulator, Terms, Visit, listening, running
 from tests.conftest import ROOT, House
 
 TODAY = date(2026, 3, 2)
@@ -266,7 +266,7 @@ def test_it_ends_while_clients_still_wait() -> None:
         dripped = socket.create_connection((parts.hostname, parts.port))
         dripped.sendall(b"GET /api/users?page=1 HTTP/1.1\r\nx-api-key: demo\r\n\r\n")
         dripped.recv(1)
-    assert simulator.visits[0].delivery == "dripped"
+    assert simulator.visits[0].send_mode == "dripped"
     silent.close()
     dripped.close()
 
@@ -368,7 +368,7 @@ def test_a_strike_depends_on_seed_page_and_try_alone(scenario: str, monkeypatch:
 
         with running(simulator) as url, ThreadPoolExecutor(connections) as pool:
             list(pool.map(ask_thrice, range(1, 21)))
-        return sorted((v.page, v.status, v.delivery, v.is_page) for v in simulator.visits)
+        return sorted((v.page, v.status, v.send_mode, v.is_page) for v in simulator.visits)
 
     assert visits(0, connections=8) == visits(0, connections=1)
     assert visits(0, connections=1) != visits(1, connections=1)
@@ -430,8 +430,8 @@ def test_truncated_bodies_end_too_soon_in_both_ways() -> None:
     simulator = simulated("truncated", customers=600)
     with client_of(simulator) as client:
         outcomes = [outcome(client, page) for page in range(1, 101)]
-    assert [o == "incomplete" for o in outcomes] == [v.delivery != "whole" for v in simulator.visits]
-    assert {visit.delivery for visit in simulator.visits} == {"whole", "cut", "unended"}
+    assert [o == "incomplete" for o in outcomes] == [v.send_mode != "whole" for v in simulator.visits]
+    assert {visit.send_mode for visit in simulator.visits} == {"whole", "cut", "unended"}
 
 
 def test_a_drip_comes_byte_by_byte_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,8 +445,8 @@ def test_resets_come_before_the_answer_and_in_the_midst_of_it() -> None:
     simulator = simulated("reset", customers=600)
     with client_of(simulator) as client:
         outcomes = [outcome(client, page) for page in range(1, 101)]
-    assert [o != "200" for o in outcomes] == [v.delivery != "whole" for v in simulator.visits]
-    assert {visit.delivery for visit in simulator.visits} == {"whole", "reset", "reset_amid"}
+    assert [o != "200" for o in outcomes] == [v.send_mode != "whole" for v in simulator.visits]
+    assert {visit.send_mode for visit in simulator.visits} == {"whole", "reset", "reset_amid"}
 
 
 def test_slow_answers_take_their_time() -> None:

@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import pytest
 
-from service import by_hand
-from service.engine import gzip_file
-from service.engine.json_file import steps_to
-from service.errors import DeliveryError, SettingsError, UnreadableFile
+from service.errors import InputError, SettingsError, UnreadableFile
 from service.inbox import Inbox
 from service.inbox.names import partner_name, read_name
+from service.jobs import by_hand
 from service.model import CRM, ECOM, Source
 from service.presets import PRESETS, read_values
+from service.readers import gzip_file
+from service.readers.json_file import steps_to
 from service.settings import Settings, load
 from tests.conftest import House, wait_until
 from tests.small_batches import NOON, integrate_pair, published, rows_of, write_pair
@@ -207,7 +207,7 @@ def test_what_stands_at_several_places_is_joined() -> None:
 
 
 def names_of(inbox: Inbox) -> list[list[str]]:
-    return [[half.path.name for half in pair.halves] for pair in inbox.look().pairs]
+    return [[half.path.name for half in pair.files] for pair in inbox.look().candidates]
 
 
 def test_an_optional_source_joins_if_it_is_there_and_is_not_waited_for(tmp_path: Path) -> None:
@@ -228,8 +228,8 @@ def test_one_export_in_two_kinds_of_files_is_contested(tmp_path: Path) -> None:
     for name in ("crm_customers.csv", "crm_customers.csv.gz", "ecommerce_customers.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
     listing = inbox.look()
-    assert listing.pairs == ()
-    assert [half.path.name for half in listing.rivals] == ["crm_customers.csv", "crm_customers.csv.gz"]
+    assert listing.candidates == ()
+    assert [half.path.name for half in listing.ambiguous] == ["crm_customers.csv", "crm_customers.csv.gz"]
 
 
 def test_an_optional_export_that_is_contested_is_left_behind(tmp_path: Path) -> None:
@@ -237,8 +237,8 @@ def test_an_optional_export_that_is_contested_is_left_behind(tmp_path: Path) -> 
     inbox.open()
     for name in ("crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv", "loyalty-7.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    (pair,) = inbox.look().pairs
-    assert [half.path.name for half in pair.halves] == ["crm_customers_7.csv", "ecommerce_customers_7.json"]
+    (pair,) = inbox.look().candidates
+    assert [half.path.name for half in pair.files] == ["crm_customers_7.csv", "ecommerce_customers_7.json"]
     assert pair.left_behind == ("loyalty-7.csv", "loyalty-7.json")
 
 
@@ -247,7 +247,7 @@ def test_the_other_half_of_a_contested_export_is_told_of(tmp_path: Path) -> None
     inbox.open()
     for name in ("crm_customers.csv", "crm_customers.json", "ecommerce_customers.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    assert [half.path.name for half in inbox.look().singles] == ["ecommerce_customers.json"]
+    assert [half.path.name for half in inbox.look().unpaired] == ["ecommerce_customers.json"]
 
 
 def test_an_optional_export_that_is_never_ready_does_not_hold_up_the_others(house: House) -> None:
@@ -277,8 +277,8 @@ def test_a_claim_of_a_source_that_is_configured_no_more_is_left_alone_and_told(t
     inbox.open()
     for name in ("crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    (pair,) = inbox.look().pairs
-    proofs = {half.path: "given" for half in pair.halves}
+    (pair,) = inbox.look().candidates
+    proofs = {half.path: "given" for half in pair.files}
     batch = inbox.claim(pair, proofs, NOON, tmp_path / "state")
     assert batch is not None
     assert Inbox(tmp_path).unfinished().unreadable == (f"{batch.id}.json",)
@@ -371,7 +371,7 @@ def test_rows_that_all_go_on_with_nobody_are_no_export(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["17,John Smith,john@x.org,john@x.org,5550101,ID", "7,Emily,Phoebe,x"])
 def test_a_customer_in_the_place_of_the_header_is_not_told_of(tmp_path: Path, header: str) -> None:
-    with pytest.raises(DeliveryError) as refused:
+    with pytest.raises(InputError) as refused:
         integrate_pair(write_pair(tmp_path, f"{header}\n{header}\n", NOBODY), tmp_path / "out")
     told = refused.value.explained().lower()
     assert not [value for value in ("john", "smith", "emily", "phoebe") if value in told]
@@ -440,7 +440,7 @@ def test_passwords_and_tokens_reach_no_file_of_ours(tmp_path: Path) -> None:
     integrate_pair(pair, tmp_path / "out")
     written = [path for path in tmp_path.joinpath("out").rglob("*") if path.is_file()]
     assert not [path for path in written for secret in secrets if secret.encode() in path.read_bytes()]
-    with pytest.raises(DeliveryError) as refused:
+    with pytest.raises(InputError) as refused:
         integrate_pair(write_pair(tmp_path / "bad", crm, NOBODY), tmp_path / "refused")
     assert not [secret for secret in secrets if secret in refused.value.explained()]
 

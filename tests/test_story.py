@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.generate import write_pair
-from service.wake import EVENT_GRACE_SECONDS
+from service.watch.file_events import EVENT_GRACE_SECONDS
 from tests.conftest import CASES, CRM, ECOM, Daemon, House, slowness, wait_until
 
 SAMPLE = CASES / "the_sample"

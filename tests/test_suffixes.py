@@ -7,7 +7,7 @@ import doctest
 import pytest
 
 from service import suffixes
-from service.suffixes import is_before, place, sort_key
+from service.suffixes import is_before, order_of, sort_key
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
@@ -16,7 +16,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 @pytest.mark.parametrize("suffix", ["2024-01-15", "20240115", "2024_01_15", "2024.01.15", "2024 01 15"])
 def test_a_date_has_a_place_however_it_is_written(suffix: str) -> None:
-    assert place(suffix) == place("2024-01-15")
+    assert order_of(suffix) == order_of("2024-01-15")
     assert is_before("2024-01-14", suffix)
     assert is_before(suffix, "2024-01-16")
 

@@ -9,10 +9,10 @@ import pytest
 
 from service.api.checkpoint import Note
 from service.api.client import key_of
-from service.api.sweep import Bounds, Complete, judge
+from service.api.sweep import Complete, SweepLimits, judge
 
-EXACT = Bounds(concurrency=4, max_pages=100, total_is_exact=True)
-A_HINT = Bounds(concurrency=4, max_pages=100, total_is_exact=False)
+EXACT = SweepLimits(concurrency=4, max_pages=100, total_is_exact=True)
+A_HINT = SweepLimits(concurrency=4, max_pages=100, total_is_exact=False)
 
 
 def sweep(number: int, *pages: Sequence[int], totals: int | Sequence[int]) -> list[Note]:
@@ -25,7 +25,7 @@ def sweep(number: int, *pages: Sequence[int], totals: int | Sequence[int]) -> li
 
 
 def is_complete(
-    *sweeps: list[Note], bounds: Bounds = EXACT, may_have_grown: bool = False
+    *sweeps: list[Note], bounds: SweepLimits = EXACT, may_have_grown: bool = False
 ) -> tuple[bool, tuple[int, ...]]:
     found = judge(sweeps, bounds, may_have_grown=may_have_grown)
     return isinstance(found, Complete), found.sweeps if isinstance(found, Complete) else ()
@@ -70,7 +70,7 @@ def test_a_total_that_is_too_low_is_contradicted_by_two_sweeps_that_agree() -> N
 
 
 @pytest.mark.parametrize(("bounds", "expected"), [(EXACT, False), (A_HINT, True)])
-def test_fewer_than_the_total_never_count_unless_the_total_is_only_a_hint(bounds: Bounds, expected: bool) -> None:
+def test_fewer_than_the_total_never_count_unless_the_total_is_only_a_hint(bounds: SweepLimits, expected: bool) -> None:
     one, two = sweep(1, [1, 2], [3], totals=9), sweep(2, [1, 2], [3], totals=9)
     assert is_complete(one, two, bounds=bounds)[0] is expected
 

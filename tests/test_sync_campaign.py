@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from service.api.scenarios import SCENARIOS, is_customer
-from service.api.simulated_customers import World
-from service.api.simulator import Simulator, Terms, listening
 from service.errors import RateLimitedError, TransientError, UpstreamRejectedError
-from service.sync import sync
+from service.jobs.sync import sync
+from service.simulator.customers import World
+from service.simulator.scenarios import SCENARIOS, is_customer
+from service.simulator.server import Simulator, Terms, listening
 from tests.api_house import TODAY, ApiHouse
 
 RUNS = 1000

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from service.api.simulated_customers import World
-from service.api.simulator import Simulator, Terms, Visit, running
+from service.simulator.customers import World
+from service.simulator.server import Simulator, Terms, Visit, running
 from tests.conftest import House, wait_until
 from tests.scripted_api import Answer, serving
 

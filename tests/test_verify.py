@@ -17,7 +17,7 @@ from service import verify
 from service.errors import UsageError
 from service.files import is_locked
 from service.inbox import Inbox
-from service.verify import Places, Verdict
+from service.verify import Places, VerifyReport
 from tests.conftest import CASES, CRM, ECOM, House, wait_until
 
 QUICK = {"settle_seconds": "0.3", "retry_seconds": "0.1"}
@@ -48,7 +48,7 @@ def house(lived_in: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     built.close()
 
 
-def verified(house: House, batch: str | None = None) -> Verdict:
+def verified(house: House, batch: str | None = None) -> VerifyReport:
     return verify.verify(Places(house.inbox, house.outbox, house.state), batch)
 
 
@@ -78,7 +78,7 @@ def once(house: House, **settings: str) -> int:
 
 
 def test_a_normal_life_is_fine(house: House) -> None:
-    assert verified(house) == Verdict(sets=3, inputs=6, quarantined=1)
+    assert verified(house) == VerifyReport(sets=3, inputs=6, quarantined=1)
     told = house.run("verify")
     assert (told.code, told.out, told.err) == (0, "ok: 3 sets, 6 inputs, 1 quarantined\n", "")
 
@@ -107,7 +107,7 @@ def test_after_retention_the_sets_that_are_left_are_fine(house: House) -> None:
         house.drop(suffix=f"_{number}")
     assert once(house, keep_batches="2") == 0
     assert len(house.batches()) == 2
-    assert verified(house) == Verdict(sets=2, inputs=4, quarantined=1)
+    assert verified(house) == VerifyReport(sets=2, inputs=4, quarantined=1)
 
 
 @pytest.mark.parametrize("how", ["retry", "by hand", "mended by hand", "by hand, with its folder"])
@@ -169,7 +169,7 @@ def test_archives_of_an_emptied_outbox_are_still_verified_and_go_with_retention(
     for number in (5, 6):
         house.drop(suffix=f"_{number}")
     assert once(house, keep_batches="1") == 0
-    assert verified(house) == Verdict(sets=1, inputs=2, quarantined=1)
+    assert verified(house) == VerifyReport(sets=1, inputs=2, quarantined=1)
     assert not before.exists()
 
 
@@ -198,7 +198,7 @@ def test_after_a_kill_the_next_start_makes_it_fine(house: House) -> None:
         time.sleep(0.4 * (number - 5))
         daemon.kill()
     assert once(house) == 0
-    assert verified(house) == Verdict(sets=6, inputs=12, quarantined=1)
+    assert verified(house) == VerifyReport(sets=6, inputs=12, quarantined=1)
 
 
 def test_beside_a_service_at_work_nothing_is_found(house: House) -> None:
@@ -295,7 +295,7 @@ def test_without_the_ledger_the_documents_are_still_a_chain(house: House) -> Non
     assert verdict.findings == []
     assert verdict.notes == ["state/ledger.sqlite is missing; the service rebuilds it when it starts"]
     assert once(house) == 0
-    assert verified(house) == Verdict(sets=3, inputs=6, quarantined=1)
+    assert verified(house) == VerifyReport(sets=3, inputs=6, quarantined=1)
 
 
 def test_a_link_that_is_missing_is_named(house: House) -> None:
@@ -335,7 +335,7 @@ def test_a_damaged_ledger_is_named_and_rebuilt_at_the_next_start(house: House) -
     (house.state / "ledger.sqlite").write_bytes(b"no database at all" * 1000)
     assert verified(house).findings == ["state/ledger.sqlite is damaged; the service rebuilds it when it starts"]
     assert once(house) == 0
-    assert verified(house) == Verdict(sets=3, inputs=6, quarantined=1)
+    assert verified(house) == VerifyReport(sets=3, inputs=6, quarantined=1)
 
 
 def test_an_input_that_was_moved_is_named_at_both_places(house: House) -> None:

@@ -19,11 +19,13 @@ from typing import Any
 import pytest
 import structlog
 
-from service import cli, daemon, logs, wake
+from service import cli, logs
 from service.errors import TransientError, UsageError
 from service.settings import Settings
-from service.wake import EVENT_GRACE_SECONDS, Alarm
-from service.watcher import Outcome, Watcher
+from service.watch import daemon
+from service.watch import file_events as wake
+from service.watch.file_events import EVENT_GRACE_SECONDS, FileEvents
+from service.watch.watcher import RunResult, Watcher
 from tests.conftest import CASES, CRM, ECOM, House, wait_until
 
 SAMPLE = CASES / "the_sample"
@@ -45,7 +47,7 @@ class Works:
         here = {"inbox": self.inbox, "outbox": self.outbox, "state": self.state}
         return daemon.build(Settings(**(QUICK | here | settings)), now)
 
-    def once(self, **settings: Any) -> Outcome:
+    def once(self, **settings: Any) -> RunResult:
         """``watch --once``."""
         return self.watcher(**settings).run(once=True)
 
@@ -132,7 +134,7 @@ def events(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, An
 
 def test_the_sample_comes_out_as_expected_and_its_inputs_are_archived(works: Works) -> None:
     works.drop()
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     for name in ("customer_master.csv", "duplicate_report.csv"):
         assert works.house.read(name) == (SAMPLE / "expected" / name).read_text(encoding="utf-8")
     (batch,) = works.house.batches()
@@ -155,14 +157,14 @@ def test_the_log_tells_one_line_for_a_batch(works: Works, events: Callable[[], l
 
 
 def test_with_nothing_to_do_it_ends_at_once(works: Works) -> None:
-    assert works.once() == Outcome()
+    assert works.once() == RunResult()
     assert works.house.manifest() == {}
 
 
 def test_the_same_bytes_again_are_a_batch_of_their_own_with_the_same_bytes_out(works: Works) -> None:
     for _ in range(3):
         works.drop()
-        assert works.once() == Outcome(published=1)
+        assert works.once() == RunResult(published=1)
     batches = works.house.batches()
     assert len(set(batches)) == 3
     assert works.archived() == batches
@@ -205,7 +207,7 @@ def test_retention_keeps_the_newest_sets_and_their_archives(works: Works) -> Non
 def test_pairs_are_worked_on_oldest_first(works: Works, events: Callable[[], list[dict[str, Any]]]) -> None:
     for suffix in ("_north", "_2024-02-01", "_2024-01-15", "_2024-01-31"):
         works.drop(suffix)
-    assert works.once() == Outcome(published=4)
+    assert works.once() == RunResult(published=4)
     order = [event["batch_id"] for event in events() if event["event"] == "batch.published"]
     names = [next((works.inbox / "archive" / batch).glob("*.csv")).stem for batch in order]
     assert names == [f"crm_customers_{suffix}" for suffix in ("2024-01-15", "2024-01-31", "2024-02-01", "north")]
@@ -247,7 +249,7 @@ def test_wrong_files_are_kept_with_the_reason_and_change_nothing_published(works
     crm, ecom = ((SAMPLE / name).read_text(encoding="utf-8") for name in (CRM, ECOM))
     for number, (wrong_crm, wrong_ecom, at_fault) in enumerate(WRONG.values(), 1):
         works.drop(crm=wrong_crm(crm), ecom=wrong_ecom(ecom))
-        assert works.once() == Outcome(quarantined=1)
+        assert works.once() == RunResult(quarantined=1)
         assert {path: path.read_bytes() for path in works.outbox.rglob("*") if path.is_file()} == published
         folder = max(works.quarantine(), key=lambda path: path.stat().st_ctime_ns)
         assert len(works.quarantine()) == number
@@ -291,7 +293,7 @@ def test_a_quarantined_pair_comes_back_and_is_published_when_it_was_mended(works
             (folder / name).rename(works.inbox / name)
     else:
         assert works.retry(folder.name) == 0
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     assert works.house.read("customer_master.csv") == (SAMPLE / "expected/customer_master.csv").read_text("utf-8")
 
 
@@ -311,20 +313,20 @@ def test_a_pair_before_the_published_one_is_held_back_and_passes_once_when_accep
     works.drop("_2024-01-15")
     works.once()
     works.drop("_2024-01-14")
-    assert works.once() == Outcome(quarantined=1)
+    assert works.once() == RunResult(quarantined=1)
     assert works.reason()["error"] == "OutdatedBatch"
     assert works.retry("--accept", works.quarantine()[0].name) == 0
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     works.drop("_2024-01-13")
-    assert works.once() == Outcome(quarantined=1)
+    assert works.once() == RunResult(quarantined=1)
 
 
 def test_numbers_have_an_order_too_and_the_same_number_may_come_again(works: Works) -> None:
     for suffix in ("_9", "_10", "_10"):
         works.drop(suffix)
-        assert works.once() == Outcome(published=1)
+        assert works.once() == RunResult(published=1)
     works.drop("_9")
-    assert works.once() == Outcome(quarantined=1)
+    assert works.once() == RunResult(quarantined=1)
 
 
 def test_a_source_that_shrank_is_held_back_and_passes_once_when_accepted(works: Works) -> None:
@@ -333,10 +335,10 @@ def test_a_source_that_shrank_is_held_back_and_passes_once_when_accepted(works: 
     works.drop()
     works.once(**guard)
     works.drop(crm="".join([header, *rows[:2]]))
-    assert works.once(**guard) == Outcome(quarantined=1)
+    assert works.once(**guard) == RunResult(quarantined=1)
     assert works.reason()["error"] == "SuspiciousVolume"
     assert works.retry("--accept", works.quarantine()[0].name) == 0
-    assert works.once(**guard) == Outcome(published=1)
+    assert works.once(**guard) == RunResult(published=1)
     assert list((works.state / "accepted").iterdir()) == [], "the word is used up"
 
 
@@ -373,7 +375,7 @@ def test_after_three_tries_with_growing_pauses_the_batch_is_quarantined(
     assert pauses == [0.05, 0.1, 0.2]
     (works.state / "work").unlink()
     assert works.retry(works.quarantine()[0].name) == 0
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
 
 
 def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_takes_it_up(
@@ -381,11 +383,11 @@ def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_takes_it_up(
 ) -> None:
     works.drop()
     with monkeypatch.context() as patch:
-        patch.setattr("service.workbench.integrate", failing(OSError(errno.ENOSPC, "No space left on device")))
-        assert works.once() == Outcome(unfinished=1)
+        patch.setattr("service.jobs.batch_runner.integrate", failing(OSError(errno.ENOSPC, "No space left on device")))
+        assert works.once() == RunResult(unfinished=1)
     (claim,) = works.claim_files()
     events()
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     assert [event["how"] for event in events() if event["event"] == "batch.recovered"] == ["begun again"]
     assert works.house.batches() == [claim.stem]
 
@@ -415,7 +417,7 @@ def test_an_inbox_that_takes_no_note_is_survived(
         with monkeypatch.context() as patch:
             patch.setattr(f"service.inbox.inbox.Inbox.{method}", full)
             if method == "count_fault":
-                patch.setattr("service.workbench.integrate", full)
+                patch.setattr("service.jobs.batch_runner.integrate", full)
             works.drop()
             health = works.waits_to_be(lambda health: health["state"] == "failing")
             assert "No space left on device" in health["reasons"][0], lasts
@@ -452,7 +454,7 @@ def test_a_bug_of_ours_is_told_without_values_and_does_not_end_the_daemon(
 ) -> None:
     with works.watching():
         with monkeypatch.context() as patch:
-            patch.setattr("service.workbench.integrate", failing(KeyError("jane.doe@email.com")))
+            patch.setattr("service.jobs.batch_runner.integrate", failing(KeyError("jane.doe@email.com")))
             works.drop()
             works.waits_to_be(lambda health: health["state"] == "failing")
         wait_until(works.archived)
@@ -501,11 +503,11 @@ def die(
 
 
 STEPS = {
-    "before the work": ("service.watcher.Watcher._work_on", False),
-    "in the midst of the work": ("service.integrate.deduplicate", False),
+    "before the work": ("service.watch.watcher.Watcher._work_on", False),
+    "in the midst of the work": ("service.jobs.integration.deduplicate", False),
     "before the register is staged": ("service.register.register.Register.stage", False),
     "register staged, set not committed": ("service.register.register.Register.stage", True),
-    "set committed, register not advanced": ("service.workbench.roll_forward", False),
+    "set committed, register not advanced": ("service.jobs.batch_runner.roll_forward", False),
     "register advanced, flat files not replaced": ("service.outbox.replace_copies", False),
     "flat files replaced, batch not archived": ("service.inbox.inbox.Inbox.archive", False),
 }
@@ -516,7 +518,7 @@ def test_a_death_at_any_step_costs_nothing(works: Works, monkeypatch: pytest.Mon
     where, after = STEPS[step]
     batch = die(works, monkeypatch, where, after=after)
     works.drop("_newer")
-    assert works.once() == Outcome(published=2)
+    assert works.once() == RunResult(published=2)
     assert len(works.house.batches()) == 2
     assert works.archived() == works.house.batches()
     assert works.quarantine() == []
@@ -538,7 +540,7 @@ def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
         :replaced
     ]:
         shutil.copyfile(works.outbox / "batches" / batch / name, works.outbox / name)
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     manifest = works.house.manifest()
     assert manifest["batch_id"] == batch
     for path in works.outbox.iterdir():
@@ -547,20 +549,20 @@ def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
 
 
 def test_a_newer_half_that_came_meanwhile_is_not_lost(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    die(works, monkeypatch, "service.integrate.deduplicate")
+    die(works, monkeypatch, "service.jobs.integration.deduplicate")
     (works.inbox / CRM).write_text("customer_id,full_name\nC1,Newer One\n", encoding="utf-8")
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     assert (works.inbox / CRM).exists()
     shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     assert "Newer One" in works.house.read("customer_master.csv")
 
 
-@pytest.mark.parametrize(("starts", "outcome"), [(19, Outcome(published=1)), (20, Outcome(quarantined=1))])
+@pytest.mark.parametrize(("starts", "outcome"), [(19, RunResult(published=1)), (20, RunResult(quarantined=1))])
 def test_the_twentieth_death_makes_a_poison_of_it(
-    works: Works, monkeypatch: pytest.MonkeyPatch, starts: int, outcome: Outcome
+    works: Works, monkeypatch: pytest.MonkeyPatch, starts: int, outcome: RunResult
 ) -> None:
-    die(works, monkeypatch, "service.integrate.deduplicate")
+    die(works, monkeypatch, "service.jobs.integration.deduplicate")
     (claim,) = works.claim_files()
     remembered = json.loads(claim.read_text(encoding="utf-8"))
     assert remembered["starts"] == 1
@@ -570,7 +572,7 @@ def test_the_twentieth_death_makes_a_poison_of_it(
         assert works.reason()["error"] == "PoisonedBatch"
         assert "died 20 times" in works.reason()["message"]
         assert works.retry(works.quarantine()[0].name) == 0
-        assert works.once() == Outcome(published=1), "a person gives it new lives"
+        assert works.once() == RunResult(published=1), "a person gives it new lives"
 
 
 def test_a_published_batch_is_no_poison(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -578,19 +580,19 @@ def test_a_published_batch_is_no_poison(works: Works, monkeypatch: pytest.Monkey
     (claim,) = works.claim_files()
     remembered = json.loads(claim.read_text(encoding="utf-8"))
     claim.write_text(json.dumps(remembered | {"starts": 99}), encoding="utf-8")
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     assert works.archived() == works.house.batches()
 
 
 def test_several_claims_are_all_worked_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never made by us, but by someone who restores a backup."""
     claimed = works.inbox / ".claimed"
-    die(works, monkeypatch, "service.integrate.deduplicate")
+    die(works, monkeypatch, "service.jobs.integration.deduplicate")
     claimed.rename(works.house.root / "aside")
-    die(works, monkeypatch, "service.integrate.deduplicate", crm="customer_id,full_name\nC1,Only One\n")
+    die(works, monkeypatch, "service.jobs.integration.deduplicate", crm="customer_id,full_name\nC1,Only One\n")
     for path in (works.house.root / "aside").iterdir():
         path.rename(claimed / path.name)
-    assert works.once() == Outcome(published=2)
+    assert works.once() == RunResult(published=2)
     assert works.archived() == works.house.batches()
 
 
@@ -601,7 +603,7 @@ def test_a_claim_that_cannot_be_read_is_named_and_holds_nobody_up(works: Works, 
     (claimed / "foreign" / CRM).write_text("kept\n", encoding="utf-8")
     (claimed / "foreign.json").write_text(text, encoding="utf-8")
     works.drop()
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     health = works.house.health()
     assert (health["state"], health["reasons"][0][:39]) == ("degraded", "the claim foreign.json cannot be read: ")
     assert (claimed / "foreign" / CRM).read_text(encoding="utf-8") == "kept\n"
@@ -612,7 +614,7 @@ def test_an_emptied_outbox_does_not_renumber_anyone(works: Works) -> None:
     works.once()
     shutil.rmtree(works.outbox)
     works.drop(crm=(SAMPLE / CRM).read_text(encoding="utf-8").replace("CRM001,", "CRM000,"))
-    assert works.once() == Outcome(published=1)
+    assert works.once() == RunResult(published=1)
     assert [row["unified_id"] for row in works.rows("customer_master.csv")] == [f"CUST00{n}" for n in range(1, 6)]
 
 
@@ -660,7 +662,7 @@ def test_halves_that_arrived_far_apart_are_integrated_with_a_warning(
     shutil.copyfile(SAMPLE / CRM, works.inbox / CRM)
     time.sleep(0.1)
     shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
-    assert works.once(max_partner_gap_hours=0.05 / 3600) == Outcome(published=1)
+    assert works.once(max_partner_gap_hours=0.05 / 3600) == RunResult(published=1)
     assert [event["batch_id"] for event in events() if event["event"] == "partner.late"] == works.house.batches()
     assert " - WARNING - The exports arrived 0 hours apart" in works.house.read("integration_log.txt")
 
@@ -710,7 +712,7 @@ def test_scarce_space_degrades_health_and_does_not_stop_work(works: Works) -> No
 def test_a_file_that_never_settles_is_left_by_once_and_told(works: Works) -> None:
     works.drop()
     with (works.inbox / CRM).open("a"):
-        assert works.once() == Outcome(unfinished=1)
+        assert works.once() == RunResult(unfinished=1)
     assert works.house.health()["waiting"][0]["waits_for"] == "its writer"
 
 
@@ -825,7 +827,7 @@ def test_a_folder_of_ours_that_was_removed_is_made_again(works: Works, gone: str
 
 def test_once_in_an_inbox_out_of_reach_is_incomplete(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.inbox.inbox.Inbox.look", failing(OSError(errno.EACCES, "Permission denied")))
-    assert works.once() == Outcome(unfinished=1)
+    assert works.once() == RunResult(unfinished=1)
     assert works.house.health()["reasons"] == [f"the inbox cannot be used: Permission denied: {works.inbox}"]
 
 
@@ -839,10 +841,10 @@ def test_a_state_that_another_process_works_with_is_refused(works: Works) -> Non
 
 
 @pytest.fixture
-def alarm(tmp_path: Path) -> Iterator[Alarm]:
+def alarm(tmp_path: Path) -> Iterator[FileEvents]:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox/before.csv").touch()
-    set_ = Alarm(tmp_path / "inbox")
+    set_ = FileEvents(tmp_path / "inbox")
     assert set_.ensure() is None
     yield set_
     set_.stop()
@@ -864,7 +866,7 @@ def rename_within(folder: Path) -> None:
 
 @pytest.mark.parametrize("arrive", [write_into, move_into, rename_within])
 def test_an_arrival_wakes_the_loop_and_names_the_file(
-    alarm: Alarm, tmp_path: Path, arrive: Callable[[Path], None]
+    alarm: FileEvents, tmp_path: Path, arrive: Callable[[Path], None]
 ) -> None:
     begun = time.monotonic()
     arrive(tmp_path / "inbox")
@@ -879,7 +881,7 @@ def test_an_arrival_wakes_the_loop_and_names_the_file(
     assert alarm.unheard(math.inf) == 1, "each arrival counts once"
 
 
-def test_an_event_may_come_a_moment_after_the_scan_found_its_file(alarm: Alarm, tmp_path: Path) -> None:
+def test_an_event_may_come_a_moment_after_the_scan_found_its_file(alarm: FileEvents, tmp_path: Path) -> None:
     alarm.found("a.csv", 0.0)
     assert alarm.unheard(EVENT_GRACE_SECONDS - 0.1) == 0
     write_into(tmp_path / "inbox")
@@ -889,7 +891,7 @@ def test_an_event_may_come_a_moment_after_the_scan_found_its_file(alarm: Alarm, 
     assert (alarm.unheard(EVENT_GRACE_SECONDS), alarm.unheard(math.inf)) == (1, 0)
 
 
-def test_a_file_that_is_open_has_not_been_closed(alarm: Alarm, tmp_path: Path) -> None:
+def test_a_file_that_is_open_has_not_been_closed(alarm: FileEvents, tmp_path: Path) -> None:
     with (tmp_path / "inbox/a.csv").open("w") as file:
         file.write("x")
         file.flush()
@@ -897,14 +899,14 @@ def test_a_file_that_is_open_has_not_been_closed(alarm: Alarm, tmp_path: Path) -
         assert alarm.closed() == []
 
 
-def test_what_lay_there_before_is_no_surprise(alarm: Alarm) -> None:
+def test_what_lay_there_before_is_no_surprise(alarm: FileEvents) -> None:
     alarm.found("before.csv", 0.0)
     assert alarm.unheard(math.inf) == 0
     alarm.found("never.csv", 0.0)
     assert alarm.unheard(math.inf) == 1
 
 
-def test_a_folder_that_was_replaced_is_watched_anew(alarm: Alarm, tmp_path: Path) -> None:
+def test_a_folder_that_was_replaced_is_watched_anew(alarm: FileEvents, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.rename(tmp_path / "old")
     assert alarm.ensure() == "no file events: the inbox cannot be reached (No such file or directory)"
@@ -914,7 +916,7 @@ def test_a_folder_that_was_replaced_is_watched_anew(alarm: Alarm, tmp_path: Path
     wait_until(lambda: inbox / "a.csv" in alarm.closed())
 
 
-def test_a_folder_that_was_made_again_under_the_same_inode_is_watched_anew(alarm: Alarm, tmp_path: Path) -> None:
+def test_a_folder_that_was_made_again_under_the_same_inode_is_watched_anew(alarm: FileEvents, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     shutil.rmtree(inbox)
     inbox.mkdir()
@@ -929,7 +931,7 @@ def test_a_folder_that_was_made_again_under_the_same_inode_is_watched_anew(alarm
         heard = alarm.closed()
 
 
-def test_a_watch_that_cannot_begin_leaks_nothing(alarm: Alarm, tmp_path: Path) -> None:
+def test_a_watch_that_cannot_begin_leaks_nothing(alarm: FileEvents, tmp_path: Path) -> None:
     (tmp_path / "inbox").rename(tmp_path / "old")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(50):

@@ -10,7 +10,7 @@ from typing import Protocol
 from service.errors import TransientError
 
 RETRY_SECONDS = (1.0, 2.0, 4.0)
-"""Before the second, third and fourth try of a request that failed."""
+"""PreviousExport the second, third and fourth try of a request that failed."""
 _LONGEST_GUESS_SECONDS = 60.0
 _LONGEST_ASKED_SECONDS = 366.0 * 86_400  # what is longer can hardly be meant, nor be written as a date
 

@@ -30,7 +30,7 @@ class Incomplete(TransientError):
 
 
 @dataclass(frozen=True)
-class Bounds:
+class SweepLimits:
     """How a sweep is made."""
 
     concurrency: int
@@ -56,7 +56,7 @@ class Complete:
 
 
 async def read_whole(
-    client: ApiClient, checkpoint: Checkpoint, run: Run, bounds: Bounds, tell: Callable[..., object]
+    client: ApiClient, checkpoint: Checkpoint, run: Run, bounds: SweepLimits, tell: Callable[..., object]
 ) -> Complete:
     """Every customer of the collection, as far as its own figures can tell.
 
@@ -97,7 +97,7 @@ class _Doubt:
     """Whether the total stood still, so that what was read still counts."""
 
 
-def judge(sweeps: Sequence[Sequence[Note]], bounds: Bounds, *, may_have_grown: bool) -> Complete | _Doubt:
+def judge(sweeps: Sequence[Sequence[Note]], bounds: SweepLimits, *, may_have_grown: bool) -> Complete | _Doubt:
     """Whether what was read is the whole collection; ``sweeps``: the notes of each, in order of arrival.
 
     The total must have stood still, and as many different customers must have come: in the last sweep, or in all of
@@ -154,7 +154,7 @@ class _Sweep:
     """One reading of all pages; those that came before a crash are not asked for again."""
 
     def __init__(
-        self, client: ApiClient, checkpoint: Checkpoint, run: Run, bounds: Bounds, tell: Callable[..., object]
+        self, client: ApiClient, checkpoint: Checkpoint, run: Run, bounds: SweepLimits, tell: Callable[..., object]
     ) -> None:
         self._client = client
         self._checkpoint = checkpoint

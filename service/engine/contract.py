@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from service.model import Delivery, Layout
+from service.model import InputFile, Layout
 
 BLANK = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in map(chr, range(0x3001)) if c.isspace()) + "]"
 """What Python's ``strip`` takes off, as a regular expression; SQL's own ``trim`` knows the blank alone, and
@@ -82,8 +82,8 @@ class Table(Protocol):
 class Engine(Protocol):
     """Where tables come from."""
 
-    def read(self, delivery: Delivery) -> tuple[Table, FileReport]:
-        """The rows of one export as columns ``RAW``; DeliveryError for a wrong file."""
+    def read(self, delivery: InputFile) -> tuple[Table, FileReport]:
+        """The rows of one export as columns ``RAW``; InputError for a wrong file."""
 
     def read_parquet(self, path: Path) -> Table:
         """What ``write_parquet`` wrote."""

@@ -20,12 +20,12 @@ import duckdb
 import numpy as np
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from service.engine import csv_file, file_kind, gzip_file, json_file
 from service.engine.contract import BLANK, Engine, FileReport, IntArray, RejectedRow, Row, Table, cell_name
-from service.engine.csv_file import CsvLayout, RawRow
-from service.engine.window import WindowFiles
 from service.errors import Interrupted, TransientError
-from service.model import Delivery, Layout, Source
+from service.model import InputFile, Layout, Source
+from service.readers import csv_file, file_kind, gzip_file, json_file
+from service.readers.csv_file import CsvDialect, RawRow
+from service.readers.json_window import WindowFiles
 
 
 @contextmanager
@@ -116,7 +116,7 @@ class EmbeddedEngine:
         self._windows = WindowFiles()
         connection.register_filesystem(self._windows)
 
-    def read(self, delivery: Delivery) -> tuple[EmbeddedTable, FileReport]:
+    def read(self, delivery: InputFile) -> tuple[EmbeddedTable, FileReport]:
         """See ``Engine.read``."""
         read = self._read_csv if delivery.file_format == "csv" else self._read_json
         with gzip_file.unpacked(delivery.path, self._work_folder) as path:
@@ -269,13 +269,13 @@ class _NotPlain(Exception):
     """The file holds something that only the careful reader understands."""
 
 
-def _written(layout: CsvLayout) -> str:
+def _written(layout: CsvDialect) -> str:
     names = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with byte order mark", "utf-16": "UTF-16"}
     delimiter = {"\t": "tab"}.get(layout.delimiter, layout.delimiter)
     return f"{names[layout.encoding]}, cells parted by {delimiter}"
 
 
-def _plain_csv(path: Path, layout: CsvLayout) -> str:
+def _plain_csv(path: Path, layout: CsvDialect) -> str:
     """The query for a well-formed CSV file in UTF-8; it fails for any other."""
     # The size of the buffer is given: DuckDB would take sixteen lines of the longest, and where they are one row
     # without end the gigabytes for its cells, which no memory limit counts.

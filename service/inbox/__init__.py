@@ -1,7 +1,17 @@
 """The inbox: settling (is the writer done?), pairing, claiming, archive, quarantine, recovery."""
 
-from service.inbox.inbox import Inbox, Listing, Pair, Quarantined, Stranger, Unfinished, Waiting
+from service.inbox.inbox import Candidate, IgnoredFile, Inbox, Quarantined, Scan, Unfinished, WaitingFile
 from service.inbox.names import partner_name
 from service.inbox.settling import Settling
 
-__all__ = ["Inbox", "Listing", "Pair", "Quarantined", "Settling", "Stranger", "Unfinished", "Waiting", "partner_name"]
+__all__ = [
+    "Candidate",
+    "IgnoredFile",
+    "Inbox",
+    "Quarantined",
+    "Scan",
+    "Settling",
+    "Unfinished",
+    "WaitingFile",
+    "partner_name",
+]

@@ -1,4 +1,4 @@
-"""The inbox folder: what waits, what pairs, and where files go. The only place that moves users' files.
+"""The inbox folder: what waits, what candidates, and where files go. The only place that moves users' files.
 
 ``.claimed/<id>/`` holds the batch being worked on, ``.claimed/<id>.json`` beside it the claim: which files,
 in which state, how often it was tried. Everything moves by rename on one file system.
@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from service.errors import DeliveryError, ServiceError, UsageError
+from service.errors import InputError, ServiceError, UsageError
 from service.files import (
     Lock,
     fingerprint,
@@ -32,7 +32,7 @@ from service.files import (
 )
 from service.inbox.names import is_ignored, read_name
 from service.inbox.settling import is_being_written
-from service.model import API, SOURCES, Batch, Delivery, Fingerprint, Job, Source, batch_id, inputs_sha256
+from service.model import API, SOURCES, Batch, Fingerprint, InputFile, JobName, Source, batch_id, inputs_sha256
 from service.suffixes import sort_key
 
 REASON = "reason.json"
@@ -40,7 +40,7 @@ LOG = "integration_log.txt"
 _MOVED = "they were moved back by hand, or removed; the folder may be removed too"
 
 
-class SupersededFile(DeliveryError):
+class SupersededFile(InputError):
     """An older version of a file, replaced by a newer one while it was being claimed."""
 
 
@@ -49,7 +49,7 @@ class _Changed(Exception):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingFile:
     """A regular file in the inbox under the name of an export."""
 
     path: Path
@@ -60,36 +60,36 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Pair:
+class Candidate:
     """Exports for one job that belong together, in source order: of every required source, and optional ones there."""
 
-    halves: tuple[Waiting, ...]
+    files: tuple[WaitingFile, ...]
     left_behind: tuple[str, ...] = ()
     """Names of optional exports that belong to them, but cannot be taken."""
 
     @property
-    def job(self) -> Job:
+    def job(self) -> JobName:
         """What is made of them."""
-        return self.halves[0].source.job
+        return self.files[0].source.job
 
     @property
     def suffix(self) -> str:
         """What stands behind both names."""
-        return self.halves[0].suffix
+        return self.files[0].suffix
 
     @property
     def arrived_ns(self) -> int:
-        """When the later half was last changed."""
-        return max(half.state.ctime_ns for half in self.halves)
+        """When the later file was last changed."""
+        return max(file.state.ctime_ns for file in self.files)
 
     @property
     def gap_seconds(self) -> float:
-        """How far apart the halves arrived."""
-        return (self.arrived_ns - min(half.state.ctime_ns for half in self.halves)) / 1e9
+        """How far apart the files arrived."""
+        return (self.arrived_ns - min(file.state.ctime_ns for file in self.files)) / 1e9
 
 
 @dataclass(frozen=True)
-class Stranger:
+class IgnoredFile:
     """Something in the inbox that is no export, and why it is none."""
 
     file_name: str
@@ -97,20 +97,20 @@ class Stranger:
 
 
 @dataclass(frozen=True)
-class Listing:
+class Scan:
     """What a look into the inbox found."""
 
-    pairs: tuple[Pair, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     """Oldest first: by suffix where it is a date or a number, then by arrival."""
-    singles: tuple[Waiting, ...] = ()
-    rivals: tuple[Waiting, ...] = ()
+    unpaired: tuple[WaitingFile, ...] = ()
+    ambiguous: tuple[WaitingFile, ...] = ()
     """Several files for one and the same export: which one counts only a person knows."""
-    strangers: tuple[Stranger, ...] = ()
+    ignored: tuple[IgnoredFile, ...] = ()
     """What belongs to no source, or is no regular file."""
 
-    def halves(self) -> list[Waiting]:
+    def files(self) -> list[WaitingFile]:
         """Every export, paired or not."""
-        return [half for pair in self.pairs for half in pair.halves] + [*self.singles, *self.rivals]
+        return [file for candidate in self.candidates for file in candidate.files] + [*self.unpaired, *self.ambiguous]
 
 
 @dataclass
@@ -133,7 +133,7 @@ class Quarantined:
     """A batch in quarantine, and why it is there."""
 
     batch_id: str
-    job: Job
+    job: JobName
     code: str
 
     def __str__(self) -> str:
@@ -208,10 +208,10 @@ class Inbox:
         """Let another instance take over."""
         self._lock.release()
 
-    def look(self) -> Listing:
+    def look(self) -> Scan:
         """List what waits. Raises: OSError where the folder cannot be read."""
-        waiting: dict[tuple[str, str], list[Waiting]] = {}
-        strangers: list[Stranger] = []
+        waiting: dict[tuple[str, str], list[WaitingFile]] = {}
+        ignored: list[IgnoredFile] = []
         with os.scandir(self.root) as entries:
             for entry in sorted(entries, key=lambda e: e.name):
                 if is_ignored(entry.name) or entry.name in (self._archive.name, self._quarantine.name):
@@ -219,44 +219,44 @@ class Inbox:
                 with suppress(FileNotFoundError):  # it went between the listing and the look
                     found = _waiting(entry, self.sources)
                     if found is None:
-                        strangers.append(Stranger(entry.name, _why_ignored(entry)))
+                        ignored.append(IgnoredFile(entry.name, _why_ignored(entry)))
                     else:
                         waiting.setdefault((found.suffix, found.source.name), []).append(found)
-        return _paired(waiting, strangers, self.sources)
+        return _paired(waiting, ignored, self.sources)
 
     def claim(
-        self, pair: Pair, proofs: Mapping[Path, str], now: datetime, state: Path, warnings: Sequence[str] = ()
+        self, candidate: Candidate, proofs: Mapping[Path, str], now: datetime, state: Path, warnings: Sequence[str] = ()
     ) -> Batch | None:
-        """Take a settled pair into work; None if a half changed or went meanwhile (it is looked at again).
+        """Take a settled candidate into work; None if a file changed or went meanwhile (it is looked at again).
 
         The intent is written before the files move, so that a crash between the moves is mended by
         ``unfinished``. ``state`` is asked whether a person let these files pass the guards.
         """
         try:
-            deliveries = tuple(_settled_delivery(half, proofs[half.path]) for half in pair.halves)
+            inputs = tuple(_settled_delivery(file, proofs[file.path]) for file in candidate.files)
         except (FileNotFoundError, _Changed):
             return None
         claim = Claim(
-            batch_id=batch_id(now, deliveries, self._is_taken),
+            batch_id=batch_id(now, inputs, self._is_taken),
             claimed_at=now.isoformat(),
-            suffix=pair.suffix,
-            files={delivery.file_name: _remembered(delivery) for delivery in deliveries},
-            accepted=_acceptance(state, inputs_sha256(deliveries)).exists(),
+            suffix=candidate.suffix,
+            files={delivery.file_name: _remembered(delivery) for delivery in inputs},
+            accepted=_acceptance(state, inputs_sha256(inputs)).exists(),
             warnings=list(warnings),
         )
         self._write(claim)
         folder = self._claimed / claim.batch_id
         make_folder(folder)
         with suppress(FileNotFoundError):  # a user took it away at the last moment: the claim is not whole
-            for half in pair.halves:
-                move(half.path, folder / half.path.name)
-        if not all(_is_as_claimed(folder / half.path.name, half.state) for half in pair.halves):
+            for file in candidate.files:
+                move(file.path, folder / file.path.name)
+        if not all(_is_as_claimed(folder / file.path.name, file.state) for file in candidate.files):
             self._put_back(claim)  # a newer version slipped in under the name while we moved it
             return None
         return self._batch(claim)
 
     def unfinished(self) -> Unfinished:
-        """What is claimed and has no outcome yet; half-made claims are made whole or put back."""
+        """What is claimed and has no outcome yet; file-made claims are made whole or put back."""
         remove_staged(self._claimed)
         batches: list[Batch] = []
         put_back: list[str] = []
@@ -304,7 +304,7 @@ class Inbox:
 
     def archive(self, batch: Batch, state: Path) -> None:
         """The batch was published: its inputs go into the archive, and a word that let it pass is used up."""
-        _acceptance(state, inputs_sha256(batch.deliveries)).unlink(missing_ok=True)
+        _acceptance(state, inputs_sha256(batch.inputs)).unlink(missing_ok=True)
         self._settle(batch.id, self._archive / batch.id)
 
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> Path:
@@ -313,7 +313,7 @@ class Inbox:
         make_folder(folder)
         replace_text(folder / LOG, log_text)
         link = {"log_sha256": sha256_of(folder / LOG), "former_outcome_sha256": batch.former_outcome_sha256}
-        _write_reason(folder, batch.id, error, now, batch.deliveries, link)
+        _write_reason(folder, batch.id, error, now, batch.inputs, link)
         self._settle(batch.id, self._quarantine / batch.id)
         return self._quarantine / batch.id
 
@@ -345,7 +345,7 @@ class Inbox:
         """Whether a batch is there still: not moved back, not removed."""
         return (self._quarantine / batch_id).is_dir()
 
-    def quarantined_after(self, last: Mapping[Job, str]) -> list[Quarantined]:
+    def quarantined_after(self, last: Mapping[JobName, str]) -> list[Quarantined]:
         """Batches that were quarantined after the ``last`` one of their job was claimed, and still are."""
         found: list[Quarantined] = []
         for folder in sorted(self._quarantine.iterdir()):
@@ -393,7 +393,7 @@ class Inbox:
         return True
 
     def _put_back(self, claim: Claim) -> None:
-        """A half was replaced before the claim was whole: the other waits in the inbox again."""
+        """A file was replaced before the claim was whole: the other waits in the inbox again."""
         folder = self._claimed / claim.batch_id
         superseded = [path for path in _inputs_in(folder) if not move_if_free(path, self.root / path.name)]
         if superseded:
@@ -411,12 +411,12 @@ class Inbox:
             where=f"inbox/quarantine/{claim.batch_id}",
             hint="nothing is to be done; remove the folder when the older version is not needed",
         )
-        deliveries = [
+        inputs = [
             _delivery(self._source(claim.files[path.name]["source"]), path, claim.files[path.name])
             for path in superseded
         ]
         # No link of the chain of outcomes: what was never accepted has none.
-        _write_reason(target, claim.batch_id, error, datetime.fromisoformat(claim.claimed_at), deliveries, {})
+        _write_reason(target, claim.batch_id, error, datetime.fromisoformat(claim.claimed_at), inputs, {})
         for path in superseded:
             move(path, target / path.name)
 
@@ -436,24 +436,24 @@ class Inbox:
         folder = self._claimed / claim.batch_id
         for name in claim.files:
             make_private(folder / name)
-        deliveries = tuple(
+        inputs = tuple(
             _delivery(self._source(remembered["source"]), folder / name, remembered)
             for name, remembered in claim.files.items()
         )
         claimed_at = datetime.fromisoformat(claim.claimed_at)
-        return Batch(claim.batch_id, claimed_at, deliveries, claim.suffix, claim.accepted, tuple(claim.warnings))
+        return Batch(claim.batch_id, claimed_at, inputs, claim.suffix, claim.accepted, tuple(claim.warnings))
 
     def _source(self, name: str) -> Source:
         return next(source for source in self.sources if source.name == name)
 
 
-def _waiting(entry: os.DirEntry[str], sources: Sequence[Source]) -> Waiting | None:
+def _waiting(entry: os.DirEntry[str], sources: Sequence[Source]) -> WaitingFile | None:
     name = read_name(entry.name, sources)
     status = entry.stat(follow_symlinks=False)
     if name is None or not stat.S_ISREG(status.st_mode):
         return None
     is_readable = os.access(entry.path, os.R_OK)
-    return Waiting(Path(entry.path), name.source, name.suffix, fingerprint(status), is_readable)
+    return WaitingFile(Path(entry.path), name.source, name.suffix, fingerprint(status), is_readable)
 
 
 def _why_ignored(entry: os.DirEntry[str]) -> str:
@@ -468,40 +468,40 @@ def _why_ignored(entry: os.DirEntry[str]) -> str:
 
 
 def _paired(
-    waiting: dict[tuple[str, str], list[Waiting]], strangers: list[Stranger], sources: Sequence[Source]
-) -> Listing:
-    pairs: list[Pair] = []
-    singles: list[Waiting] = []
-    rivals = [half for halves in waiting.values() if len(halves) > 1 for half in halves]
+    waiting: dict[tuple[str, str], list[WaitingFile]], ignored: list[IgnoredFile], sources: Sequence[Source]
+) -> Scan:
+    candidates: list[Candidate] = []
+    unpaired: list[WaitingFile] = []
+    ambiguous = [file for files in waiting.values() if len(files) > 1 for file in files]
     for job, suffix in dict.fromkeys((versions[0].source.job, suffix) for (suffix, _), versions in waiting.items()):
         needed = [source for source in sources if source.job == job]
-        halves = [waiting[suffix, source.name] for source in needed if (suffix, source.name) in waiting]
-        clear = [versions[0] for versions in halves if len(versions) == 1]
-        there = {half.source.name for half in clear}
+        files = [waiting[suffix, source.name] for source in needed if (suffix, source.name) in waiting]
+        clear = [versions[0] for versions in files if len(versions) == 1]
+        there = {file.source.name for file in clear}
         if all(source.name in there for source in needed if source.is_required):
-            contested = tuple(half.path.name for versions in halves if len(versions) > 1 for half in versions)
-            pairs.append(Pair(tuple(clear), contested))
+            contested = tuple(file.path.name for versions in files if len(versions) > 1 for file in versions)
+            candidates.append(Candidate(tuple(clear), contested))
         else:
-            singles += clear
-    pairs.sort(key=lambda pair: (sort_key(pair.suffix), pair.arrived_ns))
-    return Listing(tuple(pairs), tuple(singles), tuple(rivals), tuple(strangers))
+            unpaired += clear
+    candidates.sort(key=lambda candidate: (sort_key(candidate.suffix), candidate.arrived_ns))
+    return Scan(tuple(candidates), tuple(unpaired), tuple(ambiguous), tuple(ignored))
 
 
-def _delivery(source: Source, path: Path, remembered: dict[str, Any]) -> Delivery:
+def _delivery(source: Source, path: Path, remembered: dict[str, Any]) -> InputFile:
     """A claimed file as it is now: what was hashed when it was claimed may have been written to since."""
     state = fingerprint(path.lstat())
-    return Delivery(source, path, sha256_of(path), state, remembered["settle_proof"])
+    return InputFile(source, path, sha256_of(path), state, remembered["settle_proof"])
 
 
-def _settled_delivery(half: Waiting, proof: str) -> Delivery:
+def _settled_delivery(file: WaitingFile, proof: str) -> InputFile:
     """A waiting file as a delivery. Raises: _Changed where it is not as it was when it was looked at."""
-    digest = sha256_of(half.path)
-    if fingerprint(half.path.lstat()) != half.state:
+    digest = sha256_of(file.path)
+    if fingerprint(file.path.lstat()) != file.state:
         raise _Changed
-    return Delivery(half.source, half.path, digest, half.state, proof)
+    return InputFile(file.source, file.path, digest, file.state, proof)
 
 
-def _remembered(delivery: Delivery) -> dict[str, Any]:
+def _remembered(delivery: InputFile) -> dict[str, Any]:
     return {
         "source": delivery.source.name,
         "sha256": delivery.sha256,
@@ -518,7 +518,7 @@ def _acceptance(state: Path, inputs: str) -> Path:
 def _is_as_claimed(path: Path, claimed: Fingerprint) -> bool:
     """Whether nobody wrote since it was looked at, nor holds it open to write.
 
-    Asked once it lies in the claim: there nobody opens it any more, so the answer stays true.
+    FieldSpec once it lies in the claim: there nobody opens it any more, so the answer stays true.
     """
     try:
         is_same = _is_same_content(fingerprint(path.lstat()), claimed)
@@ -532,12 +532,12 @@ def _write_reason(
     batch_id: str,
     error: ServiceError,
     now: datetime,
-    deliveries: Sequence[Delivery],
+    inputs: Sequence[InputFile],
     link: Mapping[str, str | None],
 ) -> None:
     reason = {
         "batch_id": batch_id,
-        "job": deliveries[0].source.job,
+        "job": inputs[0].source.job,
         "quarantined_at": now.isoformat(),
         "error": error.code,
         "message": error.message,
@@ -545,8 +545,8 @@ def _write_reason(
         "found": error.found,
         "hint": error.hint,
         "retry": f"python -m service retry {batch_id}",
-        "inputs": {delivery.file_name: delivery.sha256 for delivery in deliveries},
-        "inputs_sha256": inputs_sha256(tuple(deliveries)),
+        "inputs": {delivery.file_name: delivery.sha256 for delivery in inputs},
+        "inputs_sha256": inputs_sha256(tuple(inputs)),
         **link,
     }
     replace_text(folder / REASON, json.dumps(reason, indent=2, ensure_ascii=False) + "\n")

@@ -9,8 +9,8 @@ from functools import reduce
 from typing import Protocol
 
 from service.engine.contract import BLANK, Engine, FileReport, RejectedRow, Table, cell_name
-from service.errors import DeliveryError, TooManyRejects, UnreadableFile
-from service.model import FIELDS, Batch, Delivery, Layout, Source, Value
+from service.errors import InputError, TooManyRejects, UnreadableFile
+from service.model import FIELDS, Batch, InputFile, Layout, Source, Value
 from service.pipeline.ids import LOST_DIGITS
 from service.pipeline.values import MISSING_WORDS
 
@@ -56,7 +56,7 @@ _HARDLY_MEANT = f"""
 _REJECT_COLUMNS = ("source_system", "row_number", "code", '"column"', "explanation")
 
 
-class Bounds(Protocol):
+class Guards(Protocol):
     """The rules that bound what may be amiss with an export."""
 
     @property
@@ -65,29 +65,29 @@ class Bounds(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class FieldSpec:
     """What a job asks of the rows of its exports."""
 
     fields: tuple[str, ...]
-    says_who: tuple[str, ...]
+    identity_fields: tuple[str, ...]
     """The fields that say who a row is about."""
-    each_says_who: bool = False
+    requires_identity: bool = False
     """Whether every row must have one of these, else it is a reject; or else some row of the export."""
     parts: frozenset[str] = frozenset()
     """Fields that are a part of a name: of these only what is empty and mere signs are missing."""
-    made_of: Mapping[str, str] = field(default_factory=dict)
+    sql_of: Mapping[str, str] = field(default_factory=dict)
     """Field -> SQL of what is made of its text, ``$text``."""
 
 
-INTEGRATION = Asked(
+INTEGRATION = FieldSpec(
     fields=FIELDS,
-    says_who=("source_id", "full_name", "email", "phone"),
-    made_of={"orders_count": "try_cast($text as bigint)"},
+    identity_fields=("source_id", "full_name", "email", "phone"),
+    sql_of={"orders_count": "try_cast($text as bigint)"},
 )
 
 
 @dataclass(frozen=True)
-class Delivered:
+class Extracted:
     """The rows that entered, and what was found besides.
 
     rows      source · row_number · the fields that were asked for, as written, null = missing
@@ -103,51 +103,50 @@ class Delivered:
     warnings: Mapping[str, tuple[str, ...]]
 
 
-def extract(batch: Batch, bounds: Bounds, engine: Engine, asked: Asked = INTEGRATION) -> Delivered:
+def extract(batch: Batch, bounds: Guards, engine: Engine, asked: FieldSpec = INTEGRATION) -> Extracted:
     """Read every export of the batch, in source order.
 
-    Raises: DeliveryError (its ``where`` names batch, file and line) for a wrong file, or where too many rows
+    Raises: InputError (its ``where`` names batch, file and line) for a wrong file, or where too many rows
     of a source cannot enter.
     Source: CONTRACT section 3
     """
     tables: dict[str, Table] = {}
     reports: dict[str, FileReport] = {}
-    for delivery in batch.deliveries:
+    for delivery in batch.inputs:
         name = delivery.source.name
         try:
             tables[name], reports[name] = _entered(*engine.read(delivery), delivery.source, asked)
             _refuse_too_many_rejects(tables[name].count(), len(reports[name].rejects), bounds.max_reject_percent)
-        except DeliveryError as error:
+        except InputError as error:
             raise _at(error, batch, delivery) from None
     counts = {name: table.count() for name, table in tables.items()}
     everything = reduce(lambda one, two: one.derive("from this union all from more", more=two), tables.values())
-    return Delivered(
+    return Extracted(
         rows=everything,
         rejects=engine.text_table(_REJECT_COLUMNS, _reject_rows(reports)),
         reports=reports,
         source_rows=counts,
         source_rejects={name: len(report.rejects) for name, report in reports.items()},
         warnings={
-            it.source.name: _warnings(reports[it.source.name], counts[it.source.name], it.source)
-            for it in batch.deliveries
+            it.source.name: _warnings(reports[it.source.name], counts[it.source.name], it.source) for it in batch.inputs
         },
     )
 
 
-def _entered(table: Table, report: FileReport, source: Source, asked: Asked) -> tuple[Table, FileReport]:
+def _entered(table: Table, report: FileReport, source: Source, asked: FieldSpec) -> tuple[Table, FileReport]:
     """Those rows that are customers, as the fields asked for."""
     named = table.derive(
         f"select '{_sql_text(source.name)}' as source, row_number, {fields_of(report.layout, asked)} from this"
     )
     if report.layout.is_continued:
         named, report = _without_further_rows(named, report)
-    if asked.each_says_who:
+    if asked.requires_identity:
         return _without_strangers(named, report, asked)
     _refuse_strangers(named, asked)
     return named, replace(report, warnings=(*report.warnings, *_hardly_meant(named)))
 
 
-def fields_of(layout: Layout, asked: Asked) -> str:
+def fields_of(layout: Layout, asked: FieldSpec) -> str:
     """SQL for the fields asked for, in a table of cells that was read in this layout."""
     return ", ".join(f"{_field(layout, name, asked)} as {name}" for name in asked.fields)
 
@@ -161,23 +160,23 @@ def _without_further_rows(named: Table, report: FileReport) -> tuple[Table, File
     return whole, replace(report, warnings=(*report.warnings, *told))
 
 
-def _without_strangers(named: Table, report: FileReport, asked: Asked) -> tuple[Table, FileReport]:
+def _without_strangers(named: Table, report: FileReport, asked: FieldSpec) -> tuple[Table, FileReport]:
     """The rows that say who they are about; the others are rejects."""
-    says_who = f"coalesce({', '.join(f'{name}::varchar' for name in asked.says_who)}) is not null"
-    strangers = named.derive(f"select row_number from this where not ({says_who})")
+    identity_fields = f"coalesce({', '.join(f'{name}::varchar' for name in asked.identity_fields)}) is not null"
+    strangers = named.derive(f"select row_number from this where not ({identity_fields})")
     if not strangers.count():
         return named, report
-    explanation = f"it has none of {', '.join(asked.says_who)}"
+    explanation = f"it has none of {', '.join(asked.identity_fields)}"
     (numbers,) = strangers.integers("row_number")
     rejects = (*report.rejects, *(RejectedRow(number, "says_nobody", explanation) for number in numbers.tolist()))
-    return named.derive(f"from this where {says_who}"), replace(report, rejects=rejects)
+    return named.derive(f"from this where {identity_fields}"), replace(report, rejects=rejects)
 
 
-def _field(layout: Layout, name: str, asked: Asked) -> str:
+def _field(layout: Layout, name: str, asked: FieldSpec) -> str:
     """SQL for a field: the first of its values that says something."""
     options = [_value(layout, value, is_part=name in asked.parts) for value in layout.fields.get(name, ())]
     text = f"coalesce({', '.join([*options, 'null::varchar'])})"
-    return asked.made_of.get(name, "$text").replace("$text", text)
+    return asked.sql_of.get(name, "$text").replace("$text", text)
 
 
 def _value(layout: Layout, value: Value, *, is_part: bool) -> str:
@@ -215,10 +214,10 @@ def _refuse_too_many_rejects(rows: int, rejects: int, max_reject_percent: float)
         )
 
 
-def _refuse_strangers(table: Table, asked: Asked) -> None:
+def _refuse_strangers(table: Table, asked: FieldSpec) -> None:
     """Rows of which none says who it is about are no customers: such a file must not replace the real ones."""
-    says_who = " or ".join(f"{name} is not null" for name in asked.says_who)
-    if (rows := table.count()) and not table.derive(f"select count(*) from this where {says_who}").rows()[0][0]:
+    identity_fields = " or ".join(f"{name} is not null" for name in asked.identity_fields)
+    if (rows := table.count()) and not table.derive(f"select count(*) from this where {identity_fields}").rows()[0][0]:
         raise UnreadableFile(
             f"none of its {rows} rows has an id, a name, an e-mail address or a phone in a known place",
             hint="see in README.md where the fields must stand",
@@ -235,7 +234,7 @@ def _hardly_meant(table: Table) -> tuple[str, ...]:
     return tuple(f"{count} {what}" for count, what in told if count)
 
 
-def _at(error: DeliveryError, batch: Batch, delivery: Delivery) -> DeliveryError:
+def _at(error: InputError, batch: Batch, delivery: InputFile) -> InputError:
     """The same error, saying which file of which batch it is about."""
     where = ", ".join(part for part in (batch.where(delivery), error.where) if part)
     message = f"{delivery.file_name}: {error.message}"

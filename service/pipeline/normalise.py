@@ -17,7 +17,7 @@ import phonenumbers
 from service.engine.contract import Engine, Table
 from service.model import Rules
 from service.pipeline import values
-from service.pipeline.extract import Delivered
+from service.pipeline.extract import Extracted
 from service.pipeline.ids import norm_id
 
 # Regions where ten digits, with or without 1 before them, are a whole number and nothing is added to fewer.
@@ -303,7 +303,7 @@ class Normalised:
     ambiguous: tuple[str, ...]
 
 
-def normalise(delivered: Delivered, rules: Rules, engine: Engine) -> Normalised:
+def normalise(delivered: Extracted, rules: Rules, engine: Engine) -> Normalised:
     """Bring every value to its one written form; what is unusable becomes missing, and is counted.
 
     Source: CONTRACT section 4; record keys: section 3 (ids)

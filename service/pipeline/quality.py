@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from service.engine.contract import Table
 from service.errors import SuspiciousVolume
 from service.model import Batch
-from service.pipeline.extract import Delivered
+from service.pipeline.extract import Extracted
 from service.pipeline.normalise import Normalised
 
 MANY_NAMES = 3
@@ -163,7 +163,7 @@ def shrunk(found: Mapping[str, Volume]) -> dict[str, str]:
 
 
 def report(
-    delivered: Delivered, normalised: Normalised, found: Mapping[str, Volume], cost: LiteralCost
+    delivered: Extracted, normalised: Normalised, found: Mapping[str, Volume], cost: LiteralCost
 ) -> dict[str, Any]:
     """``quality_report.json``: counts of every source and field, and what the literal rule cost.
 

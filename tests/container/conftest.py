@@ -21,7 +21,7 @@ from tests.conftest import ROOT, House, wait_until
 
 SERVICE = "customer-integration"
 # What a clone consists of, as far as the image and compose are concerned.
-CLONED = ("Dockerfile", ".dockerignore", "docker-compose.yml", "requirements.txt", "LICENSE", "service")
+CLONED = ("Dockerfile", ".dockerignore", "docker-compose.yml", "requirements", "LICENSE", "service")
 _OF_A_USER = ("SERVICE_", "COMPOSE_", "PUID", "PGID", "TZ", "IMAGE", "MEMORY_LIMIT", "CPU_LIMIT")
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users, which only root can")
@@ -48,7 +48,7 @@ def give(path: Path, uid: int, gid: int) -> None:
 def engine() -> Iterator[docker.DockerClient]:
     """A Docker engine with compose; where there is none, the test is skipped, or fails if it must not be."""
     try:
-        # Asked by command first: the SDK leaves its socket open where nobody answers.
+        # FieldSpec by command first: the SDK leaves its socket open where nobody answers.
         run("docker", "version")
         run("docker", "compose", "version")
         client = docker.from_env(timeout=180)

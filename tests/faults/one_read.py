@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from service.engine import json_file
 from service.files import fingerprint_of
-from service.model import ECOM, Delivery
+from service.model import ECOM, InputFile
+from service.readers import json_file
 from tests.small_batches import small_engine
 
 
@@ -34,7 +34,7 @@ def main(path: Path) -> dict[str, Any]:
         small_engine(Path(work)) as engine,
     ):
         patched.setattr(json_file, "careful_rows", told)
-        table, report = engine.read(Delivery(ECOM, path, "", fingerprint_of(path), settle_proof="given"))
+        table, report = engine.read(InputFile(ECOM, path, "", fingerprint_of(path), settle_proof="given"))
         rows = table.derive("select count(*), max(row_number), count(distinct cell_0) from this").rows()[0]
     return {
         "rows": rows[0],

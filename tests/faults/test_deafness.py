@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import pytest
 
-from service.wake import EVENT_GRACE_SECONDS
+from service.watch.file_events import EVENT_GRACE_SECONDS
 from tests.conftest import CASES, CRM, ECOM, House, slowness, wait_until
 
 # From the moment that the pair lies in a usable inbox; more only as far as this machine is slow at that moment.
@@ -35,7 +35,8 @@ QUEUED = Path("/proc/sys/fs/inotify/max_queued_events")
 CURSED = """
 import sys
 from watchdog.observers import inotify_c
-from service import cli, wake
+from service import cli
+from service.watch import file_events as wake
 
 def cursed(function, name):
     def call(self, event):
@@ -44,7 +45,7 @@ def cursed(function, name):
         return function(self, event)
     return call
 
-wake.Alarm.on_any_event = cursed(wake.Alarm.on_any_event, "handler.tmp")
+wake.FileEvents.on_any_event = cursed(wake.FileEvents.on_any_event, "handler.tmp")
 inotify_c.InotifyFD.handle_event = cursed(inotify_c.InotifyFD.handle_event, "reader.tmp")
 sys.exit(cli.main(["watch"]))
 """

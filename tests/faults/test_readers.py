@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from service.files import fingerprint_of, sha256_of
-from service.model import CRM, Batch, Delivery, Summary
+from service.model import CRM, Batch, InputFile, Summary
 from service.outbox import FLAT, MANIFEST, Outbox
 from tests.faults.conftest import Tally
 from tests.faults.sweep import IS_FULL
@@ -58,7 +58,7 @@ def publish(outbox: Outbox, number: int) -> set[str]:
     path = outbox.root.parent / "crm_customers.csv"
     path.write_text("customer_id\n", encoding="utf-8")
     id_ = f"set-{number:05}"
-    delivery = Delivery(CRM, path, sha256_of(path), fingerprint_of(path), "lease")
+    delivery = InputFile(CRM, path, sha256_of(path), fingerprint_of(path), "lease")
     batch = Batch(id_, datetime(2026, 1, 15, tzinfo=UTC), (delivery,))
     content = f"{id_}\n" * random.Random(number).randrange(1, LARGEST_BYTES // 10)
     with outbox.stage(batch) as staged:

@@ -1,4 +1,4 @@
-"""Asked to stop at any moment, the daemon ends well and soon, and the next start ends what was begun.
+"""FieldSpec to stop at any moment, the daemon ends well and soon, and the next start ends what was begun.
 
 A chain of stops plays on one house: a pair is dropped, the daemon started and stopped at random moments until the
 pair is published, then the next pair dropped. The moments are seeded; what the daemon is doing at that moment is

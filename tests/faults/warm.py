@@ -21,7 +21,7 @@ from unittest import mock
 from service import cli
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["service.daemon", "tests.faults.warm"])
+SERVER.set_forkserver_preload(["service.watch.daemon", "tests.faults.warm"])
 MOST_SECONDS = 60.0
 # A start asks after the end of every other process, too; two that ask at once get half an answer each.
 _one_at_a_time = threading.Lock()

@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from service.engine import csv_file, gzip_file, json_file
 from service.engine.contract import RejectedRow
-from service.engine.csv_file import RawRow
-from service.errors import DeliveryError
+from service.errors import InputError
 from service.model import CRM, ECOM
 from service.pipeline import values
 from service.presets import PRESETS
+from service.readers import csv_file, gzip_file, json_file
+from service.readers.csv_file import RawRow
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 SOURCES = (
@@ -55,7 +55,7 @@ def _numbered(rows: Iterable[RawRow | RejectedRow], width: int) -> list[RawRow]:
     return found
 
 
-def _is_short(error: DeliveryError) -> None:
+def _is_short(error: InputError) -> None:
     # A message that quoted the file would be as long as the file.
     assert error.message and error.hint and len(error.message) + len(error.where) < 500
 
@@ -68,7 +68,7 @@ def read_csv(content: bytes) -> None:
         try:
             layout = csv_file.inspect(path, SOURCES[content[0] % 4])
             _numbered(csv_file.careful_rows(path, layout, []), len(layout.layout.places))
-        except DeliveryError as error:
+        except InputError as error:
             _is_short(error)
 
 
@@ -85,7 +85,7 @@ def read_json(content: bytes) -> None:
             layout, _ = json_file.layout_of(path, SOURCES[content[0] % 4])
             json_file.array_window(path, layout.rows_at)
             rows = list(json_file.careful_rows(path, layout))
-        except DeliveryError as error:
+        except InputError as error:
             _is_short(error)
             assert not _is_array_of_flat_values(content[1:]), "strict JSON was refused"
             return
@@ -114,7 +114,7 @@ def unpack(content: bytes) -> None:
         try:
             with gzip_file.unpacked(path, _WORK) as found:
                 unpacked = found.read_bytes()
-        except DeliveryError as error:
+        except InputError as error:
             _is_short(error)
         with suppress(EOFError, gzip.BadGzipFile, zlib.error):
             assert gzip.decompress(content) == unpacked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from service.engine.contract import Engine, Table
-from service.pipeline.analytics import places
+from service.pipeline.analytics import geography
 from service.vocabulary import AnalyticsRules
 
 _DAY_SECONDS = 86_400
@@ -179,18 +179,18 @@ def _vocabulary(rules: AnalyticsRules) -> Iterator[tuple[str, str, str]]:
     for kind, words in {
         "channel": rules.channels,
         "plan": rules.plans,
-        "region": {**places.regions(), **rules.regions},
-        "country": places.countries(),
-        "state": places.states(),
-        "timezone": places.zones(),
+        "region": {**geography.regions(), **rules.regions},
+        "country": geography.countries(),
+        "state": geography.states(),
+        "timezone": geography.zones(),
     }.items():
         yield from ((kind, word, meaning) for word, meaning in words.items())
 
 
 def _heads() -> Iterator[tuple[str, str, str]]:
     for kind, heads in (
-        ("calling", places.calling_codes()),
-        ("area", places.area_codes()),
-        ("domain", places.domains()),
+        ("calling", geography.calling_codes()),
+        ("area", geography.area_codes()),
+        ("domain", geography.domains()),
     ):
         yield from ((kind, head, segment) for head, segment in heads.items())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from service.engine.contract import Engine, Table
-from service.errors import DeliveryError, TransientError
-from service.model import Delivery, Layout, Source
-from service.pipeline.extract import Asked, fields_of
+from service.errors import InputError, TransientError
+from service.model import InputFile, Layout, Source
+from service.pipeline.extract import FieldSpec, fields_of
 from service.pipeline.normalise import EMAIL, NAME, NAME_KEY, phone_key
 from service.vocabulary import AnalyticsRules
 
@@ -82,7 +82,7 @@ def nobody(records: Table) -> Table:
     return records.derive(_NOBODY)
 
 
-def match(records: Table, master: Delivery, orders: Delivery | None, rules: AnalyticsRules, engine: Engine) -> Table:
+def match(records: Table, master: InputFile, orders: InputFile | None, rules: AnalyticsRules, engine: Engine) -> Table:
     """The customer of the master each record belongs to: by e-mail address, else by phone, else by full name.
 
     In:     records    as ``read_records`` makes them
@@ -98,13 +98,13 @@ def match(records: Table, master: Delivery, orders: Delivery | None, rules: Anal
     return records.derive(_MATCHED, customers=customers).derive(_KNOWN, customers=customers)
 
 
-def _read(file: Delivery, engine: Engine) -> Table:
+def _read(file: InputFile, engine: Engine) -> Table:
     try:
         table, report = engine.read(file)
-    except DeliveryError as error:
+    except InputError as error:
         raise TransientError(
             f"{file.file_name} of the published set cannot be read: {error.message}",
             hint="python -m service verify tells what is wrong with the outbox",
         ) from None
     fields = tuple(file.source.own.fields)
-    return table.derive(f"select row_number, {fields_of(report.layout, Asked(fields, fields[:1]))} from this")
+    return table.derive(f"select row_number, {fields_of(report.layout, FieldSpec(fields, fields[:1]))} from this")

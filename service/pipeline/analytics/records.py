@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from service.engine.contract import Engine, Table
 from service.model import API
-from service.pipeline.extract import Asked
+from service.pipeline.extract import FieldSpec
 from service.pipeline.ids import norm_id
 from service.pipeline.normalise import EMAIL, NAME, phone_key, teach
 from service.pipeline.values import norm_date
@@ -26,12 +26,12 @@ _ID = r"""
         else api_id($text)
     end
 """
-ASKED = Asked(
+ASKED = FieldSpec(
     fields=tuple(API.own.fields),
-    says_who=("id", "email", "first_name", "last_name"),
-    each_says_who=True,
+    identity_fields=("id", "email", "first_name", "last_name"),
+    requires_identity=True,
     parts=frozenset({"first_name", "last_name"}),
-    made_of={"id": _ID},
+    sql_of={"id": _ID},
 )
 """What is asked of an API file; ``teach_rules`` comes before it."""
 

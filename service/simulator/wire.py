@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
-Delivery = Literal["whole", "cut", "unended", "dripped", "reset", "reset_amid"]
+SendMode = Literal["whole", "cut", "unended", "dripped", "reset", "reset_amid"]
 JSON_TYPE = "application/json; charset=utf-8"
 _MAX_REQUEST_BYTES = 65536
 DRIP_EVERY_SECONDS = 0.2
@@ -54,7 +54,7 @@ class Answer:
     body: bytes | None
     """None: the page itself, which the server fills in."""
     headers: tuple[tuple[str, str], ...] = (("Content-Type", JSON_TYPE),)
-    delivery: Delivery = "whole"
+    send_mode: SendMode = "whole"
 
     @staticmethod
     def error(status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
@@ -89,11 +89,11 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
 
 async def send(writer: asyncio.StreamWriter, answer: Answer, *, keeps_alive: bool) -> bool:
     """Send an answer in its way; returns whether the connection may go on."""
-    if answer.delivery == "whole":
+    if answer.send_mode == "whole":
         writer.write(_head(answer, keeps_alive=keeps_alive) + (answer.body or b""))
         await writer.drain()
         return keeps_alive
-    await _BROKEN[answer.delivery](writer, answer)
+    await _BROKEN[answer.send_mode](writer, answer)
     return False
 
 
@@ -143,7 +143,7 @@ async def _reset_amid(writer: asyncio.StreamWriter, answer: Answer) -> None:
     await _reset(writer, answer)
 
 
-_BROKEN: dict[Delivery, Callable[[asyncio.StreamWriter, Answer], Awaitable[None]]] = {
+_BROKEN: dict[SendMode, Callable[[asyncio.StreamWriter, Answer], Awaitable[None]]] = {
     "cut": _cut,
     "unended": _unended,
     "dripped": _dripped,

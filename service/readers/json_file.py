@@ -21,9 +21,9 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from service.engine.contract import RejectedRow
-from service.engine.csv_file import RawRow
-from service.errors import DeliveryError, UnreadableFile
+from service.errors import InputError, UnreadableFile
 from service.model import Layout, Source
+from service.readers.csv_file import RawRow
 
 _CHUNK_BYTES = 1 << 20
 _GLANCE_BYTES = 1 << 16
@@ -71,7 +71,7 @@ def _first_elements(path: Path, layout: Layout) -> list[Any]:
     with open(path, "rb") as file:
         head = io.BytesIO(file.read(_CHUNK_BYTES))
     found: list[Any] = []
-    with suppress(DeliveryError):
+    with suppress(InputError):
         for element in islice(_elements(head, layout, lambda first: True), LOOKED_AT):
             found.append(element)  # what came before the break counts
     return found
@@ -82,7 +82,7 @@ def members_before(path: Path, rows_at: str) -> dict[str, str]:
     with open(path, "rb") as file:
         text = _Stream(io.BytesIO(file.read(_CHUNK_BYTES)))
     found: dict[str, Any] = {}
-    with suppress(DeliveryError):  # what is broken is told by who reads on
+    with suppress(InputError):  # what is broken is told by who reads on
         while text.peek() == ("," if found else "{"):
             text.expect(text.peek())
             name = _member_name(text)

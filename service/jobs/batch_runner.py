@@ -1,4 +1,4 @@
-"""The workbench: what a batch needs to be worked on, for one state folder and one outbox."""
+"""The batch_runner: what a batch needs to be worked on, for one state folder and one outbox."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service import logs
-from service.analytics import Before, analyse
 from service.engine.contract import Engine
 from service.engine.embedded import open_engine
 from service.errors import Interrupted, TransientError
 from service.files import make_folder, remove_tree
-from service.integrate import integrate, recover, roll_forward
+from service.jobs.analytics import PreviousExport, analyse
+from service.jobs.integration import integrate, recover, roll_forward
 from service.ledger import Ledger
 from service.logs import Journal
-from service.model import Batch, Job, Rules, Summary
+from service.model import Batch, JobName, Rules, Summary
 from service.outbox import Outbox
 from service.register import Register
 from service.state import State
@@ -40,7 +40,7 @@ class JobRules:
     analytics: AnalyticsRules = field(default_factory=AnalyticsRules)
 
 
-class Workbench:
+class BatchRunner:
     """Works on batches one at a time; used by one process at a time, which its lock sees to."""
 
     def __init__(self, state: Path, outbox: Path, rules: JobRules, limits: Limits, inbox: Path | None = None) -> None:
@@ -96,10 +96,10 @@ class Workbench:
             case "analytics":
                 return analyse(batch, self._rules.analytics, engine, self._before(), self.outbox, journal)
 
-    def _before(self) -> Before:
+    def _before(self) -> PreviousExport:
         published = self.register.published()
         master = None if published is None else self.outbox.set_of(published.batch_id)
-        return Before(master, self.ledger.last_records("analytics"))
+        return PreviousExport(master, self.ledger.last_records("analytics"))
 
     def is_published(self, batch_id: str) -> bool:
         """Whether this batch was committed, by us or by a run that died."""
@@ -133,16 +133,16 @@ class Workbench:
             )
         self._roll_forward(batch.id, batch.job)
 
-    def _roll_forward(self, batch_id: str, job: Job) -> None:
+    def _roll_forward(self, batch_id: str, job: JobName) -> None:
         match job:
             case "integration":
                 roll_forward(batch_id, self.register, self.outbox)
             case "analytics":
                 self.outbox.copy_flat(batch_id, job)
 
-    def last_published(self) -> dict[Job, str]:
+    def last_published(self) -> dict[JobName, str]:
         """The batch of each job that was published last; the latest of them stands last."""
-        found: dict[Job, str] = {}
+        found: dict[JobName, str] = {}
         with suppress(OSError):
             found = self.ledger.last_published()
         # Which master was the last one the register knows better: ids go by it, and it outlives a lost ledger.

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from service.engine.contract import Engine
 from service.errors import OutdatedBatch
+from service.jobs.reporting import report_extracted
 from service.logs import Journal
 from service.model import Batch, Published, Rules, Summary
 from service.outbox import Outbox, Staged
 from service.pipeline import quality
 from service.pipeline.deduplicate import deduplicate, explain
-from service.pipeline.extract import Delivered, extract
+from service.pipeline.extract import Extracted, extract
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
 from service.register import Identified, Register
 from service.suffixes import is_before
-from service.telling import tell_extracted
 
 STAGES = ("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish")
 
@@ -28,12 +28,12 @@ def integrate(
 ) -> Summary:
     """Turn one claimed batch into one published set; the outbox does not change before the block ends well.
 
-    Raises: DeliveryError for wrong files, TransientError for a fault of the world, Interrupted.
+    Raises: InputError for wrong files, TransientError for a fault of the world, Interrupted.
     """
     _begin(batch, register, journal)
     journal.stage("extract")
     delivered = extract(batch, rules, engine)
-    tell_extracted(batch, delivered, journal)
+    report_extracted(batch, delivered, journal)
     journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
     published = register.published()
     volumes = quality.volumes(delivered.source_rows, {} if published is None else published.source_rows)
@@ -98,7 +98,7 @@ def _begin(batch: Batch, register: Register, journal: Journal) -> None:
 
 def _tell_amiss(
     batch: Batch,
-    delivered: Delivered,
+    delivered: Extracted,
     normalised: Normalised,
     volumes: Mapping[str, quality.Volume],
     cost: quality.LiteralCost,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.engine.contract import Engine, Table
+from service.jobs.reporting import report_extracted
 from service.logs import Journal
 from service.model import API, Batch, Summary
 from service.outbox import Outbox, Staged, published_file
@@ -14,15 +15,14 @@ from service.pipeline.analytics import export
 from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, nobody
 from service.pipeline.analytics.records import ASKED, iso_moment, read_records, teach_rules
-from service.pipeline.extract import Delivered, extract
-from service.telling import tell_extracted
+from service.pipeline.extract import Extracted, extract
 from service.vocabulary import AnalyticsRules
 
 STAGES = ("extract", "normalise", "match", "enrich", "export", "publish")
 
 
 @dataclass(frozen=True)
-class Before:
+class PreviousExport:
     """What was published before an export."""
 
     master: Path | None = None
@@ -32,18 +32,18 @@ class Before:
 
 
 def analyse(
-    batch: Batch, rules: AnalyticsRules, engine: Engine, before: Before, outbox: Outbox, journal: Journal
+    batch: Batch, rules: AnalyticsRules, engine: Engine, before: PreviousExport, outbox: Outbox, journal: Journal
 ) -> Summary:
     """Turn one claimed API file into one published set; the outbox does not change before the block ends well.
 
-    Raises: DeliveryError for a wrong file, TransientError for a fault of the world, Interrupted.
+    Raises: InputError for a wrong file, TransientError for a fault of the world, Interrupted.
     Source: CONTRACT section 8
     """
     journal.line("INFO", "Pipeline started")
     journal.stage("extract")
     teach_rules(engine)
     delivered = _with_doubts(extract(batch, rules, engine, ASKED))
-    tell_extracted(batch, delivered, journal)
+    report_extracted(batch, delivered, journal)
     quality.refuse_suspicious(quality.volumes(delivered.source_rows, {API.name: before.former_rows}), rules, batch)
     fetched_at = _fetched_at(delivered)
     journal.stage("normalise")
@@ -75,13 +75,13 @@ def analyse(
     return summary
 
 
-def _fetched_at(delivered: Delivered) -> int | None:
+def _fetched_at(delivered: Extracted) -> int | None:
     """When the customers were fetched, in seconds since 1970, if the file says so before it lists them."""
     written = (report.members.get("fetched_at") for report in delivered.reports.values())
     return next((iso_moment(text) for text in written if text is not None), None)
 
 
-def _with_doubts(delivered: Delivered) -> Delivered:
+def _with_doubts(delivered: Extracted) -> Extracted:
     """The same, with a warning where the file says when it was fetched, but in no way that can be read."""
     doubts = {
         name: ("fetched_at is no ISO date or time: the time of the claim counts instead",)
@@ -104,7 +104,7 @@ def _known(records: Table, master: Path, rules: AnalyticsRules, engine: Engine) 
     return nobody(records) if customers is None else match(records, customers, orders, rules, engine)
 
 
-def _summary(delivered: Delivered, enriched: Table, customers: Table) -> Summary:
+def _summary(delivered: Extracted, enriched: Table, customers: Table) -> Summary:
     records, kept = enriched.count(), customers.count()
     return Summary(
         records=records,
@@ -116,7 +116,7 @@ def _summary(delivered: Delivered, enriched: Table, customers: Table) -> Summary
 
 
 def _tell_enriched(
-    batch: Batch, delivered: Delivered, summary: Summary, counts: export.Counts, master: Path | None, journal: Journal
+    batch: Batch, delivered: Extracted, summary: Summary, counts: export.Counts, master: Path | None, journal: Journal
 ) -> None:
     for warning in (*batch.warnings, *(text for told in delivered.warnings.values() for text in told)):
         journal.line("WARNING", warning)

@@ -17,9 +17,9 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
-from service.api.scenarios import Listing, Mix, Scene
-from service.api.simulated_customers import Customer, World
-from service.api.wire import JSON_TYPE, Answer, Delivery, MalformedRequest, Request, read_request, send
+from service.simulator.customers import Customer, World
+from service.simulator.scenarios import CustomerList, Mix, Scene
+from service.simulator.wire import JSON_TYPE, Answer, MalformedRequest, Request, SendMode, read_request, send
 
 PATH = "/api/users"
 MAX_PER_PAGE = 100
@@ -46,7 +46,7 @@ class Visit:
 
     page: int
     status: int
-    delivery: Delivery
+    send_mode: SendMode
     body_bytes: int
     """Of the body as it should be."""
     is_page: bool
@@ -75,7 +75,7 @@ class Simulator:
         self.visits: list[Visit] = []
         """In the order of the requests."""
         self._mix = Mix(scenarios, world.seed)
-        self._listing = Listing(world, scenarios)
+        self._listing = CustomerList(world, scenarios)
         self._now = now
         self._on_visit = on_visit
         self._asked: dict[int, int] = {}
@@ -96,7 +96,7 @@ class Simulator:
     def truth(self, per_page: int | None = None) -> list[Customer]:
         """The customer rows that a perfect client ends with, by the list as it was at the last answer.
 
-        What changes right after that is for the next one who reads it. See ``Listing.truth``.
+        What changes right after that is for the next one who reads it. See ``CustomerList.truth``.
         """
         size = per_page or self.terms.per_page
         return self._listing.truth(self._listing.changes(max(self._given - 1, 0), size), size)
@@ -166,12 +166,12 @@ class Simulator:
             answer = Answer(200, body, (("Content-Type", JSON_TYPE), ("ETag", etag)))
             is_page = fault is None
             if fault is not None:
-                answer = replace(answer, delivery=fault.delivery)
+                answer = replace(answer, send_mode=fault.send_mode)
             elif _names(request.headers.get("if-none-match", ""), etag):
                 answer = Answer(304, b"", (("ETag", etag),))
         self._given += is_page
         seconds = asyncio.get_running_loop().time()
-        visit = Visit(page, answer.status, answer.delivery, len(answer.body or b""), is_page, seconds)
+        visit = Visit(page, answer.status, answer.send_mode, len(answer.body or b""), is_page, seconds)
         self.visits.append(visit)
         self._on_visit(visit)
         return answer

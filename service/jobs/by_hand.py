@@ -15,12 +15,12 @@ from service import logs
 from service.errors import ServiceError, UsageError
 from service.files import fingerprint_of, sha256_of
 from service.inbox.names import read_name
-from service.integrate import STAGES
+from service.jobs.batch_runner import BatchRunner, JobRules, Limits
+from service.jobs.integration import STAGES
 from service.logs import Journal
-from service.model import SOURCES, Batch, Delivery, Source, Summary, batch_id
+from service.model import SOURCES, Batch, InputFile, Source, Summary, batch_id
 from service.outbox import Outbox
 from service.settings import Settings
-from service.workbench import JobRules, Limits, Workbench
 
 # On a terminal only, and only when the work takes longer than a second.
 _BAR = "{desc:<11} {n_fmt}/{total_fmt} {bar} {elapsed}"
@@ -48,9 +48,9 @@ def integrate_files(paths: Sequence[Path], outbox: Path, settings: Settings, now
 
 def _batch(paths: Sequence[Path], outbox: Path, started: datetime, sources: Sequence[Source]) -> Batch:
     given = dict(zip((source.name for source in _asked_for(paths, sources)), paths, strict=True))
-    deliveries = tuple(delivery_of(source, given[source.name]) for source in sources if source.name in given)
-    id_ = batch_id(started, deliveries, lambda found: (outbox / "batches" / found).exists())
-    return Batch(id_, started, deliveries)
+    inputs = tuple(delivery_of(source, given[source.name]) for source in sources if source.name in given)
+    id_ = batch_id(started, inputs, lambda found: (outbox / "batches" / found).exists())
+    return Batch(id_, started, inputs)
 
 
 def _asked_for(paths: Sequence[Path], sources: Sequence[Source]) -> list[Source]:
@@ -68,31 +68,31 @@ def _asked_for(paths: Sequence[Path], sources: Sequence[Source]) -> list[Source]
     raise UsageError(f"{len(paths)} files for {len(in_order)} sources", hint=f"name one file for each of {listed}")
 
 
-def delivery_of(source: Source, path: Path) -> Delivery:
+def delivery_of(source: Source, path: Path) -> InputFile:
     """A named file as an export of ``source``. Raises: UsageError where it is not there."""
     if not path.is_file():
         raise UsageError(f"File not found: {path.name}", where=str(path), hint="check the path and run again")
     # The exports stay where they are, so a link is as good as a file: the user named it.
     real = path.resolve()
     fingerprint = fingerprint_of(real)
-    return Delivery(source, real, sha256_of(real), fingerprint, settle_proof="given")
+    return InputFile(source, real, sha256_of(real), fingerprint, settle_proof="given")
 
 
 def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings) -> Summary:
     state = settings.state if "state" in settings.model_fields_set else outbox / ".state"
     limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
-    workbench = Workbench(state, outbox, JobRules(settings.rules()), limits)
-    workbench.open()
+    batch_runner = BatchRunner(state, outbox, JobRules(settings.rules()), limits)
+    batch_runner.open()
     try:
-        summary = workbench.work(batch, journal)
+        summary = batch_runner.work(batch, journal)
         seconds = (journal.now() - batch.claimed_at).total_seconds()
         logs.get().info(
             "batch.published", batch_id=batch.id, job=batch.job, **summary.counts(), seconds=round(seconds, 3)
         )
         with suppress(OSError):  # it is published; what is left too much is removed after the next one
-            workbench.prune(batch)
+            batch_runner.prune(batch)
     finally:
-        workbench.close()
+        batch_runner.close()
     return summary
 
 

@@ -40,7 +40,7 @@ RawRow = tuple[int, tuple[str | None, ...]]
 
 
 @dataclass(frozen=True)
-class CsvLayout:
+class CsvDialect:
     """How a CSV file is to be read."""
 
     encoding: str
@@ -65,7 +65,7 @@ class CsvLayout:
         return tuple(place for place, position in known if position is not None)
 
 
-def inspect(path: Path, source: Source) -> CsvLayout:
+def inspect(path: Path, source: Source) -> CsvDialect:
     """Find encoding, delimiter and header.
 
     Raises: UnreadableFile (empty, binary, no header), DuplicateColumn, MissingColumn.
@@ -88,7 +88,7 @@ def inspect(path: Path, source: Source) -> CsvLayout:
     _refuse_unusable(names, layout, source)
     # DuckDB counts the lines it is to skip wrongly where their endings are mixed: one line at most is safe.
     is_one_line = skipped + lines == 1 and _has_plain_quotes(body, delimiter)
-    return CsvLayout(
+    return CsvDialect(
         encoding,
         delimiter,
         len(names),
@@ -274,7 +274,7 @@ def _is_header(names: Sequence[str], layout: Layout) -> bool:
     return len(alike) > 2 or (len(alike) > 1 and not set(columns).isdisjoint(names))
 
 
-def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator[RawRow | RejectedRow]:
+def careful_rows(path: Path, layout: CsvDialect, warnings: list[str]) -> Iterator[RawRow | RejectedRow]:
     """Every row that is not blank, in order, as cells or as a reject; adds to ``warnings`` what is odd.
 
     Raises: UnreadableFile where a quote is opened and never closed.
@@ -289,7 +289,7 @@ def careful_rows(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator
 
 
 @contextmanager
-def _opened(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator[tuple[Iterator[list[str]], _Lines]]:
+def _opened(path: Path, layout: CsvDialect, warnings: list[str]) -> Iterator[tuple[Iterator[list[str]], _Lines]]:
     """A reader of the rows behind the header, and the lines that it reads."""
     encoding = layout.encoding
     if encoding.startswith("utf-8") and not _decodes(path, encoding):
@@ -304,7 +304,7 @@ def _opened(path: Path, layout: CsvLayout, warnings: list[str]) -> Iterator[tupl
         yield csv.reader(lines, delimiter=layout.delimiter, strict=True, skipinitialspace=True), lines
 
 
-def lines_of(path: Path, layout: CsvLayout, rows: Collection[int]) -> dict[int, int]:
+def lines_of(path: Path, layout: CsvDialect, rows: Collection[int]) -> dict[int, int]:
     """The line on which each of these rows begins."""
     with _opened(path, layout, []) as (reader, lines):
         return {row_number: line for row_number, line, _ in _numbered(reader, lines) if row_number in rows}
@@ -387,7 +387,7 @@ def _broken_row(row_number: int, line: int, opened: int, error: csv.Error) -> Re
     return RejectedRow(row_number, "stray_quote", f"line {line}: a quote stands inside a cell without being doubled")
 
 
-def _row(row_number: int, line: int, cells: list[str], layout: CsvLayout) -> RawRow | RejectedRow:
+def _row(row_number: int, line: int, cells: list[str], layout: CsvDialect) -> RawRow | RejectedRow:
     if any(cell.strip() for cell in cells[layout.width :]):
         return RejectedRow(
             row_number,

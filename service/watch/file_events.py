@@ -49,7 +49,7 @@ class _Overflows(logging.Handler):
             self._hear()
 
 
-class Alarm(FileSystemEventHandler):
+class FileEvents(FileSystemEventHandler):
     """Watches one folder and wakes whoever waits."""
 
     def __init__(self, folder: Path) -> None:

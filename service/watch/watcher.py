@@ -16,7 +16,7 @@ from pathlib import Path
 
 from service import health, logs
 from service.errors import (
-    DeliveryError,
+    InputError,
     Interrupted,
     LastingFault,
     PoisonedBatch,
@@ -25,13 +25,13 @@ from service.errors import (
     UsageError,
 )
 from service.health import MOST_LISTED, Health, Waits
-from service.inbox import Inbox, Listing, Pair, Quarantined, Settling, Unfinished, Waiting, partner_name
+from service.inbox import Candidate, Inbox, Quarantined, Scan, Settling, Unfinished, WaitingFile, partner_name
+from service.jobs.batch_runner import BatchRunner
 from service.logs import Journal
-from service.model import Batch, Job
+from service.model import Batch, JobName
 from service.state import State
 from service.suffixes import is_before
-from service.wake import Alarm
-from service.workbench import Workbench
+from service.watch.file_events import FileEvents
 
 MOST_FAULTS = 3
 MOST_DEATHS = 20
@@ -58,7 +58,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What one run of the watcher came to."""
 
     published: int = 0
@@ -76,18 +76,18 @@ class _Pause:
 
 
 class Watcher:
-    """Turns pairs that arrive in the inbox into published sets, until it is told to stop."""
+    """Turns candidates that arrive in the inbox into published sets, until it is told to stop."""
 
     def __init__(
-        self, inbox: Inbox, workbench: Workbench, state: State, pace: Pace, now: Callable[[], datetime]
+        self, inbox: Inbox, batch_runner: BatchRunner, state: State, pace: Pace, now: Callable[[], datetime]
     ) -> None:
         self._inbox = inbox
-        self._workbench = workbench
+        self._workbench = batch_runner
         self._state = state
         self._pace = pace
         self._now = now
         self._stop = threading.Event()
-        self._alarm = Alarm(inbox.root)
+        self._alarm = FileEvents(inbox.root)
         self._settling = Settling(pace.settle_seconds)
         self._health = Health(pid=os.getpid())
         self._health_told: tuple[Health | None, float] = (None, 0.0)
@@ -100,12 +100,12 @@ class Watcher:
         self._is_strange_folder = False
         self._familiar_inode = 0
         self._claims_refused = 0
-        self._options_awaited: dict[tuple[Job, str], float] = {}
+        self._options_awaited: dict[tuple[JobName, str], float] = {}
         self._quarantined: list[Quarantined] = []
         self._unreadable: tuple[str, ...] = ()
         self._is_mute = False
         self._state_id = ""
-        self._outcome = Outcome()
+        self._result = RunResult()
         self.is_working = False
         """Whether this instance is the one that works on the inbox, at this moment."""
         self.complaints_beside: Callable[[], list[str]] = list
@@ -121,7 +121,7 @@ class Watcher:
         self.stop()
         self._workbench.abandon()
 
-    def run(self, *, once: bool = False) -> Outcome:
+    def run(self, *, once: bool = False) -> RunResult:
         """Watch until stopped; with ``once`` until all that waits is processed.
 
         Raises: ServiceError where work cannot begin: settings, folders, a foreign state.
@@ -138,7 +138,7 @@ class Watcher:
             self._alarm.stop()
             self._workbench.close()
             self._inbox.unlock()
-        return self._outcome
+        return self._result
 
     def _take_over(self, *, once: bool) -> bool:
         """Become the one that works on this inbox; stand by while another does. False when told to stop."""
@@ -202,16 +202,16 @@ class Watcher:
         give_up_at = time.monotonic() + patience_seconds
         while not self._stop.is_set():
             listing = self._look()
-            ready = self._settled(listing or Listing())
+            ready = self._settled(listing or Scan())
             self._tell_health(listing)
             if listing is not None and self._has_worked(ready):
                 give_up_at = time.monotonic() + patience_seconds
                 continue
             self._tell_health(listing)
             is_held_up = listing is None or self._pause is not None
-            left = len(listing.pairs) if listing else 0
+            left = len(listing.candidates) if listing else 0
             if once and (is_held_up or not left or time.monotonic() > give_up_at):
-                self._outcome = replace(self._outcome, unfinished=left + is_held_up)
+                self._result = replace(self._result, unfinished=left + is_held_up)
                 return
             self._alarm.wait(self._pause_seconds(is_unsettled=bool(left) and not is_held_up))
 
@@ -224,7 +224,7 @@ class Watcher:
 
     # ------------------------------------------------------------------------------------------- looking
 
-    def _look(self) -> Listing | None:
+    def _look(self) -> Scan | None:
         """What lies in the inbox; None while it is out of reach or not ours, which is told."""
         deaf = self._alarm.ensure()
         now = time.monotonic()
@@ -278,50 +278,50 @@ class Watcher:
             logs.get().info("inbox.recovered")
         self._trouble = trouble
 
-    def _settled(self, listing: Listing) -> tuple[Pair, list[str]] | None:
-        """The pair to work on next, with its proofs: the oldest whose writers, and those of all before it, are done.
+    def _settled(self, listing: Scan) -> tuple[Candidate, list[str]] | None:
+        """The candidate to work on next, with its proofs: the oldest whose writers, and all before it, are done.
 
-        A pair for another job is none before it.
+        A candidate for another job is none before it.
         """
         now = time.monotonic()
-        singles, paired = listing.singles, [half for pair in listing.pairs for half in pair.halves]
-        self._settling.forget_all_but(half.path for half in (*paired, *singles))
-        for half in paired:
-            self._settling.see(half.path, half.state, now)
-        self._unsettled = {half.path.name for half in singles if not self._proof(half, now)}
-        arriving = [(half.source.job, half.suffix) for half in singles if half.path.name in self._unsettled]
-        for whole in listing.pairs:
-            pair, proofs = self._proven(whole, now)
+        unpaired, paired = listing.unpaired, [file for candidate in listing.candidates for file in candidate.files]
+        self._settling.forget_all_but(file.path for file in (*paired, *unpaired))
+        for file in paired:
+            self._settling.see(file.path, file.state, now)
+        self._unsettled = {file.path.name for file in unpaired if not self._proof(file, now)}
+        arriving = [(file.source.job, file.suffix) for file in unpaired if file.path.name in self._unsettled]
+        for whole in listing.candidates:
+            candidate, proofs = self._proven(whole, now)
             if not all(proofs):
-                unproven = zip(pair.halves, proofs, strict=True)
-                self._unsettled |= {half.path.name for half, proof in unproven if not proof}
-                arriving.append((pair.job, pair.suffix))
-            elif not any(job == pair.job and is_before(suffix, pair.suffix) for job, suffix in arriving):
-                return pair, proofs  # those behind it are asked when it is their turn: there may be thousands
+                unproven = zip(candidate.files, proofs, strict=True)
+                self._unsettled |= {file.path.name for file, proof in unproven if not proof}
+                arriving.append((candidate.job, candidate.suffix))
+            elif not any(job == candidate.job and is_before(suffix, candidate.suffix) for job, suffix in arriving):
+                return candidate, proofs  # those behind it are asked when it is their turn: there may be thousands
         return None
 
-    def _proven(self, pair: Pair, now: float) -> tuple[Pair, list[str]]:
-        """The pair and its proofs, without optional exports whose writers keep it waiting for long."""
-        proofs = [self._proof(half, now) or "" for half in pair.halves]
-        proven = [(half, proof) for half, proof in zip(pair.halves, proofs, strict=True) if proof]
-        needed = sum(half.source.is_required for half in pair.halves)
-        if len(proven) == len(proofs) or sum(half.source.is_required for half, _ in proven) < needed:
-            self._options_awaited.pop((pair.job, pair.suffix), None)
-            return pair, proofs
-        since = self._options_awaited.setdefault((pair.job, pair.suffix), now)
+    def _proven(self, candidate: Candidate, now: float) -> tuple[Candidate, list[str]]:
+        """The candidate and its proofs, without optional exports whose writers keep it waiting for long."""
+        proofs = [self._proof(file, now) or "" for file in candidate.files]
+        proven = [(file, proof) for file, proof in zip(candidate.files, proofs, strict=True) if proof]
+        needed = sum(file.source.is_required for file in candidate.files)
+        if len(proven) == len(proofs) or sum(file.source.is_required for file, _ in proven) < needed:
+            self._options_awaited.pop((candidate.job, candidate.suffix), None)
+            return candidate, proofs
+        since = self._options_awaited.setdefault((candidate.job, candidate.suffix), now)
         if now - since < _OPTION_PATIENCE * self._pace.settle_seconds:
-            return pair, proofs
-        late = tuple(half.path.name for half, proof in zip(pair.halves, proofs, strict=True) if not proof)
-        kept = replace(pair, halves=tuple(half for half, _ in proven), left_behind=(*pair.left_behind, *late))
+            return candidate, proofs
+        late = tuple(file.path.name for file, proof in zip(candidate.files, proofs, strict=True) if not proof)
+        kept = replace(candidate, files=tuple(file for file, _ in proven), left_behind=(*candidate.left_behind, *late))
         return kept, [proof for _, proof in proven]
 
-    def _proof(self, half: Waiting, now: float) -> str | None:
-        return self._settling.proof(half.path, half.state, now) if half.is_readable else None
+    def _proof(self, file: WaitingFile, now: float) -> str | None:
+        return self._settling.proof(file.path, file.state, now) if file.is_readable else None
 
     # ------------------------------------------------------------------------------------------- claiming
 
-    def _has_worked(self, ready: tuple[Pair, list[str]] | None) -> bool:
-        """Work on what is claimed already, else on the pair that is ready; False if there was nothing to do."""
+    def _has_worked(self, ready: tuple[Candidate, list[str]] | None) -> bool:
+        """Work on what is claimed already, else on the candidate that is ready; False if there was nothing to do."""
         if self._pause is not None and time.monotonic() < self._pause.until:
             return False
         try:
@@ -358,23 +358,23 @@ class Watcher:
                 logs.get().info("batch.recovered", batch_id=batch.id, how="begun again")
         return found
 
-    def _claim(self, pair: Pair, proofs: list[str]) -> Batch | None:
-        """Claim a pair; None if it changed meanwhile."""
-        proof_of = {half.path: proof for half, proof in zip(pair.halves, proofs, strict=True)}
-        is_late = pair.gap_seconds > self._pace.max_partner_gap_seconds
-        hours = pair.gap_seconds / 3600
+    def _claim(self, candidate: Candidate, proofs: list[str]) -> Batch | None:
+        """Claim a candidate; None if it changed meanwhile."""
+        proof_of = {file.path: proof for file, proof in zip(candidate.files, proofs, strict=True)}
+        is_late = candidate.gap_seconds > self._pace.max_partner_gap_seconds
+        hours = candidate.gap_seconds / 3600
         warnings = [f"The exports arrived {hours:.0f} hours apart"] if is_late else []
-        warnings += [f"{name} was not ready and is not in this batch" for name in pair.left_behind]
+        warnings += [f"{name} was not ready and is not in this batch" for name in candidate.left_behind]
         inode = self._inode()
-        batch = self._inbox.claim(pair, proof_of, self._now(), self._state.root, warnings)
+        batch = self._inbox.claim(candidate, proof_of, self._now(), self._state.root, warnings)
         if batch is None:
             return None
         if is_late:
             logs.get().warning("partner.late", batch_id=batch.id, gap_hours=round(hours, 1))
-        for half in pair.halves:
-            self._alarm.found(half.path.name, time.monotonic())
+        for file in candidate.files:
+            self._alarm.found(file.path.name, time.monotonic())
         self._is_strange_folder, self._familiar_inode = False, inode
-        self._waits.forget(half.path.name for half in pair.halves)
+        self._waits.forget(file.path.name for file in candidate.files)
         self._health.waiting = self._waits.listed()
         logs.get().info("batch.claimed", batch_id=batch.id, proofs=proofs)
         return batch
@@ -399,7 +399,7 @@ class Watcher:
             if claim.starts > MOST_DEATHS and not self._workbench.is_published(batch.id):
                 raise _poisoned(batch)
             self._publish(batch, journal)
-        except DeliveryError as error:
+        except InputError as error:
             self._quarantine(batch, error, journal)
         except Interrupted:
             self._inbox.release(batch)
@@ -430,7 +430,7 @@ class Watcher:
                 seconds=round(time.monotonic() - started, 3),
             )
         self._inbox.archive(batch, self._state.root)
-        self._outcome = replace(self._outcome, published=self._outcome.published + 1)
+        self._result = replace(self._result, published=self._result.published + 1)
         self._health.last_batch = batch.id
         self._note_quarantined([it for it in self._quarantined if it.job != batch.job])
         with suppress(OSError):  # what cannot be removed now is superseded after the next batch as well
@@ -442,7 +442,7 @@ class Watcher:
         for id_ in self._workbench.prune(batch):
             logs.get().info("batch.pruned", batch_id=id_)
 
-    def _quarantine(self, batch: Batch, error: DeliveryError, journal: Journal) -> None:
+    def _quarantine(self, batch: Batch, error: InputError, journal: Journal) -> None:
         journal.line("ERROR", error.message)
         journal.line("ERROR", "Pipeline failed")
         self._inbox.quarantine(self._workbench.linked(batch), error, self._now(), journal.text())
@@ -450,7 +450,7 @@ class Watcher:
         logs.get().error(
             "batch.quarantined", batch_id=batch.id, code=error.code, message=error.message, hint=error.hint
         )
-        self._outcome = replace(self._outcome, quarantined=self._outcome.quarantined + 1)
+        self._result = replace(self._result, quarantined=self._result.quarantined + 1)
         self._note_quarantined([*self._quarantined, Quarantined(batch.id, batch.job, error.code)])
 
     def _note_quarantined(self, quarantined: list[Quarantined]) -> None:
@@ -486,13 +486,13 @@ class Watcher:
         self._health.stage, self._health.stage_since = stage, self._now().isoformat(timespec="seconds")
         self._write_health()
 
-    def _tell_health(self, listing: Listing | None) -> None:
+    def _tell_health(self, listing: Scan | None) -> None:
         if listing is not None:
             self._waits.note(self._what_waits(listing), self._now(), time.monotonic())
             self._tell_once(listing)
-            self._health.ignored = [asdict(stranger) for stranger in listing.strangers[:MOST_LISTED]]
+            self._health.ignored = [asdict(stranger) for stranger in listing.ignored[:MOST_LISTED]]
             self._health.waiting = self._waits.listed()
-            self._health.waiting_count = len(listing.halves())
+            self._health.waiting_count = len(listing.files())
         self._health.reasons = self._complaints()
         is_failing = listing is None or self._pause is not None or self._has_lasting_trouble()
         self._health.state = "failing" if is_failing else "degraded" if self._health.reasons else "ok"
@@ -513,28 +513,28 @@ class Watcher:
             self._is_mute = True
         self._health_told = replace(self._health, written_at="", last_scan=None), time.monotonic()
 
-    def _what_waits(self, listing: Listing) -> dict[str, str]:
+    def _what_waits(self, listing: Scan) -> dict[str, str]:
         """Every export in the inbox, and what it waits for."""
-        waits = {half.path.name: self._partners(half, listing) for half in listing.singles}
-        for pair in listing.pairs:
-            for half in pair.halves:
-                waits[half.path.name] = "its writer" if half.path.name in self._unsettled else "its turn"
-        waits |= {half.path.name: "the other versions of it to be removed" for half in listing.rivals}
-        return waits | {half.path.name: "permission to be read" for half in listing.halves() if not half.is_readable}
+        waits = {file.path.name: self._partners(file, listing) for file in listing.unpaired}
+        for candidate in listing.candidates:
+            for file in candidate.files:
+                waits[file.path.name] = "its writer" if file.path.name in self._unsettled else "its turn"
+        waits |= {file.path.name: "the other versions of it to be removed" for file in listing.ambiguous}
+        return waits | {file.path.name: "permission to be read" for file in listing.files() if not file.is_readable}
 
-    def _partners(self, half: Waiting, listing: Listing) -> str:
+    def _partners(self, file: WaitingFile, listing: Scan) -> str:
         """The names under which the exports are expected that complete a batch with this one."""
-        there = {single.source.name for single in listing.singles if single.suffix == half.suffix}
-        needed = (it for it in self._inbox.sources if it.is_required and it.job == half.source.job)
+        there = {single.source.name for single in listing.unpaired if single.suffix == file.suffix}
+        needed = (it for it in self._inbox.sources if it.is_required and it.job == file.source.job)
         missing = (it for it in needed if it.name not in there)
-        return ", ".join(partner_name(source, half.suffix) for source in missing)
+        return ", ".join(partner_name(source, file.suffix) for source in missing)
 
-    def _tell_once(self, listing: Listing) -> None:
+    def _tell_once(self, listing: Scan) -> None:
         """Log what someone should know, when it begins to be so."""
-        notices = {("inbox.file_ignored", stranger.file_name, "why", stranger.why) for stranger in listing.strangers}
-        notices |= {("export.contested", half.path.name, "", "") for half in listing.rivals}
-        halves = {half.path.name for half in listing.singles}
-        notices |= {("partner.missed", name, "missing", it) for name, it in self._overdue() if name in halves}
+        notices = {("inbox.file_ignored", stranger.file_name, "why", stranger.why) for stranger in listing.ignored}
+        notices |= {("export.contested", file.path.name, "", "") for file in listing.ambiguous}
+        files = {file.path.name for file in listing.unpaired}
+        notices |= {("partner.missed", name, "missing", it) for name, it in self._overdue() if name in files}
         for event, name, about, what in sorted(notices - self._told):
             logs.get().warning(event, file_name=name, **({about: what} if about else {}))
         self._told = notices

@@ -14,20 +14,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from service.by_hand import delivery_of
-from service.engine import csv_file, gzip_file
 from service.engine.contract import Engine, FileReport
 from service.engine.embedded import open_engine
-from service.errors import DeliveryError
+from service.errors import InputError
 from service.inbox.names import partner_name, read_name
-from service.model import API, Batch, Delivery, Rules, Source
+from service.jobs.by_hand import delivery_of
+from service.model import API, Batch, InputFile, Rules, Source
 from service.pipeline import quality
 from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.export import VALUES, count
 from service.pipeline.analytics.master import nobody
 from service.pipeline.analytics.records import ASKED, read_records, teach_rules
-from service.pipeline.extract import Delivered, extract
+from service.pipeline.extract import Extracted, extract
 from service.pipeline.normalise import Normalised, normalise
+from service.readers import csv_file, gzip_file
 from service.settings import Settings
 from service.vocabulary import AnalyticsRules
 
@@ -71,7 +71,7 @@ def check_file(path: Path, settings: Settings, now: datetime) -> Checked:
                     checked = _read_of_api(batch, settings.analytics_rules(), engine)
                 else:
                     checked = _read(batch, settings.rules(), engine, Path(folder))
-        except DeliveryError as error:
+        except InputError as error:
             checked = Checked((), findings=(error.explained().replace("batch check, ", ""),))
     return Checked((head, *checked.lines), (*strange_name, *checked.notes), checked.findings)
 
@@ -104,7 +104,7 @@ def _read_of_api(batch: Batch, rules: AnalyticsRules, engine: Engine) -> Checked
 
 
 def _read(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) -> Checked:
-    (delivery,) = batch.deliveries
+    (delivery,) = batch.inputs
     delivered = extract(batch, rules, engine)
     normalised = normalise(delivered, rules, engine)
     name = delivery.source.name
@@ -115,7 +115,7 @@ def _read(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) -> Chec
     return Checked(lines, notes, tuple(_findings(delivered, normalised, figures["sources"][name], line_of)))
 
 
-def _unseen(delivery: Delivery, report: FileReport) -> Iterator[str]:
+def _unseen(delivery: InputFile, report: FileReport) -> Iterator[str]:
     """Places of a composed value that are nowhere, though another part of it is: a slip of the pen, perhaps."""
     if delivery.file_format == "csv":
         return
@@ -148,7 +148,7 @@ def _digest(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _findings(
-    delivered: Delivered, normalised: Normalised, figures: Mapping[str, Any], line_of: Mapping[int, int]
+    delivered: Extracted, normalised: Normalised, figures: Mapping[str, Any], line_of: Mapping[int, int]
 ) -> Iterator[str]:
     (report,) = delivered.reports.values()
     if not figures["rows"]:
@@ -172,7 +172,7 @@ def _rejected(report: FileReport) -> Iterator[str]:
         yield f"and {len(report.rejects) - MOST_REJECTS} more rows cannot enter"
 
 
-def _lines_of(delivery: Delivery, rows: set[int], work_folder: Path) -> dict[int, int]:
+def _lines_of(delivery: InputFile, rows: set[int], work_folder: Path) -> dict[int, int]:
     """The lines on which these rows of a CSV file begin; a JSON document has no lines worth telling."""
     if delivery.file_format == "json" or not rows:
         return {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from service.logs import Journal
 from service.model import Batch
-from service.pipeline.extract import Delivered
+from service.pipeline.extract import Extracted
 
 
-def tell_extracted(batch: Batch, delivered: Delivered, journal: Journal) -> None:
+def report_extracted(batch: Batch, delivered: Extracted, journal: Journal) -> None:
     """Rows, rejects and warnings of each export."""
-    for delivery in batch.deliveries:
+    for delivery in batch.inputs:
         name = delivery.source.name
         rows, rejects = delivered.source_rows[name], delivered.source_rejects[name]
         journal.line("INFO", f"Loaded {rows} records from {delivery.file_name}")

@@ -16,9 +16,9 @@ from service import logs
 from service.api.checkpoint import Checkpoint
 from service.api.client import ApiClient, Endpoint, Figures, compact, has_id
 from service.api.pacing import Clock, Gate, Jitter
-from service.api.sweep import Bounds, Complete, read_whole
+from service.api.sweep import Complete, SweepLimits, read_whole
 from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
-from service.inbox.delivery import deliver
+from service.inbox.drop import deliver
 from service.model import API
 from service.settings import Settings
 from service.state import State
@@ -119,8 +119,8 @@ def next_due(settings: Settings, now: datetime) -> Due:
     return Due(max(at, not_before or at), ended_at)
 
 
-def _bounds_of(settings: Settings) -> Bounds:
-    return Bounds(settings.api_concurrency, settings.api_max_pages, settings.api_total_is_exact)
+def _bounds_of(settings: Settings) -> SweepLimits:
+    return SweepLimits(settings.api_concurrency, settings.api_max_pages, settings.api_total_is_exact)
 
 
 def _refuse_too_early(not_before: datetime | None, now: datetime) -> None:

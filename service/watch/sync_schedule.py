@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from service import logs
 from service.errors import RateLimitedError, ServiceError, TransientError
+from service.jobs.sync import SystemClock, next_due, sync
 from service.settings import Settings
-from service.sync import SystemClock, next_due, sync
 
 _GLANCE_SECONDS = 1.0
 _LONGEST_RETRY = timedelta(minutes=15)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from service import logs
 from service.inbox import Inbox
+from service.jobs.batch_runner import BatchRunner, JobRules, Limits
 from service.model import API
 from service.settings import Settings
 from service.state import State
-from service.watcher import Outcome, Pace, Watcher
-from service.workbench import JobRules, Limits, Workbench
+from service.watch.watcher import Pace, RunResult, Watcher
 
 if TYPE_CHECKING:
-    from service.sync_schedule import SyncSchedule
+    from service.watch.sync_schedule import SyncSchedule
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = 130
@@ -40,9 +40,9 @@ def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
     )
     limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
     rules = JobRules(settings.rules(), settings.analytics_rules())
-    workbench = Workbench(settings.state, settings.outbox, rules, limits, settings.inbox)
-    inbox = Inbox(settings.inbox, workbench.knows, (*rules.integration.sources, API))
-    return Watcher(inbox, workbench, State(settings.state), pace, now)
+    batch_runner = BatchRunner(settings.state, settings.outbox, rules, limits, settings.inbox)
+    inbox = Inbox(settings.inbox, batch_runner.knows, (*rules.integration.sources, API))
+    return Watcher(inbox, batch_runner, State(settings.state), pace, now)
 
 
 def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
@@ -54,7 +54,7 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
     """
     watcher = build(settings, now)
     bell = _Bell()
-    results: list[Outcome | BaseException] = []
+    results: list[RunResult | BaseException] = []
 
     def work() -> None:
         try:
@@ -84,7 +84,7 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
 
 
 def _scheduled_syncs(settings: Settings, watcher: Watcher, now: Callable[[], datetime]) -> SyncSchedule:
-    from service.sync_schedule import SyncSchedule  # it loads an HTTP client, which most daemons do not need
+    from service.watch.sync_schedule import SyncSchedule  # it loads an HTTP client, which most daemons do not need
 
     schedule = SyncSchedule(settings, now, lambda: watcher.is_working)
     watcher.complaints_beside = schedule.complaints
@@ -122,7 +122,7 @@ def _on_signal(bell: _Bell) -> list[int]:
     return asked
 
 
-def _exit_code(results: list[Outcome | BaseException], asked: list[int], *, once: bool) -> int:
+def _exit_code(results: list[RunResult | BaseException], asked: list[int], *, once: bool) -> int:
     if not results:
         # Deep in something that cannot be interrupted. Every state on disk is one that a start mends.
         with suppress(OSError):  # nobody may be reading: a full pipe must not hold up the end

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, TypeGuard
 
-from service.api.simulated_customers import Customer, Dice, World
-from service.api.wire import Answer
 from service.errors import UsageError
+from service.simulator.customers import Customer, Dice, World
+from service.simulator.wire import Answer
 
 SCENARIOS: dict[str, str] = {
     "flaky": "one request in five is answered with 500 or 503",
@@ -129,9 +129,9 @@ _FAULTS: dict[str, Callable[[Dice, Scene], Answer]] = {
     "rate-limit-junk": _rate_limited(lambda now: "1m0s"),
     "html-200": _html,
     "redirect": _redirected,
-    "truncated": lambda dice, scene: Answer(200, None, delivery=dice.pick(("cut", "unended"))),
-    "drip": lambda dice, scene: Answer(200, None, delivery="dripped"),
-    "reset": lambda dice, scene: Answer(200, None, delivery=dice.pick(("reset", "reset_amid"))),
+    "truncated": lambda dice, scene: Answer(200, None, send_mode=dice.pick(("cut", "unended"))),
+    "drip": lambda dice, scene: Answer(200, None, send_mode="dripped"),
+    "reset": lambda dice, scene: Answer(200, None, send_mode=dice.pick(("reset", "reset_amid"))),
 }
 _PERCENT: dict[str, float] = {
     **dict.fromkeys(("flaky", "rate-limit-seconds", "rate-limit-date", "rate-limit-far", "rate-limit-junk"), 20.0),
@@ -180,7 +180,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Listing:
+class CustomerList:
     """What the pages hold and tell, a pure function of page, size of the pages, and number of changes so far."""
 
     world: World

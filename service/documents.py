@@ -1,0 +1,202 @@
+"""The JSON documents in inbox, outbox and state: typed, frozen, and read and written here only.
+
+A document is read with care, because inbox and outbox are shared folders: regular files only, no links, no blocking
+open, at most ``MOST_BYTES``, and every value of its declared type and form. Members that are not declared are
+ignored, so that an older program reads the documents of a newer one. ``format`` is 1 for all of them; a document
+without it was written before 26 November 2026 and has the same members.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.files import read_regular, replace_text
+from service.model import Fingerprint, JobName
+
+FORMAT = 1
+MOST_BYTES = 16 << 20
+_BATCH_ID = r"^\d{8}T\d{6}Z-[0-9a-f]{6}(-[1-9]\d*)?$"
+
+BatchId = Annotated[str, Meta(pattern=_BATCH_ID)]
+"""``<UTC claim time>-<6 hex of the input hash>``, with ``-2``, ``-3``, … where that was taken."""
+FileName = Annotated[str, Meta(pattern=r"^(?!\.{1,2}$)[^/\x00]+$", max_length=255)]
+"""A plain name: no separator, neither ``.`` nor ``..``."""
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class MalformedDocument(ValueError):
+    """The file is not a document of the expected form; the message names the member, never its value."""
+
+
+class _Document(Struct, frozen=True, kw_only=True):
+    format: Literal[1] = FORMAT
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """The figures of a published batch."""
+
+    records: int
+    rejects: int
+    duplicates: int
+    customers: int
+
+
+class ManifestInput(Struct, frozen=True, kw_only=True):
+    """One input file of a published batch."""
+
+    source: str
+    file_name: FileName
+    size_bytes: int
+    sha256: Sha256
+    rows: int
+    settle_proof: str
+    """``lease``, ``close_event``, ``stillness``, or ``given`` (named on the command line, stays with its owner)."""
+
+
+class ManifestFile(Struct, frozen=True, kw_only=True):
+    """One file of a published set."""
+
+    size_bytes: int
+    sha256: Sha256
+
+
+class Manifest(_Document, frozen=True, kw_only=True):
+    """``manifest.json``: what a published set consists of, and what it was made from."""
+
+    batch_id: BatchId
+    job: JobName = "integration"
+    """Absent where it was written before there were several jobs."""
+    program_version: str
+    former_manifest_sha256: Sha256 | None
+    """Of the flat manifest of the job before this set."""
+    former_outcome_sha256: Sha256 | None | UnsetType = UNSET
+    """Of the manifest or reason of the batch before it: the link of the chain."""
+    inputs: tuple[ManifestInput, ...]
+    rows: Counts
+    files: dict[FileName, ManifestFile]
+
+
+class Reason(_Document, frozen=True, kw_only=True):
+    """``reason.json``: why a batch was quarantined."""
+
+    batch_id: BatchId
+    job: JobName = "integration"
+    quarantined_at: str
+    error: str
+    """Class of the error."""
+    message: str
+    where: str
+    found: str
+    hint: str
+    retry: str
+    """The command that moves the batch back."""
+    inputs: dict[FileName, Sha256]
+    inputs_sha256: Sha256
+    log_sha256: Sha256 | UnsetType = UNSET
+    former_outcome_sha256: Sha256 | None | UnsetType = UNSET
+    """Absent where the files were set aside before they were accepted: such a reason is no link of the chain."""
+
+
+class ClaimedFile(Struct, frozen=True, kw_only=True):
+    """One file of a claim."""
+
+    source: str
+    sha256: Sha256
+    fingerprint: Fingerprint
+    settle_proof: str
+
+
+class Claim(_Document, frozen=True, kw_only=True):
+    """``.claimed/<id>.json``: a batch in work, and how often it was tried."""
+
+    batch_id: BatchId
+    claimed_at: str
+    suffix: str
+    files: dict[FileName, ClaimedFile]
+    accepted: bool = False
+    """True if the guards are skipped (``retry --accept``)."""
+    warnings: tuple[str, ...] = ()
+    starts: int = 0
+    """Begun attempts that did not end in order."""
+    faults: int = 0
+
+
+class WaitingExport(Struct, frozen=True, kw_only=True):
+    """An export that waits in the inbox."""
+
+    file_name: str
+    since: str
+    waits_for: str
+
+
+class IgnoredEntry(Struct, frozen=True, kw_only=True):
+    """Something in the inbox that is no export."""
+
+    file_name: str
+    why: str
+
+
+class HealthReport(_Document, frozen=True, kw_only=True):
+    """``health.json``: the condition of the daemon. File names, ids and counts only."""
+
+    state: Literal["ok", "degraded", "failing"] = "ok"
+    reasons: tuple[str, ...] = ()
+    written_at: str = ""
+    version: str = ""
+    pid: int = 0
+    waiting: tuple[WaitingExport, ...] = ()
+    waiting_count: int = 0
+    ignored: tuple[IgnoredEntry, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    """``<batch id>: <error>`` of each batch quarantined since the last published one of its job."""
+    busy_since: str | None = None
+    stage: str | None = None
+    stage_since: str | None = None
+    batch_id: str | None = None
+    last_batch: str | None = None
+    """The batch published last, of any job."""
+    last_scan: str | None = None
+    found_without_event: int = 0
+    """Exports found by a scan without a file event; more than a few: file events do not arrive."""
+
+
+Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport)
+
+
+def is_batch_id(text: str) -> bool:
+    """Whether ``text`` has the form of a batch id."""
+    return re.fullmatch(_BATCH_ID, text) is not None
+
+
+def read(path: Path, kind: type[Document]) -> Document:
+    """The document at ``path``.
+
+    Raises: MalformedDocument for wrong contents; OSError where the file cannot be read, is too large or not regular.
+    """
+    return read_hashed(path, kind)[0]
+
+
+def read_hashed(path: Path, kind: type[Document]) -> tuple[Document, str]:
+    """The document at ``path`` and the SHA-256 of its bytes. Raises: as ``read``."""
+    content = read_regular(path, MOST_BYTES)
+    try:
+        return msgspec.json.decode(content, type=kind), hashlib.sha256(content).hexdigest()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedDocument(f"{path.name}: {error}") from None
+
+
+def to_text(document: Struct) -> str:
+    """The JSON text of a document, as it is written."""
+    return json.dumps(msgspec.to_builtins(document), indent=2, ensure_ascii=False) + "\n"
+
+
+def write(path: Path, document: Struct, *, durable: bool = True) -> None:
+    """Replace the document at ``path`` as a whole. Raises: OSError."""
+    replace_text(path, to_text(document), durable=durable)

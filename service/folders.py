@@ -1,0 +1,146 @@
+"""The names of every folder and file in inbox, outbox and state, each spelt here only.
+
+Standard library only: the entry point of the image imports it while it is still root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+LOCK = ".lock"
+"""In inbox, state and ``state/sync``: held by the process that works there; never unlinked."""
+MANIFEST = "manifest.json"
+"""In every published set, and in the outbox beside the flat files of the latest master."""
+REASON = "reason.json"
+"""In every quarantined batch."""
+TEXT_LOG = "integration_log.txt"
+"""In every published set and every quarantined batch."""
+EVENT_LOG = "integration_log.jsonl"
+STANDBY_FILES = "health.standby-*.json"
+"""Pattern: the health of instances that stand by, one file each."""
+
+
+@dataclass(frozen=True)
+class InboxFolders:
+    """The inbox ``root``: exports wait in it, the service moves them into its three folders."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the instance that works on this inbox; contains the id of its state."""
+        return self.root / LOCK
+
+    @property
+    def claimed(self) -> Path:
+        """``<id>/`` holds the files of the batch in work, ``<id>.json`` its claim."""
+        return self.root / ".claimed"
+
+    @property
+    def archive(self) -> Path:
+        """``<id>/`` holds the inputs of a published batch."""
+        return self.root / "archive"
+
+    @property
+    def quarantine(self) -> Path:
+        """``<id>/`` holds the inputs, ``reason.json`` and log of a batch that could not be integrated."""
+        return self.root / "quarantine"
+
+    def claim_of(self, batch_id: str) -> Path:
+        """The claim file of a batch."""
+        return self.claimed / f"{batch_id}.json"
+
+    def reason_of(self, batch_id: str) -> Path:
+        """The reason of a quarantined batch."""
+        return self.quarantine / batch_id / REASON
+
+
+@dataclass(frozen=True)
+class OutboxFolders:
+    """The outbox ``root``: flat files of the latest sets, and every published set in ``batches/<id>/``."""
+
+    root: Path
+
+    @property
+    def batches(self) -> Path:
+        """Every published set, immutable."""
+        return self.root / "batches"
+
+    @property
+    def staging(self) -> Path:
+        """The set that is being written."""
+        return self.root / ".staging"
+
+    @property
+    def failed(self) -> Path:
+        """Logs of failed runs by hand, where the outbox holds a published set."""
+        return self.root / "failed"
+
+    def set_of(self, batch_id: str) -> Path:
+        """The folder of a published set."""
+        return self.batches / batch_id
+
+    def manifest_of(self, batch_id: str) -> Path:
+        """The manifest of a published set."""
+        return self.set_of(batch_id) / MANIFEST
+
+
+@dataclass(frozen=True)
+class StateFolders:
+    """The state ``root``: what must outlive the outbox."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that works with this state."""
+        return self.root / LOCK
+
+    @property
+    def identity(self) -> Path:
+        """Format and id of this state."""
+        return self.root / "state.json"
+
+    @property
+    def health(self) -> Path:
+        """Health of the daemon that works."""
+        return self.root / "health.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Outcomes of all batches, SQLite."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def register(self) -> Path:
+        """Generations of the identity register, Parquet."""
+        return self.root / "register"
+
+    @property
+    def accepted(self) -> Path:
+        """One empty file per accepted input hash (``retry --accept``)."""
+        return self.root / "accepted"
+
+    @property
+    def work(self) -> Path:
+        """Scratch of the batch in work; removed at every start."""
+        return self.root / "work"
+
+    @property
+    def sync(self) -> Path:
+        """Checkpoint of the sync, SQLite, and its lock."""
+        return self.root / "sync"
+
+    def standby_health(self, instance: str) -> Path:
+        """Health of an instance that stands by."""
+        return self.root / STANDBY_FILES.replace("*", instance)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders of one service; ``inbox`` is None for an outbox that is filled by hand."""
+
+    inbox: Path | None
+    outbox: Path
+    state: Path

@@ -1,0 +1,1 @@
+"""A customers API for development and tests, with the faults of real ones."""
