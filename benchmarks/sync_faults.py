@@ -53,7 +53,7 @@ def end_of(scenario: str, name: str) -> str:
         if other.visits:
             return "gives the key to another host"
         end = end or _compared(rows, simulator)
-        # FieldSpec to come again after a day, who has everything within a minute did not listen.
+        # Asked to come again after a day: whoever has everything within a minute did not listen.
         return f"{end}, came too early" if (scenario, end) == ("rate-limit-far", "complete") else end
 
 

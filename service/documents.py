@@ -20,7 +20,6 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.files import read_regular, replace_text
 from service.model import Fingerprint, JobName
 
-FORMAT = 1
 MOST_BYTES = 16 << 20
 _BATCH_ID = r"^\d{8}T\d{6}Z-[0-9a-f]{6}(-[1-9]\d*)?$"
 
@@ -36,7 +35,7 @@ class MalformedDocument(ValueError):
 
 
 class _Document(Struct, frozen=True, kw_only=True):
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
 
 
 class Counts(Struct, frozen=True, kw_only=True):
@@ -76,7 +75,7 @@ class Manifest(_Document, frozen=True, kw_only=True):
     program_version: str
     former_manifest_sha256: Sha256 | None
     """Of the flat manifest of the job before this set."""
-    former_outcome_sha256: Sha256 | None | UnsetType = UNSET
+    former_outcome_sha256: Sha256 | UnsetType | None = UNSET
     """Of the manifest or reason of the batch before it: the link of the chain."""
     inputs: tuple[ManifestInput, ...]
     rows: Counts
@@ -100,7 +99,7 @@ class Reason(_Document, frozen=True, kw_only=True):
     inputs: dict[FileName, Sha256]
     inputs_sha256: Sha256
     log_sha256: Sha256 | UnsetType = UNSET
-    former_outcome_sha256: Sha256 | None | UnsetType = UNSET
+    former_outcome_sha256: Sha256 | UnsetType | None = UNSET
     """Absent where the files were set aside before they were accepted: such a reason is no link of the chain."""
 
 

@@ -29,6 +29,19 @@ class ServiceError(Exception):
         return "\n".join([f"{self.code}: {self.message}", *(f"  {k + ':':<7}{v}" for k, v in parts if v)])
 
 
+def safe_text(error: BaseException) -> str:
+    """What an error says, without a customer's value: the text of a foreign error may quote one (an SQL error does).
+
+    A ServiceError gives its message; an OSError its class, the system's words and the file; any other its class.
+    """
+    if isinstance(error, ServiceError):
+        return error.message
+    if not isinstance(error, OSError):
+        return type(error).__name__
+    where = f": {error.filename}" if error.filename else ""
+    return f"{type(error).__name__}: {error.strerror}{where}"
+
+
 class UsageError(ServiceError):
     """What was asked for cannot be done: a path that does not exist, a name that is taken. Exit 2."""
 

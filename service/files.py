@@ -6,8 +6,8 @@ directory entry. Only ``inbox``, ``outbox`` and ``register`` (inside ``state/``)
 
 from __future__ import annotations
 
-import fcntl
 import errno
+import fcntl
 import hashlib
 import os
 import shutil

@@ -1,6 +1,6 @@
 """One folder, one situation: what is delivered, what must come out, and why (``why.md``).
 
-Extracted are the files whose names belong to a source: ``crm_customers.csv``, ``crm_customers.json.gz``, ….
+Inputs are the files whose names belong to a source: ``crm_customers.csv``, ``crm_customers.json.gz``, ….
 ``expected/`` holds the published files that matter in the case, or ``error.txt`` where the batch must fail.
 ``before/`` holds a pair that was integrated first, ``settings.json`` what is set. Expected files are written for
 review by ``python -m tests.regenerate CASE``; what stands in them is decided by the contract.

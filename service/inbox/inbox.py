@@ -518,7 +518,7 @@ def _acceptance(state: Path, inputs: str) -> Path:
 def _is_as_claimed(path: Path, claimed: Fingerprint) -> bool:
     """Whether nobody wrote since it was looked at, nor holds it open to write.
 
-    FieldSpec once it lies in the claim: there nobody opens it any more, so the answer stays true.
+    To be asked once it lies in the claim: there nobody opens it any more, so the answer stays true.
     """
     try:
         is_same = _is_same_content(fingerprint(path.lstat()), claimed)

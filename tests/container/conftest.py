@@ -48,7 +48,7 @@ def give(path: Path, uid: int, gid: int) -> None:
 def engine() -> Iterator[docker.DockerClient]:
     """A Docker engine with compose; where there is none, the test is skipped, or fails if it must not be."""
     try:
-        # FieldSpec by command first: the SDK leaves its socket open where nobody answers.
+        # Asked by command first: the SDK leaves its socket open where nobody answers.
         run("docker", "version")
         run("docker", "compose", "version")
         client = docker.from_env(timeout=180)
