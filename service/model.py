@@ -317,10 +317,6 @@ class Summary:
 
 Columns = Mapping[str, str]
 
-RAW: Columns = {
-    "row_number": "position in the file, from 1; blank rows do not count",
-    "cell_0, cell_1, …": "as written, for every place of the layout in their order; null = not there",
-}
 FIELDS: tuple[str, ...] = ("source_id", "full_name", "email", "phone", "signup_date", "status", "orders_count")
 """What a layout may tell of a customer."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from service import logs
-from service.engine.contract import Table, cell_name
+from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine, open_engine
 from service.files import fingerprint_of, sha256_of
 from service.inbox.names import read_name
@@ -22,6 +22,7 @@ from service.jobs import by_hand
 from service.model import CRM as CRM_SOURCE
 from service.model import ECOM as ECOM_SOURCE
 from service.model import SOURCES, InputFile, Layout, Source, Summary
+from service.readers.rows import cell_name
 from service.settings import Settings
 from tests.conftest import CRM, ECOM
 

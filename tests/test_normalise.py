@@ -23,7 +23,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.contract import FileReport
 from service.engine.embedded import EmbeddedEngine
 from service.model import CRM, ECOM, Batch, Rules
 from service.pipeline import normalise as stage
@@ -31,6 +30,7 @@ from service.pipeline import values
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.ids import norm_id
 from service.pipeline.values import MISSING_WORDS, is_missing
+from service.readers.rows import FileReport
 from tests.conftest import CASES
 from tests.small_batches import NOON, cells_table, delivered_file, raw_table, small_engine, table_of
 from tests.test_names import NAMES as REAL_NAMES

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.contract import cell_name
 from service.engine.embedded import EmbeddedEngine
 from service.errors import InputError
 from service.model import CRM, ECOM, Batch, Layout, Rules, Source
 from service.pipeline.extract import extract
 from service.presets import PRESETS
 from service.readers import csv_file, json_file
+from service.readers.rows import cell_name
 from tests.conftest import CASES
 from tests.faults.sweep import IS_FULL
 from tests.small_batches import NOON, delivered_file, small_engine

@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from service.model import InputFile, Layout
+from service.model import InputFile
+from service.readers.rows import FileReport
 
 BLANK = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in map(chr, range(0x3001)) if c.isspace()) + "]"
 """What Python's ``strip`` takes off, as a regular expression; SQL's own ``trim`` knows the blank alone, and
 is fifteen times slower where it is given more."""
 
 
-def cell_name(index: int) -> str:
-    """What the column of a layout's place with this index is called in the tables that ``Engine.read`` gives."""
-    return f"cell_{index}"
-
-
 IntArray = npt.NDArray[np.int64]
 Row = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class RejectedRow:
-    """A row that cannot enter: its position, a code, and why."""
-
-    row_number: int
-    code: str
-    explanation: str
-    column: str = ""
-
-
-@dataclass(frozen=True)
-class FileReport:
-    """What reading one file showed besides its rows."""
-
-    layout: Layout
-    """The one that fits it; its places are the table's cells."""
-    places: tuple[str, ...] = ()
-    """Those of the layout that the file has."""
-    rejects: tuple[RejectedRow, ...] = ()
-    warnings: tuple[str, ...] = ()
-    unknown_columns: int = 0
-    """Columns of a CSV file that nobody asked for."""
-    members: Mapping[str, str] = field(default_factory=dict)
-    """JSON: texts that stand beside the array of customers, before it: when it was fetched, ...; true is "true"."""
-    written: str = "UTF-8"
-    """Encoding and delimiter, for a person."""
 
 
 class Table(Protocol):

@@ -20,12 +20,13 @@ import duckdb
 import numpy as np
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from service.engine.contract import BLANK, Engine, FileReport, IntArray, RejectedRow, Row, Table, cell_name
+from service.engine.contract import BLANK, Engine, IntArray, Row, Table
 from service.errors import Interrupted, TransientError
 from service.model import InputFile, Layout, Source
 from service.readers import csv_file, file_kind, gzip_file, json_file
-from service.readers.csv_file import CsvDialect, RawRow
+from service.readers.csv_file import CsvDialect
 from service.readers.json_window import WindowFiles
+from service.readers.rows import FileReport, RawRow, RejectedRow, cell_name
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from service.engine.contract import Engine, FileReport
+from service.engine.contract import Engine
 from service.engine.embedded import open_engine
 from service.errors import InputError
 from service.inbox.names import partner_name, read_name
@@ -28,6 +28,7 @@ from service.pipeline.analytics.records import ASKED, read_records, teach_rules
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.normalise import Normalised, normalise
 from service.readers import csv_file, gzip_file
+from service.readers.rows import FileReport
 from service.settings import Settings
 from service.vocabulary import AnalyticsRules
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Protocol
 
-from service.engine.contract import BLANK, Engine, FileReport, RejectedRow, Table, cell_name
+from service.engine.contract import BLANK, Engine, Table
 from service.errors import InputError, TooManyRejects, UnreadableFile
 from service.model import FIELDS, Batch, InputFile, Layout, Source, Value
 from service.pipeline.ids import LOST_DIGITS
 from service.pipeline.values import MISSING_WORDS
+from service.readers.rows import FileReport, RejectedRow, cell_name
 
 REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; nothing usable left always does."""

@@ -18,9 +18,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TextIO
 
-from service.engine.contract import RejectedRow
 from service.errors import DuplicateColumn, MissingColumn, UnreadableFile
 from service.model import Layout, Source, Value
+from service.readers.rows import RawRow, RejectedRow
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 20
@@ -34,9 +34,6 @@ _COLUMNS_THAT_TELL_A_SYSTEM = 3
 _UNDECODED = (re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udfff\ufffd]"))
 """What an undecodable byte comes through as: in UTF-8 and Windows-1252, and in UTF-16."""
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-RawRow = tuple[int, tuple[str | None, ...]]
-"""Row number and the cells in the order of the layout's places."""
 
 
 @dataclass(frozen=True)

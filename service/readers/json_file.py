@@ -20,10 +20,9 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from service.engine.contract import RejectedRow
 from service.errors import InputError, UnreadableFile
 from service.model import Layout, Source
-from service.readers.csv_file import RawRow
+from service.readers.rows import RawRow, RejectedRow
 
 _CHUNK_BYTES = 1 << 20
 _GLANCE_BYTES = 1 << 16

@@ -12,13 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from service.engine.contract import RejectedRow
 from service.errors import InputError
 from service.model import CRM, ECOM
 from service.pipeline import values
 from service.presets import PRESETS
 from service.readers import csv_file, gzip_file, json_file
-from service.readers.csv_file import RawRow
+from service.readers.rows import RawRow, RejectedRow
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 SOURCES = (
