@@ -158,16 +158,10 @@ def _watch(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 def _retry(asked: argparse.Namespace, settings: Settings) -> int:
-    from service.inbox import Inbox
-    from service.ledger import Ledger
+    from service.jobs.retry import retry
 
-    names = Inbox(settings.inbox).retry(asked.batch, settings.state, accept=asked.accept)
+    names = retry(asked.batch, settings, accept=asked.accept)
     print(f"moved back into {settings.inbox}: {', '.join(names)}", file=sys.stderr)
-    logs.get().info("batch.retried", batch_id=asked.batch, accepted=asked.accept)
-    try:
-        Ledger(settings.state, settings.outbox, settings.inbox).note_retried(asked.batch)
-    except OSError as error:
-        logs.get().warning("ledger.unwritten", reason=error.strerror)
     return DONE
 
 

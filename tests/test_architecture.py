@@ -20,7 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"documents"}),
     frozenset({"readers", "state", "health"}),
     frozenset({"engine"}),
-    frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api", "simulator"}),
+    frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api", "simulator", "acceptance"}),
     frozenset({"verify"}),
     frozenset({"jobs"}),
     frozenset({"watch"}),
@@ -52,7 +52,7 @@ DOORS: dict[str, frozenset[str]] = {
     "time.sleep": frozenset({"verify"}),
     "service.files": frozenset(
         {
-            *("documents", "inbox", "outbox", "register", "ledger", "state", "health", "api"),
+            *("documents", "inbox", "outbox", "register", "ledger", "state", "health", "api", "acceptance", "jobs"),
             *("batch_runner", "by_hand", "integrate", "verify"),
         }
     ),

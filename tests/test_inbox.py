@@ -11,14 +11,18 @@ import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service import files
+from service.acceptance import Acceptance
 from service.errors import UnreadableFile, UsageError
 from service.inbox import Candidate, IgnoredFile, Inbox, Scan, inbox, names
 from service.inbox.names import is_ignored, read_name
+from service.jobs.retry import retry
 from service.model import Batch, inputs_sha256
+from service.settings import Settings
 from tests.conftest import API, CRM, ECOM
 from tests.test_settling import said_as_nobody, shared_folder
 
@@ -38,7 +42,10 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root, self.state = root / "inbox", root / "state"
         self.state.mkdir()
-        self.inbox = Inbox(self.root)
+        folders: dict[str, Any] = {"inbox": self.root, "outbox": root / "outbox", "state": self.state}
+        self.settings = Settings(**folders)
+        self.acceptance = Acceptance(self.state)
+        self.inbox = Inbox(self.root, is_accepted=self.acceptance.is_given)
         self.inbox.open()
 
     def put(self, name: str, content: str = "x\n") -> Path:
@@ -48,12 +55,12 @@ class Folder:
 
     def pair(self) -> Candidate:
         """The one pair that waits."""
-        (found,) = self.inbox.look().candidates
+        (found,) = self.inbox.scan().candidates
         return found
 
     def claim(self, pair: Candidate | None = None) -> Batch | None:
         pair = pair or self.pair()
-        return self.inbox.claim(pair, {half.path: "lease" for half in pair.files}, NOW, self.state)
+        return self.inbox.claim(pair, {half.path: "lease" for half in pair.files}, NOW)
 
     def claimed(self) -> Batch:
         """Put a pair and claim it."""
@@ -62,6 +69,14 @@ class Folder:
         batch = self.claim()
         assert batch is not None
         return batch
+
+    def publish(self, batch: Batch) -> None:
+        """As the publication ends: the mark is used up, the inputs are archived."""
+        self.acceptance.use_up(inputs_sha256(batch.inputs))
+        self.inbox.archive(batch)
+
+    def retry(self, batch_id: str, *, accept: bool = False) -> list[str]:
+        return retry(batch_id, self.settings, accept=accept)
 
     def crash_in_claim(self, moved: int) -> tuple[str, Path]:
         """As a claim leaves it that died when so many files had moved: id and folder of the claim."""
@@ -167,7 +182,7 @@ def test_other_names_belong_to_no_source(name: str) -> None:
 def test_half_written_and_private_names_are_never_inputs_and_never_told(folder: Folder, name: str) -> None:
     assert is_ignored(name)
     folder.put(name)
-    assert folder.inbox.look() == Scan()
+    assert folder.inbox.scan() == Scan()
 
 
 # ----------------------------------------------------------------------------------------------------- pairing
@@ -183,7 +198,7 @@ def test_two_exports_are_a_pair_in_source_order_whichever_came_first(folder: Fol
 def test_the_suffix_says_which_files_belong_together(folder: Folder) -> None:
     for name in (CRM, "ecommerce_customers_b.json", "crm_customers-B.csv", "ecommerce_customers_c.json"):
         folder.put(name)
-    listing = folder.inbox.look()
+    listing = folder.inbox.scan()
     assert [[half.path.name for half in pair.files] for pair in listing.candidates] == [
         ["crm_customers-B.csv", "ecommerce_customers_b.json"]
     ]
@@ -193,7 +208,7 @@ def test_the_suffix_says_which_files_belong_together(folder: Folder) -> None:
 def test_rivals_for_one_export_are_not_taken_nor_is_their_partner(folder: Folder) -> None:
     for name in ("crm_customers_7.csv", "CRM_customers-7.csv", "ecommerce_customers_7.json", CRM, ECOM):
         folder.put(name)
-    listing = folder.inbox.look()
+    listing = folder.inbox.scan()
     assert sorted(half.path.name for half in listing.ambiguous) == ["CRM_customers-7.csv", "crm_customers_7.csv"]
     assert [pair.suffix for pair in listing.candidates] == [""]
     assert [half.path.name for half in listing.unpaired] == ["ecommerce_customers_7.json"], "it is told of"
@@ -202,7 +217,7 @@ def test_rivals_for_one_export_are_not_taken_nor_is_their_partner(folder: Folder
 def test_only_exports_for_one_job_belong_together(folder: Folder) -> None:
     for name in (API, CRM, "api_customers_7.JSON", "crm_customers_7.csv", "ecommerce_customers_7.json", "api_8.json"):
         folder.put(name)
-    listing = folder.inbox.look()
+    listing = folder.inbox.scan()
     found = [(pair.job, [half.path.name for half in pair.files]) for pair in listing.candidates]
     assert sorted(found) == [
         ("analytics", ["api_customers.json"]),
@@ -216,7 +231,7 @@ def test_only_exports_for_one_job_belong_together(folder: Folder) -> None:
 def test_rivals_for_the_export_of_one_job_hold_up_no_other(folder: Folder) -> None:
     for name in (API, "API_customers.json", CRM, ECOM):
         folder.put(name)
-    listing = folder.inbox.look()
+    listing = folder.inbox.scan()
     assert [pair.job for pair in listing.candidates] == ["integration"]
     assert sorted(half.path.name for half in listing.ambiguous) == ["API_customers.json", API]
     assert listing.unpaired == ()
@@ -251,7 +266,7 @@ def test_pairs_stand_oldest_first_by_suffix_and_then_by_arrival(folder: Folder) 
         folder.put(f"crm_customers{suffix}.csv")
         folder.put(f"ecommerce_customers{suffix}.json")
     expected = ["20240131", "2024-02-01", "9", "10", "south", "north", ""]
-    assert [pair.suffix for pair in folder.inbox.look().candidates] == expected
+    assert [pair.suffix for pair in folder.inbox.scan().candidates] == expected
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "socket", "folder"])
@@ -271,7 +286,7 @@ def test_what_is_no_regular_file_is_a_stranger_and_is_never_opened(
     else:
         path.mkdir()
     folder.put(ECOM)
-    listing = folder.inbox.look()
+    listing = folder.inbox.scan()
     assert [stranger.file_name for stranger in listing.ignored] == [CRM]
     assert {"fifo": "pipe", "link": "link", "socket": "socket", "folder": "folder"}[kind] in listing.ignored[0].why
     assert [half.path.name for half in listing.unpaired] == [ECOM]
@@ -279,14 +294,14 @@ def test_what_is_no_regular_file_is_a_stranger_and_is_never_opened(
 
 def test_other_files_are_strangers_and_our_own_folders_are_not(folder: Folder) -> None:
     folder.put("notes.txt")
-    assert folder.inbox.look() == Scan(ignored=(IgnoredFile("notes.txt", "no source has exports of this name"),))
+    assert folder.inbox.scan() == Scan(ignored=(IgnoredFile("notes.txt", "no source has exports of this name"),))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_file_that_may_not_be_read_is_marked_so(shared_folder: Path) -> None:
     (shared_folder / CRM).touch(0o600)
     (shared_folder / ECOM).touch(0o644)
-    asked = "print([half.is_readable for half in Inbox(folder).look().candidates[0].files])"
+    asked = "print([half.is_readable for half in Inbox(folder).scan().candidates[0].files])"
     assert said_as_nobody(asked, shared_folder, "from service.inbox import Inbox") == "[False, True]\n"
 
 
@@ -302,12 +317,12 @@ def test_a_claim_moves_both_files_and_remembers_them(folder: Folder) -> None:
     claim = json.loads((folder.root / ".claimed" / f"{batch.id}.json").read_text(encoding="utf-8"))
     assert list(claim["files"]) == [CRM, ECOM]
     assert claim["files"][CRM]["settle_proof"] == "lease"
-    assert folder.inbox.look() == Scan()
+    assert folder.inbox.scan() == Scan()
 
 
 def test_the_same_bytes_in_the_same_second_are_a_batch_of_their_own(folder: Folder) -> None:
     first = folder.claimed()
-    folder.inbox.archive(first, folder.state)
+    folder.publish(first)
     second = folder.claimed()
     assert second.id == f"{first.id}-2"
 
@@ -351,7 +366,7 @@ def test_a_half_that_became_a_link_is_not_followed(folder: Folder) -> None:
     (folder.root / CRM).symlink_to(secret)
     with pytest.raises(OSError, match="symbolic links"):
         folder.claim(pair)
-    assert [stranger.file_name for stranger in folder.inbox.look().ignored] == [CRM]
+    assert [stranger.file_name for stranger in folder.inbox.scan().ignored] == [CRM]
 
 
 @pytest.mark.parametrize("change", [overwrite, replace_by_rename, Path.unlink])
@@ -408,7 +423,7 @@ def assert_claimed_whole(folder: Folder, batch_id: str) -> None:
     (batch,) = folder.inbox.unfinished().batches
     assert batch.id == batch_id
     assert [delivery.path.read_text(encoding="utf-8") for delivery in batch.inputs] == ["crm\n", "ecom\n"]
-    assert folder.inbox.look() == Scan()
+    assert folder.inbox.scan() == Scan()
 
 
 @pytest.mark.parametrize("moved", [0, 1])
@@ -457,7 +472,7 @@ def test_a_newer_pair_in_the_inbox_leaves_a_whole_claim_as_it_is(folder: Folder)
     folder.put(ECOM, "newer\n")
     (found,) = folder.inbox.unfinished().batches
     assert found.id == batch.id
-    assert len(folder.inbox.look().candidates) == 1
+    assert len(folder.inbox.scan().candidates) == 1
 
 
 def test_putting_back_that_died_between_link_and_unlink_is_ended(folder: Folder) -> None:
@@ -479,7 +494,7 @@ def test_warnings_of_the_claim_and_its_acceptance_outlive_a_crash(folder: Folder
     folder.put(CRM)
     folder.put(ECOM)
     pair = folder.pair()
-    folder.inbox.claim(pair, {half.path: "lease" for half in pair.files}, NOW, folder.state, ["odd"])
+    folder.inbox.claim(pair, {half.path: "lease" for half in pair.files}, NOW, ["odd"])
     (batch,) = folder.inbox.unfinished().batches
     assert (batch.warnings, batch.claimed_at, batch.accepted) == (("odd",), NOW, False)
 
@@ -507,7 +522,7 @@ def test_starts_count_deaths_only(folder: Folder) -> None:
 
 def test_a_published_batch_goes_into_the_archive(folder: Folder) -> None:
     batch = folder.claimed()
-    folder.inbox.archive(batch, folder.state)
+    folder.publish(batch)
     assert folder.files() == {f"archive/{batch.id}/{CRM}": "crm\n", f"archive/{batch.id}/{ECOM}": "ecom\n"}
 
 
@@ -539,14 +554,14 @@ def test_quarantined_batches_are_listed_from_a_batch_on(folder: Folder) -> None:
     folder.inbox.quarantine(batch, WRONG, NOW, "")
     assert [str(it) for it in folder.inbox.quarantined_after({})] == [f"{batch.id}: UnreadableFile"]
     assert folder.inbox.quarantined_after({"integration": batch.id}) == []
-    folder.inbox.retry(batch.id, folder.state, accept=False)
+    folder.retry(batch.id)
     assert folder.inbox.quarantined_after({}) == []
 
 
 def test_retry_moves_the_files_back(folder: Folder) -> None:
     batch = folder.claimed()
     folder.inbox.quarantine(batch, WRONG, NOW, "")
-    assert folder.inbox.retry(batch.id, folder.state, accept=False) == [CRM, ECOM]
+    assert folder.retry(batch.id) == [CRM, ECOM]
     assert folder.files() == {CRM: "crm\n", ECOM: "ecom\n"}
     again = folder.claim()
     assert again is not None
@@ -556,18 +571,18 @@ def test_retry_moves_the_files_back(folder: Folder) -> None:
 def test_retry_with_acceptance_lets_the_same_files_pass_once(folder: Folder) -> None:
     batch = folder.claimed()
     folder.inbox.quarantine(batch, WRONG, NOW, "")
-    folder.inbox.retry(batch.id, folder.state, accept=True)
+    folder.retry(batch.id, accept=True)
     accepted = folder.claim()
     assert accepted is not None
     assert accepted.accepted
-    folder.inbox.archive(accepted, folder.state)
+    folder.publish(accepted)
     assert not folder.claimed().accepted
 
 
 def test_acceptance_is_for_those_bytes_only(folder: Folder) -> None:
     batch = folder.claimed()
     folder.inbox.quarantine(batch, WRONG, NOW, "")
-    folder.inbox.retry(batch.id, folder.state, accept=True)
+    folder.retry(batch.id, accept=True)
     folder.put(CRM, "others\n")
     other = folder.claim()
     assert other is not None
@@ -577,7 +592,7 @@ def test_acceptance_is_for_those_bytes_only(folder: Folder) -> None:
 @pytest.mark.parametrize("batch_id", ["20240115T120000Z-ffffff", "..", ".", "../archive", ""])
 def test_retry_of_an_unknown_batch_is_refused(folder: Folder, batch_id: str) -> None:
     with pytest.raises(UsageError, match="no quarantined batch"):
-        folder.inbox.retry(batch_id, folder.state, accept=True)
+        folder.retry(batch_id, accept=True)
 
 
 def test_retry_overwrites_nothing_that_waits(folder: Folder) -> None:
@@ -586,7 +601,7 @@ def test_retry_overwrites_nothing_that_waits(folder: Folder) -> None:
     folder.put(ECOM, "newer\n")
     before = folder.files()
     with pytest.raises(UsageError, match=f"{ECOM} waits in the inbox already"):
-        folder.inbox.retry(batch.id, folder.state, accept=True)
+        folder.retry(batch.id, accept=True)
     assert folder.files() == before
     assert not (folder.state / "accepted").exists()
 
@@ -598,7 +613,7 @@ def test_retry_of_a_batch_whose_files_were_moved_back_by_hand_says_so(folder: Fo
         (place / name).rename(folder.root / name)
     assert folder.inbox.quarantined_after({}) == []
     with pytest.raises(UsageError, match="gone from the quarantine"):
-        folder.inbox.retry(batch.id, folder.state, accept=False)
+        folder.retry(batch.id)
     assert folder.claim() is not None
 
 
@@ -606,15 +621,15 @@ def test_retry_that_died_half_way_is_ended_by_another(folder: Folder) -> None:
     batch = folder.claimed()
     place = folder.inbox.quarantine(batch, WRONG, NOW, "")
     (place / CRM).rename(folder.root / CRM)
-    assert folder.inbox.retry(batch.id, folder.state, accept=False) == [ECOM]
-    assert len(folder.inbox.look().candidates) == 1
+    assert folder.retry(batch.id) == [ECOM]
+    assert len(folder.inbox.scan().candidates) == 1
 
 
 def test_pruning_removes_the_archives_of_the_named_batches_only(folder: Folder) -> None:
     old = folder.claimed()
-    folder.inbox.archive(old, folder.state)
+    folder.publish(old)
     new = folder.claimed()
-    folder.inbox.archive(new, folder.state)
+    folder.publish(new)
     folder.inbox.prune([old.id, "long gone"])
     assert [path.name for path in (folder.root / "archive").iterdir()] == [new.id]
 

@@ -207,7 +207,7 @@ def test_what_stands_at_several_places_is_joined() -> None:
 
 
 def names_of(inbox: Inbox) -> list[list[str]]:
-    return [[half.path.name for half in pair.files] for pair in inbox.look().candidates]
+    return [[half.path.name for half in pair.files] for pair in inbox.scan().candidates]
 
 
 def test_an_optional_source_joins_if_it_is_there_and_is_not_waited_for(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_one_export_in_two_kinds_of_files_is_contested(tmp_path: Path) -> None:
     inbox.open()
     for name in ("crm_customers.csv", "crm_customers.csv.gz", "ecommerce_customers.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    listing = inbox.look()
+    listing = inbox.scan()
     assert listing.candidates == ()
     assert [half.path.name for half in listing.ambiguous] == ["crm_customers.csv", "crm_customers.csv.gz"]
 
@@ -237,7 +237,7 @@ def test_an_optional_export_that_is_contested_is_left_behind(tmp_path: Path) -> 
     inbox.open()
     for name in ("crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv", "loyalty-7.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    (pair,) = inbox.look().candidates
+    (pair,) = inbox.scan().candidates
     assert [half.path.name for half in pair.files] == ["crm_customers_7.csv", "ecommerce_customers_7.json"]
     assert pair.left_behind == ("loyalty-7.csv", "loyalty-7.json")
 
@@ -247,7 +247,7 @@ def test_the_other_half_of_a_contested_export_is_told_of(tmp_path: Path) -> None
     inbox.open()
     for name in ("crm_customers.csv", "crm_customers.json", "ecommerce_customers.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    assert [half.path.name for half in inbox.look().unpaired] == ["ecommerce_customers.json"]
+    assert [half.path.name for half in inbox.scan().unpaired] == ["ecommerce_customers.json"]
 
 
 def test_an_optional_export_that_is_never_ready_does_not_hold_up_the_others(house: House) -> None:
@@ -277,9 +277,9 @@ def test_a_claim_of_a_source_that_is_configured_no_more_is_left_alone_and_told(t
     inbox.open()
     for name in ("crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    (pair,) = inbox.look().candidates
+    (pair,) = inbox.scan().candidates
     proofs = {half.path: "given" for half in pair.files}
-    batch = inbox.claim(pair, proofs, NOON, tmp_path / "state")
+    batch = inbox.claim(pair, proofs, NOON)
     assert batch is not None
     assert Inbox(tmp_path).unfinished().unreadable == (f"{batch.id}.json",)
     assert [it.id for it in inbox.unfinished().batches] == [batch.id]

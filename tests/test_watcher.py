@@ -826,7 +826,7 @@ def test_a_folder_of_ours_that_was_removed_is_made_again(works: Works, gone: str
 
 
 def test_once_in_an_inbox_out_of_reach_is_incomplete(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.inbox.inbox.Inbox.look", failing(OSError(errno.EACCES, "Permission denied")))
+    monkeypatch.setattr("service.inbox.inbox.Inbox.scan", failing(OSError(errno.EACCES, "Permission denied")))
     assert works.once() == RunResult(unfinished=1)
     assert works.house.health()["reasons"] == [f"the inbox cannot be used: Permission denied: {works.inbox}"]
 

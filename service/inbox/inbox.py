@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from service import documents
+from service.documents import Reason
 from service.errors import InputError, ServiceError, UsageError
 from service.files import (
     Lock,
@@ -156,16 +158,19 @@ class Unfinished:
 class Inbox:
     """The folder ``root``; one process at a time works in it, which its lock sees to.
 
-    ``is_known`` tells ids that batches had before; no new batch gets one of them.
+    ``is_known`` says whether a batch id was used before: no new batch gets one of them. ``is_accepted`` says whether
+    files with this ``inputs_sha256`` skip the guards: a claim remembers it.
     """
 
     def __init__(
         self,
         root: Path,
         is_known: Callable[[str], bool] = lambda batch_id: False,
+        is_accepted: Callable[[str], bool] = lambda inputs_sha256: False,
         sources: Sequence[Source] = (*SOURCES, API),
     ) -> None:
         self._is_known = is_known
+        self._is_accepted = is_accepted
         self.sources = tuple(sources)
         self.root = root
         self._claimed = root / ".claimed"
@@ -208,8 +213,8 @@ class Inbox:
         """Let another instance take over."""
         self._lock.release()
 
-    def look(self) -> Scan:
-        """List what waits. Raises: OSError where the folder cannot be read."""
+    def scan(self) -> Scan:
+        """What lies in the inbox. Raises: OSError where the folder cannot be read."""
         waiting: dict[tuple[str, str], list[WaitingFile]] = {}
         ignored: list[IgnoredFile] = []
         with os.scandir(self.root) as entries:
@@ -225,12 +230,11 @@ class Inbox:
         return _paired(waiting, ignored, self.sources)
 
     def claim(
-        self, candidate: Candidate, proofs: Mapping[Path, str], now: datetime, state: Path, warnings: Sequence[str] = ()
+        self, candidate: Candidate, proofs: Mapping[Path, str], now: datetime, warnings: Sequence[str] = ()
     ) -> Batch | None:
         """Take a settled candidate into work; None if a file changed or went meanwhile (it is looked at again).
 
-        The intent is written before the files move, so that a crash between the moves is mended by
-        ``unfinished``. ``state`` is asked whether a person let these files pass the guards.
+        The intent is written before the files move, so that ``unfinished`` can complete it after a crash between them.
         """
         try:
             inputs = tuple(_settled_delivery(file, proofs[file.path]) for file in candidate.files)
@@ -241,7 +245,7 @@ class Inbox:
             claimed_at=now.isoformat(),
             suffix=candidate.suffix,
             files={delivery.file_name: _remembered(delivery) for delivery in inputs},
-            accepted=_acceptance(state, inputs_sha256(inputs)).exists(),
+            accepted=self._is_accepted(inputs_sha256(inputs)),
             warnings=list(warnings),
         )
         self._write(claim)
@@ -302,9 +306,8 @@ class Inbox:
         claim.starts -= 1
         self._write(claim)
 
-    def archive(self, batch: Batch, state: Path) -> None:
-        """The batch was published: its inputs go into the archive, and a word that let it pass is used up."""
-        _acceptance(state, inputs_sha256(batch.inputs)).unlink(missing_ok=True)
+    def archive(self, batch: Batch) -> None:
+        """Move the inputs of a published batch into the archive."""
         self._settle(batch.id, self._archive / batch.id)
 
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> Path:
@@ -317,11 +320,8 @@ class Inbox:
         self._settle(batch.id, self._quarantine / batch.id)
         return self._quarantine / batch.id
 
-    def retry(self, batch_id: str, state: Path, *, accept: bool) -> list[str]:
-        """Move a quarantined batch back into the inbox; ``accept`` lets it pass the guards, once.
-
-        Raises: UsageError where there is no such batch, or a file of the same name waits in the inbox.
-        """
+    def refuse_retry(self, batch_id: str) -> None:
+        """Raises: UsageError where there is no such batch in quarantine, its files are gone, or a name is taken."""
         folder = self._quarantine / batch_id
         if "/" in batch_id or not (folder / REASON).is_file():
             raise UsageError(f"there is no quarantined batch {batch_id}", where=str(folder), hint="check the name")
@@ -331,10 +331,26 @@ class Inbox:
         for path in files:
             if (self.root / path.name).exists():
                 raise _name_taken(self.root / path.name)
-        if accept:
-            reason = json.loads((folder / REASON).read_text(encoding="utf-8"))
-            make_folder(state / "accepted")
-            replace_text(_acceptance(state, reason["inputs_sha256"]), "")
+
+    def reason_of(self, batch_id: str) -> Reason:
+        """Why a batch was quarantined. Raises: UsageError where its reason cannot be read."""
+        path = self._quarantine / batch_id / REASON
+        try:
+            return documents.read(path, Reason)
+        except (OSError, documents.MalformedDocument) as error:
+            raise UsageError(
+                f"the reason of {batch_id} cannot be read: {error}",
+                where=str(path),
+                hint="move its files back into the inbox by hand",
+            ) from None
+
+    def move_back(self, batch_id: str) -> list[str]:
+        """Move the files of a quarantined batch back into the inbox; returns their names.
+
+        Raises: UsageError where a file of the same name waits there; the files before it are moved.
+        """
+        folder = self._quarantine / batch_id
+        files = _inputs_in(folder)
         for path in files:
             if not move_if_free(path, self.root / path.name):
                 raise _name_taken(self.root / path.name)
@@ -508,11 +524,6 @@ def _remembered(delivery: InputFile) -> dict[str, Any]:
         "fingerprint": asdict(delivery.fingerprint),
         "settle_proof": delivery.settle_proof,
     }
-
-
-def _acceptance(state: Path, inputs: str) -> Path:
-    """The mark of a person's word that the files with this hash may pass the guards, once."""
-    return state / "accepted" / inputs
 
 
 def _is_as_claimed(path: Path, claimed: Fingerprint) -> bool:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from service import logs
+from service.acceptance import Acceptance
 from service.inbox import Inbox
 from service.jobs.batch_runner import BatchRunner, JobRules, Limits
 from service.model import API
@@ -41,7 +42,8 @@ def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
     limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
     rules = JobRules(settings.rules(), settings.analytics_rules())
     batch_runner = BatchRunner(settings.state, settings.outbox, rules, limits, settings.inbox)
-    inbox = Inbox(settings.inbox, batch_runner.knows, (*rules.integration.sources, API))
+    is_accepted = Acceptance(settings.state).is_given
+    inbox = Inbox(settings.inbox, batch_runner.knows, is_accepted, (*rules.integration.sources, API))
     return Watcher(inbox, batch_runner, State(settings.state), pace, now)
 
 

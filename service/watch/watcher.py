@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from service import health, logs
+from service.acceptance import Acceptance
 from service.errors import (
     InputError,
     Interrupted,
@@ -28,7 +29,7 @@ from service.health import MOST_LISTED, Health, Waits
 from service.inbox import Candidate, Inbox, Quarantined, Scan, Settling, Unfinished, WaitingFile, partner_name
 from service.jobs.batch_runner import BatchRunner
 from service.logs import Journal
-from service.model import Batch, JobName
+from service.model import Batch, JobName, inputs_sha256
 from service.state import State
 from service.suffixes import is_before
 from service.watch.file_events import FileEvents
@@ -84,6 +85,7 @@ class Watcher:
         self._inbox = inbox
         self._workbench = batch_runner
         self._state = state
+        self._acceptance = Acceptance(state.root)
         self._pace = pace
         self._now = now
         self._stop = threading.Event()
@@ -232,7 +234,7 @@ class Watcher:
         for path in self._alarm.closed():
             self._settling.closed(path, now)
         try:
-            listing = self._inbox.look()
+            listing = self._inbox.scan()
             self._hold()
         except OSError as error:
             self._note_trouble(f"the inbox cannot be used: {error.strerror}: {self._inbox.root}")
@@ -366,7 +368,7 @@ class Watcher:
         warnings = [f"The exports arrived {hours:.0f} hours apart"] if is_late else []
         warnings += [f"{name} was not ready and is not in this batch" for name in candidate.left_behind]
         inode = self._inode()
-        batch = self._inbox.claim(candidate, proof_of, self._now(), self._state.root, warnings)
+        batch = self._inbox.claim(candidate, proof_of, self._now(), warnings)
         if batch is None:
             return None
         if is_late:
@@ -415,7 +417,7 @@ class Watcher:
         if self._workbench.is_superseded(batch.id):
             # Its inputs were out of reach when it was published, and are back only now.
             logs.get().info("batch.recovered", batch_id=batch.id, how="archived late")
-            self._inbox.archive(batch, self._state.root)
+            self._archive(batch)
             return
         if self._workbench.is_published(batch.id):
             self._workbench.finish(batch)
@@ -429,12 +431,16 @@ class Watcher:
                 **summary.counts(),
                 seconds=round(time.monotonic() - started, 3),
             )
-        self._inbox.archive(batch, self._state.root)
+        self._archive(batch)
         self._result = replace(self._result, published=self._result.published + 1)
         self._health.last_batch = batch.id
         self._note_quarantined([it for it in self._quarantined if it.job != batch.job])
         with suppress(OSError):  # what cannot be removed now is superseded after the next batch as well
             self._prune(batch)
+
+    def _archive(self, batch: Batch) -> None:
+        self._acceptance.use_up(inputs_sha256(batch.inputs))
+        self._inbox.archive(batch)
 
     def _prune(self, batch: Batch) -> None:
         # The archive first: what is superseded is known by the published sets.

@@ -1,0 +1,36 @@
+"""The story of ``retry``: move a quarantined batch back into the inbox, where it is claimed again."""
+
+from __future__ import annotations
+
+from service import logs
+from service.acceptance import Acceptance
+from service.inbox import Inbox
+from service.ledger import Ledger
+from service.settings import Settings
+
+
+def retry(batch_id: str, settings: Settings, *, accept: bool = False) -> list[str]:
+    """Move the files of a quarantined batch back; returns their names.
+
+    ``accept`` lets these files skip the guards, once.
+
+    Raises: UsageError if there is no such batch, its files are gone, or a file of the same name waits in the inbox;
+    OSError if a file cannot be moved. A retry that was interrupted can be repeated.
+    """
+    inbox = Inbox(settings.inbox)
+    inbox.refuse_retry(batch_id)
+    if accept:
+        # Before the files move: a daemon may claim them as soon as they lie in the inbox.
+        Acceptance(settings.state).give(inbox.reason_of(batch_id).inputs_sha256)
+    names = inbox.move_back(batch_id)
+    logs.get().info("batch.retried", batch_id=batch_id, accepted=accept)
+    _note(batch_id, settings)
+    return names
+
+
+def _note(batch_id: str, settings: Settings) -> None:
+    """Write into the ledger, best effort: the next start of the daemon adds what is missing."""
+    try:
+        Ledger(settings.state, settings.outbox, settings.inbox).note_retried(batch_id)
+    except OSError as error:
+        logs.get().warning("ledger.unwritten", reason=error.strerror)
