@@ -18,7 +18,7 @@ from pathlib import Path
 
 from service.engine.embedded import open_engine
 from service.files import fingerprint_of
-from service.model import CRM, ECOM, Batch, InputFile, Rules, Source
+from service.model import CRM, ECOM, Batch, Guards, InputFile, Rules, Source
 from service.pipeline.extract import extract
 from service.pipeline.normalise import normalise
 
@@ -57,7 +57,7 @@ def _seconds_to_normalise(folder: Path) -> tuple[float, float]:
     work = folder / "work"
     work.mkdir(exist_ok=True)
     with open_engine(work, memory_limit_mb=_MEMORY_LIMIT_MB) as engine:
-        delivered = extract(batch, Rules(), engine)
+        delivered = extract(batch, Guards(), engine)
         started, cpu_started = time.perf_counter(), time.process_time()
         normalise(delivered, Rules(), engine)
         return time.perf_counter() - started, time.process_time() - cpu_started

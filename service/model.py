@@ -1,7 +1,7 @@
-"""The nouns of the house, one word per thing, and the columns of each relation.
+"""The values that all rooms share, one word per thing, and the columns of each table.
 
-A bad row is a Reject (data); a bad file is a InputError (exception). A group is the crosswalk rows that
-share one unified_id. Inside, a missing value is null; ``N/A`` exists in published files only.
+A bad row is a reject (data); a bad file is an InputError (exception). A group is the set of records that
+share one unified_id. In tables a missing value is null; ``N/A`` is written to published files only.
 """
 
 from __future__ import annotations
@@ -17,72 +17,72 @@ from typing import Literal, get_args
 MISSING = "N/A"
 
 
-Value = tuple[str, ...]
-"""The places whose texts, joined by a blank, are a value. A place is the name of a column (CSV, case does not
+FieldPath = tuple[str, ...]
+"""The paths whose texts, joined by a blank, make one value. A path is the name of a column (CSV, case does not
 matter) or a dotted path of member names (JSON): ``contact.email``, ``addresses[0].telephone``."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the fields stand in the exports of one system; of several places the first that says something counts."""
+    """Column mapping of the exports of one system: field -> its field paths, of which the first with a value counts."""
 
     name: str
-    fields: Mapping[str, tuple[Value, ...]] = field(hash=False)
+    fields: Mapping[str, tuple[FieldPath, ...]] = field(hash=False)
     rows_at: str = "customers"
-    """JSON: the member that holds the array of customers, where the document is an object."""
+    """JSON: the member that holds the array of customers, if the document is an object."""
     needs: tuple[tuple[str, ...], ...] = (("source_id",), ("full_name", "email", "phone"))
-    """An export without any of the first of these, or without any of the second, … is not written in this layout."""
+    """An export fits this layout only if it has at least one field of each of these groups."""
     is_continued: bool = False
-    """Whether a row without name and e-mail address goes on with the customer above it."""
+    """Whether a row without name and e-mail address continues the customer of the row above."""
     numbers: tuple[str, ...] = ("orders_count",)
-    """Fields that are numbers and nothing else, so that it does not matter how they are written (1.50 or 1.5)."""
+    """Fields that hold numbers only, so that 1.50 and 1.5 are the same value."""
     page: str = ""
-    """The page that lists its places, where no setting can change them; else ``service.toml`` can."""
+    """The documentation page that lists the paths, if no setting can change them; empty: ``service.toml`` can."""
 
     @cached_property
-    def places(self) -> tuple[str, ...]:
-        """Every place once, in order."""
-        return tuple(dict.fromkeys(place for values in self.fields.values() for value in values for place in value))
+    def paths(self) -> tuple[str, ...]:
+        """Every path once, in order."""
+        return tuple(dict.fromkeys(path for options in self.fields.values() for option in options for path in option))
 
-    def places_of(self, name: str) -> tuple[str, ...]:
-        """The places of one field."""
-        return tuple(place for value in self.fields.get(name, ()) for place in value)
+    def paths_of(self, name: str) -> tuple[str, ...]:
+        """The paths of one field."""
+        return tuple(path for option in self.fields.get(name, ()) for path in option)
 
     def lacking(self, found: Collection[str]) -> tuple[str, ...] | None:
-        """The fields of which an export with these places has none, though it needs one; None where it has all."""
-        known = {name for name, values in self.fields.items() if any(set(value) <= set(found) for value in values)}
+        """The first group of ``needs`` of which an export with these paths has no field; None if it has all."""
+        known = {name for name, options in self.fields.items() if any(set(option) <= set(found) for option in options)}
         return next((names for names in self.needs if known.isdisjoint(names)), None)
 
 
-def _alike(places: Collection[str]) -> set[str]:
-    """Places as they are compared between layouts, which may write them in other cases."""
-    return {place.casefold() for place in places}
+def _folded(paths: Collection[str]) -> set[str]:
+    """Paths as they are compared between layouts, which may write them in different cases."""
+    return {path.casefold() for path in paths}
 
 
 JobName = Literal["integration", "analytics"]
-"""What is made of a batch: a customer master, or the analytics export."""
+"""What a batch produces: a customer master, or the analytics export."""
 JOBS: tuple[JobName, ...] = get_args(JobName)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A system that exports customers: how its files are called and where its fields may stand."""
+    """A system that exports customers: the name of its files and the layouts they may have."""
 
     name: str
     file_name: str
-    """The name users drop the export under; a star in it stands for the suffix."""
+    """The name under which users drop the export; a star in it stands for the suffix."""
     layouts: tuple[Layout, ...]
-    """Its own first, then the presets it may be written in; see ``layout_of``."""
+    """Its own first, then the presets that it may use; see ``layout_of``."""
     defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Field -> what is taken where the source says nothing."""
+    """Field -> the value of rows where the source gives none."""
     region: str | None = None
-    """Region of its phones, where it is not the default one."""
+    """Region of its phones; None: the default region."""
     date_order: str | None = None
-    """How its dates are read where their column does not tell, if not as all others."""
+    """How its ambiguous dates are read; None: the default order."""
     is_required: bool = True
-    """Whether a batch waits for it; else it joins if it is there when the others are complete."""
+    """Whether a batch waits for it; an optional one joins if it is there when the others are complete."""
     job: JobName = "integration"
-    """What its exports are for; only exports for the same job make a batch together."""
+    """The job that uses its exports; a batch holds exports for one job only."""
 
     @property
     def file_stem(self) -> str:
@@ -91,23 +91,23 @@ class Source:
 
     @property
     def own(self) -> Layout:
-        """Its own layout, by which errors are told where no layout fits."""
+        """Its own layout; error messages name its columns if no layout fits."""
         return self.layouts[0]
 
     def layout_of(self, found: Callable[[Layout], Collection[str]]) -> Layout:
-        """The layout that fits an export, which has ``found(layout)`` of its places.
+        """The layout that fits an export; ``found(layout)`` gives the paths of the layout that the export has.
 
-        The source's own if it can be used at all, unless another has all of those places and more: what stands in
-        further columns is nobody's business. Where none fits it is the own one, by which the export is refused.
+        The source's own layout if it is usable, unless another one has all of the same paths and more: columns
+        that we do not need must not decide. If no layout fits, the own one, and the caller refuses the export.
         """
         usable = [layout for layout in self.layouts if not layout.lacking(found(layout))]
         if self.own in usable:
-            own = _alike(found(self.own))
-            usable = [layout for layout in usable if own <= _alike(found(layout))]
+            own = _folded(found(self.own))
+            usable = [layout for layout in usable if own <= _folded(found(layout))]
         return max(usable, key=lambda layout: len(found(layout)), default=self.own)
 
     def format_of(self, file_name: str) -> Literal["csv", "json"]:
-        """How a file of this name is read; ``.gz`` does not count."""
+        """The format of a file with this name; ``.gz`` does not count."""
         for name in (file_name, self.file_name):
             kind = name.lower().removesuffix(".gz").rpartition(".")[2]
             if kind in CSV_KINDS + JSON_KINDS:
@@ -154,7 +154,7 @@ ECOM = Source(
     defaults={"status": "active"},
 )
 SOURCES: tuple[Source, ...] = (CRM, ECOM)
-"""The built-in sources, in the order that settles every tie."""
+"""The built-in sources, in the order that decides every tie."""
 
 API = Source(
     name="API",
@@ -187,12 +187,12 @@ API = Source(
     ),
     job="analytics",
 )
-"""What ``sync`` delivers: the customers of the API, as they came."""
+"""The raw API export that ``sync`` writes; rows are unmodified."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Which file, in which state: two equal fingerprints mean that nobody wrote in between."""
+    """Identity and state of a file: two equal fingerprints mean that no process wrote in between."""
 
     device: int
     inode: int
@@ -209,9 +209,9 @@ class InputFile:
     path: Path
     sha256: str
     fingerprint: Fingerprint
-    """As it was when it was hashed."""
+    """The file's state when it was hashed."""
     settle_proof: str
-    """How we know that its writer was done: lease, close_event, stillness, or given (by hand)."""
+    """The proof that its writer was done: lease, close_event, stillness, or given (by hand)."""
 
     @property
     def file_name(self) -> str:
@@ -220,18 +220,18 @@ class InputFile:
 
     @property
     def size_bytes(self) -> int:
-        """Its size."""
+        """Its size in bytes."""
         return self.fingerprint.size_bytes
 
     @property
     def file_format(self) -> Literal["csv", "json"]:
-        """How it is read."""
+        """The format it is read in."""
         return self.source.format_of(self.path.name)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One export of every required source of a job, and of optional ones that were there, worked on together."""
+    """One export of every required source of a job, and of the optional sources that were there."""
 
     id: str
     claimed_at: datetime
@@ -239,56 +239,66 @@ class Batch:
     """In the order of their sources."""
     suffix: str = ""
     accepted: bool = False
-    """True when a person let it pass the guards (volume, outdated), once."""
+    """True when a user accepted it with ``retry --accept``: the guards (volume, outdated) are skipped once."""
     warnings: tuple[str, ...] = ()
-    """What was odd about its arrival; told in its log."""
+    """Oddities of its arrival, for its log."""
     former_outcome_sha256: str | None = None
-    """Of the manifest or reason that the batch before it ended in; so the outcomes are a chain."""
+    """Hash of the previous batch's manifest or reason; it makes the outcomes a chain."""
 
     @property
     def job(self) -> JobName:
-        """What is made of it."""
+        """What it produces."""
         return self.inputs[0].source.job
 
-    def where(self, delivery: InputFile) -> str:
+    def where(self, file: InputFile) -> str:
         """The batch and the file, for an error message."""
-        return f"batch {self.id}, {delivery.file_name}"
+        return f"batch {self.id}, {file.file_name}"
 
 
 def batch_id(claimed_at: datetime, inputs: tuple[InputFile, ...], is_taken: Callable[[str], bool]) -> str:
-    """``<UTC claim time>-<6 hex of the input hash>``, with ``-2``, ``-3``, … behind it where that is taken."""
-    plain = f"{claimed_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{inputs_sha256(inputs)[:6]}"
-    found, number = plain, 1
-    while is_taken(found):
+    """``<UTC claim time>-<6 hex of the input hash>``, followed by ``-2``, ``-3``, … if that is taken."""
+    first = f"{claimed_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{inputs_sha256(inputs)[:6]}"
+    candidate, number = first, 1
+    while is_taken(candidate):
         number += 1
-        found = f"{plain}-{number}"
-    return found
+        candidate = f"{first}-{number}"
+    return candidate
 
 
 def inputs_sha256(inputs: tuple[InputFile, ...]) -> str:
     """One hash of all the files of a batch."""
-    return hashlib.sha256("\n".join(delivery.sha256 for delivery in inputs).encode()).hexdigest()
+    return hashlib.sha256("\n".join(file.sha256 for file in inputs).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Guards:
+    """The limits that hold a batch back, of both jobs."""
+
+    max_reject_percent: float = 10.0
+    """A source with a larger share of rejects fails the batch."""
+    volume_guard_rows: int = 1000
+    """A source whose published set had fewer rows may shrink without limit."""
+    min_volume_percent: float = 50.0
+    """A guarded source with a smaller share of its published rows fails the batch."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a user can decide about the integration; handed into the pipeline as a value."""
+    """The user's decisions about the integration."""
 
     sources: tuple[Source, ...] = SOURCES
-    """In the order that settles every tie."""
+    """In the order that decides every tie."""
     default_region: str = "US"
     date_order: str = "MDY"
     survivorship: Literal["fill", "record"] = "fill"
-    max_reject_percent: float = 10.0
-    volume_guard_rows: int = 1000
-    min_volume_percent: float = 50.0
+    guards: Guards = field(default_factory=Guards)
     formula_escape: bool = True
     csv_bom: bool = False
 
 
 @dataclass(frozen=True)
 class Published:
-    """What the register remembers of the published set: enough for the guards and for the next manifest."""
+    """The register's note of the published set: all that the guards and the next manifest need."""
 
     batch_id: str
     suffix: str = ""
@@ -297,7 +307,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of one integrated batch; counts only, safe to log."""
+    """The counts of one batch; safe to log."""
 
     records: int
     rejects: int
@@ -306,7 +316,7 @@ class Summary:
     source_rows: Mapping[str, int]
 
     def counts(self) -> dict[str, int]:
-        """The figures of the whole batch, for the manifest and the canonical log line."""
+        """The counts of the whole batch, for the manifest and the log line."""
         return {
             "records": self.records,
             "rejects": self.rejects,
@@ -318,32 +328,32 @@ class Summary:
 Columns = Mapping[str, str]
 
 FIELDS: tuple[str, ...] = ("source_id", "full_name", "email", "phone", "signup_date", "status", "orders_count")
-"""What a layout may tell of a customer."""
+"""The fields that a layout may map."""
 
 REJECT: Columns = {
     "source_system": "name of the source",
     "row_number": "position in the file, from 1",
-    "code": "why the row could not enter, one word",
-    "column": "the column that was at fault, where there is one",
-    "explanation": "why, for a person; never a customer's value",
+    "code": "the reason, one word",
+    "column": "the column at fault, if there is one",
+    "explanation": "the reason, for a person; never a customer's value",
 }
 
 RECORD: Columns = {
     "ordinal": "order of appearance over all sources, from 0; no gaps",
     "source": "name of the source",
     "row_number": "position in the file, from 1",
-    "source_id": "the source's id, or <SOURCE>-ROW<row number> where it gave none",
-    "has_id": "true where the source gave an id",
-    "record_key": "what the register knows the record by, over batches",
-    "full_name": "normalised, null = missing; so the next four",
+    "source_id": "the source's id, or <SOURCE>-ROW<row number> if it gave none",
+    "has_id": "true if the source gave an id",
+    "record_key": "identity of the record across batches, for the register",
+    "full_name": "normalised; null = missing, also in the next four",
     "email": "normalised",
     "phone": "digits as printed",
     "signup_date": "YYYY-MM-DD",
     "status": "lower case",
-    "status_stated": "false where the status is only the source's default",
-    "name_key": "what equality of names compares",
-    "phone_key": "what equality of phones compares: + and the full international number",
-    "orders_count": "kept for analytics",
+    "status_stated": "false if the status is the source's default",
+    "name_key": "the key by which names are compared",
+    "phone_key": "the key by which phones are compared: + and the full international number",
+    "orders_count": "for analytics",
 }
 
 EVIDENCE: Columns = {
@@ -359,7 +369,7 @@ EVIDENCE: Columns = {
 
 GOLDEN: Columns = {
     "group_id": "smallest ordinal of the group",
-    "kept": "ordinal of the record that was kept",
+    "kept": "ordinal of the kept record",
     "full_name": "surviving values; null = missing",
     "email": "",
     "phone": "",

@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from service.model import SOURCES, Layout, Value
+from service.model import SOURCES, FieldPath, Layout
 
 _PLUS = " + "
 # Stricter than a source's own layout: half of a stranger's names must not pass for a system we know.
 _ALL = (("source_id",), ("full_name",), ("email",))
 
 
-def read_values(written: str | Sequence[str]) -> tuple[Value, ...]:
+def read_values(written: str | Sequence[str]) -> tuple[FieldPath, ...]:
     """Places in order of preference; `` + `` joins what stands at several.
 
     >>> read_values(["Name", "First Name + Last Name"])

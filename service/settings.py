@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from service.errors import SettingsError
-from service.model import Rules
+from service.model import Guards, Rules
 from service.sources import DateOrder, Region, SourceSettings, complaint_of, sources_of
 from service.vocabulary import AnalyticsRules, AnalyticsSettings
 from service.vocabulary import complaint_of as complaint_of_analytics
@@ -185,6 +185,9 @@ class Settings(BaseSettings):
         """Only what ``load`` hands in and the environment count; dotenv and secrets folders do not."""
         return (env_settings, init_settings)
 
+    def _guards(self) -> Guards:
+        return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
+
     def rules(self) -> Rules:
         """The part that the pipeline goes by."""
         return Rules(
@@ -192,9 +195,7 @@ class Settings(BaseSettings):
             default_region=self.default_region,
             date_order=self.date_order,
             survivorship=self.survivorship,
-            max_reject_percent=self.max_reject_percent,
-            volume_guard_rows=self.volume_guard_rows,
-            min_volume_percent=self.min_volume_percent,
+            guards=self._guards(),
             formula_escape=self.csv_formula_escape,
             csv_bom=self.csv_bom,
         )
@@ -205,9 +206,7 @@ class Settings(BaseSettings):
             (self.analytics or AnalyticsSettings()).rules(),
             default_region=self.default_region,
             date_order=self.date_order,
-            max_reject_percent=self.max_reject_percent,
-            volume_guard_rows=self.volume_guard_rows,
-            min_volume_percent=self.min_volume_percent,
+            guards=self._guards(),
             active_days=self.active_days,
         )
 

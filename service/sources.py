@@ -107,7 +107,7 @@ class SourceSettings(BaseModel):
             return (self._changed(chosen),)
         own = self._changed(base.own)
         is_bare = not own.fields and self.preset == "auto"
-        if not is_bare and (lacking := own.lacking(own.places)):
+        if not is_bare and (lacking := own.lacking(own.paths)):
             raise ValueError(f"[[sources]] {self.name}: fields says nothing of {' or '.join(lacking)}")
         # Whoever says where the fields stand does not want it guessed.
         is_guessed = self.preset == "auto" and not self.fields

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from service.model import Guards
+
 Engagement = Literal["high", "medium", "low", "unknown"]
 Activity = Literal["active", "inactive", "unknown"]
 Channel = Literal["website", "mobile", "email", "unknown"]
@@ -72,9 +74,7 @@ class AnalyticsRules:
 
     default_region: str = "US"
     date_order: str = "MDY"
-    max_reject_percent: float = 10.0
-    volume_guard_rows: int = 1000
-    min_volume_percent: float = 50.0
+    guards: Guards = field(default_factory=Guards)
     active_days: int = 90
     engagement_high: float = 70
     engagement_medium: float = 40

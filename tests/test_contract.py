@@ -29,7 +29,7 @@ from tests.regenerate import case_names, settings_of
 from tests.small_batches import exports_in, rows_of
 
 SAMPLE = CASES / "the_sample"
-COLUMNS = {place.lower() for layout in (*PRESETS, *(source.own for source in SOURCES)) for place in layout.places}
+COLUMNS = {place.lower() for layout in (*PRESETS, *(source.own for source in SOURCES)) for place in layout.paths}
 FLAT = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl", "manifest.json")
 IN_BATCH = (
     *FLAT,

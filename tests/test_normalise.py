@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.embedded import EmbeddedEngine
-from service.model import CRM, ECOM, Batch, Rules
+from service.model import CRM, ECOM, Batch, Guards, Rules
 from service.pipeline import normalise as stage
 from service.pipeline import values
 from service.pipeline.extract import Extracted, extract
@@ -496,7 +496,7 @@ def extracted(engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.Monkey
     # Columns are tried one at a time: such rows do not say who they are about.
     monkeypatch.setattr("service.pipeline.extract._refuse_strangers", lambda table, rows: None)
     batch = Batch("b", NOON, (delivered_file(ECOM, tmp_path / "any.json", "[]"),))
-    return extract(batch, Rules(), engine).rows
+    return extract(batch, Guards(), engine).rows
 
 
 def test_a_cell_is_missing_where_its_definition_says_so(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine
 from service.errors import InputError, SuspiciousVolume, TooManyRejects, TransientError, UnreadableFile
-from service.model import CRM, ECOM, Batch, Rules
+from service.model import CRM, ECOM, Batch, Guards, Rules
 from service.pipeline import survivorship
 from service.pipeline.deduplicate import deduplicate, explain
 from service.pipeline.extract import extract
@@ -96,10 +95,10 @@ def test_the_worst_case_is_ordinary_work(
 # ----------------------------------------------------------------------------------------------------- guards
 
 
-def extracted(engine: EmbeddedEngine, tmp_path: Path, crm: str, rules: Rules) -> Any:
+def extracted(engine: EmbeddedEngine, tmp_path: Path, crm: str, guards: Guards) -> Any:
     crm_file = delivered_file(CRM, tmp_path / CRM.file_name, crm)
     ecom_file = delivered_file(ECOM, tmp_path / ECOM.file_name, '{"customers": []}')
-    return extract(Batch("batch", NOON, (crm_file, ecom_file)), rules, engine)
+    return extract(Batch("batch", NOON, (crm_file, ecom_file)), guards, engine)
 
 
 def crm_with_rejects(good: int, bad: int) -> str:
@@ -109,7 +108,7 @@ def crm_with_rejects(good: int, bad: int) -> str:
 
 @pytest.mark.parametrize(("good", "bad"), [(900, 100), (1, 99), (10_000, 1000), (0, 0)])
 def test_rejects_within_bounds_let_the_batch_go_on(good: int, bad: int, engine: EmbeddedEngine, tmp_path: Path) -> None:
-    delivered = extracted(engine, tmp_path, crm_with_rejects(good, bad), Rules())
+    delivered = extracted(engine, tmp_path, crm_with_rejects(good, bad), Guards())
     assert (delivered.source_rows, delivered.source_rejects) == ({"CRM": good, "ECOM": 0}, {"CRM": bad, "ECOM": 0})
 
 
@@ -121,7 +120,7 @@ def test_too_many_rejects_stop_the_batch(
     good: int, bad: int, percent: float, error: type[InputError], engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
     with pytest.raises(error) as raised:
-        extracted(engine, tmp_path, crm_with_rejects(good, bad), replace(Rules(), max_reject_percent=percent))
+        extracted(engine, tmp_path, crm_with_rejects(good, bad), Guards(max_reject_percent=percent))
     assert raised.value.message.startswith("crm_customers.csv: ")
     assert raised.value.where.startswith("batch batch, crm_customers.csv")
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from service.engine.embedded import EmbeddedEngine
 from service.errors import InputError
-from service.model import CRM, ECOM, Batch, Layout, Rules, Source
+from service.model import CRM, ECOM, Batch, Guards, Layout, Source
 from service.pipeline.extract import extract
 from service.presets import PRESETS
 from service.readers import csv_file, json_file
@@ -131,8 +131,8 @@ class Reader:
 
 def _cells(layout: Layout) -> str:
     """All cells: counts as numbers, of others blanks before them taken off, which nobody downstream sees."""
-    counts = layout.places_of("orders_count")
-    cells = ((place in counts, cell_name(index)) for index, place in enumerate(layout.places))
+    counts = layout.paths_of("orders_count")
+    cells = ((place in counts, cell_name(index)) for index, place in enumerate(layout.paths))
     return ", ".join(
         f"try_cast({cell} as bigint)" if is_count else f"coalesce(ltrim({cell}, ' '), '')" for is_count, cell in cells
     )
@@ -343,9 +343,9 @@ JSON_ELEMENTS: dict[str, tuple[str, str | None]] = {
 
 def _csv_row(kind: str, number: int, layout: Layout, width: int) -> bytes:
     """A row of this kind, with values of the canary's name."""
-    cells = {place: f"{CANARY} {number}" for place in layout.places}
+    cells = {place: f"{CANARY} {number}" for place in layout.paths}
     if kind == "goes on":
-        for place in {*layout.places_of("full_name"), *layout.places_of("email")}:
+        for place in {*layout.paths_of("full_name"), *layout.paths_of("email")}:
             cells[place] = ""
     written = [*cells.values(), *[""] * (width - len(cells))]
     if kind == "short":
@@ -370,7 +370,7 @@ def _counts(engine: EmbeddedEngine, path: Path, source: Source) -> tuple[int, in
     """How many rows and rejects the first stage makes of a written file; None where it refuses it."""
     delivery = delivered_file(source, path, path.read_bytes())
     try:
-        found = extract(Batch("b", NOON, (delivery,)), Rules(), engine)
+        found = extract(Batch("b", NOON, (delivery,)), Guards(), engine)
     except InputError as error:
         assert CANARY.lower() not in error.explained().lower()
         return None
@@ -385,7 +385,7 @@ def test_rows_in_are_rows_and_rejects_out_and_those_that_are_blank_or_go_on(
     engine: EmbeddedEngine, drop: Path, layout: Layout, kinds: list[str]
 ) -> None:
     source = replace(CRM, layouts=(layout,))
-    header = [*layout.places, "more"]
+    header = [*layout.paths, "more"]
     rows = [_csv_row(kind, number, layout, len(header)) for number, kind in enumerate(kinds)]
     content = b"\r\n".join([",".join(header).encode(), *rows, b""])
     outcome = Reader(engine, drop, "csv").same_with_care(content, source)
@@ -422,9 +422,9 @@ def _json_element(kind: str, number: int, layout: Layout) -> str:
     if kind in JSON_ELEMENTS:
         return JSON_ELEMENTS[kind][0]
     element: dict[str, Any] = {"notes": [{"id": [None]}, "a, ]"]}
-    for place in layout.places:
+    for place in layout.paths:
         # A value's shorter places are left out where longer ones go through them.
-        if not any(other.startswith((f"{place}.", f"{place}[")) for other in layout.places):
+        if not any(other.startswith((f"{place}.", f"{place}[")) for other in layout.paths):
             _member(element, place, f"{CANARY} {number}" + "\ud800" * (kind == "half"))
     return json.dumps(element)
 

@@ -197,7 +197,7 @@ class EmbeddedEngine:
         layout = csv_file.inspect(path, source)
         report = FileReport(
             layout.layout,
-            layout.places,
+            layout.paths,
             warnings=layout.warnings,
             unknown_columns=layout.unknown_columns,
             written=_written(layout),
@@ -222,7 +222,7 @@ class EmbeddedEngine:
                 return self._plain_json(path, layout, window), report
             except (duckdb.InvalidInputException, duckdb.ConversionException, _OutOfMemory, MemoryError, _NotPlain):
                 pass  # another shape, or malformed: the careful reader takes it or says where it goes wrong
-        table, rejects = self._rewritten(json_file.careful_rows(path, layout), len(layout.places))
+        table, rejects = self._rewritten(json_file.careful_rows(path, layout), len(layout.paths))
         return table, replace(report, rejects=rejects)
 
     def _plain_json(self, path: Path, layout: Layout, window: tuple[int, int]) -> EmbeddedTable:
@@ -300,7 +300,7 @@ def _plain_csv(path: Path, layout: CsvDialect) -> str:
 
 def _plain_json(url: str, layout: Layout) -> str:
     """The query for an array of customers; rows it should not be trusted with are marked ``is_odd``."""
-    steps = [json_file.steps_to(place) for place in layout.places]
+    steps = [json_file.steps_to(place) for place in layout.paths]
     paths = ", ".join(f"'{_json_path(way)}'" for way in steps)
     # What has further places inside is no text by itself: a name that is an object is not a name, its parts are.
     outer = {index for index, way in enumerate(steps) if any(other[: len(way)] == way != other for other in steps)}
@@ -312,10 +312,10 @@ def _plain_json(url: str, layout: Layout) -> str:
     nested = " or ".join(
         f"coalesce({is_nested.format(index + 1)}, false)" for index in range(len(steps)) if index not in outer
     )
-    numbers = {place for name in layout.numbers for place in layout.places_of(name)}
+    numbers = {place for name in layout.numbers for place in layout.paths_of(name)}
     members = "|".join(
         sorted(
-            {re.escape(str(way[-1])) for place, way in zip(layout.places, steps, strict=True) if place not in numbers}
+            {re.escape(str(way[-1])) for place, way in zip(layout.paths, steps, strict=True) if place not in numbers}
         )
     )
     # DuckDB's JSON is laxer than the standard and takes NaN; it turns 5.55E+06 into 5550000.0; and a name that

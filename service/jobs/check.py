@@ -90,7 +90,7 @@ def _roomy(settings: Settings) -> Path | None:
 
 def _read_of_api(batch: Batch, rules: AnalyticsRules, engine: Engine) -> Checked:
     teach_rules(engine)
-    delivered = extract(batch, rules, engine, ASKED)
+    delivered = extract(batch, rules.guards, engine, ASKED)
     (report,) = delivered.reports.values()
     records = read_records(delivered.rows, rules)
     enriched = enrich(records, nobody(records), rules, int(batch.claimed_at.timestamp()), engine)
@@ -106,7 +106,7 @@ def _read_of_api(batch: Batch, rules: AnalyticsRules, engine: Engine) -> Checked
 
 def _read(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) -> Checked:
     (delivery,) = batch.inputs
-    delivered = extract(batch, rules, engine)
+    delivered = extract(batch, rules.guards, engine)
     normalised = normalise(delivered, rules, engine)
     name = delivery.source.name
     figures = quality.report(delivered, normalised, quality.volumes(delivered.source_rows, {}), quality.NO_COST)
@@ -122,7 +122,7 @@ def _unseen(delivery: InputFile, report: FileReport) -> Iterator[str]:
         return
     for name, values in report.layout.fields.items():
         for value in values:
-            missing = [place for place in value if place not in report.places]
+            missing = [place for place in value if place not in report.paths]
             if 0 < len(missing) < len(value):
                 yield f"{name}: none of the first customers has {', '.join(missing)}"
 
@@ -133,7 +133,7 @@ def _how(report: FileReport) -> Iterator[str]:
     yield f"  layout        {report.layout.name}"
     width = max(13, *map(len, report.layout.fields))
     for name in report.layout.fields:
-        places = [place for place in report.layout.places_of(name) if place in report.places]
+        places = [place for place in report.layout.paths_of(name) if place in report.paths]
         yield f"  {name:<{width}} {', '.join(places) or '–'}"
     if report.unknown_columns:
         yield f"  not read      {report.unknown_columns} other columns"

@@ -32,12 +32,12 @@ def integrate(
     """
     _begin(batch, register, journal)
     journal.stage("extract")
-    delivered = extract(batch, rules, engine)
+    delivered = extract(batch, rules.guards, engine)
     report_extracted(batch, delivered, journal)
     journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
     published = register.published()
     volumes = quality.volumes(delivered.source_rows, {} if published is None else published.source_rows)
-    quality.refuse_suspicious(volumes, rules, batch)
+    quality.refuse_suspicious(volumes, rules.guards, batch)
     journal.stage("normalise")
     normalised = normalise(delivered, rules, engine)
     records = normalised.records

@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Protocol
 
 from service.engine.contract import BLANK, Engine, Table
 from service.errors import InputError, TooManyRejects, UnreadableFile
-from service.model import FIELDS, Batch, InputFile, Layout, Source, Value
+from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, Source
 from service.pipeline.ids import LOST_DIGITS
 from service.pipeline.values import MISSING_WORDS
 from service.readers.rows import FileReport, RejectedRow, cell_name
@@ -57,14 +56,6 @@ _HARDLY_MEANT = f"""
 _REJECT_COLUMNS = ("source_system", "row_number", "code", '"column"', "explanation")
 
 
-class Guards(Protocol):
-    """The rules that bound what may be amiss with an export."""
-
-    @property
-    def max_reject_percent(self) -> float:
-        """The share of rejects that fails a source."""
-
-
 @dataclass(frozen=True)
 class FieldSpec:
     """What a job asks of the rows of its exports."""
@@ -104,7 +95,7 @@ class Extracted:
     warnings: Mapping[str, tuple[str, ...]]
 
 
-def extract(batch: Batch, bounds: Guards, engine: Engine, asked: FieldSpec = INTEGRATION) -> Extracted:
+def extract(batch: Batch, guards: Guards, engine: Engine, asked: FieldSpec = INTEGRATION) -> Extracted:
     """Read every export of the batch, in source order.
 
     Raises: InputError (its ``where`` names batch, file and line) for a wrong file, or where too many rows
@@ -117,7 +108,7 @@ def extract(batch: Batch, bounds: Guards, engine: Engine, asked: FieldSpec = INT
         name = delivery.source.name
         try:
             tables[name], reports[name] = _entered(*engine.read(delivery), delivery.source, asked)
-            _refuse_too_many_rejects(tables[name].count(), len(reports[name].rejects), bounds.max_reject_percent)
+            _refuse_too_many_rejects(tables[name].count(), len(reports[name].rejects), guards.max_reject_percent)
         except InputError as error:
             raise _at(error, batch, delivery) from None
     counts = {name: table.count() for name, table in tables.items()}
@@ -180,8 +171,8 @@ def _field(layout: Layout, name: str, asked: FieldSpec) -> str:
     return asked.sql_of.get(name, "$text").replace("$text", text)
 
 
-def _value(layout: Layout, value: Value, *, is_part: bool) -> str:
-    cells = [cell_name(layout.places.index(place)) for place in value]
+def _value(layout: Layout, value: FieldPath, *, is_part: bool) -> str:
+    cells = [cell_name(layout.paths.index(place)) for place in value]
     if len(cells) == 1:
         return (_PART if is_part else _CELL).replace("$cell", cells[0])
     return f"nullif(concat_ws(' ', {', '.join(_PART.replace('$cell', cell) for cell in cells)}), '')"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from service.engine.contract import Table
 from service.errors import SuspiciousVolume
-from service.model import Batch
+from service.model import Batch, Guards
 from service.pipeline.extract import Extracted
 from service.pipeline.normalise import Normalised
 
@@ -117,25 +117,13 @@ class Volume:
         }
 
 
-class Guard(Protocol):
-    """The rules that bound how far a source may shrink."""
-
-    @property
-    def volume_guard_rows(self) -> int:
-        """A source that had fewer rows may shrink as it likes."""
-
-    @property
-    def min_volume_percent(self) -> float:
-        """The share of its former rows that another one must have."""
-
-
 def volumes(source_rows: Mapping[str, int], former: Mapping[str, int]) -> dict[str, Volume]:
     """The volume of every source against the published set; of one that is there no more, too."""
     now: dict[str, int | None] = {**dict.fromkeys(former), **source_rows}
     return {name: Volume(rows, former.get(name)) for name, rows in now.items()}
 
 
-def refuse_suspicious(found: Mapping[str, Volume], guard: Guard, batch: Batch) -> None:
+def refuse_suspicious(found: Mapping[str, Volume], guards: Guards, batch: Batch) -> None:
     """Let pass what a person accepted, and what has not lost so much that it is probably a wrong export.
 
     Raises: SuspiciousVolume.
@@ -143,7 +131,7 @@ def refuse_suspicious(found: Mapping[str, Volume], guard: Guard, batch: Batch) -
     """
     for name, volume in found.items():
         rows, former = volume.rows_now or 0, volume.rows_published or 0
-        is_far_less = former >= guard.volume_guard_rows and 100 * rows < guard.min_volume_percent * former
+        is_far_less = former >= guards.volume_guard_rows and 100 * rows < guards.min_volume_percent * former
         if is_far_less and not batch.accepted:
             raise SuspiciousVolume(
                 f"{name} has {rows} rows, the published set had {former}",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from service.errors import DuplicateColumn, MissingColumn, UnreadableFile
-from service.model import Layout, Source, Value
+from service.model import FieldPath, Layout, Source
 from service.readers.rows import RawRow, RejectedRow
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -56,9 +56,9 @@ class CsvDialect:
     """The names as they stand in the file, each on one line."""
 
     @property
-    def places(self) -> tuple[str, ...]:
+    def paths(self) -> tuple[str, ...]:
         """The places of the layout that the file has."""
-        known = zip(self.layout.places, self.positions, strict=True)
+        known = zip(self.layout.paths, self.positions, strict=True)
         return tuple(place for place, position in known if position is not None)
 
 
@@ -109,12 +109,12 @@ def _known(names: Collection[str], layout: Layout) -> list[str]:
     held = set(names)
     values = [value for values in layout.fields.values() for value in values]
     whole = {place for value in values if all(_folded(it) in held for it in value) for place in value}
-    return [place for place in layout.places if place in whole]
+    return [place for place in layout.paths if place in whole]
 
 
 def _positions(names: Sequence[str], layout: Layout) -> tuple[int | None, ...]:
     known = set(_known(names, layout))
-    return tuple(names.index(_folded(place)) if place in known else None for place in layout.places)
+    return tuple(names.index(_folded(place)) if place in known else None for place in layout.paths)
 
 
 def _most_known(names: Sequence[str], source: Source) -> int:
@@ -131,7 +131,7 @@ def _unheard(names: Sequence[str], layout: Layout, source: Source) -> tuple[str,
     return tuple(f'no column "{place}"; its values are N/A' for place in lacking)
 
 
-def _has_one(values: Sequence[Value], known: Collection[str]) -> bool:
+def _has_one(values: Sequence[FieldPath], known: Collection[str]) -> bool:
     return any(set(value) <= set(known) for value in values)
 
 
@@ -245,7 +245,7 @@ def _closest(names: Sequence[str], source: Source) -> Layout:
 
 def _missing_column(names: Sequence[str], layout: Layout, source: Source) -> MissingColumn:
     lacking = layout.lacking(_known(names, layout)) or ("source_id",)
-    wanted = layout.places_of("email" if "email" in lacking else lacking[0])
+    wanted = layout.paths_of("email" if "email" in lacking else lacking[0])
     is_header = _is_header(names, layout)
     close = get_close_matches(_folded(wanted[0]), names, n=1, cutoff=0.6) if wanted else []
     found = ", ".join(names) if is_header else f"{len(names)} columns, none of them known"
@@ -266,7 +266,7 @@ def _is_header(names: Sequence[str], layout: Layout) -> bool:
     """Whether the first line holds names of columns: a file without a header shows a customer there instead."""
     if any("@" in name or name.isdigit() or re.search(r"\d{3}", name) for name in names):
         return False
-    columns = [_folded(place) for place in layout.places]
+    columns = [_folded(place) for place in layout.paths]
     alike = [column for column in columns if get_close_matches(column, names, n=1, cutoff=0.6)]
     return len(alike) > 2 or (len(alike) > 1 and not set(columns).isdisjoint(names))
 

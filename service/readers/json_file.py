@@ -93,16 +93,16 @@ def members_before(path: Path, rows_at: str) -> dict[str, str]:
 
 def has_simple_places(layout: Layout) -> bool:
     """Whether an engine finds them as we do: plain names of members, and no element of an array at their end."""
-    return all(_SIMPLE_PLACE.fullmatch(place) for place in layout.places)
+    return all(_SIMPLE_PLACE.fullmatch(place) for place in layout.paths)
 
 
 def _places_in(elements: Iterable[Any], layout: Layout) -> tuple[str, ...]:
-    found = {place for element in elements for place in _places_of(element, layout)}
-    return tuple(place for place in layout.places if place in found)
+    found = {place for element in elements for place in _paths_of(element, layout)}
+    return tuple(place for place in layout.paths if place in found)
 
 
-def _places_of(element: Any, layout: Layout) -> set[str]:
-    return {place for place in layout.places if _at(element, place) is not None}
+def _paths_of(element: Any, layout: Layout) -> set[str]:
+    return {place for place in layout.paths if _at(element, place) is not None}
 
 
 def array_window(path: Path, rows_at: str) -> tuple[int, int] | None:
@@ -161,7 +161,7 @@ def careful_rows(path: Path, layout: Layout) -> Iterator[RawRow | RejectedRow]:
     customers in a known place.
     """
     with open(path, "rb") as file:
-        elements = _elements(file, layout, lambda first: not layout.lacking(_places_of(first, layout)))
+        elements = _elements(file, layout, lambda first: not layout.lacking(_paths_of(first, layout)))
         yield from _rows(elements, layout)
 
 
@@ -170,8 +170,8 @@ def _rows(elements: Iterable[Any], layout: Layout) -> Iterator[RawRow | Rejected
         if not isinstance(element, dict):
             yield RejectedRow(row_number, "not_an_object", f"element {row_number} is no JSON object")
             continue
-        cells = tuple(_text_at(element, place) for place in layout.places)
-        halved = (at for at, cell in zip(layout.places, cells, strict=True) if cell and _HALF_CHARACTER.search(cell))
+        cells = tuple(_text_at(element, place) for place in layout.paths)
+        halved = (at for at, cell in zip(layout.paths, cells, strict=True) if cell and _HALF_CHARACTER.search(cell))
         if at_fault := next(halved, None):
             why = f"element {row_number} holds half of a surrogate pair"
             yield RejectedRow(row_number, "undecodable", why, column=at_fault)

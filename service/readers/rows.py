@@ -41,7 +41,7 @@ class FileReport:
 
     layout: Layout
     """The layout that fits the file; its paths are the cells of the table."""
-    places: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     """The paths of the layout that the file has."""
     rejects: tuple[RejectedRow, ...] = ()
     warnings: tuple[str, ...] = ()

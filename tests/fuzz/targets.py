@@ -66,7 +66,7 @@ def read_csv(content: bytes) -> None:
     with _file("crm_customers.csv", content[1:]) as path:
         try:
             layout = csv_file.inspect(path, SOURCES[content[0] % 4])
-            _numbered(csv_file.careful_rows(path, layout, []), len(layout.layout.places))
+            _numbered(csv_file.careful_rows(path, layout, []), len(layout.layout.paths))
         except InputError as error:
             _is_short(error)
 
@@ -88,7 +88,7 @@ def read_json(content: bytes) -> None:
             _is_short(error)
             assert not _is_array_of_flat_values(content[1:]), "strict JSON was refused"
             return
-    _numbered(rows, len(layout.places))
+    _numbered(rows, len(layout.paths))
     if content[1:].lstrip(b" \t\r\n").startswith(b"["):
         assert len(rows) == len(json.loads(content[1:].removeprefix(b"\xef\xbb\xbf")))
 
