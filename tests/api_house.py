@@ -11,6 +11,7 @@ from typing import Any
 
 from service.jobs.sync import Synced, sync
 from service.settings import Settings
+from tests.worlds import World
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -38,11 +39,11 @@ class FakeClock:
         self.seconds = max(self.seconds, until)
 
 
-class ApiHouse:
-    """Inbox and state under ``root``, for syncs from one API."""
+class ApiHouse(World):
+    """A world with an API to sync from, and a clock of its own."""
 
     def __init__(self, root: Path, url: str, **changes: Any) -> None:
-        self.inbox = root / "inbox"
+        super().__init__(root)
         self.clock = FakeClock()
         values: dict[str, Any] = {
             "api_url": url,
@@ -51,8 +52,8 @@ class ApiHouse:
             "api_requests_per_second": 0,
             "api_request_seconds": 5,
             "inbox": self.inbox,
-            "outbox": root / "outbox",
-            "state": root / "state",
+            "outbox": self.outbox,
+            "state": self.state,
         }
         self.settings = Settings(**(values | changes))
 

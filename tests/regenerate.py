@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import ServiceError
-from tests.conftest import CASES
 from tests.small_batches import integrate_folder, published
+from tests.worlds import CASES
 
 ASKED_FOR = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt")
 STAMP = "2024-01-15 10:30:00"

@@ -17,9 +17,9 @@ from service.model import API
 from service.pipeline.analytics.export import EXPORT, schema
 from service.settings import load
 from service.vocabulary import CHANNELS, PLANS, REGIONS
-from tests.conftest import CRM, ROOT
 from tests.small_batches import delivered_file, integrate_pair, published
 from tests.small_exports import analysed_file
+from tests.worlds import CRM, ROOT
 
 CLAIMED_AT = datetime(2025, 9, 4, 18, 41, 19, tzinfo=UTC)
 """When the requirement's own export was made."""

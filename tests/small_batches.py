@@ -24,7 +24,7 @@ from service.model import ECOM as ECOM_SOURCE
 from service.model import SOURCES, InputFile, Layout, Source, Summary
 from service.readers.rows import cell_name
 from service.settings import Settings
-from tests.conftest import CRM, ECOM
+from tests.worlds import CRM, ECOM
 
 HEADER = ("customer_id", "full_name", "email", "phone", "signup_date", "status")
 NOON = datetime(2024, 1, 15, 12, 0, 0, tzinfo=UTC)

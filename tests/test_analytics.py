@@ -26,7 +26,6 @@ from service.pipeline.analytics.records import api_id, iso_moment
 from service.settings import Settings, load
 from service.vocabulary import AnalyticsRules, word_of
 from tests.analytics_definition import Definition, Known, part, said, segment_of_phone
-from tests.conftest import ROOT
 from tests.regenerate_analytics import CASES as ANALYTICS_CASES
 from tests.regenerate_analytics import case_names, outcome_of, words_table
 from tests.small_batches import (
@@ -39,6 +38,7 @@ from tests.small_batches import (
     write_pair,
 )
 from tests.small_exports import FETCHED_AT, Record, analysed, analysed_file, api_text, customers_of, write_master
+from tests.worlds import ROOT
 
 SECONDS = iso_moment(FETCHED_AT)
 assert SECONDS is not None

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
-from tests.conftest import CASES
 from tests.regenerate import case_names, outcome_of, settings_of, stamped
 from tests.small_batches import exports_in
+from tests.worlds import CASES
 
 
 @pytest.mark.parametrize("name", case_names())

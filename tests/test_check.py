@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import API, CASES, CRM, ECOM, House
 from tests.small_batches import HEADER, crm_text
+from tests.worlds import API, CASES, CRM, ECOM, House
 
 ODD = (
     "customer_id;full_name;email;phone;notes\n"

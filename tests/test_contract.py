@@ -24,9 +24,9 @@ from service.model import SOURCES
 from service.pipeline.values import is_missing
 from service.presets import PRESETS
 from service.settings import Settings
-from tests.conftest import CASES, CRM, ECOM, Finished, House
 from tests.regenerate import case_names, settings_of
 from tests.small_batches import exports_in, rows_of
+from tests.worlds import CASES, CRM, ECOM, Finished, House
 
 SAMPLE = CASES / "the_sample"
 COLUMNS = {place.lower() for layout in (*PRESETS, *(source.own for source in SOURCES)) for place in layout.paths}

@@ -22,8 +22,8 @@ from service.errors import DuplicateColumn, InputError, Interrupted, MissingColu
 from service.model import API, CRM, ECOM, Layout
 from service.readers import csv_file, json_file
 from service.readers.rows import FileReport
-from tests.conftest import CASES
 from tests.small_batches import HEADER, PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
+from tests.worlds import CASES
 
 SAMPLE_JSON = (CASES / "the_sample" / "ecommerce_customers.json").read_bytes()
 

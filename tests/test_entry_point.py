@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from service.container import Folders, Identity, choose_identity, hand_over, is_state, list_obstacles
 from service.errors import SettingsError
-from tests.conftest import ROOT
+from tests.worlds import ROOT
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users, which only root can")
 SOMEBODY = Identity(4321, 8765)

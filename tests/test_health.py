@@ -11,7 +11,7 @@ import pytest
 from service import __version__, health
 from service.health import STALE_SECONDS, Health, HealthCheck, Waits
 from service.state import State
-from tests.conftest import House
+from tests.worlds import House
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 

@@ -23,10 +23,7 @@ from service.inbox.names import is_ignored, read_name
 from service.jobs.retry import retry
 from service.model import Batch, inputs_sha256
 from service.settings import Settings
-from tests.conftest import API, CRM, ECOM
-from tests.test_settling import said_as_nobody, shared_folder
-
-__all__ = ["shared_folder"]  # a fixture
+from tests.worlds import API, CRM, ECOM, output_as_another_user
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 WRONG = UnreadableFile("it is cut", where="line 3", hint="export it again")
@@ -302,7 +299,7 @@ def test_a_file_that_may_not_be_read_is_marked_so(shared_folder: Path) -> None:
     (shared_folder / CRM).touch(0o600)
     (shared_folder / ECOM).touch(0o644)
     asked = "print([half.is_readable for half in Inbox(folder).scan().candidates[0].files])"
-    assert said_as_nobody(asked, shared_folder, "from service.inbox import Inbox") == "[False, True]\n"
+    assert output_as_another_user(asked, shared_folder, "from service.inbox import Inbox") == "[False, True]\n"
 
 
 # ---------------------------------------------------------------------------------------------------- claiming

@@ -17,10 +17,7 @@ from service.jobs.analytics import PreviousExport
 from service.outbox import Outbox
 from service.verify import Places, VerifyReport
 from service.watch.watcher import RunResult
-from tests.conftest import API, CRM, ECOM, House, wait_until
-from tests.test_watcher import Works, events, failing, works
-
-__all__ = ["events", "works"]  # fixtures
+from tests.worlds import API, CRM, ECOM, House, Works, World, failing, wait_until
 
 QUICK = {"settle_seconds": "0.3", "retry_seconds": "0.1"}
 EXPORT_SET = (
@@ -33,21 +30,21 @@ EXPORT_SET = (
 )
 
 
-def batches_of(house: House, job: str) -> list[str]:
+def batches_of(house: World, job: str) -> list[str]:
     """Ids of the published sets of a job, oldest first."""
     manifests = sorted(house.outbox.glob("batches/*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
     return [path.parent.name for path in manifests if json.loads(path.read_bytes())["job"] == job]
 
 
-def export_manifest(house: House) -> dict[str, Any]:
+def export_manifest(house: World) -> dict[str, Any]:
     return house.manifest("analytics_manifest.json")
 
 
-def verified(house: House) -> VerifyReport:
+def verified(house: World) -> VerifyReport:
     return verify.verify(Places(house.inbox, house.outbox, house.state))
 
 
-def flat_files(house: House) -> dict[str, bytes]:
+def flat_files(house: World) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in house.outbox.iterdir() if path.is_file()}
 
 
@@ -72,19 +69,19 @@ def test_a_pair_and_a_file_of_the_api_that_arrive_together_are_two_batches(house
 
 
 def test_a_file_of_the_api_needs_no_partner_and_no_master(works: Works) -> None:
-    works.house.drop_api()
+    works.drop_api()
     assert works.once() == RunResult(published=1)
-    assert sorted(flat_files(works.house)) == ["analytics_manifest.json", "sample_output.json"]
-    assert verified(works.house) == VerifyReport(sets=1, inputs=1)
+    assert sorted(flat_files(works)) == ["analytics_manifest.json", "sample_output.json"]
+    assert verified(works) == VerifyReport(sets=1, inputs=1)
 
 
 def test_an_export_changes_nothing_of_the_master_and_the_register(works: Works) -> None:
     works.drop("_2024-01-15")
     works.once()
-    before, register = flat_files(works.house), sorted((works.state / "register").rglob("*"))
-    works.house.drop_api(suffix="_2024-01-10")
+    before, register = flat_files(works), sorted((works.state / "register").rglob("*"))
+    works.drop_api(suffix="_2024-01-10")
     assert works.once() == RunResult(published=1), "that it is older than the master is no reason to refuse it"
-    after = flat_files(works.house)
+    after = flat_files(works)
     assert {name: after[name] for name in before} == before
     assert sorted((works.state / "register").rglob("*")) == register
     works.drop("_2024-01-14")
@@ -95,9 +92,9 @@ def test_an_export_does_not_wait_for_a_pair_of_an_earlier_date(works: Works) -> 
     with works.watching():
         works.drop("_2024-01-15")
         with (works.inbox / "ecommerce_customers_2024-01-15.json").open("a"):
-            works.house.drop_api(suffix="_2024-01-16")
+            works.drop_api(suffix="_2024-01-16")
             wait_until(works.archived)
-            assert batches_of(works.house, "analytics") == works.archived()
+            assert batches_of(works, "analytics") == works.archived()
         wait_until(lambda: len(works.archived()) == 2)
 
 
@@ -112,19 +109,19 @@ def test_retention_keeps_so_many_sets_of_each_job(works: Works) -> None:
     works.drop("_1")
     works.drop("_2")
     assert works.once(keep_batches=2).published == 2
-    masters = batches_of(works.house, "integration")
+    masters = batches_of(works, "integration")
     for number in range(5):
-        works.house.drop_api(suffix=f"_{number}")
+        works.drop_api(suffix=f"_{number}")
     assert works.once(keep_batches=2).published == 5
-    assert batches_of(works.house, "integration") == masters, "however often it is synchronised"
-    exports = batches_of(works.house, "analytics")
+    assert batches_of(works, "integration") == masters, "however often it is synchronised"
+    exports = batches_of(works, "analytics")
     assert len(exports) == 2
     assert works.archived() == sorted([*masters, *exports])
     works.drop("_3")
     assert works.once(keep_batches=2).published == 1
-    assert batches_of(works.house, "analytics") == exports
-    assert batches_of(works.house, "integration")[0] == masters[1]
-    assert verified(works.house) == VerifyReport(sets=4, inputs=6)
+    assert batches_of(works, "analytics") == exports
+    assert batches_of(works, "integration")[0] == masters[1]
+    assert verified(works) == VerifyReport(sets=4, inputs=6)
 
 
 # -------------------------------------------------------------------------------------------------- wrong content
@@ -134,10 +131,10 @@ def test_a_quarantine_is_over_only_with_a_batch_of_its_own_job(works: Works) -> 
     with works.watching():
         works.drop(ecom='{"customers": [')
         works.waits_to_be(lambda health: health["quarantined"])
-        works.house.drop_api()
+        works.drop_api()
         works.waits_to_be(lambda health: health["last_batch"])
         (pair,) = works.quarantine()
-        assert works.house.health()["quarantined"] == [f"{pair.name}: UnreadableFile"]
+        assert works.health()["quarantined"] == [f"{pair.name}: UnreadableFile"]
     time.sleep(1)  # what came after a batch is told by the second in which it was claimed
     with works.watching():
         health = works.waits_to_be(lambda health: health["state"] == "degraded")
@@ -150,16 +147,16 @@ def test_a_quarantine_is_over_only_with_a_batch_of_its_own_job(works: Works) -> 
         assert health["quarantined"] == [f"{export.name}: UnreadableFile"]
     with works.watching():
         assert works.waits_to_be(lambda health: health["quarantined"])["quarantined"][0].startswith(export.name)
-        works.house.drop_api()
+        works.drop_api()
         works.waits_to_be(lambda health: health["state"] == "ok")
 
 
 def test_the_last_batch_is_the_last_one_of_all_jobs_also_after_a_restart(works: Works) -> None:
-    for drop, job in ((works.drop, "integration"), (works.house.drop_api, "analytics"), (works.drop, "integration")):
+    for drop, job in ((works.drop, "integration"), (works.drop_api, "analytics"), (works.drop, "integration")):
         drop()
         works.once()
         with works.watching():
-            assert works.house.health()["last_batch"] == batches_of(works.house, job)[-1]
+            assert works.health()["last_batch"] == batches_of(works, job)[-1]
 
 
 def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House) -> None:
@@ -177,23 +174,23 @@ def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House)
 @pytest.mark.parametrize("lost", ["nothing", "outbox", "ledger"])
 def test_an_export_that_lost_most_customers_is_held_back_and_passes_once_when_accepted(works: Works, lost: str) -> None:
     guard = {"volume_guard_rows": 10}
-    works.house.drop_api(customers=10)
+    works.drop_api(customers=10)
     assert works.once(**guard) == RunResult(published=1)
     if lost == "outbox":
         shutil.rmtree(works.outbox)
     elif lost == "ledger":
         (works.state / "ledger.sqlite").unlink()
-    before = flat_files(works.house) if works.outbox.exists() else {}
-    works.house.drop_api(customers=4)
+    before = flat_files(works) if works.outbox.exists() else {}
+    works.drop_api(customers=4)
     assert works.once(**guard) == RunResult(quarantined=1)
     reason = works.reason()
     assert (reason["error"], reason["job"]) == ("SuspiciousVolume", "analytics")
     assert reason["message"] == "API has 4 rows, the published set had 10"
-    assert {name: it for name, it in flat_files(works.house).items() if name in before} == before
+    assert {name: it for name, it in flat_files(works).items() if name in before} == before
     assert works.retry("--accept", works.quarantine()[0].name) == 0
     assert works.once(**guard) == RunResult(published=1)
-    assert export_manifest(works.house)["rows"]["records"] == 4
-    works.house.drop_api(customers=1)
+    assert export_manifest(works)["rows"]["records"] == 4
+    works.drop_api(customers=1)
     assert works.once(**guard) == RunResult(published=1), "what had few customers is not held back for having fewer"
 
 
@@ -202,7 +199,7 @@ def test_an_export_is_measured_against_exports_and_not_against_masters(works: Wo
     works.drop()
     works.once(**guard)
     for customers in (1, 4, 2):
-        works.house.drop_api(customers)
+        works.drop_api(customers)
         assert works.once(**guard) == RunResult(published=1)
     works.drop()
     assert works.once(**guard) == RunResult(published=1)
@@ -210,9 +207,9 @@ def test_an_export_is_measured_against_exports_and_not_against_masters(works: Wo
 
 def test_a_ledger_out_of_reach_takes_nothing_from_the_guard(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     guard = {"volume_guard_rows": 10}
-    works.house.drop_api(customers=10)
+    works.drop_api(customers=10)
     works.once(**guard)
-    works.house.drop_api(customers=4)
+    works.drop_api(customers=4)
     with monkeypatch.context() as patch:
         patch.setattr("service.ledger.Ledger._connected", failing(OSError(5, "Input/output error")))
         assert works.once(**guard) == RunResult(quarantined=1)
@@ -245,37 +242,37 @@ def test_a_death_at_any_step_of_an_export_costs_nothing(
 ) -> None:
     works.drop()
     works.once()
-    works.house.drop_api(customers=2, suffix="_1")
+    works.drop_api(customers=2, suffix="_1")
     with monkeypatch.context() as patch, pytest.raises(Died):
         patch.setattr(STEPS[step], dies)
         works.once()
     (claim,) = works.claim_files()
     assert works.once() == RunResult(published=1)
-    assert batches_of(works.house, "analytics") == [claim.stem]
-    assert export_manifest(works.house)["batch_id"] == claim.stem
-    assert verified(works.house) == VerifyReport(sets=2, inputs=3)
+    assert batches_of(works, "analytics") == [claim.stem]
+    assert export_manifest(works)["batch_id"] == claim.stem
+    assert verified(works) == VerifyReport(sets=2, inputs=3)
 
 
 def test_an_export_that_was_committed_is_not_behind_a_master_that_came_after_it(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works.house.drop_api()
+    works.drop_api()
     with monkeypatch.context() as patch, pytest.raises(Died):
         patch.setattr("service.outbox.replace_copies", dies)
         works.once()
-    aside = shutil.move(works.inbox / ".claimed", works.house.root / "aside")
+    aside = shutil.move(works.inbox / ".claimed", works.root / "aside")
     works.drop()
     assert works.once() == RunResult(published=1)
     shutil.rmtree(works.inbox / ".claimed")
     shutil.move(aside, works.inbox / ".claimed")
     assert works.once() == RunResult(published=1)
-    assert verified(works.house) == VerifyReport(sets=2, inputs=3)
+    assert verified(works) == VerifyReport(sets=2, inputs=3)
 
 
 def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works.house.drop_api()
+    works.drop_api()
     with monkeypatch.context() as patch:
         patch.setattr("service.jobs.batch_runner.analyse", failing(OSError(28, "No space left on device")))
         assert works.once() == RunResult(unfinished=1)
@@ -286,26 +283,26 @@ def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
 def test_flat_files_that_were_removed_while_the_sets_are_kept_come_back_with_the_next_start(
     works: Works, lost: list[str]
 ) -> None:
-    works.house.drop_api()
+    works.drop_api()
     works.once()
-    before = flat_files(works.house)
+    before = flat_files(works)
     for name in lost:
         (works.outbox / name).unlink()
     works.once()
-    assert flat_files(works.house) == before
+    assert flat_files(works) == before
 
 
 def test_without_the_ledger_the_flat_files_come_back_too(works: Works) -> None:
     works.drop()
     works.once()
-    works.house.drop_api()
+    works.drop_api()
     works.once()
-    before = flat_files(works.house)
+    before = flat_files(works)
     for name in before:
         (works.outbox / name).unlink()
     (works.state / "ledger.sqlite").unlink()
     works.once()
-    assert flat_files(works.house) == before
+    assert flat_files(works) == before
 
 
 def test_a_lost_register_begins_anew_though_the_ledger_knows_the_master(works: Works) -> None:
@@ -320,15 +317,15 @@ def test_an_emptied_outbox_that_gets_an_export_lacks_no_master(works: Works) -> 
     works.drop()
     works.once()
     shutil.rmtree(works.outbox)
-    works.house.drop_api()
+    works.drop_api()
     assert works.once() == RunResult(published=1)
-    verdict = verified(works.house)
+    verdict = verified(works)
     assert (verdict.findings, verdict.inputs) == ([], 3)
     assert verdict.notes[0].startswith("the outbox was emptied: 1 sets are not there any more")
-    works.house.drop_api()
+    works.drop_api()
     assert works.once(keep_batches=1) == RunResult(published=1)
     assert len(works.archived()) == 2, "the retention of exports does not take the master's inputs"
-    assert verified(works.house).findings == []
+    assert verified(works).findings == []
 
 
 # --------------------------------------------------------------------------------------------------------- verify
@@ -341,45 +338,43 @@ def both(works: Works, monkeypatch: pytest.MonkeyPatch) -> Works:
     works.drop()
     works.once()
     for customers in (2, 3):
-        works.house.drop_api(customers)
+        works.drop_api(customers)
         works.once()
-    assert verified(works.house) == VerifyReport(sets=3, inputs=4)
+    assert verified(works) == VerifyReport(sets=3, inputs=4)
     return works
 
 
 def test_a_flipped_byte_in_any_file_of_an_export_is_named(both: Works) -> None:
-    batch = export_manifest(both.house)["batch_id"]
+    batch = export_manifest(both)["batch_id"]
     files = [both.outbox / name for name in ("sample_output.json", "analytics_manifest.json")]
     files += [both.outbox / "batches" / batch / name for name in EXPORT_SET]
     for path in files:
         content = path.read_bytes()
         path.chmod(0o644)
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if content else b"x")
-        findings = verified(both.house).findings
-        assert any(str(path.relative_to(both.house.root)) in finding for finding in findings), (path, findings)
+        findings = verified(both).findings
+        assert any(str(path.relative_to(both.root)) in finding for finding in findings), (path, findings)
         path.write_bytes(content)
-    assert verified(both.house).findings == []
+    assert verified(both).findings == []
 
 
 def test_a_missing_flat_file_of_an_export_is_named(both: Works) -> None:
-    batch = export_manifest(both.house)["batch_id"]
+    batch = export_manifest(both)["batch_id"]
     (both.outbox / "sample_output.json").unlink()
-    assert verified(both.house).findings == [f"outbox/sample_output.json is missing; the set of batch {batch} has it"]
+    assert verified(both).findings == [f"outbox/sample_output.json is missing; the set of batch {batch} has it"]
     (both.outbox / "analytics_manifest.json").unlink()
-    assert verified(both.house).findings == ["outbox/analytics_manifest.json is missing"]
+    assert verified(both).findings == ["outbox/analytics_manifest.json is missing"]
 
 
 def test_flat_files_of_a_former_export_are_named(both: Works) -> None:
-    former, latest = batches_of(both.house, "analytics")
+    former, latest = batches_of(both, "analytics")
     shutil.copyfile(both.outbox / "batches" / former / "manifest.json", both.outbox / "analytics_manifest.json")
-    assert verified(both.house).findings == [
-        f"outbox/analytics_manifest.json is not that of batch {latest}, the latest"
-    ]
+    assert verified(both).findings == [f"outbox/analytics_manifest.json is not that of batch {latest}, the latest"]
 
 
 def test_an_export_whose_rows_do_not_add_up_is_named(both: Works) -> None:
     """The hashes fit and the chain is whole: only a bug of ours could write such a set."""
-    folder = both.outbox / "batches" / batches_of(both.house, "analytics")[-1]
+    folder = both.outbox / "batches" / batches_of(both, "analytics")[-1]
     found = list(verify._export_unlike(folder, "the set", {"customers": 4, "rejects": 4}))
     assert found == [
         "the set/sample_output.json has 3 customers, its manifest says 4",
@@ -409,10 +404,10 @@ def test_a_ledger_of_before_there_were_jobs_is_fine_for_verify_and_for_the_next_
         db.execute("alter table outcomes drop column job")
         db.execute("pragma user_version = 1")
     db.close()
-    assert verified(works.house) == VerifyReport(sets=1, inputs=2)
-    works.house.drop_api()
+    assert verified(works) == VerifyReport(sets=1, inputs=2)
+    works.drop_api()
     assert works.once() == RunResult(published=1)
-    assert verified(works.house) == VerifyReport(sets=2, inputs=3)
+    assert verified(works) == VerifyReport(sets=2, inputs=3)
     assert not (works.state / "ledger.sqlite.damaged").exists()
 
 
@@ -426,13 +421,13 @@ def test_the_story_is_given_the_master_of_the_moment(works: Works, monkeypatch: 
     monkeypatch.setattr("service.jobs.batch_runner.analyse", analyse)
 
     def offered() -> Path | None:
-        works.house.drop_api()
+        works.drop_api()
         works.once()
         return given[-1]
 
     assert offered() is None, "nothing was published"
     works.drop()
     works.once()
-    assert offered() == works.outbox / "batches" / works.house.manifest()["batch_id"]
+    assert offered() == works.outbox / "batches" / works.manifest()["batch_id"]
     shutil.rmtree(works.outbox)
     assert offered() is None, "the outbox was emptied"

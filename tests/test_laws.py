@@ -24,7 +24,6 @@ from service.engine.embedded import EmbeddedEngine
 from service.model import Rules
 from service.pipeline.deduplicate import deduplicate, explain, smallest_of_component
 from service.pipeline.survivorship import survive
-from tests.conftest import House
 from tests.small_batches import (
     HEADER,
     crm_text,
@@ -36,6 +35,7 @@ from tests.small_batches import (
     table_of,
     write_pair,
 )
+from tests.worlds import House
 
 Value = str | None
 RULES = ("id", "email", "phone", "name")

@@ -17,9 +17,8 @@ from service.errors import InputError
 from service.ledger import Entry, Input, Ledger, Outcome, read_outcome
 from service.watch.watcher import RunResult
 from tests.small_batches import integrate_pair, write_pair
-from tests.test_watcher import Works, failing, works
+from tests.worlds import Works, failing
 
-__all__ = ["works"]
 FORMER = Path(__file__).with_name("former") / "ledger_format_1.sqlite"
 COUNTS = {"records": 8, "rejects": 1, "duplicates": 3, "customers": 5}
 
@@ -426,7 +425,7 @@ def test_an_outbox_that_is_emptied_right_after_the_commit_gets_the_set_again(
         patch.setattr("service.ledger.Ledger.note", emptied)
         assert works.once() == RunResult(unfinished=1)
     assert works.once() == RunResult(published=1)
-    assert works.archived() == works.house.batches()
+    assert works.archived() == works.batches()
     assert [entry.outcome.kind for entry in ledger_of(works)] == ["published"]
 
 

@@ -15,7 +15,7 @@ import structlog
 
 from service import logs
 from service.logs import EVENTS, Journal, UnlistedEvent
-from tests.conftest import ROOT
+from tests.worlds import ROOT
 
 NOON = datetime(2024, 1, 15, 12, 30, 59, tzinfo=timezone(timedelta(hours=2)))
 

@@ -31,10 +31,9 @@ from service.pipeline.extract import Extracted, extract
 from service.pipeline.ids import norm_id
 from service.pipeline.values import MISSING_WORDS, is_missing
 from service.readers.rows import FileReport
-from tests.conftest import CASES
+from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES, REAL_NAMES
 from tests.small_batches import NOON, cells_table, delivered_file, raw_table, small_engine, table_of
-from tests.test_names import NAMES as REAL_NAMES
-from tests.test_values import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES
+from tests.worlds import CASES
 
 GENERATED = 1_000_000 if os.environ.get("FAULTS") == "all" else 120_000
 """How many values are made up in all."""

@@ -18,7 +18,6 @@ from service.pipeline import survivorship
 from service.pipeline.deduplicate import deduplicate, explain
 from service.pipeline.extract import extract
 from service.pipeline.survivorship import survive
-from tests.conftest import CASES
 from tests.small_batches import (
     NOON,
     crm_text,
@@ -30,6 +29,7 @@ from tests.small_batches import (
     small_engine,
     write_pair,
 )
+from tests.worlds import CASES
 
 MANY = 100_000
 SAMPLE = CASES / "the_sample"

@@ -24,9 +24,9 @@ from service.pipeline.extract import extract
 from service.presets import PRESETS
 from service.readers import csv_file, json_file
 from service.readers.rows import cell_name
-from tests.conftest import CASES
 from tests.faults.sweep import IS_FULL
 from tests.small_batches import NOON, delivered_file, small_engine
+from tests.worlds import CASES
 
 TIMES = 20 if IS_FULL else 1
 CANARY = "Qzxvkanari"

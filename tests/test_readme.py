@@ -8,7 +8,7 @@ from pathlib import Path
 from service.cli import _parser
 from service.demo import _CRM, _ECOM
 from service.settings import PREFIX, Settings
-from tests.conftest import CASES, ROOT, House
+from tests.worlds import CASES, ROOT, House
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BEGIN, END = "| variable | default | meaning |\n|---|---|---|\n", "<!-- /settings -->"

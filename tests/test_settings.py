@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from service.errors import SettingsError
 from service.settings import Settings, load
-from tests.conftest import House
+from tests.worlds import House
 
 
 @pytest.fixture(autouse=True)

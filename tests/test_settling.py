@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.files import fingerprint_of
 from service.inbox import Settling, mounts
-from tests.conftest import ROOT
+from tests.worlds import output_as_another_user
 
 SETTLE_SECONDS = 5.0
 CSV, JSON = "crm_customers.csv", "ecommerce_customers.json"
@@ -46,30 +42,6 @@ def observed(folder: Path, name: str = CSV, content: str = "a,b\n1,2\n") -> Obse
 def no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a network share: no file system is known to honour a lease."""
     monkeypatch.setattr(mounts, "LEASE_FILE_SYSTEMS", frozenset[str]())
-
-
-@pytest.fixture
-def shared_folder() -> Iterator[Path]:
-    """A folder that other users reach; pytest's own are private."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
-def said_as_nobody(statements: str, folder: Path, imports: str) -> str:
-    """What the statements print in a process that started as root and became the user nobody."""
-    program = f"""
-import os, sys
-sys.path.insert(0, {str(ROOT)!r})
-{imports}
-from pathlib import Path
-from service.inbox.mounts import file_system_of
-file_system_of(Path("/"), 0)  # what Python still loads for it must be loaded as root
-folder = Path({str(folder)!r})
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-{statements}
-"""
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
 def test_a_file_that_nobody_writes_is_proven_by_a_lease_when_it_has_stood_still_for_a_moment(tmp_path: Path) -> None:
@@ -217,7 +189,7 @@ class TestWithoutLeases:
 def test_a_file_of_another_user_cannot_be_leased_and_is_proven_by_its_close(shared_folder: Path) -> None:
     file = observed(shared_folder)
     asked = "file = Observed(folder / CSV); file.closed_at(0); print(file.at(0), file.at(0.5), file.at(1))"
-    assert said_as_nobody(asked, file.path.parent, "from tests.test_settling import CSV, Observed").split() == [
+    assert output_as_another_user(asked, file.path.parent, "from tests.test_settling import CSV, Observed").split() == [
         "None",
         "None",
         "close_event",

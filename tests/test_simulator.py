@@ -29,7 +29,7 @@ from service.simulator import wire
 from service.simulator.customers import World
 from service.simulator.scenarios import SCENARIOS, Mix, Order, is_customer, parse
 from service.simulator.server import Simulator, Terms, Visit, listening, running
-from tests.conftest import ROOT, House
+from tests.worlds import ROOT, House
 
 TODAY = date(2026, 3, 2)
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)

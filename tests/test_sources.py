@@ -21,8 +21,8 @@ from service.presets import PRESETS, read_values
 from service.readers import gzip_file
 from service.readers.json_file import steps_to
 from service.settings import Settings, load
-from tests.conftest import House, wait_until
 from tests.small_batches import NOON, integrate_pair, published, rows_of, write_pair
+from tests.worlds import House, wait_until
 
 CRM_HEAD = "customer_id,full_name,email,phone,signup_date,status\n"
 NOBODY = '{"customers": []}'

@@ -21,7 +21,7 @@ import pytest
 
 from benchmarks.generate import write_pair
 from service.watch.file_events import EVENT_GRACE_SECONDS
-from tests.conftest import CASES, CRM, ECOM, Daemon, House, slowness, wait_until
+from tests.worlds import CASES, CRM, ECOM, Daemon, House, slowness, wait_until
 
 SAMPLE = CASES / "the_sample"
 EXPECTED = (SAMPLE / "expected/customer_master.csv").read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ import pytest
 
 from service.simulator.customers import World
 from service.simulator.server import Simulator, Terms, Visit, running
-from tests.conftest import House, wait_until
 from tests.scripted_api import Answer, serving
+from tests.worlds import House, wait_until
 
 TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from service.errors import UsageError
 from service.files import is_locked
 from service.inbox import Inbox
 from service.verify import Places, VerifyReport
-from tests.conftest import CASES, CRM, ECOM, House, wait_until
+from tests.worlds import CASES, CRM, ECOM, House, wait_until
 
 QUICK = {"settle_seconds": "0.3", "retry_seconds": "0.1"}
 IDS = r"\d{8}T\d{6}Z-[0-9a-f]{6}(-\d+)?"

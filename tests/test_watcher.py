@@ -2,132 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import json
 import math
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 import pytest
-import structlog
 
-from service import cli, logs
 from service.errors import TransientError, UsageError
-from service.settings import Settings
-from service.watch import daemon
 from service.watch import file_events as wake
 from service.watch.file_events import EVENT_GRACE_SECONDS, FileEvents
-from service.watch.watcher import RunResult, Watcher
-from tests.conftest import CASES, CRM, ECOM, House, wait_until
-
-SAMPLE = CASES / "the_sample"
-QUICK: dict[str, Any] = {"settle_seconds": 0.2, "rescan_seconds": 0.1, "threads": 1, "retry_seconds": 0.05}
-
-
-def now() -> datetime:
-    return datetime.now(UTC).astimezone()
-
-
-class Works:
-    """A house whose watcher runs in this process."""
-
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.inbox, self.outbox, self.state = house.inbox, house.outbox, house.state
-
-    def watcher(self, **settings: Any) -> Watcher:
-        here = {"inbox": self.inbox, "outbox": self.outbox, "state": self.state}
-        return daemon.build(Settings(**(QUICK | here | settings)), now)
-
-    def once(self, **settings: Any) -> RunResult:
-        """``watch --once``."""
-        return self.watcher(**settings).run(once=True)
-
-    @contextmanager
-    def watching(self, **settings: Any) -> Iterator[Watcher]:
-        """``watch``, until the block ends."""
-        watcher = self.watcher(**settings)
-        failed: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                watcher.run()
-            except BaseException as error:  # noqa: BLE001  # shown to the test below
-                failed.append(error)
-
-        (self.state / "health.json").unlink(missing_ok=True)
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            wait_until(lambda: failed or (self.state / "health.json").exists())
-            yield watcher
-        finally:
-            watcher.stop()
-            thread.join(20)
-        assert failed == []
-
-    def drop(self, suffix: str = "", *, crm: str | None = None, ecom: str | None = None) -> None:
-        """The sample, or other texts."""
-        crm = crm if crm is not None else (SAMPLE / CRM).read_text(encoding="utf-8")
-        ecom = ecom if ecom is not None else (SAMPLE / ECOM).read_text(encoding="utf-8")
-        (self.inbox / f"crm_customers{suffix}.csv").write_text(crm, encoding="utf-8")
-        (self.inbox / f"ecommerce_customers{suffix}.json").write_text(ecom, encoding="utf-8")
-
-    def retry(self, *arguments: str) -> int:
-        """The exit code of the verb."""
-        with pytest.MonkeyPatch.context() as patch:
-            for name, folder in (("INBOX", self.inbox), ("STATE", self.state)):
-                patch.setenv(f"SERVICE_{name}", str(folder))
-            return cli.main(["retry", *arguments])
-
-    def waits_to_be(self, is_so: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-        """The health, once it is so."""
-        wait_until(lambda: is_so(self.house.health()))
-        return self.house.health()
-
-    def rows(self, name: str, batch: str = "") -> list[dict[str, str]]:
-        folder = self.outbox / "batches" / batch if batch else self.outbox
-        with open(folder / name, encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-
-    def quarantine(self) -> list[Path]:
-        return sorted((self.inbox / "quarantine").iterdir())
-
-    def archived(self) -> list[str]:
-        return sorted(path.name for path in (self.inbox / "archive").iterdir())
-
-    def reason(self) -> dict[str, Any]:
-        """The reason of the one quarantined batch."""
-        (folder,) = self.quarantine()
-        found: dict[str, Any] = json.loads((folder / "reason.json").read_text(encoding="utf-8"))
-        return found
-
-    def claim_files(self) -> list[Path]:
-        return sorted((self.inbox / ".claimed").glob("*.json"))
-
-
-@pytest.fixture
-def works(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
-    logs.configure()
-    # The files of these tests are whole when they are looked at; how long one must stand still is shown elsewhere.
-    monkeypatch.setattr("service.inbox.settling.LEASE_STILL_SECONDS", 0.05)
-    yield Works(house)
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def events(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
-    """The structured events since the last call."""
-    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-
+from service.watch.watcher import RunResult
+from tests.worlds import CRM, ECOM, SAMPLE, Works, failing, local_now, wait_until
 
 # -------------------------------------------------------------------------------------------------- the good way
 
@@ -136,12 +28,12 @@ def test_the_sample_comes_out_as_expected_and_its_inputs_are_archived(works: Wor
     works.drop()
     assert works.once() == RunResult(published=1)
     for name in ("customer_master.csv", "duplicate_report.csv"):
-        assert works.house.read(name) == (SAMPLE / "expected" / name).read_text(encoding="utf-8")
-    (batch,) = works.house.batches()
+        assert works.read(name) == (SAMPLE / "expected" / name).read_text(encoding="utf-8")
+    (batch,) = works.batches()
     assert works.archived() == [batch]
     assert (works.inbox / "archive" / batch / CRM).read_bytes() == (SAMPLE / CRM).read_bytes()
-    assert works.house.manifest()["batch_id"] == batch
-    assert [entry["settle_proof"] for entry in works.house.manifest()["inputs"]] == ["lease", "lease"]
+    assert works.manifest()["batch_id"] == batch
+    assert [entry["settle_proof"] for entry in works.manifest()["inputs"]] == ["lease", "lease"]
     assert sorted(path.name for path in works.inbox.iterdir()) == [".claimed", ".lock", "archive", "quarantine"]
     assert list((works.inbox / ".claimed").iterdir()) == []
 
@@ -150,7 +42,7 @@ def test_the_log_tells_one_line_for_a_batch(works: Works, events: Callable[[], l
     works.drop()
     works.once()
     told = {event["event"]: event for event in events()}
-    (batch,) = works.house.batches()
+    (batch,) = works.batches()
     line = told["batch.published"]
     assert (line["batch_id"], line["records"], line["duplicates"], line["customers"]) == (batch, 8, 3, 5)
     assert "batch.recovered" not in told
@@ -158,14 +50,14 @@ def test_the_log_tells_one_line_for_a_batch(works: Works, events: Callable[[], l
 
 def test_with_nothing_to_do_it_ends_at_once(works: Works) -> None:
     assert works.once() == RunResult()
-    assert works.house.manifest() == {}
+    assert works.manifest() == {}
 
 
 def test_the_same_bytes_again_are_a_batch_of_their_own_with_the_same_bytes_out(works: Works) -> None:
     for _ in range(3):
         works.drop()
         assert works.once() == RunResult(published=1)
-    batches = works.house.batches()
+    batches = works.batches()
     assert len(set(batches)) == 3
     assert works.archived() == batches
     for name in ("customer_master.csv", "duplicate_report.csv", "crosswalk.csv", "match_evidence.csv"):
@@ -190,7 +82,7 @@ def test_old_customers_keep_their_ids_and_new_ones_follow(works: Works) -> None:
     }
     assert (after["bob.wilson@email.com"]["phone"], len(after)) == ("5550199", 7)
     assert (after["ada@email.com"]["unified_id"], after["zed@email.com"]["unified_id"]) == ("CUST006", "CUST007")
-    changes = works.rows("id_changes.csv", works.house.manifest()["batch_id"])
+    changes = works.rows("id_changes.csv", works.manifest()["batch_id"])
     assert [(row["unified_id"], row["change"]) for row in changes] == [("CUST006", "created"), ("CUST007", "created")]
 
 
@@ -198,10 +90,10 @@ def test_retention_keeps_the_newest_sets_and_their_archives(works: Works) -> Non
     for number in range(4):
         works.drop(f"_{number}")
     assert works.once(keep_batches=2).published == 4
-    batches = works.house.batches()
+    batches = works.batches()
     assert len(batches) == 2
     assert works.archived() == batches
-    assert works.house.manifest()["batch_id"] in batches
+    assert works.manifest()["batch_id"] in batches
 
 
 def test_pairs_are_worked_on_oldest_first(works: Works, events: Callable[[], list[dict[str, Any]]]) -> None:
@@ -222,7 +114,7 @@ def test_a_later_pair_waits_for_an_earlier_one_that_is_still_being_written(works
             wait_until(works.archived)
             assert "apart" in str(list((works.inbox / "archive").rglob("*.csv")))
             time.sleep(0.7)
-            assert len(works.house.batches()) == 1
+            assert len(works.batches()) == 1
         wait_until(lambda: len(works.archived()) == 3)
     assert works.quarantine() == []
 
@@ -279,7 +171,7 @@ def test_the_daemon_goes_on_after_a_wrong_pair_and_is_degraded_until_the_next_go
         assert works.waits_to_be(lambda health: health["state"] == "degraded")["quarantined"], "also over a restart"
         works.drop()
         works.waits_to_be(lambda health: health["state"] == "ok" and health["last_batch"])
-    assert len(works.house.batches()) == 1
+    assert len(works.batches()) == 1
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
@@ -294,7 +186,7 @@ def test_a_quarantined_pair_comes_back_and_is_published_when_it_was_mended(works
     else:
         assert works.retry(folder.name) == 0
     assert works.once() == RunResult(published=1)
-    assert works.house.read("customer_master.csv") == (SAMPLE / "expected/customer_master.csv").read_text("utf-8")
+    assert works.read("customer_master.csv") == (SAMPLE / "expected/customer_master.csv").read_text("utf-8")
 
 
 def test_retry_says_what_it_cannot_do(works: Works, capsys: pytest.CaptureFixture[str]) -> None:
@@ -389,14 +281,7 @@ def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_takes_it_up(
     events()
     assert works.once() == RunResult(published=1)
     assert [event["how"] for event in events() if event["event"] == "batch.recovered"] == ["begun again"]
-    assert works.house.batches() == [claim.stem]
-
-
-def failing(error: Exception) -> Callable[..., Any]:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise error
-
-    return fail
+    assert works.batches() == [claim.stem]
 
 
 @pytest.mark.parametrize(
@@ -423,7 +308,7 @@ def test_an_inbox_that_takes_no_note_is_survived(
             assert "No space left on device" in health["reasons"][0], lasts
         wait_until(works.archived)
         works.waits_to_be(lambda health: health["state"] == "ok")
-    assert len(works.house.batches()) == 1
+    assert len(works.batches()) == 1
 
 
 def test_a_quarantine_that_cannot_be_written_is_made_later(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,7 +331,7 @@ def test_a_published_batch_is_never_quarantined_however_long_its_archive_is_out_
             wait_until(lambda: any(json.loads(path.read_text())["faults"] > 4 for path in works.claim_files()))
         wait_until(works.archived)
     assert works.quarantine() == []
-    assert works.archived() == works.house.batches()
+    assert works.archived() == works.batches()
 
 
 def test_a_bug_of_ours_is_told_without_values_and_does_not_end_the_daemon(
@@ -519,8 +404,8 @@ def test_a_death_at_any_step_costs_nothing(works: Works, monkeypatch: pytest.Mon
     batch = die(works, monkeypatch, where, after=after)
     works.drop("_newer")
     assert works.once() == RunResult(published=2)
-    assert len(works.house.batches()) == 2
-    assert works.archived() == works.house.batches()
+    assert len(works.batches()) == 2
+    assert works.archived() == works.batches()
     assert works.quarantine() == []
     assert (works.inbox / "archive" / batch / CRM).read_bytes() == (SAMPLE / CRM).read_bytes()
     assert [row["unified_id"] for row in works.rows("customer_master.csv")] == [f"CUST00{n}" for n in range(1, 6)]
@@ -541,7 +426,7 @@ def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
     ]:
         shutil.copyfile(works.outbox / "batches" / batch / name, works.outbox / name)
     assert works.once() == RunResult(published=1)
-    manifest = works.house.manifest()
+    manifest = works.manifest()
     assert manifest["batch_id"] == batch
     for path in works.outbox.iterdir():
         if path.is_file() and path.name != "manifest.json":
@@ -555,7 +440,7 @@ def test_a_newer_half_that_came_meanwhile_is_not_lost(works: Works, monkeypatch:
     assert (works.inbox / CRM).exists()
     shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
     assert works.once() == RunResult(published=1)
-    assert "Newer One" in works.house.read("customer_master.csv")
+    assert "Newer One" in works.read("customer_master.csv")
 
 
 @pytest.mark.parametrize(("starts", "outcome"), [(19, RunResult(published=1)), (20, RunResult(quarantined=1))])
@@ -581,19 +466,19 @@ def test_a_published_batch_is_no_poison(works: Works, monkeypatch: pytest.Monkey
     remembered = json.loads(claim.read_text(encoding="utf-8"))
     claim.write_text(json.dumps(remembered | {"starts": 99}), encoding="utf-8")
     assert works.once() == RunResult(published=1)
-    assert works.archived() == works.house.batches()
+    assert works.archived() == works.batches()
 
 
 def test_several_claims_are_all_worked_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never made by us, but by someone who restores a backup."""
     claimed = works.inbox / ".claimed"
     die(works, monkeypatch, "service.jobs.integration.deduplicate")
-    claimed.rename(works.house.root / "aside")
+    claimed.rename(works.root / "aside")
     die(works, monkeypatch, "service.jobs.integration.deduplicate", crm="customer_id,full_name\nC1,Only One\n")
-    for path in (works.house.root / "aside").iterdir():
+    for path in (works.root / "aside").iterdir():
         path.rename(claimed / path.name)
     assert works.once() == RunResult(published=2)
-    assert works.archived() == works.house.batches()
+    assert works.archived() == works.batches()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"batch_id": "x"}', "[]"])
@@ -604,7 +489,7 @@ def test_a_claim_that_cannot_be_read_is_named_and_holds_nobody_up(works: Works, 
     (claimed / "foreign.json").write_text(text, encoding="utf-8")
     works.drop()
     assert works.once() == RunResult(published=1)
-    health = works.house.health()
+    health = works.health()
     assert (health["state"], health["reasons"][0][:39]) == ("degraded", "the claim foreign.json cannot be read: ")
     assert (claimed / "foreign" / CRM).read_text(encoding="utf-8") == "kept\n"
 
@@ -629,7 +514,7 @@ def test_a_half_waits_in_the_inbox_and_health_says_what_is_missing(
         health = works.waits_to_be(lambda health: health["waiting"])
         (waiting,) = health["waiting"]
         assert (waiting["file_name"], waiting["waits_for"]) == ("crm_customers_7.csv", "ecommerce_customers_7.json")
-        assert (now() - datetime.fromisoformat(waiting["since"])).total_seconds() < 20
+        assert (local_now() - datetime.fromisoformat(waiting["since"])).total_seconds() < 20
         assert health["state"] == "ok"
         warned = works.waits_to_be(lambda health: health["state"] == "degraded")
         assert warned["reasons"] == ["crm_customers_7.csv waits for ecommerce_customers_7.json"]
@@ -651,7 +536,7 @@ def test_a_waiting_half_is_replaced_by_overwriting_it(works: Works) -> None:
         (works.inbox / CRM).write_text("customer_id,full_name\nC1,Newer One\n", encoding="utf-8")
         shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
         wait_until(works.archived)
-    master = works.house.read("customer_master.csv")
+    master = works.read("customer_master.csv")
     assert "Newer One" in master
     assert "Older One" not in master
 
@@ -663,8 +548,8 @@ def test_halves_that_arrived_far_apart_are_integrated_with_a_warning(
     time.sleep(0.1)
     shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
     assert works.once(max_partner_gap_hours=0.05 / 3600) == RunResult(published=1)
-    assert [event["batch_id"] for event in events() if event["event"] == "partner.late"] == works.house.batches()
-    assert " - WARNING - The exports arrived 0 hours apart" in works.house.read("integration_log.txt")
+    assert [event["batch_id"] for event in events() if event["event"] == "partner.late"] == works.batches()
+    assert " - WARNING - The exports arrived 0 hours apart" in works.read("integration_log.txt")
 
 
 def test_rivals_for_one_export_are_told_and_not_taken_until_one_is_left(
@@ -679,7 +564,7 @@ def test_rivals_for_one_export_are_told_and_not_taken_until_one_is_left(
             "crm_customers.csv waits for the other versions of it to be removed",
         ]
         time.sleep(0.5)
-        assert works.house.batches() == []
+        assert works.batches() == []
         (works.inbox / "CRM_CUSTOMERS.CSV").unlink()
         wait_until(works.archived)
     contested = [event["file_name"] for event in events() if event["event"] == "export.contested"]
@@ -713,7 +598,7 @@ def test_a_file_that_never_settles_is_left_by_once_and_told(works: Works) -> Non
     works.drop()
     with (works.inbox / CRM).open("a"):
         assert works.once() == RunResult(unfinished=1)
-    assert works.house.health()["waiting"][0]["waits_for"] == "its writer"
+    assert works.health()["waiting"][0]["waits_for"] == "its writer"
 
 
 # -------------------------------------------------------------------------------------- the inbox under the watcher
@@ -742,17 +627,17 @@ def test_what_events_told_of_or_what_lay_there_before_is_not_counted(works: Work
         works.drop("_2")
         wait_until(lambda: len(works.archived()) == 2)
         for name in (CRM, ECOM):
-            shutil.copyfile(SAMPLE / name, works.house.root / name)
-            (works.house.root / name).rename(works.inbox / name)
+            shutil.copyfile(SAMPLE / name, works.root / name)
+            (works.root / name).rename(works.inbox / name)
         wait_until(lambda: len(works.archived()) == 3)
         time.sleep(EVENT_GRACE_SECONDS + 0.5)
-        assert works.house.health()["found_without_event"] == 0
+        assert works.health()["found_without_event"] == 0
 
 
 def test_an_inbox_that_was_replaced_is_watched_locked_and_told(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    elsewhere = works.house.root / "elsewhere"
+    elsewhere = works.root / "elsewhere"
     with works.watching():
         works.inbox.rename(elsewhere)
         works.waits_to_be(lambda health: health["state"] == "failing")
@@ -764,23 +649,23 @@ def test_an_inbox_that_was_replaced_is_watched_locked_and_told(
         works.drop()
         wait_until(works.archived)
         works.waits_to_be(lambda health: health["state"] == "ok")
-        works.inbox.rename(works.house.root / "aside")
+        works.inbox.rename(works.root / "aside")
         elsewhere.rename(works.inbox)
         works.drop()
         wait_until(works.archived)
         works.waits_to_be(lambda health: health["state"] == "ok")
-    assert len(works.house.batches()) == 2
+    assert len(works.batches()) == 2
     reasons = [event["reason"] for event in events() if event["event"] == "inbox.degraded"]
     assert reasons[0].startswith("the inbox cannot be used: No such file")
 
 
 def test_an_inbox_replaced_between_two_looks_is_noticed(works: Works) -> None:
     """By one that takes the place of the old one in a single step, so that the path never fails."""
-    fresh = works.house.root / "fresh"
+    fresh = works.root / "fresh"
     fresh.mkdir()
     with works.watching(rescan_seconds=0.5):
         works.waits_to_be(lambda health: health["last_scan"])
-        works.inbox.rename(works.house.root / "old")
+        works.inbox.rename(works.root / "old")
         fresh.rename(works.inbox)
         works.drop()
         wait_until(lambda: (works.inbox / "archive").exists() and works.archived())
@@ -788,7 +673,7 @@ def test_an_inbox_replaced_between_two_looks_is_noticed(works: Works) -> None:
 
 
 def test_a_batch_that_waits_in_a_folder_that_went_goes_on_when_it_is_back(works: Works) -> None:
-    elsewhere = works.house.root / "elsewhere"
+    elsewhere = works.root / "elsewhere"
     with works.watching(retry_seconds=0.5):
         (works.outbox / ".staging").write_text("no folder can be made here", encoding="utf-8")
         works.drop()
@@ -799,21 +684,21 @@ def test_a_batch_that_waits_in_a_folder_that_went_goes_on_when_it_is_back(works:
         works.waits_to_be(lambda health: "cannot be used" in str(health["reasons"]))
         elsewhere.rename(works.inbox)
         wait_until(works.archived)
-    assert works.archived() == works.house.batches()
+    assert works.archived() == works.batches()
 
 
 def test_an_inbox_of_another_state_that_is_put_in_place_is_not_touched(works: Works) -> None:
-    foreign = works.house.root / "foreign"
+    foreign = works.root / "foreign"
     foreign.mkdir()
     (foreign / ".lock").write_text("another-state\n", encoding="utf-8")
     with works.watching():
-        works.inbox.rename(works.house.root / "old")
+        works.inbox.rename(works.root / "old")
         foreign.rename(works.inbox)
         health = works.waits_to_be(lambda health: health["state"] == "failing")
         assert "belongs to another state folder" in health["reasons"][0]
         works.drop()
         time.sleep(0.5)
-        assert works.house.batches() == []
+        assert works.batches() == []
         assert (works.inbox / CRM).exists()
 
 
@@ -828,11 +713,11 @@ def test_a_folder_of_ours_that_was_removed_is_made_again(works: Works, gone: str
 def test_once_in_an_inbox_out_of_reach_is_incomplete(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.inbox.inbox.Inbox.scan", failing(OSError(errno.EACCES, "Permission denied")))
     assert works.once() == RunResult(unfinished=1)
-    assert works.house.health()["reasons"] == [f"the inbox cannot be used: Permission denied: {works.inbox}"]
+    assert works.health()["reasons"] == [f"the inbox cannot be used: Permission denied: {works.inbox}"]
 
 
 def test_a_state_that_another_process_works_with_is_refused(works: Works) -> None:
-    other = Works(House(works.house.root / "other"))
+    other = Works(works.root / "other")
     with works.watching(), pytest.raises(UsageError, match="another process works with the state folder"):
         other.once(state=works.state)
 

@@ -17,7 +17,7 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
-from tests.conftest import ROOT, House, wait_until
+from tests.worlds import ROOT, House, wait_until
 
 SERVICE = "customer-integration"
 # What a clone consists of, as far as the image and compose are concerned.

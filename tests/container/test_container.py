@@ -16,8 +16,8 @@ import pytest
 from docker.models.containers import Container
 
 from service import __version__
-from tests.conftest import CASES, CRM, ECOM, House, slowness, wait_until
 from tests.container.conftest import SERVICE, ComposeHouse, Containers, give, needs_root, stop_seconds
+from tests.worlds import CASES, CRM, ECOM, House, slowness, wait_until
 
 pytestmark = pytest.mark.container
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import House
 from tests.faults.warm import Ended, Verb
+from tests.worlds import House
 
 # Everything by which a process changes a disk; the *at and vector forms are what some C libraries call instead.
 MUTATIONS: dict[str, tuple[str, ...]] = {

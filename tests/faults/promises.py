@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from service.outbox import FLAT
-from tests.conftest import API, CRM, ECOM, House
+from tests.worlds import API, CRM, ECOM, House
 
 # How a file was found to be settled depends on the moment, and so does the hash of a manifest that says it.
 _OF_THE_MOMENT = re.compile(rb'"(settle_proof|former_\w+_sha256)": "\w+"')

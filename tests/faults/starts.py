@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.conftest import CRM, ECOM, House
 from tests.faults.injection import Point, Run
 from tests.faults.promises import broken_promises, differences, tree
+from tests.worlds import CRM, ECOM, House
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 LATER = timedelta(minutes=10)

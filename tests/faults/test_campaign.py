@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 
 from service.ledger import Ledger
 from service.verify import Places, verify
-from tests.conftest import CRM, ECOM, Daemon, House
 from tests.faults.injection import MUTATIONS, needs_strace
 from tests.faults.sweep import IS_FULL, IS_SWEPT
+from tests.worlds import CRM, ECOM, Daemon, House
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Tally

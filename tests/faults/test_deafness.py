@@ -22,7 +22,7 @@ from typing import Any, Literal
 import pytest
 
 from service.watch.file_events import EVENT_GRACE_SECONDS
-from tests.conftest import CASES, CRM, ECOM, House, slowness, wait_until
+from tests.worlds import CASES, CRM, ECOM, House, slowness, wait_until
 
 # From the moment that the pair lies in a usable inbox; more only as far as this machine is slow at that moment.
 MOST_SECONDS = 3.0

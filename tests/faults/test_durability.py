@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from service.outbox import FLAT
-from tests.conftest import CRM, ECOM, House
 from tests.faults.injection import MUTATIONS, Call, Run, needs_strace
 from tests.faults.starts import LATER, NOON, Start
+from tests.worlds import CRM, ECOM, House
 
 pytestmark = needs_strace
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CRM, ECOM, Daemon, House, wait_until
 from tests.faults.promises import broken_promises, litter
 from tests.faults.starts import drop_changed
+from tests.worlds import CRM, ECOM, Daemon, House, wait_until
 
 SMALL, LARGE = "size=1m", "size=8m"
 NO_SPACE = os.strerror(errno.ENOSPC)

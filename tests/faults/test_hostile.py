@@ -25,8 +25,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CASES, CRM, ECOM, House
 from tests.faults.sweep import IS_FULL
+from tests.worlds import CASES, CRM, ECOM, House
 
 HOLE_BYTES = (10 << 30) if IS_FULL else (512 << 20)
 LINE_BYTES = (1024 if IS_FULL else 200) << 20

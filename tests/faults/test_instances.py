@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from benchmarks.generate import write_pair
-from tests.conftest import CASES, CRM, ECOM, Daemon, House, slowness, wait_until
 from tests.faults.sweep import IS_FULL
+from tests.worlds import CASES, CRM, ECOM, Daemon, House, slowness, wait_until
 
 BATCHES = 500 if IS_FULL else 20
 SEED = int(os.environ.get("FAULTS_SEED", "1"))

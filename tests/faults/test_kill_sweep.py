@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CRM, ECOM
 from tests.faults.conftest import Tally
 from tests.faults.injection import Point, needs_strace
 from tests.faults.starts import STARTS, Start, ended_well, killed
 from tests.faults.sweep import IS_SWEPT, all_faults, sample
+from tests.worlds import CRM, ECOM
 
 pytestmark = needs_strace
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CASES, CRM, ECOM, House, wait_until
 from tests.faults.sweep import IS_FULL
+from tests.worlds import CASES, CRM, ECOM, House, wait_until
 
 BATCHES = 2000 if IS_FULL else 100
 WARM_UP = 20

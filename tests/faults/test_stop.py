@@ -22,10 +22,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.generate import write_pair
-from tests.conftest import CRM, ECOM, House, slowness, wait_until
 from tests.faults.conftest import Tally
 from tests.faults.promises import broken_promises, litter
 from tests.faults.sweep import IS_FULL
+from tests.worlds import CRM, ECOM, House, slowness, wait_until
 
 CHAINS = 16 if IS_FULL else 2
 STOPS_IN_A_CHAIN = 13

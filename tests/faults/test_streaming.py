@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.faults.sweep import IS_FULL
+from tests.worlds import ROOT
 
 ENGINE_BYTES = (5 << 30) if IS_FULL else (50 << 20)
 CAREFUL_BYTES = (300 if IS_FULL else 30) << 20

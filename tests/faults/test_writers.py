@@ -19,9 +19,9 @@ import pytest
 
 from benchmarks.generate import write_pair
 from service.inbox.mounts import honours_leases
-from tests.conftest import CASES, CRM, ECOM, Daemon, House, wait_until
 from tests.faults.conftest import Tally
 from tests.faults.sweep import IS_FULL
+from tests.worlds import CASES, CRM, ECOM, Daemon, House, wait_until
 
 WRITERS = 30 if IS_FULL else 3
 SETTLE_SECONDS = 0.4
