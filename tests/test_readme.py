@@ -1,9 +1,8 @@
-"""What the README tells is so."""
+"""The README and the page of settings agree with the program."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from service.cli import _parser
 from service.demo import _CRM, _ECOM
@@ -11,6 +10,8 @@ from service.settings import PREFIX, Settings
 from tests.worlds import CASES, ROOT, House
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+SETTINGS_TEXT = SETTINGS_PAGE.read_text(encoding="utf-8")
 BEGIN, END = "| variable | default | meaning |\n|---|---|---|\n", "<!-- /settings -->"
 
 
@@ -24,21 +25,21 @@ def settings_table() -> str:
 
 
 def test_the_settings_table_is_that_of_the_class() -> None:
-    begin = README.index(BEGIN) + len(BEGIN)
-    assert README[begin : README.index(END)] == settings_table(), "run: python -m tests.test_readme"
+    begin = SETTINGS_TEXT.index(BEGIN) + len(BEGIN)
+    assert SETTINGS_TEXT[begin : SETTINGS_TEXT.index(END)] == settings_table(), "run: python -m tests.test_readme"
 
 
-def test_every_verb_stands_in_the_readme() -> None:
+def test_the_readme_lists_every_verb() -> None:
     help_text = _parser().format_help()
     for verb in re.findall(r"^    ([\w-]+) ", help_text, flags=re.MULTILINE):
-        assert re.search(rf"^\| `{verb}[` ]", README, flags=re.MULTILINE), f"the README does not tell of {verb}"
+        assert re.search(rf"^\| `{verb}[` ]", README, flags=re.MULTILINE), f"the README does not list {verb}"
 
 
 def test_the_demo_shows_what_the_readme_shows(house: House) -> None:
-    told = README[README.index("```text\n") + 8 :]
-    told = told[: told.index("```")]
+    printed = README[README.index("```text\n") + 8 :]
+    printed = printed[: printed.index("```")]
     shown = "".join(line for line in house.run("demo").out.splitlines(keepends=True) if not line.startswith('{"'))
-    dateless = [re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", "", text).split() for text in (told, shown)]
+    dateless = [re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", "", text).split() for text in (printed, shown)]
     assert dateless[0] == dateless[1]
 
 
@@ -54,5 +55,5 @@ def test_the_version_is_one() -> None:
 
 
 if __name__ == "__main__":
-    at = README.index(BEGIN) + len(BEGIN)
-    Path(ROOT / "README.md").write_text(README[:at] + settings_table() + README[README.index(END) :], encoding="utf-8")
+    begin, end = SETTINGS_TEXT.index(BEGIN) + len(BEGIN), SETTINGS_TEXT.index(END)
+    SETTINGS_PAGE.write_text(SETTINGS_TEXT[:begin] + settings_table() + SETTINGS_TEXT[end:], encoding="utf-8")
