@@ -19,9 +19,12 @@ import numpy as np
 from service.errors import UsageError
 from service.files import is_locked, sha256_of
 from service.inbox.inbox import LOG, REASON
-from service.ledger import FILE_NAME, Entry, Ledger, Outcome, read_outcome
+from service.ledger import Entry, Ledger
 from service.model import JobName
 from service.outbox import FLAT, MANIFEST
+from service.outcomes import Outcome, read_outcome
+
+FILE_NAME = "ledger.sqlite"
 
 _LOOKS = 3
 _BETWEEN_LOOKS_SECONDS = 0.5

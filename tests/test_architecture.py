@@ -17,7 +17,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"presets", "vocabulary"}),
     frozenset({"sources"}),
     frozenset({"files", "settings", "logs"}),
-    frozenset({"documents"}),
+    frozenset({"documents", "sqlite"}),
+    frozenset({"outcomes"}),
     frozenset({"readers", "state", "health"}),
     frozenset({"engine"}),
     frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api", "simulator", "acceptance"}),
@@ -34,7 +35,7 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 DOORS: dict[str, frozenset[str]] = {
     "duckdb": frozenset({"engine"}),
     "fsspec": frozenset({"engine", "readers"}),
-    "sqlite3": frozenset({"ledger", "api"}),
+    "sqlite3": frozenset({"sqlite", "ledger", "api"}),
     "aiohttp": frozenset({"api"}),
     "watchdog": frozenset({"watch"}),
     "pydantic_settings": frozenset({"settings"}),
@@ -52,7 +53,8 @@ DOORS: dict[str, frozenset[str]] = {
     "time.sleep": frozenset({"verify"}),
     "service.files": frozenset(
         {
-            *("documents", "inbox", "outbox", "register", "ledger", "state", "health", "api", "acceptance", "jobs"),
+            *("documents", "sqlite", "inbox", "outbox", "register", "ledger", "state", "health", "api"),
+            *("acceptance", "jobs"),
             *("batch_runner", "by_hand", "integrate", "verify"),
         }
     ),

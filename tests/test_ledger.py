@@ -1,9 +1,7 @@
-"""The ledger: idempotent, rebuilt from the documents, whole over crashes, and never in the way of work."""
+"""The ledger: every outcome once, rebuilt from the documents, complete after crashes, and never a reason to stop."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -12,291 +10,295 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
+from service import documents
+from service.documents import Counts, Manifest
 from service.errors import InputError
-from service.ledger import Entry, Input, Ledger, Outcome, read_outcome
+from service.ledger import Entry, Ledger
+from service.outcomes import Input, Outcome, read_outcome
 from service.watch.watcher import RunResult
 from tests.small_batches import integrate_pair, write_pair
+from tests.small_documents import COUNTS, INPUT_SHA256, DocumentFolders, batch
 from tests.worlds import Works, failing
 
 FORMER = Path(__file__).with_name("former") / "ledger_format_1.sqlite"
-COUNTS = {"records": 8, "rejects": 1, "duplicates": 3, "customers": 5}
-
-
-class Archive:
-    """Documents as outbox and inbox write them, and the ledger of them."""
-
-    def __init__(self, root: Path) -> None:
-        self.state, self.outbox, self.inbox = (root / name for name in ("state", "outbox", "inbox"))
-        self.state.mkdir()
-        self.ledger = Ledger(self.state, self.outbox, self.inbox)
-
-    def publish(self, batch: str, former: str | None, **others: Any) -> str:
-        """A set with its manifest; returns the manifest's hash."""
-        told = {
-            "batch_id": batch,
-            "former_outcome_sha256": former,
-            "inputs": [{"file_name": "crm_customers.csv", "sha256": "aa", "settle_proof": "lease"}],
-            "rows": COUNTS,
-        }
-        return self._write(self.outbox / "batches" / batch / "manifest.json", told | others)
-
-    def quarantine(self, batch: str, former: str | None, **others: Any) -> str:
-        """A quarantined batch with its reason; returns the reason's hash."""
-        told = {
-            "batch_id": batch,
-            "quarantined_at": "2024-01-15T12:00:00+00:00",
-            "error": "UnreadableFile",
-            "inputs": {"crm_customers.csv": "aa"},
-            "former_outcome_sha256": former,
-        }
-        return self._write(self.inbox / "quarantine" / batch / "reason.json", told | others)
-
-    def _write(self, path: Path, told: dict[str, Any]) -> str:
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(told), encoding="utf-8")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-
-    def history(self) -> list[tuple[str, str, str | None]]:
-        """Batch, outcome, and how its document went."""
-        return [(entry.outcome.batch_id, entry.outcome.kind, entry.removed) for entry in self.entries()]
-
-    def entries(self) -> list[Entry]:
-        found, trouble = self.ledger.entries()
-        assert trouble is None
-        return found
+B1, B2, B3, B4 = (batch(number) for number in range(1, 5))
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path)
+def folders(tmp_path: Path) -> DocumentFolders:
+    return DocumentFolders(tmp_path)
 
 
-def test_an_outcome_is_noted_once_with_all_that_its_document_tells(archive: Archive) -> None:
-    archive.ledger.open()
-    digest = archive.publish("20240115T120000Z-aaaaaa", None)
+def remove_set(folders: DocumentFolders, batch_id: str) -> None:
+    shutil.rmtree(folders.outbox.set_of(batch_id))
+
+
+def test_an_outcome_is_added_once_with_everything_its_document_states(folders: DocumentFolders) -> None:
+    folders.ledger.open()
+    digest = folders.publish(B1, None)
     for seconds in (1.5, 9.9):
-        archive.ledger.note("20240115T120000Z-aaaaaa", seconds)
-    (entry,) = archive.entries()
+        folders.ledger.note(B1, seconds)
+    (entry,) = folders.entries()
     assert (entry.seconds, entry.removed) == (1.5, None)
-    assert entry.outcome.claimed_at == "2024-01-15T12:00:00+00:00"
-    assert replace(entry.outcome, claimed_at=None, ended_at=None) == Outcome(
-        "20240115T120000Z-aaaaaa",
-        "published",
-        "integration",
-        None,
-        None,
-        None,
-        tuple(COUNTS.values()),
-        digest,
-        None,
-        (Input("crm_customers.csv", "aa"),),
+    assert replace(entry.outcome, ended_at=None) == Outcome(
+        batch_id=B1,
+        kind="published",
+        job="integration",
+        code=None,
+        claimed_at="2024-01-15T12:01:00+00:00",
+        ended_at=None,
+        counts=COUNTS,
+        sha256=digest,
+        former_sha256=None,
+        inputs=(Input("crm_customers.csv", INPUT_SHA256),),
     )
-    assert archive.ledger.head() == digest
+    assert folders.ledger.head() == digest
 
 
-def test_what_happened_without_the_ledger_is_taken_in_along_the_links(archive: Archive) -> None:
-    first = archive.publish("b3", None)  # the clock went back: the ids are no order
-    archive.ledger.note("b3")
-    second = archive.quarantine("b2", first)
-    archive.publish("b1", second)
-    assert [batch for batch, _, _ in archive.history()] == ["b3", "b2", "b1"], "without writing"
-    archive.ledger.open()
-    archive.ledger.open()
-    assert archive.history() == [("b3", "published", None), ("b2", "quarantined", None), ("b1", "published", None)]
-    assert [entry.seconds for entry in archive.entries()] == [None] * 3
+def test_outcomes_that_happened_without_the_ledger_are_added_along_the_links(folders: DocumentFolders) -> None:
+    first = folders.publish(B3, None)  # the clock was set back: the ids are not in order
+    folders.ledger.note(B3)
+    second = folders.quarantine(B2, first)
+    folders.publish(B1, second)
+    assert [batch_id for batch_id, _, _ in folders.summary()] == [B3, B2, B1], "without writing"
+    folders.ledger.open()
+    folders.ledger.open()
+    assert folders.summary() == [(B3, "published", None), (B2, "quarantined", None), (B1, "published", None)]
+    assert [entry.seconds for entry in folders.entries()] == [None] * 3
 
 
-def test_a_lost_ledger_is_rebuilt_and_what_was_before_is_a_bare_hash(archive: Archive) -> None:
-    pruned = "0" * 64
-    archive.publish("b2", pruned)
-    retried = "1" * 64
-    archive.publish("b4", retried)
-    archive.ledger.open()
-    assert archive.history() == [
+def test_a_lost_ledger_is_rebuilt_and_a_missing_document_is_a_bare_hash(folders: DocumentFolders) -> None:
+    pruned, retried = "0" * 64, "1" * 64
+    folders.publish(B2, pruned)
+    folders.publish(B4, retried)
+    folders.ledger.open()
+    assert folders.summary() == [
         ("", "unknown", "before"),
-        ("b2", "published", None),
+        (B2, "published", None),
         ("", "unknown", "before"),
-        ("b4", "published", None),
+        (B4, "published", None),
     ]
-    assert archive.entries()[0].outcome.sha256 == pruned
+    assert folders.entries()[0].outcome.sha256 == pruned
 
 
-def test_an_altered_document_does_not_become_an_outcome(archive: Archive) -> None:
-    digest = archive.publish("b1", None)
-    archive.ledger.note("b1")
-    shutil.rmtree(archive.outbox / "batches" / "b1")
-    archive.publish("b1", "2" * 64)
-    archive.ledger.note("b1")
-    archive.ledger.open()
-    assert [entry.outcome.sha256 for entry in archive.entries()] == [digest]
+def test_an_altered_document_does_not_become_an_outcome(folders: DocumentFolders) -> None:
+    digest = folders.publish(B1, None)
+    folders.ledger.note(B1)
+    remove_set(folders, B1)
+    folders.publish(B1, "2" * 64)
+    folders.ledger.note(B1)
+    folders.ledger.open()
+    assert [entry.outcome.sha256 for entry in folders.entries()] == [digest]
 
 
-def test_a_batch_that_was_begun_anew_under_its_id_is_an_outcome_of_its_own(archive: Archive) -> None:
+def test_a_batch_that_is_processed_again_under_its_id_is_a_second_outcome(folders: DocumentFolders) -> None:
     """Published, the outbox emptied before the inputs were archived, and so published again."""
-    digest = archive.publish("b1", None)
-    archive.ledger.note("b1")
-    shutil.rmtree(archive.outbox)
-    again = archive.publish("b1", digest)
-    archive.ledger.note("b1")
-    assert archive.history() == [("b1", "published", "repeated"), ("b1", "published", None)]
-    assert archive.ledger.head() == again
+    digest = folders.publish(B1, None)
+    folders.ledger.note(B1)
+    shutil.rmtree(folders.outbox.root)
+    again = folders.publish(B1, digest)
+    folders.ledger.note(B1)
+    assert folders.summary() == [(B1, "published", "repeated"), (B1, "published", None)]
+    assert folders.ledger.head() == again
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"batch_id": "b1", "former_outcome_sha256": null}'])
-def test_a_damaged_document_is_no_outcome_and_stops_nothing(archive: Archive, content: str) -> None:
-    archive.publish("b1", None)
-    path = archive.outbox / "batches/b1/manifest.json"
+def test_a_damaged_document_is_not_an_outcome_and_stops_nothing(folders: DocumentFolders, content: str) -> None:
+    folders.publish(B1, None)
+    path = folders.outbox.manifest_of(B1)
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"lacks|Expecting"):
+    with pytest.raises(documents.MalformedDocument):
         read_outcome(path)
-    archive.ledger.note("b1")
-    archive.ledger.open()
-    assert archive.history() == []
+    folders.ledger.note(B1)
+    folders.ledger.open()
+    assert folders.summary() == []
 
 
-def test_what_was_set_aside_before_it_was_accepted_is_no_link(archive: Archive) -> None:
-    archive.quarantine("b1", None)
-    path = archive.inbox / "quarantine/b1/reason.json"
-    told = json.loads(path.read_text(encoding="utf-8"))
-    del told["former_outcome_sha256"]
-    path.write_text(json.dumps(told), encoding="utf-8")
-    archive.ledger.open()
-    assert (read_outcome(path), archive.history()) == (None, [])
+def test_files_that_were_set_aside_before_acceptance_are_not_a_link(folders: DocumentFolders) -> None:
+    folders.quarantine(B1, None, former_outcome_sha256=UNSET)
+    path = folders.inbox.reason_of(B1)
+    folders.ledger.open()
+    assert (read_outcome(path), folders.summary()) == (None, [])
 
 
-def test_retention_is_noted_before_it_happens_and_takes_what_is_gone_already_with_it(archive: Archive) -> None:
+def test_retention_is_recorded_before_it_happens_with_older_sets_that_are_gone(folders: DocumentFolders) -> None:
     head = None
-    for number in range(4):
-        head = archive.publish(f"b{number}", head)
-        archive.ledger.note(f"b{number}")
-    shutil.rmtree(archive.outbox / "batches/b0")
-    assert archive.ledger.retire([], "integration") == []
-    assert archive.ledger.retire(["b1"], "integration") == ["b0", "b1"]
-    assert [removed for _, _, removed in archive.history()] == ["retention", "retention", None, None]
-    assert archive.ledger.head() == head
+    for batch_id in (B1, B2, B3, B4):
+        head = folders.publish(batch_id, head)
+        folders.ledger.note(batch_id)
+    remove_set(folders, B1)
+    assert folders.ledger.retire([], "integration") == []
+    assert folders.ledger.retire([B2], "integration") == [B1, B2]
+    assert [removed for _, _, removed in folders.summary()] == ["retention", "retention", None, None]
+    assert folders.ledger.head() == head
 
 
-def test_a_retried_batch_is_noted(archive: Archive) -> None:
-    archive.ledger.note_retried("b1")
-    assert not archive.ledger.path.exists()
-    archive.quarantine("b1", None)
-    archive.ledger.open()
-    archive.ledger.note_retried("b1")
-    assert archive.history() == [("b1", "quarantined", "retried")]
+def test_a_retried_batch_is_recorded(folders: DocumentFolders) -> None:
+    folders.ledger.note_retried(B1)
+    assert not folders.ledger.path.exists()
+    folders.quarantine(B1, None)
+    folders.ledger.open()
+    folders.ledger.note_retried(B1)
+    assert folders.summary() == [(B1, "quarantined", "retried")]
 
 
-def test_an_emptied_outbox_is_noted_with_the_next_set(archive: Archive) -> None:
-    first = archive.publish("b1", None)
-    archive.ledger.note("b1")
-    second = archive.quarantine("b2", first)
-    archive.ledger.note("b2")
-    shutil.rmtree(archive.outbox)
-    assert archive.history()[0] == ("b1", "published", None)
-    archive.publish("b3", second)
-    archive.ledger.note("b3")
-    assert [removed for _, _, removed in archive.history()] == ["emptied", None, None]
+def test_an_emptied_outbox_is_recorded_with_the_next_set(folders: DocumentFolders) -> None:
+    first = folders.publish(B1, None)
+    folders.ledger.note(B1)
+    second = folders.quarantine(B2, first)
+    folders.ledger.note(B2)
+    shutil.rmtree(folders.outbox.root)
+    assert folders.summary()[0] == (B1, "published", None)
+    folders.publish(B3, second)
+    folders.ledger.note(B3)
+    assert [removed for _, _, removed in folders.summary()] == ["emptied", None, None]
 
 
-def test_an_emptied_outbox_is_noted_also_where_the_service_died_before_it_could(archive: Archive) -> None:
+def test_an_emptied_outbox_is_recorded_also_if_the_service_died_before(folders: DocumentFolders) -> None:
     head = None
-    for batch in ("b1", "b2"):
-        head = archive.publish(batch, head)
-        archive.ledger.note(batch)
-    shutil.rmtree(archive.outbox)
-    for batch in ("b3", "b4"):
-        head = archive.publish(batch, head)
-    assert [removed for _, _, removed in archive.history()] == ["emptied", "emptied", None, None]
+    for batch_id in (B1, B2):
+        head = folders.publish(batch_id, head)
+        folders.ledger.note(batch_id)
+    shutil.rmtree(folders.outbox.root)
+    for batch_id in (B3, B4):
+        head = folders.publish(batch_id, head)
+    assert [removed for _, _, removed in folders.summary()] == ["emptied", "emptied", None, None]
 
 
-def test_a_ledger_that_is_removed_while_we_work_is_rebuilt_with_the_next_entry(archive: Archive) -> None:
-    first = archive.publish("b1", None)
-    archive.ledger.note("b1")
-    archive.ledger.path.unlink()
-    assert archive.ledger.head() == first
-    archive.publish("b2", first)
-    archive.ledger.note("b2", 1.0)
-    assert [batch for batch, _, _ in archive.history()] == ["b1", "b2"]
+def test_a_ledger_that_is_removed_while_we_work_is_rebuilt_with_the_next_entry(folders: DocumentFolders) -> None:
+    first = folders.publish(B1, None)
+    folders.ledger.note(B1)
+    folders.ledger.path.unlink()
+    assert folders.ledger.head() == first
+    folders.publish(B2, first)
+    folders.ledger.note(B2, 1.0)
+    assert [batch_id for batch_id, _, _ in folders.summary()] == [B1, B2]
 
 
 @pytest.mark.parametrize("rubbish", [b"no database " * 1000, b""], ids=["rubbish", "empty"])
-def test_a_damaged_ledger_is_set_aside_and_rebuilt(archive: Archive, rubbish: bytes) -> None:
-    first = archive.publish("b1", None)
-    archive.ledger.open()
-    archive.ledger.path.write_bytes(rubbish)
-    assert archive.ledger.head() == first
-    archive.publish("b2", first)
-    archive.ledger.note("b2")
-    assert [batch for batch, _, _ in archive.history()] == ["b1", "b2"]
-    assert archive.state.joinpath("ledger.sqlite.damaged").exists() == bool(rubbish)
+def test_a_damaged_ledger_is_set_aside_and_rebuilt(folders: DocumentFolders, rubbish: bytes) -> None:
+    first = folders.publish(B1, None)
+    folders.ledger.open()
+    folders.ledger.path.write_bytes(rubbish)
+    assert folders.ledger.head() == first
+    folders.publish(B2, first)
+    folders.ledger.note(B2)
+    assert [batch_id for batch_id, _, _ in folders.summary()] == [B1, B2]
+    assert folders.state.root.joinpath("ledger.sqlite.damaged").exists() == bool(rubbish)
 
 
-def test_a_format_of_a_later_program_is_not_written_to(archive: Archive) -> None:
-    archive.publish("b1", None)
-    archive.ledger.open()
-    with sqlite3.connect(archive.ledger.path) as db:
+def test_a_ledger_of_a_later_program_is_not_written_to(folders: DocumentFolders) -> None:
+    folders.publish(B1, None)
+    folders.ledger.open()
+    with sqlite3.connect(folders.ledger.path) as db:
         db.execute("pragma user_version = 99")
     db.close()
-    archive.ledger.open()
-    assert [batch for batch, _, _ in archive.history()] == ["b1"]
-    assert archive.state.joinpath("ledger.sqlite.damaged").exists()
+    folders.ledger.open()
+    assert [batch_id for batch_id, _, _ in folders.summary()] == [B1]
+    assert folders.state.root.joinpath("ledger.sqlite.damaged").exists()
 
 
-# ------------------------------------------------------------------------------------------------ of several jobs
+def test_an_outcome_is_added_without_reading_the_documents_of_other_batches(
+    folders: DocumentFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = None
+    for number in range(1, 20):
+        head = folders.publish(batch(number), head)
+    folders.ledger.open()
+    folders.publish(batch(20), head)
+    read: set[str] = set()
+
+    def read_hashed(path: Path, kind: type[Manifest]) -> tuple[Manifest, str]:
+        read.add(path.parent.name)
+        return hashed(path, kind)
+
+    hashed = documents.read_hashed
+    with monkeypatch.context() as patch:
+        patch.setattr(documents, "read_hashed", read_hashed)
+        patch.setattr(Path, "glob", failing(AssertionError("a folder is listed")))
+        patch.setattr(Path, "iterdir", failing(AssertionError("a folder is listed")))
+        folders.ledger.note(batch(20))
+    assert read == {batch(20)}
+    assert len(folders.entries()) == 20
 
 
-def jobs(archive: Archive) -> list[str]:
-    return [entry.outcome.job for entry in archive.entries()]
+# ---------------------------------------------------------------------------------------------- several jobs
 
 
-def test_an_outcome_knows_its_job_and_one_of_before_there_were_several_is_an_integration(archive: Archive) -> None:
-    head = archive.publish("b1", None)
-    head = archive.publish("b2", head, job="analytics")
-    head = archive.quarantine("b3", head, job="analytics")
-    archive.publish("b4", head, job="integration")
-    archive.ledger.open()
-    assert jobs(archive) == ["integration", "analytics", "analytics", "integration"]
-    assert archive.ledger.last_published() == {"analytics": "b2", "integration": "b4"}
-    assert list(archive.ledger.last_published().values()) == ["b2", "b4"], "the latest is the last"
+def jobs(folders: DocumentFolders) -> list[str]:
+    return [entry.outcome.job for entry in folders.entries()]
 
 
-def test_a_document_of_a_job_nobody_knows_is_damaged(archive: Archive) -> None:
-    archive.publish("b1", None, job="forecast")
-    with pytest.raises(ValueError, match="lacks 'a job that is known'"):
-        read_outcome(archive.outbox / "batches/b1/manifest.json")
-    archive.ledger.open()
-    assert archive.history() == []
+def test_an_outcome_has_a_job_and_a_document_without_one_is_an_integration(folders: DocumentFolders) -> None:
+    head = folders.publish(B1, None)
+    head = folders.publish(B2, head, job="analytics")
+    head = folders.quarantine(B3, head, job="analytics")
+    folders.publish(B4, head, job="integration")
+    folders.ledger.open()
+    assert jobs(folders) == ["integration", "analytics", "analytics", "integration"]
+    assert folders.ledger.last_published() == {"analytics": B2, "integration": B4}
+    assert list(folders.ledger.last_published().values()) == [B2, B4], "the latest is the last"
 
 
-def test_a_set_is_superseded_by_one_of_its_own_job(archive: Archive) -> None:
-    head = archive.publish("b1", None)
-    head = archive.publish("b2", head, job="analytics")
-    archive.ledger.open()
-    assert not archive.ledger.is_superseded("b1")
-    archive.publish("b3", head)
-    archive.ledger.open()
-    assert archive.ledger.is_superseded("b1")
-    assert not archive.ledger.is_superseded("b2")
+def test_a_document_of_an_unknown_job_is_damaged(folders: DocumentFolders) -> None:
+    folders.publish(B1, None, job="forecast")
+    with pytest.raises(documents.MalformedDocument, match="job"):
+        read_outcome(folders.outbox.manifest_of(B1))
+    folders.ledger.open()
+    assert folders.summary() == []
 
 
-def test_retention_of_one_job_leaves_the_other_alone(archive: Archive) -> None:
-    head = archive.publish("b1", None)
-    head = archive.publish("b2", head, job="analytics")
-    head = archive.publish("b3", head, job="analytics")
-    archive.ledger.open()
-    shutil.rmtree(archive.outbox / "batches/b1")
-    assert archive.ledger.retire(["b2"], "analytics") == ["b2"]
-    assert [removed for _, _, removed in archive.history()] == [None, "retention", None]
+def test_a_set_is_superseded_by_one_of_its_own_job(folders: DocumentFolders) -> None:
+    head = folders.publish(B1, None)
+    head = folders.publish(B2, head, job="analytics")
+    folders.ledger.open()
+    assert not folders.ledger.is_superseded(B1)
+    folders.publish(B3, head)
+    folders.ledger.open()
+    assert folders.ledger.is_superseded(B1)
+    assert not folders.ledger.is_superseded(B2)
+
+
+def test_retention_of_one_job_leaves_the_other_alone(folders: DocumentFolders) -> None:
+    head = folders.publish(B1, None)
+    head = folders.publish(B2, head, job="analytics")
+    head = folders.publish(B3, head, job="analytics")
+    folders.ledger.open()
+    remove_set(folders, B1)
+    assert folders.ledger.retire([B2], "analytics") == [B2]
+    assert [removed for _, _, removed in folders.summary()] == [None, "retention", None]
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_the_records_of_the_last_published_batch_are_known_per_job(
+    folders: DocumentFolders, monkeypatch: pytest.MonkeyPatch, reachable: bool
+) -> None:
+    def counts(records: int) -> Counts:
+        return Counts(records=records, rejects=0, duplicates=0, customers=1)
+
+    head = folders.publish(B1, None, rows=counts(3))
+    head = folders.publish(B2, head, rows=counts(4), job="analytics")
+    folders.quarantine(B3, head, job="analytics")
+    if reachable:
+        folders.ledger.open()
+    else:
+        monkeypatch.setattr(Ledger, "_connected", failing(OSError(5, "Input/output error")))
+    assert (folders.ledger.last_records("integration"), folders.ledger.last_records("analytics")) == (3, 4)
+
+
+# ------------------------------------------------------------------------------------------- the former format
 
 
 @pytest.fixture
-def former_format(archive: Archive) -> Archive:
-    """As the program before left it, which knew of no jobs: three outcomes, and their documents."""
-    shutil.copyfile(FORMER, archive.ledger.path)
-    first = archive.publish("20240115T120000Z-aaaaaa", None)
-    second = archive.quarantine("20240115T121000Z-bbbbbb", first)
-    archive.publish("20240115T122000Z-cccccc", second)
-    return archive
+def former_format(folders: DocumentFolders) -> DocumentFolders:
+    """A ledger of the program version that had one job: three outcomes, and their documents."""
+    shutil.copyfile(FORMER, folders.ledger.path)
+    first = folders.publish("20240115T120000Z-aaaaaa", None)
+    second = folders.quarantine("20240115T121000Z-bbbbbb", first)
+    folders.publish("20240115T122000Z-cccccc", second)
+    return folders
 
 
 def format_of(ledger: Ledger) -> int:
@@ -306,44 +308,45 @@ def format_of(ledger: Ledger) -> int:
     return int(found)
 
 
-def test_a_ledger_of_the_former_format_is_upgraded_and_nothing_of_it_is_lost(former_format: Archive) -> None:
+def test_a_ledger_of_the_former_format_is_upgraded_and_loses_nothing(former_format: DocumentFolders) -> None:
     before, trouble = former_format.ledger.entries()
-    assert (len(before), trouble, format_of(former_format.ledger)) == (3, None, 1), "who only looks changes nothing"
+    assert (len(before), trouble, format_of(former_format.ledger)) == (3, None, 1), "reading changes nothing"
     former_format.ledger.open()
     assert format_of(former_format.ledger) == 2
     assert not former_format.ledger.path.with_name("ledger.sqlite.damaged").exists()
     assert former_format.entries() == before
-    assert [entry.seconds for entry in before] == [1.5, None, 2.5], "which no document tells"
+    assert [entry.seconds for entry in before] == [1.5, None, 2.5], "which no document states"
     assert jobs(former_format) == ["integration"] * 3
-    former_format.publish("b4", before[-1].outcome.sha256, job="analytics")
-    former_format.ledger.note("b4")
+    former_format.publish("20240115T123000Z-dddddd", before[-1].outcome.sha256, job="analytics")
+    former_format.ledger.note("20240115T123000Z-dddddd")
     assert jobs(former_format) == ["integration"] * 3 + ["analytics"]
 
 
-@pytest.mark.parametrize("begins", ["head", "note", "note_retried", "is_superseded"])
-def test_whoever_comes_first_upgrades_the_ledger(former_format: Archive, begins: str) -> None:
-    arguments = () if begins == "head" else ("20240115T122000Z-cccccc",)
-    getattr(former_format.ledger, begins)(*arguments)
+@pytest.mark.parametrize("first_call", ["head", "note", "note_retried", "is_superseded"])
+def test_the_first_process_that_writes_upgrades_the_ledger(former_format: DocumentFolders, first_call: str) -> None:
+    arguments = () if first_call == "head" else ("20240115T122000Z-cccccc",)
+    getattr(former_format.ledger, first_call)(*arguments)
     assert format_of(former_format.ledger) == 2
     assert len(former_format.entries()) == 3
 
 
-def test_a_death_in_the_midst_of_the_upgrade_leaves_the_former_format(
-    former_format: Archive, monkeypatch: pytest.MonkeyPatch
+def test_a_death_during_the_upgrade_leaves_the_former_format(
+    former_format: DocumentFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(OSError, match="cannot be used"):
-        patch.setattr("service.ledger._FORMAT", "no number")
-        former_format.ledger.is_superseded("b1")
+        patch.setattr("service.ledger.FORMAT", "no number")
+        former_format.ledger.is_superseded(B1)
     assert format_of(former_format.ledger) == 1
     former_format.ledger.open()
     assert (format_of(former_format.ledger), len(former_format.entries())) == (2, 3)
 
 
-def test_at_rest_the_ledger_is_one_file(archive: Archive) -> None:
-    archive.publish("b1", None)
-    archive.ledger.note("b1")
-    assert [path.name for path in archive.state.iterdir()] == ["ledger.sqlite"]
-    with sqlite3.connect(archive.ledger.path) as db:
+def test_at_rest_the_ledger_is_one_file(folders: DocumentFolders) -> None:
+    folders.publish(B1, None)
+    folders.ledger.note(B1)
+    folders.entries()
+    assert [path.name for path in folders.state.root.iterdir()] == ["ledger.sqlite"]
+    with sqlite3.connect(folders.ledger.path) as db:
         assert db.execute("pragma journal_mode").fetchone() == ("wal",)
     db.close()
 
@@ -364,21 +367,21 @@ def links(entries: list[Entry]) -> Iterator[bool]:
         former = entry.outcome.sha256
 
 
-def test_the_daemon_keeps_the_ledger_and_every_outcome_names_the_one_before(works: Works) -> None:
+def test_the_daemon_keeps_the_ledger_and_every_outcome_names_its_predecessor(works: Works) -> None:
     works.drop("_1")
     works.drop("_2", ecom="[")
     works.drop("_3")
     works.once()
     entries = ledger_of(works)
     assert [entry.outcome.kind for entry in entries] == ["published", "quarantined", "published"]
-    assert entries[0].outcome.counts == (8, 0, 3, 5)
+    assert entries[0].outcome.counts == Counts(records=8, rejects=0, duplicates=3, customers=5)
     assert entries[0].seconds is not None
     assert entries[1].outcome.code == "UnreadableFile"
     assert all(links(entries))
 
 
 @pytest.mark.parametrize("method", ["note", "open"])
-def test_a_ledger_that_takes_no_entry_stops_nothing_and_is_made_up_for(
+def test_a_ledger_that_cannot_be_written_stops_nothing_and_is_completed_later(
     works: Works, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     works.drop("_1")
@@ -429,7 +432,7 @@ def test_an_outbox_that_is_emptied_right_after_the_commit_gets_the_set_again(
     assert [entry.outcome.kind for entry in ledger_of(works)] == ["published"]
 
 
-def test_a_reason_that_was_written_but_not_yet_in_quarantine_is_written_anew(
+def test_a_reason_that_was_written_but_not_yet_in_quarantine_is_discarded(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Died(BaseException):
@@ -440,16 +443,16 @@ def test_a_reason_that_was_written_but_not_yet_in_quarantine_is_written_anew(
 
     works.drop("_1")
     with monkeypatch.context() as patch, pytest.raises(Died):
-        patch.setattr("service.jobs.batch_runner.integrate", failing(InputError("it is wrong", hint="mend it")))
+        patch.setattr("service.jobs.batch_runner.integrate", failing(InputError("it is wrong", hint="correct it")))
         patch.setattr("service.inbox.inbox.Inbox._settle", die)
         works.once()
     works.once()
     assert [entry.outcome.kind for entry in ledger_of(works)] == ["published"]
-    (batch,) = works.archived()
-    assert len(list((works.inbox / "archive" / batch).iterdir())) == 2, "nothing of the quarantine came along"
+    (archived,) = works.archived()
+    assert len(list((works.inbox / "archive" / archived).iterdir())) == 2, "the reason and log were not archived"
 
 
-def test_by_hand_there_is_a_ledger_too_without_archives(tmp_path: Path) -> None:
+def test_an_outbox_filled_by_hand_has_a_ledger_too(tmp_path: Path) -> None:
     pair = write_pair(tmp_path / "pair", "customer_id,full_name\n1,Ann Lee\n", "[]")
     for _ in range(2):
         integrate_pair(pair, tmp_path / "out")

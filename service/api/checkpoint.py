@@ -6,11 +6,10 @@ their ETags they are the cache, so that an unchanged API is asked, but sends not
 
 from __future__ import annotations
 
-import errno
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,8 +18,10 @@ from service.api.client import Page
 from service.errors import TransientError
 from service.files import Lock, make_folder
 from service.model import Fingerprint
+from service.sqlite import DamagedDatabase, sqlite_errors_as_oserror
 
 _FILE_NAME = "checkpoint.sqlite"
+_NAME = "checkpoint"
 _FORMAT = 1
 _SCHEMA = f"""
 begin;
@@ -73,7 +74,7 @@ class Checkpoint:
     """The folder ``state/sync``; one process at a time works with it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._path = folder / _FILE_NAME
         self._lock = Lock(folder / ".lock")
         self._db: sqlite3.Connection | None = None
         self._seq = 0
@@ -84,12 +85,12 @@ class Checkpoint:
 
         Raises: TransientError where another process works with it, OSError.
         """
-        make_folder(self._folder)
-        self._folder.chmod(0o700)  # it holds customers
+        make_folder(self._path.parent)
+        self._path.parent.chmod(0o700)  # it holds customers
         if not self._lock.acquire():
             raise TransientError("another sync is running", hint="let it end, or stop it")
         try:
-            self._db = _connected(self._folder / _FILE_NAME)
+            self._db = _connected(self._path)
             yield self
         finally:
             if self._db is not None:
@@ -225,11 +226,11 @@ class Checkpoint:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _told(), self._db_open:
+        with sqlite_errors_as_oserror(self._path, _NAME), self._db_open:
             yield
 
     def _sql(self, sql: str, *values: object) -> sqlite3.Cursor:
-        with _told():
+        with sqlite_errors_as_oserror(self._path, _NAME):
             return self._db_open.execute(sql, values)
 
     def _drop_superseded(self) -> None:
@@ -269,15 +270,12 @@ class Checkpoint:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    """The database; one that is damaged or of another format is begun anew, for all of it can be fetched again."""
-    try:
+    """The database; a damaged one, or one of another format, is replaced, because its pages can be fetched again."""
+    with suppress(DamagedDatabase), sqlite_errors_as_oserror(path, _NAME):
         return _connect(path)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise _fault(error) from error
     for suffix in ("", "-wal", "-shm"):
         path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
-    with _told():
+    with sqlite_errors_as_oserror(path, _NAME):
         return _connect(path)
 
 
@@ -297,16 +295,3 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """SQLite's errors as what they are here: faults of the world."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise _fault(error) from error
-
-
-def _fault(error: sqlite3.Error) -> OSError:
-    return OSError(errno.EIO, f"the checkpoint cannot be used: {error}", _FILE_NAME)
