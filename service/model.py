@@ -59,6 +59,9 @@ def _folded(paths: Collection[str]) -> set[str]:
     return {path.casefold() for path in paths}
 
 
+DateOrder = Literal["MDY", "DMY"]
+"""The order of day and month in dates such as ``01/02/2024``."""
+
 JobName = Literal["integration", "analytics"]
 """What a batch produces: a customer master, or the analytics export."""
 JOBS: tuple[JobName, ...] = get_args(JobName)
@@ -77,7 +80,7 @@ class Source:
     """Field -> the value of rows where the source gives none."""
     region: str | None = None
     """Region of its phones; None: the default region."""
-    date_order: str | None = None
+    date_order: DateOrder | None = None
     """How its ambiguous dates are read; None: the default order."""
     is_required: bool = True
     """Whether a batch waits for it; an optional one joins if it is there when the others are complete."""
@@ -274,11 +277,11 @@ def inputs_sha256(inputs: tuple[InputFile, ...]) -> str:
 class Guards:
     """The limits that hold a batch back, of both jobs."""
 
-    max_reject_percent: float = 10.0
+    max_reject_percent: float = 10
     """A source with a larger share of rejects fails the batch."""
     volume_guard_rows: int = 1000
     """A source whose published set had fewer rows may shrink without limit."""
-    min_volume_percent: float = 50.0
+    min_volume_percent: float = 50
     """A guarded source with a smaller share of its published rows fails the batch."""
 
 
@@ -289,7 +292,7 @@ class Rules:
     sources: tuple[Source, ...] = SOURCES
     """In the order that decides every tie."""
     default_region: str = "US"
-    date_order: str = "MDY"
+    date_order: DateOrder = "MDY"
     survivorship: Literal["fill", "record"] = "fill"
     guards: Guards = field(default_factory=Guards)
     formula_escape: bool = True

@@ -1,6 +1,6 @@
-"""The sources a user configures: what stands in ``[[sources]]`` of ``service.toml``, and the sources it makes.
+"""The sources that a user configures: the ``[[sources]]`` tables of ``service.toml``, and the sources made of them.
 
-A table whose name is CRM or ECOM changes the built-in source of that name; any other adds one. See docs/sources.md.
+A table named CRM or ECOM changes the built-in source of that name; any other table adds a source. See docs/sources.md.
 """
 
 from __future__ import annotations
@@ -8,44 +8,43 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
-from typing import Annotated, Literal
+from typing import Annotated
 
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from service.model import API, CSV_KINDS, FIELDS, JSON_KINDS, SOURCES, Layout, Source
-from service.presets import PRESET, PRESETS, read_values
+from service.complaints import suggestion
+from service.model import API, CSV_KINDS, FIELDS, JSON_KINDS, SOURCES, DateOrder, Layout, Source
+from service.presets import PRESET, PRESETS, field_paths
 from service.suffixes import SEPARATORS
 
 _SECRET = re.compile(r"\bpass|passw|\bpwd|token|secret|api_?key|hash\b|_hash|\bsalt", re.IGNORECASE)
 
-DateOrder = Literal["MDY", "DMY"]
-
 
 def _known_region(region: str) -> str:
     if region.upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError("is no region that has phone numbers, such as US, GB (not UK) or DE")
+        raise ValueError("is not a region with phone numbers, such as US, GB (not UK) or DE")
     return region.upper()
 
 
 Region = Annotated[str, AfterValidator(_known_region)]
-Places = str | tuple[str, ...]
+Paths = str | tuple[str, ...]
+"""One path of a field, or several in order of preference; `` + `` joins paths. ``field_paths`` reads them."""
 
 
 class SourceSettings(BaseModel):
-    """One table ``[[sources]]``; what is left out is as the built-in source has it, or as said below."""
+    """One table ``[[sources]]``; a key left out has the value of the built-in source, or the default below."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,30}$")]
-    file: str | None = Field(None, description="the name its export is dropped under; `*` stands for the suffix")
-    priority: int | None = Field(None, description="who decides ties: the lower comes first; CRM is 1, ECOM 2")
+    file: str | None = Field(None, description="the name under which its export is dropped; `*` stands for the suffix")
+    priority: int | None = Field(None, description="the source with the lower priority decides ties; CRM is 1, ECOM 2")
     required: bool = Field(True, description="whether a batch waits for it")
-    preset: str = Field("auto", description="a preset's name, `auto`: whichever fits, `none`: only `fields`")
-    fields: dict[str, Places] = Field(default_factory=dict, description="field -> places, in order of preference")
+    preset: str = Field("auto", description="a preset's name, `auto`: any that fits, `none`: only `fields`")
+    fields: dict[str, Paths] = Field(default_factory=dict, description="field -> paths, in order of preference")
     rows_at: str | None = Field(None, description="JSON: the member that holds the array of customers")
-    defaults: dict[str, str] = Field(default_factory=dict, description="the status where there is none")
+    defaults: dict[str, str] = Field(default_factory=dict, description="the status of rows without one")
     region: Region | None = Field(None, description="region of its phones")
     date_order: DateOrder | None = Field(None, description="how `01/02/2024` is read")
 
@@ -55,7 +54,7 @@ class SourceSettings(BaseModel):
         stem, _, kind = (file or "x.csv").rpartition(".")
         is_known = kind.lower() in CSV_KINDS + JSON_KINDS
         if not is_known or not stem.strip("*") or stem.count("*") > 1 or "/" in stem or stem.startswith("."):
-            raise ValueError("is no name such as crm_customers.csv, hubspot-*.csv or customers.json")
+            raise ValueError("is not a name such as crm_customers.csv, hubspot-*.csv or customers.json")
         return file
 
     @field_validator("preset")
@@ -63,33 +62,33 @@ class SourceSettings(BaseModel):
     def _preset_is_known(cls, preset: str) -> str:
         known = ("auto", "none", *PRESET)
         if preset not in known:
-            raise ValueError(f"is none of {', '.join(known)}{_suggestion(preset.lower(), known)}")
+            raise ValueError(f"is none of {', '.join(known)}{suggestion(preset, known)}")
         return preset
 
     @field_validator("fields")
     @classmethod
-    def _fields_are_ours(cls, fields: dict[str, Places]) -> dict[str, Places]:
-        for name, places in fields.items():
+    def _fields_are_known(cls, fields: dict[str, Paths]) -> dict[str, Paths]:
+        for name, written in fields.items():
             if name not in FIELDS:
-                raise ValueError(f"has no {name!r}; there are {', '.join(FIELDS)}{_suggestion(name, FIELDS)}")
-            for place in (place for value in read_values(places) for place in value):
-                if _SECRET.search(place):
+                raise ValueError(f"has no {name!r}; there are {', '.join(FIELDS)}{suggestion(name, FIELDS)}")
+            for path in (path for field_path in field_paths(written) for path in field_path):
+                if _SECRET.search(path):
                     raise ValueError(f"maps {name} to what looks like a password or token, which is never read")
-                if not place or place != place.strip() or not place.isprintable():
-                    raise ValueError(f"maps {name} to a place without a name")
+                if not path or path != path.strip() or not path.isprintable():
+                    raise ValueError(f"maps {name} to an empty or unprintable path")
         return fields
 
     @field_validator("defaults")
     @classmethod
-    def _defaults_identify_nobody(cls, defaults: dict[str, str]) -> dict[str, str]:
-        if strange := set(defaults) - {"status"}:
-            raise ValueError(f"may be given for status only, not for {', '.join(sorted(strange))}")
+    def _defaults_identify_no_customer(cls, defaults: dict[str, str]) -> dict[str, str]:
+        if other := set(defaults) - {"status"}:
+            raise ValueError(f"may be given for status only, not for {', '.join(sorted(other))}")
         return {name: default.strip().lower() for name, default in defaults.items()}
 
     def source(self, built_in: Source | None) -> Source:
-        """The source this table describes. Raises: ValueError where a new one lacks its file or its fields."""
+        """The source that this table describes. Raises: ValueError if a new one lacks its file or its fields."""
         if built_in is None and self.file is None:
-            raise ValueError(f"[[sources]] {self.name}: file is missing, the name its export is dropped under")
+            raise ValueError(f"[[sources]] {self.name}: file is missing, the name under which its export is dropped")
         base = built_in or Source(self.name, self.file or "", (Layout(self.name.lower(), {}),))
         return replace(
             base,
@@ -108,76 +107,58 @@ class SourceSettings(BaseModel):
         own = self._changed(base.own)
         is_bare = not own.fields and self.preset == "auto"
         if not is_bare and (lacking := own.lacking(own.paths)):
-            raise ValueError(f"[[sources]] {self.name}: fields says nothing of {' or '.join(lacking)}")
-        # Whoever says where the fields stand does not want it guessed.
+            raise ValueError(f"[[sources]] {self.name}: fields does not map {' or '.join(lacking)}")
+        # A user who maps fields does not want a preset to be guessed.
         is_guessed = self.preset == "auto" and not self.fields
         return ((own,) if own.fields else ()) + (PRESETS if is_guessed else ())
 
     def _changed(self, layout: Layout) -> Layout:
-        fields = dict(layout.fields) | {name: read_values(places) for name, places in self.fields.items()}
+        fields = dict(layout.fields) | {name: field_paths(written) for name, written in self.fields.items()}
         return replace(layout, fields=fields, rows_at=self.rows_at or layout.rows_at)
 
 
 def sources_of(tables: Sequence[SourceSettings]) -> tuple[Source, ...]:
-    """All sources, in the order that settles ties: those built in, as changed by the tables, and those added.
+    """All sources in the order that decides ties: the built-in ones, as changed by the tables, and the added ones.
 
-    Raises: ValueError where two have one name or one file, one has what is the API's, or none is required.
+    Raises: ValueError if two have the same name or file, one has the name or file of the API, or none is required.
     """
-    given = {table.name: table for table in tables}
-    if len(given) < len(tables):
+    table_of = {table.name: table for table in tables}
+    if len(table_of) < len(tables):
         raise ValueError(f"two [[sources]] have the name {_repeated([table.name for table in tables])}")
     built_in = {source.name: source for source in SOURCES}
-    ranks = {name: rank for rank, name in enumerate([*built_in, *(n for n in given if n not in built_in)], start=1)}
-    ranks |= {name: table.priority for name, table in given.items() if table.priority is not None}
-    found = [
-        given[name].source(built_in.get(name)) if name in given else _with_presets(built_in[name])
-        for name in sorted(ranks, key=lambda name: ranks[name])
-    ]
-    stems = [source.file_stem.casefold() for source in found]
+    names = [*built_in, *(name for name in table_of if name not in built_in)]
+    priorities = {name: priority for priority, name in enumerate(names, start=1)}
+    priorities |= {name: table.priority for name, table in table_of.items() if table.priority is not None}
+    sources = tuple(
+        table_of[name].source(built_in.get(name)) if name in table_of else _with_presets(built_in[name])
+        for name in sorted(priorities, key=lambda name: priorities[name])
+    )
+    stems = [source.file_stem.casefold() for source in sources]
     if len(set(stems)) < len(stems):
         raise ValueError(f"two sources are dropped under the name {_repeated(stems)}")
-    for source in found:
-        _refuse_what_is_the_apis(source)
-    if not any(source.is_required for source in found):
-        raise ValueError("one source at least must be required")
-    return tuple(found)
-
-
-def complaint_of(location: Sequence[int | str], kind: str, what: str) -> str:
-    """What is wrong at a place of a table, in words for whoever wrote it."""
-    key = str(location[0]) if location else ""
-    if kind == "extra_forbidden":
-        return f"there is no key {key!r}{_suggestion(key, list(SourceSettings.model_fields))}"
-    if kind == "missing":
-        return f"{key} is missing"
-    if kind == "string_pattern_mismatch":
-        return f"{key} must be capitals, digits and underscores, such as LOYALTY"
-    if kind == "dict_type":
-        return f"{key} is a table of its own: [sources.{key}]"
-    return f"{key} {what}".strip()
-
-
-def _suggestion(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    for source in sources:
+        _check_differs_from_api(source)
+    if not any(source.is_required for source in sources):
+        raise ValueError("at least one source must be required")
+    return sources
 
 
 def _repeated(names: Sequence[str]) -> str:
     return next(name for name in names if names.count(name) > 1)
 
 
-def _refuse_what_is_the_apis(source: Source) -> None:
-    """What the API's exports are called decides that they are for analytics, so no other source may be called so."""
+def _check_differs_from_api(source: Source) -> None:
+    """Raise ValueError if a source has the API's name or file name, by which API exports go to the analytics job."""
     if source.name == API.name:
-        raise ValueError(f"[[sources]] {API.name}: this is what the API is called, whose exports are for analytics")
+        raise ValueError(f"[[sources]] {API.name}: this name is reserved for the API, whose exports are for analytics")
     if _is_name_of(source, API.file_stem) or _is_name_of(API, source.file_stem):
         raise ValueError(
-            f"[[sources]] {source.name}: {source.file_name} cannot be told apart from {API.file_name}, the API's export"
+            f"[[sources]] {source.name}: {source.file_name} may be confused with {API.file_name}, the API's export"
         )
 
 
 def _is_name_of(source: Source, stem: str) -> bool:
-    """Whether a file of this name without its extension is, or may be, an export of the source."""
+    """Whether a file with this stem may be an export of the source."""
     before, star, after = source.file_stem.casefold().partition("*")
     stem = stem.casefold()
     if star:

@@ -14,10 +14,11 @@ from typing import TypeVar
 import phonenumbers
 from phonenumbers.timezone import time_zones_for_geographical_number
 
+from service.analytics_rules import AnalyticsRules, EngagementThresholds, OrdersThresholds
 from service.pipeline.analytics import geography
 from service.pipeline.analytics.records import api_id, moment
 from service.pipeline.values import is_missing, name_key, norm_email, norm_name, norm_phone
-from service.vocabulary import AnalyticsRules, word_of
+from service.vocabulary import word_of
 
 _NUMBER = re.compile(r" *[+\-]?[0-9]+(\.[0-9]+)?([eE][+\-]?[0-9]+)? *", re.ASCII)
 _WEB_ADDRESS = re.compile(r"https?://[^ \t\r\n/?#][^ \t\r\n]*", re.IGNORECASE | re.ASCII)
@@ -131,9 +132,9 @@ class Definition:
         """By the score, else by the orders."""
         score = read(record, "engagement_score", number)
         if score is not None and 0 <= score <= 100:
-            return level(score, self.rules.engagement_high, self.rules.engagement_medium), "record"
+            return level(score, self.rules.tables.engagement), "record"
         if known.orders_count is not None:
-            return level(known.orders_count, self.rules.orders_high, self.rules.orders_medium), "master"
+            return level(known.orders_count, self.rules.tables.orders), "master"
         return UNKNOWN
 
     def activity(self, record: Cells, known: Known) -> Told:
@@ -149,23 +150,24 @@ class Definition:
 
     def channel(self, record: Cells, known: Known) -> Told:
         """By the word for it, else by the shop that knows the customer."""
-        if told := meaning(record, "signup_source", self.rules.channels):
+        if told := meaning(record, "signup_source", self.rules.tables.channels):
             return told, "record"
         return ("website", "master") if "ECOM" in known.source_system.split("+") else UNKNOWN
 
     def tier(self, record: Cells) -> Told:
         """By the plan, else by what was spent."""
-        if told := meaning(record, "plan", self.rules.plans):
+        if told := meaning(record, "plan", self.rules.tables.plans):
             return told, "record"
         spent = read(record, "total_spent", number)
         if spent is None or spent < 0:
             return UNKNOWN
-        is_premium, is_enterprise = spent >= self.rules.spent_premium, spent >= self.rules.spent_enterprise
-        return ("enterprise" if is_enterprise else "premium" if is_premium else "basic"), "record"
+        lowest = self.rules.tables.spent
+        tier = "enterprise" if spent >= lowest.enterprise else "premium" if spent >= lowest.premium else "basic"
+        return tier, "record"
 
     def segment(self, record: Cells, email: str | None, known: Known) -> Told:
         """By the first evidence that says something; who is in the US is on one of its sides, or unknown."""
-        region = meaning(record, "region", {**geography.regions(), **self.rules.regions})
+        region = meaning(record, "region", {**geography.regions(), **self.rules.tables.regions})
         country = meaning(record, "country", geography.countries())
         if region and region != "US":
             return region, "record"
@@ -216,9 +218,9 @@ def meaning(record: Cells, name: str, words: Mapping[str, str]) -> str | None:
     return None if found == "unknown" else found
 
 
-def level(amount: float, high: float, medium: float) -> str:
+def level(amount: float, thresholds: EngagementThresholds | OrdersThresholds) -> str:
     """High, medium or low."""
-    return "high" if amount >= high else "medium" if amount >= medium else "low"
+    return "high" if amount >= thresholds.high else "medium" if amount >= thresholds.medium else "low"
 
 
 def segment_of_phone(key: str | None) -> str:

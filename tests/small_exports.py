@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from service import logs
+from service.analytics_rules import AnalyticsRules
 from service.jobs.analytics import PreviousExport, analyse
 from service.logs import Journal
 from service.model import API, Batch, InputFile, Summary
 from service.outbox import Outbox
 from service.pipeline.analytics.export import EXPORT, Export
-from service.vocabulary import AnalyticsRules
 from tests.small_batches import NOON, delivered_file, small_engine
 
 Record = dict[str, Any]

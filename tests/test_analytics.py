@@ -17,14 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.analytics_rules import AnalyticsRules
+from service.data import read_csv
 from service.errors import InputError, MissingColumn, SettingsError, TooManyRejects, TransientError, UnreadableFile
 from service.model import API
-from service.pipeline.analytics import gazetteer, geography
+from service.pipeline.analytics import geography
 from service.pipeline.analytics.export import EXPORT, REPORT, schema
 from service.pipeline.analytics.master import nobody
 from service.pipeline.analytics.records import api_id, iso_moment
 from service.settings import Settings, load
-from service.vocabulary import AnalyticsRules, word_of
+from service.vocabulary import word_of
 from tests.analytics_definition import Definition, Known, part, said, segment_of_phone
 from tests.regenerate_analytics import CASES as ANALYTICS_CASES
 from tests.regenerate_analytics import case_names, outcome_of, words_table
@@ -373,7 +375,7 @@ def test_a_whole_number_that_is_written_as_a_fraction_is_that_number(tmp_path: P
 
 def test_two_spellings_of_a_word_with_one_meaning_are_no_contradiction() -> None:
     given: dict[str, Any] = {"analytics": {"channels": {"Trade Fair": "email", "trade_fair": "email"}}}
-    assert Settings(**given).analytics_rules().channels["trade fair"] == "email"
+    assert Settings(**given).analytics_rules().tables.channels["trade fair"] == "email"
 
 
 def test_customers_stand_by_name_then_number_then_text(tmp_path: Path) -> None:
@@ -632,7 +634,7 @@ def test_words_and_thresholds_are_settings(tmp_path: Path) -> None:
 
 def test_every_built_in_word_is_written_as_words_are_compared() -> None:
     places = (geography.countries(), geography.states(), geography.zones())
-    for words in (RULES.channels, RULES.plans, RULES.regions, *places):
+    for words in (RULES.tables.channels, RULES.tables.plans, RULES.tables.regions, *places):
         assert [word for word in words if word_of(word) != word] == []
 
 
@@ -674,7 +676,7 @@ def test_a_variable_that_is_no_json_is_told_as_well(tmp_path: Path, monkeypatch:
     with pytest.raises(SettingsError, match="written as tables"):
         load(tmp_path)
     monkeypatch.setenv("SERVICE_ANALYTICS", '{"plans": {"solo": "basic"}}')
-    assert load(tmp_path)[0].analytics_rules().plans["solo"] == "basic"
+    assert load(tmp_path)[0].analytics_rules().tables.plans["solo"] == "basic"
 
 
 def test_the_page_lists_every_built_in_word() -> None:
@@ -685,16 +687,15 @@ def test_the_page_lists_every_built_in_word() -> None:
 def test_countries_are_called_as_phonenumbers_calls_them() -> None:
     from phonenumbers.geodata.locale import LOCALE_DATA
 
-    for entry in gazetteer.ENGLISH_NAMES.split(";"):
-        country, name = entry.split(maxsplit=1)
-        names = LOCALE_DATA[country]
+    for row in read_csv("countries.csv"):
+        names = LOCALE_DATA[row["alpha_2"]]
         english = names["en"]
         while english.startswith("*"):  # as in that language
             english = names[english[1:]]
-        assert " ".join(name.split()) == english
+        assert row["name"] == english
 
 
 def test_the_daemon_does_not_load_a_hundred_megabytes_of_places() -> None:
-    program = "import sys, service.daemon; print('phonenumbers.geodata' in sys.modules)"
+    program = "import sys, service.watch.daemon; print('phonenumbers.geodata' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "False\n"

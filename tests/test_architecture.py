@@ -13,9 +13,9 @@ SERVICE = Path(__file__).resolve().parents[1] / "service"
 # Higher floors may import lower ones. Rooms on the same floor are strangers to one another, but for the stories:
 # watcher and by_hand work at the batch_runner, which tells the one story, integrate.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "folders", "model", "suffixes"}),
+    frozenset({"complaints", "data", "errors", "folders", "model", "suffixes"}),
     frozenset({"presets", "vocabulary"}),
-    frozenset({"sources"}),
+    frozenset({"analytics_rules", "sources"}),
     frozenset({"files", "settings", "logs"}),
     frozenset({"documents", "sqlite"}),
     frozenset({"outcomes"}),

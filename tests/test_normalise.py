@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.embedded import EmbeddedEngine
-from service.model import CRM, ECOM, Batch, Guards, Rules
+from service.model import CRM, ECOM, Batch, DateOrder, Guards, Rules
 from service.pipeline import normalise as stage
 from service.pipeline import values
 from service.pipeline.extract import Extracted, extract
@@ -566,7 +566,7 @@ def test_a_composed_name_has_the_parts_that_are_not_empty(
     ],
 )
 def test_a_column_of_dates_tells_its_own_order(
-    dates: list[Cell], order: str, days: list[Cell], engine: EmbeddedEngine
+    dates: list[Cell], order: DateOrder, days: list[Cell], engine: EmbeddedEngine
 ) -> None:
     assert normalised(engine, "signup_date", dates, replace(Rules(), date_order=order)) == days
 

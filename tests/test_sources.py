@@ -17,7 +17,7 @@ from service.inbox import Inbox
 from service.inbox.names import partner_name, read_name
 from service.jobs import by_hand
 from service.model import CRM, ECOM, Source
-from service.presets import PRESETS, read_values
+from service.presets import PRESETS, field_paths
 from service.readers import gzip_file
 from service.readers.json_file import steps_to
 from service.settings import Settings, load
@@ -200,7 +200,7 @@ def test_a_place_is_a_way_through_members_and_elements(place: str, steps: tuple[
 
 
 def test_what_stands_at_several_places_is_joined() -> None:
-    assert read_values("First Name + Last Name") == (("First Name", "Last Name"),)
+    assert field_paths("First Name + Last Name") == (("First Name", "Last Name"),)
 
 
 # --------------------------------------------------------------------------------------------------- in the inbox

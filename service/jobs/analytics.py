@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine, Table
 from service.jobs.reporting import report_extracted
 from service.logs import Journal
@@ -16,7 +17,6 @@ from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, nobody
 from service.pipeline.analytics.records import ASKED, iso_moment, read_records, teach_rules
 from service.pipeline.extract import Extracted, extract
-from service.vocabulary import AnalyticsRules
 
 STAGES = ("extract", "normalise", "match", "enrich", "export", "publish")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service import logs
+from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine
 from service.engine.embedded import open_engine
 from service.errors import Interrupted, TransientError
@@ -20,7 +21,6 @@ from service.model import Batch, JobName, Rules, Summary
 from service.outbox import Outbox
 from service.register import Register
 from service.state import State
-from service.vocabulary import AnalyticsRules
 
 
 @dataclass(frozen=True)

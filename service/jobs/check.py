@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine
 from service.engine.embedded import open_engine
 from service.errors import InputError
@@ -30,7 +31,6 @@ from service.pipeline.normalise import Normalised, normalise
 from service.readers import csv_file, gzip_file
 from service.readers.rows import FileReport
 from service.settings import Settings
-from service.vocabulary import AnalyticsRules
 
 MOST_REJECTS = 10
 """So many rows that cannot enter are named."""

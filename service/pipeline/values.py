@@ -23,9 +23,9 @@ from typing import NamedTuple
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata
 
-MISSING_WORDS: frozenset[str] = frozenset(
-    {"n/a", "na", "null", "none", "nil", "nan", "-", "--", ".", "?", "unknown", "undefined", "#n/a", "#null!"}
-)
+from service.data import read_toml
+
+MISSING_WORDS: frozenset[str] = frozenset(read_toml("words.toml")["missing"]["words"])
 
 
 class Unusable(ValueError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine, Table
 from service.pipeline.analytics import geography
-from service.vocabulary import AnalyticsRules
 
 _DAY_SECONDS = 86_400
 _COLUMNS_OF_WORDS = {
@@ -83,11 +83,11 @@ _ANSWERS = f"""
     select
         row_number, id, full_name, email, has_first_name, has_last_name, has_avatar, matched_by,
         case when engagement_score is not null
-                 then [case when engagement_score >= {{engagement_high}} then 'high'
-                            when engagement_score >= {{engagement_medium}} then 'medium' else 'low' end, 'record']
+                 then [case when engagement_score >= {{engagement.high}} then 'high'
+                            when engagement_score >= {{engagement.medium}} then 'medium' else 'low' end, 'record']
              when orders_count is not null
-                 then [case when orders_count >= {{orders_high}} then 'high'
-                            when orders_count >= {{orders_medium}} then 'medium' else 'low' end, 'master']
+                 then [case when orders_count >= {{orders.high}} then 'high'
+                            when orders_count >= {{orders.medium}} then 'medium' else 'low' end, 'master']
              else ['unknown', 'none'] end as engagement,
         case when last_active <= {{fetched_at}} + {_DAY_SECONDS}
                  then [case when last_active >= {{fetched_at}} - {{active_days}} * {_DAY_SECONDS}
@@ -100,8 +100,8 @@ _ANSWERS = f"""
         {_FIRST_TOLD} as segment,
         case when plan is not null then [plan, 'record']
              when total_spent is not null
-                 then [case when total_spent >= {{spent_enterprise}} then 'enterprise'
-                            when total_spent >= {{spent_premium}} then 'premium' else 'basic' end, 'record']
+                 then [case when total_spent >= {{spent.enterprise}} then 'enterprise'
+                            when total_spent >= {{spent.premium}} then 'premium' else 'basic' end, 'record']
              else ['unknown', 'none'] end as tier
     from this
 """
@@ -165,21 +165,18 @@ def _answers(rules: AnalyticsRules, fetched_at: int) -> str:
     return _ANSWERS.format(
         fetched_at=fetched_at,
         active_days=rules.active_days,
-        engagement_high=rules.engagement_high,
-        engagement_medium=rules.engagement_medium,
-        orders_high=rules.orders_high,
-        orders_medium=rules.orders_medium,
-        spent_premium=rules.spent_premium,
-        spent_enterprise=rules.spent_enterprise,
+        engagement=rules.tables.engagement,
+        orders=rules.tables.orders,
+        spent=rules.tables.spent,
     )
 
 
 def _vocabulary(rules: AnalyticsRules) -> Iterator[tuple[str, str, str]]:
     """Kind of word, word and meaning."""
     for kind, words in {
-        "channel": rules.channels,
-        "plan": rules.plans,
-        "region": {**geography.regions(), **rules.regions},
+        "channel": rules.tables.channels,
+        "plan": rules.tables.plans,
+        "region": {**geography.regions(), **rules.tables.regions},
         "country": geography.countries(),
         "state": geography.states(),
         "timezone": geography.zones(),

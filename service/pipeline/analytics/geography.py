@@ -1,4 +1,7 @@
-"""Places: which market segment a word, a phone number or a country domain tells of."""
+"""The market segment of a country, a state, a time zone, a phone number or a country domain.
+
+The data is in ``service/data``; calling codes and area codes are those of the package phonenumbers.
+"""
 
 from __future__ import annotations
 
@@ -9,133 +12,125 @@ from itertools import product
 import phonenumbers
 from phonenumbers.tzdata import TIMEZONE_DATA
 
-from service.pipeline.analytics.gazetteer import (
-    ALPHA_3,
-    APAC,
-    ENGLISH_NAMES,
-    EU,
-    FURTHER_NAMES,
-    GENERIC_DOMAINS,
-    STATES,
-    ZONES,
-)
-from service.vocabulary import UNITED_STATES, word_of
+from service.data import read_csv
+from service.vocabulary import UNITED_STATES, UNKNOWN, word_of
 
-NOTHING = "unknown"
-Words = Mapping[str, str]
+Segments = Mapping[str, str]
 
-_EU, _APAC, _GENERIC = (frozenset(codes.split()) for codes in (EU, APAC, GENERIC_DOMAINS))
-_COUNTRIES: Mapping[str, str] = dict(pair.split(":") for pair in ALPHA_3.split())
-_NORTH_AMERICAN_HEAD = 7  # 1, the area code, the exchange
+_OTHER = "other"
+_NORTH_AMERICAN_PREFIX = len("1212555")  # country code, area code, exchange
+_AREA_PREFIX = len("1212")
+
+
+@cache
+def _segment_of_alpha_2() -> Segments:
+    return {row["alpha_2"]: row["segment"] for row in read_csv("countries.csv")}
 
 
 def segment_of_country(alpha_2: str) -> str:
-    """The segment of a country; of the US the country itself, whose side something else must tell.
+    """The segment of a country; for the US ``US``, because other evidence decides its side.
 
     >>> [segment_of_country(country) for country in ("DE", "GB", "IN", "IR", "US")]
     ['EU', 'other', 'APAC', 'other', 'US']
     """
-    if alpha_2 == "US":
-        return UNITED_STATES
-    return "EU" if alpha_2 in _EU else "APAC" if alpha_2 in _APAC else "other"
+    return _segment_of_alpha_2().get(alpha_2, _OTHER)
 
 
 @cache
-def countries() -> Words:
-    """Code or English name of a country, as ``word_of`` has it -> its segment."""
-    written = (entry.split(maxsplit=1) for entry in ENGLISH_NAMES.split(";"))
-    named = {word_of(name): country for country, name in written}
-    codes = {code.lower(): country for pair in _COUNTRIES.items() for code in pair for country in pair[:1]}
-    return {word: segment_of_country(country) for word, country in {**named, **FURTHER_NAMES, **codes}.items()}
+def countries() -> Segments:
+    """Code or English name of a country, in the form of ``word_of`` -> its segment."""
+    rows = read_csv("countries.csv")
+    names = {word_of(row["name"]): row["alpha_2"] for row in rows}
+    further = {word_of(row["name"]): row["alpha_2"] for row in read_csv("country_names.csv")}
+    codes = {row[code].lower(): row["alpha_2"] for row in rows for code in ("alpha_2", "alpha_3")}
+    return {word: segment_of_country(country) for word, country in {**names, **further, **codes}.items()}
 
 
 @cache
-def states() -> Words:
-    """Code or name of a state of the US -> its side."""
+def states() -> Segments:
+    """Code or name of a US state, in the form of ``word_of`` -> its side."""
     return {
-        word_of(written): segment
-        for segment, names in STATES.items()
-        for code, _, name in (state.partition(" ") for state in names.split(", "))
-        for written in (code, f"US-{code}", name)
+        word_of(written): row["segment"]
+        for row in read_csv("states.csv")
+        for written in (row["code"], f"US-{row['code']}", row["name"])
     }
 
 
 @cache
-def zones() -> Words:
-    """Time zone -> segment."""
-    return {
-        word_of(f"{area}/{city}"): segment
-        for segment, areas in ZONES.items()
-        for area, cities in areas.items()
-        for city in cities.split()
+def zones() -> Segments:
+    """Time zone, in the form of ``word_of`` -> its segment."""
+    return {word_of(row["zone"]): row["segment"] for row in read_csv("zones.csv")}
+
+
+@cache
+def domains() -> Segments:
+    """Country domain -> its segment. The US is left out, because its domain shows no side."""
+    national = {
+        row["alpha_2"].lower(): row["segment"] for row in read_csv("countries.csv") if row["is_generic_domain"] == "no"
     }
+    del national["us"]
+    return {**national, "uk": segment_of_country("GB"), "eu": "EU"}
 
 
 @cache
-def domains() -> Words:
-    """Country domain -> segment; of the US nothing, for it does not tell a side."""
-    codes = {country.lower(): country for country in _COUNTRIES} | {"uk": "GB"}
-    told = {code: segment_of_country(it) for code, it in codes.items() if code not in _GENERIC and it != "US"}
-    return {**told, "eu": "EU"}
+def regions() -> Segments:
+    """Names of a region besides the words of the rules: the full names of countries and states -> segment.
 
-
-@cache
-def regions() -> Words:
-    """What a region may be called besides the words in the rules: the full names of countries and of states.
-
-    A code is among them only behind the US (us ny): CA is a state and a country, DE too. Georgia is not.
+    Codes of states count with ``US`` only (us ny), other codes not at all: CA and DE are states and countries. So is
+    Georgia, which is left out.
     """
     names = {word: segment for word, segment in {**countries(), **states()}.items() if len(word) > 3}
     return {word: segment for word, segment in names.items() if word not in countries() or word not in states()}
 
 
 @cache
-def calling_codes() -> Words:
-    """The first three digits of an international number -> the segment of the country that has its calling code.
+def calling_codes() -> Segments:
+    """The first three digits of an international number -> the segment of the country with that calling code.
 
-    Of a code that several countries share, the main one; nothing of what belongs to no country. Not those with 1.
+    A code that several countries share counts for the main one. Codes without a country and code 1 are left out.
     """
-    heads = (f"{number:03}" for number in range(200, 1000))
-    return {head: segment for head in heads if (segment := _segment_of_calling_code(head))}
+    prefixes = (f"{number:03}" for number in range(200, 1000))
+    return {prefix: segment for prefix in prefixes if (segment := _segment_of_calling_code(prefix))}
 
 
 @cache
-def area_codes() -> Words:
-    """1 and an area code, or 1, area code and exchange -> segment; the longer one counts.
+def area_codes() -> Segments:
+    """1 and an area code, or 1, area code and exchange -> segment; the longer prefix counts.
 
-    A toll-free number has no place; where an area lies on both sides of the US it tells nothing.
+    Toll-free codes are left out. The value of an area on both sides of the US is ``unknown``.
     """
-    return {head: segment for area in range(200, 1000) for head, segment in _heads_of_area(f"1{area}")}
+    return {prefix: segment for area in range(200, 1000) for prefix, segment in _segments_in_area(f"1{area}")}
 
 
-def _segment_of_calling_code(head: str) -> str | None:
-    for end in range(1, len(head) + 1):
-        if sharers := phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(head[:end])):
-            return segment_of_country(sharers[0]) if sharers[0].isalpha() else None  # 001 is no country
+def _segment_of_calling_code(prefix: str) -> str | None:
+    for end in range(1, len(prefix) + 1):
+        if regions_of_code := phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(prefix[:end])):
+            main = regions_of_code[0]
+            return segment_of_country(main) if main.isalpha() else None  # 001 is not a country
     return None
 
 
-def _heads_of_area(area: str) -> Iterator[tuple[str, str]]:
+def _segments_in_area(area: str) -> Iterator[tuple[str, str]]:
     country = phonenumbers.region_code_for_number(phonenumbers.parse(f"+{area}5552368"))
-    if country is not None and country in _COUNTRIES and country != "US":
+    if country == UNITED_STATES:
+        # A longer prefix comes later and overrules the shorter ones.
+        for prefix in sorted((it for it in _zone_prefixes() if it.startswith(area)), key=len):
+            yield from ((whole, _side_of(TIMEZONE_DATA[prefix])) for whole in _whole_prefixes(prefix))
+    elif country is not None and country in _segment_of_alpha_2():
         yield area, segment_of_country(country)
-    elif country == "US":
-        told = sorted((prefix for prefix in _zone_prefixes() if prefix.startswith(area)), key=len)
-        for prefix in told:  # a longer one, which is later, overrules the shorter
-            yield from ((head, _side_of(TIMEZONE_DATA[prefix])) for head in _whole_heads(prefix))
 
 
 @cache
 def _zone_prefixes() -> tuple[str, ...]:
-    return tuple(prefix for prefix in TIMEZONE_DATA if prefix.startswith("1") and len(prefix) >= len("1212"))
+    return tuple(prefix for prefix in TIMEZONE_DATA if prefix.startswith("1") and len(prefix) >= _AREA_PREFIX)
 
 
-def _whole_heads(prefix: str) -> Iterator[str]:
-    """The prefix of an area as it is, a longer one as all the exchanges that begin with it."""
-    missing = 0 if len(prefix) == len("1212") else _NORTH_AMERICAN_HEAD - len(prefix)
-    yield from (prefix + "".join(rest) for rest in product("0123456789", repeat=missing))
+def _whole_prefixes(prefix: str) -> Iterator[str]:
+    """The prefix itself if it is an area code; otherwise every prefix with a whole exchange that begins with it."""
+    missing_digits = 0 if len(prefix) == _AREA_PREFIX else _NORTH_AMERICAN_PREFIX - len(prefix)
+    yield from (prefix + "".join(rest) for rest in product("0123456789", repeat=missing_digits))
 
 
 def _side_of(zone_names: tuple[str, ...]) -> str:
-    sides = {zones().get(word_of(zone), NOTHING) for zone in zone_names}
-    return sides.pop() if len(sides) == 1 else NOTHING
+    sides = {zones().get(word_of(zone), UNKNOWN) for zone in zone_names}
+    return sides.pop() if len(sides) == 1 else UNKNOWN

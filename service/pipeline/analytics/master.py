@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine, Table
 from service.errors import InputError, TransientError
 from service.model import InputFile, Layout, Source
 from service.pipeline.extract import FieldSpec, fields_of
 from service.pipeline.normalise import EMAIL, NAME, NAME_KEY, phone_key
-from service.vocabulary import AnalyticsRules
 
 
 def _own_file(name: str, file_name: str, *columns: str) -> Source:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine, Table
 from service.model import API
 from service.pipeline.extract import FieldSpec
 from service.pipeline.ids import norm_id
 from service.pipeline.normalise import EMAIL, NAME, phone_key, teach
 from service.pipeline.values import norm_date
-from service.vocabulary import AnalyticsRules, word_of
+from service.vocabulary import word_of
 
 _NO_ID = re.compile(r"true|false|-[0-9]+|-?[0-9]+\.[0-9]+(?:[e][+-]?[0-9]+)?", re.IGNORECASE | re.ASCII)
 # As pandas writes the ids of a column with gaps. Of a longer number it has rounded the last digits.
