@@ -641,8 +641,8 @@ def test_every_built_in_word_is_written_as_words_are_compared() -> None:
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("chanels = {a = 'email'}", "[analytics]: there is no 'chanels'; did you mean channels?"),
-        ("engagement = {hihg = 5}", "[analytics.engagement]: there is no 'hihg'; did you mean high?"),
+        ("chanels = {a = 'email'}", "[analytics]: there is no key 'chanels'; did you mean channels?"),
+        ("engagement = {hihg = 5}", "[analytics.engagement]: there is no key 'hihg'; did you mean high?"),
         ("engagement = {high = 30}", "[analytics.engagement]: needs high above medium"),
         ("engagement = {high = 101}", "[analytics.engagement]: high Input should be less than or equal to 100"),
         (
@@ -651,10 +651,11 @@ def test_every_built_in_word_is_written_as_words_are_compared() -> None:
         ),
         (
             "channels = {'Trade Fair' = 'email', trade_fair = 'website'}",
-            "[analytics.channels]: has 'Trade Fair' and 'trade_fair', which are one word, and gives it two meanings",
+            "[analytics.channels]: has 'Trade Fair' and 'trade_fair', which are the same word, with different meanings",
         ),
         ("regions = {'??' = 'EU'}", "[analytics.regions]: has a word without letters"),
-        ("channels = 5", "[analytics.channels]: is a table of words and what they mean"),
+        ("engagement = 5", "[analytics.engagement]: is a table of its own"),
+        ("channels = 5", "[analytics.channels]: is a table of words and their meanings"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_at_the_start(toml: str, message: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Settings come from the environment, from files it names, and from service.toml; a misspelt one is told."""
+"""Settings come from the environment, from files it names, and from service.toml; a misspelt one stops the start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.worlds import House
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No setting is set, and no service.toml lies about."""
+    """An environment without settings and a folder without service.toml."""
     for name in [name for name in os.environ if name.upper().startswith("SERVICE_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -23,10 +23,10 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_without_any_setting_the_defaults_hold() -> None:
-    settings, strangers = load()
+    settings, unknown = load()
     assert (settings.inbox, settings.outbox, settings.state) == (Path("inbox"), Path("outbox"), Path("state"))
     assert (settings.settle_seconds, settings.keep_batches, settings.default_region) == (5, 30, "US")
-    assert strangers == []
+    assert unknown == []
 
 
 def test_a_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +37,7 @@ def test_a_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.keep_batches, settings.csv_bom, settings.default_region) == (7, True, "GB")
 
 
-def test_an_empty_variable_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_INBOX", "")
     assert load()[0].inbox == Path("inbox")
 
@@ -62,7 +62,7 @@ def test_a_misspelt_variable_stops_the_start_with_a_suggestion(
 
 
 @pytest.mark.parametrize("name", ["SERVICE_PORT_8080_TCP_ADDR", "SERVICE_ACCOUNT", "SERVICE_HOSTNAME"])
-def test_a_variable_that_a_platform_injects_is_warned_of(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_unknown_variable_of_a_platform_is_reported(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1")
     assert load()[1] == [name]
 
@@ -72,7 +72,7 @@ def test_a_file_can_hold_the_value(monkeypatch: pytest.MonkeyPatch, bare: Path) 
     monkeypatch.setenv("SERVICE_DEFAULT_REGION_FILE", str(bare / "region"))
     assert load()[0].default_region == "DE"
     monkeypatch.setenv("SERVICE_DEFAULT_REGION", "")
-    assert load()[0].default_region == "DE", "an empty variable is none at all"
+    assert load()[0].default_region == "DE", "an empty variable counts as unset"
     monkeypatch.setenv("SERVICE_DEFAULT_REGION", "FR")
     assert load()[0].default_region == "FR", "the variable itself wins"
 
@@ -99,19 +99,19 @@ def test_a_file_for_a_secret_wins_over_service_toml(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "hint"),
     [
         ("settle_second = 1\n", "did you mean settle_seconds?"),
         ("entirely_else = 1\n", "see the settings table"),
-        ("settle_seconds = \n", "mend the file or remove it"),
+        ("settle_seconds = \n", "correct the file or remove it"),
     ],
 )
-def test_a_wrong_service_toml_stops_the_start(bare: Path, content: str, told: str) -> None:
+def test_a_wrong_service_toml_stops_the_start(bare: Path, content: str, hint: str) -> None:
     (bare / "service.toml").write_text(content, encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         load()
     assert "service.toml" in caught.value.message
-    assert told in caught.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,11 @@ def test_settings_do_not_change_after_the_start() -> None:
         settings.keep_batches = 3
 
 
-def test_every_setting_says_what_it_is_for() -> None:
+def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
-def test_the_command_line_refuses_a_misspelt_variable_and_warns_of_a_strange_one(house: House) -> None:
+def test_the_command_line_refuses_a_misspelt_variable_and_logs_an_unknown_one(house: House) -> None:
     refused = house.run("watch", "--once", keep_batchs="3")
     assert refused.code == 2
     assert "did you mean SERVICE_KEEP_BATCHES?" in refused.err

@@ -1,4 +1,4 @@
-"""Sources as a user configures them: names, layouts, defaults, who is waited for, and whose word counts first."""
+"""Sources as a user configures them: file names, layouts, defaults, required sources, priorities."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 import pytest
 
+from service.data import read_toml
 from service.errors import InputError, SettingsError, UnreadableFile
 from service.inbox import Inbox
 from service.inbox.names import partner_name, read_name
 from service.jobs import by_hand
 from service.model import CRM, ECOM, Source
-from service.presets import PRESETS, field_paths
+from service.presets import PRESET, PRESETS, field_paths
 from service.readers import gzip_file
 from service.readers.json_file import steps_to
 from service.settings import Settings, load
@@ -25,7 +26,7 @@ from tests.small_batches import NOON, integrate_pair, published, rows_of, write_
 from tests.worlds import House, wait_until
 
 CRM_HEAD = "customer_id,full_name,email,phone,signup_date,status\n"
-NOBODY = '{"customers": []}'
+NO_CUSTOMERS = '{"customers": []}'
 LOYALTY = {
     "name": "LOYALTY",
     "file": "loyalty-*.csv",
@@ -52,7 +53,7 @@ def by_hand_of(paths: Sequence[Path], outbox: Path, **settings: Any) -> None:
 # ------------------------------------------------------------------------------------------------- configuration
 
 
-def test_without_configuration_there_are_two_sources_that_know_every_preset() -> None:
+def test_without_configuration_there_are_two_sources_with_every_preset() -> None:
     found = sources()
     assert [source.name for source in found] == ["CRM", "ECOM"]
     for source, built_in in zip(found, (CRM, ECOM), strict=True):
@@ -65,10 +66,10 @@ def test_a_table_changes_a_built_in_source_or_adds_one() -> None:
     assert (ecom.region, ecom.file_name) == ("GB", ECOM.file_name)
     assert not loyalty.is_required
     assert loyalty.own.fields["full_name"] == (("name",), ("first", "last"))
-    assert loyalty.layouts == (loyalty.own,), "who says where the fields stand does not want it guessed"
+    assert loyalty.layouts == (loyalty.own,), "a user who maps fields does not want a preset to be guessed"
 
 
-def test_priority_decides_who_comes_first() -> None:
+def test_priority_decides_the_order_of_sources() -> None:
     assert [it.name for it in sources(LOYALTY | {"priority": 0})] == ["LOYALTY", "CRM", "ECOM"]
 
 
@@ -80,39 +81,49 @@ def test_a_preset_can_be_forced_or_forbidden_and_changed_in_part() -> None:
     assert crm.layouts == (CRM.own,)
 
 
+@pytest.mark.parametrize("preset", read_toml("presets.toml")["presets"], ids=lambda preset: str(preset["name"]))
+def test_a_preset_is_written_as_users_write_their_tables(preset: dict[str, Any]) -> None:
+    beside = {"name", "is_continued"}  # a table of a user has its own name, and no key for continued rows
+    table = {key: value for key, value in preset.items() if key not in beside}
+    *_, source = sources(table | {"name": "COPY", "file": "copy.csv", "preset": "none"})
+    built = PRESET[preset["name"]]
+    assert (source.own.fields, source.own.rows_at) == (built.fields, built.rows_at)
+    assert built.is_continued == preset.get("is_continued", False)
+
+
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
         ({}, "name is missing"),
         ({"name": "shop"}, "must be capitals"),
         ({"name": "SHOP"}, "SHOP: file is missing"),
-        ({"name": "SHOP", "file": "shop.csv", "preset": "none"}, "SHOP: fields says nothing of source_id"),
-        ({"name": "SHOP", "file": "shop.csv", "fields": {"full_name": "n"}}, "SHOP: fields says nothing of source_id"),
+        ({"name": "SHOP", "file": "shop.csv", "preset": "none"}, "SHOP: fields does not map source_id"),
+        ({"name": "SHOP", "file": "shop.csv", "fields": {"full_name": "n"}}, "SHOP: fields does not map source_id"),
         ({"name": "SHOP", "file": "shop.csv", "fields": {"source_id": "n"}}, "full_name or email or phone"),
-        ({"name": "CRM", "fields": {"source_id": []}}, "CRM: fields says nothing of source_id"),
-        ({"name": "CRM", "fields": "customer_id"}, r"fields is a table of its own: \[sources.fields\]"),
-        ({"name": "SHOP", "file": "shop.xlsx"}, "is no name such as"),
-        ({"name": "SHOP", "file": "../shop.csv"}, "is no name such as"),
-        ({"name": "SHOP", "file": "*.csv"}, "is no name such as"),
-        ({"name": "SHOP", "file": ".shop.csv"}, "is no name such as"),
+        ({"name": "CRM", "fields": {"source_id": []}}, "CRM: fields does not map source_id"),
+        ({"name": "CRM", "fields": "customer_id"}, "fields is a table of its own"),
+        ({"name": "SHOP", "file": "shop.xlsx"}, "is not a name such as"),
+        ({"name": "SHOP", "file": "../shop.csv"}, "is not a name such as"),
+        ({"name": "SHOP", "file": "*.csv"}, "is not a name such as"),
+        ({"name": "SHOP", "file": ".shop.csv"}, "is not a name such as"),
         ({"name": "SHOP", "file": "CRM_customers.json"}, "dropped under the name crm_customers"),
-        ({"name": "SHOP", "file": "API_customers.csv"}, "SHOP: API_customers.csv cannot be told apart from api_cust"),
-        ({"name": "SHOP", "file": "api_customers_eu.csv"}, "cannot be told apart from api_customers.json"),
-        ({"name": "SHOP", "file": "api.csv"}, "cannot be told apart from api_customers.json"),
-        ({"name": "SHOP", "file": "*_customers.csv"}, "cannot be told apart from api_customers.json"),
-        ({"name": "SHOP", "file": "api-customers.csv", "preset": "none"}, "SHOP: fields says nothing of source_id"),
-        ({"name": "CRM", "file": "api_customers.json"}, "CRM: api_customers.json cannot be told apart"),
-        ({"name": "API", "file": "shop.csv"}, "API: this is what the API is called"),
+        ({"name": "SHOP", "file": "API_customers.csv"}, "SHOP: API_customers.csv may be confused with api_cust"),
+        ({"name": "SHOP", "file": "api_customers_eu.csv"}, "may be confused with api_customers.json"),
+        ({"name": "SHOP", "file": "api.csv"}, "may be confused with api_customers.json"),
+        ({"name": "SHOP", "file": "*_customers.csv"}, "may be confused with api_customers.json"),
+        ({"name": "SHOP", "file": "api-customers.csv", "preset": "none"}, "SHOP: fields does not map source_id"),
+        ({"name": "CRM", "file": "api_customers.json"}, "CRM: api_customers.json may be confused"),
+        ({"name": "API", "file": "shop.csv"}, "API: this name is reserved for the API"),
         ({"name": "CRM", "preset": "Shopfy"}, "did you mean shopify"),
         ({"name": "CRM", "fields": {"mail": "x"}}, "fields has no 'mail'.*did you mean email"),
         ({"name": "CRM", "fields": {"status": "password_hash"}}, "never read"),
         ({"name": "CRM", "defaults": {"email": "a@b.org"}}, "for status only, not for email"),
-        ({"name": "CRM", "fields": {"phone": ["", "tel"]}}, "a place without a name"),
-        ({"name": "CRM", "region": "UK"}, "CRM: region is no region that has phone numbers"),
+        ({"name": "CRM", "fields": {"phone": ["", "tel"]}}, "an empty or unprintable path"),
+        ({"name": "CRM", "region": "UK"}, "CRM: region is not a region with phone numbers"),
         ({"name": "CRM", "prioritty": 3}, "CRM: there is no key 'prioritty'; did you mean priority"),
     ],
 )
-def test_what_cannot_be_is_refused_at_the_start(
+def test_a_wrong_table_stops_the_start(
     table: dict[str, Any], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.settings._from_toml", lambda path: {"sources": [table]})
@@ -121,16 +132,16 @@ def test_what_cannot_be_is_refused_at_the_start(
     assert refused.value.hint == "see docs/sources.md"
 
 
-def test_what_is_no_list_of_tables_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_that_are_not_a_list_of_tables_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "service.toml").write_text('[sources]\nname = "CRM"\n', encoding="utf-8")
     with pytest.raises(SettingsError, match="in two brackets"):
         load(tmp_path)
     monkeypatch.setenv("SERVICE_SOURCES", "crm")
-    with pytest.raises(SettingsError, match="SERVICE_SOURCES is no JSON"):
+    with pytest.raises(SettingsError, match="SERVICE_SOURCES is not JSON"):
         load(tmp_path)
 
 
-def test_two_tables_of_one_name_and_nobody_required_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_tables_of_one_name_and_no_required_source_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for tables, complaint in (
         ([LOYALTY, LOYALTY], "have the name LOYALTY"),
         ([{"name": "CRM", "required": False}, {"name": "ECOM", "required": False}], "must be required"),
@@ -140,7 +151,7 @@ def test_two_tables_of_one_name_and_nobody_required_are_refused(monkeypatch: pyt
             load()
 
 
-def test_service_toml_holds_them(tmp_path: Path) -> None:
+def test_service_toml_holds_the_tables(tmp_path: Path) -> None:
     (tmp_path / "service.toml").write_text(
         '[[sources]]\nname = "ECOM"\nfile = "shop.json"\n[sources.fields]\nemail = ["mail.work", "mail.home"]\n',
         encoding="utf-8",
@@ -162,7 +173,7 @@ def test_service_toml_holds_them(tmp_path: Path) -> None:
         ("loyalty-_9.csv", "9"),
     ],
 )
-def test_the_star_of_a_file_name_is_its_suffix(name: str, suffix: str) -> None:
+def test_the_star_of_a_file_name_stands_for_the_suffix(name: str, suffix: str) -> None:
     found = read_name(name, sources(LOYALTY))
     assert found is not None
     assert (found.source.name, found.suffix) == ("LOYALTY", suffix)
@@ -179,27 +190,27 @@ def test_a_partner_is_expected_under_its_name() -> None:
     ("name", "kind"),
     [("a.csv", "csv"), ("a.CSV.GZ", "csv"), ("a.tsv", "csv"), ("a.ndjson", "json"), ("a.jsonl.gz", "json")],
 )
-def test_the_extension_says_how_an_export_is_read(name: str, kind: str) -> None:
+def test_the_extension_decides_how_an_export_is_read(name: str, kind: str) -> None:
     assert CRM.format_of(name) == ECOM.format_of(name) == kind
 
 
-def test_a_file_of_no_known_kind_is_read_as_its_source_usually_is() -> None:
+def test_a_file_of_no_known_kind_is_read_in_the_usual_format_of_its_source() -> None:
     assert (CRM.format_of("export"), ECOM.format_of("export")) == ("csv", "json")
 
 
 @pytest.mark.parametrize(
-    ("place", "steps"),
+    ("path", "steps"),
     [
         ("email", ("email",)),
         ("contact.email", ("contact", "email")),
         ("addresses[1].telephone", ("addresses", 1, "telephone")),
     ],
 )
-def test_a_place_is_a_way_through_members_and_elements(place: str, steps: tuple[str | int, ...]) -> None:
-    assert steps_to(place) == steps
+def test_a_path_is_read_as_members_and_elements(path: str, steps: tuple[str | int, ...]) -> None:
+    assert steps_to(path) == steps
 
 
-def test_what_stands_at_several_places_is_joined() -> None:
+def test_a_plus_joins_several_paths() -> None:
     assert field_paths("First Name + Last Name") == (("First Name", "Last Name"),)
 
 
@@ -207,10 +218,10 @@ def test_what_stands_at_several_places_is_joined() -> None:
 
 
 def names_of(inbox: Inbox) -> list[list[str]]:
-    return [[half.path.name for half in pair.files] for pair in inbox.scan().candidates]
+    return [[file.path.name for file in candidate.files] for candidate in inbox.scan().candidates]
 
 
-def test_an_optional_source_joins_if_it_is_there_and_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_batch_includes_an_optional_source_but_does_not_wait_for_it(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path, sources=sources(LOYALTY))
     inbox.open()
     for name in ("crm_customers_7.csv", "loyalty-7.csv", "loyalty-8.csv"):
@@ -222,32 +233,32 @@ def test_an_optional_source_joins_if_it_is_there_and_is_not_waited_for(tmp_path:
     assert names_of(inbox) == [["crm_customers_7.csv", "ecommerce_customers_7.json"]]
 
 
-def test_one_export_in_two_kinds_of_files_is_contested(tmp_path: Path) -> None:
+def test_one_export_in_two_kinds_of_files_is_ambiguous(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     inbox.open()
     for name in ("crm_customers.csv", "crm_customers.csv.gz", "ecommerce_customers.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    listing = inbox.scan()
-    assert listing.candidates == ()
-    assert [half.path.name for half in listing.ambiguous] == ["crm_customers.csv", "crm_customers.csv.gz"]
+    scan = inbox.scan()
+    assert scan.candidates == ()
+    assert [file.path.name for file in scan.ambiguous] == ["crm_customers.csv", "crm_customers.csv.gz"]
 
 
-def test_an_optional_export_that_is_contested_is_left_behind(tmp_path: Path) -> None:
+def test_an_ambiguous_optional_export_is_left_behind(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path, sources=sources(LOYALTY))
     inbox.open()
     for name in ("crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv", "loyalty-7.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    (pair,) = inbox.scan().candidates
-    assert [half.path.name for half in pair.files] == ["crm_customers_7.csv", "ecommerce_customers_7.json"]
-    assert pair.left_behind == ("loyalty-7.csv", "loyalty-7.json")
+    (candidate,) = inbox.scan().candidates
+    assert [file.path.name for file in candidate.files] == ["crm_customers_7.csv", "ecommerce_customers_7.json"]
+    assert candidate.left_behind == ("loyalty-7.csv", "loyalty-7.json")
 
 
-def test_the_other_half_of_a_contested_export_is_told_of(tmp_path: Path) -> None:
+def test_the_partner_of_an_ambiguous_export_is_reported_as_unpaired(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     inbox.open()
     for name in ("crm_customers.csv", "crm_customers.json", "ecommerce_customers.json"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    assert [half.path.name for half in inbox.scan().unpaired] == ["ecommerce_customers.json"]
+    assert [file.path.name for file in inbox.scan().unpaired] == ["ecommerce_customers.json"]
 
 
 def test_an_optional_export_that_is_never_ready_does_not_hold_up_the_others(house: House) -> None:
@@ -265,27 +276,27 @@ def test_an_optional_export_that_is_never_ready_does_not_hold_up_the_others(hous
     assert daemon.stop() == 0
 
 
-def test_by_hand_a_file_s_name_says_of_which_source_it_is(tmp_path: Path) -> None:
+def test_by_hand_the_name_of_a_file_decides_its_source(tmp_path: Path) -> None:
     tables = [{"name": "ECOM", "required": False}, {"name": "CLUB", "file": "club.csv", "preset": "plain"}]
     crm = CRM_HEAD + "1,Ann Lee,a@x.org,,,\n"
     (row,) = master(write_pair(tmp_path, crm, '[{"id": "7", "name": "Ann Lee"}]'), tmp_path / "out", sources=tables)
     assert row["source_system"] == "CRM+ECOM"
 
 
-def test_a_claim_of_a_source_that_is_configured_no_more_is_left_alone_and_told(tmp_path: Path) -> None:
+def test_a_claim_of_a_source_that_is_no_longer_configured_is_left_alone_and_reported(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path, sources=sources(LOYALTY | {"required": True}))
     inbox.open()
     for name in ("crm_customers_7.csv", "ecommerce_customers_7.json", "loyalty-7.csv"):
         (tmp_path / name).write_text("x\n", encoding="utf-8")
-    (pair,) = inbox.scan().candidates
-    proofs = {half.path: "given" for half in pair.files}
-    batch = inbox.claim(pair, proofs, NOON)
+    (candidate,) = inbox.scan().candidates
+    proofs = {file.path: "given" for file in candidate.files}
+    batch = inbox.claim(candidate, proofs, NOON)
     assert batch is not None
     assert Inbox(tmp_path).unfinished().unreadable == (f"{batch.id}.json",)
     assert [it.id for it in inbox.unfinished().batches] == [batch.id]
 
 
-def test_the_daemon_waits_for_what_is_required_and_takes_what_is_there(house: House) -> None:
+def test_the_daemon_waits_for_required_sources_and_includes_optional_ones(house: House) -> None:
     (house.root / "service.toml").write_text(
         '[[sources]]\nname = "LOYALTY"\nfile = "loyalty.csv"\nrequired = false\npreset = "plain"\n', encoding="utf-8"
     )
@@ -304,29 +315,29 @@ def test_the_daemon_waits_for_what_is_required_and_takes_what_is_there(house: Ho
 
 
 def read_as(tmp_path: Path, crm: str | bytes, **settings: Any) -> tuple[str, dict[str, str]]:
-    """The layout that a CRM export of one customer was read by, and what became of the customer."""
-    (row,) = master(write_pair(tmp_path, crm, NOBODY), tmp_path / "out", **settings)
+    """The layout in which a CRM export of one customer was read, and the customer in the master."""
+    (row,) = master(write_pair(tmp_path, crm, NO_CUSTOMERS), tmp_path / "out", **settings)
     events = (tmp_path / "out" / "integration_log.jsonl").read_text(encoding="utf-8").splitlines()
     return str(json.loads(events[0])["layout"]), row
 
 
-def test_further_columns_do_not_turn_a_source_s_own_export_into_another_s(tmp_path: Path) -> None:
+def test_further_columns_do_not_change_the_layout_of_a_source_s_own_export(tmp_path: Path) -> None:
     head = CRM_HEAD.strip() + ",id,name,created_at,Record ID,First Name,Last Name\n"
     layout, row = read_as(tmp_path, head + "C1,Ann Lee,a@x.org,,2024-01-02,active,9,Shown So,2020-01-01,77,Al,So\n")
     assert (layout, row["full_name"], row["signup_date"]) == ("crm", "Ann Lee", "2024-01-02")
 
 
-def test_of_a_name_in_parts_all_columns_must_be_there_or_it_is_told(tmp_path: Path) -> None:
+def test_a_name_in_parts_needs_all_columns_and_a_missing_one_is_reported(tmp_path: Path) -> None:
     table = {"name": "CRM", "fields": {"full_name": "firt + last"}}
     crm = "customer_id,first,last,email\n1,Ann,Smith,a@x.org\n2,Bob,Smith,b@x.org\n"
-    rows = master(write_pair(tmp_path, crm, NOBODY), tmp_path / "out", sources=[table])
-    assert [row["full_name"] for row in rows] == ["N/A", "N/A"], "Smith alone would be one customer"
+    rows = master(write_pair(tmp_path, crm, NO_CUSTOMERS), tmp_path / "out", sources=[table])
+    assert [row["full_name"] for row in rows] == ["N/A", "N/A"], "with Smith alone both would be one customer"
     assert 'no column "firt"' in (tmp_path / "out" / "integration_log.txt").read_text(encoding="utf-8")
 
 
 # Windows-1252 has no combining accents.
 @pytest.mark.parametrize(("encoding", "form"), [("utf-8", "NFC"), ("utf-8", "NFD"), ("cp1252", "NFC")])
-def test_accents_in_a_header_are_understood(tmp_path: Path, encoding: str, form: Literal["NFC", "NFD"]) -> None:
+def test_accents_in_a_header_are_matched(tmp_path: Path, encoding: str, form: Literal["NFC", "NFD"]) -> None:
     table = {"name": "CRM", "fields": {"full_name": "Prénom + Nom", "phone": "Téléphone"}}
     crm = unicodedata.normalize(form, "customer_id;Prénom;NOM;email;téléphone\n1;Zoë;Lée;z@x.org;2125550101\n")
     _, row = read_as(tmp_path, crm.encode(encoding), sources=[table])
@@ -340,46 +351,46 @@ def test_accents_in_a_header_are_understood(tmp_path: Path, encoding: str, form:
         '{"results": [{"id": "1", "properties": {"email": "a@b.de"}}]}',
     ],
 )
-def test_json_that_no_layout_fits_is_refused_and_not_read_by_halves(tmp_path: Path, shop: str) -> None:
+def test_json_that_no_layout_fits_is_refused(tmp_path: Path, shop: str) -> None:
     with pytest.raises(UnreadableFile):
         integrate_pair(write_pair(tmp_path, CRM_HEAD, shop), tmp_path / "out")
 
 
-def test_either_built_in_source_may_write_as_the_other(tmp_path: Path) -> None:
-    pair = write_pair(tmp_path, CRM_HEAD, NOBODY)
+def test_each_built_in_source_may_have_the_layout_of_the_other(tmp_path: Path) -> None:
+    pair = write_pair(tmp_path, CRM_HEAD, NO_CUSTOMERS)
     nested = '[{"id": "1", "name": {"first": "Ann", "last": "Lee"}, "contact": {"email": "a@x.org"}}]'
     (pair / "crm_customers.json").write_text(nested, encoding="utf-8")
     by_hand_of((pair / "crm_customers.json", pair / "ecommerce_customers.json"), tmp_path / "out")
     assert [row["full_name"] for row in rows_of(published(tmp_path / "out") / "customer_master.csv")] == ["Ann Lee"]
 
 
-@pytest.mark.parametrize("place", ["p[0]", 'a"b', "a*", "x[99999999999]", "tél", "p"])
-def test_at_any_place_a_number_is_read_as_it_is_written(tmp_path: Path, place: str) -> None:
-    table = {"name": "ECOM", "fields": {"phone": place}}
-    value: Any = "@" if place == "p" else ["@"]
-    name = "p" if place.startswith("p") else place
+@pytest.mark.parametrize("path", ["p[0]", 'a"b', "a*", "x[99999999999]", "tél", "p"])
+def test_at_any_path_a_number_is_read_as_it_is_written(tmp_path: Path, path: str) -> None:
+    table = {"name": "ECOM", "fields": {"phone": path}}
+    value: Any = "@" if path == "p" else ["@"]
+    name = "p" if path.startswith("p") else path
     shop = json.dumps([{"id": "1", "name": "Ann Lee", name: value}]).replace('"@"', "5.55E+06")
     (row,) = master(write_pair(tmp_path, CRM_HEAD, shop), tmp_path / "out", sources=[table])
     assert row["phone"] == "N/A", "its digits are lost"
 
 
-def test_rows_that_all_go_on_with_nobody_are_no_export(tmp_path: Path) -> None:
+def test_an_export_of_continuation_rows_only_is_refused(tmp_path: Path) -> None:
     crm = "email,firstname,lastname,_address_telephone\n" + ",,,2125550101\n" * 3
     with pytest.raises(UnreadableFile, match="none of its rows has a name"):
-        integrate_pair(write_pair(tmp_path, crm, NOBODY), tmp_path / "out")
+        integrate_pair(write_pair(tmp_path, crm, NO_CUSTOMERS), tmp_path / "out")
 
 
 @pytest.mark.parametrize("header", ["17,John Smith,john@x.org,john@x.org,5550101,ID", "7,Emily,Phoebe,x"])
-def test_a_customer_in_the_place_of_the_header_is_not_told_of(tmp_path: Path, header: str) -> None:
+def test_a_message_about_a_missing_header_has_no_customer_data(tmp_path: Path, header: str) -> None:
     with pytest.raises(InputError) as refused:
-        integrate_pair(write_pair(tmp_path, f"{header}\n{header}\n", NOBODY), tmp_path / "out")
-    told = refused.value.explained().lower()
-    assert not [value for value in ("john", "smith", "emily", "phoebe") if value in told]
+        integrate_pair(write_pair(tmp_path, f"{header}\n{header}\n", NO_CUSTOMERS), tmp_path / "out")
+    message = refused.value.explained().lower()
+    assert not [value for value in ("john", "smith", "emily", "phoebe") if value in message]
 
 
-def test_a_source_that_is_not_there_any_more_is_told(tmp_path: Path) -> None:
+def test_a_source_that_is_no_longer_in_the_batch_is_reported(tmp_path: Path) -> None:
     table = {"name": "CLUB", "file": "club.csv", "required": False, "preset": "plain"}
-    pair = write_pair(tmp_path, CRM_HEAD, NOBODY)
+    pair = write_pair(tmp_path, CRM_HEAD, NO_CUSTOMERS)
     (pair / "club.csv").write_text("id,name,email\n1,Ann Lee,a@x.org\n", encoding="utf-8")
     outbox = tmp_path / "out"
     files = [pair / "crm_customers.csv", pair / "ecommerce_customers.json"]
@@ -391,25 +402,25 @@ def test_a_source_that_is_not_there_any_more_is_told(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------- what is read
 
 
-def test_of_several_places_the_first_that_says_something_counts(tmp_path: Path) -> None:
+def test_of_several_paths_the_first_with_a_value_counts(tmp_path: Path) -> None:
     table = {"name": "CRM", "fields": {"phone": ["mobile", "phone"], "full_name": ["full_name", "first + last"]}}
     crm = (
         "customer_id,full_name,first,last,email,mobile,phone\n"
         "1,N/A,Na,Li,a@x.org,n/a,212-555-0101\n"
         "2,Bo Ek,Al,Oe,b@x.org,212-555-0102,212-555-0103\n"
     )
-    rows = master(write_pair(tmp_path, crm, NOBODY), tmp_path / "out", sources=[table])
+    rows = master(write_pair(tmp_path, crm, NO_CUSTOMERS), tmp_path / "out", sources=[table])
     assert [(row["full_name"], row["phone"]) for row in rows] == [("Na Li", "2125550101"), ("Bo Ek", "2125550102")]
 
 
-def test_a_default_status_stands_where_the_source_says_nothing(tmp_path: Path) -> None:
+def test_rows_without_a_status_get_the_default(tmp_path: Path) -> None:
     table = {"name": "CRM", "defaults": {"status": " Prospect "}}
     crm = CRM_HEAD + "1,Ann Lee,a@x.org,,,\n2,Bo Ek,b@x.org,,,Active\n"
-    rows = master(write_pair(tmp_path, crm, NOBODY), tmp_path / "out", sources=[table])
+    rows = master(write_pair(tmp_path, crm, NO_CUSTOMERS), tmp_path / "out", sources=[table])
     assert [row["status"] for row in rows] == ["prospect", "active"]
 
 
-def test_every_source_has_the_region_and_the_order_of_dates_that_it_is_given(tmp_path: Path) -> None:
+def test_a_source_s_own_region_and_date_order_are_used(tmp_path: Path) -> None:
     crm = CRM_HEAD + "1,Ann Lee,a@x.org,(212) 555-0101,03/04/2023,\n"
     shop = '[{"id": "7", "name": "Bo Ek", "contact": {"phone": "020 7946 0958"}, "registered": "03/04/2023"}]'
     table = {"name": "ECOM", "region": "GB", "date_order": "DMY"}
@@ -418,7 +429,7 @@ def test_every_source_has_the_region_and_the_order_of_dates_that_it_is_given(tmp
     assert (bo["phone"], bo["signup_date"]) == ("442079460958", "2023-04-03")
 
 
-def test_the_first_source_wins_ties_and_names_the_sources_in_order(tmp_path: Path) -> None:
+def test_the_first_source_decides_ties_and_the_order_of_source_names(tmp_path: Path) -> None:
     crm = CRM_HEAD + "1,Ann Lee,a@x.org,212-555-0101,2023-01-01,lead\n"
     shop = '[{"id": "7", "name": "Anna Lee", "contact": {"email": "a@x.org", "phone": "2125550101"},'
     shop += ' "registered": "2024-01-01"}]'
@@ -429,29 +440,29 @@ def test_the_first_source_wins_ties_and_names_the_sources_in_order(tmp_path: Pat
     assert (turned["full_name"], turned["source_system"]) == ("Anna Lee", "ECOM+CRM")
 
 
-def test_passwords_and_tokens_reach_no_file_of_ours(tmp_path: Path) -> None:
+def test_passwords_and_tokens_are_not_published(tmp_path: Path) -> None:
     secrets = ["5e884898da28047151d0e56f8dc62927", "tok_4eC39HqLyjWDarjtT1"]
     crm = (
         "email,_website,confirmation,created_at,firstname,lastname,password_hash,rp_token\n"
         f"ann@lee.org,base,,2024-01-02,Ann,Lee,{secrets[0]},{secrets[1]}\n"
         f'"bad,base\n{secrets[0]}'
     )
-    pair = write_pair(tmp_path, crm.splitlines()[0] + "\n" + crm.splitlines()[1] + "\n", NOBODY)
+    pair = write_pair(tmp_path, crm.splitlines()[0] + "\n" + crm.splitlines()[1] + "\n", NO_CUSTOMERS)
     integrate_pair(pair, tmp_path / "out")
     written = [path for path in tmp_path.joinpath("out").rglob("*") if path.is_file()]
     assert not [path for path in written for secret in secrets if secret.encode() in path.read_bytes()]
     with pytest.raises(InputError) as refused:
-        integrate_pair(write_pair(tmp_path / "bad", crm, NOBODY), tmp_path / "refused")
+        integrate_pair(write_pair(tmp_path / "bad", crm, NO_CUSTOMERS), tmp_path / "refused")
     assert not [secret for secret in secrets if secret in refused.value.explained()]
 
 
-def test_rows_that_go_on_with_the_customer_above_are_left_out_and_told(tmp_path: Path) -> None:
+def test_continuation_rows_are_left_out_and_reported(tmp_path: Path) -> None:
     shop = (
         "email,_website,created_at,firstname,lastname,_address_telephone\n"
         "ann@lee.org,base,2024-01-02 10:00:00,Ann,Lee,212-555-0101\n"
         ",,,,,212-555-0102\n"
     )
-    pair = write_pair(tmp_path, CRM_HEAD, NOBODY)
+    pair = write_pair(tmp_path, CRM_HEAD, NO_CUSTOMERS)
     (pair / "shop.csv").write_text(shop, encoding="utf-8")
     (pair / "ecommerce_customers.json").unlink()
     (pair / "shop.csv").rename(pair / "ecommerce_customers.json.csv")
@@ -468,14 +479,14 @@ def test_rows_that_go_on_with_the_customer_above_are_left_out_and_told(tmp_path:
 
 
 def packed_pair(folder: Path, content: bytes) -> list[Path]:
-    pair = write_pair(folder, CRM_HEAD, NOBODY)
+    pair = write_pair(folder, CRM_HEAD, NO_CUSTOMERS)
     (pair / "crm_customers.csv.gz").write_bytes(content)
     return [pair / "crm_customers.csv.gz", pair / "ecommerce_customers.json"]
 
 
-def test_a_packed_export_reads_as_the_plain_one(tmp_path: Path) -> None:
+def test_a_gzipped_export_reads_like_the_plain_one(tmp_path: Path) -> None:
     crm = CRM_HEAD + "1,Ann Lee,a@x.org,212-555-0101,2023-01-01,lead\n"
-    plain = master(write_pair(tmp_path / "plain", crm, NOBODY), tmp_path / "one")
+    plain = master(write_pair(tmp_path / "plain", crm, NO_CUSTOMERS), tmp_path / "one")
     by_hand_of(packed_pair(tmp_path / "packed", gzip.compress(crm.encode())), tmp_path / "two")
     assert rows_of(published(tmp_path / "two") / "customer_master.csv") == plain
 
@@ -492,13 +503,13 @@ def test_a_packed_export_reads_as_the_plain_one(tmp_path: Path) -> None:
     ],
     ids=["empty", "not packed", "cut", "cut at its head", "rubbish behind", "a bomb"],
 )
-def test_a_packed_file_that_is_none_is_refused(content: bytes, says: str, tmp_path: Path) -> None:
+def test_a_damaged_gzip_file_is_refused(content: bytes, says: str, tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match=says):
         by_hand_of(packed_pair(tmp_path, content), tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [gzip.compress(b"x"), b"x"], ids=["whole", "damaged"])
-def test_what_was_unpacked_goes_with_the_end_of_the_work(content: bytes, tmp_path: Path) -> None:
+def test_the_unpacked_file_is_removed_after_the_work(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(content)
     work = tmp_path / "work"
     work.mkdir()
