@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,12 +14,13 @@ import structlog
 from hypothesis import settings
 
 from service import logs
+from tests.sizes import IS_FULL
 from tests.worlds import House, Works
 
 # The same examples every time: a change is judged by itself. ``FAULTS=all`` looks for new ones.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("new", print_blob=True)
-settings.load_profile("new" if os.environ.get("FAULTS") == "all" else "same")
+settings.load_profile("new" if IS_FULL else "same")
 
 # A shell that runs us in the background has interrupts ignored, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -24,6 +24,7 @@ from service.engine.embedded import EmbeddedEngine
 from service.model import Rules
 from service.pipeline.deduplicate import deduplicate, explain, smallest_of_component
 from service.pipeline.survivorship import survive
+from tests.sizes import LAWS_RECORDS
 from tests.small_batches import (
     HEADER,
     crm_text,
@@ -460,7 +461,7 @@ def test_cores_hash_seed_time_zone_and_locale_do_not_change_a_byte(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     r = random.Random(1)
-    crm, ecom = a_pair(r, 85_000)  # beyond one row group of the engine, so that threads share the work
+    crm, ecom = a_pair(r, LAWS_RECORDS)
     pair = write_pair(house.inbox, crm_text(crm), ecom_text(ecom))
     worlds = (
         ("1", {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C"}),

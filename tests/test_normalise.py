@@ -1,6 +1,6 @@
 """The rules in SQL are the rules in Python: ``normalise`` and ``extract`` against the definitions in ``values``.
 
-By default some 120,000 generated values are tried. A million, and how many of them took a fast path:
+How many generated values are tried is in ``tests/sizes.py``. A million, and how many of them took a fast path:
 
     FAULTS=all .venv/bin/python -m pytest -n0 --junitxml=fast_paths.xml tests/test_normalise.py
     grep -o 'name="SQL alone[^/]*' fast_paths.xml
@@ -9,7 +9,6 @@ By default some 120,000 generated values are tried. A million, and how many of t
 from __future__ import annotations
 
 import csv
-import os
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -32,11 +31,9 @@ from service.pipeline.ids import norm_id
 from service.pipeline.values import MISSING_WORDS, is_missing
 from service.readers.rows import FileReport
 from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES, REAL_NAMES
+from tests.sizes import GENERATED_VALUES as GENERATED
 from tests.small_batches import NOON, cells_table, delivered_file, raw_table, small_engine, table_of
 from tests.worlds import CASES
-
-GENERATED = 1_000_000 if os.environ.get("FAULTS") == "all" else 120_000
-"""How many values are made up in all."""
 
 CORPUS = GENERATED // 5
 SQL_ALONE_PERCENT = {"email": 33, "phone": 28, "full_name": 22, "signup_date": 25, "source_id": 40, "status": 25}
@@ -449,7 +446,7 @@ def test_an_absurdly_long_cell_comes_out_as_its_definition_says(text: str, engin
 
 
 def test_names_and_phones_are_compared_and_printed_as_defined(engine: EmbeddedEngine) -> None:
-    names, phones = corpus("full_name", 20_000, seed=2), corpus("phone", 20_000, seed=2)
+    names, phones = corpus("full_name", GENERATED // 6, seed=2), corpus("phone", GENERATED // 6, seed=2)
     records = stage.normalise(delivered_rows(engine, full_name=names, phone=phones), Rules(), engine).records
     for name, key, phone, phone_key in records.derive("select full_name, name_key, phone, phone_key from this").rows():
         assert key == (None if name is None else values.name_key(name))

@@ -44,7 +44,7 @@ from service.settings import Settings
 from service.watch import daemon
 from service.watch.file_events import FileEvents
 from service.watch.watcher import Watcher
-from tests.faults.sweep import IS_FULL
+from tests.sizes import PAIRING_PLAYS, PAIRING_STEPS
 
 STILL, SETTLE, RETRY = 0.3, 5.0, 3.0
 # Suffix -> place in time, as written in the contract: dates, then what has none.
@@ -680,11 +680,6 @@ class Pairing(RuleBasedStateMachine):
             assert self.model.told <= self.service.health()
 
 
-def examples() -> int:
-    """How many plays."""
-    return 1000 if IS_FULL else 100
-
-
 has_leases = honours_leases(Path(tempfile.gettempdir()) / "any", Path(tempfile.gettempdir()).stat().st_dev)
 
 
@@ -693,6 +688,9 @@ def test_whatever_happens_every_file_is_where_the_table_says() -> None:
     run_state_machine_as_test(
         Pairing,
         settings=settings(
-            max_examples=examples(), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=PAIRING_PLAYS,
+            stateful_step_count=PAIRING_STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

@@ -24,16 +24,15 @@ from service.pipeline.extract import extract
 from service.presets import PRESETS
 from service.readers import csv_file, json_file
 from service.readers.rows import cell_name
-from tests.faults.sweep import IS_FULL
+from tests.sizes import FUZZ_TIMES
 from tests.small_batches import NOON, delivered_file, small_engine
 from tests.worlds import CASES
 
-TIMES = 20 if IS_FULL else 1
 CANARY = "Qzxvkanari"
 
 
 def tries(examples: int) -> settings:
-    return settings(max_examples=examples * TIMES, deadline=None)
+    return settings(max_examples=examples * FUZZ_TIMES, deadline=None)
 
 
 def sources_like(source: Source) -> list[Source]:

@@ -6,7 +6,6 @@ The clock for the waits is the test's own, the sockets are real. ``FAULTS=all`` 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -22,9 +21,8 @@ from service.simulator.customers import World
 from service.simulator.scenarios import SCENARIOS, is_customer
 from service.simulator.server import Simulator, Terms, listening
 from tests.api_house import TODAY, ApiHouse
+from tests.sizes import IS_FULL, SYNC_CAMPAIGN_PARTS, SYNC_CAMPAIGN_RUNS
 
-RUNS = 1000
-CHUNKS = 10
 # What a run may end with where the API never gives what it has, or never stops to change what it says.
 _MAY_END_WITH = {
     "loop": "Incomplete",
@@ -107,13 +105,13 @@ def amiss(ended: Ended) -> str | None:
     return f"{doubled.total()} customers too many" if doubled else None
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("part", range(SYNC_CAMPAIGN_PARTS))
 def test_every_sync_delivers_all_customers_once_or_says_that_it_has_not(
-    tmp_path: Path, chunk: int, capfd: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]
+    tmp_path: Path, part: int, capfd: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]
 ) -> None:
-    base = random.SystemRandom().randrange(10**9) if os.environ.get("FAULTS") == "all" else 0
+    base = random.SystemRandom().randrange(10**9) if IS_FULL else 0
     ends: Counter[str] = Counter()
-    for number in range(chunk, RUNS, CHUNKS):
+    for number in range(part, SYNC_CAMPAIGN_RUNS, SYNC_CAMPAIGN_PARTS):
         play = Play.drawn(base + number)
 
         def house_of(url: str, play: Play = play) -> ApiHouse:
@@ -130,4 +128,4 @@ def test_every_sync_delivers_all_customers_once_or_says_that_it_has_not(
         assert complaint is None, f"{play}: {complaint}"
         ends["complete" if ended.rows is not None else "said to be incomplete"] += 1
         capfd.readouterr()  # thousands of log lines
-    record_property(f"syncs from APIs that misbehave, part {chunk}", dict(ends))
+    record_property(f"syncs from APIs that misbehave, part {part}", dict(ends))

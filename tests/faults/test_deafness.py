@@ -22,12 +22,12 @@ from typing import Any, Literal
 import pytest
 
 from service.watch.file_events import EVENT_GRACE_SECONDS
+from tests.sizes import DEAFNESS_TRIALS as TRIALS
 from tests.worlds import CASES, CRM, ECOM, House, slowness, wait_until
 
 # From the moment that the pair lies in a usable inbox; more only as far as this machine is slow at that moment.
 MOST_SECONDS = 3.0
 USUAL_SECONDS = 1.0
-TRIALS = 3
 UNTIL_COUNTED_SECONDS = EVENT_GRACE_SECONDS + 2.5  # the loop looks every two seconds
 QUEUED = Path("/proc/sys/fs/inotify/max_queued_events")
 
@@ -314,8 +314,8 @@ def test_a_pair_is_published_and_health_says_what_is_amiss_while_it_is(
         if os.environ.get("REQUIRE_CONTAINER") == "1":
             pytest.fail(why)
         pytest.skip(why)  # a developer's machine may forbid mounts or namespaces; CI may not
-    # Everything must hold each time. Only to be late is forgiven, twice: a busy machine is late now and then,
-    # a service that waits for something is late always.
+    # Everything must hold in each trial. Only lateness is forgiven, but in the last trial: a busy machine is late
+    # now and then, a service that waits for something is late always.
     for trial in range(TRIALS):
         seconds, most_seconds = befallen(fault, House(tmp_path / f"house-{trial}"))
         record_property(f"{request.node.callspec.id}, seconds to publish", f"{seconds:.2f} of {most_seconds:.2f}")

@@ -12,25 +12,24 @@ from tests.faults.conftest import Tally
 from tests.faults.injection import Point, needs_strace
 from tests.faults.starts import STARTS, Start, ended_well, killed
 from tests.faults.sweep import all_faults, sample
+from tests.sizes import DOUBLE_KILL_FIRST, DOUBLE_KILL_SECOND, DOUBLE_KILL_STARTS
 
 pytestmark = needs_strace
 
-FIRST_KILLS, FIRST_KILLS_IN_FULL, SECOND_KILLS = 2, 20, 3
 
-
-@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("name", DOUBLE_KILL_STARTS or STARTS)
 def test_a_kill_while_recovering_from_a_kill_loses_nothing_either(
     name: str, start_named: Callable[[str], Start], tmp_path: Path, tally: Tally
 ) -> None:
     start = start_named(name)
-    points = sample(start.points, FIRST_KILLS, f"first {name}", most_in_full=FIRST_KILLS_IN_FULL)
+    points = sample(start.points, DOUBLE_KILL_FIRST, f"first {name}")
     tried: list[str] = []
 
     def try_one(number: int, point: Point) -> list[str]:
         recovery = start.copied_to(tmp_path / str(number))  # never a copy of a killed one: its files would be others
         faults = killed(start, recovery, point)
         _, seconds = start.run(recovery).traced()
-        for second in sample(seconds, SECOND_KILLS, f"{name} {point}", most_in_full=SECOND_KILLS):
+        for second in sample(seconds, DOUBLE_KILL_SECOND, f"{name} {point}"):
             house = start.copied_to(tmp_path / f"{number}-{second.call}-{second.nth}-{len(tried)}")
             killed(start, house, point)
             again = [*killed(start, house, second), *ended_well(start, house, is_next_tried=True)]

@@ -21,6 +21,7 @@ from tests.faults.promises import broken_promises, litter
 from tests.faults.starts import Start, ended_well
 from tests.faults.sweep import all_faults, sample
 from tests.faults.warm import Ended
+from tests.sizes import ERROR_STARTS
 from tests.worlds import House
 
 pytestmark = needs_strace
@@ -28,7 +29,6 @@ pytestmark = needs_strace
 KINDS = ("write", "create", "fsync", "rename", "mkdir", "link")
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE")
 WORLD = 3
-SAMPLED_FOR_EACH_ERROR = 3
 # One staged set, one generation of the register, and what was about to be renamed.
 MOST_LITTER = 16
 
@@ -45,18 +45,16 @@ class Trial:
         return f"{self.error} {'from' if self.is_lasting else 'at'} {self.point}"
 
 
-@pytest.mark.parametrize(
-    ("name", "most_in_full"), [("over an earlier set", None), ("empty outbox", 100), ("wrong pair", 100)]
-)
+@pytest.mark.parametrize(("name", "most_for_each_error"), ERROR_STARTS)
 def test_a_fault_of_the_world_costs_nothing_and_is_told(
-    name: str, most_in_full: int | None, start_named: Callable[[str], Start], tmp_path: Path, tally: Tally
+    name: str, most_for_each_error: int | None, start_named: Callable[[str], Start], tmp_path: Path, tally: Tally
 ) -> None:
     start = start_named(name)
     points = [point for point in start.points if point.kind in KINDS]
     trials: list[Trial] = []
     for error in ERRORS:
         every = [Trial(point, error, is_lasting=number % 2 == 0) for number, point in enumerate(points)]
-        trials += sample(every, SAMPLED_FOR_EACH_ERROR, f"{name} {error}", most_in_full=most_in_full)
+        trials += sample(every, most_for_each_error, f"{name} {error}")
 
     def try_one(number: int, trial: Trial) -> list[str]:
         house = start.copied_to(tmp_path / str(number))

@@ -1,8 +1,7 @@
 """Hostile drops are inert: nothing is followed, nothing blocks, nothing takes the memory, and work goes on.
 
 One daemon run under a limit on its address space meets every hostile content in turn, and then a good pair; what
-is no regular file lies beside a good pair under the expected name. ``FAULTS=all``: holes of 10 GB and lines of
-1 GB, as in docs/guarantees.md; by default a twentieth and a fifth of it, which find the same faults.
+is no regular file lies beside a good pair under the expected name. The sizes are in ``tests/sizes.py``.
 """
 
 from __future__ import annotations
@@ -25,11 +24,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.sweep import IS_FULL
+from tests.sizes import HOLE_BYTES, LINE_BYTES
 from tests.worlds import CASES, CRM, ECOM, House
 
-HOLE_BYTES = (10 << 30) if IS_FULL else (512 << 20)
-LINE_BYTES = (1024 if IS_FULL else 200) << 20
 SPACE_BYTES = 2 << 30
 """Address space of the daemon: its engine may use half of it."""
 
@@ -108,7 +105,7 @@ CONTENTS: dict[str, Content] = {
     "a NUL byte between JSON values": shop("malformed", SHOP + b'{"id":"E1","name":"Ann Lee"},\0{"id":"E2"}]}\n'),
     "a NUL character escaped in a JSON text": shop(None, SHOP + b'{"id":"E1","name":"Ann\\u0000Lee"}]}\n'),
     "a CSV row of quoted lines without end": crm(
-        "longer than 16 MB", HEADER + b"C1", b',"a\n"', b"\n", LINE_BYTES // 4
+        "longer than 16 MB", HEADER + b"C1", b',"a\n"', b"\n", max(LINE_BYTES // 4, 20 << 20)
     ),
 }
 

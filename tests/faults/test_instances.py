@@ -1,7 +1,7 @@
 """Several instances on one inbox: one works, the others stand by, whoever is killed or stopped.
 
-Five processes share inbox, outbox and state while a seeded hand kills, stops and wakes them: 20 batches by default,
-500 under ``FAULTS=all``; ``FAULTS_SEED`` repeats another course of events.
+Five processes share inbox, outbox and state while a seeded hand kills, stops and wakes them;
+``FAULTS_SEED`` repeats another course of events.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from typing import Any
 import pytest
 
 from benchmarks.generate import write_pair
-from tests.faults.sweep import IS_FULL
+from tests.sizes import INSTANCES_BATCHES as BATCHES
 from tests.worlds import CASES, CRM, ECOM, Daemon, House, slowness, wait_until
 
-BATCHES = 500 if IS_FULL else 20
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 INSTANCES = 5
 LARGE_RECORDS = 20_000  # enough that the owner can be stopped in the midst

@@ -1,8 +1,7 @@
 """Kill the service at every system call by which it changes a disk, start it again, and compare every byte.
 
-Whole life cycle: claim, integrate, publish, archive, prune, quarantine. By default every step that others can see,
-by which a name comes or goes, and a sample of the rest. ``FAULTS=sweep``: every step of the first pair ever.
-``FAULTS=all``, as in ``make faults``: every step of all.
+Whole life cycle: claim, integrate, publish, archive, prune, quarantine.
+``tests/sizes.py`` says how many steps of which starts; ``FAULTS=all``: every step of all.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ import pytest
 from tests.faults.conftest import Tally
 from tests.faults.injection import Point, needs_strace
 from tests.faults.starts import STARTS, Start, ended_well, killed
-from tests.faults.sweep import IS_SWEPT, all_faults, sample
+from tests.faults.sweep import all_faults, sample
+from tests.sizes import KILL_STARTS, KILLS_HIDDEN, KILLS_HIDDEN_IN_THE_FIRST_START, KILLS_SEEN_BY_OTHERS
 from tests.worlds import CRM, ECOM
 
 pytestmark = needs_strace
 
-SAMPLED_POINTS = 8
 NEXT_PAIR_EVERY = 4
 
 
-@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("name", KILL_STARTS or STARTS)
 def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(
     name: str, start_named: Callable[[str], Start], tmp_path: Path, tally: Tally
 ) -> None:
@@ -33,9 +32,10 @@ def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(
     # With retention a run is as without, up to the moment when it removes what is superseded.
     known = start_named("over an earlier set").points if start.settings else ()
     new = [point for point in start.points if point not in known]
-    points = [point for point in new if is_seen_by_others(point)]
+    seen = [point for point in new if is_seen_by_others(point)]
     hidden = [point for point in new if not is_seen_by_others(point)]
-    points += hidden if IS_SWEPT and name == "empty outbox" else sample(hidden, SAMPLED_POINTS, name)
+    most_hidden = KILLS_HIDDEN_IN_THE_FIRST_START if name == "empty outbox" else KILLS_HIDDEN
+    points = [*sample(seen, KILLS_SEEN_BY_OTHERS, name), *sample(hidden, most_hidden, name)]
 
     def try_one(number: int, point: Point) -> list[str]:
         house = start.copied_to(tmp_path / str(number))

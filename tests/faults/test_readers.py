@@ -16,10 +16,9 @@ from service.files import fingerprint_of, sha256_of
 from service.model import CRM, Batch, InputFile, Summary
 from service.outbox import FLAT, MANIFEST, Outbox
 from tests.faults.conftest import Tally
-from tests.faults.sweep import IS_FULL
 from tests.faults.warm import SERVER
+from tests.sizes import READER_PUBLICATIONS as PUBLICATIONS
 
-PUBLICATIONS = 1000 if IS_FULL else 200
 KEPT = 30
 FLAT_NAMES = FLAT["integration"].names
 FILES = (*FLAT_NAMES, "crosswalk.csv", "rejects.csv")

@@ -1,6 +1,6 @@
 """Many batches through one daemon: it ends as small as it was after the first few.
 
-100 batches by default, 2,000 under ``FAULTS=all``. A feeder keeps some pairs waiting, so that batches follow one
+A feeder keeps some pairs waiting, so that batches follow one
 another at once; figures are taken while the daemon is idle, from the kernel.
 """
 
@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.sweep import IS_FULL
+from tests.sizes import SOAK_BATCHES as BATCHES
 from tests.worlds import CASES, CRM, ECOM, House, wait_until
 
-BATCHES = 2000 if IS_FULL else 100
 WARM_UP = 20
 WAITING = 10
 LAPS = 4

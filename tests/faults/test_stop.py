@@ -2,7 +2,7 @@
 
 A chain of stops plays on one house: a pair is dropped, the daemon started and stopped at random moments until the
 pair is published, then the next pair dropped. The moments are seeded; what the daemon is doing at that moment is
-not. ``FAULTS=all`` stops two hundred times, else twenty-six; ``STOP_SEED`` chooses.
+not. ``STOP_SEED`` chooses other moments.
 """
 
 from __future__ import annotations
@@ -24,13 +24,10 @@ import pytest
 from benchmarks.generate import write_pair
 from tests.faults.conftest import Tally
 from tests.faults.promises import broken_promises, litter
-from tests.faults.sweep import IS_FULL
+from tests.sizes import STOP_CHAINS, STOP_RECORDS, STOPS_IN_A_CHAIN
 from tests.worlds import CRM, ECOM, House, slowness, wait_until
 
-CHAINS = 16 if IS_FULL else 2
-STOPS_IN_A_CHAIN = 13
 SEED = int(os.environ.get("STOP_SEED") or "1")
-RECORDS = 20_000
 MOST_SECONDS = {"8": 8.0, "2": 3.5}
 """SERVICE_STOP_SECONDS, as it is by default or so short that work is abandoned -> until the process is gone."""
 TIMELESS = (
@@ -90,7 +87,7 @@ class Chain:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
     root = tmp_path_factory.mktemp("undisturbed")
-    write_pair(root, RECORDS)
+    write_pair(root, STOP_RECORDS)
     chain = Chain(root / "house", root)
     chain.drop()
     started = time.monotonic()
@@ -152,7 +149,7 @@ def signals_for(dice: random.Random) -> list[tuple[float, int]]:
     return [(0.0, number), *((dice.uniform(0, 0.6), signal.SIGTERM) for _ in range(impatience))]
 
 
-@pytest.mark.parametrize("number", range(CHAINS))
+@pytest.mark.parametrize("number", range(STOP_CHAINS))
 def test_a_stop_at_any_moment_is_soon_and_leaves_nothing_by_halves(
     undisturbed: Undisturbed, tmp_path: Path, number: int, tally: Tally
 ) -> None:

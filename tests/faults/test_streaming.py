@@ -1,7 +1,6 @@
 """A single object of any size is read in bounded memory, by the engine and with care.
 
-``FAULTS=all``: 5 GB for the engine, which by itself stops at an object of 4 GiB, and 300 MB with care; by default
-a hundredth and a tenth of it.
+``FAULTS=all`` gives the engine 5 GB, because by itself it stops at an object of 4 GiB.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.sweep import IS_FULL
+from tests.sizes import STREAMED_BY_ENGINE_BYTES as ENGINE_BYTES
+from tests.sizes import STREAMED_WITH_CARE_BYTES as CAREFUL_BYTES
 from tests.worlds import ROOT
 
-ENGINE_BYTES = (5 << 30) if IS_FULL else (50 << 20)
-CAREFUL_BYTES = (300 if IS_FULL else 30) << 20
 IDS = 10_000
 SPACE_BYTES = 3 << 30
 RESIDENT_BYTES = 1280 << 20

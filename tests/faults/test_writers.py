@@ -1,7 +1,4 @@
-"""Writers that take their time, or come back: what is published is one version of a file, and a whole one.
-
-``FAULTS=all``: thirty writers that write into a claimed file, else three.
-"""
+"""Writers that take their time, or come back: what is published is one version of a file, and a whole one."""
 
 from __future__ import annotations
 
@@ -20,10 +17,9 @@ import pytest
 from benchmarks.generate import write_pair
 from service.inbox.mounts import honours_leases
 from tests.faults.conftest import Tally
-from tests.faults.sweep import IS_FULL
+from tests.sizes import WRITERS_WHO_COME_BACK as WRITERS
 from tests.worlds import CASES, CRM, ECOM, Daemon, House, wait_until
 
-WRITERS = 30 if IS_FULL else 3
 SETTLE_SECONDS = 0.4
 RECORDS = 20_000  # enough that there is time to write while it is worked on
 MOST_RETURNS = 3  # a fourth fault would end in quarantine

@@ -1,0 +1,93 @@
+"""How much the tests try: every size, in three columns, of which ``FAULTS`` chooses one.
+
+============  ======================================================================================
+not set       quick: what ``make test`` runs; every promise of docs/guarantees.md in a small form
+FAULTS=sweep  what ``.ci/run`` runs
+FAULTS=all    what ``make faults`` runs, for hours; seeds and examples are new in every run
+============  ======================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_COLUMNS = ("", "sweep", "all")
+_CHOSEN = os.environ.get("FAULTS", "")
+if _CHOSEN not in _COLUMNS:
+    raise ValueError(f"FAULTS={_CHOSEN} is not a size; leave it out, or set it to sweep or all")
+
+IS_QUICK = _CHOSEN == ""
+IS_FULL = _CHOSEN == "all"
+"""Seeds and examples are new in every run."""
+
+
+def _size(quick: T, sweep: T, full: T) -> T:
+    return (quick, sweep, full)[_COLUMNS.index(_CHOSEN)]
+
+
+MB, GB = 1 << 20, 1 << 30
+
+# --------------------------------------------------------------------------------- kills, errors, stops (tests/faults)
+
+KILL_STARTS: Sequence[str] | None = _size(("over an earlier set",), None, None)
+"""The starts whose runs are killed, of those in ``faults/starts.py``; None: all."""
+KILLS_SEEN_BY_OTHERS: int | None = _size(8, None, None)
+"""Kills at calls by which a name appears or goes, for each start; None: at every one."""
+KILLS_HIDDEN: int | None = _size(4, 8, None)
+"""Kills at other calls, for each start."""
+KILLS_HIDDEN_IN_THE_FIRST_START: int | None = _size(4, None, None)
+DOUBLE_KILL_STARTS: Sequence[str] | None = _size(("over an earlier set",), None, None)
+DOUBLE_KILL_FIRST: int = _size(1, 2, 20)
+DOUBLE_KILL_SECOND: int = _size(2, 3, 3)
+"""Kills during the recovery from each of the first ones."""
+ERROR_STARTS: Sequence[tuple[str, int | None]] = _size(
+    (("over an earlier set", 1),),
+    (("over an earlier set", 3), ("empty outbox", 3), ("wrong pair", 3)),
+    (("over an earlier set", None), ("empty outbox", 100), ("wrong pair", 100)),
+)
+"""Start, and how many of its calls fail with each of five errors; None: every call."""
+CAMPAIGN_MINUTES: float = float(os.environ.get("CAMPAIGN_MINUTES") or _size(0.0, 5.0, 5.0))
+"""0: no campaign."""
+STOP_CHAINS: int = _size(1, 2, 16)
+STOPS_IN_A_CHAIN: int = _size(5, 13, 13)
+STOP_RECORDS: int = _size(5_000, 20_000, 20_000)
+
+# --------------------------------------------------------------------------------------------- processes side by side
+
+READER_PUBLICATIONS: int = _size(20, 200, 1000)
+SOAK_BATCHES: int = _size(32, 100, 2000)
+INSTANCES_BATCHES: int = _size(5, 20, 500)
+WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
+DEAFNESS_TRIALS: int = _size(2, 3, 3)
+"""A way to lose events may be late this often; only the last time counts."""
+
+# --------------------------------------------------------------------------------------------------- hostile contents
+
+HOLE_BYTES: int = _size(32 * MB, 512 * MB, 10 * GB)
+LINE_BYTES: int = _size(24 * MB, 200 * MB, 1024 * MB)
+"""The readers refuse a line or an element of more than 16 MB."""
+STREAMED_BY_ENGINE_BYTES: int = _size(20 * MB, 50 * MB, 5 * GB)
+STREAMED_WITH_CARE_BYTES: int = _size(10 * MB, 30 * MB, 300 * MB)
+
+# ------------------------------------------------------------------------------------------------ models and the sync
+
+PAIRING_PLAYS: int = _size(15, 100, 1000)
+PAIRING_STEPS: int = _size(25, 40, 40)
+SYNC_CAMPAIGN_RUNS: int = _size(60, 1000, 1000)
+SYNC_CAMPAIGN_PARTS: int = _size(2, 10, 10)
+
+# ---------------------------------------------------------------------------------------------------- rules and values
+
+GENERATED_VALUES: int = _size(12_000, 120_000, 1_000_000)
+"""Made-up cells on which SQL and the Python definition are compared."""
+EVERY_LETTER: int = _size(40, 1, 1)
+"""Every how manieth letter of Unicode is tried."""
+EVERY_READING_REGION: int = _size(300, 30, 1)
+"""Every how manieth region reads the numbers of all others."""
+LAWS_RECORDS: int = _size(5_000, 85_000, 85_000)
+"""Rows of the CRM export; 85,000 are more than one row group of the engine, so that its threads share the work."""
+FUZZ_TIMES: int = _size(1, 1, 20)
