@@ -18,7 +18,8 @@ import numpy as np
 
 from service.errors import UsageError
 from service.files import is_locked, sha256_of
-from service.inbox.inbox import LOG, REASON
+from service.folders import REASON
+from service.folders import TEXT_LOG as LOG
 from service.ledger import Entry, Ledger
 from service.model import JobName
 from service.outbox import FLAT, MANIFEST

@@ -18,7 +18,7 @@ import pytest
 from service import files
 from service.acceptance import Acceptance
 from service.errors import UnreadableFile, UsageError
-from service.inbox import Candidate, IgnoredFile, Inbox, Scan, inbox, names
+from service.inbox import Candidate, IgnoredFile, Inbox, Scan, claims, names
 from service.inbox.names import is_ignored, read_name
 from service.jobs.retry import retry
 from service.model import Batch, inputs_sha256
@@ -86,7 +86,7 @@ class Folder:
             source.rename(target)
 
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
-            patch.setattr(inbox, "move", move)
+            patch.setattr(claims, "move", move)
             self.claimed()
         (claim,) = (self.root / ".claimed").glob("*.json")
         return claim.stem, claim.with_suffix("")
@@ -379,7 +379,7 @@ def test_a_half_that_changes_between_the_two_moves_puts_the_other_back(
             change(source)
         real(source, target)
 
-    monkeypatch.setattr(inbox, "move", move)
+    monkeypatch.setattr(claims, "move", move)
     assert folder.claim() is None
     assert folder.files() == {CRM: "crm\n"} | ({} if change is Path.unlink else {ECOM: "newer\n"})
 
@@ -397,7 +397,7 @@ def test_a_newer_half_that_comes_while_the_older_is_put_back_is_not_overwritten(
             source.unlink()
         real(source, target)
 
-    monkeypatch.setattr(inbox, "move", move)
+    monkeypatch.setattr(claims, "move", move)
     assert folder.claim() is None
     assert (folder.root / CRM).read_text(encoding="utf-8") == "newer\n"
     (aside,) = (folder.root / "quarantine").iterdir()
@@ -529,6 +529,7 @@ def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) 
     assert sorted(path.name for path in place.iterdir()) == [CRM, ECOM, "integration_log.txt", "reason.json"]
     assert (place / "integration_log.txt").read_text(encoding="utf-8") == "the log\n"
     assert json.loads((place / "reason.json").read_text(encoding="utf-8")) == {
+        "format": 1,
         "batch_id": batch.id,
         "job": "integration",
         "quarantined_at": NOW.isoformat(),

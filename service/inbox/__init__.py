@@ -1,13 +1,17 @@
-"""The inbox: settling (is the writer done?), pairing, claiming, archive, quarantine, recovery."""
+"""The inbox: which files wait, whether their writers are done, which belong together, and where they go."""
 
-from service.inbox.inbox import Candidate, IgnoredFile, Inbox, Quarantined, Scan, Unfinished, WaitingFile
+from service.inbox.claims import Unfinished
+from service.inbox.inbox import Inbox
 from service.inbox.names import partner_name
+from service.inbox.quarantine import Quarantine, Quarantined
+from service.inbox.scan import Candidate, IgnoredFile, Scan, WaitingFile
 from service.inbox.settling import Settling
 
 __all__ = [
     "Candidate",
     "IgnoredFile",
     "Inbox",
+    "Quarantine",
     "Quarantined",
     "Scan",
     "Settling",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from service import logs
 from service.acceptance import Acceptance
-from service.inbox import Inbox
+from service.folders import InboxFolders
+from service.inbox import Quarantine
 from service.ledger import Ledger
 from service.settings import Settings
 
@@ -17,12 +18,12 @@ def retry(batch_id: str, settings: Settings, *, accept: bool = False) -> list[st
     Raises: UsageError if there is no such batch, its files are gone, or a file of the same name waits in the inbox;
     OSError if a file cannot be moved. A retry that was interrupted can be repeated.
     """
-    inbox = Inbox(settings.inbox)
-    inbox.refuse_retry(batch_id)
+    quarantine = Quarantine(InboxFolders(settings.inbox))
+    quarantine.refuse_retry(batch_id)
     if accept:
         # Before the files move: a daemon may claim them as soon as they lie in the inbox.
-        Acceptance(settings.state).give(inbox.reason_of(batch_id).inputs_sha256)
-    names = inbox.move_back(batch_id)
+        Acceptance(settings.state).give(quarantine.reason_of(batch_id).inputs_sha256)
+    names = quarantine.move_back(batch_id)
     logs.get().info("batch.retried", batch_id=batch_id, accepted=accept)
     _note(batch_id, settings)
     return names
