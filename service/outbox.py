@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,14 +113,12 @@ class Outbox:
         ids = [path.name for path in sorted(self._batches.iterdir(), key=_age) if _job_of(path) == job]
         return [batch_id for batch_id in ids[:-keep] if batch_id != current]
 
-    def prune(self, keep: int, current: str, job: JobName) -> list[str]:
-        """Remove the superseded sets, each as whole as it came. Returns their ids."""
-        old = self.superseded(keep, current, job)
-        for batch_id in old:
+    def remove(self, batch_ids: Iterable[str]) -> None:
+        """Remove published sets; each disappears by one rename."""
+        for batch_id in batch_ids:
             make_folder(self._staging)
             move(self._batches / batch_id, self._staging / batch_id)
             remove_tree(self._staging)
-        return old
 
     def holds_a_set(self) -> bool:
         """Whether flat files of a published master lie here."""

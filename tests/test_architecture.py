@@ -22,7 +22,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"readers", "state", "health"}),
     frozenset({"engine"}),
     frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api", "simulator", "acceptance"}),
-    frozenset({"verify"}),
+    frozenset({"verify", "publication"}),
     frozenset({"jobs"}),
     frozenset({"watch"}),
     frozenset({"demo"}),

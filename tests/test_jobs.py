@@ -230,7 +230,7 @@ def dies(*_: Any, **__: Any) -> None:
 STEPS = {
     "before the work": "service.watch.watcher.Watcher._work_on",
     "in the midst of the work": "service.outbox.Outbox._commit",
-    "committed, not in the ledger": "service.jobs.batch_runner.BatchRunner.note",
+    "committed, not in the ledger": "service.publication.Publication.roll_forward",
     "committed, flat files not replaced": "service.outbox.replace_copies",
     "flat files replaced, not archived": "service.inbox.inbox.Inbox.archive",
 }

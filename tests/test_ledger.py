@@ -398,7 +398,7 @@ def test_a_ledger_that_cannot_be_written_stops_nothing_and_is_completed_later(
 
 
 @pytest.mark.parametrize(
-    "step", ["service.jobs.batch_runner.BatchRunner.note", "service.jobs.batch_runner.roll_forward"]
+    "step", ["service.publication.Publication.roll_forward", "service.register.register.Register.advance"]
 )
 def test_a_death_before_the_entry_leaves_no_gap(works: Works, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     class Died(BaseException):

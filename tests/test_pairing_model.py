@@ -34,12 +34,13 @@ from hypothesis.stateful import (
 )
 
 from service import files, logs
-from service.errors import InputError, TransientError
+from service.errors import InputError, ServiceError, TransientError
 from service.inbox import inbox
 from service.inbox.mounts import honours_leases
 from service.jobs.batch_runner import BatchRunner
 from service.logs import Journal
 from service.model import Batch, JobName, Summary
+from service.publication import Progress
 from service.settings import Settings
 from service.watch import daemon
 from service.watch.file_events import FileEvents
@@ -361,29 +362,23 @@ class Bench(BatchRunner):
 
     def close(self) -> None: ...
 
-    def finish(self, *_: Any, **__: Any) -> None: ...
+    def roll_forward(self, batch: Batch) -> None:
+        self.archive(batch)
 
-    def note(self, *_: Any, **__: Any) -> None: ...
+    def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
+        assert self._publication.inbox is not None
+        self._publication.inbox.quarantine(batch, error, now, log_text)
 
-    def linked(self, batch: Batch) -> Batch:
-        return batch
-
-    def knows(self, batch_id: str) -> bool:
-        return self.is_published(batch_id)
-
-    def is_published(self, batch_id: str) -> bool:
-        return batch_id in self.published
+    def progress_of(self, batch_id: str) -> Progress:
+        return Progress.COMMITTED if batch_id in self.published else Progress.NEW
 
     def last_published(self) -> dict[JobName, str]:
         return {"integration": max(self.published)} if self.published else {}
 
-    def retire(self, batch: Batch) -> list[str]:
-        return []
-
     def prune(self, batch: Batch) -> list[str]:
         return []
 
-    def work(self, batch: Batch, journal: Journal) -> Summary:
+    def run(self, batch: Batch, journal: Journal) -> Summary:
         self.integrated.append(tuple(delivery.path.read_text(encoding="utf-8") for delivery in batch.inputs))
         match self.outcomes.pop(0) if self.outcomes else "published":
             case "refused":
@@ -398,6 +393,7 @@ class Bench(BatchRunner):
                 self.published.add(batch.id)
                 raise Died
         self.published.add(batch.id)
+        self.archive(batch)
         return Summary(records=0, rejects=0, duplicates=0, customers=0, source_rows={})
 
 
@@ -419,6 +415,7 @@ class Service:
         patch.setattr("service.watch.watcher.FileEvents", self._alarm)
         patch.setattr("service.watch.watcher.time", SimpleNamespace(monotonic=lambda: self.clock))
         patch.setattr("service.watch.daemon.BatchRunner", self._bench)
+        patch.setattr("service.publication.PastBatches.knows", lambda _, batch_id: batch_id in self.published)
         patch.setattr(inbox, "move", self._move)
         patch.setattr(inbox.Inbox, "claim", self._counting(inbox.Inbox.claim))
         patch.setattr("os.fsync", lambda descriptor: None)  # power cuts are told of elsewhere

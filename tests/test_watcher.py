@@ -392,7 +392,7 @@ STEPS = {
     "in the midst of the work": ("service.jobs.integration.deduplicate", False),
     "before the register is staged": ("service.register.register.Register.stage", False),
     "register staged, set not committed": ("service.register.register.Register.stage", True),
-    "set committed, register not advanced": ("service.jobs.batch_runner.roll_forward", False),
+    "set committed, register not advanced": ("service.register.register.Register.advance", False),
     "register advanced, flat files not replaced": ("service.outbox.replace_copies", False),
     "flat files replaced, batch not archived": ("service.inbox.inbox.Inbox.archive", False),
 }

@@ -11,16 +11,18 @@ from typing import Never
 
 from tqdm import tqdm
 
-from service import logs
 from service.errors import ServiceError, UsageError
 from service.files import fingerprint_of, sha256_of
+from service.folders import Folders
 from service.inbox.names import read_name
-from service.jobs.batch_runner import BatchRunner, JobRules, Limits
+from service.jobs.batch_runner import BatchRunner
 from service.jobs.integration import STAGES
 from service.logs import Journal
 from service.model import SOURCES, Batch, InputFile, Source, Summary, batch_id
 from service.outbox import Outbox
+from service.publication import PastBatches, Publication
 from service.settings import Settings
+from service.state import State
 
 # On a terminal only, and only when the work takes longer than a second.
 _BAR = "{desc:<11} {n_fmt}/{total_fmt} {bar} {elapsed}"
@@ -80,16 +82,12 @@ def delivery_of(source: Source, path: Path) -> InputFile:
 
 def _integrated(batch: Batch, journal: Journal, outbox: Path, settings: Settings) -> Summary:
     state = settings.state if "state" in settings.model_fields_set else outbox / ".state"
-    limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
-    batch_runner = BatchRunner(state, outbox, JobRules(settings.rules()), limits)
+    publication = Publication(PastBatches(Folders(None, outbox, state)))
+    batch_runner = BatchRunner(settings, State(state), publication)
     batch_runner.open()
     try:
-        summary = batch_runner.work(batch, journal)
-        seconds = (journal.now() - batch.claimed_at).total_seconds()
-        logs.get().info(
-            "batch.published", batch_id=batch.id, job=batch.job, **summary.counts(), seconds=round(seconds, 3)
-        )
-        with suppress(OSError):  # it is published; what is left too much is removed after the next one
+        summary = batch_runner.run(batch, journal)
+        with suppress(OSError):  # the batch is published; the next one removes what is left
             batch_runner.prune(batch)
     finally:
         batch_runner.close()

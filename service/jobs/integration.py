@@ -72,19 +72,6 @@ def integrate(
     return summary
 
 
-def roll_forward(batch_id: str, register: Register, outbox: Outbox) -> None:
-    """Everything that follows the commit of a set; may be repeated after a crash."""
-    register.advance(batch_id)
-    outbox.copy_flat(batch_id, "integration")
-
-
-def recover(register: Register, outbox: Outbox) -> None:
-    """After a run that died: the register is that of the last committed batch; what follows is ``roll_forward``."""
-    register.open()
-    outbox.open()
-    register.recover(outbox.is_committed)
-
-
 def _begin(batch: Batch, register: Register, journal: Journal) -> None:
     journal.line("INFO", "Pipeline started")
     published = register.published()

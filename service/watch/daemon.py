@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from service import logs
 from service.acceptance import Acceptance
+from service.folders import Folders
 from service.inbox import Inbox
-from service.jobs.batch_runner import BatchRunner, JobRules, Limits
+from service.jobs.batch_runner import BatchRunner
 from service.model import API
+from service.publication import PastBatches, Publication
 from service.settings import Settings
 from service.state import State
 from service.watch.watcher import Pace, RunResult, Watcher
@@ -39,12 +41,12 @@ def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
         retry_seconds=settings.retry_seconds,
         min_free_mb=settings.min_free_mb,
     )
-    limits = Limits(settings.memory_limit_mb, settings.threads, settings.keep_batches)
-    rules = JobRules(settings.rules(), settings.analytics_rules())
-    batch_runner = BatchRunner(settings.state, settings.outbox, rules, limits, settings.inbox)
-    is_accepted = Acceptance(settings.state).is_given
-    inbox = Inbox(settings.inbox, batch_runner.knows, is_accepted, (*rules.integration.sources, API))
-    return Watcher(inbox, batch_runner, State(settings.state), pace, now)
+    state = State(settings.state)
+    past = PastBatches(Folders(settings.inbox, settings.outbox, settings.state))
+    acceptance = Acceptance(settings.state)
+    inbox = Inbox(settings.inbox, past.knows, acceptance.is_given, (*settings.rules().sources, API))
+    batch_runner = BatchRunner(settings, state, Publication(past, inbox, acceptance))
+    return Watcher(inbox, batch_runner, state, pace, now)
 
 
 def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:

@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 
 from service import health, logs
-from service.acceptance import Acceptance
 from service.errors import (
     InputError,
     Interrupted,
@@ -29,7 +28,8 @@ from service.health import MOST_LISTED, Health, Waits
 from service.inbox import Candidate, Inbox, Quarantined, Scan, Settling, Unfinished, WaitingFile, partner_name
 from service.jobs.batch_runner import BatchRunner
 from service.logs import Journal
-from service.model import Batch, JobName, inputs_sha256
+from service.model import Batch, JobName
+from service.publication import Progress
 from service.state import State
 from service.suffixes import is_before
 from service.watch.file_events import FileEvents
@@ -85,7 +85,6 @@ class Watcher:
         self._inbox = inbox
         self._workbench = batch_runner
         self._state = state
-        self._acceptance = Acceptance(state.root)
         self._pace = pace
         self._now = now
         self._stop = threading.Event()
@@ -356,7 +355,7 @@ class Watcher:
             logs.get().info("batch.recovered", batch_id=id_, how="put back")
         for batch in found.batches[:1]:
             is_known = self._pause is not None and self._pause.batch_id == batch.id
-            if not is_known and not self._workbench.is_published(batch.id):
+            if not is_known and self._workbench.progress_of(batch.id) is Progress.NEW:
                 logs.get().info("batch.recovered", batch_id=batch.id, how="begun again")
         return found
 
@@ -398,9 +397,10 @@ class Watcher:
     def _attempt(self, batch: Batch, journal: Journal) -> None:
         try:
             claim = self._inbox.begin(batch)
-            if claim.starts > MOST_DEATHS and not self._workbench.is_published(batch.id):
+            progress = self._workbench.progress_of(batch.id)
+            if claim.starts > MOST_DEATHS and progress is Progress.NEW:
                 raise _poisoned(batch)
-            self._publish(batch, journal)
+            self._publish(batch, progress, journal)
         except InputError as error:
             self._quarantine(batch, error, journal)
         except Interrupted:
@@ -412,47 +412,27 @@ class Watcher:
             logs.get().error("bug.found", batch_id=batch.id, error=error)
             self._postpone(batch, error, journal)
 
-    def _publish(self, batch: Batch, journal: Journal) -> None:
-        started = time.monotonic()
-        if self._workbench.is_superseded(batch.id):
+    def _publish(self, batch: Batch, progress: Progress, journal: Journal) -> None:
+        if progress is Progress.SUPERSEDED:
             # Its inputs were out of reach when it was published, and are back only now.
             logs.get().info("batch.recovered", batch_id=batch.id, how="archived late")
-            self._archive(batch)
+            self._workbench.archive(batch)
             return
-        if self._workbench.is_published(batch.id):
-            self._workbench.finish(batch)
-            logs.get().info("batch.recovered", batch_id=batch.id, how="rolled forward")
+        if progress is Progress.COMMITTED:
+            self._workbench.roll_forward(batch)
         else:
-            summary = self._workbench.work(batch, journal)
-            logs.get().info(
-                "batch.published",
-                batch_id=batch.id,
-                job=batch.job,
-                **summary.counts(),
-                seconds=round(time.monotonic() - started, 3),
-            )
-        self._archive(batch)
+            self._workbench.run(batch, journal)
         self._result = replace(self._result, published=self._result.published + 1)
         self._health.last_batch = batch.id
         self._note_quarantined([it for it in self._quarantined if it.job != batch.job])
         with suppress(OSError):  # what cannot be removed now is superseded after the next batch as well
-            self._prune(batch)
-
-    def _archive(self, batch: Batch) -> None:
-        self._acceptance.use_up(inputs_sha256(batch.inputs))
-        self._inbox.archive(batch)
-
-    def _prune(self, batch: Batch) -> None:
-        # The archive first: what is superseded is known by the published sets.
-        self._inbox.prune(self._workbench.retire(batch))
-        for id_ in self._workbench.prune(batch):
-            logs.get().info("batch.pruned", batch_id=id_)
+            for id_ in self._workbench.prune(batch):
+                logs.get().info("batch.pruned", batch_id=id_)
 
     def _quarantine(self, batch: Batch, error: InputError, journal: Journal) -> None:
         journal.line("ERROR", error.message)
         journal.line("ERROR", "Pipeline failed")
-        self._inbox.quarantine(self._workbench.linked(batch), error, self._now(), journal.text())
-        self._workbench.note(batch.id)
+        self._workbench.quarantine(batch, error, self._now(), journal.text())
         logs.get().error(
             "batch.quarantined", batch_id=batch.id, code=error.code, message=error.message, hint=error.hint
         )
@@ -467,7 +447,7 @@ class Watcher:
         """Keep the batch claimed and try it again later; after three faults it goes into quarantine."""
         faults = self._inbox.count_fault(batch)
         what = error.message if isinstance(error, ServiceError) else _described(error)
-        if faults > MOST_FAULTS and not self._workbench.is_published(batch.id):
+        if faults > MOST_FAULTS and self._workbench.progress_of(batch.id) is Progress.NEW:
             gone = LastingFault(
                 f"tried {faults} times, the last time: {what}",
                 where=f"batch {batch.id}",

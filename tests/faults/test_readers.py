@@ -65,7 +65,7 @@ def publish(outbox: Outbox, number: int) -> set[str]:
             (staged.folder / name).write_text(f"{name} {content}", encoding="utf-8")
         staged.summary = Summary(1, 0, 0, 1, {CRM.name: 1})
     outbox.copy_flat(id_, "integration")
-    outbox.prune(KEPT, id_, "integration")
+    outbox.remove(outbox.superseded(KEPT, id_, "integration"))
     return {sha256_of(outbox.root / "batches" / id_ / name) for name in (*FLAT_NAMES, MANIFEST)}
 
 
