@@ -23,7 +23,7 @@ from service.errors import InputError, MissingColumn, SettingsError, TooManyReje
 from service.model import API
 from service.pipeline.analytics import geography
 from service.pipeline.analytics.export import EXPORT, REPORT, schema
-from service.pipeline.analytics.master import nobody
+from service.pipeline.analytics.master import no_matches
 from service.pipeline.analytics.records import api_id, iso_moment
 from service.settings import Settings, load
 from service.vocabulary import word_of
@@ -579,9 +579,9 @@ def test_a_file_that_is_written_to_meanwhile_is_not_published(tmp_path: Path, mo
 
     def written_meanwhile(*_: Any) -> Any:
         delivery.path.write_text(api_text([{"id": 2}]))
-        return nobody(*_)
+        return no_matches(*_)
 
-    monkeypatch.setattr("service.jobs.analytics.nobody", written_meanwhile)
+    monkeypatch.setattr("service.jobs.analytics.no_matches", written_meanwhile)
     with pytest.raises(TransientError):
         analysed_file(tmp_path, delivery)
     assert not list((tmp_path / "outbox").rglob("*.json"))

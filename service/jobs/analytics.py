@@ -14,8 +14,8 @@ from service.outbox import Outbox, Staged, published_file
 from service.pipeline import quality
 from service.pipeline.analytics import export
 from service.pipeline.analytics.enrich import enrich, without_repeated
-from service.pipeline.analytics.master import MASTER, ORDERS, match, nobody
-from service.pipeline.analytics.records import ASKED, iso_moment, read_records, teach_rules
+from service.pipeline.analytics.master import MASTER, ORDERS, match, no_matches
+from service.pipeline.analytics.records import API_FIELDS, iso_moment, read_records, register_functions
 from service.pipeline.extract import Extracted, extract
 
 STAGES = ("extract", "normalise", "match", "enrich", "export", "publish")
@@ -41,8 +41,8 @@ def analyse(
     """
     journal.line("INFO", "Pipeline started")
     journal.stage("extract")
-    teach_rules(engine)
-    delivered = _with_doubts(extract(batch, rules.guards, engine, ASKED))
+    register_functions(engine)
+    delivered = _with_doubts(extract(batch, rules.guards, engine, API_FIELDS))
     report_extracted(batch, delivered, journal)
     volumes = quality.volumes(delivered.source_rows, {API.name: before.former_rows})
     quality.refuse_suspicious(volumes, rules.guards, batch)
@@ -51,7 +51,7 @@ def analyse(
     records = read_records(delivered.rows, rules)
     journal.stage("match")
     master = _with_customers(before.master)
-    known = nobody(records) if master is None else _known(records, master, rules, engine)
+    known = no_matches(records) if master is None else _known(records, master, rules, engine)
     journal.stage("enrich")
     moment = int(batch.claimed_at.timestamp()) if fetched_at is None else fetched_at
     enriched = enrich(records, known, rules, moment, engine)
@@ -102,7 +102,7 @@ def _with_customers(master: Path | None) -> Path | None:
 def _known(records: Table, master: Path, rules: AnalyticsRules, engine: Engine) -> Table:
     """What the master knows of the records; a set of before has no file of orders."""
     customers, orders = (published_file(master, source) for source in (MASTER, ORDERS))
-    return nobody(records) if customers is None else match(records, customers, orders, rules, engine)
+    return no_matches(records) if customers is None else match(records, customers, orders, rules, engine)
 
 
 def _summary(delivered: Extracted, enriched: Table, customers: Table) -> Summary:

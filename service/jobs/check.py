@@ -24,8 +24,8 @@ from service.model import API, Batch, InputFile, Rules, Source
 from service.pipeline import quality
 from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.export import VALUES, count
-from service.pipeline.analytics.master import nobody
-from service.pipeline.analytics.records import ASKED, read_records, teach_rules
+from service.pipeline.analytics.master import no_matches
+from service.pipeline.analytics.records import API_FIELDS, read_records, register_functions
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.normalise import Normalised, normalise
 from service.readers import csv_file, gzip_file
@@ -89,11 +89,11 @@ def _roomy(settings: Settings) -> Path | None:
 
 
 def _read_of_api(batch: Batch, rules: AnalyticsRules, engine: Engine) -> Checked:
-    teach_rules(engine)
-    delivered = extract(batch, rules.guards, engine, ASKED)
+    register_functions(engine)
+    delivered = extract(batch, rules.guards, engine, API_FIELDS)
     (report,) = delivered.reports.values()
     records = read_records(delivered.rows, rules)
-    enriched = enrich(records, nobody(records), rules, int(batch.claimed_at.timestamp()), engine)
+    enriched = enrich(records, no_matches(records), rules, int(batch.claimed_at.timestamp()), engine)
     customers = without_repeated(enriched)
     rows, kept = enriched.count(), customers.count()
     lines = [*_how(report), f"  rows          {rows}, rejects {len(report.rejects)}, repeated ids {rows - kept}"]

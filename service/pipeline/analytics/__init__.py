@@ -1,1 +1,1 @@
-"""The verbs of the analytics export: API records and the master of that moment in, ``sample_output.json`` out."""
+"""The stages of the analytics export: API records and the published customer master in, ``sample_output.json`` out."""

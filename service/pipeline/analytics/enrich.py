@@ -1,4 +1,4 @@
-"""Enrich: what the evidence of record and master says, in the words of the export, and how good the record is."""
+"""Enrich: the fields of the export, each decided by the evidence of record and master, and the quality score."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.engine.contract import Engine, Table
 from service.pipeline.analytics import geography
 
 _DAY_SECONDS = 86_400
-_COLUMNS_OF_WORDS = {
+_COLUMN_OF = {
     "channel": "signup_source",
     "plan": "plan",
     "region": "region",
@@ -17,43 +17,43 @@ _COLUMNS_OF_WORDS = {
     "state": "state",
     "timezone": "timezone",
 }
-"""Kind of word -> the column that holds it."""
+"""Kind of word -> the column of the record that holds it."""
 
-# There are few ways to write a word, so each is looked up once.
-_WRITTEN = " union all ".join(
+# Few distinct texts occur in these columns, so each is looked up once.
+_DISTINCT_TEXTS = " union all ".join(
     f"select distinct '{kind}' as kind, {column} as written from this where {column} is not null"
-    for kind, column in _COLUMNS_OF_WORDS.items()
+    for kind, column in _COLUMN_OF.items()
 )
-_MEANT = """
-    select kind, written, vocabulary.meaning
-    from (select kind, written, word_of(written) as word from this) join vocabulary using (kind, word)
+_MEANINGS = """
+    select kind, written, words.meaning
+    from (select kind, written, word_of(written) as word from this) join words using (kind, word)
 """
-_WORD = "left join (from meant where kind = '{kind}') as {kind}_word on {kind}_word.written = this.{column}"
-_WORDS = "\n".join(_WORD.format(kind=kind, column=column) for kind, column in _COLUMNS_OF_WORDS.items())
+_WORD = "left join (from meanings where kind = '{kind}') as {kind}_word on {kind}_word.written = this.{column}"
+_JOIN_WORDS = "\n".join(_WORD.format(kind=kind, column=column) for kind, column in _COLUMN_OF.items())
 
-# A North American number tells its place only with an area code.
-_DIALLED = """
-    left join (from heads where kind = 'calling') as {0}_calling on {0}_calling.word = substr({0}.phone_key, 2, 3)
-    left join (from heads where kind = 'area') as {0}_area
+# A North American number is evidence only with an area code.
+_JOIN_PREFIXES = """
+    left join (from prefixes where kind = 'calling') as {0}_calling on {0}_calling.word = substr({0}.phone_key, 2, 3)
+    left join (from prefixes where kind = 'area') as {0}_area
         on {0}_area.word = substr({0}.phone_key, 2, 4) and length({0}.phone_key) = 12
-    left join (from heads where kind = 'area') as {0}_exchange
+    left join (from prefixes where kind = 'area') as {0}_exchange
         on {0}_exchange.word = substr({0}.phone_key, 2, 7) and length({0}.phone_key) = 12
-    left join (from heads where kind = 'domain') as {0}_domain
+    left join (from prefixes where kind = 'domain') as {0}_domain
         on {0}_domain.word = regexp_extract({0}.email, '\\.([a-z][a-z])$', 1)
 """
 _PHONE_SEGMENT = "nullif(coalesce({0}_calling.meaning, {0}_exchange.meaning, {0}_area.meaning), 'unknown')"
 
-# A region or country that is the US leaves only its sides; a state counts where no other country is named.
-_FIRST_TOLD = """
+# If region or country is the US, only its sides remain possible. A state counts unless another country is named.
+_SEGMENT = """
     case
         when region <> 'US' then [region, 'record']
         when country <> 'US' and region is null then [country, 'record']
         else list_filter(
             [[case when country_written is null or country = 'US' then state end, 'record'], [timezone, 'record'],
-             [phone_segment, 'record'], [known_phone_segment, 'master'],
-             [domain_segment, 'record'], [known_domain_segment, 'master'], ['unknown', 'none']],
-            lambda told: told[1] is not null
-                and (told[1] in ('US-West', 'US-East', 'unknown') or coalesce('US' not in (region, country), true))
+             [phone_segment, 'record'], [customer_phone_segment, 'master'],
+             [domain_segment, 'record'], [customer_domain_segment, 'master'], ['unknown', 'none']],
+            lambda option: option[1] is not null
+                and (option[1] in ('US-West', 'US-East', 'unknown') or coalesce('US' not in (region, country), true))
         )[1]
     end
 """
@@ -63,23 +63,23 @@ _EVIDENCE = f"""
         this.has_first_name, this.has_last_name, this.has_avatar,
         case when engagement_score between 0 and 100 then engagement_score end as engagement_score,
         case when total_spent >= 0 then total_spent end as total_spent,
-        this.says_last_active, this.last_active,
-        known.row_number is not null as is_known, known.matched_by, known.orders_count, known.is_of_shop,
-        case when known.status in ('active', 'inactive') then known.status end as known_status,
-        {", ".join(f"nullif({kind}_word.meaning, 'unknown') as {kind}" for kind in _COLUMNS_OF_WORDS)},
+        this.has_last_active, this.last_active,
+        matches.matched_by, matches.orders_count, matches.is_of_shop,
+        case when matches.status in ('active', 'inactive') then matches.status end as customer_status,
+        {", ".join(f"nullif({kind}_word.meaning, 'unknown') as {kind}" for kind in _COLUMN_OF)},
         this.country as country_written,
         {_PHONE_SEGMENT.format("this")} as phone_segment,
-        {_PHONE_SEGMENT.format("known")} as known_phone_segment,
+        {_PHONE_SEGMENT.format("matches")} as customer_phone_segment,
         this_domain.meaning as domain_segment,
-        known_domain.meaning as known_domain_segment
+        matches_domain.meaning as customer_domain_segment
     from this
-    left join known using (row_number)
-    {_WORDS}
-    {_DIALLED.format("this")}
-    {_DIALLED.format("known")}
+    left join matches using (row_number)
+    {_JOIN_WORDS}
+    {_JOIN_PREFIXES.format("this")}
+    {_JOIN_PREFIXES.format("matches")}
 """
-# Each answer with where it comes from: [value, record | master | none].
-_ANSWERS = f"""
+# Each field as a pair of its value and the origin of the evidence: record, master or none.
+_DECISIONS = f"""
     select
         row_number, id, full_name, email, has_first_name, has_last_name, has_avatar, matched_by,
         case when engagement_score is not null
@@ -92,12 +92,12 @@ _ANSWERS = f"""
         case when last_active <= {{fetched_at}} + {_DAY_SECONDS}
                  then [case when last_active >= {{fetched_at}} - {{active_days}} * {_DAY_SECONDS}
                             then 'active' else 'inactive' end, 'record']
-             when not says_last_active and known_status is not null then [known_status, 'master']
+             when not has_last_active and customer_status is not null then [customer_status, 'master']
              else ['unknown', 'none'] end as activity,
         case when channel is not null then [channel, 'record']
              when is_of_shop then ['website', 'master']
              else ['unknown', 'none'] end as channel,
-        {_FIRST_TOLD} as segment,
+        {_SEGMENT} as segment,
         case when plan is not null then [plan, 'record']
              when total_spent is not null
                  then [case when total_spent >= {{spent.enterprise}} then 'enterprise'
@@ -131,38 +131,38 @@ _KEPT = """
     removed as (
         select row_number from (
             select row_number,
-                row_number() over (partition by id order by data_quality_score desc, row_number desc) as place
+                row_number() over (partition by id order by data_quality_score desc, row_number desc) as position
             from this join repeated using (id)
-        ) where place > 1
+        ) where position > 1
     )
     from this where row_number not in (from removed)
 """
 
 
-def enrich(records: Table, known: Table, rules: AnalyticsRules, fetched_at: int, engine: Engine) -> Table:
-    """What each record says in the words of the export; without evidence ``unknown``.
+def enrich(records: Table, matches: Table, rules: AnalyticsRules, fetched_at: int, engine: Engine) -> Table:
+    """Decide the fields of the export for each record; a field without evidence is ``unknown``.
 
-    In:     records    as ``read_records`` makes them
-            known      as ``match`` makes them
+    In:     records    as ``read_records`` returns them
+            matches    as ``match`` returns them
             fetched_at seconds since 1970
-    Out:    row_number · id · the fields of the export · x_from (record, master, none) for each that is enriched ·
+    Out:    row_number · id · the fields of the export · x_from (record, master, none) for each enriched field ·
             data_quality_score · matched_by
-    Source: CONTRACT section 8
+    Source: docs/specification.md section 8
     """
-    vocabulary = engine.text_table(("kind", "word", "meaning"), list(_vocabulary(rules)))
-    heads = engine.text_table(("kind", "word", "meaning"), list(_heads()))
-    meant = records.derive(_WRITTEN).derive(_MEANT, vocabulary=vocabulary)
-    evidence = records.derive(_EVIDENCE, known=known, meant=meant, heads=heads)
-    return evidence.derive(_answers(rules, fetched_at)).derive(_ENRICHED)
+    words = engine.text_table(("kind", "word", "meaning"), list(_words(rules)))
+    prefixes = engine.text_table(("kind", "word", "meaning"), list(_prefixes()))
+    meanings = records.derive(_DISTINCT_TEXTS).derive(_MEANINGS, words=words)
+    evidence = records.derive(_EVIDENCE, matches=matches, meanings=meanings, prefixes=prefixes)
+    return evidence.derive(_decisions(rules, fetched_at)).derive(_ENRICHED)
 
 
 def without_repeated(enriched: Table) -> Table:
-    """Of records with the same id the one with the highest score, of these the last; the others are removed."""
+    """Remove repeated ids: of each id the record with the highest score stays; of equal scores the last."""
     return enriched.derive(_KEPT)
 
 
-def _answers(rules: AnalyticsRules, fetched_at: int) -> str:
-    return _ANSWERS.format(
+def _decisions(rules: AnalyticsRules, fetched_at: int) -> str:
+    return _DECISIONS.format(
         fetched_at=fetched_at,
         active_days=rules.active_days,
         engagement=rules.tables.engagement,
@@ -171,9 +171,9 @@ def _answers(rules: AnalyticsRules, fetched_at: int) -> str:
     )
 
 
-def _vocabulary(rules: AnalyticsRules) -> Iterator[tuple[str, str, str]]:
+def _words(rules: AnalyticsRules) -> Iterator[tuple[str, str, str]]:
     """Kind of word, word and meaning."""
-    for kind, words in {
+    for kind, meaning_of in {
         "channel": rules.tables.channels,
         "plan": rules.tables.plans,
         "region": {**geography.regions(), **rules.tables.regions},
@@ -181,13 +181,14 @@ def _vocabulary(rules: AnalyticsRules) -> Iterator[tuple[str, str, str]]:
         "state": geography.states(),
         "timezone": geography.zones(),
     }.items():
-        yield from ((kind, word, meaning) for word, meaning in words.items())
+        yield from ((kind, word, meaning) for word, meaning in meaning_of.items())
 
 
-def _heads() -> Iterator[tuple[str, str, str]]:
-    for kind, heads in (
+def _prefixes() -> Iterator[tuple[str, str, str]]:
+    """Kind of prefix (``domain``: ending), prefix and segment."""
+    for kind, segment_of in (
         ("calling", geography.calling_codes()),
         ("area", geography.area_codes()),
         ("domain", geography.domains()),
     ):
-        yield from ((kind, head, segment) for head, segment in heads.items())
+        yield from ((kind, prefix, segment) for prefix, segment in segment_of.items())

@@ -1,7 +1,7 @@
-"""Export: ``sample_output.json``, and the report that says what it rests on.
+"""Export: ``sample_output.json``, and the report that counts its values and their evidence.
 
-The models are the published schema: docs/sample_output.schema.json is made of them, and the tests hold every export
-to it. The file itself is written by the engine, which needs no object for each of a million customers.
+The models are the published schema: docs/sample_output.schema.json is generated from them, and the tests validate every
+export against them. The engine writes the file, so that a million customers need no Python objects.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from service.vocabulary import Activity, Channel, Engagement, Segment, Tier
 
 EXPORT = "sample_output.json"
 REPORT = "analytics_report.json"
-MOST_DIGITS = 15
-"""An id of more digits is written as text: many readers of JSON would round it."""
+MAX_ID_DIGITS = 15
+"""An id with more digits is written as text, because many JSON readers would round the number."""
 
-_NUMBER_ID = rf"[1-9][0-9]{{0,{MOST_DIGITS - 1}}}"
+_NUMBER_ID = rf"[1-9][0-9]{{0,{MAX_ID_DIGITS - 1}}}"
 _HIGH, _MEDIUM = 80, 50
 QUALITY = f"""
     case when data_quality_score >= {_HIGH} then 'high' when data_quality_score >= {_MEDIUM} then 'medium'
@@ -35,7 +35,7 @@ class _Published(BaseModel):
 
 
 class QualitySummary(_Published):
-    """How many customers have a score of 80 or more, of 50 or more, of less."""
+    """Number of customers by data_quality_score: high from 80, medium from 50, low below."""
 
     high_quality: int = Field(ge=0)
     medium_quality: int = Field(ge=0)
@@ -43,7 +43,7 @@ class QualitySummary(_Published):
 
 
 class Metadata(_Published):
-    """What the export is."""
+    """Counts and time of the export."""
 
     total_customers: int = Field(ge=0)
     export_timestamp: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", description="UTC")
@@ -51,9 +51,9 @@ class Metadata(_Published):
 
 
 class Customer(_Published):
-    """One customer; what nothing tells of is unknown."""
+    """One customer. Fields without evidence are unknown."""
 
-    customer_id: Annotated[int, Field(ge=1, lt=10**MOST_DIGITS)] | Annotated[str, Field(min_length=1)] | None
+    customer_id: Annotated[int, Field(ge=1, lt=10**MAX_ID_DIGITS)] | Annotated[str, Field(min_length=1)] | None
     full_name: str = Field(min_length=1)
     email_domain: str = Field(min_length=1)
     engagement_level: Engagement
@@ -65,7 +65,7 @@ class Customer(_Published):
 
 
 class Export(_Published):
-    """``sample_output.json``: customers by full name, then id."""
+    """The file sample_output.json: customers in the order of full_name, then customer_id."""
 
     metadata: Metadata
     customers: tuple[Customer, ...]
@@ -73,7 +73,7 @@ class Export(_Published):
 
 _FIELDS = tuple(Customer.model_fields)
 _TEXTS, _WORDS = _FIELDS[1:3], _FIELDS[3:-1]
-# Numbers before texts before those without; of the same ids, and of those without, the order of the file.
+# Numbers come before texts, texts before missing ids; equal and missing ids keep the order of the file.
 _ORDER = "full_name, number_id nulls last, id nulls last, row_number"
 _REVERSED = "full_name desc, number_id desc nulls first, id desc nulls first, row_number desc"
 _CUSTOMER_ID = f"""
@@ -109,6 +109,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "customer_tier": get_args(Tier),
     "data_quality": ("high", "medium", "low"),
 }
+"""Column that the report counts -> its values."""
 _FROM = {
     "engagement_from": "engagement_level",
     "activity_from": "activity_status",
@@ -129,19 +130,22 @@ Counts = Mapping[str, Mapping[str, int]]
 
 
 def count(customers: Table) -> Counts:
-    """Column -> value -> of how many customers, for all that the report counts; those without any left out."""
-    found: dict[str, dict[str, int]] = {}
-    for column, value, customers_with_it in customers.derive(_COUNTS).rows():
-        found.setdefault(column, {})[value] = customers_with_it
-    return found
+    """Column -> value -> number of customers, for all columns of the report; values without a customer are left out.
+
+    In:     customers  as ``enrich`` returns them
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for column, value, number in customers.derive(_COUNTS).rows():
+        counts.setdefault(column, {})[value] = number
+    return counts
 
 
 def report(
     counts: Counts, *, fetched_at: int | None, master: str | None, rejects: int, repeated: int
 ) -> dict[str, Any]:
-    """``analytics_report.json``: counts only. All of its keys are always there, in one order."""
+    """The content of ``analytics_report.json``: counts only; always the same keys, in the same order."""
 
-    def every(column: str, values: tuple[str, ...]) -> dict[str, int]:
+    def each(column: str, values: tuple[str, ...]) -> dict[str, int]:
         return {value: counts.get(column, {}).get(value, 0) for value in values}
 
     return {
@@ -150,16 +154,17 @@ def report(
         "master": master,
         "rejects": rejects,
         "repeated_ids_removed": repeated,
-        "matched_in_master": every("matched_by", ("email", "phone", "name", "nothing")),
-        **{column: every(column, values) for column, values in VALUES.items()},
-        "evidence": {column: every(source, ("record", "master", "none")) for source, column in _FROM.items()},
+        "matched_in_master": each("matched_by", ("email", "phone", "name", "nothing")),
+        **{column: each(column, values) for column, values in VALUES.items()},
+        "evidence": {column: each(source, ("record", "master", "none")) for source, column in _FROM.items()},
     }
 
 
 def write_export(customers: Table, counts: Counts, exported_at: datetime, folder: Path) -> None:
-    """Write ``sample_output.json``, with two blanks for each level.
+    """Write ``sample_output.json``, indented by two blanks.
 
-    In:     customers  row_number · id · the fields of the export
+    In:     customers  as ``enrich`` returns them
+            counts     as ``count`` returns them
     """
     quality = counts.get("data_quality", {})
     metadata = {
@@ -176,19 +181,19 @@ def write_export(customers: Table, counts: Counts, exported_at: datetime, folder
     customers.derive(lines).write_lines(folder / EXPORT, "line", f"part, {_ORDER}")
 
 
-def write_report(found: Mapping[str, Any], folder: Path) -> None:
+def write_report(content: Mapping[str, Any], folder: Path) -> None:
     """Write ``analytics_report.json``."""
-    (folder / REPORT).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / REPORT).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_rejects(rejects: Table, folder: Path) -> None:
-    """Write ``rejects.csv``, as the main job does."""
+    """Write ``rejects.csv``, as the integration job does."""
     columns = ("source_system", "row_number", "code", '"column"', "explanation")
     rejects.write_csv(folder / "rejects.csv", columns, "source_system, row_number::bigint")
 
 
 def schema() -> str:
-    """The JSON Schema of ``sample_output.json``, as docs/sample_output.schema.json has it."""
+    """The JSON Schema of ``sample_output.json``: the text of docs/sample_output.schema.json."""
     return json.dumps(Export.model_json_schema(), indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The master: what the customer master of that moment knows of each API record."""
+"""Match: the customer of the published customer master that each API record belongs to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.pipeline.normalise import EMAIL, NAME, NAME_KEY, phone_key
 
 
 def _own_file(name: str, file_name: str, *columns: str) -> Source:
-    """A file of a published set, read like an export."""
+    """A file of a published set, as a source that can be read like an export."""
     layout = Layout(name, {column: ((column,),) for column in columns}, needs=((columns[0],),))
     return Source(name.upper(), file_name, (layout,))
 
@@ -40,7 +40,7 @@ _WITH_ORDERS = """
 """
 _NO_ORDERS = "select *, null::hugeint as orders_count from this"
 
-# As in the main job a value is one customer's; of several, which only a changed file can have, the first.
+# As in the integration job a value belongs to one customer. Only a changed file can have several; the first counts.
 _MATCHED = f"""
     with
     names as (
@@ -64,38 +64,39 @@ _MATCHED = f"""
     left join by_name on by_name.name_key = names.name_key
     where coalesce(by_email.customer, by_phone.customer, by_name.customer) is not null
 """
-_KNOWN = """
+_MATCHES = """
     select
         this.row_number, this.matched_by, customers.orders_count, customers.status, customers.is_of_shop,
         customers.email, customers.phone_key
     from this join customers using (customer)
 """
-_NOBODY = """
+_NO_MATCHES = """
     select 0::bigint as row_number, '' as matched_by, 0::hugeint as orders_count, '' as status, false as is_of_shop,
         '' as email, '' as phone_key
     from this where false
 """
 
 
-def nobody(records: Table) -> Table:
-    """What is known of the records where there is no master: nothing."""
-    return records.derive(_NOBODY)
+def no_matches(records: Table) -> Table:
+    """The result of ``match`` without a customer master: the same columns, no row."""
+    return records.derive(_NO_MATCHES)
 
 
 def match(records: Table, master: InputFile, orders: InputFile | None, rules: AnalyticsRules, engine: Engine) -> Table:
-    """The customer of the master each record belongs to: by e-mail address, else by phone, else by full name.
+    """Match each record to a customer of the master: by e-mail address, else by phone, else by full name.
 
-    In:     records    as ``read_records`` makes them
+    In:     records    as ``read_records`` returns them
     Out:    row_number · matched_by · orders_count · status · is_of_shop · email · phone_key, of matched records only;
             all but the first two are the customer's
-    Raises: TransientError where a published file cannot be read; that is not the API's fault
+    Raises: TransientError if a published file cannot be read; the API file is not at fault
+    Source: docs/specification.md section 8
     """
     customers = _read(master, engine).derive(_CUSTOMERS.replace("{phone_key}", phone_key(rules.default_region)))
     if orders is None:
         customers = customers.derive(_NO_ORDERS)
     else:
         customers = customers.derive(_WITH_ORDERS, orders=_read(orders, engine))
-    return records.derive(_MATCHED, customers=customers).derive(_KNOWN, customers=customers)
+    return records.derive(_MATCHED, customers=customers).derive(_MATCHES, customers=customers)
 
 
 def _read(file: InputFile, engine: Engine) -> Table:
@@ -104,7 +105,7 @@ def _read(file: InputFile, engine: Engine) -> Table:
     except InputError as error:
         raise TransientError(
             f"{file.file_name} of the published set cannot be read: {error.message}",
-            hint="python -m service verify tells what is wrong with the outbox",
+            hint="run python -m service verify to see what is wrong with the outbox",
         ) from None
     fields = tuple(file.source.own.fields)
     return table.derive(f"select row_number, {fields_of(report.layout, FieldSpec(fields, fields[:1]))} from this")

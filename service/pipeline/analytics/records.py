@@ -1,7 +1,7 @@
-"""Records: what the API says of each customer, every value read or missing.
+"""Records: the customers of an API file, with every value in one form or missing.
 
-The functions are the definitions, in plain Python; for the common shapes the same rule stands beside them in SQL.
-``tests/test_analytics.py`` holds the two equal.
+The functions are the definitions, in plain Python; common values are handled by the same rule in SQL.
+``tests/test_analytics.py`` compares the two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.pipeline.values import norm_date
 from service.vocabulary import word_of
 
 _NO_ID = re.compile(r"true|false|-[0-9]+|-?[0-9]+\.[0-9]+(?:[e][+-]?[0-9]+)?", re.IGNORECASE | re.ASCII)
-# As pandas writes the ids of a column with gaps. Of a longer number it has rounded the last digits.
+# pandas writes the ids of a column with gaps like this. It has rounded the last digits of longer numbers.
 _AS_A_FRACTION = re.compile(r"([1-9][0-9]{0,14})\.0+", re.ASCII)
 _ID = r"""
     case
@@ -27,14 +27,14 @@ _ID = r"""
         else api_id($text)
     end
 """
-ASKED = FieldSpec(
+API_FIELDS = FieldSpec(
     fields=tuple(API.own.fields),
     identity_fields=("id", "email", "first_name", "last_name"),
     requires_identity=True,
     parts=frozenset({"first_name", "last_name"}),
     sql_of={"id": _ID},
 )
-"""What is asked of an API file; ``teach_rules`` comes before it."""
+"""The fields to extract from an API file. ``register_functions`` must run first."""
 
 _HOUR_TO_SECOND = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
 _ZONE = r"(?:[01]\d|2[0-3]):?[0-5]\d"
@@ -65,7 +65,7 @@ _NUMBER_SQL = f"""
         then try_cast(trim($text) as double) end
 """
 _WEB_ADDRESS = r"[hH][tT][tT][pP][sS]?://[^ \t\r\n/?#][^ \t\r\n]*"
-# Of plain letters something is left for certain; what else looks like a name is asked.
+# A name of plain letters is never empty after normalisation; any other text needs the definition.
 _IS_NAME = """
     case when $name is null then false
          when regexp_full_match($name, '[A-Za-z][A-Za-z''. \\-]*') then true
@@ -81,7 +81,7 @@ _RECORDS = f"""
         {{phone_key}} as phone_key,
         coalesce(regexp_full_match(avatar, '{_WEB_ADDRESS}'), false) as has_avatar,
         {_NUMBER_SQL.replace("$text", "engagement_score")} as engagement_score,
-        last_active_at is not null as says_last_active,
+        last_active_at is not null as has_last_active,
         {_MOMENT} as last_active,
         {_NUMBER_SQL.replace("$text", "total_spent")} as total_spent,
         signup_source, plan, region, country, state, timezone
@@ -90,7 +90,7 @@ _RECORDS = f"""
 
 
 def api_id(text: str) -> str | None:
-    """The id as text; None where it is none: what is none to the main job, negative, a fraction, true or false.
+    """The id as text; None if it is missing (as in the integration job), negative, a fraction, true or false.
 
     >>> [api_id(text) for text in ("7", " 7 ", "7.0", "a-7", "0", "-7", "7.5", "true")]
     ['7', '7', '7', 'a-7', None, None, None, None]
@@ -102,7 +102,7 @@ def api_id(text: str) -> str | None:
 
 
 def iso_moment(text: str) -> int | None:
-    """Seconds since 1970 of an ISO date, which is its first moment, or date and time; without a zone it is UTC.
+    """Seconds since 1970 of an ISO date and time, or of the start of an ISO date, in UTC if without a zone; else None.
 
     >>> iso_moment("2026-11-25T07:00:00Z") == iso_moment("2026-11-25 08:00+01:00") == iso_moment("2026-11-25T07:00")
     True
@@ -119,7 +119,7 @@ def iso_moment(text: str) -> int | None:
 
 
 def moment(text: str, order: str) -> int | None:
-    """As ``iso_moment``, also of a Unix time, and of every other date that the main job reads: the day's first moment.
+    """Like ``iso_moment``, also for Unix times and for every date that the integration job reads (start of the day).
 
     >>> moment("1795564800", "MDY"), moment("1795564800000", "MDY"), moment("Nov 25, 2026", "MDY")
     (1795564800, 1795564800, 1795564800)
@@ -132,8 +132,8 @@ def moment(text: str, order: str) -> int | None:
     return None if day is None else int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
-def teach_rules(engine: Engine) -> None:
-    """Make every rule callable from SQL, once for each engine; what is done here needs it."""
+def register_functions(engine: Engine) -> None:
+    """Make the definitions callable from SQL; once for each engine, before any other function of this package."""
     teach(engine)
     engine.register("api_id", api_id)
     engine.register("moment", moment, "bigint")
@@ -141,13 +141,13 @@ def teach_rules(engine: Engine) -> None:
 
 
 def read_records(rows: Table, rules: AnalyticsRules) -> Table:
-    """Every value in its one written form, or missing.
+    """Normalise the values of an API file; a value that cannot be read is missing.
 
     In:     rows       row_number · the fields of an API file, as written
     Out:    row_number · id · has_first_name · has_last_name · full_name · email · phone_key · has_avatar ·
-            engagement_score, total_spent (any number) · says_last_active · last_active (seconds since 1970) ·
+            engagement_score, total_spent (any finite number) · has_last_active · last_active (seconds since 1970) ·
             signup_source · plan · region · country · state · timezone (as written)
-    Source: CONTRACT section 8; names, addresses and phones: section 4
+    Source: docs/specification.md section 8; names, addresses and phones: section 4
     """
     return rows.derive(_with(_RECORDS, order=rules.date_order, phone_key=phone_key(rules.default_region)))
 
