@@ -17,7 +17,10 @@ from phonenumbers.timezone import time_zones_for_geographical_number
 from service.analytics_rules import AnalyticsRules, EngagementThresholds, OrdersThresholds
 from service.pipeline.analytics import geography
 from service.pipeline.analytics.records import api_id, moment
-from service.pipeline.values import is_missing, name_key, norm_email, norm_name, norm_phone
+from service.pipeline.fields.email import norm_email
+from service.pipeline.fields.missing import is_missing
+from service.pipeline.fields.name import name_key, norm_name
+from service.pipeline.fields.phone import norm_phone
 from service.vocabulary import word_of
 
 _NUMBER = re.compile(r" *[+\-]?[0-9]+(\.[0-9]+)?([eE][+\-]?[0-9]+)? *", re.ASCII)

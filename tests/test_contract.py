@@ -21,7 +21,7 @@ import pytest
 from service import cli
 from service.logs import EVENTS
 from service.model import SOURCES
-from service.pipeline.values import is_missing
+from service.pipeline.fields.missing import is_missing
 from service.presets import PRESETS
 from service.settings import Settings
 from tests.regenerate import case_names, settings_of

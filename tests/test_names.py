@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.pipeline.values import name_key, norm_name, read_name
+from service.pipeline.fields.name import name_key, norm_name, read_name
 from tests.corpus import REAL_NAMES as NAMES
 
 

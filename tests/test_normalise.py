@@ -25,10 +25,15 @@ from hypothesis import strategies as st
 from service.engine.embedded import EmbeddedEngine
 from service.model import CRM, ECOM, Batch, DateOrder, Guards, Rules
 from service.pipeline import normalise as stage
-from service.pipeline import values
 from service.pipeline.extract import Extracted, extract
-from service.pipeline.ids import norm_id
-from service.pipeline.values import MISSING_WORDS, is_missing
+from service.pipeline.fields import name as name_rules
+from service.pipeline.fields.date import norm_date
+from service.pipeline.fields.email import norm_email
+from service.pipeline.fields.missing import MISSING_WORDS, is_missing
+from service.pipeline.fields.name import name_key, norm_name
+from service.pipeline.fields.phone import norm_phone, phone_as_printed
+from service.pipeline.fields.source_id import norm_id
+from service.pipeline.fields.status import read_status
 from service.readers.rows import FileReport
 from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES, REAL_NAMES
 from tests.sizes import GENERATED_VALUES as GENERATED
@@ -293,12 +298,12 @@ def corpus(field: str, size: int, seed: int = 1) -> list[str]:
 def definitions(rules: Rules) -> dict[str, Callable[[str], Cell]]:
     """The plain-Python definition of each column of the records."""
     return {
-        "email": values.norm_email,
-        "phone": lambda text: values.norm_phone(text, rules.default_region),
-        "full_name": values.norm_name,
-        "signup_date": lambda text: values.norm_date(text, rules.date_order),
+        "email": norm_email,
+        "phone": lambda text: norm_phone(text, rules.default_region),
+        "full_name": norm_name,
+        "signup_date": lambda text: norm_date(text, rules.date_order),
         "source_id": norm_id,
-        "status": values.read_status,
+        "status": read_status,
     }
 
 
@@ -329,18 +334,11 @@ def send_nothing_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
     def two(text: str, rule: str) -> str:
         return TO_PYTHON
 
-    for module, name in (
-        (values, "norm_email"),
-        (values, "norm_phone"),
-        (values, "norm_name"),
-        (values, "norm_date"),
-        (values, "read_status"),
-        (stage, "norm_id"),
-    ):
+    for name in ("norm_email", "norm_phone", "norm_name", "norm_date", "read_status", "norm_id"):
         stub: Callable[..., str] = FunctionType(
             (two if name in ("norm_phone", "norm_date") else one).__code__, globals(), name
         )
-        monkeypatch.setattr(module, name, stub)
+        monkeypatch.setattr(stage, name, stub)
 
 
 # --------------------------------------------------------------------------------------------- SQL and Python
@@ -412,7 +410,7 @@ def test_every_text_of_the_cases_comes_out_as_its_definition_says(
 def test_every_letter_that_sql_knows_in_two_cases_is_written_as_defined(engine: EmbeddedEngine) -> None:
     names = [
         name
-        for capital, small in zip(stage._UPPER[1:-1], stage._LOWER[1:-1], strict=True)
+        for capital, small in zip(name_rules._UPPER[1:-1], name_rules._LOWER[1:-1], strict=True)
         for name in (
             f"{capital}{small} {small}{capital}",
             f"{small}{small}",
@@ -421,7 +419,7 @@ def test_every_letter_that_sql_knows_in_two_cases_is_written_as_defined(engine: 
         )
     ]
     assert len(names) > 1000
-    assert normalised(engine, "full_name", names, Rules()) == [values.norm_name(name) for name in names]
+    assert normalised(engine, "full_name", names, Rules()) == [norm_name(name) for name in names]
 
 
 @given(st.data())
@@ -449,8 +447,8 @@ def test_names_and_phones_are_compared_and_printed_as_defined(engine: EmbeddedEn
     names, phones = corpus("full_name", GENERATED // 6, seed=2), corpus("phone", GENERATED // 6, seed=2)
     records = stage.normalise(delivered_rows(engine, full_name=names, phone=phones), Rules(), engine).records
     for name, key, phone, phone_key in records.derive("select full_name, name_key, phone, phone_key from this").rows():
-        assert key == (None if name is None else values.name_key(name))
-        assert phone == (None if phone_key is None else values.phone_as_printed(phone_key, "US"))
+        assert key == (None if name is None else name_key(name))
+        assert phone == (None if phone_key is None else phone_as_printed(phone_key, "US"))
 
 
 # ------------------------------------------------------------------------------------------------------ cells

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import importlib
+import pkgutil
 import time
 import unicodedata
 from collections.abc import Callable
@@ -13,28 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
-from service.pipeline import values
-from service.pipeline.values import (
-    MISSING_WORDS,
-    Unusable,
-    date_evidence,
-    is_missing,
-    name_key,
-    norm_date,
-    norm_email,
-    norm_name,
-    norm_phone,
-    phone_as_printed,
-    read_date,
-    read_email,
-    read_name,
-    read_phone,
-    read_status,
-    trouble_date,
-    trouble_email,
-    trouble_name,
-    trouble_phone,
-)
+from service.pipeline import fields
+from service.pipeline.fields import phone as phone_rules
+from service.pipeline.fields.date import date_evidence, norm_date, read_date, trouble_date
+from service.pipeline.fields.email import norm_email, read_email, trouble_email
+from service.pipeline.fields.missing import MISSING_WORDS, is_missing
+from service.pipeline.fields.name import name_key, norm_name, read_name, trouble_name
+from service.pipeline.fields.phone import norm_phone, phone_as_printed, read_phone, trouble_phone
+from service.pipeline.fields.status import read_status
+from service.pipeline.fields.text import Unusable
 from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES
 from tests.sizes import EVERY_LETTER, EVERY_READING_REGION
 
@@ -70,8 +59,9 @@ NEARLY_AN_EMAIL = st.text("aB@.<>: mailto:MAILTO?\"'\u200b\uff20İ", max_size=25
 NEARLY_A_DATE = st.text("0123456789-/.:TZ ,+janfebJANAPMth", max_size=25)
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(values).failed == 0
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(fields.__path__)])
+def test_the_examples_in_the_docstrings_of_a_field_hold(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"{fields.__name__}.{name}")).failed == 0
 
 
 # ------------------------------------------------------------------------------------------- missing, status
@@ -266,7 +256,7 @@ def test_digits_with_the_calling_code_of_their_region_are_the_same_number_unless
         digits = e164(number)[1:]
         if norm_phone(digits, region) != e164(number):  # nine, of regions where numbers have many lengths
             assert region in {"BR", "DE", "ID", "NL", "SE", "XK"}, digits
-            assert values._national(digits, region) is not None
+            assert phone_rules._national(digits, region) is not None
 
 
 @given(st.sampled_from(REGIONS), st.text("0123456789", min_size=1, max_size=18), st.booleans())
@@ -277,10 +267,10 @@ def test_the_short_way_gives_what_libphonenumber_gives(region: str, digits: str,
     except phonenumbers.NumberParseException:
         expected = None
     else:
-        expected = values._as_number(parsed) if phonenumbers.is_possible_number(parsed) else None
+        expected = phone_rules._as_number(parsed) if phonenumbers.is_possible_number(parsed) else None
     # libphonenumber reads +0… once more as a national number; here + stays international.
     if not text.startswith("+0"):
-        assert (values._international(digits) if abroad else values._national(digits, region)) == expected
+        assert (phone_rules._international(digits) if abroad else phone_rules._national(digits, region)) == expected
 
 
 # ------------------------------------------------------------------------------------------------------ name

@@ -17,6 +17,15 @@ BLANK = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in map(chr, range(0x3001)) if c
 is fifteen times slower where it is given more."""
 
 
+def sql_text(text: str | None) -> str:
+    """A text as an SQL literal, with its quotes; None is ``null``.
+
+    >>> sql_text("O'Brien"), sql_text(None)
+    ("'O''Brien'", 'null')
+    """
+    return "null" if text is None else "'" + text.replace("'", "''") + "'"
+
+
 IntArray = npt.NDArray[np.int64]
 Row = tuple[Any, ...]
 

@@ -20,7 +20,7 @@ import duckdb
 import numpy as np
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from service.engine.contract import BLANK, Engine, IntArray, Row, Table
+from service.engine.contract import BLANK, Engine, IntArray, Row, Table, sql_text
 from service.errors import Interrupted, TransientError
 from service.model import InputFile, Layout, Source
 from service.readers import csv_file, file_kind, gzip_file, json_file
@@ -104,7 +104,7 @@ class EmbeddedTable:
         self._copy(f"select * from {self.name} order by {order_by}", path, "format parquet")
 
     def _copy(self, select: str, path: Path, options: str) -> None:
-        self._engine.run(f"copy ({select}) to {_quoted(path)} ({options})")
+        self._engine.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
 
 
 class EmbeddedEngine:
@@ -126,7 +126,7 @@ class EmbeddedEngine:
 
     def read_parquet(self, path: Path) -> EmbeddedTable:
         """See ``Engine.read_parquet``."""
-        return self.materialise(f"select * from read_parquet({_quoted(path)})")
+        return self.materialise(f"select * from read_parquet({sql_text(str(path))})")
 
     def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
@@ -256,7 +256,7 @@ class EmbeddedEngine:
         """A file that we wrote ourselves, without a header."""
         # The line break is given: else DuckDB guesses it, and stumbles over "\r\n" inside a cell.
         return self.materialise(
-            f"select * from read_csv({_quoted(path)}, auto_detect=false, header=false, delim=',', quote='\"', "
+            f"select * from read_csv({sql_text(str(path))}, auto_detect=false, header=false, delim=',', quote='\"', "
             f"escape='\"', new_line='\\n', parallel=false, max_line_size={4 * csv_file.MAX_CELL_CHARACTERS}, "
             f"columns={{{', '.join(columns)}}})"
         )
@@ -289,7 +289,7 @@ def _plain_csv(path: Path, layout: CsvDialect) -> str:
     return f"""
         select row_number() over () as row_number, {cells}
         from read_csv(
-            {_quoted(path)}, auto_detect=false, header=false, skip={layout.header_lines},
+            {sql_text(str(path))}, auto_detect=false, header=false, skip={layout.header_lines},
             delim='{layout.delimiter}', quote='"', escape='"', strict_mode=true,
             max_line_size={csv_file.MAX_CELL_CHARACTERS}, buffer_size={csv_file.MAX_ROW_CHARACTERS},
             columns={{{columns}}})
@@ -332,14 +332,14 @@ def _plain_json(url: str, layout: Layout) -> str:
     return f"""
         select
             row_number, {cells},
-            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, {_quoted(odd)}) or ({deep}) as is_odd
+            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, {sql_text(odd)}) or ({deep}) as is_odd
         from (
             select
                 row_number() over () as row_number,
                 json_type(json) as kind,
                 json::varchar as text,
                 json_extract_string(json, [{paths}]) as cells
-            from read_json({_quoted(url)}, format='array', records=false, columns={{json: 'JSON'}})
+            from read_json({sql_text(url)}, format='array', records=false, columns={{json: 'JSON'}})
         )
     """
 
@@ -368,10 +368,6 @@ def _faults_of_the_world() -> Iterator[None]:
             f"the engine met a fault of the world: {_reason(error)}",
             hint="see that disk and memory suffice; SERVICE_MEMORY_LIMIT_MB bounds the engine",
         ) from None
-
-
-def _quoted(path: Path | str) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 _is_engine: type[Engine] = EmbeddedEngine

@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from service.engine.contract import BLANK, Engine, Table
+from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
 from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, Source
-from service.pipeline.ids import LOST_DIGITS
-from service.pipeline.values import MISSING_WORDS
+from service.pipeline.fields.missing import MISSING_CELL, MISSING_PART
+from service.pipeline.fields.source_id import LOST_DIGITS
+from service.pipeline.formulas import FORMULA
 from service.readers.rows import FileReport, RejectedRow, cell_name
 
 REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; nothing usable left always does."""
 
 
-def _sql_text(text: str) -> str:
-    return text.replace("'", "''")
-
-
-# What a spreadsheet would run as a formula, behind the quotes that our own writer put before it.
-FORMULA = rf"^'+{BLANK}*[=+\-@\t\r＝＋－＠]"
-# Case-folding takes the ligature "fi" apart, a regular expression does not.
-_MISSING = "|".join(re.escape(word).replace("fi", "(?:fi|\ufb01)") for word in sorted(MISSING_WORDS))
-_NOTHING = f"{BLANK}*(?:{_MISSING})?{BLANK}*"
-
-_SIGNS = "|".join(re.escape(word) for word in sorted(MISSING_WORDS) if not word.isalpha())
-_NO_PART = f"(?i){BLANK}*(?:{_SIGNS})?{BLANK}*"
-
 _CELL = f"""
     case
-        -- our own writer's quote before a formula is taken off again; "-" behind it is as missing as without it
-        when starts_with($cell, '''') and regexp_matches($cell, '{_sql_text(FORMULA)}')
-            then case when not regexp_full_match($cell, '(?i)''{_NOTHING}') then substr($cell, 2) end
-        when regexp_full_match($cell, '(?i){_NOTHING}') then null
+        -- the quote that our own writer puts before a formula is removed; "-" behind it is missing, as without it
+        when starts_with($cell, '''') and regexp_matches($cell, {sql_text(rf"^'+{FORMULA}")})
+            then case when not regexp_full_match($cell, '(?i)''{MISSING_CELL}') then substr($cell, 2) end
+        when regexp_full_match($cell, '(?i){MISSING_CELL}') then null
         else $cell
     end
 """
 
-# Of a composed value a part may be "Na": only an empty one and mere signs are missing.
-_PART = f"case when not regexp_full_match($cell, '{_NO_PART}') then $cell end"
+# A part of a composed value may be "Na": only empty parts and mere signs are missing.
+_PART = f"case when not regexp_full_match($cell, '(?i){MISSING_PART}') then $cell end"
 # A row without name and address goes on with the customer above it, where a system writes such rows.
 _GOES_ON = "full_name is null and email is null"
 
@@ -128,7 +115,7 @@ def extract(batch: Batch, guards: Guards, engine: Engine, asked: FieldSpec = INT
 def _entered(table: Table, report: FileReport, source: Source, asked: FieldSpec) -> tuple[Table, FileReport]:
     """Those rows that are customers, as the fields asked for."""
     named = table.derive(
-        f"select '{_sql_text(source.name)}' as source, row_number, {fields_of(report.layout, asked)} from this"
+        f"select {sql_text(source.name)} as source, row_number, {fields_of(report.layout, asked)} from this"
     )
     if report.layout.is_continued:
         named, report = _without_further_rows(named, report)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.engine.contract import BLANK, Table
+from service.engine.contract import Table, sql_text
 from service.model import MISSING, Rules
+from service.pipeline.formulas import FORMULA
 
 MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_system", "status")
 DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
@@ -19,9 +20,9 @@ REJECTS = ("source_system", "row_number", "code", '"column"', "explanation")
 CUSTOMER_ORDERS = ("unified_id", "orders_count")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
 
-# First non-blank character = + - @ tab CR or their full-width forms; a quote of ours before it counts too.
+# A quote of ours before a formula is escaped, too, so that reading removes exactly one.
 _ESCAPED = rf"""
-    case when regexp_matches($cell, '^''*{BLANK}*[=+\-@\t\r＝＋－＠]') then '''' || $cell else $cell end
+    case when regexp_matches($cell, {sql_text(f"^'*{FORMULA}")}) then '''' || $cell else $cell end
 """
 _MASTER = """
     select

@@ -14,7 +14,12 @@ from pathlib import Path
 
 from service.errors import InputError
 from service.model import CRM, ECOM
-from service.pipeline import values
+from service.pipeline.fields.date import date_evidence, norm_date, trouble_date
+from service.pipeline.fields.email import norm_email, trouble_email
+from service.pipeline.fields.missing import is_missing
+from service.pipeline.fields.name import name_key, norm_name, trouble_name
+from service.pipeline.fields.phone import norm_phone, phone_as_printed, trouble_phone
+from service.pipeline.fields.status import read_status
 from service.presets import PRESETS
 from service.readers import csv_file, gzip_file, json_file
 from service.readers.rows import RawRow, RejectedRow
@@ -126,17 +131,17 @@ def normalise(content: bytes) -> None:
         return
     text = content[1:].decode("utf-8", errors="replace")
     region, order = REGIONS[content[0] % len(REGIONS)], ("MDY", "DMY")[content[0] >> 7]
-    values.is_missing(text)
-    values.date_evidence(text)
-    values.read_status(text)
-    _stands_still(text, values.norm_email, values.trouble_email)
-    _stands_still(text, values.norm_name, values.trouble_name)
-    _stands_still(text, lambda it: values.norm_date(it, order), lambda it: values.trouble_date(it, order))
-    _stands_still(text, lambda it: values.norm_phone(it, region), lambda it: values.trouble_phone(it, region))
-    if name := values.norm_name(text):
-        values.name_key(name)
-    if phone := values.norm_phone(text, region):
-        values.phone_as_printed(phone, region)
+    is_missing(text)
+    date_evidence(text)
+    read_status(text)
+    _stands_still(text, norm_email, trouble_email)
+    _stands_still(text, norm_name, trouble_name)
+    _stands_still(text, lambda it: norm_date(it, order), lambda it: trouble_date(it, order))
+    _stands_still(text, lambda it: norm_phone(it, region), lambda it: trouble_phone(it, region))
+    if name := norm_name(text):
+        name_key(name)
+    if phone := norm_phone(text, region):
+        phone_as_printed(phone, region)
 
 
 def _stands_still(text: str, norm: Callable[[str], str | None], trouble: Callable[[str], str | None]) -> None:

@@ -7,7 +7,9 @@ from service.engine.contract import Engine, Table
 from service.errors import InputError, TransientError
 from service.model import InputFile, Layout, Source
 from service.pipeline.extract import FieldSpec, fields_of
-from service.pipeline.normalise import EMAIL, NAME, NAME_KEY, phone_key
+from service.pipeline.fields.email import EMAIL_SQL
+from service.pipeline.fields.name import NAME_KEY_SQL, NAME_SQL
+from service.pipeline.fields.phone import phone_key_in
 
 
 def _own_file(name: str, file_name: str, *columns: str) -> Source:
@@ -23,10 +25,11 @@ ORDERS = _own_file("orders", "customer_orders.csv", "unified_id", "orders_count"
 
 _SHOP = "ECOM"
 _CUSTOMERS = f"""
-    select *, {NAME_KEY} as name_key
+    select *, {NAME_KEY_SQL} as name_key
     from (
         select
-            row_number as customer, unified_id, {NAME} as full_name, {EMAIL} as email, {{phone_key}} as phone_key,
+            row_number as customer, unified_id,
+            {NAME_SQL} as full_name, {EMAIL_SQL} as email, {{phone_key}} as phone_key,
             lower(trim(status)) as status,
             list_contains(string_split(source_system, '+'), '{_SHOP}') as is_of_shop
         from this
@@ -44,7 +47,7 @@ _NO_ORDERS = "select *, null::hugeint as orders_count from this"
 _MATCHED = f"""
     with
     names as (
-        select row_number, {NAME_KEY} as name_key from this where has_first_name and has_last_name
+        select row_number, {NAME_KEY_SQL} as name_key from this where has_first_name and has_last_name
     ),
     by_email as (select email, min(customer) as customer from customers where email is not null group by email),
     by_phone as (
@@ -91,7 +94,7 @@ def match(records: Table, master: InputFile, orders: InputFile | None, rules: An
     Raises: TransientError if a published file cannot be read; the API file is not at fault
     Source: docs/specification.md section 8
     """
-    customers = _read(master, engine).derive(_CUSTOMERS.replace("{phone_key}", phone_key(rules.default_region)))
+    customers = _read(master, engine).derive(_CUSTOMERS.replace("{phone_key}", phone_key_in(rules.default_region)))
     if orders is None:
         customers = customers.derive(_NO_ORDERS)
     else:

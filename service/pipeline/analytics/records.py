@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine, Table
 from service.model import API
+from service.pipeline import normalise
 from service.pipeline.extract import FieldSpec
-from service.pipeline.ids import norm_id
-from service.pipeline.normalise import EMAIL, NAME, phone_key, teach
-from service.pipeline.values import norm_date
+from service.pipeline.fields.date import HOUR_TO_SECOND, norm_date
+from service.pipeline.fields.email import EMAIL_SQL
+from service.pipeline.fields.name import NAME_SQL
+from service.pipeline.fields.phone import phone_key_in
+from service.pipeline.fields.source_id import norm_id
 from service.vocabulary import word_of
 
 _NO_ID = re.compile(r"true|false|-[0-9]+|-?[0-9]+\.[0-9]+(?:[e][+-]?[0-9]+)?", re.IGNORECASE | re.ASCII)
@@ -36,9 +39,8 @@ API_FIELDS = FieldSpec(
 )
 """The fields to extract from an API file. ``register_functions`` must run first."""
 
-_HOUR_TO_SECOND = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
 _ZONE = r"(?:[01]\d|2[0-3]):?[0-5]\d"
-_ISO_MOMENT = rf"[1-9]\d{{3}}-\d\d-\d\d(?:[T ]{_HOUR_TO_SECOND}(?:Z|[+\-]{_ZONE})?)?"
+_ISO_MOMENT = rf"[1-9]\d{{3}}-\d\d-\d\d(?:[T ]{HOUR_TO_SECOND}(?:Z|[+\-]{_ZONE})?)?"
 _ISO = re.compile(_ISO_MOMENT, re.ASCII)
 _UNIX = re.compile(r"\s*(?P<seconds>\d{9,10})(?:\.\d*)?\s*|\s*(?P<milliseconds>\d{12,13})(?:\.\d*)?\s*", re.ASCII)
 _MOMENT = rf"""
@@ -76,8 +78,8 @@ _RECORDS = f"""
         row_number, id,
         {_IS_NAME.replace("$name", "first_name")} as has_first_name,
         {_IS_NAME.replace("$name", "last_name")} as has_last_name,
-        {NAME} as full_name,
-        {EMAIL} as email,
+        {NAME_SQL} as full_name,
+        {EMAIL_SQL} as email,
         {{phone_key}} as phone_key,
         coalesce(regexp_full_match(avatar, '{_WEB_ADDRESS}'), false) as has_avatar,
         {_NUMBER_SQL.replace("$text", "engagement_score")} as engagement_score,
@@ -134,7 +136,7 @@ def moment(text: str, order: str) -> int | None:
 
 def register_functions(engine: Engine) -> None:
     """Make the definitions callable from SQL; once for each engine, before any other function of this package."""
-    teach(engine)
+    normalise.register_functions(engine)
     engine.register("api_id", api_id)
     engine.register("moment", moment, "bigint")
     engine.register("word_of", word_of)
@@ -149,7 +151,7 @@ def read_records(rows: Table, rules: AnalyticsRules) -> Table:
             signup_source · plan · region · country · state · timezone (as written)
     Source: docs/specification.md section 8; names, addresses and phones: section 4
     """
-    return rows.derive(_with(_RECORDS, order=rules.date_order, phone_key=phone_key(rules.default_region)))
+    return rows.derive(_with(_RECORDS, order=rules.date_order, phone_key=phone_key_in(rules.default_region)))
 
 
 def _with(sql: str, **terms: str) -> str:

@@ -1,0 +1,40 @@
+"""Ids that a source gives its customers: the definition, and the same rule in SQL."""
+
+from __future__ import annotations
+
+import re
+
+from service.pipeline.fields.missing import is_missing
+
+_NO_IDS = frozenset({"", "0", "-1"})
+_FORMULA = re.compile(r'="(.*)"')
+LOST_DIGITS = r"[0-9](?:[.,][0-9]+)?E\+[0-9]{2,3}"
+"""Regular expression: a long number as a spreadsheet shows it; the other digits are lost when it saves the file."""
+_LOST_DIGITS = re.compile(LOST_DIGITS)
+_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def norm_id(text: str) -> str | None:
+    """The id without a spreadsheet's wrapping; None if it is empty, ``0``, ``-1`` or a missing word.
+
+    None also if a spreadsheet has rounded it: all ids with the same first digits would be one customer.
+
+    >>> norm_id("'7210448301122"), norm_id('="0123"'), norm_id(" -1 "), norm_id("7.21045E+12")
+    ('7210448301122', '0123', None, None)
+    """
+    bare = _NOT_PRINTABLE.sub(" ", text).strip()
+    if wrapped := _FORMULA.fullmatch(bare):
+        bare = wrapped[1].strip()
+    bare = bare.removeprefix("'").strip()
+    return None if bare in _NO_IDS or is_missing(bare) or _LOST_DIGITS.fullmatch(bare) else bare
+
+
+# An id is a text: a leading apostrophe and ="…" are a spreadsheet's; "", 0 and -1 are no id.
+SOURCE_ID_SQL = r"""
+    case
+        when source_id is null then null
+        when regexp_full_match(source_id, '[A-Za-z0-9][A-Za-z0-9_.\-]*') then nullif(source_id, '0')
+        else norm_id(source_id)
+    end
+"""
+"""SQL: ``norm_id`` of ``source_id``."""
