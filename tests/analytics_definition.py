@@ -1,6 +1,7 @@
-"""What the analytics export says of one record: the definition in plain Python, slow and to be read.
+"""Definition of the analytics export in plain Python: slow, and written to be read.
 
-It shares with the service the tables of words and what one cell means; how the evidence is weighed is said here again.
+It shares with the service the word tables and the reading of single cells. How evidence is weighed is written here a
+second time, and ``tests/test_analytics.py`` compares the two.
 """
 
 from __future__ import annotations
@@ -28,27 +29,27 @@ _WEB_ADDRESS = re.compile(r"https?://[^ \t\r\n/?#][^ \t\r\n]*", re.IGNORECASE | 
 
 Value = TypeVar("Value")
 Cells = Mapping[str, str]
-Told = tuple[str, str]
-"""What is said, and by whom: record, master or none."""
-DAY = 86_400
-UNKNOWN: Told = ("unknown", "none")
+Decision = tuple[str, str]
+"""The value of a field, and the origin of its evidence: record, master or none."""
+DAY_SECONDS = 86_400
+UNKNOWN: Decision = ("unknown", "none")
 SIDES = ("US-West", "US-East")
 
 
 def number(text: str) -> float | None:
-    """A number with a point, if any, and no sign of anything else; None where it is none, or beyond all bounds."""
-    found = float(text) if _NUMBER.fullmatch(text) else math.inf
-    return found if math.isfinite(found) else None
+    """The finite number that the text writes with a decimal point, if any; None for other text."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return value if math.isfinite(value) else None
 
 
 def is_web_address(text: str) -> bool:
-    """Whether an avatar can be looked up."""
+    """Whether an avatar is an http or https address."""
     return _WEB_ADDRESS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
-class Known:
-    """A customer of the master."""
+class MasterCustomer:
+    """A customer of the customer master."""
 
     full_name: str | None = None
     email: str | None = None
@@ -58,109 +59,109 @@ class Known:
     orders_count: int | None = None
 
 
-NOBODY = Known(status="", source_system="")
+NO_CUSTOMER = MasterCustomer(status="", source_system="")
 
 
 @dataclass(frozen=True)
 class Definition:
-    """The definition under these rules, at this time, beside this master."""
+    """The definition for some rules, a time in seconds since 1970, and the customers of a master."""
 
     rules: AnalyticsRules
     fetched_at: int
-    master: Sequence[Known]
+    master: Sequence[MasterCustomer]
 
     def export(self, records: Sequence[Cells]) -> list[dict[str, object]]:
-        """The customers, in order."""
+        """The customers of the export, in its order."""
         rows = [self.customer(record) for record in records]
-        removed = {place for place, row in enumerate(rows) if self._is_beaten(place, row, rows)}
-        kept = sorted(
-            (place for place in range(len(rows)) if place not in removed), key=lambda at: _order(rows[at], at)
-        )
-        return [rows[place] for place in kept]
+        kept = [at for at in range(len(rows)) if not self._is_repeated(at, rows)]
+        return [rows[at] for at in sorted(kept, key=lambda at: _order(rows[at], at))]
 
     @staticmethod
-    def _is_beaten(place: int, row: Mapping[str, object], rows: Sequence[Mapping[str, object]]) -> bool:
+    def _is_repeated(position: int, rows: Sequence[Mapping[str, object]]) -> bool:
+        """Whether another row with the same id is kept instead."""
+        row = rows[position]
+
         def rank(at: int) -> tuple[object, int]:
             return rows[at]["data_quality_score"], at
 
         same = [at for at, it in enumerate(rows) if row["customer_id"] is not None and _same_id(it, row)]
-        return bool(same) and place != max(same, key=rank)
+        return bool(same) and position != max(same, key=rank)
 
     def customer(self, record: Cells) -> dict[str, object]:
-        """One record, enriched."""
-        id_, first, last = said(record, "id"), part(record, "first_name"), part(record, "last_name")
+        """The customer of the export that one record becomes."""
+        id_, first, last = cell_of(record, "id"), part(record, "first_name"), part(record, "last_name")
         id_ = api_id(id_) if id_ else None
         written_name = " ".join(it for it in (first, last) if it)
         name = norm_name(written_name) if written_name else None
         email = read(record, "email", norm_email)
-        known = self.known(name if first_and_last(first, last) else None, email, self.phone_of(record))
-        enriched = {
-            "engagement_level": self.engagement(record, known),
-            "activity_status": self.activity(record, known),
-            "acquisition_channel": self.channel(record, known),
-            "market_segment": self.segment(record, email, known),
+        match = self.match(name if first_and_last(first, last) else None, email, self.phone_of(record))
+        decisions = {
+            "engagement_level": self.engagement(record, match),
+            "activity_status": self.activity(record, match),
+            "acquisition_channel": self.channel(record, match),
+            "market_segment": self.segment(record, email, match),
             "customer_tier": self.tier(record),
         }
-        good = (
+        usable = (
             id_,
             first and norm_name(first),
             last and norm_name(last),
             email,
-            is_web_address(said(record, "avatar") or ""),
-            *(told != "unknown" for told, _ in enriched.values()),
+            is_web_address(cell_of(record, "avatar") or ""),
+            *(value != "unknown" for value, _ in decisions.values()),
         )
         return {
             "customer_id": int(id_) if id_ and is_number_id(id_) else id_,
             "full_name": name or "unknown",
             "email_domain": email.partition("@")[2] if email else "unknown",
-            **{field: told for field, (told, _) in enriched.items()},
-            "data_quality_score": 10 * sum(map(bool, good)),
+            **{field: value for field, (value, _) in decisions.items()},
+            "data_quality_score": 10 * sum(map(bool, usable)),
         }
 
     def phone_of(self, record: Cells) -> str | None:
-        """The key of its phone."""
+        """The key of the record's phone."""
         return read(record, "phone", lambda text: norm_phone(text, self.rules.default_region))
 
-    def known(self, name: str | None, email: str | None, phone: str | None) -> Known:
-        """The customer of the master it is: by e-mail address, else by phone, else by full name."""
+    def match(self, name: str | None, email: str | None, phone: str | None) -> MasterCustomer:
+        """The customer of the master that a record belongs to: by e-mail address, else by phone, else by full name."""
         region = self.rules.default_region
-        found = (
+        matches = (
             *(it for it in self.master if email and it.email == email),
             *(it for it in self.master if phone and it.phone and norm_phone(it.phone, region) == phone),
             *(it for it in self.master if name and it.full_name and name_key(it.full_name) == name_key(name)),
         )
-        return found[0] if found else NOBODY
+        return matches[0] if matches else NO_CUSTOMER
 
-    def engagement(self, record: Cells, known: Known) -> Told:
+    def engagement(self, record: Cells, match: MasterCustomer) -> Decision:
         """By the score, else by the orders."""
         score = read(record, "engagement_score", number)
         if score is not None and 0 <= score <= 100:
             return level(score, self.rules.tables.engagement), "record"
-        if known.orders_count is not None:
-            return level(known.orders_count, self.rules.tables.orders), "master"
+        if match.orders_count is not None:
+            return level(match.orders_count, self.rules.tables.orders), "master"
         return UNKNOWN
 
-    def activity(self, record: Cells, known: Known) -> Told:
-        """By the last activity; only where that is missing, not where it is wrong, by the master."""
-        written = said(record, "last_active_at")
+    def activity(self, record: Cells, match: MasterCustomer) -> Decision:
+        """By the last activity; by the master only if that is missing, not if it is invalid."""
+        written = cell_of(record, "last_active_at")
         if written is None:
-            return (known.status, "master") if known.status in ("active", "inactive") else UNKNOWN
-        seen = moment(written, self.rules.date_order)
-        if seen is None or seen > self.fetched_at + DAY:
+            return (match.status, "master") if match.status in ("active", "inactive") else UNKNOWN
+        last_active = moment(written, self.rules.date_order)
+        if last_active is None or last_active > self.fetched_at + DAY_SECONDS:
             return UNKNOWN
-        is_recent = self.fetched_at - seen <= self.rules.active_days * DAY
+        is_recent = self.fetched_at - last_active <= self.rules.active_days * DAY_SECONDS
         return ("active" if is_recent else "inactive"), "record"
 
-    def channel(self, record: Cells, known: Known) -> Told:
-        """By the word for it, else by the shop that knows the customer."""
-        if told := meaning(record, "signup_source", self.rules.tables.channels):
-            return told, "record"
-        return ("website", "master") if "ECOM" in known.source_system.split("+") else UNKNOWN
+    def channel(self, record: Cells, match: MasterCustomer) -> Decision:
+        """By the word of the record, else by the shop among the customer's sources."""
+        if channel := meaning(record, "signup_source", self.rules.tables.channels):
+            return channel, "record"
+        return ("website", "master") if "ECOM" in match.source_system.split("+") else UNKNOWN
 
-    def tier(self, record: Cells) -> Told:
-        """By the plan, else by what was spent."""
-        if told := meaning(record, "plan", self.rules.tables.plans):
-            return told, "record"
+    def tier(self, record: Cells) -> Decision:
+        """By the plan, else by the amount spent."""
+        if tier := meaning(record, "plan", self.rules.tables.plans):
+            return tier, "record"
         spent = read(record, "total_spent", number)
         if spent is None or spent < 0:
             return UNKNOWN
@@ -168,8 +169,8 @@ class Definition:
         tier = "enterprise" if spent >= lowest.enterprise else "premium" if spent >= lowest.premium else "basic"
         return tier, "record"
 
-    def segment(self, record: Cells, email: str | None, known: Known) -> Told:
-        """By the first evidence that says something; who is in the US is on one of its sides, or unknown."""
+    def segment(self, record: Cells, email: str | None, match: MasterCustomer) -> Decision:
+        """By the first evidence. A customer in the US is on one of its sides, or unknown."""
         region = meaning(record, "region", {**geography.regions(), **self.rules.tables.regions})
         country = meaning(record, "country", geography.countries())
         if region and region != "US":
@@ -177,46 +178,46 @@ class Definition:
         if region is None and country and country != "US":
             return country, "record"
         is_in_us = "US" in (region, country)
-        told = (it for it in self._where(record, email, known) if it[0] in SIDES or (it[0] and not is_in_us))
-        return next(told, UNKNOWN)
+        options = self._segments(record, email, match)
+        return next((it for it in options if it[0] in SIDES or (it[0] and not is_in_us)), UNKNOWN)
 
-    def _where(self, record: Cells, email: str | None, known: Known) -> Iterator[Told]:
-        if said(record, "country") is None or meaning(record, "country", geography.countries()) == "US":
+    def _segments(self, record: Cells, email: str | None, match: MasterCustomer) -> Iterator[Decision]:
+        if cell_of(record, "country") is None or meaning(record, "country", geography.countries()) == "US":
             yield meaning(record, "state", geography.states()) or "", "record"
         yield meaning(record, "timezone", geography.zones()) or "", "record"
         yield segment_of_phone(self.phone_of(record)), "record"
-        yield segment_of_phone(known.phone and norm_phone(known.phone, self.rules.default_region)), "master"
+        yield segment_of_phone(match.phone and norm_phone(match.phone, self.rules.default_region)), "master"
         yield segment_of_domain(email), "record"
-        yield segment_of_domain(known.email), "master"
+        yield segment_of_domain(match.email), "master"
 
 
-def said(record: Cells, name: str) -> str | None:
-    """The cell, unless it says that nothing is there."""
+def cell_of(record: Cells, name: str) -> str | None:
+    """The text of a cell; None if it is missing or holds a word for a missing value."""
     cell = record.get(name)
     return None if is_missing(cell) else cell
 
 
 def part(record: Cells, name: str) -> str | None:
-    """A part of a name: Na is one, a mere sign is none."""
+    """A part of a name: Na is one, a single sign is not."""
     cell = record.get(name)
     word = (cell or "").strip().casefold()
     return None if not word or (is_missing(word) and not word.isalpha()) else cell
 
 
 def read(record: Cells, name: str, reads: Callable[[str], Value | None]) -> Value | None:
-    """What the cell holds, if anything usable."""
-    written = said(record, name)
+    """The value of a cell; None if it is missing or unusable."""
+    written = cell_of(record, name)
     return None if written is None else reads(written)
 
 
 def first_and_last(first: str | None, last: str | None) -> bool:
-    """Whether both parts of the name are there."""
+    """Whether both parts of the name are usable."""
     return bool(first and norm_name(first) and last and norm_name(last))
 
 
 def meaning(record: Cells, name: str, words: Mapping[str, str]) -> str | None:
-    """What its word means."""
-    written = said(record, name)
+    """The meaning of the word in a cell; None if it has none."""
+    written = cell_of(record, name)
     found = words.get(word_of(written)) if written is not None else None
     return None if found == "unknown" else found
 
@@ -227,7 +228,7 @@ def level(amount: float, thresholds: EngagementThresholds | OrdersThresholds) ->
 
 
 def segment_of_phone(key: str | None) -> str:
-    """By libphonenumber itself: the country of the calling code; at home in North America the area's time zone."""
+    """By the country of the calling code; in the US by the time zone of the area. From libphonenumber's own tables."""
     if not key:
         return ""
     parsed = phonenumbers.parse(key)
@@ -257,7 +258,7 @@ def _same_id(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return str(one["customer_id"]) == str(other["customer_id"])
 
 
-def _order(row: Mapping[str, object], place: int) -> tuple[object, ...]:
+def _order(row: Mapping[str, object], position: int) -> tuple[object, ...]:
     id_ = row["customer_id"]
     is_number = isinstance(id_, int)
     return (
@@ -266,5 +267,5 @@ def _order(row: Mapping[str, object], place: int) -> tuple[object, ...]:
         id_ if is_number else 0,
         id_ is None,
         "" if is_number else id_ or "",
-        place,
+        position,
     )

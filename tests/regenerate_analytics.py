@@ -1,9 +1,9 @@
-"""Write what an analytics case comes out as into its ``expected/`` folder, to be reviewed as a diff.
+"""Write the results of an analytics case into its ``expected/`` folder; review them as a diff.
 
-python -m tests.regenerate_analytics CASE            the files that lie there already; a first time the export
+python -m tests.regenerate_analytics CASE            the files that are there; for a new case the export
 python -m tests.regenerate_analytics CASE FILE ...   these files as well, such as analytics_report.json
 python -m tests.regenerate_analytics schema          docs/sample_output.schema.json
-python -m tests.regenerate_analytics words           the tables of words at the end of docs/analytics.md
+python -m tests.regenerate_analytics words           the table of words at the end of docs/analytics.md
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from tests.small_exports import analysed_file
 from tests.worlds import CRM, ROOT
 
 CLAIMED_AT = datetime(2025, 9, 4, 18, 41, 19, tzinfo=UTC)
-"""When the requirement's own export was made."""
+"""The time of the export that the requirement prints."""
 CASES = Path(__file__).with_name("analytics_cases")
 
 
 def case_names() -> list[str]:
-    """The cases there are."""
+    """The names of all cases."""
     return sorted(path.parent.name for path in CASES.glob("*/why.md"))
 
 
 def outcome_of(case: Path, folder: Path) -> dict[str, str]:
-    """Every file a case publishes; the exports for the master, where there are any, are integrated first."""
+    """File name -> text of every file that a case publishes. Exports for the master, if any, are integrated first."""
     settings, _ = load(case)
     master = None
     if (case / CRM).exists():
-        integrate_pair(case, folder / "main_job")
-        master = published(folder / "main_job")
+        integrate_pair(case, folder / "integration")
+        master = published(folder / "integration")
         master = master.rename(master.with_name("the_master"))
-    delivery = delivered_file(API, folder / API.file_name, (case / API.file_name).read_bytes())
-    _, found = analysed_file(folder, delivery, master=master, rules=settings.analytics_rules(), now=CLAIMED_AT)
+    file = delivered_file(API, folder / API.file_name, (case / API.file_name).read_bytes())
+    _, found = analysed_file(folder, file, master=master, rules=settings.analytics_rules(), now=CLAIMED_AT)
     return {path.name: path.read_text(encoding="utf-8") for path in found.iterdir()}
 
 
 def words_table() -> str:
-    """The built-in words as docs/analytics.md lists them."""
+    """The table of built-in words in docs/analytics.md."""
     rows = ["| table | meaning | words |\n|---|---|---|\n"]
     for table, words in (("channels", CHANNELS), ("plans", PLANS), ("regions", REGIONS)):
         for meaning in dict.fromkeys(words.values()):
@@ -61,8 +61,8 @@ def main(name: str, *files: str) -> None:
         return
     if name == "words":
         page = ROOT / "docs" / "analytics.md"
-        told, heading, _ = page.read_text(encoding="utf-8").partition("Built in:\n\n")
-        page.write_text(told + heading + words_table(), encoding="utf-8")
+        before, heading, _ = page.read_text(encoding="utf-8").partition("Built in:\n\n")
+        page.write_text(before + heading + words_table(), encoding="utf-8")
         return
     expected = CASES / name / "expected"
     expected.mkdir(exist_ok=True)

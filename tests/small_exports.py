@@ -1,4 +1,4 @@
-"""Analytics batches for tests: an API file and what was published before, run through the real story."""
+"""Analytics batches for tests: an API file and a published master, run through the real analytics job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FETCHED_AT = "2024-01-15T11:00:00Z"
 
 
 def api_text(records: Sequence[Any], **beside: Any) -> str:
-    """A file as ``sync`` delivers it; ``fetched_at=None`` leaves that out."""
+    """The text of a file as ``sync`` writes it; ``fetched_at=None`` leaves that member out."""
     members = {"fetched_at": FETCHED_AT, "complete": True, "total": len(records), "pages": 1} | beside
     return json.dumps({name: value for name, value in members.items() if value is not None} | {"data": records})
 
@@ -36,7 +36,7 @@ def analysed(
     file_name: str = API.file_name,
     rules: AnalyticsRules | None = None,
 ) -> tuple[Summary, Path]:
-    """The story in this process, in a folder of its own, with a clock that stands still; figures and published set."""
+    """Run the job in this process, in a new folder, with a fixed clock; returns the summary and the published set."""
     folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=folder))
     return analysed_file(folder, delivered_file(API, folder / file_name, content), master=master, rules=rules)
@@ -44,17 +44,17 @@ def analysed(
 
 def analysed_file(
     folder: Path,
-    delivery: InputFile,
+    file: InputFile,
     *,
     master: Path | None = None,
     rules: AnalyticsRules | None = None,
     now: datetime = NOON,
 ) -> tuple[Summary, Path]:
-    """The same of a file that is there."""
+    """Like ``analysed``, for a file that exists."""
     logs.configure()
     outbox = Outbox(folder / "outbox")
     outbox.open()
-    batch = Batch("the_batch", now, (delivery,))
+    batch = Batch("the_batch", now, (file,))
     with small_engine(folder / "engine") as engine:
         journal = Journal(batch.id, lambda: now)
         summary = analyse(batch, rules or AnalyticsRules(), engine, PreviousExport(master), outbox, journal)
@@ -62,17 +62,17 @@ def analysed_file(
 
 
 def customers_of(published: Path) -> list[Record]:
-    """The customers of an export, which is as its schema has it."""
+    """The customers of an export, after a check against its schema."""
     text = (published / EXPORT).read_text(encoding="utf-8")
-    found = Export.model_validate_json(text, strict=True)
-    assert found.metadata.total_customers == len(found.customers)
+    export = Export.model_validate_json(text, strict=True)
+    assert export.metadata.total_customers == len(export.customers)
     assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
     customers: list[Record] = json.loads(text)["customers"]
     return customers
 
 
 def write_master(folder: Path, rows: Sequence[Sequence[str]], orders: Sequence[Sequence[Any]] | None = ()) -> Path:
-    """A published set: rows of (unified_id, full_name, email, phone, source_system, status), and of orders."""
+    """Write a published set: rows of (unified_id, full_name, email, phone, source_system, status), and of orders."""
     folder.mkdir(parents=True, exist_ok=True)
     header = "unified_id,full_name,email,phone,signup_date,source_system,status\n"
     lines = (f"{i},{name},{email},{phone},N/A,{system},{status}\n" for i, name, email, phone, system, status in rows)

@@ -1,4 +1,4 @@
-"""The analytics export: what it says, what that rests on, and that its SQL says what its definition says."""
+"""The analytics export: its fields, their evidence, and the equality of its SQL and its definition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from service.pipeline.analytics.master import no_matches
 from service.pipeline.analytics.records import api_id, iso_moment
 from service.settings import Settings, load
 from service.vocabulary import word_of
-from tests.analytics_definition import Definition, Known, part, said, segment_of_phone
+from tests.analytics_definition import Definition, MasterCustomer, cell_of, part, segment_of_phone
 from tests.regenerate_analytics import CASES as ANALYTICS_CASES
 from tests.regenerate_analytics import case_names, outcome_of, words_table
 from tests.small_batches import (
@@ -69,19 +69,19 @@ PRINTED_CUSTOMER = """\
       "customer_tier": "premium",
       "data_quality_score": 100
     }"""
-"""As the requirement prints them."""
+"""The text of the requirement."""
 LEVELS = ("engagement_level", "activity_status", "acquisition_channel", "market_segment", "customer_tier")
 
 
 def enriched(folder: Path, record: Record, **given: Any) -> Record:
-    """The one customer that becomes of one record."""
+    """The customer of the export that one record becomes."""
     _, found = analysed(folder, api_text([{"id": 1} | record]), **given)
     [customer] = customers_of(found)
     return customer
 
 
-def said_of(folder: Path, field: str, records: Sequence[Record], **given: Any) -> list[str]:
-    """What an export says in one field, in the order of the records."""
+def values_of(folder: Path, field: str, records: Sequence[Record], **given: Any) -> list[str]:
+    """The values of one field of the export, in the order of the records."""
     _, found = analysed(folder, api_text([{"id": at + 1} | it for at, it in enumerate(records)]), **given)
     customers = sorted(customers_of(found), key=lambda customer: customer["customer_id"])
     return [customer[field] for customer in customers]
@@ -168,7 +168,7 @@ RECORDS = st.fixed_dictionaries({}, optional={name: st.sampled_from([*cells, *OD
 FULL_RECORDS = st.fixed_dictionaries({name: st.sampled_from(cells) for name, cells in CELLS.items()})
 MASTERS = st.lists(
     st.builds(
-        Known,
+        MasterCustomer,
         full_name=st.sampled_from([None, "Ann Lee", "Zoë Lee", "Jean-Luc Lee"]),
         email=st.sampled_from([None, "ann@x.de", "ann@x.de", "bob@shop.io", "g@h.jp"]),
         phone=st.sampled_from([None, "2125550101", "442079460958", "5550101", "81312345678"]),
@@ -182,7 +182,7 @@ MASTERS = st.lists(
 RULES = AnalyticsRules()
 
 
-def master_file(folder: Path, customers: Sequence[Known]) -> Path:
+def master_file(folder: Path, customers: Sequence[MasterCustomer]) -> Path:
     rows = [
         (f"CUST{at:03}", it.full_name or "N/A", it.email or "N/A", it.phone or "N/A", it.source_system, it.status)
         for at, it in enumerate(customers)
@@ -194,48 +194,48 @@ def master_file(folder: Path, customers: Sequence[Known]) -> Path:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     records=st.lists(st.one_of(RECORDS, FULL_RECORDS), min_size=1, max_size=40),
-    known=MASTERS,
-    with_care=st.booleans(),
+    customers=MASTERS,
+    is_strict=st.booleans(),
 )
-def test_the_export_is_what_the_definition_says(
-    records: list[Record], known: list[Known], with_care: bool, tmp_path_factory: pytest.TempPathFactory
+def test_the_export_equals_its_definition(
+    records: list[Record], customers: list[MasterCustomer], is_strict: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("property")
-    master = master_file(folder / "master", known)
-    # What stands beside the customers here is not plain, so that the careful reader takes the file.
-    written = api_text(records, pages_read=[1]) if with_care else api_text(records)
-    identity_fields = [it for it in records if says_somebody(it)]
+    master = master_file(folder / "master", customers)
+    # A member beside the customers that is not a plain value makes the service use its strict reader.
+    written = api_text(records, pages_read=[1]) if is_strict else api_text(records)
+    identified = [it for it in records if has_identity(it)]
     try:
         _, found = analysed(folder, written, master=master, rules=RULES)
     except UnreadableFile:
-        assert not identity_fields
+        assert not identified
         return
-    lower = [replace(it, status=it.status.lower()) for it in known]
-    assert customers_of(found) == Definition(RULES, SECONDS or 0, lower).export(identity_fields)
+    lower = [replace(it, status=it.status.lower()) for it in customers]
+    assert customers_of(found) == Definition(RULES, SECONDS or 0, lower).export(identified)
 
 
-def says_somebody(record: Record) -> bool:
-    """Whether a record has one of id, e-mail address, first and last name."""
-    id_ = said(record, "id")
+def has_identity(record: Record) -> bool:
+    """Whether a record has an id, e-mail address, first or last name."""
+    id_ = cell_of(record, "id")
     names = (part(record, "first_name"), part(record, "last_name"))
-    return bool((id_ and api_id(id_)) or said(record, "email") or any(names))
+    return bool((id_ and api_id(id_)) or cell_of(record, "email") or any(names))
 
 
-def test_an_area_code_is_on_the_side_that_libphonenumber_has_it_on() -> None:
-    heads = {**geography.area_codes()}
+def test_the_side_of_an_area_code_is_that_of_libphonenumber() -> None:
+    area_codes = geography.area_codes()
     for area in range(200, 1000):
         for exchange in ("234", "555", "987"):
             key = f"+1{area}{exchange}2368"
-            told = heads.get(key[1:8], heads.get(key[1:5], ""))
-            assert (told if told != "unknown" else "") == segment_of_phone(key), key
+            segment = area_codes.get(key[1:8], area_codes.get(key[1:5], ""))
+            assert (segment if segment != "unknown" else "") == segment_of_phone(key), key
 
 
 def test_a_calling_code_is_in_the_segment_of_its_country() -> None:
     codes = [str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE if code != 1]
-    told = {code: geography.calling_codes().get(f"{code}00"[:3], "") for code in codes}
-    assert told == {code: segment_of_phone(f"+{code}12345678") for code in codes}
-    heads = {head for head in geography.calling_codes() if any(head.startswith(code) for code in codes)}
-    assert heads == set(geography.calling_codes()), "and nothing besides"
+    segments = {code: geography.calling_codes().get(f"{code}00"[:3], "") for code in codes}
+    assert segments == {code: segment_of_phone(f"+{code}12345678") for code in codes}
+    prefixes = {prefix for prefix in geography.calling_codes() if prefix.startswith(tuple(codes))}
+    assert prefixes == set(geography.calling_codes()), "no other prefix has a segment"
 
 
 # ------------------------------------------------------------------------------------------------- single rules
@@ -273,11 +273,11 @@ def test_a_calling_code_is_in_the_segment_of_its_country() -> None:
         ({"country": "Türkiye"}, "other"),
     ],
 )
-def test_the_segment_is_the_first_that_says_something(record: Record, segment: str, tmp_path: Path) -> None:
+def test_the_first_evidence_decides_the_segment(record: Record, segment: str, tmp_path: Path) -> None:
     assert enriched(tmp_path, record)["market_segment"] == segment
 
 
-def test_where_the_record_is_silent_the_master_speaks(tmp_path: Path) -> None:
+def test_the_master_fills_the_fields_that_the_record_lacks(tmp_path: Path) -> None:
     master = write_master(
         tmp_path / "master",
         [
@@ -292,31 +292,31 @@ def test_where_the_record_is_silent_the_master_speaks(tmp_path: Path) -> None:
     assert [by_phone[field] for field in LEVELS] == ["high", "inactive", "mobile", "US-West", "unknown"]
     by_name = enriched(tmp_path, {"first_name": "BOB", "last_name": "ray"}, master=master)
     assert [by_name[field] for field in LEVELS] == ["unknown", "unknown", "unknown", "EU", "unknown"]
-    half_a_name = enriched(tmp_path, {"first_name": "Bob Ray"}, master=master)
-    assert half_a_name["market_segment"] == "unknown"
+    one_part = enriched(tmp_path, {"first_name": "Bob Ray"}, master=master)
+    assert one_part["market_segment"] == "unknown"
 
 
-def test_a_wrong_date_is_unknown_whatever_the_master_says(tmp_path: Path) -> None:
+def test_with_an_invalid_date_the_status_is_unknown_and_the_master_is_ignored(tmp_path: Path) -> None:
     master = write_master(tmp_path / "master", [("CUST001", "N/A", "ann@x.org", "N/A", "CRM", "active")])
     records = [{"email": "ann@x.org"} | it for it in ({"last_active_at": "soon"}, {"last_active_at": "2024-01-17"}, {})]
-    assert said_of(tmp_path, "activity_status", records, master=master) == ["unknown", "unknown", "active"]
+    assert values_of(tmp_path, "activity_status", records, master=master) == ["unknown", "unknown", "active"]
 
 
-def test_a_master_without_a_file_of_orders_says_nothing_of_engagement(tmp_path: Path) -> None:
+def test_a_master_without_a_file_of_orders_is_no_evidence_of_engagement(tmp_path: Path) -> None:
     master = write_master(tmp_path / "master", [("CUST001", "N/A", "a@x.org", "N/A", "ECOM", "active")], orders=None)
     customer = enriched(tmp_path, {"email": "a@x.org"}, master=master)
     assert (customer["engagement_level"], customer["acquisition_channel"]) == ("unknown", "website")
 
 
 @pytest.mark.parametrize("master", ["none", "gone"])
-def test_without_a_master_the_log_says_so(master: str, tmp_path: Path) -> None:
+def test_a_missing_master_is_logged(master: str, tmp_path: Path) -> None:
     folder = tmp_path / "gone" if master == "gone" else None
     _, found = analysed(tmp_path, api_text([{"id": 1}]), master=folder)
     assert "WARNING - there is no customer master in the outbox" in (found / "integration_log.txt").read_text()
     assert json.loads((found / REPORT).read_text())["master"] is None
 
 
-def test_the_master_of_the_main_job_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_the_master_of_the_integration_job_is_read(tmp_path: Path) -> None:
     shop = json.dumps(
         {
             "customers": [
@@ -340,13 +340,13 @@ def test_the_master_of_the_main_job_is_read_as_it_was_written(tmp_path: Path) ->
         {"phone": "442079460958"},
         {"first_name": "bob", "last_name": "ray"},
     ]
-    assert said_of(tmp_path, "engagement_level", records, master=master) == ["high", "high", "low"]
+    assert values_of(tmp_path, "engagement_level", records, master=master) == ["high", "high", "low"]
 
 
 # --------------------------------------------------------------------------------------------------- the export
 
 
-def test_of_a_repeated_id_the_best_record_stays_and_of_equals_the_last(tmp_path: Path) -> None:
+def test_of_a_repeated_id_the_best_record_is_kept_and_of_equals_the_last(tmp_path: Path) -> None:
     records = [
         {"id": 1, "first_name": "First"},
         {"id": "1", "first_name": "Better", "last_name": "Known"},
@@ -365,30 +365,30 @@ def test_of_a_repeated_id_the_best_record_stays_and_of_equals_the_last(tmp_path:
     assert summary.source_rows == {"API": 6}
 
 
-def test_a_whole_number_that_is_written_as_a_fraction_is_that_number(tmp_path: Path) -> None:
+def test_an_id_with_a_zero_fraction_is_a_whole_number(tmp_path: Path) -> None:
     content = '{"data": [{"id": 2.0, "first_name": "Ann"}, {"id": 2}, {"id": 1234567890123456.0, "first_name": "Bo"}]}'
-    for name, delivered in (("api_customers.json", content), ("api_customers.csv", "id,first_name\n2.0,Ann\n,Bo\n")):
-        _, found = analysed(tmp_path, delivered, file_name=name)
-        said = [(it["customer_id"], it["full_name"]) for it in customers_of(found)]
-        assert said == [(2, "Ann"), (None, "Bo")], "what has lost digits is no id"
+    for name, text in (("api_customers.json", content), ("api_customers.csv", "id,first_name\n2.0,Ann\n,Bo\n")):
+        _, found = analysed(tmp_path, text, file_name=name)
+        customers = [(it["customer_id"], it["full_name"]) for it in customers_of(found)]
+        assert customers == [(2, "Ann"), (None, "Bo")], "a number that has lost digits is not an id"
 
 
-def test_two_spellings_of_a_word_with_one_meaning_are_no_contradiction() -> None:
+def test_two_spellings_of_a_word_may_have_the_same_meaning() -> None:
     given: dict[str, Any] = {"analytics": {"channels": {"Trade Fair": "email", "trade_fair": "email"}}}
     assert Settings(**given).analytics_rules().tables.channels["trade fair"] == "email"
 
 
-def test_customers_stand_by_name_then_number_then_text(tmp_path: Path) -> None:
+def test_customers_are_ordered_by_name_then_number_then_text(tmp_path: Path) -> None:
     ids = [None, "b", 10, 9, "a", 123456789012345, 1234567890123456, "007"]
     _, found = analysed(tmp_path, api_text([{"id": id_, "first_name": "Ann"} for id_ in ids] + [{"id": 5}]))
     assert [it["customer_id"] for it in customers_of(found)] == [
         *(9, 10, 123456789012345),
         *("007", "1234567890123456", "a", "b", None),
-        5,  # unknown stands behind the names with a capital
+        5,  # unknown is sorted after names with a capital
     ]
 
 
-def test_texts_are_written_as_json_wants_them(tmp_path: Path) -> None:
+def test_texts_are_escaped_as_json(tmp_path: Path) -> None:
     record = {"id": 'a"b\\c', "first_name": "Zoë", "last_name": 'O"Neil\\ 李'}
     _, found = analysed(tmp_path, api_text([record]))
     [customer] = customers_of(found)
@@ -396,7 +396,7 @@ def test_texts_are_written_as_json_wants_them(tmp_path: Path) -> None:
     assert "Zoë" in (found / EXPORT).read_text(encoding="utf-8"), "not escaped"
 
 
-def test_an_export_of_nobody_is_valid(tmp_path: Path) -> None:
+def test_an_export_without_customers_is_valid(tmp_path: Path) -> None:
     summary, found = analysed(tmp_path, api_text([]))
     assert customers_of(found) == []
     assert '"customers": []\n}\n' in (found / EXPORT).read_text()
@@ -404,11 +404,11 @@ def test_an_export_of_nobody_is_valid(tmp_path: Path) -> None:
     assert "an export of nobody" in (found / "integration_log.txt").read_text()
 
 
-def test_the_same_file_gives_the_same_bytes_however_it_is_delivered(tmp_path: Path) -> None:
+def test_the_same_customers_give_the_same_bytes_in_every_format(tmp_path: Path) -> None:
     records = [{"id": 7, "first_name": "Ann", "last_active_at": "2024-01-01"}, {"id": 8, "email": "b@x.de"}]
     lines = "".join(json.dumps(it) + "\n" for it in records)
     table = "id,first_name,email,last_active_at\n7,Ann,,2024-01-01\n8,,b@x.de,\n"
-    delivered = {
+    contents = {
         "api_customers.json": api_text(records).encode(),
         "api_customers.json.gz": gzip.compress(api_text(records).encode()),
         "api_customers.jsonl": lines.encode(),
@@ -418,7 +418,7 @@ def test_the_same_file_gives_the_same_bytes_however_it_is_delivered(tmp_path: Pa
     }
     found = {
         name: (analysed(tmp_path / name, content, file_name=name)[1] / EXPORT).read_bytes()
-        for name, content in delivered.items()
+        for name, content in contents.items()
     }
     assert len(set(found.values())) == 1, found.keys()
 
@@ -436,15 +436,15 @@ def test_the_same_file_gives_the_same_bytes_however_it_is_delivered(tmp_path: Pa
         (5, "active"),
     ],
 )
-def test_activity_is_counted_from_when_the_customers_were_fetched(fetched_at: Any, status: str, tmp_path: Path) -> None:
+def test_activity_is_counted_from_the_time_of_the_fetch(fetched_at: Any, status: str, tmp_path: Path) -> None:
     content = api_text([{"id": 1, "last_active_at": "2024-01-15T00:00:00Z"}], fetched_at=fetched_at)
-    for name, delivered in (("a.json", content.encode()), ("a.json.gz", gzip.compress(content.encode()))):
-        _, found = analysed(tmp_path / name, delivered, file_name=name)
+    for name, packed in (("a.json", content.encode()), ("a.json.gz", gzip.compress(content.encode()))):
+        _, found = analysed(tmp_path / name, packed, file_name=name)
         assert customers_of(found)[0]["activity_status"] == status
 
 
 @pytest.mark.parametrize(
-    ("content", "is_warned_of"),
+    ("content", "is_logged"),
     [
         (api_text([{"id": 1}]), False),
         (api_text([{"id": 1}], fetched_at=None), False),
@@ -453,23 +453,23 @@ def test_activity_is_counted_from_when_the_customers_were_fetched(fetched_at: An
         (json.dumps({"data": [{"id": 1}], "fetched_at": "soon"}), False),
     ],
 )
-def test_a_time_of_the_fetch_that_cannot_be_read_is_warned_of(content: str, is_warned_of: bool, tmp_path: Path) -> None:
+def test_an_unreadable_time_of_the_fetch_is_logged(content: str, is_logged: bool, tmp_path: Path) -> None:
     _, found = analysed(tmp_path, content)
     warning = "fetched_at is no ISO date or time: the time of the claim counts instead"
-    assert (f" - WARNING - {warning}\n" in (found / "integration_log.txt").read_text()) == is_warned_of
+    assert (f" - WARNING - {warning}\n" in (found / "integration_log.txt").read_text()) == is_logged
     events = [json.loads(line) for line in (found / "integration_log.jsonl").read_text().splitlines()]
-    told = [event["warning"] for event in events if event["event"] == "source.suspected"]
-    assert told == [warning] * is_warned_of
+    warnings = [event["warning"] for event in events if event["event"] == "source.suspected"]
+    assert warnings == [warning] * is_logged
 
 
-def test_the_export_is_of_the_time_of_the_claim_in_utc(tmp_path: Path) -> None:
-    delivery = delivered_file(API, tmp_path / API.file_name, api_text([{"id": 1}]))
+def test_the_export_timestamp_is_the_time_of_the_claim_in_utc(tmp_path: Path) -> None:
+    file = delivered_file(API, tmp_path / API.file_name, api_text([{"id": 1}]))
     claimed_at = NOON.astimezone(datetime.now(UTC).astimezone().tzinfo) + timedelta(microseconds=5)
-    _, found = analysed_file(tmp_path, delivery, now=claimed_at)
+    _, found = analysed_file(tmp_path, file, now=claimed_at)
     assert json.loads((found / EXPORT).read_text())["metadata"]["export_timestamp"] == "2024-01-15T12:00:00Z"
 
 
-def test_the_report_counts_what_the_export_says_and_what_that_rests_on(tmp_path: Path) -> None:
+def test_the_report_counts_the_values_of_the_export_and_their_evidence(tmp_path: Path) -> None:
     master = write_master(
         tmp_path / "master", [("CUST001", "N/A", "a@x.org", "N/A", "ECOM", "active")], [("CUST001", 9)]
     )
@@ -490,18 +490,16 @@ def test_the_report_counts_what_the_export_says_and_what_that_rests_on(tmp_path:
     assert (report["fetched_at"], report["master"]) == (FETCHED_AT, "master")
 
 
-def test_the_published_schema_is_that_of_the_models() -> None:
+def test_the_schema_in_the_docs_is_that_of_the_models() -> None:
     path = ROOT / "docs" / "sample_output.schema.json"
     assert path.read_text(encoding="utf-8") == schema(), "run: python -m tests.regenerate_analytics schema"
 
 
-def test_no_name_or_address_is_told_in_the_logs_for_machines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_structured_logs_hold_no_personal_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = [{"id": 1, "first_name": "Xaviera", "last_name": "Quux", "email": "xq@quux.org", "phone": "2125550199"}]
     _, found = analysed(tmp_path, api_text([*records, *records, {"avatar": "quux.png"}]))
-    told = (found / "integration_log.jsonl").read_text() + (found / REPORT).read_text() + capsys.readouterr().out
-    assert not [word for word in ("Xaviera", "Quux", "quux", "5550199") if word in told]
+    logged = (found / "integration_log.jsonl").read_text() + (found / REPORT).read_text() + capsys.readouterr().out
+    assert not [word for word in ("Xaviera", "Quux", "quux", "5550199") if word in logged]
 
 
 # -------------------------------------------------------------------------------------------------- wrong files
@@ -538,8 +536,8 @@ def test_a_wrong_file_is_refused_and_nothing_is_published(
         ('{"data": [', "export it again and drop it again"),
     ],
 )
-def test_the_hint_is_one_that_helps_with_a_file_of_the_api(content: str, hint: str, tmp_path: Path) -> None:
-    """It has no partner to be dropped with, and no setting says where its fields stand."""
+def test_the_hint_suits_a_file_of_the_api(content: str, hint: str, tmp_path: Path) -> None:
+    """It has no partner, and no setting maps its columns."""
     with pytest.raises(InputError) as raised:
         analysed(tmp_path, content, file_name="api_customers.json" if "{" in content else "api_customers.csv")
     assert raised.value.hint == hint
@@ -550,7 +548,7 @@ def test_a_table_without_a_known_column_is_refused(tmp_path: Path) -> None:
         analysed(tmp_path, "customer,mail\n1,a@x.org\n", file_name="api_customers.csv")
 
 
-def test_a_record_that_says_nothing_of_who_it_is_is_a_reject(tmp_path: Path) -> None:
+def test_a_record_without_identity_is_a_reject(tmp_path: Path) -> None:
     records = [
         {"id": 1},
         {"id": 0, "phone": "2125550101"},
@@ -569,25 +567,25 @@ def test_a_record_that_says_nothing_of_who_it_is_is_a_reject(tmp_path: Path) -> 
     assert (summary.rejects, summary.customers) == (5, 2)
 
 
-def test_a_file_that_says_it_is_not_complete_is_warned_of(tmp_path: Path) -> None:
+def test_a_file_that_is_marked_as_incomplete_is_logged(tmp_path: Path) -> None:
     _, found = analysed(tmp_path, api_text([{"id": 1}], complete=False))
     assert "WARNING - the file says of itself that it is not complete" in (found / "integration_log.txt").read_text()
 
 
-def test_a_file_that_is_written_to_meanwhile_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    delivery = delivered_file(API, tmp_path / API.file_name, api_text([{"id": 1}]))
+def test_a_file_that_changes_during_the_job_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = delivered_file(API, tmp_path / API.file_name, api_text([{"id": 1}]))
 
-    def written_meanwhile(*_: Any) -> Any:
-        delivery.path.write_text(api_text([{"id": 2}]))
+    def change_the_file(*_: Any) -> Any:
+        file.path.write_text(api_text([{"id": 2}]))
         return no_matches(*_)
 
-    monkeypatch.setattr("service.jobs.analytics.no_matches", written_meanwhile)
+    monkeypatch.setattr("service.jobs.analytics.no_matches", change_the_file)
     with pytest.raises(TransientError):
-        analysed_file(tmp_path, delivery)
+        analysed_file(tmp_path, file)
     assert not list((tmp_path / "outbox").rglob("*.json"))
 
 
-def test_a_spoilt_master_is_a_fault_of_the_world_and_not_of_the_file(tmp_path: Path) -> None:
+def test_an_unreadable_master_is_a_transient_error(tmp_path: Path) -> None:
     master = write_master(tmp_path / "master", [])
     (master / "customer_master.csv").write_text("no,known,column\n")
     with pytest.raises(TransientError) as raised:
@@ -599,14 +597,14 @@ def test_a_spoilt_master_is_a_fault_of_the_world_and_not_of_the_file(tmp_path: P
 
 
 @pytest.mark.parametrize("name", case_names())
-def test_the_case_comes_out_as_expected(name: str, tmp_path: Path) -> None:
+def test_the_case_has_the_expected_result(name: str, tmp_path: Path) -> None:
     found = outcome_of(ANALYTICS_CASES / name, tmp_path)
     expected = {path.name: path.read_text(encoding="utf-8") for path in (ANALYTICS_CASES / name / "expected").iterdir()}
     assert EXPORT in expected
     assert {file_name: found.get(file_name) for file_name in expected} == expected
 
 
-def test_what_the_requirement_prints_comes_out_so() -> None:
+def test_the_export_of_the_requirement_is_reproduced() -> None:
     text = (ANALYTICS_CASES / "the_twelve_of_reqres" / "expected" / EXPORT).read_text(encoding="utf-8")
     assert text.startswith(PRINTED_METADATA)
     assert PRINTED_CUSTOMER in text
@@ -632,9 +630,9 @@ def test_words_and_thresholds_are_settings(tmp_path: Path) -> None:
     assert [customer[field] for field in LEVELS[2:]] == ["unknown", "other", "basic"]
 
 
-def test_every_built_in_word_is_written_as_words_are_compared() -> None:
-    places = (geography.countries(), geography.states(), geography.zones())
-    for words in (RULES.tables.channels, RULES.tables.plans, RULES.tables.regions, *places):
+def test_every_built_in_word_is_written_in_the_form_of_word_of() -> None:
+    geographic = (geography.countries(), geography.states(), geography.zones())
+    for words in (RULES.tables.channels, RULES.tables.plans, RULES.tables.regions, *geographic):
         assert [word for word in words if word_of(word) != word] == []
 
 
@@ -658,7 +656,7 @@ def test_every_built_in_word_is_written_as_words_are_compared() -> None:
         ("channels = 5", "[analytics.channels]: is a table of words and their meanings"),
     ],
 )
-def test_a_table_that_cannot_be_is_refused_at_the_start(toml: str, message: str, tmp_path: Path) -> None:
+def test_a_wrong_table_stops_the_start(toml: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "service.toml").write_text(f"[analytics]\n{toml}\n")
     with pytest.raises(SettingsError) as raised:
         load(tmp_path)
@@ -666,13 +664,13 @@ def test_a_table_that_cannot_be_is_refused_at_the_start(toml: str, message: str,
 
 
 @pytest.mark.parametrize("written", ["analytics = 5", "analytics = ['a']"])
-def test_what_is_no_table_is_told_to_be_written_as_one(written: str, tmp_path: Path) -> None:
+def test_a_value_instead_of_a_table_is_refused(written: str, tmp_path: Path) -> None:
     (tmp_path / "service.toml").write_text(f"{written}\n")
     with pytest.raises(SettingsError, match=r"written as tables: \[analytics.channels\]"):
         load(tmp_path)
 
 
-def test_a_variable_that_is_no_json_is_told_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_not_json_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_ANALYTICS", "{")
     with pytest.raises(SettingsError, match="written as tables"):
         load(tmp_path)
@@ -685,7 +683,7 @@ def test_the_page_lists_every_built_in_word() -> None:
     assert page.endswith(words_table()), "run: python -m tests.regenerate_analytics words"
 
 
-def test_countries_are_called_as_phonenumbers_calls_them() -> None:
+def test_the_names_of_countries_are_those_of_phonenumbers() -> None:
     from phonenumbers.geodata.locale import LOCALE_DATA
 
     for row in read_csv("countries.csv"):
@@ -696,7 +694,7 @@ def test_countries_are_called_as_phonenumbers_calls_them() -> None:
         assert row["name"] == english
 
 
-def test_the_daemon_does_not_load_a_hundred_megabytes_of_places() -> None:
+def test_the_daemon_does_not_load_the_large_place_tables_of_phonenumbers() -> None:
     program = "import sys, service.watch.daemon; print('phonenumbers.geodata' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "False\n"
