@@ -1,68 +1,50 @@
-"""Imports run downhill only, and every effect has one door."""
+"""The rooms of ``docs/architecture.md`` are the rooms of the code: imports, effects, sizes."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-SERVICE = Path(__file__).resolve().parents[1] / "service"
+ROOT = Path(__file__).resolve().parents[1]
+SERVICE = ROOT / "service"
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
-# Higher floors may import lower ones. Rooms on the same floor are strangers to one another, but for the stories:
-# watcher and by_hand work at the batch_runner, which tells the one story, integrate.
-FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"complaints", "data", "errors", "folders", "model", "suffixes"}),
-    frozenset({"presets", "vocabulary"}),
-    frozenset({"analytics_rules", "sources"}),
-    frozenset({"files", "settings", "logs"}),
-    frozenset({"documents", "sqlite"}),
-    frozenset({"outcomes"}),
-    frozenset({"readers", "state", "health"}),
-    frozenset({"engine"}),
-    frozenset({"inbox", "outbox", "register", "pipeline", "ledger", "api", "simulator", "acceptance"}),
-    frozenset({"verify", "publication"}),
-    frozenset({"jobs"}),
-    frozenset({"watch"}),
-    frozenset({"demo"}),
-    frozenset({"cli"}),
-    frozenset({"__main__", "container"}),
+EFFECTS = frozenset(
+    {
+        *("duckdb", "fsspec", "sqlite3", "aiohttp", "watchdog", "pydantic_settings", "socket", "subprocess"),
+        *("os.environ", "print", "sys.exit", "os._exit", "signal", "asyncio", "shutil", "rename"),
+        *("datetime.now", "time.time", "time.monotonic", "time.sleep", "moves files"),
+    }
 )
-FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+"""What only named rooms may do; ``moves files``: call what writes, moves or removes in ``service.files``."""
+_LOOKS = {"fingerprint", "fingerprint_of", "sha256_of", "free_bytes", "is_locked", "open_regular", "read_regular"}
+_MOST_CLASS_LINES, _MOST_ATTRIBUTES, _MOST_LINES, _MOST_ARGUMENTS = 200, 12, 50, 6
 
-# Effect -> the only rooms that may have it.
-DOORS: dict[str, frozenset[str]] = {
-    "duckdb": frozenset({"engine"}),
-    "fsspec": frozenset({"engine", "readers"}),
-    "sqlite3": frozenset({"sqlite", "ledger", "api"}),
-    "aiohttp": frozenset({"api"}),
-    "watchdog": frozenset({"watch"}),
-    "pydantic_settings": frozenset({"settings"}),
-    "os.environ": frozenset({"settings", "container"}),
-    "print": frozenset({"cli", "container"}),
-    "sys.exit": frozenset({"__main__", "container"}),
-    "os._exit": frozenset({"__main__", "watch"}),
-    "signal": frozenset({"watch", "container", "__main__", "simulator"}),
-    "asyncio": frozenset({"api", "simulator", "jobs", "watch", "cli", "demo"}),
-    "socket": frozenset({"api", "simulator"}),
-    "subprocess": frozenset(),
-    "datetime.now": frozenset({"cli", "demo", "container"}),
-    "time.time": frozenset(),
-    "time.monotonic": frozenset({"watch", "jobs"}),
-    "time.sleep": frozenset({"verify"}),
-    "service.files": frozenset(
-        {
-            *("documents", "sqlite", "inbox", "outbox", "register", "ledger", "state", "health", "api"),
-            *("acceptance", "jobs"),
-            *("batch_runner", "by_hand", "integrate", "verify"),
-        }
-    ),
-    "rename": frozenset({"files"}),
-    "shutil": frozenset({"files", "demo"}),
-}
-# by_hand and inputs only look at files; these names of service.files move or write them.
-_MOVERS = {"move", "replace_text", "replace_copies", "remove_tree", "make_folder"}
+
+class Room(NamedTuple):
+    """One row of the table of rooms."""
+
+    floor: int
+    job: str
+    effects: frozenset[str]
+
+
+def _rows(name: str) -> Iterator[list[str]]:
+    table = PAGE.partition(f"<!-- {name}:")[2].partition(f"<!-- /{name} -->")[0]
+    for line in table.splitlines()[3:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _words(cell: str) -> frozenset[str]:
+    return frozenset(word.strip(" `") for word in cell.split(",") if word.strip(" `–"))
+
+
+ROOMS = {row[1].strip("`/"): Room(int(row[0]), row[2], _words(row[3])) for row in _rows("rooms")}
+LISTED_MODULES = [row[0].strip("`") for row in _rows("modules")]
 
 
 def _modules() -> Iterator[tuple[str, Path, ast.Module]]:
@@ -97,6 +79,8 @@ def _effects(tree: ast.AST) -> Iterator[str]:
         yield f"{module}.{name}"
         if name in {"rename", "replace", "renames", "link", "symlink"} and module == "os":
             yield "rename"
+        if module == "service.files" and name not in _LOOKS and not name.isupper():
+            yield "moves files"
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             yield node.func.id
@@ -111,45 +95,102 @@ def _last(node: ast.AST) -> str:
 
 
 MODULES = list(_modules())
+_EACH = pytest.mark.parametrize(
+    ("room", "path", "tree"), MODULES, ids=[str(m[1].relative_to(SERVICE)) for m in MODULES]
+)
 
 
-@pytest.mark.parametrize(("room", "path", "tree"), MODULES, ids=[str(m[1].relative_to(SERVICE)) for m in MODULES])
-def test_imports_run_downhill_and_effects_use_their_door(room: str, path: Path, tree: ast.Module) -> None:
-    assert room in FLOOR, f"{path} is a room nobody knows: give it a floor"
+@_EACH
+def test_imports_go_to_lower_floors(room: str, path: Path, tree: ast.Module) -> None:
     for imported in _rooms_imported(tree):
-        assert imported == room or FLOOR[imported] < FLOOR[room], f"{path} imports {imported}: that is not downhill"
-    for effect in set(_effects(tree)) & set(DOORS):
-        assert room in DOORS[effect], f"{path} has the effect {effect}, whose door is {sorted(DOORS[effect])}"
+        is_lower = imported == room or ROOMS[imported].floor < ROOMS[room].floor
+        assert is_lower, f"{path} imports {imported}, which is not on a lower floor"
 
 
-def test_stories_only_look_at_files() -> None:
-    for room, path, tree in MODULES:
-        if room in {"verify", "watch", "cli"}:
-            names = {name for module, name in _imports(tree) if module == "service.files"}
-            assert not names & _MOVERS, f"{path} moves files by itself"
+@_EACH
+def test_effects_stay_in_their_rooms(room: str, path: Path, tree: ast.Module) -> None:
+    assert set(_effects(tree)) & EFFECTS <= ROOMS[room].effects, f"{path}: give {room} the effect, or move it"
 
 
-def test_every_module_says_what_it_is_for() -> None:
-    for _, path, tree in MODULES:
-        assert ast.get_docstring(tree), f"{path} has no docstring"
+def test_the_page_lists_the_rooms_and_modules_that_exist() -> None:
+    found = {path.stem if path.is_file() else path.name for path in SERVICE.iterdir() if path.name != "__pycache__"}
+    assert set(ROOMS) == found - {"__init__", "data"}
+    inside = [path.relative_to(SERVICE) for _, path, _ in MODULES if path.parent != SERVICE]
+    assert sorted(LISTED_MODULES) == sorted(str(path) for path in inside if path.name != "__init__.py")
 
 
-def test_functions_are_short_and_take_few_arguments() -> None:
-    for _, path, tree in MODULES:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (
-                    (node.end_lineno or node.lineno)
-                    - node.lineno
-                    + 1
-                    - len((ast.get_docstring(node) or "").splitlines())
-                )
-                arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
-                assert lines <= 50, f"{path}:{node.lineno} {node.name} has {lines} lines"
-                assert len(arguments) <= 6, f"{path}:{node.lineno} {node.name} takes {len(arguments)} arguments"
+def test_no_room_is_given_an_effect_that_it_does_not_have() -> None:
+    had: dict[str, set[str]] = {}
+    for room, _, tree in MODULES:
+        had.setdefault(room, set()).update(set(_effects(tree)) & EFFECTS)
+    assert {room: set(given.effects) for room, given in ROOMS.items()} == had
 
 
-def test_the_architecture_test_catches_a_breach() -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    imported = {_name(path): set(_modules_imported(tree)) for _, path, tree in MODULES}
+    while free := {name for name, needed in imported.items() if not needed & imported.keys() - {name}}:
+        imported = {name: needed for name, needed in imported.items() if name not in free}
+    assert sorted(imported) == []
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _modules_imported(tree: ast.AST) -> Iterator[str]:
+    names = {_name(path) for _, path, _ in MODULES}
+    for module, name in _imports(tree):
+        yield f"{module}.{name}" if f"{module}.{name}" in names else module
+
+
+@_EACH
+def test_every_module_says_what_it_is_for(room: str, path: Path, tree: ast.Module) -> None:
+    assert ast.get_docstring(tree), f"{path} has no docstring"
+
+
+@_EACH
+def test_functions_are_short_and_take_few_arguments(room: str, path: Path, tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = _lines(node) - len((ast.get_docstring(node) or "").splitlines())
+            arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
+            assert lines <= _MOST_LINES, f"{path}:{node.lineno} {node.name} has {lines} lines"
+            assert len(arguments) <= _MOST_ARGUMENTS, (
+                f"{path}:{node.lineno} {node.name} takes {len(arguments)} arguments"
+            )
+
+
+@_EACH
+def test_classes_are_small(room: str, path: Path, tree: ast.Module) -> None:
+    if room in {"settings", "documents"}:
+        return  # tables: their fields are the settings and the members of published documents
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            attributes = set(_attributes(node))
+            assert _lines(node) <= _MOST_CLASS_LINES, f"{path}:{node.lineno} {node.name} has {_lines(node)} lines"
+            assert len(attributes) <= _MOST_ATTRIBUTES, f"{path}:{node.lineno} {node.name} has {sorted(attributes)}"
+
+
+def _lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _attributes(node: ast.ClassDef) -> Iterator[str]:
+    """Declared fields, and whatever a method assigns to ``self``."""
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            yield statement.target.id
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store) and ast.unparse(inner.value) == "self":
+            yield inner.attr
+
+
+def test_the_checks_catch_a_breach() -> None:
     tree = ast.parse("from pathlib import Path\nfrom os import rename\nimport duckdb\nPath('a').rename('b')\nprint(1)")
     assert {"rename", "duckdb", "print"} <= set(_effects(tree))
+    assert "moves files" in set(_effects(ast.parse("from service.files import sha256_of, move")))
+    assert "moves files" not in set(_effects(ast.parse("from service.files import sha256_of")))
     assert list(_rooms_imported(ast.parse("from service import cli\nimport service.inbox.names"))) == ["cli", "inbox"]
+    holder = ast.parse("class A:\n    x: int\n    def f(self): self.y = self.z; self.v[0] = 1").body[0]
+    assert isinstance(holder, ast.ClassDef)
+    assert set(_attributes(holder)) == {"x", "y"}
