@@ -104,6 +104,6 @@ class RateLimitedError(ServiceError):
     def __init__(self, at: datetime) -> None:
         super().__init__(
             f"the API limits our rate: try again at {at:%Y-%m-%dT%H:%M:%SZ}",
-            hint="run it again then, it goes on from here",
+            hint="run it again then: it resumes from here",
         )
         self.at = at

@@ -1,7 +1,7 @@
-"""What a run has got so far, page by page, on the disk: a run that dies goes on from here.
+"""The pages that a sync has received, on disk: a run that dies is resumed from here.
 
-A run reads the collection in sweeps, until one of them is found whole. Pages are kept after the run too: with
-their ETags they are the cache, so that an unchanged API is asked, but sends nothing.
+A run reads the collection in sweeps, until one is complete. Pages are kept after the run, too: with their ETags they
+are the cache, so that an unchanged API sends no bodies.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _FORMAT = 1
 _SCHEMA = f"""
 begin;
 create table run (
-    identity text not null,            -- of endpoint, key and size of the pages
+    identity text not null,            -- hash of URL, key and page size
     started_at text not null,
-    sweep integer not null,            -- the one being made; numbers go on from run to run
+    sweep integer not null,            -- the current one; numbers count up over all runs
     first_sweep integer not null,      -- the first whose rows count
     is_running integer not null,
-    ended_at text,                     -- of the last run that ended well
-    not_before text,                   -- what the API asked for when it limited us
-    delivered text                     -- what the file is known by that was delivered last
+    ended_at text,                     -- of the last complete run
+    not_before text,                   -- end of the pause that the API requested
+    delivered text                     -- fingerprint of the last file written to the inbox
 );
 create table pages (
     page integer not null, sweep integer not null,
@@ -50,7 +50,7 @@ commit;
 
 @dataclass(frozen=True)
 class Note:
-    """What is remembered of a page without looking into its rows."""
+    """What is known of a stored page without its rows."""
 
     page: int
     sweep: int
@@ -62,7 +62,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Run:
-    """The run that is being made."""
+    """The current run."""
 
     sweep: int
     first_sweep: int
@@ -81,7 +81,7 @@ class Checkpoint:
 
     @contextmanager
     def opened(self) -> Iterator[Checkpoint]:
-        """Take it, until the block ends.
+        """Lock and open the checkpoint until the block ends.
 
         Raises: TransientError where another process works with it, OSError.
         """
@@ -101,12 +101,12 @@ class Checkpoint:
     # ---------------------------------------------------------------------------------------------- the run
 
     def begin(self, identity: str, now: datetime, most_age: timedelta) -> Run:
-        """Go on with the run of before if it is for the same pages and young enough, else begin a new one."""
+        """Resume the former run if it is of the same identity and young enough, else start a new one."""
         row = self._sql("select identity, started_at, sweep, first_sweep, is_running from run").fetchone()
         if row is not None:
-            asked, began_at, sweep, first_sweep, is_running = row
+            former_identity, began_at, sweep, first_sweep, is_running = row
             started_at = datetime.fromisoformat(began_at)
-            if asked != identity:
+            if former_identity != identity:
                 self._forget_pages(identity)
             elif is_running and now - started_at <= most_age:
                 (self._seq,) = self._sql("select coalesce(max(seq), 0) from pages").fetchone()
@@ -124,59 +124,59 @@ class Checkpoint:
         return Run(sweep, sweep, now, is_resumed=False)
 
     def next_sweep(self, run: Run, *, is_fresh: bool) -> Run:
-        """Read everything once more; ``is_fresh``: what was read before does not count any more."""
+        """Start another sweep; ``is_fresh``: earlier sweeps do not count any more."""
         first_sweep = run.sweep + 1 if is_fresh else run.first_sweep
         with self._transaction():
             self._sql("update run set sweep = ?, first_sweep = ?", run.sweep + 1, first_sweep)
         return replace(run, sweep=run.sweep + 1, first_sweep=first_sweep, is_resumed=False)
 
     def end(self, now: datetime) -> None:
-        """The run ended well: its last sweep is kept as the cache, all before it goes."""
+        """Record a complete run: its last sweep is kept as the cache, earlier ones are removed."""
         with self._transaction():
             self._sql("update run set is_running = 0, ended_at = ?, not_before = null", now.isoformat())
             self._sql("delete from pages where sweep < (select sweep from run)")
             self._drop_superseded()
 
     def give_up(self) -> None:
-        """What was read does not add up: the next run begins anew, with what is here as its cache."""
+        """Record an inconsistent run: the next one starts from scratch, with these pages as its cache."""
         with self._transaction():
             self._sql("update run set is_running = 0")
             self._drop_superseded()
 
     def postpone(self, until: datetime) -> None:
-        """The API wants to be left alone until then; a longer pause that is noted stays."""
+        """Record the end of the pause that the API requested; a longer one in force stays."""
         noted = self._time("not_before")
         with self._transaction():
             self._sql("update run set not_before = ?", max(until, noted or until).isoformat())
 
     def not_before(self, identity: str) -> datetime | None:
-        """When this API may be asked again, as it said itself."""
-        (asked,) = self._sql("select identity from run").fetchone() or (None,)
-        return self._time("not_before") if asked == identity else None
+        """When this API may be asked again; None without a pause."""
+        (former_identity,) = self._sql("select identity from run").fetchone() or (None,)
+        return self._time("not_before") if former_identity == identity else None
 
     def note_delivered(self, what: Fingerprint) -> None:
-        """Remember which file is ours, until the next one."""
+        """Record the fingerprint of the file written to the inbox."""
         with self._transaction():
             self._sql("update run set delivered = ?", json.dumps(asdict(what)))
 
     def delivered(self) -> Fingerprint | None:
-        """What the file is known by that was delivered last."""
+        """The fingerprint of the last file written to the inbox; None before the first."""
         (noted,) = self._sql("select delivered from run").fetchone() or (None,)
         return None if noted is None else Fingerprint(**json.loads(noted))
 
     def ended_at(self) -> datetime | None:
-        """When the last run ended that ended well."""
+        """When the last complete run ended; None before the first."""
         return self._time("ended_at")
 
     # -------------------------------------------------------------------------------------------- the pages
 
     def etag_of(self, page: int) -> str | None:
-        """The ETag of the latest version of a page that we have."""
+        """The ETag of the latest stored version of a page; None without one."""
         row = self._sql("select etag from pages where page = ? order by sweep desc limit 1", page).fetchone()
         return None if row is None else row[0]
 
-    def keep(self, run: Run, page: Page) -> Note:
-        """Remember a page of this sweep, durably."""
+    def save_page(self, run: Run, page: Page) -> Note:
+        """Store a page of this sweep, durably."""
         digest = page.body_sha256
         note = Note(page.number, run.sweep, self._next_seq(), page.total, page.total_pages, page.keys)
         with self._transaction():
@@ -184,8 +184,8 @@ class Checkpoint:
             self._insert(note, page.etag, digest)
         return note
 
-    def keep_unchanged(self, run: Run, page: int) -> Note:
-        """The latest version that we have of a page stands in this sweep, too."""
+    def reuse_page(self, run: Run, page: int) -> Note:
+        """The page is unchanged (304): reuse the stored version in this sweep."""
         total, total_pages, keys, etag, digest = self._sql(
             "select total, total_pages, keys, etag, body_sha256 from pages where page = ? order by sweep desc limit 1",
             page,
@@ -196,20 +196,20 @@ class Checkpoint:
         return note
 
     def forget(self, run: Run, pages: Iterable[int]) -> None:
-        """These pages of this sweep are not to be trusted."""
+        """Remove these pages from this sweep."""
         with self._transaction():
             for page in pages:
                 self._sql("delete from pages where page = ? and sweep = ?", page, run.sweep)
 
     def notes(self, sweep: int) -> list[Note]:
-        """The pages of one sweep, in order of arrival."""
+        """The notes of one sweep, in order of arrival."""
         rows = self._sql(
             "select page, sweep, seq, total, total_pages, keys from pages where sweep = ? order by seq", sweep
         )
         return [Note(*row) for row in rows]
 
     def bodies(self, sweeps: Iterable[int]) -> Iterator[bytes]:
-        """The rows of all pages of these sweeps, in their order; empty pages have none."""
+        """The rows of all non-empty pages of these sweeps, in page order."""
         for sweep in sweeps:
             for (body,) in self._sql(
                 "select body from pages join bodies on sha256 = body_sha256 where sweep = ? order by page", sweep
@@ -221,7 +221,7 @@ class Checkpoint:
 
     @property
     def _db_open(self) -> sqlite3.Connection:
-        assert self._db is not None, "works between opened and the end of its block only"
+        assert self._db is not None, "usable inside ``opened`` only"
         return self._db
 
     @contextmanager
@@ -234,7 +234,7 @@ class Checkpoint:
             return self._db_open.execute(sql, values)
 
     def _drop_superseded(self) -> None:
-        """Of each page the latest version is left: as the cache."""
+        """Keep only the latest version of each page, as the cache."""
         self._sql(
             "delete from pages where exists"
             " (select 1 from pages as later where later.page = pages.page and later.sweep > pages.sweep)"
@@ -263,7 +263,7 @@ class Checkpoint:
         return None if row is None or row[0] is None else datetime.fromisoformat(row[0])
 
     def _forget_pages(self, identity: str) -> None:
-        """They are of another API, or cut otherwise; so is what it said."""
+        """Remove everything that belongs to another identity."""
         with self._transaction():
             self._sql("delete from pages")
             self._sql("update run set identity = ?, ended_at = null, not_before = null", identity)
@@ -283,7 +283,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path)
     try:
         db.execute("pragma journal_mode = wal")
-        # A kill takes nothing of it; what a power cut damages is begun anew, like anything that is damaged.
+        # A kill loses nothing; what a power cut damages is deleted and fetched again, like any damaged checkpoint.
         db.execute("pragma synchronous = off")
         (written_by,) = db.execute("pragma user_version").fetchone()
         (verdict,) = db.execute("pragma quick_check(1)").fetchone()

@@ -1,7 +1,7 @@
-"""The only outgoing socket: one page of the customers API, asked for until it is whole or given up.
+"""The only outgoing socket: requests one page of the customers API, with retries, until it is complete.
 
-What counts as an answer is checked inside of what is tried again: a page is whole when its body is complete,
-JSON, of the known shape, and the page that was asked for. The key goes to the configured host and nowhere else.
+An answer is validated inside the retry loop: a page is complete when its body is whole, JSON, of the known shape,
+and the requested page. The key is sent to the configured host and nowhere else.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from service.errors import RateLimitedError, UpstreamRejectedError
 
 KEY_BYTES = 8
 _MOST_PAUSES = 10
-_TRY_AGAIN_STATUSES = frozenset({408, 425})
+_RETRIED_STATUSES = frozenset({408, 425})
 _NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
 _GONE = frozenset({404, 410})
-_UNNAMED = 1 << 8 * KEY_BYTES - 1
-"""The bit that says that a row has no id."""
+_HAS_NO_ID = 1 << 8 * KEY_BYTES - 1
+"""The bit of a key that marks a row without an id."""
 _NO_IDS = frozenset({"", "0", "-1"})
 _HINTS = {
     401: "set SERVICE_API_KEY, or SERVICE_API_KEY_FILE",
@@ -41,7 +41,7 @@ _HINTS = {
 
 
 class PageFailed(Exception):
-    """A page could not be got with all its tries; the reason is one word."""
+    """All attempts for a page failed; the reason is one word."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -49,7 +49,7 @@ class PageFailed(Exception):
 
 
 class Envelope(BaseModel):
-    """What the API wraps a page in; further members are nobody's business."""
+    """The object around the rows of a page; further members are ignored."""
 
     model_config = ConfigDict(strict=True)
 
@@ -57,35 +57,35 @@ class Envelope(BaseModel):
     per_page: int = Field(ge=1)
     total: int = Field(ge=0)
     total_pages: int = Field(ge=0)
-    # Not a list of models: a row of the wrong shape is a row for the analytics to reject.
+    # Not a list of models: a row of the wrong shape is a reject of the analytics job, not a fault of the page.
     data: list[Any]
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page as it came."""
+    """One page as received."""
 
     number: int
-    """That was asked for."""
-    says: int
-    """The number it gives itself."""
+    """The requested number."""
+    stated_number: int
+    """The number in the answer."""
     total: int
     total_pages: int
     keys: bytes
     """Eight bytes for each row: a hash of its id, or of all of a row without one."""
     body: bytes
-    """Its rows as JSON, parted by commas."""
+    """Its rows as JSON, separated by commas."""
     etag: str | None = None
 
     @property
     def body_sha256(self) -> str:
-        """Of its rows."""
+        """SHA-256 of the rows, in hex."""
         return hashlib.sha256(self.body).hexdigest()
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the customers are, and how much one request may take."""
+    """URL and key of the collection, and the limits of one request."""
 
     url: str
     key: str | None = field(repr=False)
@@ -97,24 +97,27 @@ class Endpoint:
 
     @property
     def path(self) -> str:
-        """Of the collection; safe to log."""
+        """Path of the collection; safe to log."""
         return urlsplit(self.url).path
 
     @property
     def identity(self) -> str:
-        """What a run must not be gone on with if it changes: other customers may be shown to another key."""
+        """Hash of URL, page size and key.
+
+        A checkpoint with another identity is not resumed: another key may see other customers.
+        """
         return hashlib.sha256(f"{self.url} {self.per_page} {self.key}".encode()).hexdigest()
 
     @property
-    def place(self) -> str:
-        """Host and path, for a person."""
+    def address(self) -> str:
+        """Host and path, for messages."""
         parts = urlsplit(self.url)
         return f"{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
 @dataclass
 class Figures:
-    """What a run asked of the API so far; counts only."""
+    """Counts of a run so far."""
 
     requests: int = 0
     retries: int = 0
@@ -125,7 +128,7 @@ class Figures:
 
 
 class _Fault(Exception):
-    """This try failed; another may not."""
+    """This attempt failed and may be repeated."""
 
     def __init__(self, reason: str, pause_seconds: float = 0.0) -> None:
         super().__init__(reason)
@@ -134,7 +137,7 @@ class _Fault(Exception):
 
 
 class _Limited(Exception):
-    """429: how long we were asked to wait; None where the answer does not say."""
+    """429, with the requested pause; None where the answer has none."""
 
     def __init__(self, seconds: float | None) -> None:
         super().__init__()
@@ -142,17 +145,17 @@ class _Limited(Exception):
 
 
 class ApiClient:
-    """Reads pages from one endpoint; may be asked for several at a time. Open it by ``async with``."""
+    """Reads pages from one endpoint, several at a time. Use it in ``async with``."""
 
     def __init__(
-        self, endpoint: Endpoint, gate: Gate, clock: Clock, jitter: Jitter, tell: Callable[..., object]
+        self, endpoint: Endpoint, gate: Gate, clock: Clock, jitter: Jitter, report: Callable[..., object]
     ) -> None:
-        """``tell(event, **counts)`` hears of everything that is not as usual."""
+        """``report(event, **counts)`` is called for every retry and pause."""
         self._endpoint = endpoint
         self._gate = gate
         self._clock = clock
         self._jitter = jitter
-        self._tell = tell
+        self._report = report
         self.figures = Figures()
         self._http: aiohttp.ClientSession
 
@@ -161,7 +164,7 @@ class ApiClient:
         self._http = aiohttp.ClientSession(
             headers={"accept": "application/json"} | ({"x-api-key": key} if key else {}),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Neither proxies nor keys from the environment: what is used is what was set.
+            # Neither proxies nor keys from the environment: only what was set.
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
         )
@@ -174,11 +177,11 @@ class ApiClient:
         await self._http.__aexit__(kind, error, trace)
 
     async def page(self, number: int, etag: str | None = None, *, is_beyond: bool = False) -> Page | None:
-        """The page of this number; None where it is still the one that ``etag`` stands for.
+        """The page of this number; None where it is unchanged since ``etag``.
 
-        A fault is tried again after 1, 2 and 4 seconds; 429 has a budget of its own, and pauses every request.
-        Where the API says that there is no such page, other than the first, the answer is a page without rows.
-        ``is_beyond``: it is looked for beyond the last, where a page of another number is no fault.
+        A fault is retried after 1, 2 and 4 seconds; 429 has a budget of its own and pauses every request. Where the
+        API has no such page, other than the first, the result is a page without rows.
+        ``is_beyond``: the page lies beyond the last, where a page of another number is no fault.
         Raises: PageFailed, UpstreamRejectedError, RateLimitedError, RunExpired.
         """
         faults = pauses = 0
@@ -197,38 +200,38 @@ class ApiClient:
                 seconds = RETRY_SECONDS[faults] + self._jitter.seconds()
                 faults += 1
                 self.figures.retries += 1
-                self._tell("request.retried", page=number, reason=fault.reason, wait_seconds=round(seconds, 3))
+                self._report("request.retried", page=number, reason=fault.reason, wait_seconds=round(seconds, 3))
                 await self._gate.rest(seconds)
 
-    def _limit(self, asked_seconds: float | None, number: int) -> None:
+    def _limit(self, requested_seconds: float | None, number: int) -> None:
         self.figures.rate_limited += 1
-        seconds = guessed_pause_seconds(number) if asked_seconds is None else asked_seconds
+        seconds = guessed_pause_seconds(number) if requested_seconds is None else requested_seconds
         if number > _MOST_PAUSES:
             raise self._rate_limited(seconds)
         self._pause(seconds)
 
     def _pause(self, seconds: float) -> None:
-        """One pause for all. Raises: RateLimitedError where it is too long a one."""
+        """Pause all requests. Raises: RateLimitedError where the pause is longer than allowed."""
         if seconds > self._endpoint.longest_wait_seconds:
             raise self._rate_limited(seconds)
-        self._tell("requests.paused", wait_seconds=round(seconds, 3))
+        self._report("requests.paused", wait_seconds=round(seconds, 3))
         self._gate.pause(seconds + self._jitter.seconds())
 
     def _rate_limited(self, seconds: float) -> RateLimitedError:
-        # Rounded up: never earlier than asked.
+        # Rounded up: never earlier than requested.
         return RateLimitedError(self._clock.now().astimezone(UTC) + timedelta(seconds=math.ceil(seconds) + 1))
 
     async def _attempt(self, number: int, etag: str | None, *, is_beyond: bool) -> Page | None:
         self.figures.requests += 1
         try:
-            # Around everything, so that an answer that drips ends, too.
+            # Around everything, so that an answer that arrives byte by byte ends, too.
             async with asyncio.timeout(self._endpoint.request_seconds):
                 page = await self._request(number, etag, is_beyond=is_beyond)
         except TimeoutError:
             raise _Fault("timeout") from None
         except aiohttp.ClientError as error:
             raise _Fault(_snake(type(error).__name__)) from None
-        if page is not None and page.says != number and not is_beyond:
+        if page is not None and page.stated_number != number and not is_beyond:
             raise _Fault("other_page")
         return page
 
@@ -236,7 +239,7 @@ class ApiClient:
         query = {"page": number, "per_page": self._endpoint.per_page}
         headers = {"if-none-match": etag} if etag else {}
         url, proxy = self._endpoint.url, self._endpoint.proxy
-        # Redirects are not followed: the key would go along to another host.
+        # Redirects are not followed: the key would be sent to another host.
         async with self._http.get(url, params=query, headers=headers, proxy=proxy, allow_redirects=False) as response:
             if response.status == 304 and etag:
                 self.figures.unchanged_pages += 1
@@ -252,26 +255,28 @@ class ApiClient:
     def _refuse_other_than_ok(self, response: aiohttp.ClientResponse) -> None:
         status = response.status
         if status == 429:
-            raise _Limited(self._asked_to_wait(response))
-        if status >= 500 or status in _TRY_AGAIN_STATUSES:
-            raise _Fault(f"status_{status}", self._asked_to_wait(response) or 0.0)
+            raise _Limited(self._requested_pause(response))
+        if status >= 500 or status in _RETRIED_STATUSES:
+            raise _Fault(f"status_{status}", self._requested_pause(response) or 0.0)
         if 300 <= status < 400:
-            host = urlsplit(response.headers.get("location", "")).hostname or "another place"
+            host = urlsplit(response.headers.get("location", "")).hostname or "another host"
             raise UpstreamRejectedError(
-                f"the API sends us on to {host}, and the key would go with us",
-                where=self._endpoint.place,
-                hint="if that is where the API is now, set SERVICE_API_URL to it",
+                f"the API redirects to {host}, and the key would be sent there",
+                where=self._endpoint.address,
+                hint="if the API has moved there, set SERVICE_API_URL to it",
             )
         if status != 200:
             raise UpstreamRejectedError(
-                f"the API answers {status}", where=self._endpoint.place, hint=_HINTS.get(status, "see SERVICE_API_URL")
+                f"the API answers {status}",
+                where=self._endpoint.address,
+                hint=_HINTS.get(status, "see SERVICE_API_URL"),
             )
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise _Fault("no_json")
 
-    def _asked_to_wait(self, response: aiohttp.ClientResponse) -> float | None:
-        # By the sender's own clock: ours may go ahead of it, and we would come too early.
+    def _requested_pause(self, response: aiohttp.ClientResponse) -> float | None:
+        # By the sender's clock: ours may be ahead of it, and the next request would come too early.
         now = http_date(response.headers.get("date")) or self._clock.now()
         return retry_after_seconds(response.headers.get("retry-after"), now)
 
@@ -294,7 +299,7 @@ def _page_of(body: bytes, number: int, etag: str | None) -> Page:
         raise _Fault("malformed_json") from None
     return Page(
         number=number,
-        says=envelope.page,
+        stated_number=envelope.page,
         total=envelope.total,
         total_pages=envelope.total_pages,
         keys=b"".join(map(key_of, envelope.data)),
@@ -304,20 +309,20 @@ def _page_of(body: bytes, number: int, etag: str | None) -> Page:
 
 
 def _parsed(body: bytes) -> Any:
-    """JSON. Raises: ValueError."""
+    """The parsed JSON. Raises: ValueError."""
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError:
-        # Halves of characters, as programs leave them that cut texts: of the two only the standard library takes them.
+        # Unpaired surrogates, left by programs that cut texts: only the standard library accepts them.
         return json.loads(body, parse_constant=_no_constant)
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def compact(value: Any) -> bytes:
-    """JSON in few characters; a number too large to be one is null, half a character a question mark."""
+    """Compact JSON; infinite numbers become null, unpaired surrogates a question mark."""
     try:
         return to_json(value, inf_nan_mode="null")
     except PydanticSerializationError:
@@ -325,15 +330,15 @@ def compact(value: Any) -> bytes:
 
 
 def key_of(row: Any) -> bytes:
-    """What a row is known by within a run: its id, or all of a row without one; the first bit says which."""
+    """Eight bytes that identify a row within a run: a hash of its id, or of the whole row; the first bit says which."""
     is_named = has_id(row)
     known_by = f"id {str(row['id']).strip()}".encode() if is_named else b"row " + compact(row)
     number = int.from_bytes(hashlib.blake2b(known_by, digest_size=KEY_BYTES).digest(), "big")
-    return (number & ~_UNNAMED if is_named else number | _UNNAMED).to_bytes(KEY_BYTES, "big")
+    return (number & ~_HAS_NO_ID if is_named else number | _HAS_NO_ID).to_bytes(KEY_BYTES, "big")
 
 
 def has_id(row: Any) -> bool:
-    """Whether a row says which customer it is of."""
+    """Whether a row has a usable id."""
     id_ = row.get("id") if isinstance(row, dict) else None
     return type(id_) in (int, str) and str(id_).strip() not in _NO_IDS  # not a bool, which is an int too
 

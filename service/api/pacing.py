@@ -10,32 +10,32 @@ from typing import Protocol
 from service.errors import TransientError
 
 RETRY_SECONDS = (1.0, 2.0, 4.0)
-"""PreviousExport the second, third and fourth try of a request that failed."""
+"""Before the second, third and fourth attempt of a request that failed."""
 _LONGEST_GUESS_SECONDS = 60.0
-_LONGEST_ASKED_SECONDS = 366.0 * 86_400  # what is longer can hardly be meant, nor be written as a date
+_LONGEST_ASKED_SECONDS = 366.0 * 86_400  # a longer pause is a mistake, and cannot be written as a date
 
 
 class Clock(Protocol):
-    """The time, and how to let it pass."""
+    """Wall clock, monotonic clock and sleep."""
 
     def now(self) -> datetime:
-        """The time of day, with its zone."""
+        """The wall clock, with its zone."""
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow."""
+        """Seconds that never decrease."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return when so many seconds have passed."""
+        """Return after this many seconds."""
 
 
 class RunExpired(TransientError):
-    """The run has taken as long as it may; what it got is kept."""
+    """The run exceeded its time limit; its pages are kept."""
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """How long ``Retry-After`` asks us to wait: a number of seconds or a date; None where it says neither.
+    """Seconds that ``Retry-After`` requests, from a number or a date; None where it is neither.
 
-    ``now`` is what the sender takes for now: the ``Date`` of its answer, where there is one.
+    ``now`` is the time of the sender: the ``Date`` of its answer, where there is one.
 
     >>> noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     >>> retry_after_seconds("7", noon), retry_after_seconds("Sun, 01 Mar 2026 12:01:30 GMT", noon)
@@ -51,7 +51,7 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
 
 
 def http_date(text: str | None) -> datetime | None:
-    """A date as HTTP writes them; None where it is none."""
+    """A parsed HTTP date; None where the text is none."""
     try:
         at = parsedate_to_datetime(text or "")
     except ValueError:
@@ -60,12 +60,12 @@ def http_date(text: str | None) -> datetime | None:
 
 
 def guessed_pause_seconds(number: int) -> float:
-    """How long to pause for the ``number``-th time (from 1) for one that limits us and does not say for how long."""
+    """Seconds of the ``number``-th pause (from 1) for a rate limit without ``Retry-After``."""
     return min(2.0 ** (number - 1), _LONGEST_GUESS_SECONDS)
 
 
 class Gate:
-    """What every request of a run goes through: a rate (token bucket), a pause for all, and the end of the run."""
+    """Admits the requests of a run: rate (token bucket), pauses for all, time limit of the run."""
 
     def __init__(self, clock: Clock, per_second: float, run_seconds: float) -> None:
         """``per_second``: requests, 0 = as fast as they come; the bucket holds one second's worth, at least one."""
@@ -77,28 +77,28 @@ class Gate:
         self._ends_at = clock.monotonic() + run_seconds
         self._waits_until = clock.monotonic()
         self.waited_seconds = 0.0
-        """How long somebody waited; several at the same time count once."""
+        """Seconds waited; simultaneous waits count once."""
 
     async def enter(self) -> None:
-        """Return when a request may go out. Raises: RunExpired."""
+        """Return when a request may be sent. Raises: RunExpired."""
         while True:
             while (left := self._not_before - self._clock.monotonic()) > 0:
                 await self.rest(left)  # the pause may grow meanwhile
-            # The token is taken behind the pause: all that were held up would else come out of it at once.
+            # The token is taken after the pause; else all waiting requests would be sent at once.
             await self.rest(self._turn())
             if self._clock.monotonic() >= self._not_before:
                 return
 
     def pause(self, seconds: float) -> None:
-        """Let nobody pass for so long; a longer pause that is on stays."""
+        """Admit no request for so long; a longer pause in force stays."""
         self._not_before = max(self._not_before, self._clock.monotonic() + seconds)
 
     async def rest(self, seconds: float) -> None:
-        """Let so many seconds pass. Raises: RunExpired, at once, where the run would be over by then."""
+        """Wait this many seconds. Raises: RunExpired, at once, where the run would have ended by then."""
         if self._clock.monotonic() + seconds >= self._ends_at:
             raise RunExpired(
-                "the run took as long as it may",
-                hint="run it again, it goes on from here; or raise SERVICE_SYNC_MINUTES",
+                "the run exceeded its time limit",
+                hint="run it again: it resumes from here; or raise SERVICE_SYNC_MINUTES",
             )
         if seconds > 0:
             until = self._clock.monotonic() + seconds
@@ -107,7 +107,7 @@ class Gate:
             await self._clock.sleep(seconds)
 
     def _turn(self) -> float:
-        """Take a token; how long it takes until there is one."""
+        """Take a token; returns the seconds until it is available."""
         now = self._clock.monotonic()
         turn = max(self._next_free, now)
         self._next_free = turn + self._interval
@@ -115,11 +115,11 @@ class Gate:
 
 
 class Jitter:
-    """Random seconds on top of each wait, so that several clients do not come back together; 0 = none."""
+    """Random seconds on top of each wait, so that several clients do not return together; 0 = none."""
 
     def __init__(self, most_seconds: float) -> None:
         self._most_seconds = most_seconds
 
     def seconds(self) -> float:
-        """The next one."""
+        """The next random value."""
         return random.uniform(0, self._most_seconds)

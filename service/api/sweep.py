@@ -1,7 +1,7 @@
-"""Reading the collection whole: every page in one sweep, and sweeps until what was read adds up.
+"""Reads the whole collection: every page in one sweep, and sweeps until the counts agree.
 
-An API that pages by number promises little: customers move between pages while they are read, pages repeat,
-totals lie. So nothing counts as complete that does not agree with what the API says it has.
+Paging by number guarantees little: customers move between pages while they are read, pages repeat, totals are
+wrong. So a reading is complete only if it agrees with the number of customers that the API states.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from service.api.client import KEY_BYTES, ApiClient, Page, PageFailed
 from service.errors import RateLimitedError, TransientError
 
 _PASSES = 3
-"""So often the failed pages of a sweep are tried, each time with all their tries."""
+"""How often the failed pages of a sweep are requested again, each time with all retries."""
 _MOST_SWEEPS = 5
 _MOST_LOOPS = 10
 _CHANGED = "the API changed while it was read"
-_RESUMABLE = "run it again, it goes on from here"
+_RESUMABLE = "run it again: it resumes from here"
 
 
 class Incomplete(TransientError):
-    """Not every customer could be had; what was got is kept, and nothing is delivered."""
+    """Customers are missing; the pages are kept, and no file is written."""
 
 
 @dataclass(frozen=True)
 class SweepLimits:
-    """How a sweep is made."""
+    """Limits of a sweep."""
 
     concurrency: int
     max_pages: int
@@ -40,92 +40,92 @@ class SweepLimits:
 
 @dataclass(frozen=True)
 class Complete:
-    """A collection that was read whole."""
+    """A collection that was read completely."""
 
     sweeps: tuple[int, ...]
-    """Whose rows are all of it."""
+    """The sweeps whose rows make up the collection."""
     customers: int
     pages: int
     rows: int
-    """More than customers where some came twice."""
+    """More than customers where some were received twice."""
     is_all: bool = True
-    """False where the API says that it has more."""
+    """False where the API states a higher total."""
     has_unnamed_twins: bool = False
-    """Whether rows without an id that say the same are different customers."""
+    """Whether equal rows without an id are different customers."""
     warning: str | None = None
 
 
-async def read_whole(
-    client: ApiClient, checkpoint: Checkpoint, run: Run, bounds: SweepLimits, tell: Callable[..., object]
+async def read_collection(
+    client: ApiClient, checkpoint: Checkpoint, run: Run, limits: SweepLimits, report: Callable[..., object]
 ) -> Complete:
-    """Every customer of the collection, as far as its own figures can tell.
+    """Read every customer of the collection, as far as its own figures show.
 
-    ``tell(event, **counts)`` hears of pages that came and of what is not as usual.
+    ``report(event, **counts)`` is called for every page received and every doubt.
     Raises: Incomplete, and what ``ApiClient.page`` raises except PageFailed.
     """
     for made in range(1, _MOST_SWEEPS + 1):
-        sweep = _Sweep(client, checkpoint, run, bounds, tell)
+        sweep = _Sweep(client, checkpoint, run, limits, report)
         run = await sweep.read()
         sweeps = [checkpoint.notes(number) for number in range(run.first_sweep, run.sweep + 1)]
-        found = judge(sweeps, bounds, may_have_grown=made > 1)
+        found = judge(sweeps, limits, may_have_grown=made > 1)
         if isinstance(found, Complete):
             if not sweep.has_seen_change:
                 return found
             found = _Doubt(_CHANGED, found.customers, found.customers, is_steady=False)
         doubt = found
-        tell("sweep.doubted", reason=doubt.why, received=doubt.received, total=doubt.total)
+        report("sweep.doubted", reason=doubt.why, received=doubt.received, total=doubt.total)
         if made < _MOST_SWEEPS:
             run = checkpoint.next_sweep(run, is_fresh=not doubt.is_steady)
     checkpoint.give_up()
     raise Incomplete(
-        f"{doubt.why}: {doubt.received} customers were received, the API says it has {doubt.total}",
+        f"{doubt.why}: {doubt.received} customers were received, the API states {doubt.total}",
         hint="run it again later; if the API's total is never right, set SERVICE_API_TOTAL_IS_EXACT=false",
     )
 
 
-# ------------------------------------------------------------------------------------------------ does it add up
+# ---------------------------------------------------------------------------------------------- completeness
 
 
 @dataclass(frozen=True)
 class _Doubt:
-    """Why a sweep is not taken for the whole."""
+    """Why a reading is not accepted as complete."""
 
     why: str
     received: int
     total: int
     is_steady: bool
-    """Whether the total stood still, so that what was read still counts."""
+    """Whether the total did not change, so that what was read still counts."""
 
 
-def judge(sweeps: Sequence[Sequence[Note]], bounds: SweepLimits, *, may_have_grown: bool) -> Complete | _Doubt:
-    """Whether what was read is the whole collection; ``sweeps``: the notes of each, in order of arrival.
+def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_grown: bool) -> Complete | _Doubt:
+    """Decide whether the sweeps are the whole collection; ``sweeps``: the notes of each, in order of arrival.
 
-    The total must have stood still, and as many different customers must have come: in the last sweep, or in all of
-    them together. What contradicts the total counts when two sweeps found the very same pages: more customers than it
-    says; as many or more, if each row without an id is one, though several say the same; fewer, where the total is only
-    a hint.
-    ``may_have_grown``: a sweep during which the total only grew counts if it ends with all that the API has then; else
-    nothing would ever count while customers keep signing up.
+    The total must not have changed, and that many different customers must have been received: in the last sweep, or
+    in all together. A result that contradicts the total is accepted when two sweeps found exactly the same pages:
+    more customers than stated; as many or more, if each row without an id is one, although some are equal; fewer,
+    where the total is only a hint.
+    ``may_have_grown``: a sweep during which the total only grew is accepted if it ends with the final total; else no
+    sweep would ever be accepted while customers keep signing up.
     """
     last = sweeps[-1]
-    told = [note.total for note in last if note.total >= 0]
-    total, pages = told[-1], sum(bool(note.keys) for note in last)
+    totals = [note.total for note in last if note.total >= 0]
+    total, pages = totals[-1], sum(bool(note.keys) for note in last)
     in_last, in_all = _different(last), _different([note for sweep in sweeps for note in sweep])
     is_steady = len({note.total for sweep in sweeps for note in sweep if note.total >= 0}) == 1
     only_last = Complete((last[0].sweep,), in_last, pages, _rows(last))
     is_confirmed = is_steady and len(sweeps) > 1 and _rows_of_pages(last) == _rows_of_pages(sweeps[-2])
-    if len(set(told)) == 1 and in_last == total:
+    if len(set(totals)) == 1 and in_last == total:
         return only_last
     if is_steady and in_all == total:
         return Complete(tuple(sweep[0].sweep for sweep in sweeps), in_all, pages, sum(map(_rows, sweeps)))
     with_each_unnamed = _different(last, each_unnamed=True)
     if is_confirmed and with_each_unnamed == total:
         return replace(only_last, customers=total, has_unnamed_twins=True)
-    if is_confirmed and (with_each_unnamed > total or (in_last and not bounds.total_is_exact)):
-        warning = f"the API says it has {total} customers, but {in_last} were found twice"
+    if is_confirmed and (with_each_unnamed > total or (in_last and not limits.total_is_exact)):
+        warning = f"the API states {total} customers, but two readings found {in_last}"
         return replace(only_last, is_all=with_each_unnamed > total, warning=warning)
-    if may_have_grown and told == sorted(told) and in_last == total:
-        return replace(only_last, warning=f"the API grew from {told[0]} to {total} customers while it was read")
+    if may_have_grown and totals == sorted(totals) and in_last == total:
+        return replace(only_last, warning=f"the API grew from {totals[0]} to {total} customers while it was read")
     why = "customers are missing" if in_all < total else "the total is too low"
     return _Doubt(why if is_steady else _CHANGED, in_all, total, is_steady)
 
@@ -139,7 +139,7 @@ def _rows_of_pages(notes: Sequence[Note]) -> dict[int, bytes]:
 
 
 def _different(notes: Sequence[Note], *, each_unnamed: bool = False) -> int:
-    """How many different customers these pages hold; ``each_unnamed``: every row without an id is one."""
+    """Number of different customers on these pages; ``each_unnamed``: every row without an id is one."""
     keys = np.frombuffer(b"".join(note.keys for note in notes), dtype=">u8")
     unnamed = keys >> np.uint64(63) == 1
     if each_unnamed:
@@ -151,33 +151,33 @@ def _different(notes: Sequence[Note], *, each_unnamed: bool = False) -> int:
 
 
 class _Sweep:
-    """One reading of all pages; those that came before a crash are not asked for again."""
+    """One reading of all pages; those that were received before a crash are not requested again."""
 
     def __init__(
-        self, client: ApiClient, checkpoint: Checkpoint, run: Run, bounds: SweepLimits, tell: Callable[..., object]
+        self, client: ApiClient, checkpoint: Checkpoint, run: Run, limits: SweepLimits, report: Callable[..., object]
     ) -> None:
         self._client = client
         self._checkpoint = checkpoint
         self._run = run
-        self._bounds = bounds
-        self._tell = tell
+        self._limits = limits
+        self._report = report
         self._notes: dict[int, Note] = {}
         self._page_of: dict[bytes, int] = {}
         self._failed: dict[int, str] = {}
         self._failed_in_a_row = 0
         self._loops = 0
-        self._told_pages = 0
-        """The most pages that the API said it has."""
+        self._stated_pages = 0
+        """The highest number of pages that the API stated."""
         self._reach = 0
-        """The last page that was asked for, in order."""
+        """The last page requested so far."""
         self._is_at_end = False
         self.has_seen_change = False
-        """Whether it met with what only a list that changed meanwhile can show."""
+        """Whether an answer proves that the list changed while it was read."""
 
     async def read(self) -> Run:
-        """Read what is missing; returns the run, which begins another sweep where the API changed meanwhile."""
-        await self._take_up()
-        self._reach = max([1, self._told_pages, *self._notes])
+        """Read the missing pages; returns the run, which starts another sweep if the API changed meanwhile."""
+        await self._resume()
+        self._reach = max([1, self._stated_pages, *self._notes])
         missing = [page for page in range(1, self._reach + 1) if page not in self._notes]
         for _ in range(_PASSES):
             self._failed = {}
@@ -186,22 +186,22 @@ class _Sweep:
                 missing = []
             if not self._failed:
                 return self._run
-            self._tell("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
+            self._report("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
             missing = sorted(self._failed)
         if set(self._failed.values()) == {"other_page"}:
-            # It shows others, and not the last as it was: the list is shorter by now, or longer.
+            # It answers with other pages, and not with the last one unchanged: the list became shorter, or longer.
             self.has_seen_change = True
             return self._run
         reasons = ", ".join(sorted(set(self._failed.values())))
-        raise self._incomplete(f"{len(self._failed)} pages could not be had ({reasons})")
+        raise self._incomplete(f"{len(self._failed)} pages could not be read ({reasons})")
 
-    async def _take_up(self) -> None:
-        """What came before counts if the page that came last is still what it was."""
+    async def _resume(self) -> None:
+        """Resume only if the last stored page still matches the server; else start from scratch."""
         before = self._checkpoint.notes(self._run.sweep)
         if not self._run.is_resumed:
             return
         overlap = next((note for note in reversed(before) if note.keys), before[-1])
-        self._notes = {note.page: note for note in before}  # so that it may be gone, or fail, without ending the run
+        self._notes = {note.page: note for note in before}  # so that a missing or failing page does not end the run
         await self._fetch([overlap.page])
         reason = self._failed.get(overlap.page, "other_page")
         if reason != "other_page":
@@ -210,38 +210,38 @@ class _Sweep:
         self._notes, self._failed_in_a_row = {}, 0
         if self._failed or (now.keys, now.total) != (overlap.keys, overlap.total):
             self._run = self._checkpoint.next_sweep(self._run, is_fresh=True)
-            self._page_of, self._told_pages = {}, 0
+            self._page_of, self._stated_pages = {}, 0
         else:
             for note in before:
                 self._remember(note)
 
     def _further(self) -> list[int]:
-        """The pages to ask for next: as many as the API says it has, then the one beyond, until that is empty."""
-        reached, last = self._reach, self._told_pages
+        """The pages to request next: as many as the API states, then the one beyond, until that is empty."""
+        reached, last = self._reach, self._stated_pages
         if last <= reached:
             end = self._notes.get(reached)
             if self._failed or self._is_at_end or (end is not None and not end.keys):
                 return []
             last = reached + 1
-        if last > self._bounds.max_pages:
-            raise self._incomplete(f"there are more pages than SERVICE_API_MAX_PAGES ({self._bounds.max_pages})")
+        if last > self._limits.max_pages:
+            raise self._incomplete(f"there are more pages than SERVICE_API_MAX_PAGES ({self._limits.max_pages})")
         self._reach = last
         return list(range(reached + 1, last + 1))
 
     async def _fetch(self, pages: Sequence[int]) -> None:
-        """Ask for these pages, several at a time."""
+        """Request these pages, several at a time."""
         left = iter(pages)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._bounds.concurrency, len(pages))):
+                for _ in range(min(self._limits.concurrency, len(pages))):
                     group.create_task(self._work(left))
         except ExceptionGroup as errors:
-            # When to come again is worth more than that the time is over.
+            # The time at which the API may be asked again is worth more than the expiry of the run.
             raise min(errors.exceptions, key=lambda error: not isinstance(error, RateLimitedError)) from None
 
     async def _work(self, pages: Iterator[int]) -> None:
         for number in pages:
-            is_beyond = bool(self._notes) and number > self._told_pages
+            is_beyond = bool(self._notes) and number > self._stated_pages
             try:
                 page = await self._client.page(number, self._checkpoint.etag_of(number), is_beyond=is_beyond)
             except PageFailed as failed:
@@ -250,30 +250,30 @@ class _Sweep:
                 self._take(number, page)
 
     def _take(self, number: int, page: Page | None) -> None:
-        if page is not None and page.says != number:
+        if page is not None and page.stated_number != number:
             self._take_clamped(page)
             return
         if page is None:
-            note = self._checkpoint.keep_unchanged(self._run, number)
+            note = self._checkpoint.reuse_page(self._run, number)
         else:
-            note = self._checkpoint.keep(self._run, page)
+            note = self._checkpoint.save_page(self._run, page)
         other = self._page_of.get(note.keys, number) if note.keys else number
         if other != number:
             self._take_repeated(note, other)
             return
         self._failed_in_a_row = 0
         self._remember(note)
-        self._tell("page.fetched", page=number, pages=max(note.total_pages, number))
+        self._report("page.fetched", page=number, pages=max(note.total_pages, number))
 
     def _take_clamped(self, page: Page) -> None:
-        """Some APIs answer the last page for any beyond it: that is where they end."""
-        if self._page_of.get(page.keys) == page.says:
+        """Some APIs answer with the last page for any page beyond it: that is the end."""
+        if self._page_of.get(page.keys) == page.stated_number:
             self._is_at_end = True
         else:
             self._fail(page.number, "other_page")
 
     def _take_repeated(self, note: Note, other: int) -> None:
-        """Two pages with the same customers: beyond the last that is the end; before it, neither is trusted."""
+        """Handle two pages with the same customers: beyond the last it is the end; before it, neither is trusted."""
         if note.page > note.total_pages:
             self._checkpoint.forget(self._run, [note.page])
             self._is_at_end = True
@@ -288,21 +288,21 @@ class _Sweep:
 
     def _remember(self, note: Note) -> None:
         self._notes[note.page] = note
-        if note.keys or not self._told_pages:  # a page without rows is no witness of more pages
-            self._told_pages = max(self._told_pages, note.total_pages)
+        if note.keys or not self._stated_pages:  # a page without rows is no evidence of more pages
+            self._stated_pages = max(self._stated_pages, note.total_pages)
         if note.keys:
             self._page_of[note.keys] = note.page
 
     def _fail(self, page: int, reason: str) -> None:
         self._failed[page] = reason
         self._failed_in_a_row += 1
-        if self._failed_in_a_row >= 2 * self._bounds.concurrency + 2 or not self._notes:
+        if self._failed_in_a_row >= 2 * self._limits.concurrency + 2 or not self._notes:
             raise self._incomplete(f"the API does not answer with pages of customers ({reason})")
 
     def _incomplete(self, why: str) -> Incomplete:
         kept = len(self._notes)
         if not kept:
             return Incomplete(
-                why, hint="see whether SERVICE_API_URL is its collection of customers; if so, try again later"
+                why, hint="check whether SERVICE_API_URL is the collection of customers; if so, try again later"
             )
         return Incomplete(f"{why}; {kept} pages are kept", hint=_RESUMABLE)

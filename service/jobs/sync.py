@@ -1,4 +1,4 @@
-"""The story of the sync: every page of the API -> one raw file in the inbox, complete or not at all."""
+"""The sync: every page of the API -> one raw file in the inbox, complete or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service import logs
 from service.api.checkpoint import Checkpoint
 from service.api.client import ApiClient, Endpoint, Figures, compact, has_id
 from service.api.pacing import Clock, Gate, Jitter
-from service.api.sweep import Complete, SweepLimits, read_whole
+from service.api.sweep import Complete, SweepLimits, read_collection
 from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
 from service.inbox.drop import deliver
 from service.model import API
@@ -25,7 +25,7 @@ from service.state import State
 
 
 class SystemClock:
-    """The real time; ``now`` is handed in like everywhere."""
+    """The clock of the system; ``now`` is passed in."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
@@ -41,7 +41,7 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class Synced:
-    """What a sync that ended well delivered."""
+    """The result of a complete sync."""
 
     customers: int
     pages: int
@@ -50,15 +50,15 @@ class Synced:
 
 
 async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] = lambda pages: None) -> Synced:
-    """Fetch every customer of the API and deliver them as ``api_customers.json``; the inbox sees all or nothing.
+    """Fetch every customer of the API and write them to the inbox as ``api_customers.json``, completely or not at all.
 
-    A run that was broken off is gone on with. ``on_page`` hears how many pages there are whenever one came.
+    An interrupted run is resumed. ``on_page`` is called with the number of pages after each page received.
     Raises: SettingsError, UpstreamRejectedError, RateLimitedError, TransientError (Incomplete among them), OSError.
     """
     endpoint = endpoint_of(settings)
     State(settings.state).open()
     checkpoint = Checkpoint(settings.state / "sync")
-    with checkpoint.opened(), _failure_told(checkpoint, endpoint):
+    with checkpoint.opened(), _failure_logged(checkpoint, endpoint):
         _refuse_too_early(checkpoint.not_before(endpoint.identity), clock.now())
         began = clock.monotonic()
         age = timedelta(hours=settings.sync_resume_hours)
@@ -66,26 +66,26 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
         logs.get().info("sync.started", path=endpoint.path, is_resumed=run.is_resumed)
         gate = Gate(clock, settings.api_requests_per_second, 60 * settings.sync_minutes)
 
-        def tell(event: str, **counts: Any) -> None:
+        def report(event: str, **counts: Any) -> None:
             if event == "page.fetched":
                 on_page(counts["pages"])
                 return
-            if event == "requests.paused":  # noted, so that a run after a crash does not come too early either
+            if event == "requests.paused":  # recorded, so that a run after a crash does not ask too early
                 checkpoint.postpone(clock.now() + timedelta(seconds=counts["wait_seconds"]))
             logs.get().warning(event, **counts)
 
-        async with ApiClient(endpoint, gate, clock, Jitter(settings.api_retry_jitter_seconds), tell) as client:
-            whole = await read_whole(client, checkpoint, run, _bounds_of(settings), tell)
+        async with ApiClient(endpoint, gate, clock, Jitter(settings.api_retry_jitter_seconds), report) as client:
+            whole = await read_collection(client, checkpoint, run, _limits_of(settings), report)
         document = _document(whole, checkpoint, run.started_at)
         deliver(settings.inbox, API, document, checkpoint.delivered(), checkpoint.note_delivered)
         checkpoint.end(clock.now())
         synced = Synced(whole.customers, whole.pages, client.figures, round(clock.monotonic() - began, 3))
-        _tell_completed(synced, whole, gate)
+        _report_completed(synced, whole, gate)
     return synced
 
 
 def endpoint_of(settings: Settings) -> Endpoint:
-    """Where these settings say that the customers are. Raises: SettingsError where they do not."""
+    """The endpoint that the settings name. Raises: SettingsError where they name none."""
     if settings.api_url is None:
         raise SettingsError("no API is set", hint="set SERVICE_API_URL to its collection of customers")
     return Endpoint(
@@ -101,14 +101,14 @@ def endpoint_of(settings: Settings) -> Endpoint:
 
 @dataclass(frozen=True)
 class Due:
-    """When the next sync of a daemon is to be made, and when the last ended well."""
+    """When the next scheduled sync is due, and when the last complete one ended."""
 
     at: datetime
     ended_at: datetime | None
 
 
 def next_due(settings: Settings, now: datetime) -> Due:
-    """So long after the last that ended well, and not before the API allows it.
+    """When the next sync is due: the interval after the last complete one, and not before the API allows it.
 
     Raises: TransientError while another sync is running, OSError.
     """
@@ -119,7 +119,7 @@ def next_due(settings: Settings, now: datetime) -> Due:
     return Due(max(at, not_before or at), ended_at)
 
 
-def _bounds_of(settings: Settings) -> SweepLimits:
+def _limits_of(settings: Settings) -> SweepLimits:
     return SweepLimits(settings.api_concurrency, settings.api_max_pages, settings.api_total_is_exact)
 
 
@@ -129,8 +129,8 @@ def _refuse_too_early(not_before: datetime | None, now: datetime) -> None:
 
 
 @contextmanager
-def _failure_told(checkpoint: Checkpoint, endpoint: Endpoint) -> Iterator[None]:
-    """What kept the run from its end, as the one event that ends its log."""
+def _failure_logged(checkpoint: Checkpoint, endpoint: Endpoint) -> Iterator[None]:
+    """Log exactly one final event that says why the run failed."""
     try:
         yield
     except RateLimitedError as error:
@@ -141,7 +141,7 @@ def _failure_told(checkpoint: Checkpoint, endpoint: Endpoint) -> Iterator[None]:
         logs.get().error("sync.rejected", path=endpoint.path, message=error.message, hint=error.hint)
         raise
     except ServiceError as error:
-        error.where = error.where or endpoint.place
+        error.where = error.where or endpoint.address
         logs.get().error("sync.suspended", path=endpoint.path, code=error.code, message=error.message)
         raise
     except (asyncio.CancelledError, KeyboardInterrupt):
@@ -149,7 +149,7 @@ def _failure_told(checkpoint: Checkpoint, endpoint: Endpoint) -> Iterator[None]:
         raise
 
 
-def _tell_completed(synced: Synced, whole: Complete, gate: Gate) -> None:
+def _report_completed(synced: Synced, whole: Complete, gate: Gate) -> None:
     if whole.warning:
         logs.get().warning("api.suspected", warning=whole.warning)
     logs.get().info(
@@ -162,10 +162,7 @@ def _tell_completed(synced: Synced, whole: Complete, gate: Gate) -> None:
 
 
 def _document(whole: Complete, checkpoint: Checkpoint, fetched_at: datetime) -> Iterator[bytes]:
-    """The raw file: what was fetched since ``fetched_at``, in the order of its pages.
-
-    What came twice in the same words stands once.
-    """
+    """The raw file: the rows fetched since ``fetched_at``, in page order; equal rows once."""
     head = {
         "fetched_at": f"{fetched_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "complete": whole.is_all,
