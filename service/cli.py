@@ -20,6 +20,7 @@ from service.errors import (
     UpstreamRejectedError,
     UsageError,
 )
+from service.folders import Folders
 from service.settings import Settings, load
 from service.simulator import scenarios
 
@@ -166,17 +167,18 @@ def _retry(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 def _verify(asked: argparse.Namespace, settings: Settings) -> int:
-    from service import verify
+    from service.jobs import JOBS
+    from service.verify import verify
 
-    places = verify.Places(settings.inbox, settings.outbox, settings.state)
+    folders = Folders(settings.inbox, settings.outbox, settings.state)
     if asked.outbox is not None:
         state = settings.state if "state" in settings.model_fields_set else asked.outbox / ".state"
-        places = verify.Places(None, asked.outbox, state)
-    verdict = verify.verify(places, asked.batch)
-    for note in verdict.notes:
+        folders = Folders(None, asked.outbox, state)
+    report = verify(folders, JOBS, asked.batch)
+    for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
-    print("\n".join(verdict.findings) or verdict.sentence)
-    return FINDINGS if verdict.findings else DONE
+    print("\n".join(report.findings) or report.sentence)
+    return FINDINGS if report.findings else DONE
 
 
 def _check(asked: argparse.Namespace, settings: Settings) -> int:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import UnsetType
 
@@ -58,47 +58,48 @@ def read_outcome(path: Path) -> Outcome | None:
     A published batch ended when its manifest was written. Raises: MalformedDocument; OSError where it cannot be read.
     """
     if path.name == MANIFEST:
-        manifest, sha256 = documents.read_hashed(path, Manifest)
-        return outcome_of_manifest(manifest, sha256, _modified_at(path))
-    reason, sha256 = documents.read_hashed(path, Reason)
-    return outcome_of_reason(reason, sha256)
+        outcome = outcome_of(*documents.read_hashed(path, Manifest))
+        return outcome and replace(outcome, ended_at=_modified_at(path))
+    return outcome_of(*documents.read_hashed(path, Reason))
 
 
-def outcome_of_manifest(manifest: Manifest, sha256: str, ended_at: str | None = None) -> Outcome | None:
-    """The outcome that a manifest with this hash records; None where it is not a link of the chain."""
-    if isinstance(manifest.former_outcome_sha256, UnsetType):
+def outcome_of(document: Manifest | Reason, sha256: str) -> Outcome | None:
+    """The outcome that a document with this hash records; None where it is not a link of the chain.
+
+    A manifest does not state when its batch ended. Raises: MalformedDocument where its id does not begin with a time.
+    """
+    if isinstance(document.former_outcome_sha256, UnsetType):
         return None
-    given = sorted(manifest.inputs, key=lambda it: it.file_name)
+    recorded = _published(document) if isinstance(document, Manifest) else _quarantined(document)
     return Outcome(
-        batch_id=manifest.batch_id,
-        kind="published",
-        job=manifest.job,
-        code=None,
-        claimed_at=_claimed_at(manifest.batch_id),
-        ended_at=ended_at,
-        counts=manifest.rows,
+        batch_id=document.batch_id,
+        job=document.job,
+        claimed_at=_claimed_at(document.batch_id),
         sha256=sha256,
-        former_sha256=manifest.former_outcome_sha256,
-        inputs=tuple(Input(it.file_name, it.sha256, it.settle_proof != "given") for it in given),
+        former_sha256=document.former_outcome_sha256,
+        **recorded,
     )
 
 
-def outcome_of_reason(reason: Reason, sha256: str) -> Outcome | None:
-    """The outcome that a reason with this hash records; None for files that were set aside before acceptance."""
-    if isinstance(reason.former_outcome_sha256, UnsetType):
-        return None
-    return Outcome(
-        batch_id=reason.batch_id,
-        kind="quarantined",
-        job=reason.job,
-        code=reason.error,
-        claimed_at=_claimed_at(reason.batch_id),
-        ended_at=reason.quarantined_at,
-        counts=None,
-        sha256=sha256,
-        former_sha256=reason.former_outcome_sha256,
-        inputs=tuple(Input(name, digest) for name, digest in sorted(reason.inputs.items())),
-    )
+def _published(manifest: Manifest) -> dict[str, Any]:
+    inputs = sorted(manifest.inputs, key=lambda it: it.file_name)
+    return {
+        "kind": "published",
+        "code": None,
+        "ended_at": None,
+        "counts": manifest.rows,
+        "inputs": tuple(Input(it.file_name, it.sha256, it.settle_proof != "given") for it in inputs),
+    }
+
+
+def _quarantined(reason: Reason) -> dict[str, Any]:
+    return {
+        "kind": "quarantined",
+        "code": reason.error,
+        "ended_at": reason.quarantined_at,
+        "counts": None,
+        "inputs": tuple(Input(name, sha256) for name, sha256 in sorted(reason.inputs.items())),
+    }
 
 
 class OutcomeFiles:

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from service import verify
 from service.errors import UnreadableFile
 from service.jobs.analytics import PreviousExport
 from service.outbox import Outbox
-from service.verify import Places, VerifyReport
+from service.verify import VerifyReport
 from service.watch.watcher import RunResult
 from tests.worlds import API, CRM, ECOM, House, Works, World, failing, wait_until
 
@@ -30,18 +29,8 @@ EXPORT_SET = (
 )
 
 
-def batches_of(house: World, job: str) -> list[str]:
-    """Ids of the published sets of a job, oldest first."""
-    manifests = sorted(house.outbox.glob("batches/*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
-    return [path.parent.name for path in manifests if json.loads(path.read_bytes())["job"] == job]
-
-
 def export_manifest(house: World) -> dict[str, Any]:
     return house.manifest("analytics_manifest.json")
-
-
-def verified(house: World) -> VerifyReport:
-    return verify.verify(Places(house.inbox, house.outbox, house.state))
 
 
 def flat_files(house: World) -> dict[str, bytes]:
@@ -56,7 +45,7 @@ def test_a_pair_and_a_file_of_the_api_that_arrive_together_are_two_batches(house
     house.drop()
     house.drop_api(customers=4)
     wait_until(lambda: len(list((house.inbox / "archive").iterdir())) == 2)
-    (master,), (export,) = batches_of(house, "integration"), batches_of(house, "analytics")
+    (master,), (export,) = house.batches_of("integration"), house.batches_of("analytics")
     assert sorted(path.name for path in (house.inbox / "archive" / master).iterdir()) == [CRM, ECOM]
     assert [path.name for path in (house.inbox / "archive" / export).iterdir()] == [API]
     assert sorted(path.name for path in (house.outbox / "batches" / export).iterdir()) == sorted(EXPORT_SET)
@@ -65,14 +54,14 @@ def test_a_pair_and_a_file_of_the_api_that_arrive_together_are_two_batches(house
     assert json.loads(house.read("sample_output.json"))["metadata"]["total_customers"] == 4
     assert export_manifest(house)["rows"] == {"records": 4, "rejects": 0, "duplicates": 0, "customers": 4}
     assert {line["job"] for line in house.log() if line["event"] == "batch.published"} == {"integration", "analytics"}
-    assert verified(house) == VerifyReport(sets=2, inputs=3)
+    assert house.verified() == VerifyReport(sets=2, inputs=3)
 
 
 def test_a_file_of_the_api_needs_no_partner_and_no_master(works: Works) -> None:
     works.drop_api()
     assert works.once() == RunResult(published=1)
     assert sorted(flat_files(works)) == ["analytics_manifest.json", "sample_output.json"]
-    assert verified(works) == VerifyReport(sets=1, inputs=1)
+    assert works.verified() == VerifyReport(sets=1, inputs=1)
 
 
 def test_an_export_changes_nothing_of_the_master_and_the_register(works: Works) -> None:
@@ -94,7 +83,7 @@ def test_an_export_does_not_wait_for_a_pair_of_an_earlier_date(works: Works) -> 
         with (works.inbox / "ecommerce_customers_2024-01-15.json").open("a"):
             works.drop_api(suffix="_2024-01-16")
             wait_until(works.archived)
-            assert batches_of(works, "analytics") == works.archived()
+            assert works.batches_of("analytics") == works.archived()
         wait_until(lambda: len(works.archived()) == 2)
 
 
@@ -109,19 +98,19 @@ def test_retention_keeps_so_many_sets_of_each_job(works: Works) -> None:
     works.drop("_1")
     works.drop("_2")
     assert works.once(keep_batches=2).published == 2
-    masters = batches_of(works, "integration")
+    masters = works.batches_of("integration")
     for number in range(5):
         works.drop_api(suffix=f"_{number}")
     assert works.once(keep_batches=2).published == 5
-    assert batches_of(works, "integration") == masters, "however often it is synchronised"
-    exports = batches_of(works, "analytics")
+    assert works.batches_of("integration") == masters, "however often it is synchronised"
+    exports = works.batches_of("analytics")
     assert len(exports) == 2
     assert works.archived() == sorted([*masters, *exports])
     works.drop("_3")
     assert works.once(keep_batches=2).published == 1
-    assert batches_of(works, "analytics") == exports
-    assert batches_of(works, "integration")[0] == masters[1]
-    assert verified(works) == VerifyReport(sets=4, inputs=6)
+    assert works.batches_of("analytics") == exports
+    assert works.batches_of("integration")[0] == masters[1]
+    assert works.verified() == VerifyReport(sets=4, inputs=6)
 
 
 # -------------------------------------------------------------------------------------------------- wrong content
@@ -156,7 +145,7 @@ def test_the_last_batch_is_the_last_one_of_all_jobs_also_after_a_restart(works: 
         drop()
         works.once()
         with works.watching():
-            assert works.health()["last_batch"] == batches_of(works, job)[-1]
+            assert works.health()["last_batch"] == works.batches_of(job)[-1]
 
 
 def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House) -> None:
@@ -168,7 +157,7 @@ def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House)
     (folder / API).write_text('{"data": []}', encoding="utf-8")
     assert house.run("retry", "--accept", folder.name).code == 0
     assert (house.inbox / API).exists()
-    assert verified(house).findings == []
+    assert house.verified().findings == []
 
 
 @pytest.mark.parametrize("lost", ["nothing", "outbox", "ledger"])
@@ -248,9 +237,9 @@ def test_a_death_at_any_step_of_an_export_costs_nothing(
         works.once()
     (claim,) = works.claim_files()
     assert works.once() == RunResult(published=1)
-    assert batches_of(works, "analytics") == [claim.stem]
+    assert works.batches_of("analytics") == [claim.stem]
     assert export_manifest(works)["batch_id"] == claim.stem
-    assert verified(works) == VerifyReport(sets=2, inputs=3)
+    assert works.verified() == VerifyReport(sets=2, inputs=3)
 
 
 def test_an_export_that_was_committed_is_not_behind_a_master_that_came_after_it(
@@ -266,7 +255,7 @@ def test_an_export_that_was_committed_is_not_behind_a_master_that_came_after_it(
     shutil.rmtree(works.inbox / ".claimed")
     shutil.move(aside, works.inbox / ".claimed")
     assert works.once() == RunResult(published=1)
-    assert verified(works) == VerifyReport(sets=2, inputs=3)
+    assert works.verified() == VerifyReport(sets=2, inputs=3)
 
 
 def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
@@ -319,95 +308,27 @@ def test_an_emptied_outbox_that_gets_an_export_lacks_no_master(works: Works) -> 
     shutil.rmtree(works.outbox)
     works.drop_api()
     assert works.once() == RunResult(published=1)
-    verdict = verified(works)
+    verdict = works.verified()
     assert (verdict.findings, verdict.inputs) == ([], 3)
     assert verdict.notes[0].startswith("the outbox was emptied: 1 sets are not there any more")
     works.drop_api()
     assert works.once(keep_batches=1) == RunResult(published=1)
     assert len(works.archived()) == 2, "the retention of exports does not take the master's inputs"
-    assert verified(works).findings == []
+    assert works.verified().findings == []
 
 
-# --------------------------------------------------------------------------------------------------------- verify
-
-
-@pytest.fixture
-def both(works: Works, monkeypatch: pytest.MonkeyPatch) -> Works:
-    """A house with a master and two exports."""
-    monkeypatch.setattr(verify, "_BETWEEN_LOOKS_SECONDS", 0)
-    works.drop()
-    works.once()
-    for customers in (2, 3):
-        works.drop_api(customers)
-        works.once()
-    assert verified(works) == VerifyReport(sets=3, inputs=4)
-    return works
-
-
-def test_a_flipped_byte_in_any_file_of_an_export_is_named(both: Works) -> None:
-    batch = export_manifest(both)["batch_id"]
-    files = [both.outbox / name for name in ("sample_output.json", "analytics_manifest.json")]
-    files += [both.outbox / "batches" / batch / name for name in EXPORT_SET]
-    for path in files:
-        content = path.read_bytes()
-        path.chmod(0o644)
-        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if content else b"x")
-        findings = verified(both).findings
-        assert any(str(path.relative_to(both.root)) in finding for finding in findings), (path, findings)
-        path.write_bytes(content)
-    assert verified(both).findings == []
-
-
-def test_a_missing_flat_file_of_an_export_is_named(both: Works) -> None:
-    batch = export_manifest(both)["batch_id"]
-    (both.outbox / "sample_output.json").unlink()
-    assert verified(both).findings == [f"outbox/sample_output.json is missing; the set of batch {batch} has it"]
-    (both.outbox / "analytics_manifest.json").unlink()
-    assert verified(both).findings == ["outbox/analytics_manifest.json is missing"]
-
-
-def test_flat_files_of_a_former_export_are_named(both: Works) -> None:
-    former, latest = batches_of(both, "analytics")
-    shutil.copyfile(both.outbox / "batches" / former / "manifest.json", both.outbox / "analytics_manifest.json")
-    assert verified(both).findings == [f"outbox/analytics_manifest.json is not that of batch {latest}, the latest"]
-
-
-def test_an_export_whose_rows_do_not_add_up_is_named(both: Works) -> None:
-    """The hashes fit and the chain is whole: only a bug of ours could write such a set."""
-    folder = both.outbox / "batches" / batches_of(both, "analytics")[-1]
-    found = list(verify._export_unlike(folder, "the set", {"customers": 4, "rejects": 4}))
-    assert found == [
-        "the set/sample_output.json has 3 customers, its manifest says 4",
-        "the set/rejects.csv has 0 rows, its manifest says 4",
-        "the set/sample_output.json tells of 3 customers, its manifest of 4",
-    ]
-
-
-@pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize("piece_bytes", [1, 7, 64, 1 << 20])
-def test_customers_are_counted_however_the_export_is_written_and_whatever_they_are_called(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None, piece_bytes: int
-) -> None:
-    monkeypatch.setattr(verify, "_PIECE_BYTES", piece_bytes)
-    names = ['"customer_id": 7', '"customer_id":', "}}{{", '\\"customer_id":', "customer_id", '"total_customers": 9']
-    customers = [{"customer_id": number, "full_name": name} for number, name in enumerate(names)]
-    export = {"metadata": {"total_customers": len(names)}, "customers": customers}
-    path = tmp_path / "sample_output.json"
-    path.write_text(json.dumps(export, indent=indent), encoding="utf-8")
-    assert verify._customers_in(path) == (len(names), len(names))
-
-
-def test_a_ledger_of_before_there_were_jobs_is_fine_for_verify_and_for_the_next_start(works: Works) -> None:
+def test_a_ledger_of_the_former_format_is_fine_for_verify_and_for_the_next_start(works: Works) -> None:
     works.drop("_1")
     works.once()
     with sqlite3.connect(works.state / "ledger.sqlite") as db:
+        db.execute("drop index outcomes_of_a_job")
         db.execute("alter table outcomes drop column job")
         db.execute("pragma user_version = 1")
     db.close()
-    assert verified(works) == VerifyReport(sets=1, inputs=2)
+    assert works.verified() == VerifyReport(sets=1, inputs=2)
     works.drop_api()
     assert works.once() == RunResult(published=1)
-    assert verified(works) == VerifyReport(sets=2, inputs=3)
+    assert works.verified() == VerifyReport(sets=2, inputs=3)
     assert not (works.state / "ledger.sqlite.damaged").exists()
 
 

@@ -25,7 +25,10 @@ from typing import Any
 import pytest
 
 from service import cli
+from service.folders import Folders
+from service.jobs import JOBS
 from service.settings import Settings
+from service.verify import VerifyReport, verify
 from service.watch import daemon
 from service.watch.watcher import RunResult, Watcher
 
@@ -102,6 +105,15 @@ class World:
     def batches(self) -> list[str]:
         """Ids of the published sets, oldest first."""
         return sorted(path.name for path in (self.outbox / "batches").glob("*"))
+
+    def batches_of(self, job: str) -> list[str]:
+        """Ids of the published sets of a job, oldest first."""
+        manifests = sorted(self.outbox.glob("batches/*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [path.parent.name for path in manifests if json.loads(path.read_bytes())["job"] == job]
+
+    def verified(self, batch_id: str | None = None) -> VerifyReport:
+        """The report of ``verify``."""
+        return verify(Folders(self.inbox, self.outbox, self.state), JOBS, batch_id)
 
     def health(self) -> dict[str, Any]:
         """What the daemon says of itself."""

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.ledger import Ledger
-from service.verify import Places, verify
 from tests.faults.injection import MUTATIONS, needs_strace
 from tests.sizes import CAMPAIGN_MINUTES, IS_FULL
 from tests.worlds import CRM, ECOM, Daemon, House
@@ -225,7 +224,7 @@ class Campaign:
     # -------------------------------------------------------------------------------------------- its hands
 
     def _verify(self) -> list[str]:
-        return verify(Places(self.house.inbox, self.house.outbox, self.house.state)).findings
+        return self.house.verified().findings
 
     def _suffix(self) -> str:
         number = self.random.randint(1, 30)

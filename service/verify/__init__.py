@@ -1,0 +1,110 @@
+"""Verify: recompute every hash, follow every link of the chain, and find every accepted input in its folder.
+
+It only reads, needs no lock, and may run beside the service: a finding counts if it is still there half a second and
+a second later, because a batch may be in work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from service.errors import UsageError
+from service.folders import Folders
+from service.model import JobName
+from service.verify.checks import (
+    check_archive,
+    check_chain,
+    check_claim,
+    check_flat_files,
+    check_folder_names,
+    check_ledger,
+    check_placement,
+    check_quarantine,
+    check_set,
+    note_emptied_outbox,
+    note_emptied_quarantine,
+    note_missing_ledger,
+    note_rebuilt_ledger,
+)
+from service.verify.snapshot import Snapshot, VerifiedJob
+
+_SNAPSHOTS = 3
+_PAUSE_SECONDS = 0.5
+_SERVICE = ""
+"""The subject of the checks that concern no single batch."""
+
+BATCH_CHECKS = (check_placement, check_set, check_quarantine, check_claim, check_archive)
+SERVICE_CHECKS = (check_ledger, check_folder_names, check_chain, check_flat_files)
+NOTES = (note_missing_ledger, note_emptied_outbox, note_rebuilt_ledger, note_emptied_quarantine)
+
+
+@dataclass
+class VerifyReport:
+    """The result: sentences with ids and file names only, and the number of objects checked."""
+
+    findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Changes that users may make."""
+    sets: int = 0
+    inputs: int = 0
+    """Files in the archive."""
+    quarantined: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """One line for a report without findings."""
+        return f"ok: {self.sets} sets, {self.inputs} inputs, {self.quarantined} quarantined"
+
+
+def verify(folders: Folders, jobs: Mapping[JobName, VerifiedJob], batch_id: str | None = None) -> VerifyReport:
+    """Check everything, or only one batch.
+
+    Raises: UsageError where the batch is unknown or the folder does not exist.
+    """
+    needed = folders.outbox if folders.inbox is None else folders.inbox
+    if not needed.is_dir():
+        raise UsageError(
+            "the folder is not there", where=str(needed), hint="is it mounted? See SERVICE_INBOX and SERVICE_OUTBOX"
+        )
+    snapshot = Snapshot(folders, jobs)
+    batch_ids = snapshot.batch_ids()
+    if batch_id is not None and batch_id not in batch_ids:
+        raise UsageError(f"there is no batch {batch_id}", hint="its id is the name of its folder in outbox/batches")
+    checked = batch_ids if batch_id is None else [batch_id]
+    subjects = checked if batch_id else [*checked, _SERVICE]
+    report = VerifyReport(
+        notes=[] if batch_id else [note for notes in NOTES for note in notes(snapshot)],
+        sets=len(snapshot.sets & set(checked)),
+        inputs=sum(len(snapshot.archived_inputs(it)) for it in snapshot.archived & set(checked)),
+        quarantined=len(snapshot.quarantined & set(checked)),
+    )
+    found = {subject: list(_findings(snapshot, subject)) for subject in subjects}
+    report.findings = _confirmed(folders, jobs, found)
+    return report
+
+
+def _findings(snapshot: Snapshot, subject: str) -> Iterator[str]:
+    if subject == _SERVICE:
+        for check in SERVICE_CHECKS:
+            yield from check(snapshot)
+    else:
+        for check_batch in BATCH_CHECKS:
+            yield from check_batch(snapshot, subject)
+
+
+def _confirmed(folders: Folders, jobs: Mapping[JobName, VerifiedJob], found: Mapping[str, list[str]]) -> list[str]:
+    """Those findings that later snapshots show as well."""
+    for _ in range(_SNAPSHOTS - 1):
+        if not any(found.values()):
+            break
+        time.sleep(_PAUSE_SECONDS)
+        snapshot = Snapshot(folders, jobs)
+        found = {subject: _still_found(snapshot, subject, before) for subject, before in found.items() if before}
+    return [sentence for sentences in found.values() for sentence in sentences]
+
+
+def _still_found(snapshot: Snapshot, subject: str, before: list[str]) -> list[str]:
+    now = set(_findings(snapshot, subject))
+    return [sentence for sentence in before if sentence in now]

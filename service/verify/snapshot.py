@@ -1,0 +1,110 @@
+"""What lies in inbox and outbox at one moment, and what the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from service.documents import Counts
+from service.files import is_locked, sha256_of
+from service.folders import REASON, TEXT_LOG, Folders, InboxFolders, OutboxFolders
+from service.ledger import Ledger
+from service.model import JobName
+from service.outcomes import Input
+
+CheckSet = Callable[[Path, str, Counts], Iterator[str]]
+"""Findings about the contents of a set: its folder, the folder's name in messages, the counts in its manifest."""
+
+
+class VerifiedJob(Protocol):
+    """What ``verify`` needs to know about a job."""
+
+    @property
+    def name(self) -> JobName:
+        """Its name in documents."""
+
+    @property
+    def flat_files(self) -> tuple[str, ...]:
+        """The files of its latest set that lie in the outbox itself."""
+
+    @property
+    def manifest_name(self) -> str:
+        """The name that the manifest of its latest set has in the outbox itself."""
+
+    @property
+    def check_set(self) -> CheckSet:
+        """Compares the contents of a set with the counts in its manifest."""
+
+
+class Snapshot:
+    """The contents of the folders, read once; files are read by the checks."""
+
+    def __init__(self, folders: Folders, jobs: Mapping[JobName, VerifiedJob]) -> None:
+        self.jobs = jobs
+        self.outbox = OutboxFolders(folders.outbox)
+        self.inbox = None if folders.inbox is None else InboxFolders(folders.inbox)
+        self.entries, self.ledger_trouble = Ledger(folders.state, folders.outbox, folders.inbox).entries()
+        """The lines of the ledger with what it has not added yet; None, or missing, damaged, out of reach."""
+        self.sets = names_in(self.outbox.batches)
+        self.archived = names_in(self.inbox.archive if self.inbox else None)
+        self.quarantined = names_in(self.inbox.quarantine if self.inbox else None)
+        claims = names_in(self.inbox.claimed if self.inbox else None)
+        self.claimed = {name.removesuffix(".json") for name in claims if not name.startswith(".")}
+        self.latest = {entry.outcome.batch_id: entry for entry in self.entries if entry.outcome.kind != "unknown"}
+        """The last entry of each batch."""
+
+    def batch_ids(self) -> list[str]:
+        """Every batch that has an entry or a folder, in order."""
+        return sorted(set(self.latest) | self.sets | self.archived | self.quarantined | self.claimed)
+
+    def is_published(self, batch_id: str) -> bool:
+        """Whether the ledger's last outcome of this batch is a published set."""
+        return batch_id in self.latest and self.latest[batch_id].outcome.kind == "published"
+
+    def archived_inputs(self, batch_id: str) -> set[str]:
+        """The names of the archived files of a batch."""
+        return names_in(self.inbox.archive / batch_id if self.inbox else None)
+
+    def quarantined_inputs(self, batch_id: str) -> set[str]:
+        """The names of the input files in the quarantine folder of a batch."""
+        return names_in(self.inbox.quarantine / batch_id if self.inbox else None) - {REASON, TEXT_LOG}
+
+    def is_inbox_in_use(self) -> bool:
+        """Whether a service works on the inbox."""
+        return self.inbox is not None and is_locked(self.inbox.lock)
+
+    def accepted_after(self, batch_id: str) -> set[tuple[str, str]]:
+        """Name and hash of every input of the outcomes after that of this batch."""
+        seq = self.latest[batch_id].seq if batch_id in self.latest else 0
+        inputs: list[Input] = []
+        for entry in self.entries:
+            if entry.seq > seq:
+                inputs.extend(entry.outcome.inputs)
+        return {(it.file_name, it.sha256) for it in inputs}
+
+    @cached_property
+    def waiting(self) -> set[tuple[str, str]]:
+        """Name and hash of every file that waits in the inbox or is claimed."""
+        if self.inbox is None:
+            return set()
+        waiting = [path for path in self.inbox.root.iterdir() if path.is_file() and not path.name.startswith(".")]
+        claimed = [path for path in self.inbox.claimed.glob("*/*") if path.is_file()]
+        return {(path.name, sha256_or_empty(path)) for path in (*waiting, *claimed)}
+
+
+def sha256_or_empty(path: Path) -> str:
+    """The hash of a file; empty where it cannot be read."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
+
+
+def names_in(folder: Path | None) -> set[str]:
+    """The names of everything in a folder; none where there is no folder."""
+    try:
+        return set() if folder is None else {path.name for path in folder.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
