@@ -8,29 +8,36 @@ from pathlib import Path
 
 import pytest
 
-from service import __version__, health
-from service.health import STALE_SECONDS, Health, HealthCheck, Waits
+from service import health
+from service.documents import HealthReport, WaitingExport
+from service.health import STALE_SECONDS, HealthCheck
 from service.state import State
+from service.watch.waits import Waits
 from tests.worlds import House
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 
 
-def judged(state: Path, said: Health, age_seconds: float, *, stall_minutes: float = 30) -> HealthCheck:
+def judged(state: Path, said: HealthReport, age_seconds: float, *, stall_minutes: float = 30) -> HealthCheck:
     """The verdict on a health file of that age."""
     health.write(said, state, NOW)
     return health.judge(state, NOW + timedelta(seconds=age_seconds), stall_minutes=stall_minutes)
 
 
 def test_the_file_says_everything_and_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    health.write(Health(pid=7, waiting=[{"file_name": "crm_customers.csv"}]), tmp_path, NOW)
-    health.write(Health(pid=8), tmp_path, NOW)
+    health.write(
+        HealthReport(pid=7, waiting=(WaitingExport(file_name="crm_customers.csv", since="", waits_for="its writer"),)),
+        tmp_path,
+        NOW,
+    )
+    health.write(HealthReport(pid=8, version="1.2.3"), tmp_path, NOW)
     assert [path.name for path in tmp_path.iterdir()] == ["health.json"]
     assert json.loads((tmp_path / "health.json").read_text(encoding="utf-8")) == {
+        "format": 1,
         "state": "ok",
         "reasons": [],
         "written_at": "2024-01-15T12:00:00.000+00:00",
-        "version": __version__,
+        "version": "1.2.3",
         "pid": 8,
         "waiting": [],
         "waiting_count": 0,
@@ -47,32 +54,34 @@ def test_the_file_says_everything_and_is_replaced_as_a_whole(tmp_path: Path) -> 
 
 
 def test_a_fresh_word_is_believed(tmp_path: Path) -> None:
-    assert judged(tmp_path, Health(), STALE_SECONDS) == HealthCheck(True, "ok")
+    assert judged(tmp_path, HealthReport(), STALE_SECONDS) == HealthCheck(True, "ok")
 
 
 def test_degraded_is_well_and_says_why(tmp_path: Path) -> None:
-    said = Health(state="degraded", reasons=["this", "that"])
+    said = HealthReport(state="degraded", reasons=("this", "that"))
     assert judged(tmp_path, said, 1) == HealthCheck(True, "degraded: this; that")
 
 
 def test_failing_is_not_well_and_says_why(tmp_path: Path) -> None:
-    assert judged(tmp_path, Health(state="failing", reasons=["no disk"]), 1) == HealthCheck(False, "failing: no disk")
+    assert judged(tmp_path, HealthReport(state="failing", reasons=("no disk",)), 1) == HealthCheck(
+        False, "failing: no disk"
+    )
 
 
 def test_an_old_word_is_not_believed(tmp_path: Path) -> None:
-    assert judged(tmp_path, Health(), 61) == HealthCheck(False, "failing: the daemon was silent for 61 s")
+    assert judged(tmp_path, HealthReport(), 61) == HealthCheck(False, "failing: the daemon was silent for 61 s")
 
 
 def test_a_long_batch_that_moves_from_stage_to_stage_is_not_too_old(tmp_path: Path) -> None:
     long_ago = (NOW - timedelta(hours=5)).isoformat()
-    said = Health(busy_since=long_ago, stage="load", stage_since=NOW.isoformat())
+    said = HealthReport(busy_since=long_ago, stage="load", stage_since=NOW.isoformat())
     assert judged(tmp_path, said, 29 * 60).is_well
     assert not judged(tmp_path, said, 31 * 60).is_well
     assert judged(tmp_path, said, 31 * 60, stall_minutes=32).is_well
 
 
 def test_a_stage_that_does_not_end_is_not_well_whatever_else_is_written(tmp_path: Path) -> None:
-    said = Health(busy_since=NOW.isoformat(), stage="load", stage_since=(NOW - timedelta(hours=1)).isoformat())
+    said = HealthReport(busy_since=NOW.isoformat(), stage="load", stage_since=(NOW - timedelta(hours=1)).isoformat())
     assert not judged(tmp_path, said, 0).is_well
 
 
@@ -94,12 +103,12 @@ def test_the_verb_exits_by_the_verdict(house: House) -> None:
     state = State(house.state)
     state.take()
     for condition, code in (("ok", 0), ("degraded", 0), ("failing", 1)):
-        told = Health(state=condition)  # type: ignore[arg-type]  # one of the three
+        told = HealthReport(state=condition)  # type: ignore[arg-type]  # one of the three
         health.write(told, house.state, datetime.now(UTC))
         assert (house.run("healthcheck").code, condition) == (code, condition)
-    health.write(Health(), house.state, datetime.now(UTC) - timedelta(minutes=2))
+    health.write(HealthReport(), house.state, datetime.now(UTC) - timedelta(minutes=2))
     assert house.run("healthcheck").code == 1
-    health.write(Health(busy_since="since a moment"), house.state, datetime.now(UTC))
+    health.write(HealthReport(busy_since="since a moment"), house.state, datetime.now(UTC))
     assert house.run("healthcheck").code == 0
     state.release()
     assert house.run("healthcheck").code == 1, "nobody is at work, however well it was"
@@ -109,11 +118,11 @@ def test_what_waits_is_told_since_when_and_for_what() -> None:
     waits = Waits()
     waits.note({"b": "its writer", "c": "d"}, NOW, 0)
     waits.note({"a": "c", "b": "its writer", "c": "its turn"}, NOW + timedelta(seconds=5), 5)
-    assert waits.listed() == [
-        {"file_name": "a", "since": "2024-01-15T12:00:05+00:00", "waits_for": "c"},
-        {"file_name": "b", "since": "2024-01-15T12:00:00+00:00", "waits_for": "its writer"},
-        {"file_name": "c", "since": "2024-01-15T12:00:05+00:00", "waits_for": "its turn"},
-    ]
+    assert waits.listed() == (
+        WaitingExport(file_name="a", since="2024-01-15T12:00:05+00:00", waits_for="c"),
+        WaitingExport(file_name="b", since="2024-01-15T12:00:00+00:00", waits_for="its writer"),
+        WaitingExport(file_name="c", since="2024-01-15T12:00:05+00:00", waits_for="its turn"),
+    )
     assert waits.longer_than(5, clock=5) == [("b", "its writer")]
 
 

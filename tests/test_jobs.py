@@ -217,7 +217,7 @@ def dies(*_: Any, **__: Any) -> None:
 
 
 STEPS = {
-    "before the work": "service.watch.watcher.Watcher._work_on",
+    "before the work": "service.watch.attempts.Attempts.run",
     "in the midst of the work": "service.outbox.Outbox._commit",
     "committed, not in the ledger": "service.publication.Publication.roll_forward",
     "committed, flat files not replaced": "service.outbox.replace_copies",

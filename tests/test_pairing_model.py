@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -35,7 +34,7 @@ from hypothesis.stateful import (
 
 from service import files, logs
 from service.errors import InputError, ServiceError, TransientError
-from service.inbox import inbox
+from service.inbox import claims, inbox
 from service.inbox.mounts import honours_leases
 from service.jobs.batch_runner import BatchRunner
 from service.logs import Journal
@@ -413,10 +412,9 @@ class Service:
         self._has_ended = False
         self._moves: int | None = None
         patch.setattr("service.watch.watcher.FileEvents", self._alarm)
-        patch.setattr("service.watch.watcher.time", SimpleNamespace(monotonic=lambda: self.clock))
         patch.setattr("service.watch.daemon.BatchRunner", self._bench)
         patch.setattr("service.publication.PastBatches.knows", lambda _, batch_id: batch_id in self.published)
-        patch.setattr(inbox, "move", self._move)
+        patch.setattr(claims, "move", self._move)
         patch.setattr(inbox.Inbox, "claim", self._counting(inbox.Inbox.claim))
         patch.setattr("os.fsync", lambda descriptor: None)  # power cuts are told of elsewhere
 
@@ -458,7 +456,7 @@ class Service:
     def _build(self) -> Watcher:
         here: dict[str, Any] = {name: self.root / name for name in ("inbox", "outbox", "state")}
         chosen = Settings(**here, settle_seconds=SETTLE, retry_seconds=RETRY, min_free_mb=0)
-        return daemon.build(chosen, lambda: self.wall)
+        return daemon.build(chosen, lambda: self.wall, lambda: self.clock)
 
     def _alarm(self, folder: Path) -> Steps:
         self._steps = Steps(folder)

@@ -60,7 +60,7 @@ def test_the_daemon_syncs_by_itself_and_says_when_it_could_not(house: House) -> 
     with running(simulator()) as url:
         house.watch(**reaching(url) | every)
         wait_until(lambda: exported(house))
-    wait_until(lambda: any("the last sync did not end well" in reason for reason in house.health()["reasons"]))
+    wait_until(lambda: any("the last sync failed" in reason for reason in house.health()["reasons"]))
     assert house.health()["state"] == "degraded"
 
 

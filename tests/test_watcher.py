@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from service.errors import TransientError, UsageError
-from service.watch import file_events as wake
+from service.watch import file_events
 from service.watch.file_events import EVENT_GRACE_SECONDS, FileEvents
 from service.watch.watcher import RunResult
 from tests.worlds import CRM, ECOM, SAMPLE, Works, failing, local_now, wait_until
@@ -388,7 +388,7 @@ def die(
 
 
 STEPS = {
-    "before the work": ("service.watch.watcher.Watcher._work_on", False),
+    "before the work": ("service.watch.attempts.Attempts.run", False),
     "in the midst of the work": ("service.jobs.integration.deduplicate", False),
     "before the register is staged": ("service.register.register.Register.stage", False),
     "register staged, set not committed": ("service.register.register.Register.stage", True),
@@ -607,7 +607,9 @@ def test_a_file_that_never_settles_is_left_by_once_and_told(works: Works) -> Non
 @pytest.fixture
 def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the limit of inotify instances is reached."""
-    monkeypatch.setattr(wake, "InotifyObserver", failing(OSError(errno.EMFILE, "inotify instance limit reached")))
+    monkeypatch.setattr(
+        file_events, "InotifyObserver", failing(OSError(errno.EMFILE, "inotify instance limit reached"))
+    )
 
 
 @pytest.mark.usefixtures("deaf")
@@ -722,11 +724,11 @@ def test_a_state_that_another_process_works_with_is_refused(works: Works) -> Non
         other.once(state=works.state)
 
 
-# -------------------------------------------------------------------------------------------------------- the alarm
+# ------------------------------------------------------------------------------------------------------ file events
 
 
 @pytest.fixture
-def alarm(tmp_path: Path) -> Iterator[FileEvents]:
+def watch(tmp_path: Path) -> Iterator[FileEvents]:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox/before.csv").touch()
     set_ = FileEvents(tmp_path / "inbox")
@@ -751,74 +753,74 @@ def rename_within(folder: Path) -> None:
 
 @pytest.mark.parametrize("arrive", [write_into, move_into, rename_within])
 def test_an_arrival_wakes_the_loop_and_names_the_file(
-    alarm: FileEvents, tmp_path: Path, arrive: Callable[[Path], None]
+    watch: FileEvents, tmp_path: Path, arrive: Callable[[Path], None]
 ) -> None:
     begun = time.monotonic()
     arrive(tmp_path / "inbox")
     closed: list[Path] = []
     while tmp_path / "inbox/a.csv" not in closed:
-        alarm.wait(5)
-        closed += alarm.closed()
+        watch.wait(5)
+        closed += watch.closed()
         assert time.monotonic() - begun < 4
-    alarm.found("a.csv", 0.0)
-    assert alarm.unheard(math.inf) == 0
-    alarm.found("a.csv", 0.0)
-    assert alarm.unheard(math.inf) == 1, "each arrival counts once"
+    watch.expect_event("a.csv", 0.0)
+    assert watch.missed_events(math.inf) == 0
+    watch.expect_event("a.csv", 0.0)
+    assert watch.missed_events(math.inf) == 1, "each arrival counts once"
 
 
-def test_an_event_may_come_a_moment_after_the_scan_found_its_file(alarm: FileEvents, tmp_path: Path) -> None:
-    alarm.found("a.csv", 0.0)
-    assert alarm.unheard(EVENT_GRACE_SECONDS - 0.1) == 0
+def test_an_event_may_come_a_moment_after_the_scan_found_its_file(watch: FileEvents, tmp_path: Path) -> None:
+    watch.expect_event("a.csv", 0.0)
+    assert watch.missed_events(EVENT_GRACE_SECONDS - 0.1) == 0
     write_into(tmp_path / "inbox")
-    wait_until(alarm.closed)
-    assert alarm.unheard(math.inf) == 0
-    alarm.found("b.csv", 0.0)
-    assert (alarm.unheard(EVENT_GRACE_SECONDS), alarm.unheard(math.inf)) == (1, 0)
+    wait_until(watch.closed)
+    assert watch.missed_events(math.inf) == 0
+    watch.expect_event("b.csv", 0.0)
+    assert (watch.missed_events(EVENT_GRACE_SECONDS), watch.missed_events(math.inf)) == (1, 0)
 
 
-def test_a_file_that_is_open_has_not_been_closed(alarm: FileEvents, tmp_path: Path) -> None:
+def test_a_file_that_is_open_has_not_been_closed(watch: FileEvents, tmp_path: Path) -> None:
     with (tmp_path / "inbox/a.csv").open("w") as file:
         file.write("x")
         file.flush()
-        alarm.wait(5)
-        assert alarm.closed() == []
+        watch.wait(5)
+        assert watch.closed() == []
 
 
-def test_what_lay_there_before_is_no_surprise(alarm: FileEvents) -> None:
-    alarm.found("before.csv", 0.0)
-    assert alarm.unheard(math.inf) == 0
-    alarm.found("never.csv", 0.0)
-    assert alarm.unheard(math.inf) == 1
+def test_what_lay_there_before_is_no_surprise(watch: FileEvents) -> None:
+    watch.expect_event("before.csv", 0.0)
+    assert watch.missed_events(math.inf) == 0
+    watch.expect_event("never.csv", 0.0)
+    assert watch.missed_events(math.inf) == 1
 
 
-def test_a_folder_that_was_replaced_is_watched_anew(alarm: FileEvents, tmp_path: Path) -> None:
+def test_a_folder_that_was_replaced_is_watched_anew(watch: FileEvents, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.rename(tmp_path / "old")
-    assert alarm.ensure() == "no file events: the inbox cannot be reached (No such file or directory)"
+    assert watch.ensure() == "no file events: the inbox cannot be reached (No such file or directory)"
     inbox.mkdir()
-    assert alarm.ensure() is None
+    assert watch.ensure() is None
     write_into(inbox)
-    wait_until(lambda: inbox / "a.csv" in alarm.closed())
+    wait_until(lambda: inbox / "a.csv" in watch.closed())
 
 
-def test_a_folder_that_was_made_again_under_the_same_inode_is_watched_anew(alarm: FileEvents, tmp_path: Path) -> None:
+def test_a_folder_that_was_made_again_under_the_same_inode_is_watched_anew(watch: FileEvents, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     shutil.rmtree(inbox)
     inbox.mkdir()
-    wait_until(lambda: alarm.ensure() is None)
+    wait_until(lambda: watch.ensure() is None)
     deadline = time.monotonic() + 5
     heard: list[Path] = []
     while not heard:  # the end of the old watch may come a moment after the new folder
         assert time.monotonic() < deadline
-        alarm.ensure()
+        watch.ensure()
         write_into(inbox)
-        alarm.wait(0.2)
-        heard = alarm.closed()
+        watch.wait(0.2)
+        heard = watch.closed()
 
 
-def test_a_watch_that_cannot_begin_leaks_nothing(alarm: FileEvents, tmp_path: Path) -> None:
+def test_a_watch_that_cannot_begin_leaks_nothing(watch: FileEvents, tmp_path: Path) -> None:
     (tmp_path / "inbox").rename(tmp_path / "old")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(50):
-        alarm.ensure()
+        watch.ensure()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before

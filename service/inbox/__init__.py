@@ -3,7 +3,7 @@
 from service.inbox.claims import Unfinished
 from service.inbox.inbox import Inbox
 from service.inbox.names import partner_name
-from service.inbox.quarantine import Quarantine, Quarantined
+from service.inbox.quarantine import Quarantine, QuarantinedBatch
 from service.inbox.scan import Candidate, IgnoredFile, Scan, WaitingFile
 from service.inbox.settling import Settling
 
@@ -12,7 +12,7 @@ __all__ = [
     "IgnoredFile",
     "Inbox",
     "Quarantine",
-    "Quarantined",
+    "QuarantinedBatch",
     "Scan",
     "Settling",
     "Unfinished",

@@ -17,7 +17,7 @@ from service.errors import ServiceError, UsageError
 from service.files import Lock, make_folder, remove_tree, replace_text, sha256_of
 from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.claims import ChangedFile, Claims, Unfinished, claimed_file, hashed_inputs
-from service.inbox.quarantine import Quarantine, Quarantined, reason_for
+from service.inbox.quarantine import Quarantine, QuarantinedBatch, reason_for
 from service.inbox.scan import Candidate, Scan, scan
 from service.model import API, SOURCES, Batch, JobName, Source, batch_id, inputs_sha256
 
@@ -154,7 +154,7 @@ class Inbox:
         """Whether a batch is still in quarantine: neither moved back nor removed."""
         return self._quarantine.has(batch_id)
 
-    def quarantined_after(self, last: Mapping[JobName, str]) -> list[Quarantined]:
+    def quarantined_after(self, last: Mapping[JobName, str]) -> list[QuarantinedBatch]:
         """Batches in quarantine that were claimed after the ``last`` one of their job, oldest first."""
         return self._quarantine.after(last)
 

@@ -17,7 +17,7 @@ from service.model import InputFile, JobName, inputs_sha256
 
 
 @dataclass(frozen=True)
-class Quarantined:
+class QuarantinedBatch:
     """A batch in quarantine, and why it is there."""
 
     batch_id: str
@@ -40,14 +40,14 @@ class Quarantine:
         """Whether a batch is still in quarantine: neither moved back nor removed."""
         return (self._inbox.quarantine / batch_id).is_dir()
 
-    def after(self, last: Mapping[JobName, str]) -> list[Quarantined]:
+    def after(self, last: Mapping[JobName, str]) -> list[QuarantinedBatch]:
         """Batches in quarantine that were claimed after the ``last`` one of their job, oldest first."""
-        found: list[Quarantined] = []
+        found: list[QuarantinedBatch] = []
         for folder in sorted(self._inbox.quarantine.iterdir()):
             if folder.is_dir() and inputs_in(folder):
                 with suppress(OSError, MalformedDocument):
                     reason = documents.read(folder / REASON, Reason)
-                    found.append(Quarantined(folder.name, reason.job, reason.error))
+                    found.append(QuarantinedBatch(folder.name, reason.job, reason.error))
         return [it for it in found if it.batch_id > last.get(it.job, "")]
 
     def refuse_retry(self, batch_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The front door of the daemon: builds it from the settings, and turns signals into an orderly end."""
+"""The daemon: built from the settings, run in a thread, and ended in order by a signal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = 130
-"""Exit code of ``watch --once`` that was asked to stop: something may still wait."""
+"""Exit code of ``watch --once`` after a signal: files may still wait."""
 
 
-def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
-    """The watcher these settings describe."""
+def build(settings: Settings, now: Callable[[], datetime], clock: Callable[[], float] = time.monotonic) -> Watcher:
+    """The watcher that these settings describe."""
     pace = Pace(
         rescan_seconds=settings.rescan_seconds,
         settle_seconds=settings.settle_seconds,
@@ -41,23 +42,22 @@ def build(settings: Settings, now: Callable[[], datetime]) -> Watcher:
         retry_seconds=settings.retry_seconds,
         min_free_mb=settings.min_free_mb,
     )
-    state = State(settings.state)
+    state, acceptance = State(settings.state), Acceptance(settings.state)
     past = PastBatches(Folders(settings.inbox, settings.outbox, settings.state))
-    acceptance = Acceptance(settings.state)
     inbox = Inbox(settings.inbox, past.knows, acceptance.is_given, (*settings.rules().sources, API))
     batch_runner = BatchRunner(settings, state, Publication(past, inbox, acceptance))
-    return Watcher(inbox, batch_runner, state, pace, now)
+    return Watcher(inbox, batch_runner, state, pace, now, clock)
 
 
 def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
     """Run the daemon until a signal; with ``once`` until all that waits is processed. Returns the exit code.
 
-    The loop has a thread of its own, because a signal is only seen by a main thread that is not deep in the
-    engine. After SIGTERM it may finish for half of ``stop_seconds``, then its batch is abandoned; what is
-    abandoned is taken up at the next start.
+    The loop has a thread of its own, because a main thread that runs inside the engine does not see a signal. After
+    SIGTERM the loop may finish for half of ``stop_seconds``, then its batch is abandoned; the next start begins an
+    abandoned batch again.
     """
     watcher = build(settings, now)
-    bell = _Bell()
+    wakeup = _Wakeup()
     results: list[RunResult | BaseException] = []
 
     def work() -> None:
@@ -65,15 +65,15 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
             results.append(watcher.run(once=once))
         except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
             results.append(error)
-        bell.ring()
+        wakeup.send()
 
-    asked = _on_signal(bell)
+    received = _on_signal(wakeup)
     schedule = _scheduled_syncs(settings, watcher, now) if settings.sync_every_minutes and not once else None
     thread = threading.Thread(target=work, name="watcher", daemon=True)
     thread.start()
-    while not (asked or results):
-        bell.wait()
-    if asked:
+    while not (received or results):
+        wakeup.wait()
+    if received:
         watcher.stop()
         if schedule is not None:
             schedule.stop(settings.stop_seconds / 8)
@@ -81,66 +81,66 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
         if thread.is_alive():
             watcher.abandon()
             thread.join(settings.stop_seconds / 3)
-    # The interpreter gives signals their deadly default back while it ends: an impatient second one would be our death.
+    # While the interpreter ends, it restores the default of signals: a second one of an impatient user would kill us.
     for number in _STOPS:
         signal.signal(number, signal.SIG_IGN)
-    return _exit_code(results, asked, once=once)
+    return _exit_code(results, received, once=once)
 
 
 def _scheduled_syncs(settings: Settings, watcher: Watcher, now: Callable[[], datetime]) -> SyncSchedule:
     from service.watch.sync_schedule import SyncSchedule  # it loads an HTTP client, which most daemons do not need
 
     schedule = SyncSchedule(settings, now, lambda: watcher.is_working)
-    watcher.complaints_beside = schedule.complaints
+    watcher.status.other_problems = schedule.problems
     schedule.start()
     return schedule
 
 
-class _Bell:
-    """Wakes the main thread: a pipe, for a handler that takes a lock can wait for itself for ever."""
+class _Wakeup:
+    """Wakes the main thread: a pipe, because a signal handler that takes a lock can wait for itself for ever."""
 
     def __init__(self) -> None:
-        self._heard_by, self.rung_by = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def ring(self) -> None:
-        """From any thread."""
-        with suppress(BlockingIOError):  # it rings already
-            os.write(self.rung_by, b"!")
+    def send(self) -> None:
+        """Wake it; from any thread."""
+        with suppress(BlockingIOError):  # the pipe is full: it will wake
+            os.write(self.writer, b"!")
 
     def wait(self) -> None:
-        """Until it rings."""
-        select.select([self._heard_by], [], [])
+        """Sleep until ``send`` or a signal."""
+        select.select([self._reader], [], [])
         with suppress(BlockingIOError):
-            os.read(self._heard_by, 512)
+            os.read(self._reader, 512)
 
 
-def _on_signal(bell: _Bell) -> list[int]:
-    """From now on the signals that ask for an end are listed here, and ring the bell."""
-    asked: list[int] = []
+def _on_signal(wakeup: _Wakeup) -> list[int]:
+    """From now on, append each signal that asks for an end to the returned list, and wake the main thread."""
+    received: list[int] = []
     # The kernel may hand a signal to any thread (it does after SIGSTOP and SIGCONT), and that does not wake this one.
-    signal.set_wakeup_fd(bell.rung_by, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(wakeup.writer, warn_on_full_buffer=False)
     for number in _STOPS:
-        signal.signal(number, lambda number, frame: asked.append(number))
-    # The kernel sends it where a writer opens a file on which we just ask for a lease; unhandled it is our death.
+        signal.signal(number, lambda number, frame: received.append(number))
+    # The kernel sends it when a writer opens a file on which we hold a lease for a moment; unhandled it would kill us.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
-    return asked
+    return received
 
 
-def _exit_code(results: list[RunResult | BaseException], asked: list[int], *, once: bool) -> int:
+def _exit_code(results: list[RunResult | BaseException], received: list[int], *, once: bool) -> int:
     if not results:
-        # Deep in something that cannot be interrupted. Every state on disk is one that a start mends.
-        with suppress(OSError):  # nobody may be reading: a full pipe must not hold up the end
+        # The thread is inside a call that cannot be interrupted. A start can continue from every state on disk.
+        with suppress(OSError):  # a pipe that is full and that no process reads must not delay the end
             os.set_blocking(sys.stdout.fileno(), False)
             logs.get().warning("service.stopped", why="abandoned")
             sys.stdout.flush()
         os._exit(INTERRUPTED if once else 0)
-    outcome = results[0]
-    if isinstance(outcome, BaseException):
-        raise outcome
-    why = signal.Signals(asked[0]).name if asked else "done"
-    logs.get().info("service.stopped", why=why, published=outcome.published, quarantined=outcome.quarantined)
+    result = results[0]
+    if isinstance(result, BaseException):
+        raise result
+    why = signal.Signals(received[0]).name if received else "done"
+    logs.get().info("service.stopped", why=why, published=result.published, quarantined=result.quarantined)
     if not once:
         return 0
-    if asked:
+    if received:
         return INTERRUPTED
-    return 1 if outcome.quarantined else 3 if outcome.unfinished else 0
+    return 1 if result.quarantined else 3 if result.unfinished else 0

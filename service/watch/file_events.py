@@ -1,7 +1,8 @@
-"""What wakes the loop: file events by watchdog. They are hints; the scan of the inbox decides.
+"""File events of the inbox, by watchdog. They only wake the loop; the scan of the inbox decides.
 
-watchdog goes deaf in silence when the folder is replaced, unmounted or unreadable, so the folder it watches is
-compared with the one that is there, at every tick and in between. Its queue overflows with a line in its log only.
+watchdog stops without a sign when the folder is replaced, unmounted or unreadable. So the folder that it watches is
+compared with the folder that is there, at every tick and in between. If the kernel's queue overflows, watchdog only
+writes a line into its log.
 """
 
 from __future__ import annotations
@@ -30,39 +31,40 @@ _INTERESTING: list[type[FileSystemEvent]] = [
     FileMovedEvent,
     FileDeletedEvent,
 ]
-# The logger by which watchdog tells that the kernel's queue overflowed; it has no event for that.
+# The logger in which watchdog reports that the kernel's queue overflowed; it has no event for that.
 _WATCHDOG_LOG = "watchdog.observers.inotify_c"
-_GLANCE_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 # watchdog holds back what it reads for half a second behind a rename out of the folder, such as our own claims.
 EVENT_GRACE_SECONDS = 2.0
 
 
-class _Overflows(logging.Handler):
-    """Hears of an overflow."""
+class _OverflowHandler(logging.Handler):
+    """Calls ``on_overflow`` when watchdog logs an overflow of the kernel's queue."""
 
-    def __init__(self, hear: Callable[[], None]) -> None:
+    def __init__(self, on_overflow: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
-        self._hear = hear
+        self._on_overflow = on_overflow
 
     def emit(self, record: logging.LogRecord) -> None:
         if "overflow" in record.msg:
-            self._hear()
+            self._on_overflow()
 
 
 class FileEvents(FileSystemEventHandler):
-    """Watches one folder and wakes whoever waits."""
+    """Watches one folder, wakes the loop, and counts the files that arrived without an event."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._woken = threading.Event()
         self._closed: deque[Path] = deque()
-        self._heard: set[str] = set()
-        self._owed: dict[str, float] = {}
+        self._seen: set[str] = set()
+        self._awaited: dict[str, float] = {}
         self._observer: InotifyObserver | None = None
         self._watched: tuple[int, int] | None = None
         self._has_begun = False
-        self._missed: str | None = None
-        self._overflows = _Overflows(self._overflowed)
+        self._loss: str | None = None
+        self._shown_loss: tuple[str | None, float] = (None, 0.0)
+        self._overflow_handler = _OverflowHandler(self._on_overflow)
 
     def ensure(self) -> str | None:
         """Watch the folder that is there now; returns why that is not possible, or None."""
@@ -76,32 +78,34 @@ class FileEvents(FileSystemEventHandler):
         if identity == self._watched:
             if self._is_alive():
                 return None
-            self._missed = "file events broke off; they are listened to anew"
+            self._loss = "file events broke off; the watch was started again"
         self.stop()
         try:
-            # Full events tell a rename into the folder from the creation of a file.
+            # Only full events distinguish a rename into the folder from the creation of a file.
             observer = InotifyObserver(generate_full_events=True)
             self._observer = observer
             observer.schedule(self, str(self._folder), recursive=False, event_filter=_INTERESTING)
             observer.start()
-            os.scandir(self._folder).close()  # of a folder that is not readable watchdog says nothing, ever
+            os.scandir(self._folder).close()  # watchdog never reports that a folder is not readable
         except OSError as error:
             self.stop()
             return f"no file events: {error.strerror}; the inbox is only scanned"
         self._watched = identity
-        logging.getLogger(_WATCHDOG_LOG).addHandler(self._overflows)
+        logging.getLogger(_WATCHDOG_LOG).addHandler(self._overflow_handler)
         return None
 
-    def missed(self) -> str | None:
-        """Why events were lost since the last call, where that is over already; what they told of is scanned for."""
-        missed, self._missed = self._missed, None
-        return missed
+    def loss(self, now: float, shown_seconds: float) -> str | None:
+        """Why events were lost, for ``shown_seconds`` after that was noticed: it is over, but should be seen."""
+        if self._loss is not None:
+            self._shown_loss, self._loss = (self._loss, now + shown_seconds), None
+        reason, until = self._shown_loss
+        return reason if now < until else None
 
     def wait(self, seconds: float) -> None:
-        """Sleep until an event or ``wake``, at most ``seconds``; deaf not longer than a glance takes to see it."""
-        while not self._woken.wait(min(seconds, _GLANCE_SECONDS)):
-            seconds -= _GLANCE_SECONDS
-            if seconds <= 0 or not self._can_hear():
+        """Sleep until an event or ``wake``, at most ``seconds``. Returns early when the watch has stopped working."""
+        while not self._woken.wait(min(seconds, _CHECK_SECONDS)):
+            seconds -= _CHECK_SECONDS
+            if seconds <= 0 or not self._is_watching():
                 return
         self._woken.clear()
 
@@ -116,34 +120,34 @@ class FileEvents(FileSystemEventHandler):
             found.append(self._closed.popleft())
         return found
 
-    def found(self, name: str, now: float) -> None:
-        """The scan found this file; an event has told of it already, or still may (see ``unheard``)."""
-        if name in self._heard:
-            self._heard.discard(name)
+    def expect_event(self, name: str, now: float) -> None:
+        """Call when the scan finds a file: starts the grace period for its event, unless that was seen already."""
+        if name in self._seen:
+            self._seen.discard(name)
         else:
-            self._owed[name] = now + EVENT_GRACE_SECONDS
+            self._awaited[name] = now + EVENT_GRACE_SECONDS
 
-    def unheard(self, now: float) -> int:
-        """How many of the files that were found no event told of in time, since the last call."""
-        overdue = [name for name, until in list(self._owed.items()) if until <= now]
-        return sum(self._owed.pop(name, None) is not None for name in overdue)
+    def missed_events(self, now: float) -> int:
+        """The number of expected events whose grace period ended since the last call."""
+        overdue = [name for name, until in list(self._awaited.items()) if until <= now]
+        return sum(self._awaited.pop(name, None) is not None for name in overdue)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Note and wake; nothing here may raise, it would end watchdog's thread."""
+        """Note and wake. Nothing here may raise: it would end watchdog's thread."""
         is_arrival = isinstance(event, FileMovedEvent) and bool(event.dest_path)
         name = Path(str(event.dest_path if is_arrival else event.src_path)).name
         if is_arrival or isinstance(event, FileClosedEvent):
             self._closed.append(self._folder / name)
         if is_arrival or isinstance(event, FileClosedEvent | FileCreatedEvent):
-            self._heard.add(name)
-            self._owed.pop(name, None)
+            self._seen.add(name)
+            self._awaited.pop(name, None)
         if isinstance(event, FileDeletedEvent | FileMovedEvent) and event.src_path:
-            self._heard.discard(Path(str(event.src_path)).name)
+            self._seen.discard(Path(str(event.src_path)).name)
         self._woken.set()
 
     def stop(self) -> None:
         """End watching. A failed start must be stopped too, or it leaks an inotify instance."""
-        logging.getLogger(_WATCHDOG_LOG).removeHandler(self._overflows)
+        logging.getLogger(_WATCHDOG_LOG).removeHandler(self._overflow_handler)
         observer, self._observer, self._watched = self._observer, None, None
         if observer is not None:
             observer.stop()
@@ -151,17 +155,17 @@ class FileEvents(FileSystemEventHandler):
                 observer.join(timeout=2)
 
     def _begin(self) -> None:
-        """No event can tell of what lay there before us: that is no sign of deafness."""
+        """Count the files that were there before the watch as seen: no event can come for them."""
         if not self._has_begun:
             with suppress(OSError):
-                self._heard |= {path.name for path in self._folder.iterdir()}
+                self._seen |= {path.name for path in self._folder.iterdir()}
             self._has_begun = True
 
-    def _overflowed(self) -> None:
-        self._missed = "file events were lost: more came than the kernel keeps"
+    def _on_overflow(self) -> None:
+        self._loss = "file events were lost: more came than the kernel keeps"
         self._woken.set()
 
-    def _can_hear(self) -> bool:
+    def _is_watching(self) -> bool:
         """Whether the watched folder is still the one at its path, may be used, and all threads live."""
         try:
             status = self._folder.stat()

@@ -1,4 +1,4 @@
-"""Syncs that the daemon makes by itself, in a thread of their own beside its loop."""
+"""The scheduled sync: a background thread of the daemon."""
 
 from __future__ import annotations
 
@@ -9,54 +9,54 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from service import logs
-from service.errors import RateLimitedError, ServiceError, TransientError
+from service.errors import RateLimitedError, ServiceError, TransientError, safe_text
 from service.jobs.sync import SystemClock, next_due, sync
 from service.settings import Settings
 
-_GLANCE_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 _LONGEST_RETRY = timedelta(minutes=15)
 
 
 class SyncSchedule:
-    """Syncs every so many minutes, counted from the last one that ended well, also over a restart."""
+    """Syncs every so many minutes after the last sync that succeeded, by the daemon or by hand."""
 
     def __init__(self, settings: Settings, now: Callable[[], datetime], is_working: Callable[[], bool]) -> None:
-        """``is_working``: whether this instance is the one that works on the inbox; the others do not sync."""
+        """``is_working``: whether this instance works on the inbox; one that stands by does not sync."""
         self._settings = settings
         self._now = now
         self._is_working = is_working
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
-        self._look_again_at = now()
+        self._next_check_at = now()
         self._failed_at: datetime | None = None
-        self._complaint: str | None = None
+        self._problem: str | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """End, a sync that is under way included; what it got is kept."""
+        """Stop the thread and a sync that runs; the pages that it has fetched are kept."""
         self._stop.set()
         running = self._running
         if running is not None:
             loop, task = running
-            with suppress(RuntimeError):  # it ended at this very moment
+            with suppress(RuntimeError):  # it has just ended
                 loop.call_soon_threadsafe(task.cancel)
         if self._thread.is_alive():
             self._thread.join(seconds)
 
-    def complaints(self) -> list[str]:
-        """Why the last sync did not end well, if so."""
-        return [self._complaint] if self._complaint else []
+    def problems(self) -> list[str]:
+        """Why the last sync failed, if it did."""
+        return [self._problem] if self._problem else []
 
     def _run(self) -> None:
-        while not self._stop.wait(_GLANCE_SECONDS):
+        while not self._stop.wait(_CHECK_SECONDS):
             try:
-                if self._is_working() and self._now() >= self._look_again_at and self._is_due():
+                if self._is_working() and self._now() >= self._next_check_at and self._is_due():
                     asyncio.run(self._cancellable())
-                    self._complaint = None
+                    self._problem = None
             except asyncio.CancelledError:
                 return
             except RateLimitedError as error:
@@ -64,21 +64,21 @@ class SyncSchedule:
             except ServiceError as error:
                 self._note_failure(error.message)
             except OSError as error:
-                self._note_failure(f"{type(error).__name__}: {error.strerror}")
-            except Exception as error:  # noqa: BLE001  # a bug of ours must not end the syncs for good
+                self._note_failure(safe_text(error))
+            except Exception as error:  # noqa: BLE001  # a bug of ours must not end the thread
                 logs.get().error("bug.found", error=error)
                 self._note_failure(type(error).__name__)
 
     def _is_due(self) -> bool:
-        """Whether the last one that ended well, by whomever, is long enough ago; looks again when it will be."""
+        """Whether the last successful sync, by anyone, is long enough ago; sets the next check."""
         now = self._now()
         try:
             due = next_due(self._settings, now)
-        except TransientError:  # somebody syncs by hand at this moment
+        except TransientError:  # a sync by hand runs at this moment
             return False
         if due.ended_at and self._failed_at and due.ended_at > self._failed_at:
-            self._complaint = None
-        self._look_again_at = due.at
+            self._problem = None
+        self._next_check_at = due.at
         return now >= due.at
 
     async def _cancellable(self) -> None:
@@ -90,8 +90,8 @@ class SyncSchedule:
         finally:
             self._running = None
 
-    def _note_failure(self, what: str, due: datetime | None = None) -> None:
+    def _note_failure(self, reason: str, due: datetime | None = None) -> None:
         self._failed_at = self._now()
-        self._complaint = f"the last sync did not end well: {what}"
+        self._problem = f"the last sync failed: {reason}"
         every = timedelta(minutes=self._settings.sync_every_minutes)
-        self._look_again_at = due or self._now() + min(every, _LONGEST_RETRY)
+        self._next_check_at = due or self._now() + min(every, _LONGEST_RETRY)

@@ -36,7 +36,7 @@ CURSED = """
 import sys
 from watchdog.observers import inotify_c
 from service import cli
-from service.watch import file_events as wake
+from service.watch import file_events
 
 def cursed(function, name):
     def call(self, event):
@@ -45,7 +45,7 @@ def cursed(function, name):
         return function(self, event)
     return call
 
-wake.FileEvents.on_any_event = cursed(wake.FileEvents.on_any_event, "handler.tmp")
+file_events.FileEvents.on_any_event = cursed(file_events.FileEvents.on_any_event, "handler.tmp")
 inotify_c.InotifyFD.handle_event = cursed(inotify_c.InotifyFD.handle_event, "reader.tmp")
 sys.exit(cli.main(["watch"]))
 """
@@ -220,7 +220,7 @@ def without(limit: str) -> tuple[str, ...]:
 
 
 ANOTHER = "^the inbox is another folder than before, was it unmounted\\?"
-BROKEN = "^file events broke off; they are listened to anew$"
+BROKEN = "^file events broke off; the watch was started again$"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,171 @@
+"""One attempt at one batch, up to a value: Published, Quarantined, Postponed or Abandoned. Nothing is reported here.
+
+A fault of the world postpones the batch, longer each time; the fourth in a row quarantines it, as does a process
+that died again and again over it. A batch that is committed is never quarantined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from service.errors import InputError, Interrupted, LastingFault, PoisonedBatch, TransientError, safe_text
+from service.inbox import Inbox
+from service.jobs.batch_runner import BatchRunner
+from service.logs import Journal
+from service.model import Batch
+from service.publication import Progress
+
+MOST_FAULTS = 3
+MOST_DEATHS = 20
+MOST_DOUBLINGS = 6
+
+
+@dataclass(frozen=True)
+class Published:
+    """The batch was published, by this attempt or by an earlier one that this attempt completed."""
+
+    batch: Batch
+    pruned: tuple[str, ...] = ()
+    """Ids of the sets that retention removed."""
+    bug: Exception | None = None
+    """An unexpected error of the retention."""
+
+
+@dataclass(frozen=True)
+class ArchivedLate:
+    """The batch was published earlier, and so was a later one of its job: its inputs went into the archive now."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """The batch cannot be integrated: its inputs went into quarantine."""
+
+    batch: Batch
+    error: InputError
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """The batch stays claimed and is tried again; without a batch: the next claim waits."""
+
+    batch_id: str | None
+    reason: str
+    seconds: float
+    until: float
+    """On the monotonic clock."""
+    bug: Exception | None = None
+    """The error, if it was an unexpected one."""
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """The service was asked to stop: the batch stays claimed, and the next start begins it again."""
+
+    batch: Batch
+
+
+Result = Published | ArchivedLate | Quarantined | Postponed | Abandoned
+
+
+class Attempts:
+    """Attempts batches, one at a time."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        batch_runner: BatchRunner,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+        *,
+        retry_seconds: float,
+    ) -> None:
+        self._inbox = inbox
+        self._batch_runner = batch_runner
+        self._now = now
+        self._clock = clock
+        self._retry_seconds = retry_seconds
+
+    def abandon(self) -> None:
+        """Make the running attempt end as soon as possible, and every later one; from any thread."""
+        self._batch_runner.abandon()
+
+    def run(self, batch: Batch, progress: Progress, report_stage: Callable[[str, datetime, str], None]) -> Result:
+        """Bring a claimed batch to its outcome, or as far as possible.
+
+        ``report_stage`` is called with the batch id, the begin of the attempt, and each stage that begins.
+        """
+        journal = Journal(batch.id, self._now, on_stage=partial(report_stage, batch.id, self._now()))
+        try:
+            claim = self._inbox.begin(batch)
+            if claim.starts > MOST_DEATHS and progress is Progress.NEW:
+                raise _poisoned(batch)
+            return self._publish(batch, progress, journal)
+        except Exception as error:  # noqa: BLE001  # a bug of ours must not take the daemon down with it
+            return self._failed(batch, error, journal)
+
+    def _publish(self, batch: Batch, progress: Progress, journal: Journal) -> Published | ArchivedLate:
+        match progress:
+            case Progress.NEW:
+                self._batch_runner.run(batch, journal)
+            case Progress.COMMITTED:
+                self._batch_runner.roll_forward(batch)
+            case Progress.SUPERSEDED:
+                # Its inputs could not be reached when it was published.
+                self._batch_runner.archive(batch)
+                return ArchivedLate(batch)
+        try:
+            return Published(batch, tuple(self._batch_runner.prune(batch)))
+        except OSError:  # what cannot be removed now is superseded after the next batch as well
+            return Published(batch)
+        except Exception as bug:  # noqa: BLE001  # the batch is published nevertheless
+            return Published(batch, bug=bug)
+
+    def _failed(self, batch: Batch, error: Exception, journal: Journal) -> Result:
+        """Quarantine wrong inputs; keep the batch for another attempt after any other error."""
+        is_expected = isinstance(error, InputError | Interrupted | TransientError | OSError | MemoryError)
+        bug = None if is_expected else error
+        try:
+            if isinstance(error, InputError):
+                return self._quarantine(batch, error, journal)
+            if isinstance(error, Interrupted):
+                self._inbox.release(batch)
+                return Abandoned(batch)
+            faults = self._inbox.count_fault(batch)
+            # Asked again: this attempt may have committed the batch before it failed.
+            if faults > MOST_FAULTS and self._batch_runner.progress_of(batch.id) is Progress.NEW:
+                return self._quarantine(batch, _lasting(batch, faults, error), journal)
+            return self._postpone(batch, error, faults, bug)
+        except OSError as unwritten:
+            # The inbox could not store the outcome, neither a count nor a reason.
+            return self._postpone(batch, unwritten, MOST_FAULTS, bug)
+
+    def _quarantine(self, batch: Batch, error: InputError, journal: Journal) -> Quarantined:
+        journal.line("ERROR", error.message)
+        journal.line("ERROR", "Pipeline failed")
+        self._batch_runner.quarantine(batch, error, self._now(), journal.text())
+        return Quarantined(batch, error)
+
+    def _postpone(self, batch: Batch, error: Exception, faults: int, bug: Exception | None) -> Postponed:
+        seconds = self._retry_seconds * 2.0 ** min(max(faults, 1) - 1, MOST_DOUBLINGS)
+        return Postponed(batch.id, safe_text(error), seconds, self._clock() + seconds, bug)
+
+
+def _lasting(batch: Batch, faults: int, error: Exception) -> LastingFault:
+    return LastingFault(
+        f"tried {faults} times, the last time: {safe_text(error)}",
+        where=f"batch {batch.id}",
+        hint=f"remove the cause that the message names, then: python -m service retry {batch.id}",
+    )
+
+
+def _poisoned(batch: Batch) -> PoisonedBatch:
+    return PoisonedBatch(
+        f"the service died {MOST_DEATHS} times while it worked on this batch",
+        where=f"batch {batch.id}",
+        hint=f"see the container's log and memory limit, then: python -m service retry {batch.id}",
+    )

@@ -1,0 +1,102 @@
+"""Which batch is worked on next: one that was claimed before, else a candidate that is ready and is claimed now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from service.errors import safe_text
+from service.inbox import Inbox
+from service.jobs.batch_runner import BatchRunner
+from service.model import Batch
+from service.publication import Progress
+from service.watch.attempts import Postponed
+from service.watch.ownership import Ownership
+from service.watch.readiness import Ready
+
+_RETRY_SECONDS, _MOST_RETRY_SECONDS = 1.0, 30.0  # doubles in between: each try hashes all files of the candidate
+
+
+@dataclass(frozen=True)
+class NextBatch:
+    """The batch to work on, if there is one, and what happened while it was looked for."""
+
+    batch: Batch | None = None
+    progress: Progress = Progress.NEW
+    is_new: bool = False
+    """Whether it was claimed just now."""
+    is_begun_again: bool = False
+    """Whether an earlier run had begun it, and had not published it."""
+    late_hours: float | None = None
+    """How far apart its files arrived, if that is too far."""
+    put_back: tuple[str, ...] = ()
+    """Ids of claims that could not be completed; their files wait in the inbox again."""
+    refusal: Postponed | None = None
+    """Why claimed files could not be looked for or files not be claimed."""
+
+
+class Claiming:
+    """Chooses and claims batches, one at a time."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        batch_runner: BatchRunner,
+        ownership: Ownership,
+        now: Callable[[], datetime],
+        *,
+        max_partner_gap_seconds: float,
+    ) -> None:
+        self._inbox = inbox
+        self._batch_runner = batch_runner
+        self._ownership = ownership
+        self._now = now
+        self._max_partner_gap_seconds = max_partner_gap_seconds
+        self._refusals = 0
+        self.unreadable: tuple[str, ...] = ()
+        """Names of claim files that cannot be read; they are left alone."""
+
+    def next_batch(self, ready: Ready | None, postponed_id: str | None, clock: float) -> NextBatch:
+        """The oldest claimed batch, else ``ready`` as a batch, else a value without a batch.
+
+        ``postponed_id`` is the batch that waits for another attempt: that it is begun again is no news.
+        """
+        put_back: tuple[str, ...] = ()
+        try:
+            unfinished = self._inbox.unfinished()
+            self.unreadable, put_back = unfinished.unreadable, unfinished.put_back
+            if unfinished.batches:
+                found = self._resumed(unfinished.batches[0], postponed_id)
+            else:
+                found = self._claimed(ready) if ready else NextBatch()
+        except Exception as error:  # noqa: BLE001  # neither a full disk nor a bug of ours may end the daemon
+            return NextBatch(put_back=put_back, refusal=self._refused(error, clock))
+        self._refusals = 0
+        return replace(found, put_back=put_back)
+
+    def _resumed(self, batch: Batch, postponed_id: str | None) -> NextBatch:
+        progress = self._batch_runner.progress_of(batch.id)
+        is_begun_again = progress is Progress.NEW and batch.id != postponed_id
+        return NextBatch(batch, progress, is_begun_again=is_begun_again)
+
+    def _claimed(self, ready: Ready) -> NextBatch:
+        """The candidate as a batch; no batch if one of its files changed meanwhile."""
+        candidate = ready.candidate
+        hours = candidate.gap_seconds / 3600
+        is_late = candidate.gap_seconds > self._max_partner_gap_seconds
+        warnings = [f"The exports arrived {hours:.0f} hours apart"] if is_late else []
+        warnings += [f"{name} was not ready and is not in this batch" for name in candidate.left_behind]
+        proof_of = {file.path: proof for file, proof in zip(candidate.files, ready.proofs, strict=True)}
+        inode = self._ownership.inode()
+        batch = self._inbox.claim(candidate, proof_of, self._now(), warnings)
+        if batch is None:
+            return NextBatch()
+        self._ownership.confirm(inode)
+        return NextBatch(batch, is_new=True, late_hours=round(hours, 1) if is_late else None)
+
+    def _refused(self, error: Exception, clock: float) -> Postponed:
+        seconds = min(_RETRY_SECONDS * 2.0**self._refusals, _MOST_RETRY_SECONDS)
+        self._refusals += 1
+        bug = None if isinstance(error, OSError) else error
+        return Postponed(None, f"cannot claim files: {safe_text(error)}", seconds, clock + seconds, bug)

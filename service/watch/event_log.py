@@ -1,0 +1,75 @@
+"""The log lines of the loop. It remembers what it has logged: a condition is logged once, when it begins."""
+
+from __future__ import annotations
+
+from service import logs
+from service.inbox import Scan
+from service.watch.attempts import Abandoned, ArchivedLate, Postponed, Published, Quarantined, Result
+from service.watch.claiming import NextBatch
+
+
+class EventLog:
+    """Logs a condition when it begins, and remembers it until it has ended."""
+
+    def __init__(self) -> None:
+        self._problem: str | None = None
+        self._notices: set[tuple[str, str, str, str]] = set()
+        self._refusal: str | None = None
+
+    def log_problem(self, problem: str | None) -> None:
+        """Log that the inbox or its file events have another problem now, or none any more."""
+        if problem and problem != self._problem:
+            logs.get().warning("inbox.degraded", reason=problem)
+        if self._problem and not problem:
+            logs.get().info("inbox.recovered")
+        self._problem = problem
+
+    def log_files(self, scan: Scan, overdue: list[tuple[str, str]]) -> None:
+        """Log the files that a person should look at."""
+        notices = {("inbox.file_ignored", entry.file_name, "why", entry.why) for entry in scan.ignored}
+        notices |= {("export.contested", file.path.name, "", "") for file in scan.ambiguous}
+        unpaired = {file.path.name for file in scan.unpaired}
+        notices |= {("partner.missed", name, "missing", cause) for name, cause in overdue if name in unpaired}
+        for event, name, key, value in sorted(notices - self._notices):
+            logs.get().warning(event, file_name=name, **({key: value} if key else {}))
+        self._notices = notices
+
+    def log_next_batch(self, found: NextBatch, postponed: Postponed | None) -> None:
+        """Log what happened while the next batch was looked for; ``postponed``: what waits for another attempt."""
+        for batch_id in found.put_back:
+            logs.get().info("batch.recovered", batch_id=batch_id, how="put back")
+        if found.refusal is not None:
+            if found.refusal.bug is not None:
+                logs.get().error("bug.found", error=found.refusal.bug)
+            if found.refusal.reason != self._refusal:
+                logs.get().error("claim.refused", reason=found.refusal.reason, retry_in_seconds=found.refusal.seconds)
+        self._refusal = postponed.reason if postponed is not None and postponed.batch_id is None else None
+        if found.batch is None:
+            return
+        if found.is_begun_again:
+            logs.get().info("batch.recovered", batch_id=found.batch.id, how="begun again")
+        if found.late_hours is not None:
+            logs.get().warning("partner.late", batch_id=found.batch.id, gap_hours=found.late_hours)
+        if found.is_new:
+            proofs = [file.settle_proof for file in found.batch.inputs]
+            logs.get().info("batch.claimed", batch_id=found.batch.id, proofs=proofs)
+
+    def log_result(self, result: Result) -> None:
+        """Log the result of an attempt."""
+        if isinstance(result, Published | Postponed) and result.bug is not None:
+            about = {"batch_id": result.batch_id if isinstance(result, Postponed) else result.batch.id}
+            logs.get().error("bug.found", **about, error=result.bug)
+        match result:
+            case Published(pruned=pruned):  # the publication has logged it, before it archived the inputs
+                for batch_id in pruned:
+                    logs.get().info("batch.pruned", batch_id=batch_id)
+            case ArchivedLate(batch=batch):
+                logs.get().info("batch.recovered", batch_id=batch.id, how="archived late")
+            case Quarantined(batch=batch, error=error):
+                logs.get().error(
+                    "batch.quarantined", batch_id=batch.id, code=error.code, message=error.message, hint=error.hint
+                )
+            case Postponed(batch_id=batch_id, reason=reason, seconds=seconds):
+                logs.get().error("batch.postponed", batch_id=batch_id, reason=reason, retry_in_seconds=seconds)
+            case Abandoned(batch=batch):
+                logs.get().info("batch.abandoned", batch_id=batch.id)

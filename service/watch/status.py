@@ -1,0 +1,234 @@
+"""What the daemon reports, in its log and in ``state/health.json``: the only place of the loop that reports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from msgspec.structs import replace
+
+from service import __version__, health, logs
+from service.documents import HealthReport, IgnoredEntry
+from service.errors import LastingFault, safe_text
+from service.folders import Folders
+from service.health import MOST_LISTED
+from service.inbox import Inbox, QuarantinedBatch, Scan
+from service.model import JobName
+from service.watch.attempts import Abandoned, ArchivedLate, Postponed, Published, Quarantined, Result
+from service.watch.claiming import NextBatch
+from service.watch.event_log import EventLog
+from service.watch.waits import Waits, causes_of
+
+_WRITE_SECONDS = 1.0
+_STANDS_BY = "stands by: another instance works on this inbox"
+
+
+@dataclass(frozen=True)
+class Warnings:
+    """When health warns."""
+
+    partner_seconds: float
+    """How long an export may wait for its partner."""
+    min_free_mb: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one turn of the loop found, before it works on a batch."""
+
+    scan: Scan | None
+    """None if the inbox cannot be used."""
+    problem: str | None
+    """What is wrong with the inbox or its file events."""
+    missed_events: int
+    """The number of files that arrived without a file event, since the last turn."""
+    unsettled: frozenset[str]
+    """Names of files that wait for their writers."""
+    found: NextBatch
+    postponed: Postponed | None
+    """What waits for another attempt."""
+    unreadable: tuple[str, ...]
+    """Names of claim files that cannot be read."""
+
+    @property
+    def left(self) -> int:
+        """The number of candidates in the inbox."""
+        return len(self.scan.candidates) if self.scan is not None else 0
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether no batch can be worked on at the moment."""
+        return self.scan is None or self.postponed is not None
+
+
+class Status:
+    """Turns what happened into log lines and health reports."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        folders: Folders,
+        warnings: Warnings,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+    ) -> None:
+        self._inbox = inbox
+        self._folders = (inbox.root, folders.outbox, folders.state)
+        self._now = now
+        self._clock = clock
+        self._warnings = warnings
+        self._report = HealthReport(version=__version__, pid=os.getpid())
+        self._file = _HealthFile(folders, now, clock)
+        self._waits = Waits()
+        self._quarantined: list[QuarantinedBatch] = []
+        self._log = EventLog()
+        self.other_problems: Callable[[], list[str]] = list
+        """Problems that background tasks (the scheduled sync) report."""
+
+    # ---------------------------------------------------------------------------------------- the instance
+
+    def stand_by(self, *, is_first: bool) -> None:
+        """This instance stands by; ``is_first``: since now."""
+        if is_first:
+            logs.get().info("service.stood_by", inbox=str(self._inbox.root))
+        self._file.write_standby(replace(self._report, reasons=(_STANDS_BY,)))
+
+    def end_stand_by(self) -> None:
+        """No instance stands by any more; one that still does writes its report again at once."""
+        health.forget_standbys(self._folders[2])
+
+    def begin(self, published: dict[JobName, str]) -> None:
+        """The work begins; ``published`` maps each job to its last published batch, the latest one last."""
+        self._report = replace(self._report, last_batch=next(reversed(published.values()), None))
+        self._quarantined = self._inbox.quarantined_after(published)
+        inbox, outbox, _ = self._folders
+        logs.get().info("service.started", inbox=str(inbox), outbox=str(outbox))
+
+    # -------------------------------------------------------------------------------------------- one turn
+
+    def report(self, turn: Turn) -> None:
+        """Log what is new in this turn, and write its health."""
+        report = replace(self._report, found_without_event=self._report.found_without_event + turn.missed_events)
+        self._log.log_problem(turn.problem)
+        self._log.log_next_batch(turn.found, turn.postponed)
+        if turn.scan is not None:
+            self._note_waits(turn.scan, turn)
+            self._log.log_files(turn.scan, self._overdue())
+            ignored = turn.scan.ignored[:MOST_LISTED]
+            report = replace(
+                report,
+                last_scan=self._seconds(),
+                waiting=self._waits.listed(),
+                waiting_count=len(self._waits),
+                ignored=tuple(IgnoredEntry(file_name=entry.file_name, why=entry.why) for entry in ignored),
+            )
+        unwritable = health.unwritable(self._folders)
+        self._quarantined = [it for it in self._quarantined if self._inbox.is_quarantined(it.batch_id)]
+        reasons = self._reasons(turn, unwritable)
+        self._report = replace(
+            report,
+            state=self._state(turn, reasons, unwritable),
+            reasons=reasons,
+            quarantined=tuple(map(str, self._quarantined)),
+        )
+        self._file.write_if_due(self._report)
+
+    def report_stage(self, batch_id: str, busy_since: datetime, stage: str) -> None:
+        """Write that the batch in work has entered this stage."""
+        since = busy_since.isoformat(timespec="seconds")
+        busy = {"batch_id": batch_id, "busy_since": since, "stage": stage, "stage_since": self._seconds()}
+        self._file.write(replace(self._report, **busy))
+
+    def record(self, result: Result) -> None:
+        """Log the result of an attempt; the health of the next turn contains it."""
+        self._log.log_result(result)
+        match result:
+            case Published(batch=batch):
+                self._report = replace(self._report, last_batch=batch.id)
+                self._quarantined = [it for it in self._quarantined if it.job != batch.job]
+            case Quarantined(batch=batch, error=error):
+                self._quarantined = [*self._quarantined, QuarantinedBatch(batch.id, batch.job, error.code)]
+            case ArchivedLate() | Postponed() | Abandoned():
+                pass
+
+    # ------------------------------------------------------------------------------------------ conditions
+
+    def _note_waits(self, scan: Scan, turn: Turn) -> None:
+        causes = causes_of(scan, turn.unsettled, self._inbox.sources)
+        if turn.found.batch is not None and turn.found.is_new:
+            for file in turn.found.batch.inputs:
+                causes.pop(file.file_name, None)
+        self._waits.note(causes, self._now(), self._clock())
+
+    def _state(
+        self, turn: Turn, reasons: tuple[str, ...], unwritable: list[str]
+    ) -> Literal["ok", "degraded", "failing"]:
+        # After a lasting fault, and with an unwritable folder, the next batch would fail as the last one did.
+        is_lasting = any(it.code == LastingFault.__name__ for it in self._quarantined) or bool(unwritable)
+        return "failing" if turn.is_held_up or is_lasting else "degraded" if reasons else "ok"
+
+    def _reasons(self, turn: Turn, unwritable: list[str]) -> tuple[str, ...]:
+        """What is wrong, the most important first."""
+        reasons = [turn.problem] if turn.problem else []
+        if turn.postponed is not None:
+            batch_id = turn.postponed.batch_id
+            prefix = f"batch {batch_id} waits for another try: " if batch_id else ""
+            reasons.append(f"{prefix}{turn.postponed.reason}")
+        reasons += [
+            f"the claim {name} cannot be read: move its files from .claimed back into the inbox, then remove it"
+            for name in turn.unreadable
+        ]
+        reasons += self.other_problems()
+        reasons += unwritable
+        reasons += health.scarce_space(self._folders, self._warnings.min_free_mb)
+        reasons += [f"quarantined {it}" for it in self._quarantined]
+        waiting = dict.fromkeys(self._waits.blocked() + self._overdue())
+        reasons += [f"{name} waits for {cause}" for name, cause in waiting]
+        more = len(reasons) - MOST_LISTED
+        return (*reasons[:MOST_LISTED], f"and {more} more") if more > 0 else tuple(reasons)
+
+    def _overdue(self) -> list[tuple[str, str]]:
+        return self._waits.longer_than(self._warnings.partner_seconds, self._clock())
+
+    def _seconds(self) -> str:
+        return self._now().isoformat(timespec="seconds")
+
+
+class _HealthFile:
+    """The health file of this instance. That it cannot be written is logged once, and stops nothing."""
+
+    def __init__(self, folders: Folders, now: Callable[[], datetime], clock: Callable[[], float]) -> None:
+        self._state = folders.state
+        self._now = now
+        self._clock = clock
+        self._last: tuple[HealthReport | None, float] = (None, 0.0)
+        self._is_unwritable = False
+
+    def write_if_due(self, report: HealthReport) -> None:
+        """Write the report if anything but the time of the scan changed, or if the file is a second old."""
+        last, at = self._last
+        if replace(report, last_scan=None) != last or self._clock() - at > _WRITE_SECONDS:
+            self.write(report)
+
+    def write(self, report: HealthReport) -> None:
+        """Write the report."""
+        try:
+            health.write(report, self._state, self._now())
+            self._is_unwritable = False
+        except OSError as error:
+            if not self._is_unwritable:
+                logs.get().warning("health.unwritten", reason=safe_text(error))
+            self._is_unwritable = True
+        self._last = replace(report, last_scan=None), self._clock()
+
+    def write_standby(self, report: HealthReport) -> None:
+        """Write the report of an instance that stands by, best effort."""
+        # Containers have names of their own, but all the same process id.
+        instance = f"{os.uname().nodename}-{os.getpid()}"
+        try:
+            health.write(report, self._state, self._now(), standby=instance)
+        except OSError:
+            return
