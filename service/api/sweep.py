@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -150,6 +150,33 @@ def _different(notes: Sequence[Note], *, each_unnamed: bool = False) -> int:
 # ------------------------------------------------------------------------------------------------------- a sweep
 
 
+@dataclass
+class _Received:
+    """The pages of this sweep so far."""
+
+    notes: dict[int, Note] = field(default_factory=dict)
+    page_of: dict[bytes, int] = field(default_factory=dict)
+    """Keys of the rows -> the page that has them."""
+    stated_pages: int = 0
+    """The highest number of pages that the API stated."""
+
+    def add(self, note: Note) -> None:
+        """Take in a page."""
+        self.notes[note.page] = note
+        if note.keys or not self.stated_pages:  # a page without rows is no evidence of more pages
+            self.stated_pages = max(self.stated_pages, note.total_pages)
+        if note.keys:
+            self.page_of[note.keys] = note.page
+
+
+@dataclass
+class _Failures:
+    """The pages of this pass that failed with all retries."""
+
+    reasons: dict[int, str] = field(default_factory=dict)
+    in_a_row: int = 0
+
+
 class _Sweep:
     """One reading of all pages; those that were received before a crash are not requested again."""
 
@@ -161,13 +188,9 @@ class _Sweep:
         self._run = run
         self._limits = limits
         self._report = report
-        self._notes: dict[int, Note] = {}
-        self._page_of: dict[bytes, int] = {}
-        self._failed: dict[int, str] = {}
-        self._failed_in_a_row = 0
+        self._received = _Received()
+        self._failures = _Failures()
         self._loops = 0
-        self._stated_pages = 0
-        """The highest number of pages that the API stated."""
         self._reach = 0
         """The last page requested so far."""
         self._is_at_end = False
@@ -177,23 +200,23 @@ class _Sweep:
     async def read(self) -> Run:
         """Read the missing pages; returns the run, which starts another sweep if the API changed meanwhile."""
         await self._resume()
-        self._reach = max([1, self._stated_pages, *self._notes])
-        missing = [page for page in range(1, self._reach + 1) if page not in self._notes]
+        self._reach = max([1, self._received.stated_pages, *self._received.notes])
+        missing = [page for page in range(1, self._reach + 1) if page not in self._received.notes]
         for _ in range(_PASSES):
-            self._failed = {}
+            self._failures.reasons = {}
             while missing := missing or self._further():
                 await self._fetch(missing)
                 missing = []
-            if not self._failed:
+            if not self._failures.reasons:
                 return self._run
-            self._report("pages.failed", pages=len(self._failed), reasons=dict(Counter(self._failed.values())))
-            missing = sorted(self._failed)
-        if set(self._failed.values()) == {"other_page"}:
+            missing = sorted(self._failures.reasons)
+            reasons = Counter(self._failures.reasons.values())
+            self._report("pages.failed", pages=len(missing), reasons=dict(reasons))
+        if set(reasons) == {"other_page"}:
             # It answers with other pages, and not with the last one unchanged: the list became shorter, or longer.
             self.has_seen_change = True
             return self._run
-        reasons = ", ".join(sorted(set(self._failed.values())))
-        raise self._incomplete(f"{len(self._failed)} pages could not be read ({reasons})")
+        raise self._incomplete(f"{len(missing)} pages could not be read ({', '.join(sorted(reasons))})")
 
     async def _resume(self) -> None:
         """Resume only if the last stored page still matches the server; else start from scratch."""
@@ -201,26 +224,28 @@ class _Sweep:
         if not self._run.is_resumed:
             return
         overlap = next((note for note in reversed(before) if note.keys), before[-1])
-        self._notes = {note.page: note for note in before}  # so that a missing or failing page does not end the run
+        self._received.notes = {
+            note.page: note for note in before
+        }  # so that a missing or failing page does not end the run
         await self._fetch([overlap.page])
-        reason = self._failed.get(overlap.page, "other_page")
+        reason = self._failures.reasons.get(overlap.page, "other_page")
         if reason != "other_page":
             raise self._incomplete(f"the API does not answer with pages of customers ({reason})")
-        now = self._notes[overlap.page]
-        self._notes, self._failed_in_a_row = {}, 0
-        if self._failed or (now.keys, now.total) != (overlap.keys, overlap.total):
+        now = self._received.notes[overlap.page]
+        self._received.notes, self._failures.in_a_row = {}, 0
+        if self._failures.reasons or (now.keys, now.total) != (overlap.keys, overlap.total):
             self._run = self._checkpoint.next_sweep(self._run, is_fresh=True)
-            self._page_of, self._stated_pages = {}, 0
+            self._received = _Received()
         else:
             for note in before:
-                self._remember(note)
+                self._received.add(note)
 
     def _further(self) -> list[int]:
         """The pages to request next: as many as the API states, then the one beyond, until that is empty."""
-        reached, last = self._reach, self._stated_pages
+        reached, last = self._reach, self._received.stated_pages
         if last <= reached:
-            end = self._notes.get(reached)
-            if self._failed or self._is_at_end or (end is not None and not end.keys):
+            end = self._received.notes.get(reached)
+            if self._failures.reasons or self._is_at_end or (end is not None and not end.keys):
                 return []
             last = reached + 1
         if last > self._limits.max_pages:
@@ -241,7 +266,7 @@ class _Sweep:
 
     async def _work(self, pages: Iterator[int]) -> None:
         for number in pages:
-            is_beyond = bool(self._notes) and number > self._stated_pages
+            is_beyond = bool(self._received.notes) and number > self._received.stated_pages
             try:
                 page = await self._client.page(number, self._checkpoint.etag_of(number), is_beyond=is_beyond)
             except PageFailed as failed:
@@ -257,17 +282,17 @@ class _Sweep:
             note = self._checkpoint.reuse_page(self._run, number)
         else:
             note = self._checkpoint.save_page(self._run, page)
-        other = self._page_of.get(note.keys, number) if note.keys else number
+        other = self._received.page_of.get(note.keys, number) if note.keys else number
         if other != number:
             self._take_repeated(note, other)
             return
-        self._failed_in_a_row = 0
-        self._remember(note)
+        self._failures.in_a_row = 0
+        self._received.add(note)
         self._report("page.fetched", page=number, pages=max(note.total_pages, number))
 
     def _take_clamped(self, page: Page) -> None:
         """Some APIs answer with the last page for any page beyond it: that is the end."""
-        if self._page_of.get(page.keys) == page.stated_number:
+        if self._received.page_of.get(page.keys) == page.stated_number:
             self._is_at_end = True
         else:
             self._fail(page.number, "other_page")
@@ -282,25 +307,18 @@ class _Sweep:
         if self._loops > _MOST_LOOPS:
             raise self._incomplete("pagination loops: different pages hold the same customers")
         self._checkpoint.forget(self._run, [note.page, other])
-        self._page_of.pop(note.keys)
-        self._notes.pop(other)
-        self._failed |= {note.page: "repeated_page", other: "repeated_page"}
-
-    def _remember(self, note: Note) -> None:
-        self._notes[note.page] = note
-        if note.keys or not self._stated_pages:  # a page without rows is no evidence of more pages
-            self._stated_pages = max(self._stated_pages, note.total_pages)
-        if note.keys:
-            self._page_of[note.keys] = note.page
+        self._received.page_of.pop(note.keys)
+        self._received.notes.pop(other)
+        self._failures.reasons |= {note.page: "repeated_page", other: "repeated_page"}
 
     def _fail(self, page: int, reason: str) -> None:
-        self._failed[page] = reason
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row >= 2 * self._limits.concurrency + 2 or not self._notes:
+        self._failures.reasons[page] = reason
+        self._failures.in_a_row += 1
+        if self._failures.in_a_row >= 2 * self._limits.concurrency + 2 or not self._received.notes:
             raise self._incomplete(f"the API does not answer with pages of customers ({reason})")
 
     def _incomplete(self, why: str) -> Incomplete:
-        kept = len(self._notes)
+        kept = len(self._received.notes)
         if not kept:
             return Incomplete(
                 why, hint="check whether SERVICE_API_URL is the collection of customers; if so, try again later"
