@@ -9,7 +9,7 @@ ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS builder
 COPY requirements/run.txt /build/requirements.txt
-# Locked by hash, wheels only: what is installed is what was tested, and no stranger's setup.py is run.
+# Locked by hash, wheels only: what is installed is what was tested, and no foreign setup.py is run.
 # pip itself stays outside the environment: the running image has no use for it, nor for numpy's own tests.
 # Bytecode is unchecked: the root is read-only, so no source ever changes under it, whatever a copy does to times.
 RUN python -m venv --without-pip /opt/venv \
@@ -19,10 +19,8 @@ RUN python -m venv --without-pip /opt/venv \
  && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 COPY LICENSE /app/
 COPY service /app/service
-# In the image `python -m service` is the entry point: `docker exec` begins as root and knows of no other.
-# Any user must be able to read what was cloned under whatever umask, and none to write it.
-RUN cp /app/service/container.py /app/service/__main__.py \
- && chmod -R u=rwX,go=rX /app \
+# Any user must be able to read the files, under whatever umask they were cloned, and no user to write them.
+RUN chmod -R u=rwX,go=rX /app \
  && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM ${BASE}
@@ -37,13 +35,15 @@ LABEL org.opencontainers.image.title="Customer Integration Service" \
 
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app /app
-# New volumes take owner and mode from here; 1000 is also whom root's folders on the host are given to.
+# New volumes take owner and mode from here; folders of root on the host are given to 1000, too.
 RUN install -d -o 1000 -g 1000 /data/inbox /data/outbox /data/state
 
-# PYTHONSAFEPATH: the entry point begins as root, and must not import what lies in the working folder.
+# IS_CUSTOMER_INTEGRATION_IMAGE: the program gives up root before it does anything else (service/container.py).
+# PYTHONSAFEPATH: it begins as root, and must not import what lies in the working folder.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONSAFEPATH=1 \
+    IS_CUSTOMER_INTEGRATION_IMAGE=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     LANG=C.UTF-8 \
@@ -54,10 +54,11 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /data
 
 STOPSIGNAL SIGTERM
-# Goes through the entry point like everything else: it, too, is root for a few milliseconds only.
+# The entry point, as for every verb: this process, too, is root for a few milliseconds only.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-m", "service", "healthcheck"]
 
-# No USER: the entry point takes the owner of the inbox, or PUID and PGID, and is never root again.
+# No USER: the program becomes the owner of the inbox, or PUID and PGID, and is never root again.
+# `docker exec` begins as root, too, so `python -m service` is the only way in.
 ENTRYPOINT ["python", "-m", "service"]
 CMD ["watch"]

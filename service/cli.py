@@ -1,15 +1,20 @@
-"""The front door: verbs, exit codes and wiring. The only place that builds settings, prints and exits."""
+"""The command line: verbs, exit codes and wiring. The only place that prints and exits.
+
+Only the standard library is imported at the top: each verb imports what it needs. The health check runs every few
+seconds and must not load an engine, nor the settings of all others.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from service import __version__, logs
+from service import __version__
 from service.errors import (
     InputError,
     Interrupted,
@@ -20,41 +25,38 @@ from service.errors import (
     UpstreamRejectedError,
     UsageError,
 )
-from service.folders import Folders
-from service.settings import Settings, load
-from service.simulator import scenarios
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 DONE, FINDINGS, USAGE, WORLD, RATE_LIMITED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _EPILOG = """\
 exit codes: 0 done; 1 wrong content or findings; 2 usage, settings, a path that does not exist;
-            3 a fault of the world, or incomplete and resumable; 4 rate-limited; 130 interrupted
+            3 a temporary fault, or incomplete and resumable; 4 rate-limited; 130 interrupted
 settings:   environment variables SERVICE_*, or service.toml in the working folder; see README.md
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
-    asked = _parser().parse_args(arguments)
-    logs.configure()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser_for(given).parse_args(given)
     try:
-        settings, strangers = load()
-        for name in strangers:
-            logs.get().warning("setting.ignored", name=name)
-        code: int = asked.run(asked, settings)
+        code: int = options.run(options)
     except ServiceError as error:
         print(error.explained(), file=sys.stderr)
         return _exit_code(error)
     except OSError as error:
         print(f"{error.strerror or type(error).__name__}: {error.filename or ''}", file=sys.stderr)
-        print("  hint:  see that the folder exists, has room, and may be written by this user", file=sys.stderr)
+        print("  hint:  check that the folder exists, has room, and may be written by this user", file=sys.stderr)
         return WORLD
     except Exception as error:  # noqa: BLE001  # a bug of ours: its traceback may quote a customer, so it is not shown
-        logs.get().error("bug.found", error=error)
-        print(f"an error nobody foresaw ({type(error).__name__}); the log line bug.found says where", file=sys.stderr)
+        _log_bug(error)
+        print(f"unexpected error ({type(error).__name__}): the log line bug.found says where", file=sys.stderr)
         return WORLD
     except KeyboardInterrupt:
-        print("interrupted; nothing was published by halves", file=sys.stderr)
+        print("interrupted; no incomplete set was published", file=sys.stderr)
         return INTERRUPTED
     return code
 
@@ -75,7 +77,45 @@ def _exit_code(error: ServiceError) -> int:
             return FINDINGS
 
 
-def _parser() -> argparse.ArgumentParser:
+def _log_bug(error: Exception) -> None:
+    from service import logs
+
+    logs.configure()
+    logs.get().error("bug.found", error=error)
+
+
+def _settings() -> Settings:
+    """The settings; logging is set up. Raises: SettingsError."""
+    from service import logs
+    from service.settings import load
+
+    logs.configure()
+    settings, unknown = load()
+    for name in unknown:
+        logs.get().warning("setting.ignored", name=name)
+    return settings
+
+
+def _local_now() -> datetime:
+    return datetime.now(UTC).astimezone()
+
+
+# --------------------------------------------------------------------------------------------------- arguments
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: what it does in one line, the function that runs it, and its arguments."""
+
+    name: str
+    text: str
+    run: Callable[[argparse.Namespace], int]
+    """Returns the exit code."""
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+
+
+def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for these arguments: it knows every verb, but only the arguments of those that are named."""
     parser = argparse.ArgumentParser(
         prog="python -m service",
         description="Drop a CRM export and a shop export into a folder, collect one customer master.",
@@ -84,47 +124,54 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"customer-integration-service {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    def verb(name: str, run: Callable[[argparse.Namespace, Settings], int], text: str) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, help=text, description=text)
-        added.set_defaults(run=run)
-        return added
-
-    one = verb("integrate", _integrate, "integrate one CRM export and one shop export, without an inbox")
-    one.add_argument("crm", type=Path, metavar="CRM", help="the CRM export")
-    one.add_argument("ecom", type=Path, metavar="ECOM", help="the shop export")
-    one.add_argument("more", type=Path, nargs="*", metavar="FILE", help="exports of further sources, in their order")
-    one.add_argument("--outbox", type=Path, required=True, metavar="DIR", help="where the results go")
-    watch = verb("watch", _watch, "watch the inbox and work on every pair and every export of the API that arrives")
-    watch.add_argument("--once", action="store_true", help="process what waits, then exit")
-    again = verb("retry", _retry, "move a quarantined batch back into the inbox")
-    again.add_argument("batch", metavar="BATCH", help="id of the batch: the name of its folder in the quarantine")
-    again.add_argument("--accept", action="store_true", help="let it pass the guard that stopped it, once")
-    proof = verb("verify", _verify, "recompute every hash of outbox and archive; name what is not as it was written")
-    proof.add_argument("batch", nargs="?", metavar="BATCH", help="only this batch")
-    proof.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
-    look = verb("check", _check, "tell what files are, how they are read and what is wrong with them; publish nothing")
-    look.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, whatever its name")
-    verb("sync", _sync, "fetch every customer of the API and drop them into the inbox as one file")
-    verb("healthcheck", _healthcheck, "exit 0 if the daemon is well or degraded, 1 if it fails or is silent")
-    verb("demo", _demo, "show the whole story on a small sample, in a folder of its own")
-    _describe_simulator(
-        verb("simulate-api", _simulate_api, "play the customers API of a third party, troubles included")
-    )
+    for verb in VERBS:
+        added = verbs.add_parser(verb.name, help=verb.text, description=verb.text)
+        added.set_defaults(run=verb.run)
+        if verb.name in arguments:
+            verb.add_arguments(added)
     return parser
 
 
-def _describe_simulator(verb: argparse.ArgumentParser) -> None:
-    verb.formatter_class = argparse.RawDescriptionHelpFormatter
-    verb.epilog = "scenarios:\n" + "\n".join(f"  {name:18} {text}" for name, text in scenarios.SCENARIOS.items())
-    verb.add_argument("--host", default="127.0.0.1", help="where it listens (127.0.0.1)")
-    verb.add_argument("--port", type=_between(0, 65535), default=9000, help="where it listens (9000); 0 = a free one")
-    verb.add_argument("--api-key", default="demo", metavar="KEY", help="what x-api-key must be (demo)")
-    verb.add_argument("--customers", type=_between(0, 10**9), default=12, metavar="N", help="how many there are (12)")
-    verb.add_argument("--seed", type=int, default=0, metavar="N", help="decides customers and troubles (0)")
-    verb.add_argument("--per-page", type=_between(1, 100), default=6, metavar="N", help="where nobody says (6)")
-    verb.add_argument("--scenario", default="", metavar="NAME[,NAME…]", help="what goes wrong (nothing)")
-    verb.add_argument("--latency-ms", type=_between(0, 600_000), default=0, metavar="N", help="of every answer (0)")
+def _arguments_of_integrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("crm", type=Path, metavar="CRM", help="the CRM export")
+    parser.add_argument("ecom", type=Path, metavar="ECOM", help="the shop export")
+    parser.add_argument("more", type=Path, nargs="*", metavar="FILE", help="exports of further sources, in their order")
+    parser.add_argument("--outbox", type=Path, required=True, metavar="DIR", help="where the results go")
+
+
+def _arguments_of_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--once", action="store_true", help="process what waits, then exit")
+
+
+def _arguments_of_retry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("batch", metavar="BATCH", help="id of the batch: the name of its folder in the quarantine")
+    parser.add_argument("--accept", action="store_true", help="let it pass the guard that stopped it, once")
+
+
+def _arguments_of_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("batch", nargs="?", metavar="BATCH", help="only this batch")
+    parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
+
+
+def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
+
+
+def _arguments_of_simulate_api(parser: argparse.ArgumentParser) -> None:
+    from service.simulator.scenarios import SCENARIOS
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "scenarios:\n" + "\n".join(f"  {name:18} {text}" for name, text in SCENARIOS.items())
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_between(0, 65535), default=9000, help="port to listen on (9000); 0 = a free one"
+    )
+    parser.add_argument("--api-key", default="demo", metavar="KEY", help="what x-api-key must be (demo)")
+    parser.add_argument("--customers", type=_between(0, 10**9), default=12, metavar="N", help="how many there are (12)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides customers and faults (0)")
+    parser.add_argument("--per-page", type=_between(1, 100), default=6, metavar="N", help="where none is asked for (6)")
+    parser.add_argument("--scenario", default="", metavar="NAME[,NAME…]", help="what goes wrong (nothing)")
+    parser.add_argument("--latency-ms", type=_between(0, 600_000), default=0, metavar="N", help="of every answer (0)")
 
 
 def _between(least: int, most: int) -> Callable[[str], int]:
@@ -136,70 +183,77 @@ def _between(least: int, most: int) -> Callable[[str], int]:
     return number
 
 
-def _local_now() -> datetime:
-    return datetime.now(UTC).astimezone()
+# ------------------------------------------------------------------------------------------------------- verbs
 
 
-def _integrate(asked: argparse.Namespace, settings: Settings) -> int:
-    from service.jobs import by_hand  # the engine is loaded by the verbs that need it: healthcheck must be quick
+def _integrate(options: argparse.Namespace) -> int:
+    from service.jobs import by_hand
 
-    summary = by_hand.integrate_files((asked.crm, asked.ecom, *asked.more), asked.outbox, settings, _local_now)
+    settings = _settings()
+    paths = (options.crm, options.ecom, *options.more)
+    summary = by_hand.integrate_files(paths, options.outbox, settings, _local_now)
     print(
         f"{summary.records} records, {summary.duplicates} duplicates, {summary.customers} customers: "
-        f"see {asked.outbox / 'customer_master.csv'}",
+        f"see {options.outbox / 'customer_master.csv'}",
         file=sys.stderr,
     )
     return DONE
 
 
-def _watch(asked: argparse.Namespace, settings: Settings) -> int:
+def _watch(options: argparse.Namespace) -> int:
     from service.watch import daemon
 
-    return daemon.run(settings, _local_now, once=asked.once)
+    settings = _settings()
+    return daemon.run(settings, _local_now, once=options.once)
 
 
-def _retry(asked: argparse.Namespace, settings: Settings) -> int:
+def _retry(options: argparse.Namespace) -> int:
     from service.jobs.retry import retry
 
-    names = retry(asked.batch, settings, accept=asked.accept)
+    settings = _settings()
+    names = retry(options.batch, settings, accept=options.accept)
     print(f"moved back into {settings.inbox}: {', '.join(names)}", file=sys.stderr)
     return DONE
 
 
-def _verify(asked: argparse.Namespace, settings: Settings) -> int:
+def _verify(options: argparse.Namespace) -> int:
+    from service.folders import Folders
     from service.jobs import JOBS
     from service.verify import verify
 
+    settings = _settings()
     folders = Folders(settings.inbox, settings.outbox, settings.state)
-    if asked.outbox is not None:
-        state = settings.state if "state" in settings.model_fields_set else asked.outbox / ".state"
-        folders = Folders(None, asked.outbox, state)
-    report = verify(folders, JOBS, asked.batch)
+    if options.outbox is not None:
+        state = settings.state if "state" in settings.model_fields_set else options.outbox / ".state"
+        folders = Folders(None, options.outbox, state)
+    report = verify(folders, JOBS, options.batch)
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
     print("\n".join(report.findings) or report.sentence)
     return FINDINGS if report.findings else DONE
 
 
-def _check(asked: argparse.Namespace, settings: Settings) -> int:
+def _check(options: argparse.Namespace) -> int:
     from service.jobs import check
 
+    settings = _settings()
     code = DONE
-    for path in asked.files:
+    for path in options.files:
         file = check.check_file(path, settings, _local_now())
-        told = [f"  note: {note}" for note in file.notes] + [f"  finding: {finding}" for finding in file.findings]
-        print("\n".join([*file.lines, *(told or ["  nothing is wrong with it"])]))
+        found = [f"  note: {note}" for note in file.notes] + [f"  finding: {finding}" for finding in file.findings]
+        print("\n".join([*file.lines, *(found or ["  nothing is wrong with it"])]))
         code = FINDINGS if file.findings else code
     return code
 
 
-def _sync(asked: argparse.Namespace, settings: Settings) -> int:
+def _sync(options: argparse.Namespace) -> int:
     import asyncio
 
     from tqdm import tqdm
 
     from service.jobs import sync
 
+    settings = _settings()
     with tqdm(desc="sync", unit=" pages", delay=1, disable=None, leave=False) as bar:
 
         def advance(pages: int) -> None:
@@ -211,38 +265,89 @@ def _sync(asked: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
-def _healthcheck(asked: argparse.Namespace, settings: Settings) -> int:
+def _healthcheck(options: argparse.Namespace) -> int:
     from service import health
+    from service.raw_settings import health_settings
     from service.state import State
 
-    if not State(settings.state).is_taken():
-        print(f"failing: no daemon works with the state folder {settings.state}", file=sys.stderr)
+    try:
+        folder, stall_minutes = health_settings()
+    except ValueError:
+        settings = _settings()  # raises: it explains which value is impossible
+        folder, stall_minutes = settings.state, settings.stall_minutes
+    if not State(folder).is_taken():
+        print(f"failing: no daemon works with the state folder {folder}", file=sys.stderr)
         return FINDINGS
-    verdict = health.judge(settings.state, datetime.now(UTC), stall_minutes=settings.stall_minutes)
-    print(verdict.sentence, file=sys.stderr)
-    return DONE if verdict.is_well else FINDINGS
+    result = health.judge(folder, datetime.now(UTC), stall_minutes=stall_minutes)
+    print(result.sentence, file=sys.stderr)
+    return DONE if result.is_well else FINDINGS
 
 
-def _demo(asked: argparse.Namespace, settings: Settings) -> int:
+def _demo(options: argparse.Namespace) -> int:
     from service import demo
 
+    settings = _settings()
     return int(demo.run(settings, print))
 
 
-def _simulate_api(asked: argparse.Namespace, settings: Settings) -> int:
-    from service.simulator import server as simulator
+def _simulate_api(options: argparse.Namespace) -> int:
+    from urllib.parse import urlsplit
+
+    from service import logs
+    from service.simulator import scenarios, server
     from service.simulator.customers import World
 
-    def tell(url: str) -> None:
-        logs.get().info("simulator.started", port=urlsplit(url).port, customers=asked.customers, scenarios=names)
+    _settings()
+    names = scenarios.parse(options.scenario)
+
+    def report_start(url: str) -> None:
+        logs.get().info("simulator.started", port=urlsplit(url).port, customers=options.customers, scenarios=names)
         print(f"listening on {url}", file=sys.stderr)
 
-    names = scenarios.parse(asked.scenario)
-    world = World(_local_now().astimezone(UTC).date(), asked.customers, asked.seed)
-    terms = simulator.Terms(asked.api_key, asked.per_page, asked.latency_ms / 1000)
+    world = World(_local_now().astimezone(UTC).date(), options.customers, options.seed)
+    terms = server.Terms(options.api_key, options.per_page, options.latency_ms / 1000)
+    simulator = server.Simulator(world, names, terms, now=_local_now)
     try:
-        simulator.serve(simulator.Simulator(world, names, terms, now=_local_now), asked.host, asked.port, tell)
+        server.serve(simulator, options.host, options.port, report_start)
     except OSError as error:
         hint = "choose another --port or --host; port 0 takes a free one"
-        raise UsageError(f"cannot listen on {asked.host}:{asked.port}: {error.strerror}", hint=hint) from error
+        raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}", hint=hint) from error
     return DONE
+
+
+VERBS = (
+    Verb(
+        "integrate",
+        "integrate one CRM export and one shop export, without an inbox",
+        _integrate,
+        _arguments_of_integrate,
+    ),
+    Verb(
+        "watch",
+        "watch the inbox and process every batch of exports that arrives",
+        _watch,
+        _arguments_of_watch,
+    ),
+    Verb("retry", "move a quarantined batch back into the inbox", _retry, _arguments_of_retry),
+    Verb(
+        "verify",
+        "recompute every hash of outbox and archive; name what is not as it was written",
+        _verify,
+        _arguments_of_verify,
+    ),
+    Verb(
+        "check",
+        "report what files are, how they are read and what is wrong with them; publish nothing",
+        _check,
+        _arguments_of_check,
+    ),
+    Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
+    Verb("healthcheck", "exit 0 if the daemon is well or degraded, 1 if it fails or is silent", _healthcheck),
+    Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
+    Verb(
+        "simulate-api",
+        "serve a customers API like that of a third party, faults included",
+        _simulate_api,
+        _arguments_of_simulate_api,
+    ),
+)

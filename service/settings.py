@@ -10,7 +10,6 @@ The defaults of what the pipeline gets are those of its values (``Rules``, ``Gua
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +23,9 @@ from service.analytics_rules import AnalyticsRules, AnalyticsTables
 from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
 from service.model import DateOrder, Guards, Rules
+from service.raw_settings import DEFAULT_STALL_MINUTES, DEFAULT_STATE, PREFIX, TOML_FILE, from_files, from_toml
 from service.sources import Region, SourceSettings, sources_of
 
-PREFIX = "SERVICE_"
-TOML_FILE = "service.toml"
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
 
@@ -41,7 +39,7 @@ class Settings(BaseSettings):
 
     inbox: Path = Field(Path("inbox"), description="folder users drop exports into")
     outbox: Path = Field(Path("outbox"), description="folder results are published in")
-    state: Path = Field(Path("state"), description="folder of the identity register and health; keep it")
+    state: Path = Field(DEFAULT_STATE, description="folder of the identity register and health; keep it")
 
     sources: tuple[SourceSettings, ...] = Field(
         (), description="further sources, or changes of CRM and ECOM: `[[sources]]` in `service.toml`, docs/sources.md"
@@ -95,7 +93,9 @@ class Settings(BaseSettings):
     min_free_mb: int = Field(512, ge=0, description="with less free disk space than this, health is degraded")
     keep_batches: int = Field(30, ge=0, description="published sets and archives to keep for each job; 0 = all")
     stop_seconds: float = Field(8, gt=0, description="time to finish or abandon work after a stop signal")
-    stall_minutes: float = Field(30, gt=0, description="health fails after a batch has been in one stage for this long")
+    stall_minutes: float = Field(
+        DEFAULT_STALL_MINUTES, gt=0, description="health fails after a batch has been in one stage for this long"
+    )
 
     api_url: str | None = Field(None, description="collection of the customers API that `sync` reads: `https://…`")
     api_key: SecretStr | None = Field(None, description="API key, sent as `x-api-key`; prefer `SERVICE_API_KEY_FILE`")
@@ -222,7 +222,7 @@ def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
     Raises: SettingsError for a misspelt name, an impossible value, an unreadable file.
     """
     unknown = _unknown_variables(os.environ)
-    values = _from_toml(folder / TOML_FILE) | _from_files(os.environ)
+    values = _known_names(from_toml(folder / TOML_FILE)) | from_files(Settings.model_fields, os.environ)
     try:
         return Settings(**values), unknown
     except ValidationError as error:
@@ -280,32 +280,11 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return unknown
 
 
-def _from_toml(path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path.name} cannot be read: {error}", hint="correct the file or remove it") from None
+def _known_names(values: dict[str, Any]) -> dict[str, Any]:
+    """The contents of ``service.toml``. Raises: SettingsError for a name that is no setting."""
     for name in values:
         if name not in Settings.model_fields:
             close = closest(name.lower().removeprefix(PREFIX.lower()), Settings.model_fields)
             hint = f"did you mean {close}?" if close else "see the settings table in README.md"
-            raise SettingsError(f"{path.name} has no setting {name!r}", hint=hint)
-    return values
-
-
-def _from_files(environment: Mapping[str, str]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for name in Settings.model_fields:
-        variable = f"{PREFIX}{name.upper()}"
-        path = environment.get(f"{variable}_FILE")
-        if not path or environment.get(variable):
-            continue
-        try:
-            values[name] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError(
-                f"{variable}_FILE names a file that cannot be read", hint=f"check the path in {variable}_FILE"
-            ) from None
+            raise SettingsError(f"{TOML_FILE} has no setting {name!r}", hint=hint)
     return values

@@ -130,9 +130,9 @@ def _status(house: ComposeHouse, process: str) -> dict[str, list[str]]:
 def test_health_checks_leave_neither_processes_nor_root_behind(running: ComposeHouse) -> None:
     # What a verb says of itself once it is through the entry point; docker exec begins as root, as health checks do.
     program = (
-        "import os; from service import cli, container\n"
-        "cli.main = lambda asked: print(os.getresuid(), os.getresgid(), os.getgroups()) or 0\n"
-        "container.main(['healthcheck'])"
+        "import os; from service import __main__, cli\n"
+        "cli.main = lambda given: print(os.getresuid(), os.getresgid(), os.getgroups()) or 0\n"
+        "__main__.main(['healthcheck'])"
     )
     code, out = running.execute("python", "-c", program)
     owner = running.inbox.stat()
@@ -257,7 +257,7 @@ def test_an_id_that_is_none_or_roots_is_refused(containers: Containers, name: st
 def test_without_the_capabilities_to_cease_to_be_root_it_does_not_run(containers: Containers, house: House) -> None:
     code, out, err = containers.run(house=house, **LOCKED_UP)
     assert (code, out) == (2, "")
-    assert "cannot cease to be root" in err
+    assert "cannot drop root privileges" in err
     assert "SETUID" in err
 
 
