@@ -1,7 +1,8 @@
 """Durable file primitives: what is written here survives a crash, and is whole or absent.
 
-Replace = temp file beside the target, fsync, rename, fsync of the folder: a rename can be lost with its
-directory entry. Only ``inbox``, ``outbox`` and ``register`` (inside ``state/``) call these.
+Replace = temp file beside the target, fsync, rename, fsync of the folder: a rename can be lost with its directory
+entry. Rooms that own files call these: inbox, outbox, register, ledger, state, acceptance, health, the documents, the
+checkpoint of a sync, and the work folders of the jobs. ``docs/architecture.md`` lists them under "moves files".
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def fsync_path(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and what is missing above it, durably; one that is there already is fine."""
+    """Create a folder and its missing parents, durably; it may exist already."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -91,10 +92,10 @@ def move(source: Path, target: Path) -> None:
 
 
 def move_if_free(source: Path, target: Path) -> bool:
-    """As ``move``, but False, and nothing done, where something lies at ``target`` already.
+    """As ``move``, but False, and nothing done, if ``target`` exists.
 
-    A second link and then the removal of the first, because a rename replaces. A crash in between leaves both
-    names to one file; doing it again ends it.
+    Makes a second link and then removes the first, because a rename replaces. After a crash in between one file has
+    both names; a repeated call completes it.
     """
     try:
         target.hardlink_to(source)
@@ -117,7 +118,7 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Replace a small text file as a whole; not ``durable``: whole, but an older one after a power cut."""
+    """Replace a small text file as a whole. If not ``durable``, a power cut may bring back an older version."""
     staged = path.with_name(f".{path.name}.new")
     _write_text(staged, text, durable=durable)
     if durable:
@@ -127,7 +128,7 @@ def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
 
 
 def create_text(path: Path, text: str) -> None:
-    """Write a small text file that is not there yet; of several processes that try, one prevails."""
+    """Create a small text file if it does not exist; of several processes that try, one succeeds."""
     staged = path.with_name(f".{path.name}.{os.getpid()}.new")
     _write_text(staged, text, durable=True)
     move_if_free(staged, path)
@@ -143,21 +144,21 @@ def _write_text(path: Path, text: str, *, durable: bool) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """What our user may still write under ``folder``."""
+    """Bytes that our user may still write under ``folder``."""
     return shutil.disk_usage(folder).free
 
 
 def replace_copies(sources: Mapping[str, Path], folder: Path) -> None:
-    """Replace the files in ``folder``: under each name an independent copy, reflinked where the file system can.
+    """Replace the files in ``folder`` by independent copies, as reflinks where the file system can.
 
-    In this order, and one right after the other: all copies are made and durable before the first takes its place.
+    All copies are complete and durable before the first replaces its file; they do so in this order, without a pause.
     """
     staged = {name: folder / f".{name}.new" for name in sources}
     try:
         for name, source in sources.items():
             _copy(source, staged[name])
     except OSError:
-        remove_staged(folder)  # on a full disk they would be in the way
+        remove_staged(folder)  # on a full disk they would take up space
         raise
     for name, copy in staged.items():
         move(copy, folder / name)
@@ -175,7 +176,7 @@ def _copy(source: Path, staged: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """See that ``path`` has no other name: through a hard link, what was accepted could still be changed."""
+    """Make ``path`` the only name of its file: through another hard link it could still be changed."""
     if path.lstat().st_nlink > 1:
         staged = path.with_name(".private.new")  # the name may be as long as names can be
         _copy(path, staged)
@@ -183,19 +184,19 @@ def make_private(path: Path) -> None:
 
 
 def remove_staged(folder: Path) -> None:
-    """Remove what ``replace_text`` or ``replace_copies`` had begun in ``folder`` when the process died."""
+    """Remove temp files that ``replace_text`` or ``replace_copies`` left in ``folder`` when the process died."""
     for path in folder.glob(".*.new"):
         path.unlink()
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder that is ours, whatever is in it; absent is fine."""
+    """Remove a folder of ours with all its contents; it may be absent."""
     if path.exists():
         shutil.rmtree(path)
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the ``Lock`` at ``path``; only looks."""
+    """Whether a process holds the ``Lock`` at ``path``; changes nothing."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -237,7 +238,7 @@ class Lock:
             return False
 
     def note(self) -> str:
-        """What the lock file says."""
+        """The text in the lock file."""
         return self._path.read_text(encoding="utf-8").strip()
 
     def write_note(self, text: str) -> None:
@@ -248,7 +249,7 @@ class Lock:
         os.fsync(self._descriptor)
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

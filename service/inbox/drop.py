@@ -1,4 +1,4 @@
-"""How the service itself drops a file into the inbox: it appears whole, or not at all."""
+"""How the service itself drops an export into the inbox: the whole file appears, or nothing does."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from service.inbox.names import read_name
 from service.model import Fingerprint, Source
 
 
-def deliver(
+def drop(
     inbox: Path,
     source: Source,
     parts: Iterable[bytes],
     former: Fingerprint | None,
-    note: Callable[[Fingerprint], None],
+    record: Callable[[Fingerprint], None],
 ) -> None:
-    """Write ``parts`` one after the other into an export of ``source``.
+    """Write ``parts`` in order into an export of ``source``.
 
-    ``former``: what was delivered before; if that waits there still it is replaced, anything else never. ``note`` is
-    told what the file is known by before it appears, so that a crash leaves none that is nobody's.
-    Raises: TransientError where another export of the source waits, OSError; then nothing was delivered.
+    ``former``: the file dropped last time; it is replaced if it still waits, no other file is. ``record`` is called
+    with the fingerprint of the new file before it appears, so that after a crash the next drop knows it as ours.
+    Raises: TransientError where another export of the source waits, OSError; then nothing was dropped.
     """
     make_folder(inbox)
     staged = inbox / f".{source.file_name}.new"  # no name that is ever taken for an export
     try:
-        staged.unlink(missing_ok=True)  # what lies there is of a run that died, or somebody's trap: never written into
+        staged.unlink(missing_ok=True)  # of a run that died, or a trap such as a link: never write into it
         with open(staged, "xb") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         _refuse_others(inbox, source, former)
-        note(_lasting(staged))
+        record(_without_ctime(staged))
         move(staged, inbox / source.file_name)
     finally:
         staged.unlink(missing_ok=True)
 
 
-def _lasting(path: Path) -> Fingerprint:
+def _without_ctime(path: Path) -> Fingerprint:
     """A file's fingerprint without the one part that a rename changes."""
     return replace(fingerprint_of(path), ctime_ns=0)
 
@@ -49,9 +49,9 @@ def _lasting(path: Path) -> Fingerprint:
 def _refuse_others(inbox: Path, source: Source, former: Fingerprint | None) -> None:
     for path in sorted(inbox.iterdir()):
         found = read_name(path.name, (source,))
-        if found and not found.suffix and _lasting(path) != former:
+        if found and not found.suffix and _without_ctime(path) != former:
             raise TransientError(
-                f"{path.name} waits in the inbox already, and no sync delivered it",
+                f"{path.name} waits in the inbox already, and it is not the file of an earlier sync",
                 where=str(path),
-                hint="let it be processed or move it away, then run sync again: what was fetched is kept",
+                hint="let it be processed or move it away, then run sync again: the fetched pages are kept",
             )

@@ -6,22 +6,22 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-# Local file systems known to grant a lease only while no process has the file open for writing. On FUSE,
-# virtiofs, NFS and SMB a lease may be granted while the host or another machine still writes.
+# Local file systems that grant a lease only while no process has the file open for writing. On FUSE, virtiofs, NFS
+# and SMB a lease may be granted while the host or another machine still writes.
 LEASE_FILE_SYSTEMS = frozenset({"ext4", "xfs", "btrfs", "tmpfs", "overlay"})
 MOUNT_TABLE = Path("/proc/self/mountinfo")
 
 
 def honours_leases(path: Path, device: int) -> bool:
-    """Whether a read lease on this file is a proof that nobody writes it."""
+    """Whether a read lease on this file proves that no process writes it."""
     return file_system_of(path.parent, device) in LEASE_FILE_SYSTEMS
 
 
 @lru_cache(maxsize=64)
 def file_system_of(folder: Path, device: int) -> str:
-    """The type of the file system that ``folder`` lies on; "" where the table does not tell.
+    """The type of the file system of ``folder``; "" where the mount table does not have it.
 
-    ``device`` is the folder's st_dev: it is part of the question, so that an answer does not outlive a mount.
+    ``device`` is the folder's st_dev. It is a parameter so that a cached result does not outlive a mount.
     """
     try:
         table = MOUNT_TABLE.read_text(encoding="utf-8", errors="surrogateescape")
@@ -29,7 +29,7 @@ def file_system_of(folder: Path, device: int) -> str:
     except OSError:
         return ""
     mounts = [_mount(line) for line in table.splitlines()]
-    # The deepest mount point above the folder; of several on one point the last covers the others.
+    # The deepest mount point above the folder; of several on one point the last one hides the others.
     above = [(len(str(point)), order, kind) for order, (point, kind) in enumerate(mounts) if real.is_relative_to(point)]
     return max(above)[2] if above else ""
 

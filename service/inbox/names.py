@@ -1,4 +1,4 @@
-"""Which names in the inbox are exports, of which source, and with which suffix."""
+"""Which file names are exports, of which source, and with which suffix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import cache
 from service.model import CSV_KINDS, JSON_KINDS, SOURCES, Source
 from service.suffixes import SEPARATORS
 
-# Half-written or private by the conventions of browsers, editors and transfer programs.
+# Incomplete or private by the conventions of browsers, editors and transfer programs.
 IGNORED_PATTERNS = (".*", "*.tmp", "*.part", "*.crdownload", "*~", "*.filepart", "*.swp")
 _IGNORED = re.compile("|".join(map(translate, IGNORED_PATTERNS)))
 _KINDS = "|".join(CSV_KINDS + JSON_KINDS)
@@ -20,14 +20,14 @@ _KINDS = "|".join(CSV_KINDS + JSON_KINDS)
 
 @dataclass(frozen=True)
 class ExportName:
-    """A name read: the source it belongs to and the suffix that pairs it."""
+    """What the name of an export says: its source, and the suffix it shares with its partners."""
 
     source: Source
     suffix: str
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file of this name is never an input and never worth a word.
+    """Whether a file of this name is never an input and never reported.
 
     >>> is_ignored("crm_customers.csv.part"), is_ignored(".hidden"), is_ignored("crm_customers.csv")
     (True, True, False)
@@ -36,10 +36,10 @@ def is_ignored(name: str) -> bool:
 
 
 def read_name(name: str, sources: Sequence[Source] = SOURCES) -> ExportName | None:
-    """Source and suffix of an export's file name; None where it belongs to no source.
+    """Source and suffix of the file name of an export; None where it belongs to no source.
 
-    A source's exports may be CSV or JSON, packed or not: the extension says how they are read.
-    A name with control characters, or that is no text at all, belongs to none: it could not be told of in a log.
+    The exports of a source may be CSV or JSON, with gzip or without: the extension says how they are read.
+    A name with control characters, or that is not valid UTF-8, belongs to no source: it could not be logged.
 
     >>> read_name("CRM_Customers_2024-01-15.CSV").suffix
     '2024-01-15'
@@ -56,7 +56,7 @@ def read_name(name: str, sources: Sequence[Source] = SOURCES) -> ExportName | No
 
 
 def partner_name(source: Source, suffix: str) -> str:
-    """The name under which the export of a source with this suffix is expected."""
+    """The name that the export of a source with this suffix is expected to have."""
     if "*" in source.file_name:
         return source.file_name.replace("*", suffix)
     stem, _, kind = source.file_name.rpartition(".")

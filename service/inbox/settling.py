@@ -1,11 +1,11 @@
-"""Is its writer done? A file is taken only on a proof, and the proof that was used is recorded.
+"""Is the writer of a file done? A file is claimed only with a proof, which is recorded.
 
-1. ``lease``        the kernel grants a read lease, which it does only while nobody has the file open for
-                    writing. Only on local file systems known to honour it, and where our user may take one.
-2. ``close_event``  a writer closed this very file, or it was renamed into the inbox, and nothing changed since.
-3. ``stillness``    size and times have been standing still.
+1. ``lease``        the kernel grants a read lease, which it does only while no process has the file open for
+                    writing. Only on local file systems that honour it, and where our user may take one.
+2. ``close_event``  a writer closed this very file, or it was renamed into the inbox, and it has not changed since.
+3. ``stillness``    size and times have not changed for a while.
 
-Clocks are monotonic and handed in. Source: CONTRACT section 2.
+Clocks are monotonic and handed in. Source: docs/specification.md section 2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.files import fingerprint
 from service.inbox.mounts import honours_leases
 from service.model import JSON_KINDS, Fingerprint
 
-# A writer that appends in pieces closes in between: the lease alone would take the first piece.
+# A writer that appends in pieces closes the file in between: with the lease alone the first piece would be claimed.
 LEASE_STILL_SECONDS = 0.3
 CLOSE_EVENT_STILL_SECONDS = 1.0
 
@@ -36,7 +36,7 @@ class _Watched:
 
 
 class Settling:
-    """Watches files until a proof says that their writers are done. ``settle_seconds`` is for stillness."""
+    """Observes files until there is a proof that their writers are done. ``settle_seconds``: for ``stillness``."""
 
     def __init__(self, settle_seconds: float) -> None:
         self._settle_seconds = settle_seconds
@@ -44,18 +44,18 @@ class Settling:
         self._closed: dict[Path, tuple[Fingerprint, float]] = {}
 
     def closed(self, path: Path, now: float) -> None:
-        """An event said that a writer closed this file, or that it was renamed into the inbox."""
+        """Call at the event that a writer closed this file, or that it was renamed into the inbox."""
         with contextlib.suppress(OSError):
             self._closed[path] = fingerprint(path.lstat()), now
 
     def forget_all_but(self, paths: Iterable[Path]) -> None:
-        """Drop what is known of files that are no longer there."""
+        """Forget all files but these."""
         kept = set(paths)
         self._watched = {path: watched for path, watched in self._watched.items() if path in kept}
         self._closed = {path: closed for path, closed in self._closed.items() if path in kept}
 
     def see(self, path: Path, state: Fingerprint, now: float) -> float:
-        """Note that ``path`` is in ``state``; returns for how many seconds it has stood still."""
+        """Record that ``path`` is in ``state``; returns for how many seconds it has not changed."""
         watched = self._watched.get(path)
         if watched is None or watched.state != state:
             self._watched[path] = watched = _Watched(state, now)
@@ -68,7 +68,7 @@ class Settling:
             return None
         leased = _lease(path) if honours_leases(path, state.device) else None
         if leased is False:
-            return None  # the kernel knows of a writer: however still the file stands, it is not done
+            return None  # the kernel knows of a writer: it is not done, however long the file has not changed
         if state.size_bytes == 0:
             return "stillness" if still_seconds >= 2 * self._settle_seconds else None
         if leased and not _json_looks_cut(path):
@@ -83,18 +83,18 @@ class Settling:
         return "stillness" if still_seconds >= needed else None
 
     def _was_closed(self, path: Path, state: Fingerprint, now: float) -> bool:
-        """Whether it was closed as it is now; a writer that came back after that is not done."""
+        """Whether it was closed in this state; a writer that came back after that is not done."""
         at_close, at = self._closed.get(path, (None, now))
         return at_close == state and now - at >= CLOSE_EVENT_STILL_SECONDS
 
 
 def is_being_written(path: Path, device: int) -> bool:
-    """Whether the kernel knows of a writer of ``path``; False also where it cannot be asked."""
+    """Whether the kernel knows of a writer of ``path``; False also where a lease proves nothing."""
     return honours_leases(path, device) and _lease(path) is False
 
 
 def _lease(path: Path) -> bool | None:
-    """Whether a read lease is granted; None where it cannot be asked for (another user's file).
+    """Whether a read lease is granted; None where we may not ask for one (another user's file).
 
     A writer that opens the file at this very moment makes the kernel send SIGIO, which the daemon ignores.
     """
@@ -115,12 +115,12 @@ def _lease(path: Path) -> bool | None:
 
 
 def _json_looks_cut(path: Path) -> bool:
-    # A document without its closing bracket is broken for certain, so nobody who is done waits for it in vain.
+    # A document without its closing bracket is certainly incomplete, so no finished file is kept waiting.
     return path.suffix.lower() in _JSON_SUFFIXES and _looks_cut(path)
 
 
 def _looks_cut(path: Path) -> bool:
-    """Whether the end of the file is not that of a whole one: no line break, no closing bracket."""
+    """Whether the file does not end as a complete one does: with a line break, or a closing bracket."""
     try:
         with open(path, "rb", opener=_no_link) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 64))

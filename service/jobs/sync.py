@@ -18,7 +18,7 @@ from service.api.client import ApiClient, Endpoint, Figures, compact, has_id
 from service.api.pacing import Clock, Gate, Jitter
 from service.api.sweep import Complete, SweepLimits, read_collection
 from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
-from service.inbox.drop import deliver
+from service.inbox.drop import drop
 from service.model import API
 from service.settings import Settings
 from service.state import State
@@ -77,7 +77,7 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
         async with ApiClient(endpoint, gate, clock, Jitter(settings.api_retry_jitter_seconds), report) as client:
             whole = await read_collection(client, checkpoint, run, _limits_of(settings), report)
         document = _document(whole, checkpoint, run.started_at)
-        deliver(settings.inbox, API, document, checkpoint.delivered(), checkpoint.note_delivered)
+        drop(settings.inbox, API, document, checkpoint.delivered(), checkpoint.note_delivered)
         checkpoint.end(clock.now())
         synced = Synced(whole.customers, whole.pages, client.figures, round(clock.monotonic() - began, 3))
         _report_completed(synced, whole, gate)
