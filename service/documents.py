@@ -186,14 +186,18 @@ def read_hashed(path: Path, kind: type[Document]) -> tuple[Document, str]:
     """The document at ``path`` and the SHA-256 of its bytes. Raises: as ``read``."""
     content = read_regular(path, MOST_BYTES)
     try:
-        return msgspec.json.decode(content, type=kind), hashlib.sha256(content).hexdigest()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # Not msgspec's own decoder: it refuses the escapes of a file name that is not UTF-8.
+        document = msgspec.convert(json.loads(content.decode("utf-8")), type=kind)
+        return document, hashlib.sha256(content).hexdigest()
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MalformedDocument(f"{path.name}: {error}") from None
 
 
 def to_text(document: Struct) -> str:
     """The JSON text of a document, as it is written."""
-    return json.dumps(msgspec.to_builtins(document), indent=2, ensure_ascii=False) + "\n"
+    # A health report names what lies in the inbox; a name that is not UTF-8 can only be written as escapes.
+    is_ascii = isinstance(document, HealthReport)
+    return json.dumps(msgspec.to_builtins(document), indent=2, ensure_ascii=is_ascii) + "\n"
 
 
 def write(path: Path, document: Struct, *, durable: bool = True) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from service import health
-from service.documents import HealthReport, WaitingExport
+from service.documents import HealthReport, IgnoredEntry, WaitingExport
 from service.health import STALE_SECONDS, HealthCheck
 from service.state import State
 from service.watch.waits import Waits
@@ -51,6 +52,13 @@ def test_the_file_says_everything_and_is_replaced_as_a_whole(tmp_path: Path) -> 
         "last_scan": None,
         "found_without_event": 0,
     }
+
+
+def test_a_file_name_that_is_not_utf_8_is_written_and_read_again(tmp_path: Path) -> None:
+    name = os.fsdecode(b"crm_\xff.csv")
+    report = HealthReport(ignored=(IgnoredEntry(file_name=name, why="no source has exports of this name"),))
+    assert judged(tmp_path, report, 0) == HealthCheck(True, "ok")
+    assert json.loads((tmp_path / "health.json").read_text(encoding="utf-8"))["ignored"][0]["file_name"] == name
 
 
 def test_a_fresh_word_is_believed(tmp_path: Path) -> None:
