@@ -68,8 +68,8 @@ DEAFNESS_TRIALS: int = _size(2, 3, 3)
 # --------------------------------------------------------------------------------------------------- hostile contents
 
 HOLE_BYTES: int = _size(32 * MB, 512 * MB, 10 * GB)
-LINE_BYTES: int = _size(24 * MB, 200 * MB, 1024 * MB)
-"""The readers refuse a line or an element of more than 16 MB."""
+LINE_BYTES: int = _size(40 * MB, 200 * MB, 1024 * MB)
+"""The readers refuse a line of more than 16 MB, and for certain an element of more than 32 MB."""
 STREAMED_BY_ENGINE_BYTES: int = _size(20 * MB, 50 * MB, 5 * GB)
 STREAMED_WITH_CARE_BYTES: int = _size(10 * MB, 30 * MB, 300 * MB)
 

@@ -165,7 +165,8 @@ def test_each_batch_is_published_once_however_instances_are_killed_and_stopped(
     wait_until(lambda: (house.state / "health.json").exists())
     hand, hashes, dropped = Hand(crew, dice), dict[str, str](), 0
     deadline = time.monotonic() + 120 + 30 * BATCHES
-    while len(archived(house)) < 2 * BATCHES:
+    # Few batches may all be done before the dice have met the owner in both ways.
+    while len(archived(house)) < 2 * BATCHES or not (hand.done["owner killed"] and hand.done["owner stopped"]):
         assert time.monotonic() < deadline, f"{len(archived(house))} inputs archived, {hand.done}"
         while dropped < min(BATCHES, len(archived(house)) // 2 + 5):
             hashes |= drop_numbered(house, dropped)
@@ -173,7 +174,7 @@ def test_each_batch_is_published_once_however_instances_are_killed_and_stopped(
         time.sleep(dice.uniform(0.1, 1.2))
         hand.strike()
     hand.rest()
-    assert hand.done["owner killed"] and hand.done["owner stopped"] and crew.starts() > 1, hand.done
+    wait_until(lambda: crew.starts() > 1)
     for what, count in {"seed": SEED, "batches": BATCHES, **hand.done, "take-overs": crew.starts()}.items():
         record_property(f"instances, {what}", count)
     assert_each_once(house, hashes)
