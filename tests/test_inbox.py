@@ -1,4 +1,4 @@
-"""The inbox: which names are exports, what pairs, and where files go. Real files; crashes are built by hand."""
+"""The inbox: which names are exports, what pairs, and where files go. Real files; crashes are made by hand."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class Folder:
         path.write_text(content, encoding="utf-8")
         return path
 
-    def pair(self) -> Candidate:
-        """The one pair that waits."""
+    def candidate(self) -> Candidate:
+        """The one candidate that waits."""
         (found,) = self.inbox.scan().candidates
         return found
 
-    def claim(self, pair: Candidate | None = None) -> Batch | None:
-        pair = pair or self.pair()
-        return self.inbox.claim(pair, {half.path: "lease" for half in pair.files}, NOW)
+    def claim(self, candidate: Candidate | None = None) -> Batch | None:
+        candidate = candidate or self.candidate()
+        return self.inbox.claim(candidate, {file.path: "lease" for file in candidate.files}, NOW)
 
     def claimed(self) -> Batch:
-        """Put a pair and claim it."""
+        """Put two exports into the inbox and claim them."""
         self.put(CRM, "crm\n")
         self.put(ECOM, "ecom\n")
         batch = self.claim()
@@ -68,7 +68,7 @@ class Folder:
         return batch
 
     def publish(self, batch: Batch) -> None:
-        """As the publication ends: the mark is used up, the inputs are archived."""
+        """The end of a publication: the mark is used up, the inputs are archived."""
         self.acceptance.use_up(inputs_sha256(batch.inputs))
         self.inbox.archive(batch)
 
@@ -76,7 +76,7 @@ class Folder:
         return retry(batch_id, self.settings, accept=accept)
 
     def crash_in_claim(self, moved: int) -> tuple[str, Path]:
-        """As a claim leaves it that died when so many files had moved: id and folder of the claim."""
+        """Die in a claim after so many files have moved; returns id and folder of the claim."""
 
         def move(source: Path, target: Path) -> None:
             nonlocal moved
@@ -92,7 +92,7 @@ class Folder:
         return claim.stem, claim.with_suffix("")
 
     def files(self) -> dict[str, str]:
-        """Every file, by its path in the inbox, but for the lock."""
+        """Path in the inbox -> contents, of every file except the lock."""
         return {
             str(path.relative_to(self.root)): path.read_text(encoding="utf-8")
             for path in sorted(self.root.rglob("*"))
@@ -100,7 +100,7 @@ class Folder:
         }
 
     def inputs(self) -> dict[str, str]:
-        """As ``files``, without what the service writes beside them."""
+        """As ``files``, without those that the service writes."""
         return {name: text for name, text in self.files().items() if not name.endswith((".json", ".txt"))} | {
             name: text for name, text in self.files().items() if name.endswith(ECOM)
         }
@@ -135,7 +135,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
         ("crm_customers_Zu\u0308rich.csv", "CRM", "z\u00fcrich"),
     ],
 )
-def test_the_name_of_an_export_tells_its_source_and_its_suffix(name: str, source: str, suffix: str) -> None:
+def test_the_name_of_an_export_contains_its_source_and_its_suffix(name: str, source: str, suffix: str) -> None:
     found = read_name(name)
     assert found is not None
     assert (found.source.name, found.suffix) == (source, suffix)
@@ -176,7 +176,7 @@ def test_other_names_belong_to_no_source(name: str) -> None:
         "crm_customers.swp",
     ],
 )
-def test_half_written_and_private_names_are_never_inputs_and_never_told(folder: Folder, name: str) -> None:
+def test_incomplete_and_private_names_are_never_inputs_and_never_reported(folder: Folder, name: str) -> None:
     assert is_ignored(name)
     folder.put(name)
     assert folder.inbox.scan() == Scan()
@@ -186,63 +186,65 @@ def test_half_written_and_private_names_are_never_inputs_and_never_told(folder: 
 
 
 @pytest.mark.parametrize("order", [(CRM, ECOM), (ECOM, CRM)])
-def test_two_exports_are_a_pair_in_source_order_whichever_came_first(folder: Folder, order: tuple[str, str]) -> None:
+def test_two_exports_are_a_candidate_in_source_order_in_any_order_of_arrival(
+    folder: Folder, order: tuple[str, str]
+) -> None:
     for name in order:
         folder.put(name)
-    assert [half.path.name for half in folder.pair().files] == [CRM, ECOM]
+    assert [file.path.name for file in folder.candidate().files] == [CRM, ECOM]
 
 
-def test_the_suffix_says_which_files_belong_together(folder: Folder) -> None:
+def test_files_with_one_suffix_belong_together(folder: Folder) -> None:
     for name in (CRM, "ecommerce_customers_b.json", "crm_customers-B.csv", "ecommerce_customers_c.json"):
         folder.put(name)
-    listing = folder.inbox.scan()
-    assert [[half.path.name for half in pair.files] for pair in listing.candidates] == [
+    scan = folder.inbox.scan()
+    assert [[file.path.name for file in candidate.files] for candidate in scan.candidates] == [
         ["crm_customers-B.csv", "ecommerce_customers_b.json"]
     ]
-    assert sorted(half.path.name for half in listing.unpaired) == [CRM, "ecommerce_customers_c.json"]
+    assert sorted(file.path.name for file in scan.unpaired) == [CRM, "ecommerce_customers_c.json"]
 
 
-def test_rivals_for_one_export_are_not_taken_nor_is_their_partner(folder: Folder) -> None:
+def test_neither_ambiguous_exports_nor_their_partner_are_claimed(folder: Folder) -> None:
     for name in ("crm_customers_7.csv", "CRM_customers-7.csv", "ecommerce_customers_7.json", CRM, ECOM):
         folder.put(name)
-    listing = folder.inbox.scan()
-    assert sorted(half.path.name for half in listing.ambiguous) == ["CRM_customers-7.csv", "crm_customers_7.csv"]
-    assert [pair.suffix for pair in listing.candidates] == [""]
-    assert [half.path.name for half in listing.unpaired] == ["ecommerce_customers_7.json"], "it is told of"
+    scan = folder.inbox.scan()
+    assert sorted(file.path.name for file in scan.ambiguous) == ["CRM_customers-7.csv", "crm_customers_7.csv"]
+    assert [candidate.suffix for candidate in scan.candidates] == [""]
+    assert [file.path.name for file in scan.unpaired] == ["ecommerce_customers_7.json"]
 
 
 def test_only_exports_for_one_job_belong_together(folder: Folder) -> None:
     for name in (API, CRM, "api_customers_7.JSON", "crm_customers_7.csv", "ecommerce_customers_7.json", "api_8.json"):
         folder.put(name)
-    listing = folder.inbox.scan()
-    found = [(pair.job, [half.path.name for half in pair.files]) for pair in listing.candidates]
+    scan = folder.inbox.scan()
+    found = [(candidate.job, [file.path.name for file in candidate.files]) for candidate in scan.candidates]
     assert sorted(found) == [
         ("analytics", ["api_customers.json"]),
         ("analytics", ["api_customers_7.JSON"]),
         ("integration", ["crm_customers_7.csv", "ecommerce_customers_7.json"]),
     ]
-    assert [half.path.name for half in listing.unpaired] == [CRM], "it still waits for its partner"
-    assert [stranger.file_name for stranger in listing.ignored] == ["api_8.json"]
+    assert [file.path.name for file in scan.unpaired] == [CRM], "it still waits for its partner"
+    assert [entry.file_name for entry in scan.ignored] == ["api_8.json"]
 
 
-def test_rivals_for_the_export_of_one_job_hold_up_no_other(folder: Folder) -> None:
+def test_ambiguous_exports_of_one_job_do_not_delay_another_job(folder: Folder) -> None:
     for name in (API, "API_customers.json", CRM, ECOM):
         folder.put(name)
-    listing = folder.inbox.scan()
-    assert [pair.job for pair in listing.candidates] == ["integration"]
-    assert sorted(half.path.name for half in listing.ambiguous) == ["API_customers.json", API]
-    assert listing.unpaired == ()
+    scan = folder.inbox.scan()
+    assert [candidate.job for candidate in scan.candidates] == ["integration"]
+    assert sorted(file.path.name for file in scan.ambiguous) == ["API_customers.json", API]
+    assert scan.unpaired == ()
 
 
-def test_what_was_quarantined_is_over_with_the_next_batch_of_its_own_job(folder: Folder) -> None:
-    pair = folder.claimed()
-    folder.inbox.quarantine(pair, WRONG, NOW, "")
+def test_a_quarantine_ends_with_the_next_batch_of_its_own_job(folder: Folder) -> None:
+    batch = folder.claimed()
+    folder.inbox.quarantine(batch, WRONG, NOW, "")
     folder.put(API)
     export = folder.claim()
     assert export is not None
     folder.inbox.quarantine(export, WRONG, NOW, "")
     assert {it.batch_id: it.job for it in folder.inbox.quarantined_after({})} == {
-        pair.id: "integration",
+        batch.id: "integration",
         export.id: "analytics",
     }
     later = "20990101T000000Z-ffffff"
@@ -250,24 +252,24 @@ def test_what_was_quarantined_is_over_with_the_next_batch_of_its_own_job(folder:
     assert [it.job for it in folder.inbox.quarantined_after({"integration": later})] == ["analytics"]
 
 
-def test_a_reason_of_before_there_were_jobs_is_that_of_an_integration(folder: Folder) -> None:
-    place = folder.inbox.quarantine(folder.claimed(), WRONG, NOW, "")
-    reason = json.loads((place / "reason.json").read_text(encoding="utf-8"))
+def test_a_reason_without_a_job_is_that_of_an_integration(folder: Folder) -> None:
+    quarantined = folder.inbox.quarantine(folder.claimed(), WRONG, NOW, "")
+    reason = json.loads((quarantined / "reason.json").read_text(encoding="utf-8"))
     del reason["job"]
-    (place / "reason.json").write_text(json.dumps(reason), encoding="utf-8")
+    (quarantined / "reason.json").write_text(json.dumps(reason), encoding="utf-8")
     assert [it.job for it in folder.inbox.quarantined_after({})] == ["integration"]
 
 
-def test_pairs_stand_oldest_first_by_suffix_and_then_by_arrival(folder: Folder) -> None:
+def test_candidates_are_ordered_by_suffix_and_then_by_arrival(folder: Folder) -> None:
     for suffix in ("_south", "_2024-02-01", "_10", "_north", "_9", "_20240131", ""):
         folder.put(f"crm_customers{suffix}.csv")
         folder.put(f"ecommerce_customers{suffix}.json")
     expected = ["20240131", "2024-02-01", "9", "10", "south", "north", ""]
-    assert [pair.suffix for pair in folder.inbox.scan().candidates] == expected
+    assert [candidate.suffix for candidate in folder.inbox.scan().candidates] == expected
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "socket", "folder"])
-def test_what_is_no_regular_file_is_a_stranger_and_is_never_opened(
+def test_what_is_no_regular_file_is_ignored_and_never_opened(
     folder: Folder, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = folder.root / CRM
@@ -283,48 +285,46 @@ def test_what_is_no_regular_file_is_a_stranger_and_is_never_opened(
     else:
         path.mkdir()
     folder.put(ECOM)
-    listing = folder.inbox.scan()
-    assert [stranger.file_name for stranger in listing.ignored] == [CRM]
-    assert {"fifo": "pipe", "link": "link", "socket": "socket", "folder": "folder"}[kind] in listing.ignored[0].why
-    assert [half.path.name for half in listing.unpaired] == [ECOM]
+    scan = folder.inbox.scan()
+    assert [entry.file_name for entry in scan.ignored] == [CRM]
+    assert {"fifo": "pipe", "link": "link", "socket": "socket", "folder": "folder"}[kind] in scan.ignored[0].why
+    assert [file.path.name for file in scan.unpaired] == [ECOM]
 
 
-def test_other_files_are_strangers_and_our_own_folders_are_not(folder: Folder) -> None:
+def test_other_files_are_ignored_and_our_own_folders_are_not_listed(folder: Folder) -> None:
     folder.put("notes.txt")
     assert folder.inbox.scan() == Scan(ignored=(IgnoredFile("notes.txt", "no source has exports of this name"),))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_file_that_may_not_be_read_is_marked_so(shared_folder: Path) -> None:
+def test_a_file_without_read_permission_is_marked(shared_folder: Path) -> None:
     (shared_folder / CRM).touch(0o600)
     (shared_folder / ECOM).touch(0o644)
-    asked = "print([half.is_readable for half in Inbox(folder).scan().candidates[0].files])"
-    assert output_as_another_user(asked, shared_folder, "from service.inbox import Inbox") == "[False, True]\n"
+    program = "print([file.is_readable for file in Inbox(folder).scan().candidates[0].files])"
+    assert output_as_another_user(program, shared_folder, "from service.inbox import Inbox") == "[False, True]\n"
 
 
 # ---------------------------------------------------------------------------------------------------- claiming
 
 
-def test_a_claim_moves_both_files_and_remembers_them(folder: Folder) -> None:
+def test_a_claim_moves_both_files_and_records_them(folder: Folder) -> None:
     batch = folder.claimed()
     assert batch.id == f"20240115T120000Z-{inputs_sha256(batch.inputs)[:6]}"
-    assert [delivery.path for delivery in batch.inputs] == [
-        folder.root / ".claimed" / batch.id / name for name in (CRM, ECOM)
-    ]
+    assert [file.path for file in batch.inputs] == [folder.root / ".claimed" / batch.id / name for name in (CRM, ECOM)]
     claim = json.loads((folder.root / ".claimed" / f"{batch.id}.json").read_text(encoding="utf-8"))
     assert list(claim["files"]) == [CRM, ECOM]
     assert claim["files"][CRM]["settle_proof"] == "lease"
     assert folder.inbox.scan() == Scan()
 
 
-def test_the_same_bytes_in_the_same_second_are_a_batch_of_their_own(folder: Folder) -> None:
+def test_the_same_bytes_in_the_same_second_are_another_batch(folder: Folder) -> None:
     first = folder.claimed()
     folder.publish(first)
     second = folder.claimed()
     assert second.id == f"{first.id}-2"
 
 
-def test_the_id_of_a_published_set_is_not_given_again_though_its_archive_is_gone(folder: Folder) -> None:
+def test_the_id_of_a_published_set_is_not_reused_after_its_archive_is_gone(folder: Folder) -> None:
     published = folder.claimed().id
     shutil.rmtree(folder.root)
     folder.inbox = Inbox(folder.root, lambda batch_id: batch_id == published)
@@ -343,31 +343,31 @@ def replace_by_rename(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [overwrite, replace_by_rename, Path.unlink])
-def test_a_half_that_changed_since_the_look_is_looked_at_again(folder: Folder, change: Callable[[Path], None]) -> None:
+def test_a_file_that_changed_since_the_scan_is_not_claimed(folder: Folder, change: Callable[[Path], None]) -> None:
     folder.put(CRM)
     folder.put(ECOM)
-    pair = folder.pair()
+    candidate = folder.candidate()
     change(folder.root / ECOM)
     before = folder.files()
-    assert folder.claim(pair) is None
+    assert folder.claim(candidate) is None
     assert folder.files() == before
 
 
-def test_a_half_that_became_a_link_is_not_followed(folder: Folder) -> None:
+def test_a_file_that_became_a_link_is_not_followed(folder: Folder) -> None:
     secret = folder.root.parent / "secret"
     secret.write_text("x\n", encoding="utf-8")
     folder.put(CRM)
     folder.put(ECOM)
-    pair = folder.pair()
+    candidate = folder.candidate()
     (folder.root / CRM).unlink()
     (folder.root / CRM).symlink_to(secret)
     with pytest.raises(OSError, match="symbolic links"):
-        folder.claim(pair)
-    assert [stranger.file_name for stranger in folder.inbox.scan().ignored] == [CRM]
+        folder.claim(candidate)
+    assert [entry.file_name for entry in folder.inbox.scan().ignored] == [CRM]
 
 
 @pytest.mark.parametrize("change", [overwrite, replace_by_rename, Path.unlink])
-def test_a_half_that_changes_between_the_two_moves_puts_the_other_back(
+def test_if_a_file_changes_between_the_two_moves_the_other_is_put_back(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
     folder.put(CRM, "crm\n")
@@ -384,7 +384,7 @@ def test_a_half_that_changes_between_the_two_moves_puts_the_other_back(
     assert folder.files() == {CRM: "crm\n"} | ({} if change is Path.unlink else {ECOM: "newer\n"})
 
 
-def test_a_newer_half_that_comes_while_the_older_is_put_back_is_not_overwritten(
+def test_a_newer_file_is_not_overwritten_when_the_older_is_put_back(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.put(CRM, "older\n")
@@ -400,46 +400,46 @@ def test_a_newer_half_that_comes_while_the_older_is_put_back_is_not_overwritten(
     monkeypatch.setattr(claims, "move", move)
     assert folder.claim() is None
     assert (folder.root / CRM).read_text(encoding="utf-8") == "newer\n"
-    (aside,) = (folder.root / "quarantine").iterdir()
-    assert (aside / CRM).read_text(encoding="utf-8") == "older\n"
-    reason = json.loads((aside / "reason.json").read_text(encoding="utf-8"))
+    (older,) = (folder.root / "quarantine").iterdir()
+    assert (older / CRM).read_text(encoding="utf-8") == "older\n"
+    reason = json.loads((older / "reason.json").read_text(encoding="utf-8"))
     assert (reason["error"], list(reason["inputs"])) == ("SupersededFile", [CRM])
     assert list((folder.root / ".claimed").iterdir()) == []
 
 
-def test_the_halves_gap_is_that_of_their_arrival(folder: Folder) -> None:
+def test_the_gap_of_a_candidate_is_that_of_the_arrival_of_its_files(folder: Folder) -> None:
     os.utime(folder.put(CRM), ns=(0, 0))  # a copy that keeps its old time arrived now all the same
     folder.put(ECOM)
-    assert 0 <= folder.pair().gap_seconds < 60
+    assert 0 <= folder.candidate().gap_seconds < 60
 
 
 # ------------------------------------------------------------------------------- crashes in the midst of a claim
 
 
-def assert_claimed_whole(folder: Folder, batch_id: str) -> None:
+def assert_claim_is_complete(folder: Folder, batch_id: str) -> None:
     (batch,) = folder.inbox.unfinished().batches
     assert batch.id == batch_id
-    assert [delivery.path.read_text(encoding="utf-8") for delivery in batch.inputs] == ["crm\n", "ecom\n"]
+    assert [file.path.read_text(encoding="utf-8") for file in batch.inputs] == ["crm\n", "ecom\n"]
     assert folder.inbox.scan() == Scan()
 
 
 @pytest.mark.parametrize("moved", [0, 1])
-def test_a_claim_that_died_before_all_its_files_moved_is_made_whole(folder: Folder, moved: int) -> None:
+def test_a_claim_that_died_before_all_its_files_moved_is_completed(folder: Folder, moved: int) -> None:
     batch_id, _ = folder.crash_in_claim(moved)
-    assert_claimed_whole(folder, batch_id)
+    assert_claim_is_complete(folder, batch_id)
 
 
-def test_a_claim_that_died_before_its_folder_was_made_is_made_whole(folder: Folder) -> None:
+def test_a_claim_that_died_before_its_folder_was_made_is_completed(folder: Folder) -> None:
     batch_id, claimed = folder.crash_in_claim(0)
     claimed.rmdir()
-    assert_claimed_whole(folder, batch_id)
+    assert_claim_is_complete(folder, batch_id)
 
 
-def test_a_whole_claim_is_found_again(folder: Folder) -> None:
-    assert_claimed_whole(folder, folder.claimed().id)
+def test_a_complete_claim_is_found_again(folder: Folder) -> None:
+    assert_claim_is_complete(folder, folder.claimed().id)
 
 
-def test_a_claim_whose_files_were_archived_already_is_forgotten(folder: Folder) -> None:
+def test_a_claim_whose_files_were_archived_already_is_removed(folder: Folder) -> None:
     batch = folder.claimed()
     (folder.root / ".claimed" / batch.id).rename(folder.root / "archive" / batch.id)
     found = folder.inbox.unfinished()
@@ -448,14 +448,14 @@ def test_a_claim_whose_files_were_archived_already_is_forgotten(folder: Folder) 
     assert folder.inputs() == {f"archive/{batch.id}/{CRM}": "crm\n", f"archive/{batch.id}/{ECOM}": "ecom\n"}
 
 
-def test_a_newer_half_that_came_before_the_move_wins_and_the_other_waits_for_it(folder: Folder) -> None:
+def test_a_newer_file_that_came_before_the_move_ends_the_claim(folder: Folder) -> None:
     batch_id, _ = folder.crash_in_claim(1)
     replace_by_rename(folder.root / ECOM)
     assert folder.inbox.unfinished().put_back == (batch_id,)
     assert folder.files() == {CRM: "crm\n", ECOM: "newer\n"}
 
 
-def test_newer_files_in_both_places_are_all_kept(folder: Folder) -> None:
+def test_newer_files_of_both_names_are_all_kept(folder: Folder) -> None:
     batch_id, _ = folder.crash_in_claim(1)
     replace_by_rename(folder.root / ECOM)
     folder.put(CRM, "newer\n")
@@ -463,7 +463,7 @@ def test_newer_files_in_both_places_are_all_kept(folder: Folder) -> None:
     assert folder.inputs() == {CRM: "newer\n", ECOM: "newer\n", f"quarantine/{batch_id}/{CRM}": "crm\n"}
 
 
-def test_a_newer_pair_in_the_inbox_leaves_a_whole_claim_as_it_is(folder: Folder) -> None:
+def test_newer_files_in_the_inbox_do_not_change_a_complete_claim(folder: Folder) -> None:
     batch = folder.claimed()
     folder.put(CRM, "newer\n")
     folder.put(ECOM, "newer\n")
@@ -472,7 +472,7 @@ def test_a_newer_pair_in_the_inbox_leaves_a_whole_claim_as_it_is(folder: Folder)
     assert len(folder.inbox.scan().candidates) == 1
 
 
-def test_putting_back_that_died_between_link_and_unlink_is_ended(folder: Folder) -> None:
+def test_putting_back_that_died_between_link_and_unlink_is_completed(folder: Folder) -> None:
     batch_id, claimed = folder.crash_in_claim(0)
     (claimed / CRM).hardlink_to(folder.root / CRM)
     replace_by_rename(folder.root / ECOM)
@@ -480,18 +480,18 @@ def test_putting_back_that_died_between_link_and_unlink_is_ended(folder: Folder)
     assert folder.files() == {CRM: "crm\n", ECOM: "newer\n"}
 
 
-def test_what_a_dead_run_left_in_the_claims_folder_is_cleared(folder: Folder) -> None:
+def test_leftovers_of_a_dead_run_in_the_claims_folder_are_removed(folder: Folder) -> None:
     (folder.root / ".claimed" / "empty").mkdir()
     (folder.root / ".claimed" / ".x.json.new").touch()
     assert folder.inbox.unfinished().batches == ()
     assert list((folder.root / ".claimed").iterdir()) == []
 
 
-def test_warnings_of_the_claim_and_its_acceptance_outlive_a_crash(folder: Folder) -> None:
+def test_warnings_and_acceptance_of_a_claim_survive_a_crash(folder: Folder) -> None:
     folder.put(CRM)
     folder.put(ECOM)
-    pair = folder.pair()
-    folder.inbox.claim(pair, {half.path: "lease" for half in pair.files}, NOW, ["odd"])
+    candidate = folder.candidate()
+    folder.inbox.claim(candidate, {file.path: "lease" for file in candidate.files}, NOW, ["odd"])
     (batch,) = folder.inbox.unfinished().batches
     assert (batch.warnings, batch.claimed_at, batch.accepted) == (("odd",), NOW, False)
 
@@ -502,6 +502,68 @@ def test_a_claimed_file_that_was_written_to_is_hashed_again(folder: Folder) -> N
     (again,) = folder.inbox.unfinished().batches
     assert again.inputs[0].sha256 != batch.inputs[0].sha256
     assert again.inputs[1] == batch.inputs[1]
+
+
+def test_the_first_attempt_uses_the_hash_of_the_claim(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+
+    def sha256_of(path: Path) -> str:
+        hashed.append(path.name)
+        return files.sha256_of(path)
+
+    monkeypatch.setattr(claims, "sha256_of", sha256_of)
+    batch = folder.claimed()
+    assert hashed == [CRM, ECOM]
+    assert folder.inbox.unfinished().batches == (batch,)
+    assert hashed == [CRM, ECOM] * 2, "it may have been written to since"
+
+
+def test_a_file_with_a_second_name_is_copied_and_hashed_again(folder: Folder) -> None:
+    (folder.root.parent / "other_name").hardlink_to(folder.put(CRM, "crm\n"))
+    folder.put(ECOM)
+    batch = folder.claim()
+    assert batch is not None
+    (folder.root.parent / "other_name").write_text("changed\n", encoding="utf-8")
+    assert batch.inputs[0].sha256 == files.sha256_of(batch.inputs[0].path) == hashlib.sha256(b"crm\n").hexdigest()
+    assert files.fingerprint_of(batch.inputs[0].path) == batch.inputs[0].fingerprint
+
+
+FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "another batch": lambda claim: claim | {"batch_id": "20240115T120000Z-ffffff"},
+    "a path for an id": lambda claim: claim | {"batch_id": "../archive"},
+    "a path for a name": lambda claim: claim | {"files": {f"../{CRM}": claim["files"][CRM]}},
+    "our own file": lambda claim: claim | {"files": {".lock": claim["files"][CRM]}},
+    "no files": lambda claim: claim | {"files": {}},
+    "an unknown source": lambda claim: claim | {"files": {CRM: claim["files"][CRM] | {"source": "ERP"}}},
+    "no hash": lambda claim: claim | {"files": {CRM: claim["files"][CRM] | {"sha256": "0"}}},
+    "no time": lambda claim: claim | {"claimed_at": "noon"},
+    "a list": lambda claim: [claim],
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_claim_that_is_none_of_ours_is_left_alone(folder: Folder, forgery: str) -> None:
+    batch = folder.claimed()
+    path = folder.root / ".claimed" / f"{batch.id}.json"
+    claim = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(FORGERIES[forgery](claim)), encoding="utf-8")
+    before = folder.files()
+    found = folder.inbox.unfinished()
+    assert (found.batches, found.put_back, found.unreadable) == ((), (), (path.name,))
+    assert folder.files() == before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_a_claim_that_is_no_regular_file_is_left_alone(folder: Folder, kind: str) -> None:
+    path = folder.root / ".claimed" / "20240115T120000Z-ffffff.json"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        (path / "full").mkdir(parents=True)
+    assert folder.inbox.unfinished().unreadable == (path.name,)
+    assert os.path.lexists(path)
 
 
 def test_starts_count_deaths_only(folder: Folder) -> None:
@@ -525,10 +587,10 @@ def test_a_published_batch_goes_into_the_archive(folder: Folder) -> None:
 
 def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) -> None:
     batch = folder.claimed()
-    place = folder.inbox.quarantine(batch, WRONG, NOW, "the log\n")
-    assert sorted(path.name for path in place.iterdir()) == [CRM, ECOM, "integration_log.txt", "reason.json"]
-    assert (place / "integration_log.txt").read_text(encoding="utf-8") == "the log\n"
-    assert json.loads((place / "reason.json").read_text(encoding="utf-8")) == {
+    quarantined = folder.inbox.quarantine(batch, WRONG, NOW, "the log\n")
+    assert sorted(path.name for path in quarantined.iterdir()) == [CRM, ECOM, "integration_log.txt", "reason.json"]
+    assert (quarantined / "integration_log.txt").read_text(encoding="utf-8") == "the log\n"
+    assert json.loads((quarantined / "reason.json").read_text(encoding="utf-8")) == {
         "format": 1,
         "batch_id": batch.id,
         "job": "integration",
@@ -539,7 +601,7 @@ def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) 
         "found": "",
         "hint": "export it again",
         "retry": f"python -m service retry {batch.id}",
-        "inputs": {delivery.file_name: delivery.sha256 for delivery in batch.inputs},
+        "inputs": {file.file_name: file.sha256 for file in batch.inputs},
         "inputs_sha256": inputs_sha256(batch.inputs),
         "log_sha256": hashlib.sha256(b"the log\n").hexdigest(),
         "former_outcome_sha256": None,
@@ -547,7 +609,7 @@ def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) 
     assert folder.inbox.unfinished().batches == ()
 
 
-def test_quarantined_batches_are_listed_from_a_batch_on(folder: Folder) -> None:
+def test_batches_quarantined_after_a_given_one_are_listed(folder: Folder) -> None:
     batch = folder.claimed()
     folder.inbox.quarantine(batch, WRONG, NOW, "")
     assert [str(it) for it in folder.inbox.quarantined_after({})] == [f"{batch.id}: UnreadableFile"]
@@ -566,7 +628,7 @@ def test_retry_moves_the_files_back(folder: Folder) -> None:
     assert not again.accepted
 
 
-def test_retry_with_acceptance_lets_the_same_files_pass_once(folder: Folder) -> None:
+def test_retry_with_acceptance_lets_the_same_files_skip_the_guards_once(folder: Folder) -> None:
     batch = folder.claimed()
     folder.inbox.quarantine(batch, WRONG, NOW, "")
     folder.retry(batch.id, accept=True)
@@ -575,6 +637,17 @@ def test_retry_with_acceptance_lets_the_same_files_pass_once(folder: Folder) -> 
     assert accepted.accepted
     folder.publish(accepted)
     assert not folder.claimed().accepted
+
+
+def test_acceptance_of_a_batch_without_a_readable_reason_is_refused(folder: Folder) -> None:
+    batch = folder.claimed()
+    quarantined = folder.inbox.quarantine(batch, WRONG, NOW, "")
+    (quarantined / "reason.json").write_text("{}", encoding="utf-8")
+    before = folder.files()
+    with pytest.raises(UsageError, match="cannot be read"):
+        folder.retry(batch.id, accept=True)
+    assert folder.files() == before
+    assert folder.retry(batch.id) == [CRM, ECOM], "without acceptance no reason is needed"
 
 
 def test_acceptance_is_for_those_bytes_only(folder: Folder) -> None:
@@ -604,21 +677,21 @@ def test_retry_overwrites_nothing_that_waits(folder: Folder) -> None:
     assert not (folder.state / "accepted").exists()
 
 
-def test_retry_of_a_batch_whose_files_were_moved_back_by_hand_says_so(folder: Folder) -> None:
+def test_retry_of_a_batch_whose_files_were_moved_back_by_hand_is_refused(folder: Folder) -> None:
     batch = folder.claimed()
-    place = folder.inbox.quarantine(batch, WRONG, NOW, "")
+    quarantined = folder.inbox.quarantine(batch, WRONG, NOW, "")
     for name in (CRM, ECOM):
-        (place / name).rename(folder.root / name)
+        (quarantined / name).rename(folder.root / name)
     assert folder.inbox.quarantined_after({}) == []
     with pytest.raises(UsageError, match="gone from the quarantine"):
         folder.retry(batch.id)
     assert folder.claim() is not None
 
 
-def test_retry_that_died_half_way_is_ended_by_another(folder: Folder) -> None:
+def test_a_retry_that_died_is_completed_by_another(folder: Folder) -> None:
     batch = folder.claimed()
-    place = folder.inbox.quarantine(batch, WRONG, NOW, "")
-    (place / CRM).rename(folder.root / CRM)
+    quarantined = folder.inbox.quarantine(batch, WRONG, NOW, "")
+    (quarantined / CRM).rename(folder.root / CRM)
     assert folder.retry(batch.id) == [ECOM]
     assert len(folder.inbox.scan().candidates) == 1
 
@@ -644,7 +717,7 @@ def test_one_instance_works_here_at_a_time(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("is_held", [True, False])
-def test_another_state_is_refused_whether_its_owner_runs_or_not(folder: Folder, is_held: bool) -> None:
+def test_another_state_is_refused_while_its_owner_runs_and_after_it(folder: Folder, is_held: bool) -> None:
     assert folder.inbox.try_lock("a")
     if not is_held:
         folder.inbox.unlock()

@@ -1,4 +1,4 @@
-"""A file is taken only on a proof that its writer is done. The clock is handed in; files and leases are real."""
+"""A file is claimed only with a proof that its writer is done. The clock is handed in; files and leases are real."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CSV, JSON = "crm_customers.csv", "ecommerce_customers.json"
 
 
 class Observed:
-    """One file as the loop looks at it, at the seconds the test names."""
+    """One file, observed at the seconds that the test gives."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,18 +40,18 @@ def observed(folder: Path, name: str = CSV, content: str = "a,b\n1,2\n") -> Obse
 
 @pytest.fixture
 def no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a network share: no file system is known to honour a lease."""
+    """As on a network share: no file system honours leases."""
     monkeypatch.setattr(mounts, "LEASE_FILE_SYSTEMS", frozenset[str]())
 
 
-def test_a_file_that_nobody_writes_is_proven_by_a_lease_when_it_has_stood_still_for_a_moment(tmp_path: Path) -> None:
+def test_a_file_without_a_writer_is_proven_by_a_lease_after_a_moment_without_changes(tmp_path: Path) -> None:
     file = observed(tmp_path)
     assert file.at(0) is None
     assert file.at(0.29) is None
     assert file.at(0.3) == "lease"
 
 
-def test_a_file_that_is_open_for_writing_is_never_taken_however_still_it_stands(tmp_path: Path) -> None:
+def test_a_file_that_is_open_for_writing_is_never_claimed_even_without_changes(tmp_path: Path) -> None:
     file = observed(tmp_path)
     with file.path.open("a"):
         assert [file.at(seconds) for seconds in (0, 1, 5, 10, 1000)] == [None] * 5
@@ -74,7 +74,7 @@ def test_a_rename_does_not_hide_the_writer(tmp_path: Path) -> None:
     assert file.at(1001) == "lease"
 
 
-def test_a_writer_that_has_only_a_memory_map_left_is_seen(tmp_path: Path) -> None:
+def test_a_writer_that_has_only_a_memory_map_left_is_detected(tmp_path: Path) -> None:
     file = observed(tmp_path)
     with file.path.open("r+b") as opened:
         mapped = mmap.mmap(opened.fileno(), 0)
@@ -83,13 +83,13 @@ def test_a_writer_that_has_only_a_memory_map_left_is_seen(tmp_path: Path) -> Non
     assert file.at(1001) == "lease"
 
 
-def test_a_reader_does_not_hold_a_file_up(tmp_path: Path) -> None:
+def test_a_reader_does_not_delay_a_file(tmp_path: Path) -> None:
     file = observed(tmp_path)
     with file.path.open():
         assert (file.at(0), file.at(0.3)) == (None, "lease")
 
 
-def test_a_file_that_grows_is_watched_from_its_last_change(tmp_path: Path) -> None:
+def test_the_wait_begins_at_the_last_change_of_a_growing_file(tmp_path: Path) -> None:
     file = observed(tmp_path)
     assert file.at(0) is None
     with file.path.open("a") as writer:
@@ -117,7 +117,7 @@ def test_a_document_without_its_closing_bracket_waits_for_the_rest(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", [CSV, JSON])
-def test_an_empty_file_must_stand_still_twice_as_long_by_any_proof(tmp_path: Path, name: str) -> None:
+def test_an_empty_file_must_be_still_for_twice_as_long_and_has_no_other_proof(tmp_path: Path, name: str) -> None:
     file = observed(tmp_path, name, "")
     file.at(0)
     file.closed_at(0)
@@ -125,7 +125,7 @@ def test_an_empty_file_must_stand_still_twice_as_long_by_any_proof(tmp_path: Pat
     assert file.at(10) == "stillness"
 
 
-def test_an_empty_file_whose_writer_has_not_begun_yet_is_not_taken(tmp_path: Path) -> None:
+def test_an_empty_file_that_is_open_for_writing_is_not_claimed(tmp_path: Path) -> None:
     file = observed(tmp_path, content="")
     with file.path.open("a"):
         assert [file.at(seconds) for seconds in (0, 10, 1000)] == [None] * 3
@@ -159,7 +159,7 @@ class TestWithoutLeases:
         assert [file.at(seconds) for seconds in (0, 1, 4.9)] == [None] * 3
         assert file.at(5) == "stillness"
 
-    def test_without_any_event_the_file_must_stand_still(self, tmp_path: Path) -> None:
+    def test_without_any_event_the_file_must_be_still(self, tmp_path: Path) -> None:
         file = observed(tmp_path)
         assert [file.at(seconds) for seconds in (0, 1, 4.9)] == [None] * 3
         assert file.at(5) == "stillness"
@@ -168,17 +168,19 @@ class TestWithoutLeases:
         ("name", "content"),
         [(CSV, "a,b\n1,2"), (JSON, '{"customers": ['), (JSON, '{"customers": [{"id": 1},')],
     )
-    def test_a_file_that_looks_cut_must_stand_still_once_more(self, tmp_path: Path, name: str, content: str) -> None:
+    def test_a_file_that_looks_truncated_must_be_still_for_twice_as_long(
+        self, tmp_path: Path, name: str, content: str
+    ) -> None:
         file = observed(tmp_path, name, content)
         assert [file.at(seconds) for seconds in (0, 5, 9.9)] == [None] * 3
         assert file.at(10) == "stillness"
 
     @pytest.mark.parametrize("content", ['{"customers": []}\n \n', '[{"id": "EC1"}]', '{"id": 1}\r\n'])
-    def test_a_document_that_ends_well_does_not_look_cut(self, tmp_path: Path, content: str) -> None:
+    def test_a_document_with_its_closing_bracket_does_not_look_truncated(self, tmp_path: Path, content: str) -> None:
         file = observed(tmp_path, JSON, content)
         assert (file.at(0), file.at(5)) == (None, "stillness")
 
-    def test_what_is_known_of_a_file_is_forgotten_with_it(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_gone_is_forgotten(self, tmp_path: Path) -> None:
         file = observed(tmp_path)
         file.at(0)
         file.settling.forget_all_but([])
@@ -188,8 +190,10 @@ class TestWithoutLeases:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_file_of_another_user_cannot_be_leased_and_is_proven_by_its_close(shared_folder: Path) -> None:
     file = observed(shared_folder)
-    asked = "file = Observed(folder / CSV); file.closed_at(0); print(file.at(0), file.at(0.5), file.at(1))"
-    assert output_as_another_user(asked, file.path.parent, "from tests.test_settling import CSV, Observed").split() == [
+    program = "file = Observed(folder / CSV); file.closed_at(0); print(file.at(0), file.at(0.5), file.at(1))"
+    assert output_as_another_user(
+        program, file.path.parent, "from tests.test_settling import CSV, Observed"
+    ).split() == [
         "None",
         "None",
         "close_event",
@@ -204,7 +208,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert [file.at(seconds) for seconds in (0, 0.3, 1)] == [None] * 3
 
 
-def test_the_deepest_and_latest_mount_tells_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_deepest_and_latest_mount_decides_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox = tmp_path / "with blank" / "inbox"
     inbox.mkdir(parents=True)
     escaped = str(inbox).replace(" ", "\\040")

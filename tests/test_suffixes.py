@@ -1,4 +1,4 @@
-"""What stands behind the name of an export pairs it, and may place it in time."""
+"""The suffix of an export's name pairs it with others, and may give it an order in time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["2024-01-15", "20240115", "2024_01_15", "2024.01.15", "2024 01 15"])
-def test_a_date_has_a_place_however_it_is_written(suffix: str) -> None:
+def test_a_date_has_the_same_order_in_every_notation(suffix: str) -> None:
     assert order_of(suffix) == order_of("2024-01-15")
     assert is_before("2024-01-14", suffix)
     assert is_before(suffix, "2024-01-16")
@@ -44,11 +44,11 @@ def test_dates_and_numbers_have_an_order(earlier: str, later: str) -> None:
         ("²", "9"),
     ],
 )
-def test_where_there_is_no_order_neither_comes_before(one: str, other: str) -> None:
+def test_without_an_order_neither_comes_before_the_other(one: str, other: str) -> None:
     assert not is_before(one, other)
     assert not is_before(other, one)
 
 
-def test_work_goes_by_place_and_what_has_none_comes_last() -> None:
+def test_batches_are_processed_in_order_and_those_without_one_last() -> None:
     suffixes_found = ["north", "10", "2024-02-01", "", "9", "2024-01-15"]
     assert sorted(suffixes_found, key=sort_key) == ["2024-01-15", "2024-02-01", "9", "10", "north", ""]

@@ -71,15 +71,15 @@ class Settling:
             return None  # the kernel knows of a writer: it is not done, however long the file has not changed
         if state.size_bytes == 0:
             return "stillness" if still_seconds >= 2 * self._settle_seconds else None
-        if leased and not _json_looks_cut(path):
+        if leased and not _json_looks_truncated(path):
             return "lease"
         if (
             still_seconds >= CLOSE_EVENT_STILL_SECONDS
             and self._was_closed(path, state, now)
-            and not _json_looks_cut(path)
+            and not _json_looks_truncated(path)
         ):
             return "close_event"
-        needed = self._settle_seconds * (2 if _looks_cut(path) else 1)
+        needed = self._settle_seconds * (2 if _looks_truncated(path) else 1)
         return "stillness" if still_seconds >= needed else None
 
     def _was_closed(self, path: Path, state: Fingerprint, now: float) -> bool:
@@ -114,12 +114,12 @@ def _lease(path: Path) -> bool | None:
     return True
 
 
-def _json_looks_cut(path: Path) -> bool:
+def _json_looks_truncated(path: Path) -> bool:
     # A document without its closing bracket is certainly incomplete, so no finished file is kept waiting.
-    return path.suffix.lower() in _JSON_SUFFIXES and _looks_cut(path)
+    return path.suffix.lower() in _JSON_SUFFIXES and _looks_truncated(path)
 
 
-def _looks_cut(path: Path) -> bool:
+def _looks_truncated(path: Path) -> bool:
     """Whether the file does not end as a complete one does: with a line break, or a closing bracket."""
     try:
         with open(path, "rb", opener=_no_link) as file:
