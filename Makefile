@@ -1,9 +1,13 @@
 # make run    set up and start the service on ./inbox and ./outbox
 # make test   set up and pass the tests
-# make faults try every kill and every error of the world at every change the service makes (hours)
-# make fuzz   feed the readers whatever covers more of them, for ten minutes (MINUTES=…)
-# make peers  compare the sync with a plain loop and with dlt: how fast, and what of an API that misbehaves (minutes)
-# make demo   show the whole story on the sample, in seconds
+# make lint   check style and types
+# make ci     run everything that CI runs (needs a Docker engine)
+# make faults kill the service, and make it fail, at every change it makes (hours)
+# make fuzz   feed the readers inputs that cover more of their code, for ten minutes (MINUTES=…)
+# make bench  measure time and memory
+# make peers  compare the sync with a plain loop and with dlt: speed, and behaviour with a faulty API (minutes)
+# make demo   show every step on the sample, in seconds
+# make lock   write the hash-locked requirements from pyproject.toml
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -12,7 +16,7 @@ MINUTES := 10
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test faults fuzz demo lint bench peers lock clean
+.PHONY: run test lint ci faults fuzz demo bench peers lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run-time
@@ -21,7 +25,7 @@ run: $(VENV)/run-time
 test: $(VENV)/development
 	$(PY) -m pytest $(ARGS)
 
-# Not by xdist: the sweeps keep all cores busy themselves.
+# Not with xdist: the sweeps keep all cores busy themselves.
 faults: $(VENV)/development
 	FAULTS=all $(PY) -m pytest -n0 tests/faults tests/test_pairing_model.py tests/test_readers_fuzzed.py $(ARGS)
 
@@ -35,6 +39,10 @@ lint: $(VENV)/development
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# In the environment of this shell; CI calls the script itself, in a clean checkout.
+ci:
+	.ci/run
 
 bench: $(VENV)/development
 	$(PY) -m benchmarks $(ARGS)
@@ -51,26 +59,28 @@ $(VENV)/development: requirements/dev.txt $(VENV)/run-time | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-# Not among the development's: nobody but the fuzzer needs it, and not every machine can have it.
+# Not in the requirements for development: only the fuzzer needs it, and not every machine can install it.
 $(VENV)/fuzzer: requirements/fuzz.txt $(VENV)/run-time | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	touch $@
 
-# Nor these: they are there to be compared with.
+# Not in the requirements for development: these programs are only compared with.
 $(VENV)/peers: requirements/peers.txt $(VENV)/run-time | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	touch $@
 
 $(PY):
-	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; install it, or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; install it, or run make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Writes the hash-locked requirements anew from pyproject.toml (needs uv).
+# Writes the hash-locked requirements from pyproject.toml, with the latest versions it allows (needs uv).
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header -q --upgrade
 lock:
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.txt --upgrade
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.txt --upgrade
-	uv pip compile pyproject.toml --extra fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/fuzz.txt --upgrade
-	uv pip compile pyproject.toml --extra peers --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/peers.txt --upgrade
+	$(LOCK) -o requirements/run.txt
+	$(LOCK) --extra dev -o requirements/dev.txt
+	$(LOCK) --extra fuzz -o requirements/fuzz.txt
+	$(LOCK) --extra peers -o requirements/peers.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

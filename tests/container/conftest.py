@@ -1,4 +1,4 @@
-"""A Docker engine, the image built once, and the house as a clone of the repository that compose runs."""
+"""A Docker engine, the image built once, and clones of the repository that compose runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from docker.models.containers import Container
 from tests.worlds import ROOT, House, wait_until
 
 SERVICE = "customer-integration"
-# What a clone consists of, as far as the image and compose are concerned.
+# The files of a clone that the image and compose need.
 CLONED = ("Dockerfile", ".dockerignore", "docker-compose.yml", "requirements", "LICENSE", "service")
 _OF_A_USER = ("SERVICE_", "COMPOSE_", "PUID", "PGID", "TZ", "IMAGE", "MEMORY_LIMIT", "CPU_LIMIT")
 
@@ -28,7 +28,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other 
 
 
 def run(*command: str, seconds: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with no setting but the given ones; it must end well."""
+    """Run a command with these settings only. Raises: AssertionError where it fails."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_A_USER)}
     done = subprocess.run(
         command, env=kept | settings, capture_output=True, text=True, timeout=seconds, check=False, cwd="/"
@@ -39,16 +39,16 @@ def run(*command: str, seconds: float = 120, **settings: str) -> subprocess.Comp
 
 
 def give(path: Path, uid: int, gid: int) -> None:
-    """Give a folder and all that is in it to a user."""
+    """Give a folder and all its contents to a user."""
     for found in (path, *path.rglob("*")):
         os.chown(found, uid, gid, follow_symlinks=False)
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """A Docker engine with compose; where there is none, the test is skipped, or fails if it must not be."""
+    """A Docker engine with compose. Without one the test is skipped, or fails with REQUIRE_CONTAINER=1."""
     try:
-        # Asked by command first: the SDK leaves its socket open where nobody answers.
+        # First by command: the SDK leaves its socket open if no engine answers.
         run("docker", "version")
         run("docker", "compose", "version")
         client = docker.from_env(timeout=180)
@@ -73,7 +73,7 @@ def image(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
 
 
 def copy_clone(target: Path) -> None:
-    """What a clone holds, without the checkout's own inbox, outbox and caches."""
+    """Copy the files of a clone, without the checkout's own inbox, outbox and caches."""
     for name in CLONED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -82,19 +82,19 @@ def copy_clone(target: Path) -> None:
 
 
 class ComposeHouse(House):
-    """A clone of the repository whose service compose runs; its state is a volume."""
+    """A clone of the repository, run by compose; its state is a volume."""
 
     def __init__(self, root: Path, engine: docker.DockerClient) -> None:
         super().__init__(root)
         self.outbox.mkdir()
         copy_clone(root)
         self.project = f"test{uuid.uuid4().hex[:12]}"
-        # Compose labels what it builds with the project, so every project has an image of its own, from one cache.
+        # Compose labels its images with the project, so every project has an image of its own, from one cache.
         self._image = f"{SERVICE}:{self.project}"
         self._engine = engine
 
     def compose(self, *arguments: str, seconds: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run ``docker compose …`` on the clone; ``settings`` are the environment of the caller's shell."""
+        """Run ``docker compose …`` on the clone; ``settings`` are in the environment of the calling shell."""
         command = ("docker", "compose", "--project-directory", str(self.root), "--project-name", self.project)
         return run(*command, *arguments, seconds=seconds, IMAGE=self._image, **settings)
 
@@ -110,12 +110,12 @@ class ComposeHouse(House):
         return code or 0, output.decode()
 
     def wait_for_batch(self, count: int = 1, seconds: float = 60) -> None:
-        """Wait until so many sets are published, and the inputs of the last one archived."""
+        """Wait until ``count`` sets are published, and the inputs of the last one archived."""
         wait_until(lambda: len(self.batches()) == count, seconds)
         wait_until(lambda: (self.inbox / "archive" / self.batches()[-1]).is_dir())
 
     def down(self) -> None:
-        """Remove what compose made."""
+        """Remove containers, volumes and image of the project."""
         self.compose("down", "--volumes", "--timeout", "5")
         with suppress(ImageNotFound):
             self._engine.images.remove(self._image, force=True)
@@ -125,7 +125,7 @@ class ComposeHouse(House):
 def make_compose_house(
     engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], ComposeHouse]]:
-    """Fresh clones; what compose makes of them is removed at the end."""
+    """Makes clones; their containers, volumes and images are removed at the end."""
     built: list[ComposeHouse] = []
 
     def make() -> ComposeHouse:
@@ -177,7 +177,7 @@ def containers(engine: docker.DockerClient, image: str) -> Iterator[Containers]:
 
 
 def stop_seconds(house: ComposeHouse) -> float:
-    """Stop the service as a user does; returns how long it took."""
+    """Stop the service as a user does; returns the seconds it took."""
     began = time.monotonic()
     house.compose("stop")
     return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The image and compose as their users meet them: files go in on the host, results are read on the host."""
+"""The image and compose as users run them: files are dropped on the host, results are read on the host."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.worlds import CASES, CRM, ECOM, House, slowness, wait_until
 pytestmark = pytest.mark.container
 
 EXPECTED = CASES / "the_sample" / "expected"
-# As strict as it gets: what every user may ask of the image.
-LOCKED_UP: dict[str, Any] = {
+# The strictest options that a user may run the image with.
+LOCKED_DOWN: dict[str, Any] = {
     "read_only": True,
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges"],
@@ -32,19 +32,19 @@ LOCKED_UP: dict[str, Any] = {
 
 
 def is_the_sample(house: House) -> bool:
-    """Whether master and report in the outbox are those of the sample, to the byte."""
+    """Whether master and report in the outbox have the bytes of the expected sample."""
     names = ("customer_master.csv", "duplicate_report.csv")
     return all((house.outbox / name).read_bytes() == (EXPECTED / name).read_bytes() for name in names)
 
 
 def owners(folder: Path) -> set[tuple[int, int]]:
-    """Whom a folder and all that is in it belong to."""
+    """Owners of a folder and all its contents."""
     found = [path.lstat() for path in (folder, *folder.rglob("*"))]
     return {(status.st_uid, status.st_gid) for status in found}
 
 
 def is_alone(house: ComposeHouse) -> bool:
-    """Whether one process is all there is in the container; while a health check runs there are two."""
+    """Whether the container has one process; while a health check runs it has two."""
     return len(house.container.top()["Processes"]) == 1
 
 
@@ -67,15 +67,15 @@ def running(make_compose_house: Callable[[], ComposeHouse]) -> ComposeHouse:
     return house
 
 
-# ------------------------------------------------------------------------------------------------- the whole way
+# ------------------------------------------------------------------------------------------------- end to end
 
 
-def test_a_pair_dropped_into_the_clone_becomes_the_master_and_the_service_is_healthy(running: ComposeHouse) -> None:
+def test_the_sample_dropped_into_the_clone_becomes_the_master_and_the_service_is_healthy(running: ComposeHouse) -> None:
     assert is_the_sample(running)
     wait_until(lambda: running.container.health == "healthy")
 
 
-def test_what_is_dropped_while_it_is_stopped_is_processed_after_the_start(
+def test_files_dropped_while_it_is_stopped_are_processed_after_the_start(
     make_compose_house: Callable[[], ComposeHouse],
 ) -> None:
     house = make_compose_house()
@@ -92,7 +92,7 @@ def test_what_is_dropped_while_it_is_stopped_is_processed_after_the_start(
     assert '"created"' not in house.read("integration_log.jsonl")
 
 
-def test_stopping_it_in_its_first_moments_is_an_orderly_end(containers: Containers, house: House) -> None:
+def test_a_stop_in_its_first_moments_ends_with_exit_code_0(containers: Containers, house: House) -> None:
     for pause in (0.0, 0.2, 0.4):
         container = containers.start(house=house)
         wait_until(lambda: _heeds_sigterm(container))  # noqa: B023  # it ends within the loop
@@ -108,10 +108,10 @@ def _heeds_sigterm(container: Container) -> bool:
     return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
 
 
-# --------------------------------------------------------------------------------------------------- who it is
+# --------------------------------------------------------------------------------------------------- its user
 
 
-def test_the_service_is_one_process_that_is_not_root_and_has_no_rights_left(running: ComposeHouse) -> None:
+def test_the_service_is_one_process_without_root_and_without_capabilities(running: ComposeHouse) -> None:
     wait_until(lambda: is_alone(running))
     status = _status(running, "1")
     assert "0" not in status["Uid"] + status["Gid"]
@@ -127,8 +127,8 @@ def _status(house: ComposeHouse, process: str) -> dict[str, list[str]]:
     return {name: value.split() for name, _, value in (line.partition(":") for line in out.splitlines())}
 
 
-def test_health_checks_leave_neither_processes_nor_root_behind(running: ComposeHouse) -> None:
-    # What a verb says of itself once it is through the entry point; docker exec begins as root, as health checks do.
+def test_health_checks_leave_no_process_and_drop_root(running: ComposeHouse) -> None:
+    # The user that a verb runs as after the entry point; docker exec begins as root, as health checks do.
     program = (
         "import os; from service import __main__, cli\n"
         "cli.main = lambda given: print(os.getresuid(), os.getresgid(), os.getgroups()) or 0\n"
@@ -143,7 +143,7 @@ def test_health_checks_leave_neither_processes_nor_root_behind(running: ComposeH
 
 
 @needs_root
-def test_a_clone_of_roots_is_given_to_1000_but_not_what_lies_in_it(
+def test_a_clone_of_root_is_given_to_1000_but_not_its_files(
     make_compose_house: Callable[[], ComposeHouse],
 ) -> None:
     house = make_compose_house()
@@ -200,12 +200,12 @@ def test_the_state_follows_when_the_user_changes(containers: Containers, house: 
 
 
 @needs_root
-def test_a_locked_up_container_with_any_user_processes_a_pair(containers: Containers, house: House) -> None:
+def test_a_locked_down_container_with_any_user_processes_a_batch(containers: Containers, house: House) -> None:
     house.drop()
     give(house.root, 12345, 54321)
     zone = ZoneInfo("Asia/Kathmandu")
     code, out, _ = containers.run(
-        "watch", "--once", house=house, user="12345:54321", environment={"TZ": zone.key}, **LOCKED_UP
+        "watch", "--once", house=house, user="12345:54321", environment={"TZ": zone.key}, **LOCKED_DOWN
     )
     assert code == 0, out
     assert is_the_sample(house)
@@ -215,7 +215,7 @@ def test_a_locked_up_container_with_any_user_processes_a_pair(containers: Contai
 
 
 @needs_root
-def test_a_verb_that_docker_exec_begins_as_root_leaves_nothing_of_roots(containers: Containers, house: House) -> None:
+def test_a_verb_that_docker_exec_begins_as_root_leaves_no_files_of_root(containers: Containers, house: House) -> None:
     house.drop()
     (house.inbox / CRM).write_text("wrong,columns\n1,2\n", encoding="utf-8")
     give(house.root, 1000, 1000)
@@ -229,15 +229,17 @@ def test_a_verb_that_docker_exec_begins_as_root_leaves_nothing_of_roots(containe
     assert owners(house.root) == {(1000, 1000)}
 
 
-# ------------------------------------------------------------------------------------------------- clear words
+# ------------------------------------------------------------------------------------------------- messages
 
 
 @needs_root
 @pytest.mark.parametrize("name", ["inbox", "outbox", "state"])
-def test_a_folder_that_the_given_user_may_not_write_is_named(containers: Containers, house: House, name: str) -> None:
+def test_a_folder_that_the_given_user_may_not_write_is_reported(
+    containers: Containers, house: House, name: str
+) -> None:
     give(house.root, 12345, 54321)
     give(house.root / name, 0, 0)
-    code, out, err = containers.run(house=house, user="12345:54321", **LOCKED_UP)
+    code, out, err = containers.run(house=house, user="12345:54321", **LOCKED_DOWN)
     assert (code, out) == (2, "")
     assert err.splitlines() == [
         f"SettingsError: user 12345:54321 may not write /data/{name}",
@@ -248,27 +250,27 @@ def test_a_folder_that_the_given_user_may_not_write_is_named(containers: Contain
 
 
 @pytest.mark.parametrize(("name", "value"), [("PUID", "0"), ("PGID", "staff")])
-def test_an_id_that_is_none_or_roots_is_refused(containers: Containers, name: str, value: str) -> None:
+def test_an_impossible_id_or_that_of_root_is_refused(containers: Containers, name: str, value: str) -> None:
     code, out, err = containers.run(environment={name: value})
     assert (code, out) == (2, "")
     assert err.startswith(f"SettingsError: {name} ")
 
 
-def test_without_the_capabilities_to_cease_to_be_root_it_does_not_run(containers: Containers, house: House) -> None:
-    code, out, err = containers.run(house=house, **LOCKED_UP)
+def test_without_the_capabilities_to_drop_root_it_does_not_run(containers: Containers, house: House) -> None:
+    code, out, err = containers.run(house=house, **LOCKED_DOWN)
     assert (code, out) == (2, "")
     assert "cannot drop root privileges" in err
     assert "SETUID" in err
 
 
-def test_a_read_only_root_with_nothing_mounted_is_told_what_to_mount(containers: Containers) -> None:
-    code, _, err = containers.run(user="1000:1000", **LOCKED_UP)
+def test_a_read_only_container_with_nothing_mounted_reports_what_to_mount(containers: Containers) -> None:
+    code, _, err = containers.run(user="1000:1000", **LOCKED_DOWN)
     assert code == 2
     assert err.count("nothing is mounted at") == 3
 
 
 @needs_root
-def test_a_folder_of_roots_with_foreign_folders_in_it_is_not_given_away(containers: Containers, house: House) -> None:
+def test_a_folder_of_root_with_foreign_folders_in_it_is_not_given_away(containers: Containers, house: House) -> None:
     give(house.root, 0, 0)
     (house.outbox / "etc").mkdir()
     code, _, err = containers.run(house=house)
@@ -278,7 +280,7 @@ def test_a_folder_of_roots_with_foreign_folders_in_it_is_not_given_away(containe
 
 
 @needs_root
-def test_a_folder_that_is_no_state_of_ours_keeps_its_owners(containers: Containers, house: House) -> None:
+def test_a_folder_that_is_not_our_state_keeps_its_owners(containers: Containers, house: House) -> None:
     give(house.root, 1000, 1000)
     (house.state / "thesis.txt").touch()
     (house.state / "photos").mkdir()
@@ -300,7 +302,7 @@ def test_a_misspelt_setting_in_the_env_file_stops_the_start(make_compose_house: 
 
 
 def test_help_names_the_verbs(containers: Containers) -> None:
-    code, out, err = containers.run("--help", **LOCKED_UP, user="12345:54321")
+    code, out, err = containers.run("--help", **LOCKED_DOWN, user="12345:54321")
     assert (code, err) == (0, "")
     for verb in ("watch", "integrate", "retry", "healthcheck", "demo"):
         assert verb in out
@@ -316,7 +318,7 @@ def test_integrate_keeps_its_own_state_beside_its_results(containers: Containers
     give(house.root, 12345, 54321)
     code, _, err = containers.run(
         *("integrate", CRM, ECOM, "--outbox", "results"),
-        **LOCKED_UP,
+        **LOCKED_DOWN,
         house=house,
         user="12345:54321",
         working_dir="/work",
@@ -358,7 +360,7 @@ def test_nothing_is_written_outside_the_mounted_folders(containers: Containers, 
     assert not container.diff()
 
 
-def test_the_image_says_what_it_is(engine: docker.DockerClient, image: str) -> None:
+def test_the_image_has_labels_entry_point_and_health_check(engine: docker.DockerClient, image: str) -> None:
     config = engine.images.get(image).attrs["Config"]
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
     assert labels["version"] == __version__
@@ -370,7 +372,7 @@ def test_the_image_says_what_it_is(engine: docker.DockerClient, image: str) -> N
     assert config["Healthcheck"]["Test"] == ["CMD", "python", "-m", "service", "healthcheck"]
 
 
-def test_the_image_holds_nothing_it_does_not_need(
+def test_the_image_contains_nothing_it_does_not_need(
     engine: docker.DockerClient, image: str, containers: Containers
 ) -> None:
     assert engine.images.get(image).attrs["Size"] < 400_000_000
