@@ -273,6 +273,10 @@ def inputs_sha256(inputs: tuple[InputFile, ...]) -> str:
     return hashlib.sha256("\n".join(file.sha256 for file in inputs).encode()).hexdigest()
 
 
+Matching = Literal["literal"]
+"""The matchers that ``SERVICE_MATCHING`` accepts; see ``service.pipeline.matching``."""
+
+
 @dataclass(frozen=True)
 class Guards:
     """The limits that hold a batch back, of both jobs."""
@@ -293,6 +297,7 @@ class Rules:
     """In the order that decides every tie."""
     default_region: str = "US"
     date_order: DateOrder = "MDY"
+    matching: Matching = "literal"
     survivorship: Literal["fill", "record"] = "fill"
     guards: Guards = field(default_factory=Guards)
     formula_escape: bool = True
@@ -359,15 +364,18 @@ RECORD: Columns = {
     "orders_count": "for analytics",
 }
 
+LINKS: Columns = {
+    "one": "ordinal of a record",
+    "other": "ordinal of another record, which is the same customer",
+    "rule": "name of the matcher's rule that links them",
+    "weight": "how strongly, as the matcher defines it",
+}
+
 EVIDENCE: Columns = {
     "ordinal": "the removed record",
-    "group_id": "its group",
-    "kept": "ordinal of the record that stands for the group",
-    "via": "ordinal of the record it is linked through; the kept one where both agree on something",
-    "by_id": "true where record and via share the source's id",
-    "by_email": "true where they share the e-mail address",
-    "by_phone": "true where they share the phone",
-    "by_name": "true where they share the name and the identifiers do not settle it already",
+    "via": "ordinal of the record it is linked through; the kept one if both agree on something",
+    "rule": "name of a rule that links the two; one row for each",
+    "weight": "how strongly, as the matcher defines it",
 }
 
 GOLDEN: Columns = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -22,7 +22,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 from service.analytics_rules import AnalyticsRules, AnalyticsTables
 from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
-from service.model import DateOrder, Guards, Rules
+from service.model import DateOrder, Guards, Matching, Rules
 from service.raw_settings import DEFAULT_STALL_MINUTES, DEFAULT_STATE, PREFIX, TOML_FILE, from_files, from_toml
 from service.sources import Region, SourceSettings, sources_of
 
@@ -48,8 +48,8 @@ class Settings(BaseSettings):
     date_order: DateOrder = Field(
         Rules.date_order, description="order of `01/02/2024` if the other dates of its column do not show it"
     )
-    matching: Literal["literal"] = Field(
-        "literal", description="rule for the same customer; `literal`: same email, phone or name"
+    matching: Matching = Field(
+        Rules.matching, description="rule for the same customer; `literal`: same email, phone or name"
     )
     survivorship: Literal["fill", "record"] = Field(
         Rules.survivorship,
@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         sources_of(tables)
         return tables
 
+    @field_validator("matching", mode="before")
+    @classmethod
+    def _matcher_exists(cls, name: object) -> object:
+        if name not in get_args(Matching):
+            raise ValueError(f"names no matcher; there is: {', '.join(get_args(Matching))}")
+        return name
+
     @field_validator("api_url")
     @classmethod
     def _is_collection(cls, url: str | None) -> str | None:
@@ -194,6 +201,7 @@ class Settings(BaseSettings):
             sources=sources_of(self.sources),
             default_region=self.default_region,
             date_order=self.date_order,
+            matching=self.matching,
             survivorship=self.survivorship,
             guards=self._guards(),
             formula_escape=self.csv_formula_escape,

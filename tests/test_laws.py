@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine
 from service.model import Rules
-from service.pipeline.deduplicate import deduplicate, explain, smallest_of_component
+from service.pipeline.evidence import explain, rank_of_rule
+from service.pipeline.matching import MATCHERS
+from service.pipeline.matching.cluster import cluster, smallest_of_component
 from service.pipeline.survivorship import survive
 from tests.sizes import LAWS_RECORDS
 from tests.small_batches import (
@@ -192,10 +194,10 @@ class Outcome:
 
 def outcome(engine: EmbeddedEngine, people: Sequence[Person], survivorship: Any = "fill") -> Outcome:
     records = records_of(engine, people)
-    groups = deduplicate(records, engine)
+    matcher = MATCHERS["literal"]
+    groups = cluster(matcher.links(records, engine), len(people), engine)
     survivors = survive(records, groups, Rules(survivorship=survivorship))
-    evidence = explain(records, groups, survivors, engine)
-    shown = ", ".join(f"by_{rule}" for rule in RULES)
+    evidence = explain(records, groups, survivors, matcher, engine)
     return Outcome(
         [row[0] for row in groups.derive("select group_id from this order by ordinal").rows()],
         {
@@ -203,8 +205,10 @@ def outcome(engine: EmbeddedEngine, people: Sequence[Person], survivorship: Any 
             for row in survivors.derive(f"select group_id, kept, {', '.join(FIELDS)}, source_system from this").rows()
         },
         {
-            row[0]: (row[1], tuple(rule for rule, holds in zip(RULES, row[2:], strict=True) if holds))
-            for row in evidence.derive(f"select ordinal, via, {shown} from this").rows()
+            ordinal: (via, tuple(rules))
+            for ordinal, via, rules in evidence.derive(
+                f"select ordinal, via, list(rule order by {rank_of_rule(matcher)}) from this group by all"
+            ).rows()
         },
     )
 

@@ -6,17 +6,19 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine
 from service.errors import InputError, SuspiciousVolume, TooManyRejects, TransientError, UnreadableFile
-from service.model import CRM, ECOM, Batch, Guards, Rules
+from service.model import CRM, ECOM, Batch, Guards, Matching, Rules
 from service.pipeline import survivorship
-from service.pipeline.deduplicate import deduplicate, explain
+from service.pipeline.evidence import explain
 from service.pipeline.extract import extract
+from service.pipeline.matching import MATCHERS
+from service.pipeline.matching.cluster import cluster
 from service.pipeline.survivorship import survive
 from tests.small_batches import (
     NOON,
@@ -69,13 +71,12 @@ def seconds_to_group(engine: EmbeddedEngine, shape: str, size: int) -> float:
     """Group and explain records that are all one customer; every one but the kept gets its reason."""
     records = records_of_shape(engine, shape, size)
     started = time.monotonic()
-    groups = deduplicate(records, engine)
+    groups = cluster(MATCHERS["literal"].links(records, engine), records.count(), engine)
     survivors = survive(records, groups, Rules())
-    evidence = explain(records, groups, survivors, engine)
+    evidence = explain(records, groups, survivors, MATCHERS["literal"], engine)
     seconds = time.monotonic() - started
     assert survivors.count() == 1
-    assert evidence.count() == size - 1
-    assert evidence.derive("from this where not (by_id or by_email or by_phone or by_name)").count() == 0
+    assert evidence.derive("select distinct ordinal from this").count() == size - 1
     return seconds
 
 
@@ -90,6 +91,23 @@ def test_the_worst_case_is_ordinary_work(
     )
     # Pairs would cost four times as much, and hours; the bound is loose because machines are busy.
     assert twice < 120
+
+
+def test_every_matcher_that_the_settings_accept_exists() -> None:
+    assert set(MATCHERS) == set(get_args(Matching))
+
+
+def test_the_links_of_a_shared_value_all_lead_to_its_first_record(engine: EmbeddedEngine) -> None:
+    records = engine.materialise(
+        """
+        select n as ordinal, 'CRM' as source, 'C' || n as source_id, true as has_id, null::varchar as full_name,
+            'same@x.org' as email, null::varchar as phone_key, case when n > 1 then 'ann' end as name_key
+        from range(4) as numbers(n)
+        """
+    )
+    links = MATCHERS["literal"].links(records, engine).derive("select one, other, rule, weight from this order by all")
+    assert links.rows() == [(0, 1, "email", 1.0), (0, 2, "email", 1.0), (0, 3, "email", 1.0), (2, 3, "name", 1.0)]
+    assert cluster(links, 5, engine).integers("ordinal", "group_id")[1].tolist() == [0, 0, 0, 0, 4]
 
 
 # ----------------------------------------------------------------------------------------------------- guards

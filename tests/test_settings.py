@@ -37,6 +37,17 @@ def test_a_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.keep_batches, settings.csv_bom, settings.default_region) == (7, True, "GB")
 
 
+def test_the_matcher_reaches_the_pipeline_and_one_that_does_not_exist_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVICE_MATCHING", "literal")
+    assert load()[0].rules().matching == "literal"
+    monkeypatch.setenv("SERVICE_MATCHING", "fuzzy")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert caught.value.message == "SERVICE_MATCHING names no matcher; there is: literal"
+
+
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_INBOX", "")
     assert load()[0].inbox == Path("inbox")

@@ -389,7 +389,7 @@ def die(
 
 STEPS = {
     "before the work": ("service.watch.attempts.Attempts.run", False),
-    "in the midst of the work": ("service.jobs.integration.deduplicate", False),
+    "in the midst of the work": ("service.jobs.integration.cluster", False),
     "before the register is staged": ("service.register.register.Register.stage", False),
     "register staged, set not committed": ("service.register.register.Register.stage", True),
     "set committed, register not advanced": ("service.register.register.Register.advance", False),
@@ -434,7 +434,7 @@ def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
 
 
 def test_a_newer_half_that_came_meanwhile_is_not_lost(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    die(works, monkeypatch, "service.jobs.integration.deduplicate")
+    die(works, monkeypatch, "service.jobs.integration.cluster")
     (works.inbox / CRM).write_text("customer_id,full_name\nC1,Newer One\n", encoding="utf-8")
     assert works.once() == RunResult(published=1)
     assert (works.inbox / CRM).exists()
@@ -447,7 +447,7 @@ def test_a_newer_half_that_came_meanwhile_is_not_lost(works: Works, monkeypatch:
 def test_the_twentieth_death_makes_a_poison_of_it(
     works: Works, monkeypatch: pytest.MonkeyPatch, starts: int, outcome: RunResult
 ) -> None:
-    die(works, monkeypatch, "service.jobs.integration.deduplicate")
+    die(works, monkeypatch, "service.jobs.integration.cluster")
     (claim,) = works.claim_files()
     remembered = json.loads(claim.read_text(encoding="utf-8"))
     assert remembered["starts"] == 1
@@ -472,9 +472,9 @@ def test_a_published_batch_is_no_poison(works: Works, monkeypatch: pytest.Monkey
 def test_several_claims_are_all_worked_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never made by us, but by someone who restores a backup."""
     claimed = works.inbox / ".claimed"
-    die(works, monkeypatch, "service.jobs.integration.deduplicate")
+    die(works, monkeypatch, "service.jobs.integration.cluster")
     claimed.rename(works.root / "aside")
-    die(works, monkeypatch, "service.jobs.integration.deduplicate", crm="customer_id,full_name\nC1,Only One\n")
+    die(works, monkeypatch, "service.jobs.integration.cluster", crm="customer_id,full_name\nC1,Only One\n")
     for path in (works.root / "aside").iterdir():
         path.rename(claimed / path.name)
     assert works.once() == RunResult(published=2)

@@ -109,7 +109,7 @@ def _read(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) -> Chec
     delivered = extract(batch, rules.guards, engine)
     normalised = normalise(delivered, rules, engine)
     name = delivery.source.name
-    figures = quality.report(delivered, normalised, quality.volumes(delivered.source_rows, {}), quality.NO_COST)
+    figures = quality.report(delivered, normalised, quality.volumes(delivered.source_rows, {}), quality.NO_RISK)
     lines = (*_how(delivered.reports[name]), *_digest(figures["sources"][name]))
     notes = (*delivered.warnings[name], *_unseen(delivery, delivered.reports[name]))
     line_of = _lines_of(delivery, {row for rows in normalised.troubled_rows.values() for row in rows}, work_folder)

@@ -12,9 +12,11 @@ from service.logs import Journal
 from service.model import Batch, Published, Rules, Summary
 from service.outbox import Outbox, Staged
 from service.pipeline import quality
-from service.pipeline.deduplicate import deduplicate, explain
+from service.pipeline.evidence import explain
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.load import Results, load, write_merge_lines
+from service.pipeline.matching import MATCHERS
+from service.pipeline.matching.cluster import cluster
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
 from service.register import Identified, Register
@@ -42,27 +44,29 @@ def integrate(
     normalised = normalise(delivered, rules, engine)
     records = normalised.records
     journal.stage("deduplicate")
-    groups = deduplicate(records, engine)
+    matcher = MATCHERS[rules.matching]
+    groups = cluster(matcher.links(records, engine), records.count(), engine)
     journal.stage("survive")
     survivors = survive(records, groups, rules)
-    evidence = explain(records, groups, survivors, engine)
+    evidence = explain(records, groups, survivors, matcher, engine)
     journal.stage("identify")
     identified = register.identify(records, groups, engine)
+    customers = survivors.count()
     summary = Summary(
         records=records.count(),
         rejects=sum(delivered.source_rejects.values()),
-        duplicates=evidence.count(),
-        customers=survivors.count(),
+        duplicates=records.count() - customers,
+        customers=customers,
         source_rows=delivered.source_rows,
     )
-    cost = quality.literal_cost(records, groups, evidence)
-    _tell_amiss(batch, delivered, normalised, volumes, cost, journal)
+    risk = quality.overmerge_risk(records, groups, evidence)
+    _tell_amiss(batch, delivered, normalised, volumes, risk, journal)
     journal.stage("load")
     with outbox.stage(batch) as staged:
         results = Results(
             records, groups, survivors, evidence, identified.customers, identified.changes, delivered.rejects
         )
-        removed = load(results, quality.report(delivered, normalised, volumes, cost), rules, staged.folder)
+        removed = load(results, quality.report(delivered, normalised, volumes, risk), rules, staged.folder)
         merges = staged.folder.parent / "merges.txt"
         write_merge_lines(removed, journal.prefix("WARNING"), merges)
         _tell_loaded(summary, identified, merges, journal)
@@ -88,7 +92,7 @@ def _tell_amiss(
     delivered: Extracted,
     normalised: Normalised,
     volumes: Mapping[str, quality.Volume],
-    cost: quality.LiteralCost,
+    risk: quality.OvermergeRisk,
     journal: Journal,
 ) -> None:
     """Lines that stand in the log only where something is amiss."""
@@ -107,7 +111,7 @@ def _tell_amiss(
         journal.line("WARNING", f"{name}: unusable values of {field} ({reason}): {count}")
     for name in normalised.ambiguous:
         journal.line("WARNING", f"{name}: dates contradict each other about which part is the day")
-    for sentence in cost.sentences():
+    for sentence in risk.sentences():
         journal.line("WARNING", sentence)
     unusable = {f"{name} {field} {reason}": count for (name, field, reason), count in normalised.troubles.items()}
     journal.event("records.normalised", unusable=unusable)

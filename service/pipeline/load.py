@@ -10,7 +10,9 @@ from typing import Any
 
 from service.engine.contract import Table, sql_text
 from service.model import MISSING, Rules
+from service.pipeline.evidence import rank_of_rule
 from service.pipeline.formulas import FORMULA
+from service.pipeline.matching import MATCHERS
 
 MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_system", "status")
 DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
@@ -31,49 +33,57 @@ _MASTER = """
         this.source_system, {status} as status
     from this join customers using (group_id)
 """
-# An id that stands in more than one source of the batch is written with its source.
+# One row for each removed record; an id that occurs in more than one source of the batch is shown with its source.
 _REMOVED = """
     with
     ambiguous as (
         select source_id from records group by source_id having count(distinct source) > 1
+    ),
+    reasons as (
+        select ordinal, via, string_agg(rule, '+' order by {rank}) as rules, arg_min(rule, {rank}) as rule
+        from this group by ordinal, via
     )
     select
-        customers.customer, customers.unified_id, this.*,
+        customers.customer, customers.unified_id, reasons.ordinal, reasons.rules, reasons.rule,
+        reasons.via <> survivors.kept as is_indirect,
         removed.source as removed_source, removed.source_id as removed_id,
         via.source as via_source, via.source_id as via_id,
-        {removed_shown} as removed_shown, {via_shown} as via_shown, {kept_shown} as kept_shown,
-        concat_ws('+', case when by_id then 'id' end, case when by_email then 'email' end,
-                       case when by_phone then 'phone' end, case when by_name then 'name' end) as rules
-    from this
-    join customers using (group_id)
-    join records as removed on removed.ordinal = this.ordinal
-    join records as via on via.ordinal = this.via
-    join records as kept on kept.ordinal = this.kept
+        {removed_shown} as removed_shown, {via_shown} as via_shown, {kept_shown} as kept_shown
+    from reasons
+    join groups on groups.ordinal = reasons.ordinal
+    join survivors on survivors.group_id = groups.group_id
+    join customers on customers.group_id = groups.group_id
+    join records as removed on removed.ordinal = reasons.ordinal
+    join records as via on via.ordinal = reasons.via
+    join records as kept on kept.ordinal = survivors.kept
 """
 _SHOWN = "case when {0}.source_id in (from ambiguous) then {0}.source || ':' else '' end || {0}.source_id"
 _DUPLICATES = """
+    with reasons as (
+        select customer, string_agg(rule, '+' order by {rank}) as match_reason
+        from (select distinct customer, evidence.rule from this join evidence using (ordinal))
+        group by customer
+    )
     select
         customer,
         any_value(unified_id) as kept_id,
         {removed_ids} as removed_ids,
-        concat_ws('+', case when bool_or(by_id) then 'id' end, case when bool_or(by_email) then 'email' end,
-                       case when bool_or(by_phone) then 'phone' end, case when bool_or(by_name) then 'name' end)
-            as match_reason,
+        any_value(match_reason) as match_reason,
         concat_ws('+', {flags}) as removed_sources
-    from this group by customer
+    from this join reasons using (customer)
+    group by customer
 """
 _MERGE_LINES = """
     select customer, ordinal,
-        '{prefix}Record ' || removed_shown || ' merged with ' || kept_shown || ' (duplicate '
-        || case when by_id then 'id' when by_email then 'email' when by_phone then 'phone' else 'name' end
-        || case when via <> kept then ' via ' || via_shown else '' end || ')' as line
+        '{prefix}Record ' || removed_shown || ' merged with ' || kept_shown || ' (duplicate ' || rule
+        || case when is_indirect then ' via ' || via_shown else '' end || ')' as line
     from this
 """
 _CROSSWALK = """
     select this.ordinal, customers.unified_id, this.source as source_system, this.source_id
     from this join groups using (ordinal) join customers using (group_id)
 """
-# A row that a source repeats tells of the same orders again.
+# A row that a source repeats holds the same orders again.
 _ORDERS = """
     select customer, any_value(unified_id) as unified_id, sum(orders_count) as orders_count
     from (
@@ -88,10 +98,15 @@ _ORDERS = """
 
 @dataclass(frozen=True)
 class Results:
-    """The tables a batch ends with.
+    """The tables from which a set is written.
 
-    records RECORD · groups ordinal, group_id · survivors GOLDEN · evidence EVIDENCE ·
-    customers group_id, customer, unified_id · changes, rejects as extract and register made them
+    records    RECORD
+    groups     ordinal · group_id
+    survivors  GOLDEN
+    evidence   EVIDENCE
+    customers  group_id · customer · unified_id
+    changes    see ``register.Identified``
+    rejects    REJECT
     """
 
     records: Table
@@ -104,12 +119,19 @@ class Results:
 
 
 def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) -> Table:
-    """Write the files of a set but for its logs and manifest.
+    """Write the files of a set, except its logs and its manifest.
 
-    Out:    the removed records with what is shown of them, for ``write_merge_lines``
-    Source: CONTRACT section 7; rows are ordered by the number of the unified id
+    Out:    one row per removed record, for ``write_merge_lines``
+    Source: docs/specification.md section 7; rows are ordered by the number of the unified id
     """
-    removed = results.evidence.derive(_removed_sql(), records=results.records, customers=results.customers)
+    rank = rank_of_rule(MATCHERS[rules.matching])
+    removed = results.evidence.derive(
+        _removed_sql(rank),
+        records=results.records,
+        groups=results.groups,
+        survivors=results.survivors,
+        customers=results.customers,
+    )
     _write_for_people(results, removed, rules, folder)
     _write_for_machines(results, removed, folder)
     (folder / "quality_report.json").write_text(
@@ -136,7 +158,9 @@ def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Pa
             flags=", ".join(
                 f"case when bool_or(removed_source = '{s.name}') then '{s.name}' end" for s in rules.sources
             ),
-        )
+            rank=rank_of_rule(MATCHERS[rules.matching]),
+        ),
+        evidence=results.evidence,
     )
     duplicates.write_csv(folder / "duplicate_report.csv", DUPLICATES, "customer", bom=rules.csv_bom)
 
@@ -154,6 +178,6 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
         table.write_csv(folder / name, columns, order)
 
 
-def _removed_sql() -> str:
+def _removed_sql(rank: str) -> str:
     shown: Sequence[str] = [_SHOWN.format(alias) for alias in ("removed", "via", "kept")]
-    return _REMOVED.format(removed_shown=shown[0], via_shown=shown[1], kept_shown=shown[2])
+    return _REMOVED.format(rank=rank, removed_shown=shown[0], via_shown=shown[1], kept_shown=shown[2])

@@ -1,4 +1,4 @@
-"""Quality: what the sources were like and what the literal rule cost, as counts."""
+"""Quality: counts of each source and field, the volume guard, and the risk of merging too much."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ _FILLED = """
 """
 _NOTHING = (0,) * (3 + 2 * len(_FIELDS))
 _REJECTS_BY_CODE = "select source_system, code, count(*) from this group by all order by all"
-_RESTS_ON_ONE = """
-    select
-        count(distinct group_id) filter (by_name and not (by_id or by_email or by_phone)),
-        count(distinct group_id) filter (by_id and not (by_email or by_phone or by_name))
-    from this
+_ON_ONE_RULE = """
+    select count(distinct group_id) filter (rule = 'name'), count(distinct group_id) filter (rule = 'id')
+    from (select ordinal, any_value(rule) as rule from this group by ordinal having count(*) = 1)
+    join groups using (ordinal)
 """
 _SHARED_VALUES = f"""
     select count(*) from (
@@ -54,8 +53,8 @@ _LARGE_GROUPS = f"select count(*) from (select group_id from this group by group
 
 
 @dataclass(frozen=True)
-class LiteralCost:
-    """Where the literal rule may have merged too much."""
+class OvermergeRisk:
+    """Counts of groups and values that suggest that matching merged too much."""
 
     groups_on_a_name_alone: int
     groups_on_an_id_alone: int
@@ -63,7 +62,7 @@ class LiteralCost:
     large_groups: int
 
     def sentences(self) -> list[str]:
-        """One sentence for each cost there is."""
+        """One sentence for each count that is not zero."""
         texts = (
             (self.groups_on_a_name_alone, "groups with a record that belongs by its name alone"),
             (self.groups_on_an_id_alone, "groups with a record that belongs by its id alone"),
@@ -76,14 +75,20 @@ class LiteralCost:
         return [f"Literal matching: {text}: {count}" for count, text in texts if count]
 
 
-NO_COST = LiteralCost(0, 0, 0, 0)
-"""Of records that were not matched."""
+NO_RISK = OvermergeRisk(0, 0, 0, 0)
+"""For records that were not matched."""
 
 
-def literal_cost(records: Table, groups: Table, evidence: Table) -> LiteralCost:
-    """Count what section 5 of the contract wants shown."""
-    on_name, on_id = evidence.derive(_RESTS_ON_ONE).rows()[0]
-    return LiteralCost(
+def overmerge_risk(records: Table, groups: Table, evidence: Table) -> OvermergeRisk:
+    """Count groups that rest on one weak rule, values with many names, and large groups.
+
+    In:     records    RECORD
+            groups     ordinal · group_id
+            evidence   EVIDENCE
+    Source: docs/specification.md section 5
+    """
+    on_name, on_id = evidence.derive(_ON_ONE_RULE, groups=groups).rows()[0]
+    return OvermergeRisk(
         groups_on_a_name_alone=on_name,
         groups_on_an_id_alone=on_id,
         values_shared_by_many_names=records.derive(_SHARED_VALUES).rows()[0][0],
@@ -151,7 +156,7 @@ def shrunk(found: Mapping[str, Volume]) -> dict[str, str]:
 
 
 def report(
-    delivered: Extracted, normalised: Normalised, found: Mapping[str, Volume], cost: LiteralCost
+    delivered: Extracted, normalised: Normalised, found: Mapping[str, Volume], risk: OvermergeRisk
 ) -> dict[str, Any]:
     """``quality_report.json``: counts of every source and field, and what the literal rule cost.
 
@@ -173,7 +178,7 @@ def report(
             for name, rows in delivered.source_rows.items()
         },
         "contradicting_dates": list(normalised.ambiguous),
-        "literal_matching": asdict(cost),
+        "literal_matching": asdict(risk),
     }
 
 

@@ -1,0 +1,34 @@
+"""Matching: which records are the same customer.
+
+A matcher finds links between records; ``cluster`` closes them to groups. ``MATCHERS`` holds every matcher under the
+name that ``SERVICE_MATCHING`` accepts (``model.Matching``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from service.engine.contract import Engine, Table
+from service.model import Matching
+from service.pipeline.matching.literal import LiteralMatcher
+
+
+class Matcher(Protocol):
+    """Decides which pairs of records are linked, by named rules."""
+
+    rules: tuple[str, ...]
+    """The names of its rules, strongest first; a published reason lists them in this order."""
+
+    def links(self, records: Table, engine: Engine) -> Table:
+        """LINKS of ``records`` (RECORD), enough for ``cluster`` to connect every group; no record with itself."""
+
+    def agreement(self, pairs: Table, records: Table) -> Table:
+        """EVIDENCE of ``pairs`` (ordinal · via): one row for every rule by which the two records are linked."""
+
+    def shared_values(self, records: Table) -> Table:
+        """ordinal · rule · value: two records with the same rule and value are linked directly."""
+
+
+MATCHERS: Mapping[Matching, Matcher] = {"literal": LiteralMatcher()}
+"""Every matcher there is."""
