@@ -272,12 +272,14 @@ def format_of(db: sqlite3.Connection) -> int:
     return int(db.execute("pragma user_version").fetchone()[0])
 
 
-def read_entries(db: sqlite3.Connection, rest: str, *values: object) -> list[Entry]:
-    """The lines of the ledger ``db`` that the ``rest`` of a select names: where, order by, limit.
+def outcomes_table(db: sqlite3.Connection) -> str:
+    """The SQL name of the outcomes of ``db`` with their jobs; those of the former format are of the integration."""
+    return "outcomes" if format_of(db) != FORMAT_OF_ONE_JOB else "(select *, 'integration' as job from outcomes)"
 
-    A ledger of the former format is read as it is: all of it is integration.
-    """
-    table = "outcomes" if format_of(db) != FORMAT_OF_ONE_JOB else "(select *, 'integration' as job from outcomes)"
+
+def read_entries(db: sqlite3.Connection, rest: str, *values: object) -> list[Entry]:
+    """The lines of the ledger ``db`` that the ``rest`` of a select names: where, order by, limit."""
+    table = outcomes_table(db)
     selected = db.execute(f"select seq, seconds, removed, {_OUTCOME} from {table} {rest}", values).fetchall()
     inputs: dict[int, list[Input]] = {}
     for seq, *it in db.execute(
@@ -329,8 +331,10 @@ def _head(db: sqlite3.Connection) -> str | None:
 
 def _note_emptied(db: sqlite3.Connection, files: OutcomeFiles) -> None:
     """If none of the former sets is there any more: a user emptied the outbox, which users may do."""
-    kept = db.execute("select batch_id from outcomes where outcome = 'published' and removed is null").fetchall()
-    if not any(files.has_set(batch_id) for (batch_id,) in kept):
+    latest_first = db.execute(
+        "select batch_id from outcomes where outcome = 'published' and removed is null order by seq desc"
+    )
+    if not any(files.has_set(batch_id) for (batch_id,) in latest_first):
         db.execute("update outcomes set removed = 'emptied' where outcome = 'published' and removed is null")
 
 

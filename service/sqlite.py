@@ -56,6 +56,7 @@ def query(path: Path, name: str, read: Callable[[sqlite3.Connection], Result]) -
         before = has_log, _ = _state_of(path)
         try:
             with sqlite_errors_as_oserror(path, name), closing(connect(path, _options(has_log))) as db:
+                db.execute("begin")
                 result = read(db)
         except OSError:
             if _state_of(path) == before:
