@@ -20,7 +20,7 @@ from service.jobs import by_hand
 from service.model import CRM, ECOM, Source
 from service.presets import PRESET, PRESETS, field_paths
 from service.readers import gzip_file
-from service.readers.json_file import steps_to
+from service.readers.json_paths import steps_of
 from service.settings import Settings, load
 from tests.small_batches import NOON, integrate_pair, published, rows_of, write_pair
 from tests.worlds import House, wait_until
@@ -212,7 +212,7 @@ def test_a_file_of_no_known_kind_is_read_in_the_usual_format_of_its_source() -> 
     ],
 )
 def test_a_path_is_read_as_members_and_elements(path: str, steps: tuple[str | int, ...]) -> None:
-    assert steps_to(path) == steps
+    assert steps_of(path) == steps
 
 
 def test_a_plus_joins_several_paths() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from service.analytics_rules import AnalyticsRules
+from service.engine import open_engine
 from service.engine.contract import Engine
-from service.engine.embedded import open_engine
 from service.errors import InputError
 from service.inbox.names import partner_name, read_name
 from service.jobs.by_hand import delivery_of
@@ -28,7 +28,7 @@ from service.pipeline.analytics.master import no_matches
 from service.pipeline.analytics.records import API_FIELDS, read_records, register_functions
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.normalise import Normalised, normalise
-from service.readers import csv_file, gzip_file
+from service.readers import csv_rows, gzip_file
 from service.readers.rows import FileReport
 from service.settings import Settings
 
@@ -178,4 +178,4 @@ def _lines_of(delivery: InputFile, rows: set[int], work_folder: Path) -> dict[in
     if delivery.file_format == "json" or not rows:
         return {}
     with gzip_file.unpacked(delivery.path, work_folder) as path:
-        return csv_file.lines_of(path, csv_file.inspect(path, delivery.source), rows)
+        return csv_rows.lines_of(path, delivery.source, rows)
