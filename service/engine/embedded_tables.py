@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
@@ -19,6 +20,8 @@ from service.errors import Interrupted, TransientError
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
 from service.readers.served_files import Served, ServedFiles
 
+_WITH = re.compile(r"\s*with\b", re.IGNORECASE)
+
 
 class EmbeddedTable:
     """A temporary table of the connection."""
@@ -29,12 +32,15 @@ class EmbeddedTable:
 
     def derive(self, sql: str, **others: Table) -> EmbeddedTable:
         """See ``Table.derive``. The result is computed at once."""
+        # Names of this statement alone, not views: those would be shared by all statements of the connection.
         names: list[str] = []
         for alias, table in {"this": self, **others}.items():
             assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
             # Not materialised: DuckDB would copy the table first.
             names.append(f'"{alias}" as not materialized (from {table.name})')
-        return self._database.materialise(f"with {', '.join(names)} {sql}")
+        own_names = _WITH.match(sql)
+        rest = sql if own_names is None else f", {sql[own_names.end() :]}"
+        return self._database.materialise(f"with {', '.join(names)} {rest}")
 
     def rows(self) -> list[Row]:
         """See ``Table.rows``."""
