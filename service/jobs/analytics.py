@@ -17,6 +17,7 @@ from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, no_matches
 from service.pipeline.analytics.records import API_FIELDS, iso_moment, read_records, register_functions
 from service.pipeline.extract import Extracted, extract
+from service.pipeline.rejects import write_rejects
 
 STAGES = ("extract", "normalise", "match", "enrich", "export", "publish")
 
@@ -70,7 +71,7 @@ def analyse(
     with outbox.stage(batch) as staged:
         export.write_export(customers, counts, batch.claimed_at, staged.folder)
         export.write_report(report, staged.folder)
-        export.write_rejects(delivered.rejects, staged.folder)
+        write_rejects(delivered.rejects, staged.folder)
         _end(summary, staged, journal)
         journal.stage("publish")
     return summary
