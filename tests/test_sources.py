@@ -475,9 +475,9 @@ def test_continuation_rows_are_left_out_and_reported(tmp_path: Path) -> None:
     paths = (pair / "crm_customers.csv", pair / "ecommerce_customers.json.csv")
     by_hand_of(paths, outbox)
     assert [row["phone"] for row in rows_of(published(outbox) / "customer_master.csv")] == ["2125550101"]
-    assert "rows that continue the customer above them are left out: 1" in (
-        outbox / "integration_log.txt"
-    ).read_text(encoding="utf-8")
+    assert "rows that continue the customer above them are left out: 1" in (outbox / "integration_log.txt").read_text(
+        encoding="utf-8"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ gzip

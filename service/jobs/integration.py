@@ -32,12 +32,13 @@ def integrate(
 
     Raises: InputError for wrong files, TransientError for a fault of the world, Interrupted.
     """
-    _begin(batch, register, journal)
+    journal.line("INFO", "Pipeline started")
+    published = register.published()
+    _refuse_outdated(batch, published)
     journal.stage("extract")
     delivered = extract(batch, rules.guards, engine)
     report_extracted(batch, delivered, journal)
     journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
-    published = register.published()
     volumes = quality.volumes(delivered.source_rows, {} if published is None else published.source_rows)
     quality.refuse_suspicious(volumes, rules.guards, batch)
     journal.stage("normalise")
@@ -76,9 +77,8 @@ def integrate(
     return summary
 
 
-def _begin(batch: Batch, register: Register, journal: Journal) -> None:
-    journal.line("INFO", "Pipeline started")
-    published = register.published()
+def _refuse_outdated(batch: Batch, published: Published | None) -> None:
+    """Raises: OutdatedBatch if the suffix of the published set is later and no user accepted the batch."""
     if published is not None and not batch.accepted and is_before(batch.suffix, published.suffix):
         raise OutdatedBatch(
             f"the pair {batch.suffix} is older than the published set {published.suffix}",
