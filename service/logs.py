@@ -6,13 +6,9 @@ number ever. ``EVENTS`` lists them all: an unlisted event is an error of ours an
 
 from __future__ import annotations
 
-import io
-import json
 import logging
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,78 +125,3 @@ def get() -> structlog.typing.FilteringBoundLogger:
     """The service's structured logger."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
-
-
-class Journal:
-    """What one batch tells: ``integration_log.txt`` for people, ``integration_log.jsonl`` for machines.
-
-    The clock is handed in; the text log is in its time zone, seconds resolution.
-    """
-
-    def __init__(
-        self,
-        batch_id: str,
-        now: Callable[[], datetime],
-        on_stage: Callable[[str], None] = lambda stage: None,
-    ) -> None:
-        self.batch_id = batch_id
-        self.now = now
-        self._on_stage = on_stage
-        self._text: list[str | Path] = []
-        self._events: list[str] = []
-
-    def stage(self, name: str) -> None:
-        """The batch enters the stage ``name``: told to health and to the progress bar."""
-        self._on_stage(name)
-
-    def line(self, level: str, message: str) -> None:
-        """Add one line to the text log."""
-        self._text.append(f"{self.prefix(level)}{message}")
-
-    def prefix(self, level: str) -> str:
-        """``YYYY-MM-DD HH:MM:SS - LEVEL - `` as of now."""
-        return f"{self.now():%Y-%m-%d %H:%M:%S} - {level} - "
-
-    def lines_of(self, part: Path) -> None:
-        """Let the lines of the file ``part`` (whole lines, already prefixed) stand at this place."""
-        self._text.append(part)
-
-    def event(self, event: str, **counts: Any) -> None:
-        """Log a structured event and keep it beside the text log."""
-        stamped = {
-            "event": event,
-            "batch_id": self.batch_id,
-            **counts,
-            "timestamp": f"{self.now():%Y-%m-%dT%H:%M:%S%z}",
-        }
-        self._events.append(json.dumps(stamped))
-        get().info(event, batch_id=self.batch_id, **counts)
-
-    def warning(self, event: str, **counts: Any) -> None:
-        """As ``event``, for what someone should know."""
-        stamped = {"event": event, "batch_id": self.batch_id, **counts, "level": "warning"}
-        self._events.append(json.dumps({**stamped, "timestamp": f"{self.now():%Y-%m-%dT%H:%M:%S%z}"}))
-        get().warning(event, batch_id=self.batch_id, **counts)
-
-    def write_text(self, path: Path) -> None:
-        """Write the text log; parts are copied in at their places."""
-        with path.open("w", encoding="utf-8", newline="\n") as out:
-            for entry in self._text:
-                if isinstance(entry, Path):
-                    _copy_lines(entry, out)
-                else:
-                    out.write(f"{entry}\n")
-
-    def text(self) -> str:
-        """The text log so far, but for its parts; for a run that failed."""
-        return "".join(f"{entry}\n" for entry in self._text if isinstance(entry, str))
-
-    def write_events(self, path: Path) -> None:
-        """Write the structured events of this batch, one JSON object per line."""
-        path.write_text("".join(f"{line}\n" for line in self._events), encoding="utf-8")
-
-
-def _copy_lines(part: Path, out: io.TextIOBase | Any) -> None:
-    with part.open(encoding="utf-8", newline="\n") as lines:
-        while chunk := lines.read(1 << 20):
-            out.write(chunk)

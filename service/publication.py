@@ -1,30 +1,34 @@
-"""From a staged set to the archive of its inputs: every step of a publication, and what a start completes.
+"""From the files of a set to the archive of its inputs: every step of a publication, and what a start completes.
 
-1. A set is staged: its files, its manifest, and for a master the next generation of the register.
+1. ``stage``: the files of the set and its manifest; for a job with a register, its next generation.
 2. Commit: one rename. Before it nothing has happened; after it everything rolls forward.
 3. The ledger takes in the outcome, and the register advances to the new generation.
 4. The flat files of the job are replaced one by one, the manifest last.
 5. The inputs go into the archive.
 
-Every step may be repeated. ``roll_forward`` is the same code in the ordinary run and after a crash.
+Each step may be repeated. ``roll_forward`` is the same code in the ordinary run and after a crash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
+from typing import Protocol
 
-from service import logs
+from service import __version__, documents, logs
 from service.acceptance import Acceptance
+from service.documents import Counts, Manifest, ManifestFile, ManifestInput
 from service.errors import ServiceError, TransientError
-from service.folders import Folders
+from service.files import fingerprint_of, sha256_of
+from service.folders import MANIFEST, Folders
 from service.inbox import Inbox
 from service.ledger import Ledger
 from service.model import Batch, JobName, Summary, inputs_sha256
-from service.outbox import Outbox
+from service.outbox import FlatFiles, Outbox
 from service.register import Register
 
 
@@ -37,6 +41,18 @@ class Progress(Enum):
     """Its set is in the outbox: the batch is to be rolled forward."""
     SUPERSEDED = "superseded"
     """It was published, and so was a later batch of its job: only its inputs are left to archive."""
+
+
+class PublishedJob(Protocol):
+    """What the publication needs to know about a job."""
+
+    @property
+    def flat_files(self) -> FlatFiles:
+        """Its files in the outbox itself."""
+
+    @property
+    def has_register(self) -> bool:
+        """Whether each set has a generation of the register. There is one register, so of one job only."""
 
 
 class PastBatches:
@@ -62,71 +78,120 @@ class PastBatches:
                 return Progress.SUPERSEDED
         return Progress.COMMITTED if self.outbox.is_committed(batch_id) else Progress.NEW
 
-    def last_published(self) -> dict[JobName, str]:
-        """The batch of each job that was published last; the latest of them is the last item."""
-        found: dict[JobName, str] = {}
-        with suppress(OSError):
-            found = self.ledger.last_published()
-        # For masters the register decides: ids depend on it, and it outlives a lost ledger.
-        if (published := self.register.published()) is not None:
-            found["integration"] = published.batch_id
-        else:
-            found.pop("integration", None)
-        return found
-
 
 class Publication:
-    """Publishes the sets of one outbox.
+    """Publishes the sets of ``jobs`` in one outbox.
 
     Without ``inbox`` and ``acceptance`` the inputs are named files, which stay with their owner.
     """
 
-    def __init__(self, past: PastBatches, inbox: Inbox | None = None, acceptance: Acceptance | None = None) -> None:
+    def __init__(
+        self,
+        past: PastBatches,
+        jobs: Mapping[JobName, PublishedJob],
+        inbox: Inbox | None = None,
+        acceptance: Acceptance | None = None,
+    ) -> None:
         self.past = past
-        self.outbox, self.register = past.outbox, past.register
-        self._ledger = past.ledger
+        self.outbox, self.ledger, self.register = past.outbox, past.ledger, past.register
         self.inbox = inbox
+        self._jobs = jobs
         self._acceptance = acceptance
 
-    # --------------------------------------------------------------------------------------- after the commit
+    # ----------------------------------------------------------------------------------------- the five steps
+
+    @contextmanager
+    def stage(self, batch: Batch, summary: Summary) -> Iterator[Path]:
+        """A folder for the files of the set; the set is committed when the block ends without an error.
+
+        If the block raises, the outbox has not changed.
+
+        Raises: TransientError if an input has changed since it was claimed; OSError.
+        """
+        with self.outbox.stage(batch.id) as folder:
+            yield folder
+            _refuse_changed_inputs(batch)
+            manifest = self._manifest(batch, summary, folder)
+            (folder / MANIFEST).write_text(documents.to_text(manifest), encoding="utf-8")
+            self.outbox.commit(batch.id)
 
     def roll_forward(self, batch: Batch, summary: Summary | None = None, seconds: float | None = None) -> None:
-        """Complete the publication of a committed batch; again is fine.
+        """Complete the publication of a committed batch; may be repeated.
 
-        ``summary`` and ``seconds`` are known only to the process that committed it.
+        ``summary`` and ``seconds`` are given by the run that committed it, and None after a crash.
 
-        Raises: TransientError if the set was removed from the outbox at this very moment, or if the register has lost
-        the generation of this batch; OSError.
+        Raises: TransientError if the set was removed from the outbox meanwhile, or the register has lost the
+        generation of this batch; OSError.
         """
-        self._write_ledger_best_effort(lambda: self._ledger.note(batch.id, seconds))
+        self._write_ledger_best_effort(lambda: self.ledger.note(batch.id, seconds))
         self._refuse_lost_set(batch)
         self._advance_register(batch.id, batch.job)
-        self.outbox.copy_flat(batch.id, batch.job)
+        self.outbox.copy_flat(batch.id, self._jobs[batch.job].flat_files)
         _report(batch, summary, seconds)
         self.archive(batch)
 
-    def recover(self) -> None:
-        """Complete what a process that died left undone in outbox, register and ledger.
-
-        Inputs that are still claimed are archived when their batch is rolled forward.
-        """
-        self.register.open()
-        self.outbox.open()
-        self.register.recover(self.outbox.is_committed)
-        self._write_ledger_best_effort(self._ledger.open)
-        for job, batch_id in self.past.last_published().items():
-            self._advance_register(batch_id, job)
-            self.outbox.copy_flat(batch_id, job)
-
     def archive(self, batch: Batch) -> None:
-        """Move the inputs of a published batch into the archive, and delete the mark that let it skip the guards."""
+        """Move the inputs of a published batch into the archive, and delete the mark that let them skip the guards."""
         if self._acceptance is not None:
             self._acceptance.use_up(inputs_sha256(batch.inputs))
         if self.inbox is not None:
             self.inbox.archive(batch)
 
+    def recover(self) -> None:
+        """Complete what a process that died left undone in outbox, register, ledger and flat files.
+
+        Inputs that are still claimed are archived later, when their batch is rolled forward.
+        """
+        self.register.open()
+        self.outbox.open()
+        self.register.recover(self.outbox.is_committed)
+        self._write_ledger_best_effort(self.ledger.open)
+        for job, batch_id in self.last_published().items():
+            self._advance_register(batch_id, job)
+            self.outbox.copy_flat(batch_id, self._jobs[job].flat_files)
+
+    def last_published(self) -> dict[JobName, str]:
+        """The batch of each job that was published last; the latest of them is the last item."""
+        found: dict[JobName, str] = {}
+        with suppress(OSError):
+            found = self.ledger.last_published()
+        # The register decides for its own job: ids depend on it, and it outlives a lost ledger.
+        published = self.register.published()
+        for name, job in self._jobs.items():
+            if job.has_register and published is None:
+                found.pop(name, None)
+            elif job.has_register and published is not None:
+                found[name] = published.batch_id
+        return found
+
+    def _manifest(self, batch: Batch, summary: Summary, folder: Path) -> Manifest:
+        """What is in the set, what it was made from, and which set came before it."""
+        return Manifest(
+            batch_id=batch.id,
+            job=batch.job,
+            program_version=__version__,
+            former_manifest_sha256=self.outbox.flat_manifest_sha256(self._jobs[batch.job].flat_files),
+            former_outcome_sha256=batch.former_outcome_sha256,
+            inputs=tuple(
+                ManifestInput(
+                    source=file.source.name,
+                    file_name=file.file_name,
+                    size_bytes=file.size_bytes,
+                    sha256=file.sha256,
+                    rows=summary.source_rows[file.source.name],
+                    settle_proof=file.settle_proof,
+                )
+                for file in batch.inputs
+            ),
+            rows=Counts(**summary.counts()),
+            files={
+                path.name: ManifestFile(size_bytes=path.stat().st_size, sha256=sha256_of(path))
+                for path in sorted(folder.iterdir())
+            },
+        )
+
     def _advance_register(self, batch_id: str, job: JobName) -> None:
-        if job == "integration":
+        if self._jobs[job].has_register:
             self.register.advance(batch_id)
 
     def _refuse_lost_set(self, batch: Batch) -> None:
@@ -137,29 +202,29 @@ class Publication:
                 hint="the set is published again",
             )
 
-    # --------------------------------------------------------------------------------------- other outcomes
-
-    def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
-        """Move the inputs of a batch into quarantine, with the reason and the log; a link of the chain of outcomes."""
-        assert self.inbox is not None, "named files stay with their owner"
-        self.inbox.quarantine(self.linked(batch), error, now, log_text)
-        self._write_ledger_best_effort(lambda: self._ledger.note(batch.id))
+    # ----------------------------------------------------------------------------- quarantine and retention
 
     def linked(self, batch: Batch) -> Batch:
-        """The batch with the hash of the outcome before it."""
-        return replace(batch, former_outcome_sha256=self._ledger.head())
+        """The batch with the hash of the outcome before it, which its manifest or reason states."""
+        return replace(batch, former_outcome_sha256=self.ledger.head())
+
+    def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
+        """Move the inputs of a batch into quarantine, with the reason and the log. Raises: OSError."""
+        assert self.inbox is not None, "named files stay with their owner"
+        self.inbox.quarantine(self.linked(batch), error, now, log_text)
+        self._write_ledger_best_effort(lambda: self.ledger.note(batch.id))
 
     def prune(self, batch: Batch, keep: int) -> list[str]:
         """Remove all but the ``keep`` newest sets of the job of ``batch`` (0 = keep all), and their archives.
 
-        Returns: the ids of the removed sets. Raises: OSError; the rest is removed after the next batch.
+        Returns: the ids of the removed sets. Raises: OSError; the next batch removes the rest.
         """
         superseded = self.outbox.superseded(keep, batch.id, batch.job)
-        # Noted first: of what the ledger calls removed, a part may be left after a crash.
-        leaving = self._ledger.retire(superseded, batch.job)
-        # The archive first: the published sets say what is superseded.
+        # The ledger first: a set that it calls removed may be left in part after a crash. Then the archive: which
+        # batches are superseded is known from the published sets.
+        removable = self.ledger.retire(superseded, batch.job)
         if self.inbox is not None:
-            self.inbox.prune(leaving)
+            self.inbox.prune(removable)
         self.outbox.remove(superseded)
         return superseded
 
@@ -179,3 +244,14 @@ def _report(batch: Batch, summary: Summary | None, seconds: float | None) -> Non
         logs.get().info("batch.recovered", batch_id=batch.id, how="rolled forward")
     else:
         logs.get().info("batch.published", batch_id=batch.id, job=batch.job, **summary.counts(), seconds=seconds)
+
+
+def _refuse_changed_inputs(batch: Batch) -> None:
+    for file in batch.inputs:
+        # The hash too: a file that is written through a memory map may keep its times for a while.
+        if fingerprint_of(file.path) != file.fingerprint or sha256_of(file.path) != file.sha256:
+            raise TransientError(
+                f"{file.file_name} was written to while it was read",
+                where=f"batch {batch.id}",
+                hint="nothing was published from it; it is read again when its writer is done",
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,11 +12,13 @@ from typing import Any
 
 from service import logs
 from service.analytics_rules import AnalyticsRules
-from service.jobs.analytics import PreviousExport, analyse
-from service.logs import Journal
+from service.folders import MANIFEST, Folders, OutboxFolders, StateFolders
+from service.jobs import JOBS
+from service.jobs.analytics import analyse
+from service.journal import Journal
 from service.model import API, Batch, InputFile, Summary
-from service.outbox import Outbox
 from service.pipeline.analytics.export import EXPORT, Export
+from service.publication import PastBatches, Publication
 from tests.small_batches import NOON, delivered_file, small_engine
 
 Record = dict[str, Any]
@@ -52,13 +55,28 @@ def analysed_file(
 ) -> tuple[Summary, Path]:
     """Like ``analysed``, for a file that exists."""
     logs.configure()
-    outbox = Outbox(folder / "outbox")
-    outbox.open()
+    folders = Folders(None, folder / "outbox", folder / "state")
+    publication = Publication(PastBatches(folders), JOBS)
+    publication.recover()
+    if master is not None:
+        _publish_master(master, folders)
     batch = Batch("the_batch", now, (file,))
     with small_engine(folder / "engine") as engine:
         journal = Journal(batch.id, lambda: now)
-        summary = analyse(batch, rules or AnalyticsRules(), engine, PreviousExport(master), outbox, journal)
+        summary = analyse(batch, rules or AnalyticsRules(), engine, publication, journal)
     return summary, folder / "outbox" / "batches" / batch.id
+
+
+def _publish_master(master: Path, folders: Folders) -> None:
+    """Make the files in ``master`` the published set of that name; if there are none, the set is gone."""
+    if master.exists():
+        published = OutboxFolders(folders.outbox).set_of(master.name)
+        shutil.copytree(master, published)
+        (published / MANIFEST).touch()
+    generation = StateFolders(folders.state).register / master.name
+    generation.mkdir()
+    (generation / "published.json").write_text(json.dumps({"batch_id": master.name}), encoding="utf-8")
+    (generation.parent / "current").write_text(f"{master.name}\n", encoding="utf-8")
 
 
 def customers_of(published: Path) -> list[Record]:

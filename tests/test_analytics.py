@@ -401,7 +401,7 @@ def test_an_export_without_customers_is_valid(tmp_path: Path) -> None:
     assert customers_of(found) == []
     assert '"customers": []\n}\n' in (found / EXPORT).read_text()
     assert summary.customers == 0
-    assert "the export has no rows" in (found / "integration_log.txt").read_text()
+    assert "an export of nobody" in (found / "integration_log.txt").read_text()
 
 
 def test_the_same_customers_give_the_same_bytes_in_every_format(tmp_path: Path) -> None:
@@ -561,7 +561,7 @@ def test_a_record_without_identity_is_a_reject(tmp_path: Path) -> None:
     summary, found = analysed(tmp_path, api_text(records))
     rows = rows_of(found / "rejects.csv")
     assert [(row["row_number"], row["code"]) for row in rows] == [
-        *(("2", "no_identity"), ("3", "no_identity"), ("4", "no_identity"), ("5", "no_identity")),
+        *(("2", "says_nobody"), ("3", "says_nobody"), ("4", "says_nobody"), ("5", "says_nobody")),
         ("6", "not_an_object"),
     ]
     assert (summary.rejects, summary.customers) == (5, 2)
@@ -569,7 +569,7 @@ def test_a_record_without_identity_is_a_reject(tmp_path: Path) -> None:
 
 def test_a_file_that_is_marked_as_incomplete_is_logged(tmp_path: Path) -> None:
     _, found = analysed(tmp_path, api_text([{"id": 1}], complete=False))
-    assert "WARNING - the file says of itself that it is not complete" in (found / "integration_log.txt").read_text()
+    assert "WARNING - the file states that it is not complete" in (found / "integration_log.txt").read_text()
 
 
 def test_a_file_that_changes_during_the_job_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

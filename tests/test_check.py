@@ -55,12 +55,12 @@ def test_findings_name_rows_and_lines_and_no_customer(house: House) -> None:
     done = house.run("check", "odd.csv")
     told = lines(done.out)
     assert done.code == 1
-    assert "written as UTF-8, delimiter ;" in told
+    assert "written as UTF-8, cells parted by ;" in told
     assert "not read 1 other columns" in told
     assert "rows 2, rejects 1" in told
     assert "email 1 1 0 1" in told
     assert [line for line in told if line.startswith("note")] == [
-        "note: a file of this name would be left lying in the inbox; expected are CRM crm_customers.csv, "
+        "note: the service does not take a file of this name from the inbox; expected are CRM crm_customers.csv, "
         "ECOM ecommerce_customers.json, API api_customers.json",
         'note: no column "signup_date"; its values are N/A',
         'note: no column "status"; its values are N/A',

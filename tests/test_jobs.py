@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from service.errors import UnreadableFile
-from service.jobs.analytics import PreviousExport
-from service.outbox import Outbox
+from service.jobs.analytics import published_master
+from service.publication import Publication
 from service.verify import VerifyReport
 from service.watch.watcher import RunResult
 from tests.worlds import API, CRM, ECOM, House, Works, World, failing, wait_until
@@ -218,7 +218,7 @@ def dies(*_: Any, **__: Any) -> None:
 
 STEPS = {
     "before the work": "service.watch.attempts.Attempts.run",
-    "in the midst of the work": "service.outbox.Outbox._commit",
+    "in the midst of the work": "service.outbox.Outbox.commit",
     "committed, not in the ledger": "service.publication.Publication.roll_forward",
     "committed, flat files not replaced": "service.outbox.replace_copies",
     "flat files replaced, not archived": "service.inbox.inbox.Inbox.archive",
@@ -263,7 +263,7 @@ def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
 ) -> None:
     works.drop_api()
     with monkeypatch.context() as patch:
-        patch.setattr("service.jobs.batch_runner.analyse", failing(OSError(28, "No space left on device")))
+        patch.setattr("service.jobs.analytics.extract", failing(OSError(28, "No space left on device")))
         assert works.once() == RunResult(unfinished=1)
     assert works.once() == RunResult(published=1)
 
@@ -332,14 +332,16 @@ def test_a_ledger_of_the_former_format_is_fine_for_verify_and_for_the_next_start
     assert not (works.state / "ledger.sqlite.damaged").exists()
 
 
-def test_the_story_is_given_the_master_of_the_moment(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_analytics_job_uses_the_master_that_is_published_at_that_moment(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given: list[Path | None] = []
 
-    def analyse(batch: Any, rules: Any, engine: Any, before: PreviousExport, outbox: Outbox, journal: Any) -> None:
-        given.append(before.master)
+    def find(publication: Publication) -> None:
+        given.append(published_master(publication))
         raise UnreadableFile("enough", hint="nothing")
 
-    monkeypatch.setattr("service.jobs.batch_runner.analyse", analyse)
+    monkeypatch.setattr("service.jobs.analytics.published_master", find)
 
     def offered() -> Path | None:
         works.drop_api()

@@ -14,7 +14,8 @@ import pytest
 import structlog
 
 from service import logs
-from service.logs import EVENTS, Journal, UnlistedEvent
+from service.journal import Journal
+from service.logs import EVENTS, UnlistedEvent
 from tests.worlds import ROOT
 
 NOON = datetime(2024, 1, 15, 12, 30, 59, tzinfo=timezone(timedelta(hours=2)))

@@ -15,13 +15,24 @@ import pytest
 from service import __version__
 from service.errors import TransientError
 from service.files import fingerprint_of, sha256_of
+from service.folders import Folders
+from service.jobs import JOBS
 from service.model import API, CRM, Batch, InputFile, JobName, Source, Summary
-from service.outbox import FLAT, Outbox
+from service.outbox import Outbox
+from service.publication import PastBatches, Publication
 
-FLAT_NAMES = FLAT["integration"].names
+MASTER, EXPORT = JOBS["integration"].flat_files, JOBS["analytics"].flat_files
+FLAT_NAMES = MASTER.names
+B = [f"20240115T12000{number}Z-{number:06x}" for number in range(8)]
+"""Ids of batches, oldest first."""
 FILES = (*FLAT_NAMES, "crosswalk.csv")
-EXPORT_FILES = (*FLAT["analytics"].names, "rejects.csv")
+EXPORT_FILES = (*EXPORT.names, "rejects.csv")
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
+
+
+def publication_of(outbox: Outbox) -> Publication:
+    """The publication that fills this outbox."""
+    return Publication(PastBatches(Folders(None, outbox.root, outbox.root.parent / "state")), JOBS)
 
 
 @pytest.fixture
@@ -39,23 +50,23 @@ def batch(id_: str, folder: Path, source: Source = CRM) -> Batch:
 
 def commit(outbox: Outbox, id_: str, source: Source = CRM) -> None:
     """Publish a set whose files all say its id, up to the commit point."""
-    with outbox.stage(batch(id_, outbox.root.parent, source)) as staged:
+    summary = Summary(records=8, rejects=1, duplicates=3, customers=5, source_rows={source.name: 8})
+    with publication_of(outbox).stage(batch(id_, outbox.root.parent, source), summary) as folder:
         for name in FILES if source.job == "integration" else EXPORT_FILES:
-            (staged.folder / name).write_text(f"{name} of {id_}\n", encoding="utf-8")
-        staged.summary = Summary(records=8, rejects=1, duplicates=3, customers=5, source_rows={source.name: 8})
+            (folder / name).write_text(f"{name} of {id_}\n", encoding="utf-8")
 
 
 def publish(outbox: Outbox, *ids: str) -> None:
     for id_ in ids:
         commit(outbox, id_)
-        outbox.copy_flat(id_, "integration")
+        outbox.copy_flat(id_, MASTER)
 
 
 def export(outbox: Outbox, *ids: str) -> None:
     """Publish analytics exports."""
     for id_ in ids:
         commit(outbox, id_, API)
-        outbox.copy_flat(id_, "analytics")
+        outbox.copy_flat(id_, EXPORT)
 
 
 def flat(outbox: Outbox) -> dict[str, str]:
@@ -76,38 +87,39 @@ def assert_flat_is(outbox: Outbox, id_: str) -> None:
 
 
 def test_a_set_appears_whole_and_immutable(outbox: Outbox) -> None:
-    commit(outbox, "b1")
-    folder = outbox.root / "batches" / "b1"
+    commit(outbox, B[1])
+    folder = outbox.root / "batches" / B[1]
     assert sorted(path.name for path in folder.iterdir()) == sorted((*FILES, "manifest.json"))
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
     assert sorted(path.name for path in outbox.root.iterdir()) == ["batches"]
 
 
 def test_a_set_that_is_being_written_is_not_to_be_seen(outbox: Outbox) -> None:
-    with pytest.raises(RuntimeError), outbox.stage(batch("b1", outbox.root.parent)) as staged:
-        (staged.folder / "customer_master.csv").write_text("half", encoding="utf-8")
-        assert not outbox.is_committed("b1")
+    with pytest.raises(RuntimeError), outbox.stage(B[1]) as folder:
+        (folder / "customer_master.csv").write_text("half", encoding="utf-8")
+        assert not outbox.is_committed(B[1])
         assert list((outbox.root / "batches").iterdir()) == []
         raise RuntimeError
-    assert not outbox.is_committed("b1")
+    assert not outbox.is_committed(B[1])
     assert [path.name for path in outbox.root.iterdir()] == ["batches"]
 
 
 def test_the_manifest_tells_the_set_its_inputs_and_its_forerunner(outbox: Outbox) -> None:
-    publish(outbox, "b1")
+    publish(outbox, B[1])
     former = (outbox.root / "manifest.json").read_bytes()
-    publish(outbox, "b2")
+    publish(outbox, B[2])
     told = manifest(outbox)
     assert told["files"] == {
         name: {
-            "size_bytes": len(f"{name} of b2\n"),
-            "sha256": hashlib.sha256(f"{name} of b2\n".encode()).hexdigest(),
+            "size_bytes": len(f"{name} of {B[2]}\n"),
+            "sha256": hashlib.sha256(f"{name} of {B[2]}\n".encode()).hexdigest(),
         }
         for name in sorted(FILES)
     }
     del told["files"]
     assert told == {
-        "batch_id": "b2",
+        "format": 1,
+        "batch_id": B[2],
         "job": "integration",
         "program_version": __version__,
         "former_manifest_sha256": hashlib.sha256(former).hexdigest(),
@@ -127,82 +139,84 @@ def test_the_manifest_tells_the_set_its_inputs_and_its_forerunner(outbox: Outbox
 
 
 def test_the_first_manifest_has_no_forerunner(outbox: Outbox) -> None:
-    publish(outbox, "b1")
+    publish(outbox, B[1])
     assert manifest(outbox)["former_manifest_sha256"] is None
 
 
 def test_the_flat_files_are_independent_copies_that_users_may_write(outbox: Outbox) -> None:
-    publish(outbox, "b1")
-    assert_flat_is(outbox, "b1")
+    publish(outbox, B[1])
+    assert_flat_is(outbox, B[1])
     (outbox.root / "customer_master.csv").write_text("mine\n", encoding="utf-8")
-    assert (outbox.root / "batches/b1/customer_master.csv").read_text(encoding="utf-8") == "customer_master.csv of b1\n"
+    assert (outbox.root / f"batches/{B[1]}/customer_master.csv").read_text(
+        encoding="utf-8"
+    ) == f"customer_master.csv of {B[1]}\n"
 
 
 def test_the_manifest_is_the_last_of_the_flat_files(outbox: Outbox) -> None:
-    publish(outbox, "b1", "b2")
+    publish(outbox, B[1], B[2])
     changed = {name: (outbox.root / name).stat().st_ctime_ns for name in flat(outbox)}
     assert changed["manifest.json"] == max(changed.values())
 
 
 @pytest.mark.parametrize("copied", range(len(FLAT_NAMES) + 1))
 def test_flat_files_of_which_some_were_replaced_are_brought_to_the_set(outbox: Outbox, copied: int) -> None:
-    publish(outbox, "b1")
-    commit(outbox, "b2")
+    publish(outbox, B[1])
+    commit(outbox, B[2])
     for name in FLAT_NAMES[:copied]:
         (outbox.root / name).unlink()
-        shutil.copyfile(outbox.root / "batches/b2" / name, outbox.root / name)
-    outbox.copy_flat("b2", "integration")
-    assert_flat_is(outbox, "b2")
+        shutil.copyfile(outbox.root / f"batches/{B[2]}" / name, outbox.root / name)
+    outbox.copy_flat(B[2], MASTER)
+    assert_flat_is(outbox, B[2])
 
 
 def test_flat_files_that_are_those_of_the_set_are_not_touched_again(outbox: Outbox) -> None:
-    publish(outbox, "b1")
+    publish(outbox, B[1])
     before = (outbox.root / "customer_master.csv").stat()
-    outbox.copy_flat("b1", "integration")
+    outbox.copy_flat(B[1], MASTER)
     assert (outbox.root / "customer_master.csv").stat().st_ino == before.st_ino
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[]", "{}"])
 def test_a_damaged_manifest_is_replaced(outbox: Outbox, damaged: str) -> None:
-    publish(outbox, "b1")
+    publish(outbox, B[1])
     (outbox.root / "manifest.json").write_text(damaged, encoding="utf-8")
-    outbox.copy_flat("b1", "integration")
-    assert_flat_is(outbox, "b1")
+    outbox.copy_flat(B[1], MASTER)
+    assert_flat_is(outbox, B[1])
 
 
 def test_what_a_dead_run_had_staged_is_thrown_away(outbox: Outbox) -> None:
-    publish(outbox, "b1")
-    (outbox.root / ".staging/b2").mkdir(parents=True)
-    (outbox.root / ".staging/b2/customer_master.csv").write_text("half", encoding="utf-8")
+    publish(outbox, B[1])
+    (outbox.root / f".staging/{B[2]}").mkdir(parents=True)
+    (outbox.root / f".staging/{B[2]}/customer_master.csv").write_text("half", encoding="utf-8")
     (outbox.root / ".customer_master.csv.new").write_text("half", encoding="utf-8")
     outbox.open()
     assert sorted(path.name for path in outbox.root.iterdir()) == sorted(("batches", *FLAT_NAMES, "manifest.json"))
-    assert not outbox.is_committed("b2")
+    assert not outbox.is_committed(B[2])
 
 
 def test_an_outbox_that_was_emptied_meanwhile_takes_the_next_set(outbox: Outbox) -> None:
-    publish(outbox, "b1")
+    publish(outbox, B[1])
     shutil.rmtree(outbox.root)
-    outbox.copy_flat("b1", "integration")  # a set that is gone has no flat files
-    publish(outbox, "b2")
-    assert_flat_is(outbox, "b2")
+    outbox.copy_flat(B[1], MASTER)  # a set that is gone has no flat files
+    publish(outbox, B[2])
+    assert_flat_is(outbox, B[2])
 
 
 @pytest.mark.parametrize(
     ("keep", "current", "kept"),
     [
-        (0, "b4", ["b1", "b2", "b3", "b4"]),
-        (1, "b4", ["b4"]),
-        (2, "b4", ["b3", "b4"]),
-        (9, "b4", ["b1", "b2", "b3", "b4"]),
-        (2, "b1", ["b1", "b3", "b4"]),  # the clock was set back: the published set stays
+        (0, B[4], [B[1], B[2], B[3], B[4]]),
+        (1, B[4], [B[4]]),
+        (2, B[4], [B[3], B[4]]),
+        (9, B[4], [B[1], B[2], B[3], B[4]]),
+        (2, B[1], [B[1], B[3], B[4]]),  # the clock was set back: the published set stays
     ],
 )
 def test_the_newest_sets_are_kept_and_always_the_published_one(
     outbox: Outbox, keep: int, current: str, kept: list[str]
 ) -> None:
-    publish(outbox, "b1", "b2", "b3", "b4")
-    gone = sorted({"b1", "b2", "b3", "b4"} - set(kept))
+    publish(outbox, B[1], B[2], B[3], B[4])
+    gone = sorted({B[1], B[2], B[3], B[4]} - set(kept))
     assert outbox.superseded(keep, current, "integration") == gone
     outbox.remove(gone)
     assert sorted(path.name for path in (outbox.root / "batches").iterdir()) == kept
@@ -213,64 +227,64 @@ def test_the_newest_sets_are_kept_and_always_the_published_one(
 
 
 def test_the_flat_files_of_the_jobs_lie_side_by_side(outbox: Outbox) -> None:
-    publish(outbox, "b1")
-    export(outbox, "b2")
+    publish(outbox, B[1])
+    export(outbox, B[2])
     assert sorted(flat(outbox)) == sorted(
         (*FLAT_NAMES, "manifest.json", "sample_output.json", "analytics_manifest.json")
     )
-    assert manifest(outbox)["batch_id"] == "b1", "the master's are not touched by an export"
+    assert manifest(outbox)["batch_id"] == B[1], "the master's are not touched by an export"
     copied = flat(outbox)["analytics_manifest.json"]
-    assert copied == (outbox.root / "batches/b2/manifest.json").read_text(encoding="utf-8")
+    assert copied == (outbox.root / f"batches/{B[2]}/manifest.json").read_text(encoding="utf-8")
     assert json.loads(copied)["job"] == "analytics"
     changed = {name: (outbox.root / name).stat().st_ctime_ns for name in flat(outbox)}
     assert changed["analytics_manifest.json"] == max(changed.values()), "it is the last"
 
 
 def test_a_manifest_names_the_one_before_it_of_its_own_job(outbox: Outbox) -> None:
-    export(outbox, "b1")
-    publish(outbox, "b2")
+    export(outbox, B[1])
+    publish(outbox, B[2])
     assert manifest(outbox)["former_manifest_sha256"] is None
     former = sha256_of(outbox.root / "analytics_manifest.json")
-    export(outbox, "b3")
+    export(outbox, B[3])
     assert json.loads(flat(outbox)["analytics_manifest.json"])["former_manifest_sha256"] == former
 
 
-@pytest.mark.parametrize(("job", "gone"), [("integration", ["b1"]), ("analytics", ["b2", "b3"])])
+@pytest.mark.parametrize(("job", "gone"), [("integration", [B[1]]), ("analytics", [B[2], B[3]])])
 def test_retention_counts_the_sets_of_each_job_by_themselves(outbox: Outbox, job: JobName, gone: list[str]) -> None:
-    publish(outbox, "b1")
-    export(outbox, "b2", "b3", "b4", "b5")
-    publish(outbox, "b6", "b7")
-    assert outbox.superseded(2, "b7" if job == "integration" else "b5", job) == gone
+    publish(outbox, B[1])
+    export(outbox, B[2], B[3], B[4], B[5])
+    publish(outbox, B[6], B[7])
+    assert outbox.superseded(2, B[7] if job == "integration" else B[5], job) == gone
     outbox.remove(gone)
     assert sorted(path.name for path in (outbox.root / "batches").iterdir()) == sorted(
-        {"b1", "b2", "b3", "b4", "b5", "b6", "b7"} - set(gone)
+        {B[1], B[2], B[3], B[4], B[5], B[6], B[7]} - set(gone)
     )
 
 
 def test_a_set_of_before_there_were_jobs_is_a_master(outbox: Outbox) -> None:
-    publish(outbox, "b1", "b2")
-    path = outbox.root / "batches/b1/manifest.json"
+    publish(outbox, B[1], B[2])
+    path = outbox.root / f"batches/{B[1]}/manifest.json"
     told = json.loads(path.read_text(encoding="utf-8"))
     del told["job"]
     path.chmod(0o644)
     path.write_text(json.dumps(told), encoding="utf-8")
-    assert outbox.superseded(1, "b2", "integration") == ["b1"]
-    assert outbox.superseded(1, "b2", "analytics") == []
+    assert outbox.superseded(1, B[2], "integration") == [B[1]]
+    assert outbox.superseded(1, B[2], "analytics") == []
 
 
 def test_an_export_alone_is_no_master_that_a_failed_run_could_harm(outbox: Outbox) -> None:
-    export(outbox, "b1")
-    assert not outbox.holds_a_set()
+    export(outbox, B[1])
+    assert outbox.folder_for_failed_log("r1") == outbox.root
 
 
 @pytest.mark.parametrize("source", [CRM, API], ids=lambda source: source.job)
 def test_nothing_is_published_from_a_file_that_was_written_to_while_it_was_read(outbox: Outbox, source: Source) -> None:
+    summary = Summary(records=0, rejects=0, duplicates=0, customers=0, source_rows={source.name: 0})
     with (
         pytest.raises(TransientError, match="was written to"),
-        outbox.stage(batch("b1", outbox.root.parent, source)) as staged,
+        publication_of(outbox).stage(batch(B[1], outbox.root.parent, source), summary),
     ):
         (outbox.root.parent / source.file_name).write_text("customer_ix\n", encoding="utf-8")
-        staged.summary = Summary(records=0, rejects=0, duplicates=0, customers=0, source_rows={source.name: 0})
     assert [path.name for path in outbox.root.rglob("*")] == ["batches"]
 
 
@@ -281,6 +295,5 @@ def test_of_sets_claimed_in_one_second_the_one_written_first_is_the_older(outbox
 
 def test_the_log_of_a_failed_run_does_not_touch_a_published_set(outbox: Outbox) -> None:
     assert outbox.folder_for_failed_log("r1") == outbox.root
-    publish(outbox, "b1")
+    publish(outbox, B[1])
     assert outbox.folder_for_failed_log("r1") == outbox.root / "failed/r1"
-    assert outbox.holds_a_set()

@@ -37,7 +37,7 @@ from service.errors import InputError, ServiceError, TransientError
 from service.inbox import claims, inbox
 from service.inbox.mounts import honours_leases
 from service.jobs.batch_runner import BatchRunner
-from service.logs import Journal
+from service.journal import Journal
 from service.model import Batch, JobName, Summary
 from service.publication import Progress
 from service.settings import Settings

@@ -275,7 +275,7 @@ def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_takes_it_up(
 ) -> None:
     works.drop()
     with monkeypatch.context() as patch:
-        patch.setattr("service.jobs.batch_runner.integrate", failing(OSError(errno.ENOSPC, "No space left on device")))
+        patch.setattr("service.jobs.integration.extract", failing(OSError(errno.ENOSPC, "No space left on device")))
         assert works.once() == RunResult(unfinished=1)
     (claim,) = works.claim_files()
     events()
@@ -302,7 +302,7 @@ def test_an_inbox_that_takes_no_note_is_survived(
         with monkeypatch.context() as patch:
             patch.setattr(f"service.inbox.inbox.Inbox.{method}", full)
             if method == "count_fault":
-                patch.setattr("service.jobs.batch_runner.integrate", full)
+                patch.setattr("service.jobs.integration.extract", full)
             works.drop()
             health = works.waits_to_be(lambda health: health["state"] == "failing")
             assert "No space left on device" in health["reasons"][0], lasts
@@ -339,7 +339,7 @@ def test_a_bug_of_ours_is_told_without_values_and_does_not_end_the_daemon(
 ) -> None:
     with works.watching():
         with monkeypatch.context() as patch:
-            patch.setattr("service.jobs.batch_runner.integrate", failing(KeyError("jane.doe@email.com")))
+            patch.setattr("service.jobs.integration.extract", failing(KeyError("jane.doe@email.com")))
             works.drop()
             works.waits_to_be(lambda health: health["state"] == "failing")
         wait_until(works.archived)

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from service.engine import open_engine
 from service.engine.contract import Engine
+from service.engine.embedded import open_engine
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
 from service.folders import StateFolders
-from service.jobs.analytics import PreviousExport, analyse
-from service.jobs.integration import integrate
-from service.logs import Journal
+from service.jobs import JOBS
+from service.journal import Journal
 from service.model import Batch, JobName, Summary
 from service.publication import Progress, Publication
 from service.settings import Settings
@@ -28,7 +27,6 @@ class BatchRunner:
         self._settings = settings
         self._state = state
         self._publication = publication
-        self._past = publication.past
         self._work = StateFolders(state.root).work
         self._engine: Engine | None = None
         self._is_abandoned = False
@@ -52,26 +50,24 @@ class BatchRunner:
         if self._engine is not None:
             self._engine.interrupt()
 
-    def knows(self, batch_id: str) -> bool:
-        """Whether this id was ever used. Ids are never reused, not even after pruning."""
-        return self._past.knows(batch_id)
-
     def progress_of(self, batch_id: str) -> Progress:
         """How far the publication of this batch has come."""
-        return self._past.progress_of(batch_id)
+        return self._publication.past.progress_of(batch_id)
 
     def last_published(self) -> dict[JobName, str]:
         """The batch of each job that was published last; the latest of them is the last item."""
-        return self._past.last_published()
+        return self._publication.last_published()
 
     def run(self, batch: Batch, journal: Journal) -> Summary:
         """Do the job of a NEW batch: publish its set, archive its inputs; logs ``batch.published``.
 
         Raises: InputError for a wrong file, TransientError or OSError for a fault of the environment, Interrupted.
         """
+        job = JOBS[batch.job]
         began = journal.now()
         with self._engine_for(batch) as engine:
-            summary = self._build(self._publication.linked(batch), engine, journal)
+            linked = self._publication.linked(batch)
+            summary = job.build(linked, job.rules(self._settings), engine, self._publication, journal)
         self._publication.roll_forward(batch, summary, round((journal.now() - began).total_seconds(), 3))
         return summary
 
@@ -93,7 +89,7 @@ class BatchRunner:
     def prune(self, batch: Batch) -> list[str]:
         """Remove the sets of its job, and their archives, beyond ``keep_batches``; returns the ids of the sets.
 
-        Raises: OSError; the rest is removed after the next batch.
+        Raises: OSError; the next batch removes the rest.
         """
         return self._publication.prune(batch, self._settings.keep_batches)
 
@@ -112,16 +108,3 @@ class BatchRunner:
         finally:
             self._engine = None
             remove_tree(folder)
-
-    def _build(self, batch: Batch, engine: Engine, journal: Journal) -> Summary:
-        outbox, register = self._publication.outbox, self._publication.register
-        match batch.job:
-            case "integration":
-                return integrate(batch, self._settings.rules(), engine, register, outbox, journal)
-            case "analytics":
-                return analyse(batch, self._settings.analytics_rules(), engine, self._before(), outbox, journal)
-
-    def _before(self) -> PreviousExport:
-        published = self._past.register.published()
-        master = None if published is None else self._past.outbox.set_of(published.batch_id)
-        return PreviousExport(master, self._past.ledger.last_records("analytics"))

@@ -1,16 +1,25 @@
-"""The main story: one claimed batch becomes one published set."""
+"""The integration job: one claimed batch of exports becomes one published customer master."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.engine.contract import Engine
 from service.errors import OutdatedBatch
-from service.jobs.reporting import report_extracted
-from service.logs import Journal
+from service.folders import EVENT_LOG, MANIFEST, TEXT_LOG
+from service.jobs.integration_check import check_export
+from service.jobs.job import Job
+from service.jobs.reporting import (
+    report_customers,
+    report_extracted,
+    report_started,
+    report_warnings,
+    write_logs,
+)
+from service.journal import Journal
 from service.model import Batch, Published, Rules, Summary
-from service.outbox import Outbox, Staged
+from service.outbox import FlatFiles
 from service.pipeline import quality
 from service.pipeline.evidence import explain
 from service.pipeline.extract import Extracted, extract
@@ -19,30 +28,30 @@ from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
-from service.register import Identified, Register
+from service.publication import Publication
+from service.register import Identified
+from service.settings import Settings
 from service.suffixes import is_before
+from service.verify.contents import check_master_set
 
-STAGES = ("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish")
 
+def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publication, journal: Journal) -> Summary:
+    """Turn one claimed batch into one committed set; if it raises, the outbox has not changed.
 
-def integrate(
-    batch: Batch, rules: Rules, engine: Engine, register: Register, outbox: Outbox, journal: Journal
-) -> Summary:
-    """Turn one claimed batch into one published set; the outbox does not change before the block ends well.
-
-    Raises: InputError for wrong files, TransientError for a fault of the world, Interrupted.
+    Raises: InputError for wrong files, TransientError for a fault of the environment, Interrupted.
     """
-    journal.line("INFO", "Pipeline started")
+    register = publication.register
     published = register.published()
+    report_started(journal)
     _refuse_outdated(batch, published)
     journal.stage("extract")
-    delivered = extract(batch, rules.guards, engine)
-    report_extracted(batch, delivered, journal)
-    journal.line("INFO", f"Total raw records: {sum(delivered.source_rows.values())}")
-    volumes = quality.volumes(delivered.source_rows, {} if published is None else published.source_rows)
+    extracted = extract(batch, rules.guards, engine)
+    report_extracted(batch, extracted, journal)
+    journal.line("INFO", f"Total raw records: {sum(extracted.source_rows.values())}")
+    volumes = quality.volumes(extracted.source_rows, {} if published is None else published.source_rows)
     quality.refuse_suspicious(volumes, rules.guards, batch)
     journal.stage("normalise")
-    normalised = normalise(delivered, rules, engine)
+    normalised = normalise(extracted, rules, engine)
     records = normalised.records
     journal.stage("deduplicate")
     matcher = MATCHERS[rules.matching]
@@ -55,79 +64,89 @@ def integrate(
     customers = survivors.count()
     summary = Summary(
         records=records.count(),
-        rejects=sum(delivered.source_rejects.values()),
+        rejects=sum(extracted.source_rejects.values()),
         duplicates=records.count() - customers,
         customers=customers,
-        source_rows=delivered.source_rows,
+        source_rows=extracted.source_rows,
     )
     risk = quality.overmerge_risk(records, groups, evidence)
-    _tell_amiss(batch, delivered, normalised, volumes, risk, journal)
+    _report_problems(batch, extracted, normalised, volumes, risk, journal)
     journal.stage("load")
-    with outbox.stage(batch) as staged:
+    with publication.stage(batch, summary) as folder:
         results = Results(
-            records, groups, survivors, evidence, identified.customers, identified.changes, delivered.rejects
+            records, groups, survivors, evidence, identified.customers, identified.changes, extracted.rejects
         )
-        removed = load(results, quality.report(delivered, normalised, volumes, risk), rules, staged.folder)
-        merges = staged.folder.parent / "merges.txt"
+        removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
+        merges = folder.parent / "merges.txt"
         write_merge_lines(removed, journal.prefix("WARNING"), merges)
-        _tell_loaded(summary, identified, merges, journal)
-        _end(batch, summary, staged, journal)
+        _report_loaded(summary, identified, merges, journal)
+        write_logs(folder, journal)
         journal.stage("publish")
         register.stage(identified, Published(batch.id, batch.suffix, dict(summary.source_rows)))
     return summary
 
 
 def _refuse_outdated(batch: Batch, published: Published | None) -> None:
-    """Raises: OutdatedBatch if the suffix of the published set is later and no user accepted the batch."""
     if published is not None and not batch.accepted and is_before(batch.suffix, published.suffix):
         raise OutdatedBatch(
             f"the pair {batch.suffix} is older than the published set {published.suffix}",
             where=f"batch {batch.id}",
-            hint=f"if it shall turn the master back: python -m service retry --accept {batch.id}",
+            hint=f"to publish it nevertheless: python -m service retry --accept {batch.id}",
         )
 
 
-def _tell_amiss(
+def _report_problems(
     batch: Batch,
-    delivered: Extracted,
+    extracted: Extracted,
     normalised: Normalised,
     volumes: Mapping[str, quality.Volume],
     risk: quality.OvermergeRisk,
     journal: Journal,
 ) -> None:
-    """Lines that stand in the log only where something is amiss."""
-    for warning in batch.warnings:
-        journal.line("WARNING", warning)
-    for name, warnings in delivered.warnings.items():
-        for warning in warnings:
-            journal.line("WARNING", f"{name}: {warning}")
-    for name, rejects in delivered.source_rejects.items():
-        if rejects:
-            journal.line("WARNING", f"{name}: rows that could not enter, see rejects.csv: {rejects}")
-    for name, sentence in quality.shrunk(volumes).items():
+    shrunk = quality.shrunk(volumes)
+    report_warnings(batch.warnings, journal)
+    report_warnings(_input_problems(extracted), journal)
+    for name, sentence in shrunk.items():
         journal.line("WARNING", f"{name}: {sentence}")
         journal.warning("source.suspected", source=name, warning=sentence)
-    for (name, field, reason), count in normalised.troubles.items():
-        journal.line("WARNING", f"{name}: unusable values of {field} ({reason}): {count}")
-    for name in normalised.ambiguous:
-        journal.line("WARNING", f"{name}: dates contradict each other about which part is the day")
-    for sentence in risk.sentences():
-        journal.line("WARNING", sentence)
+    report_warnings(_value_problems(normalised), journal)
+    report_warnings(risk.sentences(), journal)
     unusable = {f"{name} {field} {reason}": count for (name, field, reason), count in normalised.troubles.items()}
     journal.event("records.normalised", unusable=unusable)
 
 
-def _tell_loaded(summary: Summary, identified: Identified, merges: Path, journal: Journal) -> None:
+def _input_problems(extracted: Extracted) -> Iterator[str]:
+    for name, warnings in extracted.warnings.items():
+        yield from (f"{name}: {warning}" for warning in warnings)
+    for name, rejects in extracted.source_rejects.items():
+        if rejects:
+            yield f"{name}: rows that could not enter, see rejects.csv: {rejects}"
+
+
+def _value_problems(normalised: Normalised) -> Iterator[str]:
+    for (name, field, reason), count in normalised.troubles.items():
+        yield f"{name}: unusable values of {field} ({reason}): {count}"
+    for name in normalised.ambiguous:
+        yield f"{name}: dates contradict each other about which part is the day"
+
+
+def _report_loaded(summary: Summary, identified: Identified, merges: Path, journal: Journal) -> None:
     journal.line("INFO", f"Duplicates found: {summary.duplicates}")
     journal.lines_of(merges)
-    journal.line("INFO", f"Final unique customers: {summary.customers}")
+    report_customers(summary, journal)
     journal.event("records.deduplicated", records=summary.records, duplicates=summary.duplicates)
     changes = identified.changes.derive("select change, count(*) from this group by change order by change").rows()
     journal.event("customers.identified", customers=summary.customers, **dict(changes))
 
 
-def _end(batch: Batch, summary: Summary, staged: Staged, journal: Journal) -> None:
-    journal.line("INFO", "Pipeline completed successfully")
-    journal.write_text(staged.folder / "integration_log.txt")
-    journal.write_events(staged.folder / "integration_log.jsonl")
-    staged.summary = summary
+JOB = Job(
+    name="integration",
+    sources=lambda settings: settings.rules().sources,
+    rules=Settings.rules,
+    stages=("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish"),
+    build=integrate,
+    flat_files=FlatFiles(("customer_master.csv", "duplicate_report.csv", TEXT_LOG, EVENT_LOG), MANIFEST),
+    check=check_export,
+    check_set=check_master_set,
+    has_register=True,
+)

@@ -1,20 +1,53 @@
-"""What every story tells of its files, in the same words."""
+"""Log lines and files that are the same for every job."""
 
 from __future__ import annotations
 
-from service.logs import Journal
-from service.model import Batch
+from collections.abc import Iterable
+from pathlib import Path
+
+from service.folders import EVENT_LOG, TEXT_LOG
+from service.journal import Journal
+from service.model import Batch, Summary
 from service.pipeline.extract import Extracted
 
 
-def report_extracted(batch: Batch, delivered: Extracted, journal: Journal) -> None:
+def report_started(journal: Journal) -> None:
+    """The first line of the log."""
+    journal.line("INFO", "Pipeline started")
+
+
+def report_extracted(batch: Batch, extracted: Extracted, journal: Journal) -> None:
     """Rows, rejects and warnings of each export."""
-    for delivery in batch.inputs:
-        name = delivery.source.name
-        rows, rejects = delivered.source_rows[name], delivered.source_rejects[name]
-        journal.line("INFO", f"Loaded {rows} records from {delivery.file_name}")
+    for file in batch.inputs:
+        name = file.source.name
+        rows, rejects = extracted.source_rows[name], extracted.source_rejects[name]
+        journal.line("INFO", f"Loaded {rows} records from {file.file_name}")
         journal.event(
-            "source.extracted", source=name, layout=delivered.reports[name].layout.name, rows=rows, rejects=rejects
+            "source.extracted", source=name, layout=extracted.reports[name].layout.name, rows=rows, rejects=rejects
         )
-        for warning in delivered.warnings[name]:
+        for warning in extracted.warnings[name]:
             journal.warning("source.suspected", source=name, warning=warning)
+
+
+def report_warnings(warnings: Iterable[str], journal: Journal) -> None:
+    """Lines that are in the log only where there is a problem to report."""
+    for warning in warnings:
+        journal.line("WARNING", warning)
+
+
+def report_customers(summary: Summary, journal: Journal) -> None:
+    """The number of customers in the set."""
+    journal.line("INFO", f"Final unique customers: {summary.customers}")
+
+
+def write_logs(folder: Path, journal: Journal) -> None:
+    """Write both logs of a batch that succeeded into its set."""
+    journal.line("INFO", "Pipeline completed successfully")
+    journal.write_text(folder / TEXT_LOG)
+    journal.write_events(folder / EVENT_LOG)
+
+
+def report_failure(message: str, journal: Journal) -> None:
+    """The last lines of the log of a batch that failed."""
+    journal.line("ERROR", message)
+    journal.line("ERROR", "Pipeline failed")

@@ -170,27 +170,28 @@ def _check_flat_files_of(snapshot: Snapshot, job: VerifiedJob) -> Iterator[str]:
         for entry in snapshot.entries
         if entry.outcome.kind == "published" and entry.outcome.job == job.name
     ]
-    present = {name for name in (*job.flat_files, job.manifest_name) if (root / name).exists()}
+    flat = job.flat_files
+    present = {name for name in (*flat.names, flat.manifest) if (root / name).exists()}
     if not published or not present | (snapshot.sets & {outcome.batch_id for outcome in published}):
         return  # nothing was published, or the outbox was emptied
-    manifest = root / job.manifest_name
-    if job.manifest_name not in present:
-        yield f"outbox/{job.manifest_name} is missing"
+    manifest = root / flat.manifest
+    if flat.manifest not in present:
+        yield f"outbox/{flat.manifest} is missing"
         return
     latest = published[-1]
     is_being_replaced = latest.batch_id in snapshot.claimed  # file by file, the manifest last
     if sha256_or_empty(manifest) != latest.sha256 and not is_being_replaced:
-        yield f"outbox/{job.manifest_name} is not that of batch {latest.batch_id}, the latest"
+        yield f"outbox/{flat.manifest} is not that of batch {latest.batch_id}, the latest"
         return
     manifests = [manifest]
     if is_being_replaced:
         manifests.append(snapshot.outbox.manifest_of(latest.batch_id))
     allowed = [_files_in(path) for path in manifests]
-    for name in job.flat_files:
+    for name in flat.names:
         if name not in present:
             yield f"outbox/{name} is missing; the set of batch {latest.batch_id} has it"
         elif sha256_or_empty(root / name) not in {files.get(name, "-") for files in allowed}:
-            yield f"outbox/{name} is not that of batch {latest.batch_id}, which outbox/{job.manifest_name} names"
+            yield f"outbox/{name} is not that of batch {latest.batch_id}, which outbox/{flat.manifest} names"
 
 
 # --------------------------------------------------------------------------------------------------- notes

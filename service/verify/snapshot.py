@@ -12,6 +12,7 @@ from service.files import is_locked, sha256_of
 from service.folders import REASON, TEXT_LOG, Folders, InboxFolders, OutboxFolders
 from service.ledger import Ledger
 from service.model import JobName
+from service.outbox import FlatFiles
 from service.outcomes import Input
 
 CheckSet = Callable[[Path, str, Counts], Iterator[str]]
@@ -26,12 +27,8 @@ class VerifiedJob(Protocol):
         """Its name in documents."""
 
     @property
-    def flat_files(self) -> tuple[str, ...]:
+    def flat_files(self) -> FlatFiles:
         """The files of its latest set that lie in the outbox itself."""
-
-    @property
-    def manifest_name(self) -> str:
-        """The name that the manifest of its latest set has in the outbox itself."""
 
     @property
     def check_set(self) -> CheckSet:

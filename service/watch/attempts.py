@@ -14,7 +14,7 @@ from functools import partial
 from service.errors import InputError, Interrupted, LastingFault, PoisonedBatch, TransientError, safe_text
 from service.inbox import Inbox
 from service.jobs.batch_runner import BatchRunner
-from service.logs import Journal
+from service.journal import Journal
 from service.model import Batch
 from service.publication import Progress
 

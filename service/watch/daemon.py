@@ -17,8 +17,8 @@ from service import logs
 from service.acceptance import Acceptance
 from service.folders import Folders
 from service.inbox import Inbox
+from service.jobs import JOBS
 from service.jobs.batch_runner import BatchRunner
-from service.model import API
 from service.publication import PastBatches, Publication
 from service.settings import Settings
 from service.state import State
@@ -44,8 +44,9 @@ def build(settings: Settings, now: Callable[[], datetime], clock: Callable[[], f
     )
     state, acceptance = State(settings.state), Acceptance(settings.state)
     past = PastBatches(Folders(settings.inbox, settings.outbox, settings.state))
-    inbox = Inbox(settings.inbox, past.knows, acceptance.is_given, (*settings.rules().sources, API))
-    batch_runner = BatchRunner(settings, state, Publication(past, inbox, acceptance))
+    sources = [source for job in JOBS.values() for source in job.sources(settings)]
+    inbox = Inbox(settings.inbox, past.knows, acceptance.is_given, sources)
+    batch_runner = BatchRunner(settings, state, Publication(past, JOBS, inbox, acceptance))
     return Watcher(inbox, batch_runner, state, pace, now, clock)
 
 

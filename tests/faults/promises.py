@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from service.outbox import FLAT
+from service.jobs import JOBS
 from tests.worlds import API, CRM, ECOM, House
 
 # How a file was found to be settled depends on the moment, and so does the hash of a manifest that says it.
@@ -32,7 +32,7 @@ def broken_promises(house: House, inputs: int | None) -> Iterator[str]:
     for folder in sorted((house.outbox / "batches").glob("*")):
         yield from _faults_of_set(folder)
         published.update(_sha256(path) for path in folder.iterdir())
-    for flat in FLAT.values():
+    for flat in (job.flat_files for job in JOBS.values()):
         manifest = house.manifest(flat.manifest)
         if manifest and not (house.outbox / "batches" / manifest["batch_id"] / "manifest.json").is_file():
             yield f"{flat.manifest} names a set that is not there"

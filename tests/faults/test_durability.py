@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from service.outbox import FLAT
+from service.jobs import JOBS
 from tests.faults.injection import MUTATIONS, Call, Run, needs_strace
 from tests.faults.starts import LATER, NOON, Start
 from tests.worlds import CRM, ECOM, House
 
 pytestmark = needs_strace
 
-FLAT_NAMES = FLAT["integration"].names
+FLAT_NAMES = JOBS["integration"].flat_files.names
 CHANGES = [call for kind in ("write", "clone", "truncate", "chmod") for call in MUTATIONS[kind]]
 FSYNCS = ["fsync", "fdatasync"]
 CALLS = [*CHANGES, *FSYNCS, *MUTATIONS["rename"]]

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from service.files import fingerprint_of, sha256_of
+from service.folders import MANIFEST, Folders
+from service.jobs import JOBS
 from service.model import CRM, Batch, InputFile, Summary
-from service.outbox import FLAT, MANIFEST, Outbox
+from service.publication import PastBatches, Publication
 from tests.faults.conftest import Tally
 from tests.faults.warm import SERVER
 from tests.sizes import READER_PUBLICATIONS as PUBLICATIONS
 
 KEPT = 30
-FLAT_NAMES = FLAT["integration"].names
+FLAT = JOBS["integration"].flat_files
+FLAT_NAMES = FLAT.names
 FILES = (*FLAT_NAMES, "crosswalk.csv", "rejects.csv")
 LARGEST_BYTES = 300_000  # a copy of more than a page, so that it could be seen half made
 
@@ -37,13 +40,13 @@ class Seen:
 
 
 def test_no_reader_ever_sees_a_mixed_set(tmp_path: Path, tally: Tally) -> None:
-    outbox = Outbox(tmp_path / "outbox")
-    outbox.open()
-    published = publish(outbox, 0)
+    publication = Publication(PastBatches(Folders(None, tmp_path / "outbox", tmp_path / "state")), JOBS)
+    publication.recover()
+    published = publish(publication, 0)
     (tmp_path / "go").touch()
     readers = [begin(follow_manifest, tmp_path), begin(read_flat_names, tmp_path)]
     for number in range(1, PUBLICATIONS + 1):
-        published |= publish(outbox, number)
+        published |= publish(publication, number)
     (tmp_path / "go").unlink()
     followed, flat = (answer.recv() for answer in readers)
     tally("sets read during publications", ["through the manifest"] * followed.reads + ["flat"] * flat.reads)
@@ -52,19 +55,19 @@ def test_no_reader_ever_sees_a_mixed_set(tmp_path: Path, tally: Tally) -> None:
     assert len(followed.sets) > PUBLICATIONS / 20, "the reader was awake"
 
 
-def publish(outbox: Outbox, number: int) -> set[str]:
-    """Publish a set whose files all tell its number. Returns the hashes of its flat files."""
+def publish(publication: Publication, number: int) -> set[str]:
+    """Publish a set whose files all contain its number. Returns the hashes of its flat files."""
+    outbox = publication.outbox
     path = outbox.root.parent / "crm_customers.csv"
     path.write_text("customer_id\n", encoding="utf-8")
-    id_ = f"set-{number:05}"
-    delivery = InputFile(CRM, path, sha256_of(path), fingerprint_of(path), "lease")
-    batch = Batch(id_, datetime(2026, 1, 15, tzinfo=UTC), (delivery,))
+    id_ = f"20260115T000000Z-{number:06x}"
+    file = InputFile(CRM, path, sha256_of(path), fingerprint_of(path), "lease")
+    batch = Batch(id_, datetime(2026, 1, 15, tzinfo=UTC), (file,))
     content = f"{id_}\n" * random.Random(number).randrange(1, LARGEST_BYTES // 10)
-    with outbox.stage(batch) as staged:
+    with publication.stage(batch, Summary(1, 0, 0, 1, {CRM.name: 1})) as folder:
         for name in FILES:
-            (staged.folder / name).write_text(f"{name} {content}", encoding="utf-8")
-        staged.summary = Summary(1, 0, 0, 1, {CRM.name: 1})
-    outbox.copy_flat(id_, "integration")
+            (folder / name).write_text(f"{name} {content}", encoding="utf-8")
+    outbox.copy_flat(id_, FLAT)
     outbox.remove(outbox.superseded(KEPT, id_, "integration"))
     return {sha256_of(outbox.root / "batches" / id_ / name) for name in (*FLAT_NAMES, MANIFEST)}
 
