@@ -305,7 +305,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedMaster:
     """The register's note of the published set: all that the guards and the next manifest need."""
 
     batch_id: str

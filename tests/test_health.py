@@ -1,4 +1,4 @@
-"""What the daemon says of itself, and what a health check makes of it."""
+"""The health file of the daemon, and its judgement by a health check."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.worlds import House
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 
 
-def judged(state: Path, said: HealthReport, age_seconds: float, *, stall_minutes: float = 30) -> HealthCheck:
-    """The verdict on a health file of that age."""
-    health.write(said, state, NOW)
+def judged(state: Path, report: HealthReport, age_seconds: float, *, stall_minutes: float = 30) -> HealthCheck:
+    """The judgement of a health file of that age."""
+    health.write(report, state, NOW)
     return health.judge(state, NOW + timedelta(seconds=age_seconds), stall_minutes=stall_minutes)
 
 
-def test_the_file_says_everything_and_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_the_file_contains_every_member_and_is_replaced_as_a_whole(tmp_path: Path) -> None:
     health.write(
         HealthReport(pid=7, waiting=(WaitingExport(file_name="crm_customers.csv", since="", waits_for="its writer"),)),
         tmp_path,
@@ -61,68 +61,68 @@ def test_a_file_name_that_is_not_utf_8_is_written_and_read_again(tmp_path: Path)
     assert json.loads((tmp_path / "health.json").read_text(encoding="utf-8"))["ignored"][0]["file_name"] == name
 
 
-def test_a_fresh_word_is_believed(tmp_path: Path) -> None:
+def test_a_fresh_report_is_well(tmp_path: Path) -> None:
     assert judged(tmp_path, HealthReport(), STALE_SECONDS) == HealthCheck(True, "ok")
 
 
-def test_degraded_is_well_and_says_why(tmp_path: Path) -> None:
-    said = HealthReport(state="degraded", reasons=("this", "that"))
-    assert judged(tmp_path, said, 1) == HealthCheck(True, "degraded: this; that")
+def test_degraded_is_well_and_names_the_reasons(tmp_path: Path) -> None:
+    report = HealthReport(state="degraded", reasons=("this", "that"))
+    assert judged(tmp_path, report, 1) == HealthCheck(True, "degraded: this; that")
 
 
-def test_failing_is_not_well_and_says_why(tmp_path: Path) -> None:
+def test_failing_is_not_well_and_names_the_reasons(tmp_path: Path) -> None:
     assert judged(tmp_path, HealthReport(state="failing", reasons=("no disk",)), 1) == HealthCheck(
         False, "failing: no disk"
     )
 
 
-def test_an_old_word_is_not_believed(tmp_path: Path) -> None:
+def test_an_old_report_is_not_well(tmp_path: Path) -> None:
     assert judged(tmp_path, HealthReport(), 61) == HealthCheck(False, "failing: the daemon was silent for 61 s")
 
 
-def test_a_long_batch_that_moves_from_stage_to_stage_is_not_too_old(tmp_path: Path) -> None:
+def test_a_long_batch_whose_stages_move_on_is_well(tmp_path: Path) -> None:
     long_ago = (NOW - timedelta(hours=5)).isoformat()
-    said = HealthReport(busy_since=long_ago, stage="load", stage_since=NOW.isoformat())
-    assert judged(tmp_path, said, 29 * 60).is_well
-    assert not judged(tmp_path, said, 31 * 60).is_well
-    assert judged(tmp_path, said, 31 * 60, stall_minutes=32).is_well
+    report = HealthReport(busy_since=long_ago, stage="load", stage_since=NOW.isoformat())
+    assert judged(tmp_path, report, 29 * 60).is_well
+    assert not judged(tmp_path, report, 31 * 60).is_well
+    assert judged(tmp_path, report, 31 * 60, stall_minutes=32).is_well
 
 
-def test_a_stage_that_does_not_end_is_not_well_whatever_else_is_written(tmp_path: Path) -> None:
-    said = HealthReport(busy_since=NOW.isoformat(), stage="load", stage_since=(NOW - timedelta(hours=1)).isoformat())
-    assert not judged(tmp_path, said, 0).is_well
+def test_a_stage_that_does_not_end_is_not_well_however_fresh_the_file_is(tmp_path: Path) -> None:
+    report = HealthReport(busy_since=NOW.isoformat(), stage="load", stage_since=(NOW - timedelta(hours=1)).isoformat())
+    assert not judged(tmp_path, report, 0).is_well
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"written_at": "yesterday", "stage_since": null}', "{"])
 def test_a_damaged_file_is_not_well(tmp_path: Path, content: str) -> None:
     (tmp_path / "health.json").write_text(content, encoding="utf-8")
-    verdict = health.judge(tmp_path, NOW, stall_minutes=30)
-    assert not verdict.is_well
-    assert "cannot be read" in verdict.sentence
+    check = health.judge(tmp_path, NOW, stall_minutes=30)
+    assert not check.is_well
+    assert "cannot be read" in check.sentence
 
 
 def test_no_file_is_not_well(tmp_path: Path) -> None:
     assert "is the daemon running?" in health.judge(tmp_path, NOW, stall_minutes=30).sentence
 
 
-def test_the_verb_exits_by_the_verdict(house: House) -> None:
+def test_the_exit_code_of_the_verb_is_the_judgement(house: House) -> None:
     missing = house.run("healthcheck")
     assert (missing.code, missing.out) == (1, "")
     state = State(house.state)
     state.take()
     for condition, code in (("ok", 0), ("degraded", 0), ("failing", 1)):
-        told = HealthReport(state=condition)  # type: ignore[arg-type]  # one of the three
-        health.write(told, house.state, datetime.now(UTC))
+        report = HealthReport(state=condition)  # type: ignore[arg-type]  # one of the three
+        health.write(report, house.state, datetime.now(UTC))
         assert (house.run("healthcheck").code, condition) == (code, condition)
     health.write(HealthReport(), house.state, datetime.now(UTC) - timedelta(minutes=2))
     assert house.run("healthcheck").code == 1
     health.write(HealthReport(busy_since="since a moment"), house.state, datetime.now(UTC))
     assert house.run("healthcheck").code == 0
     state.release()
-    assert house.run("healthcheck").code == 1, "nobody is at work, however well it was"
+    assert house.run("healthcheck").code == 1, "no process holds the state, however fresh the file is"
 
 
-def test_what_waits_is_told_since_when_and_for_what() -> None:
+def test_the_report_lists_what_waits_since_when_and_for_what() -> None:
     waits = Waits()
     waits.note({"b": "its writer", "c": "d"}, NOW, 0)
     waits.note({"a": "c", "b": "its writer", "c": "its turn"}, NOW + timedelta(seconds=5), 5)
@@ -134,7 +134,7 @@ def test_what_waits_is_told_since_when_and_for_what() -> None:
     assert waits.longer_than(5, clock=5) == [("b", "its writer")]
 
 
-def test_what_went_and_came_again_begins_to_wait_anew() -> None:
+def test_a_file_that_was_removed_and_came_back_waits_from_then() -> None:
     waits = Waits()
     waits.note({"a": "b"}, NOW, 0)
     waits.note({}, NOW, 5)
@@ -142,7 +142,7 @@ def test_what_went_and_came_again_begins_to_wait_anew() -> None:
     assert waits.longer_than(5, clock=10) == []
 
 
-def test_scarce_space_is_told_of_each_folder(tmp_path: Path) -> None:
+def test_scarce_space_is_reported_for_each_folder(tmp_path: Path) -> None:
     assert health.scarce_space([tmp_path], min_free_mb=0) == []
     assert health.scarce_space([tmp_path], min_free_mb=1 << 40) == [
         f"the disk runs low: less than {1 << 40} MB free for {tmp_path}"

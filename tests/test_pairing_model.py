@@ -1,8 +1,8 @@
-"""Pairing as a state machine: whatever users, writers, clocks and crashes do, what the table says happens.
+"""Pairing as a state machine: whatever users, writers, clocks and crashes do, the service does what the table says.
 
 The table is the section "Pairing" of docs/guarantees.md; ``Model`` is the same table as a program. Hypothesis plays
-users and misfortunes against the real watcher (real files, real leases, a clock that is handed in, a stand-in for
-the integration), and after every step all files on the disk must be where the model has them.
+users and faults against the real watcher (real files, real leases, a clock that is handed in, a stand-in for the
+integration), and after every step all files on the disk must be where the model has them.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ from service.watch.watcher import Watcher
 from tests.sizes import PAIRING_PLAYS, PAIRING_STEPS
 
 STILL, SETTLE, RETRY = 0.3, 5.0, 3.0
-# Suffix -> place in time, as written in the contract: dates, then what has none.
-PLACES: dict[str, int | None] = {"": None, "_2024-01-15": 15, "_2024-01-16": 16, " north": None}
+# Suffix -> order in time: dates first, then suffixes without an order (docs/specification.md section 2).
+ORDER: dict[str, int | None] = {"": None, "_2024-01-15": 15, "_2024-01-16": 16, " north": None}
 NAMES = [
     f"{stem}{suffix}.{kind}"
-    for suffix in PLACES
+    for suffix in ORDER
     for stem, kind in (("crm_customers", "csv"), ("ecommerce_customers", "json"))
 ]
-RIVALS = ["CRM_Customers.csv", "crm_customers-2024-01-15.csv", "ECOMMERCE_CUSTOMERS.JSON"]
+OTHER_SPELLINGS = ["CRM_Customers.csv", "crm_customers-2024-01-15.csv", "ECOMMERCE_CUSTOMERS.JSON"]
 OUTCOMES = ["published", "refused", "fault", "bug", "died", "died after the commit"]
 
 
 def export_of(name: str) -> tuple[str, str]:
-    """Suffix and kind of an export's name: what pairs, and what rivals share."""
+    """Suffix and kind of an export's name. Equal suffixes pair; names that are equal in both are ambiguous."""
     stem, kind = name.lower().rsplit(".", 1)
     for known in ("ecommerce_customers", "crm_customers"):
         stem = stem.removeprefix(known)
@@ -78,8 +78,8 @@ class Died(BaseException):
 # --------------------------------------------------------------------------------------------------------- users
 
 
-class Deed(NamedTuple):
-    """What a user or a writer does to one name of the inbox; the same for the disk and for the model."""
+class Change(NamedTuple):
+    """What a user or a writer does to one file of the inbox; the same for the disk and for the model."""
 
     what: str
     name: str
@@ -93,22 +93,22 @@ class Disk:
         self.folder = folder
         self.writers: list[int] = []
 
-    def do(self, deed: Deed) -> None:
-        path = self.folder / deed.name
-        match deed.what:
+    def do(self, change: Change) -> None:
+        path = self.folder / change.name
+        match change.what:
             case "write":
-                path.write_text(deed.text, encoding="utf-8")
+                path.write_text(change.text, encoding="utf-8")
             case "rename in":
                 staged = path.with_name(f"{path.name}.part")
-                staged.write_text(deed.text, encoding="utf-8")
+                staged.write_text(change.text, encoding="utf-8")
                 staged.rename(path)
             case "begin":
                 self.writers.append(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
-                os.write(self.writers[-1], deed.text.encode())
+                os.write(self.writers[-1], change.text.encode())
             case "delete":
                 path.unlink(missing_ok=True)
             case "touch" if path.exists():
-                os.utime(path, (0, len(deed.text)))
+                os.utime(path, (0, len(change.text)))
 
     def append(self, writer: int, text: str) -> None:
         os.write(self.writers[writer], text.encode())
@@ -122,7 +122,7 @@ class Disk:
 
 @dataclass(eq=False)
 class File:
-    """One file, whatever its names: what it holds, how often it changed, how many write it."""
+    """One file, whatever its name: its contents, how often it changed, how many writers have it open."""
 
     text: str = ""
     changes: int = 0
@@ -135,7 +135,7 @@ class File:
 
 @dataclass
 class Claim:
-    """A pair in work; ``changes`` are those its files had when they were looked at."""
+    """A pair in work; ``changes``: how often each of its files had changed when it was scanned."""
 
     names: tuple[str, ...]
     files: tuple[File, ...]
@@ -147,39 +147,39 @@ class Claim:
 
 
 class Model:
-    """The table of docs/guarantees.md. ``trap`` is a deed, or a death, at the n-th move of the next claim."""
+    """The table of docs/guarantees.md. ``trap``: a change, or a death, at the n-th move of the next claim."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, File] = {}
         self.writers: list[File] = []
         self.gone: Counter[tuple[str, str, str]] = Counter()
-        """Place, name and text of what left the inbox for good."""
+        """Folder, name and text of the files that left the inbox for good."""
         self.integrated: list[tuple[str, ...]] = []
         self.seen: dict[str, tuple[File, int, float]] = {}
         self.claim: Claim | None = None
         self.pause_until = 0.0
-        self.trap: tuple[int, Deed | None] | None = None
+        self.trap: tuple[int, Change | None] | None = None
         self.outcomes: list[str] = []
-        self.told: set[str] = set()
-        """The names that health shows since the last look: every half that waits."""
+        self.reported: set[str] = set()
+        """The names that health reports since the last scan: every export that waits."""
 
     # users
 
-    def do(self, deed: Deed) -> None:
-        file = self.waiting.get(deed.name)
-        match deed.what:
+    def do(self, change: Change) -> None:
+        file = self.waiting.get(change.name)
+        match change.what:
             case "write":
-                self.waiting.setdefault(deed.name, File()).change(deed.text)
+                self.waiting.setdefault(change.name, File()).change(change.text)
             case "begin":
-                file = self.waiting.setdefault(deed.name, File())
+                file = self.waiting.setdefault(change.name, File())
                 file.writers += 1
                 self.writers.append(file)
-                if deed.text:
-                    file.change(file.text + deed.text)
+                if change.text:
+                    file.change(file.text + change.text)
             case "rename in":
-                self.waiting[deed.name] = File(deed.text)
+                self.waiting[change.name] = File(change.text)
             case "delete":
-                self.waiting.pop(deed.name, None)
+                self.waiting.pop(change.name, None)
             case "touch" if file:
                 file.change()
 
@@ -192,11 +192,11 @@ class Model:
     # the service
 
     def start(self) -> None:
-        """What was seen is forgotten, what was claimed is not."""
+        """Forget what was seen; a claim remains."""
         self.seen, self.pause_until = {}, 0.0
 
     def round(self, clock: float, arrival: Callable[[str], int]) -> None:
-        """Look and work until there is nothing more to do at this moment. Raises: Died."""
+        """Scan and work until there is nothing more to do at this moment. Raises: Died."""
         arrived = {name: arrival(name) for name in self.waiting}
         while True:
             ready = self._ready(clock, arrived)
@@ -210,36 +210,40 @@ class Model:
                 self._claim(ready)
             if self.claim is None:
                 if is_put_back:
-                    continue  # what came back was not there at the look
+                    continue  # what was put back was not there at the scan
                 return
             self._work(self.claim, clock)
 
     def exports(self) -> dict[str, list[str]]:
-        """Suffix -> names, of the exports that have no rival."""
+        """Suffix -> names, of the exports that are not ambiguous."""
         by_export: dict[tuple[str, str], list[str]] = {}
         for name in sorted(self.waiting):
             by_export.setdefault(export_of(name), []).append(name)
         found: dict[str, list[str]] = {}
         for (suffix, _), names in by_export.items():
-            if len(names) == 1:  # else nobody knows which of them counts; but the other half waits as any does
+            if len(names) == 1:  # else they are ambiguous; but the other export of the suffix waits as any does
                 found.setdefault(suffix, []).extend(names)
         return found
 
     def _ready(self, clock: float, arrived: dict[str, int]) -> tuple[str, ...] | None:
         exports = self.exports()
-        self.told = {name for names in exports.values() for name in names}
+        self.reported = {name for names in exports.values() for name in names}
         self.seen = {name: seen for name, seen in self.seen.items() if any(name in names for names in exports.values())}
         settled = {suffix: all([self._is_settled(name, clock) for name in names]) for suffix, names in exports.items()}
-        arriving = [place for suffix, done in settled.items() if not done and (place := PLACES[suffix])]
+        arriving = [order for suffix, done in settled.items() if not done and (order := ORDER[suffix])]
 
-        def order(suffix: str) -> tuple[bool, int, int, str]:
-            place = PLACES[suffix]
-            is_open = place is None
-            return is_open, place or 0, 0 if place else max(arrived[n] for n in exports[suffix]), min(exports[suffix])
+        def sort_key(suffix: str) -> tuple[bool, int, int, str]:
+            order = ORDER[suffix]
+            return (
+                order is None,
+                order or 0,
+                0 if order else max(arrived[n] for n in exports[suffix]),
+                min(exports[suffix]),
+            )
 
-        for suffix in sorted((s for s, names in exports.items() if len(names) == 2 and settled[s]), key=order):
-            place = PLACES[suffix]
-            if place is None or not any(other < place for other in arriving):
+        for suffix in sorted((s for s, names in exports.items() if len(names) == 2 and settled[s]), key=sort_key):
+            order = ORDER[suffix]
+            if order is None or not any(other < order for other in arriving):
                 return tuple(sorted(exports[suffix], key=str.lower))
         return None
 
@@ -263,24 +267,24 @@ class Model:
 
     def _spring_trap(self, number: int) -> None:
         if self.trap is not None and self.trap[0] == number:
-            deed, self.trap = self.trap[1], None
-            if deed is None:
+            change, self.trap = self.trap[1], None
+            if change is None:
                 raise Died
-            self.do(deed)
+            self.do(change)
 
     def _finish_claim(self, claim: Claim) -> None:
-        """After a death between the moves: the rest follows if it is as it was."""
+        """After a death between the moves: the other file follows if it did not change."""
         for name, file, changes in zip(claim.names, claim.files, claim.changes, strict=True):
             if name not in claim.moved and self.waiting.get(name) is file and file.changes == changes:
                 claim.moved[name] = self.waiting.pop(name)
         self._settle_claim(claim)
 
     def _settle_claim(self, claim: Claim) -> None:
-        """The claim is whole, or what it moved goes back; what a newer version took the place of is set aside."""
-        as_looked_at = zip(claim.names, claim.files, claim.changes, strict=True)
+        """The claim is whole, or its files go back; a file that a newer version has replaced goes into quarantine."""
+        scanned = zip(claim.names, claim.files, claim.changes, strict=True)
         claim.is_whole = all(
             claim.moved.get(name) is file and file.changes == changes and not file.writers
-            for name, file, changes in as_looked_at
+            for name, file, changes in scanned
         )
         if claim.is_whole:
             return
@@ -314,14 +318,14 @@ class Model:
                 raise Died
         return None
 
-    def _leave(self, claim: Claim, place: str) -> None:
-        self.gone.update((place, name, file.text) for name, file in zip(claim.names, claim.files, strict=True))
+    def _leave(self, claim: Claim, folder: str) -> None:
+        self.gone.update((folder, name, file.text) for name, file in zip(claim.names, claim.files, strict=True))
         self.claim = None
 
     # what must be so
 
-    def places(self) -> Counter[tuple[str, str, str]]:
-        """Every file, with its place."""
+    def files_by_folder(self) -> Counter[tuple[str, str, str]]:
+        """Every file, with its folder."""
         claimed = {} if self.claim is None else self.claim.moved
         found = Counter(("inbox", name, file.text) for name, file in self.waiting.items())
         found.update((".claimed", name, file.text) for name, file in claimed.items())
@@ -332,7 +336,7 @@ class Model:
 
 
 class Steps(FileEvents):
-    """An alarm at which the daemon stands still until it is let go, one round at a time."""
+    """File events at which the daemon waits until the test lets it go, one round at a time."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -350,8 +354,8 @@ class Steps(FileEvents):
         self._go.release()
 
 
-class Bench(BatchRunner):
-    """In the place of the integration: notes what it is given and does as it is told."""
+class PlannedRunner(BatchRunner):
+    """In place of the real runner: records its inputs and ends as planned."""
 
     outcomes: list[str]
     integrated: list[tuple[str, ...]]
@@ -378,7 +382,7 @@ class Bench(BatchRunner):
         return []
 
     def run(self, batch: Batch, journal: Journal) -> Summary:
-        self.integrated.append(tuple(delivery.path.read_text(encoding="utf-8") for delivery in batch.inputs))
+        self.integrated.append(tuple(file.path.read_text(encoding="utf-8") for file in batch.inputs))
         match self.outcomes.pop(0) if self.outcomes else "published":
             case "refused":
                 raise InputError("wrong files", hint="send others")
@@ -397,7 +401,7 @@ class Bench(BatchRunner):
 
 
 class Service:
-    """The real watcher on a real folder; stands still between two rounds."""
+    """The real watcher on a real folder; it waits between two rounds."""
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.root, self.inbox = root, root / "inbox"
@@ -405,18 +409,18 @@ class Service:
         self.outcomes: list[str] = []
         self.integrated: list[tuple[str, ...]] = []
         self.published: set[str] = set()
-        self.trap: tuple[int, Deed | None] | None = None
+        self.trap: tuple[int, Change | None] | None = None
         self.disk = Disk(self.inbox)
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._has_ended = False
         self._moves: int | None = None
-        patch.setattr("service.watch.watcher.FileEvents", self._alarm)
-        patch.setattr("service.watch.daemon.BatchRunner", self._bench)
+        patch.setattr("service.watch.watcher.FileEvents", self._file_events)
+        patch.setattr("service.watch.daemon.BatchRunner", self._runner)
         patch.setattr("service.publication.PastBatches.knows", lambda _, batch_id: batch_id in self.published)
         patch.setattr(claims, "move", self._move)
         patch.setattr(inbox.Inbox, "claim", self._counting(inbox.Inbox.claim))
-        patch.setattr("os.fsync", lambda descriptor: None)  # power cuts are told of elsewhere
+        patch.setattr("os.fsync", lambda descriptor: None)  # power cuts are tested elsewhere
 
     @property
     def is_up(self) -> bool:
@@ -430,7 +434,7 @@ class Service:
         self._rest()
 
     def round(self) -> None:
-        """Let it look once more, and work until there is nothing more to do."""
+        """Let it scan once more, and work until there is nothing more to do."""
         self._steps.wake()
         self._rest()
 
@@ -440,8 +444,8 @@ class Service:
             self._watcher.stop()
             self._thread.join(20)
 
-    def places(self) -> Counter[tuple[str, str, str]]:
-        """Every export on the disk, with its place."""
+    def files_by_folder(self) -> Counter[tuple[str, str, str]]:
+        """Every export on the disk, with its folder."""
         found: Counter[tuple[str, str, str]] = Counter()
         for path in (path for path in self.inbox.rglob("*") if "customers" in path.name.lower()):
             where = path.relative_to(self.inbox).parts
@@ -449,23 +453,23 @@ class Service:
         return found
 
     def health(self) -> set[str]:
-        """The names that are told to wait."""
-        told = json.loads((self.root / "state" / "health.json").read_text(encoding="utf-8"))
-        return {entry["file_name"] for entry in told["waiting"]}
+        """The names that the health file reports as waiting."""
+        report = json.loads((self.root / "state" / "health.json").read_text(encoding="utf-8"))
+        return {entry["file_name"] for entry in report["waiting"]}
 
     def _build(self) -> Watcher:
         here: dict[str, Any] = {name: self.root / name for name in ("inbox", "outbox", "state")}
         chosen = Settings(**here, settle_seconds=SETTLE, retry_seconds=RETRY, min_free_mb=0)
         return daemon.build(chosen, lambda: self.wall, lambda: self.clock)
 
-    def _alarm(self, folder: Path) -> Steps:
+    def _file_events(self, folder: Path) -> Steps:
         self._steps = Steps(folder)
         return self._steps
 
-    def _bench(self, *arguments: Any) -> Bench:
-        bench = Bench(*arguments)
-        bench.outcomes, bench.integrated, bench.published = self.outcomes, self.integrated, self.published
-        return bench
+    def _runner(self, *arguments: Any) -> PlannedRunner:
+        runner = PlannedRunner(*arguments)
+        runner.outcomes, runner.integrated, runner.published = self.outcomes, self.integrated, self.published
+        return runner
 
     def _run(self, watcher: Watcher) -> None:
         try:
@@ -487,7 +491,7 @@ class Service:
                 raise self._failure
 
     def _counting(self, claim: Callable[..., Batch | None]) -> Callable[..., Batch | None]:
-        """The claim, while whose moves are counted."""
+        """The claim, with its moves counted."""
 
         def counting(*arguments: Any) -> Batch | None:
             self._moves = 0
@@ -500,10 +504,10 @@ class Service:
 
     def _move(self, source: Path, target: Path) -> None:
         if self._moves is not None and self.trap is not None and self.trap[0] == self._moves:
-            deed, self.trap = self.trap[1], None
-            if deed is None:
+            change, self.trap = self.trap[1], None
+            if change is None:
                 raise Died
-            self.disk.do(deed)
+            self.disk.do(change)
         if self._moves is not None:
             self._moves += 1
         files.move(source, target)
@@ -511,7 +515,7 @@ class Service:
 
 # ----------------------------------------------------------------------------------------------------- the machine
 
-DEEDS = st.sampled_from(["write", "rename in", "begin", "open", "delete", "touch"])
+CHANGES = st.sampled_from(["write", "rename in", "begin", "open", "delete", "touch"])
 ENDINGS = st.sampled_from(["}\n", "}\n", "\n", ""])
 SECONDS = st.sampled_from([0.25, 0.5, 0.5, 6.0, 11.0])
 PLANS = st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=3)
@@ -539,16 +543,16 @@ class Pairing(RuleBasedStateMachine):
         shutil.rmtree(self.root)
 
     def text(self, ending: str) -> str:
-        """A version as nobody wrote it before, of a length of its own."""
+        """A version with contents and a length that no other has."""
         self.versions += 1
         return f"{self.versions}{'.' * 5 * self.versions}{ending}"
 
-    def deed_on(self, name: str, what: str, ending: str = "}\n") -> Deed:
-        return Deed("begin", name, "") if what == "open" else Deed(what, name, self.text(ending))
+    def change_of(self, name: str, what: str, ending: str = "}\n") -> Change:
+        return Change("begin", name, "") if what == "open" else Change(what, name, self.text(ending))
 
-    def do(self, deed: Deed) -> None:
-        self.model.do(deed)
-        self.service.disk.do(deed)
+    def do(self, change: Change) -> None:
+        self.model.do(change)
+        self.service.disk.do(change)
 
     def play(self, plan: Iterable[str], in_the_service: Callable[[], None]) -> None:
         """One round, of the model and of the service; the integrations of it end as planned."""
@@ -565,22 +569,22 @@ class Pairing(RuleBasedStateMachine):
 
     # users and writers
 
-    @rule(what=DEEDS, name=st.sampled_from([*NAMES, *RIVALS]), ending=ENDINGS)
-    def someone_changes_a_file(self, what: str, name: str, ending: str) -> None:
-        self.do(self.deed_on(name, what, ending))
+    @rule(what=CHANGES, name=st.sampled_from([*NAMES, *OTHER_SPELLINGS]), ending=ENDINGS)
+    def a_user_changes_a_file(self, what: str, name: str, ending: str) -> None:
+        self.do(self.change_of(name, what, ending))
 
-    @rule(suffix=st.sampled_from(sorted(PLACES)), ending=ENDINGS)
+    @rule(suffix=st.sampled_from(sorted(ORDER)), ending=ENDINGS)
     def both_exports_are_dropped(self, suffix: str, ending: str) -> None:
         for name in pair_of(suffix):
-            self.do(Deed("write", name, self.text(ending)))
+            self.do(Change("write", name, self.text(ending)))
 
     @rule(name=st.sampled_from(NAMES))
     def an_empty_file_is_dropped(self, name: str) -> None:
-        self.do(Deed("rename in", name, ""))
+        self.do(Change("rename in", name, ""))
 
     @precondition(lambda self: self.model.writers)
     @rule(data=st.data(), ending=ENDINGS)
-    def a_writer_goes_on(self, data: st.DataObject, ending: str) -> None:
+    def a_writer_continues(self, data: st.DataObject, ending: str) -> None:
         writer = data.draw(st.integers(0, len(self.model.writers) - 1))
         text = self.text(ending)
         self.model.append(writer, text)
@@ -593,14 +597,14 @@ class Pairing(RuleBasedStateMachine):
         self.model.close(writer)
         self.service.disk.close(writer)
 
-    # misfortunes
+    # faults
 
-    @rule(number=st.integers(0, 1), what=DEEDS, name=st.sampled_from([*NAMES, *RIVALS]), ending=ENDINGS)
-    def someone_will_act_in_the_midst_of_a_claim(self, number: int, what: str, name: str, ending: str) -> None:
-        self.model.trap = self.service.trap = number, self.deed_on(name, what, ending)
+    @rule(number=st.integers(0, 1), what=CHANGES, name=st.sampled_from([*NAMES, *OTHER_SPELLINGS]), ending=ENDINGS)
+    def a_user_will_act_during_a_claim(self, number: int, what: str, name: str, ending: str) -> None:
+        self.model.trap = self.service.trap = number, self.change_of(name, what, ending)
 
     @rule(number=st.integers(0, 1))
-    def it_will_die_in_the_midst_of_a_claim(self, number: int) -> None:
+    def it_will_die_during_a_claim(self, number: int) -> None:
         self.model.trap = self.service.trap = number, None
 
     @rule(days=st.sampled_from([-400, -1, 1, 400]))
@@ -621,47 +625,49 @@ class Pairing(RuleBasedStateMachine):
 
     @precondition(lambda self: self.service.is_up)
     @rule(seconds=SECONDS, plan=PLANS)
-    def time_goes_by(self, seconds: float, plan: list[str]) -> None:
+    def time_passes(self, seconds: float, plan: list[str]) -> None:
         self.service.clock += seconds
         self.play(plan, self.service.round)
 
     @precondition(lambda self: self.service.is_up)
-    @rule(suffix=st.sampled_from(sorted(PLACES)), plan=PLANS)
+    @rule(suffix=st.sampled_from(sorted(ORDER)), plan=PLANS)
     def a_pair_is_dropped_and_worked_on(self, suffix: str, plan: list[str]) -> None:
         self.both_exports_are_dropped(suffix, "}\n")
-        self.time_goes_by(0.25, [])
+        self.time_passes(0.25, [])
         if self.service.is_up:
-            self.time_goes_by(0.25, plan)
+            self.time_passes(0.25, plan)
 
     @precondition(lambda self: self.service.is_up)
-    @rule(suffix=st.sampled_from(sorted(PLACES)), number=st.integers(0, 1), which=st.integers(0, 1), what=DEEDS)
+    @rule(suffix=st.sampled_from(sorted(ORDER)), number=st.integers(0, 1), which=st.integers(0, 1), what=CHANGES)
     def a_claim_is_disturbed(self, suffix: str, number: int, which: int, what: str) -> None:
-        deed = self.deed_on(pair_of(suffix)[which], what)
+        change = self.change_of(pair_of(suffix)[which], what)
         self.both_exports_are_dropped(suffix, "}\n")
-        self.time_goes_by(0.25, [])
-        self.model.trap = self.service.trap = number, deed
+        self.time_passes(0.25, [])
+        self.model.trap = self.service.trap = number, change
         if self.service.is_up:
-            self.time_goes_by(0.25, [])
+            self.time_passes(0.25, [])
 
     @precondition(lambda self: self.service.is_up)
-    @rule(suffix=st.sampled_from(sorted(PLACES)), number=st.integers(0, 1), which=st.integers(0, 1), what=DEEDS)
-    def a_claim_dies_and_someone_acts_before_the_restart(self, suffix: str, number: int, which: int, what: str) -> None:
+    @rule(suffix=st.sampled_from(sorted(ORDER)), number=st.integers(0, 1), which=st.integers(0, 1), what=CHANGES)
+    def it_dies_during_a_claim_and_a_user_acts_before_the_restart(
+        self, suffix: str, number: int, which: int, what: str
+    ) -> None:
         self.both_exports_are_dropped(suffix, "}\n")
-        self.time_goes_by(0.25, [])
+        self.time_passes(0.25, [])
         self.model.trap = self.service.trap = number, None
         if self.service.is_up:
-            self.time_goes_by(0.25, [])
-        self.do(self.deed_on(pair_of(suffix)[which], what))
+            self.time_passes(0.25, [])
+        self.do(self.change_of(pair_of(suffix)[which], what))
         self.it_is_restarted([])
 
     # what must be so
 
     @invariant()
     def every_file_is_where_the_table_says(self) -> None:
-        assert self.service.places() == self.model.places()
+        assert self.service.files_by_folder() == self.model.files_by_folder()
 
     @invariant()
-    def every_batch_was_of_the_two_versions_that_the_table_says(self) -> None:
+    def every_batch_consists_of_the_two_versions_that_the_table_says(self) -> None:
         assert self.service.integrated == self.model.integrated
 
     @invariant()
@@ -670,16 +676,16 @@ class Pairing(RuleBasedStateMachine):
         assert taken == []
 
     @invariant()
-    def what_waits_is_told(self) -> None:
+    def what_waits_is_reported(self) -> None:
         if self.service.is_up:
-            assert self.model.told <= self.service.health()
+            assert self.model.reported <= self.service.health()
 
 
 has_leases = honours_leases(Path(tempfile.gettempdir()) / "any", Path(tempfile.gettempdir()).stat().st_dev)
 
 
 @pytest.mark.skipif(not has_leases, reason="the temporary folder is on a file system without leases")
-def test_whatever_happens_every_file_is_where_the_table_says() -> None:
+def test_every_file_is_where_the_table_says_whatever_happens() -> None:
     run_state_machine_as_test(
         Pairing,
         settings=settings(

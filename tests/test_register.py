@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.embedded import EmbeddedEngine
-from service.model import Published
+from service.model import PublishedMaster
 from service.register import Identified, Register
 from service.register.assignment import EXACT_UP_TO, assign
 from tests.small_batches import small_engine, table_of
@@ -141,7 +141,7 @@ class Batches:
 
     def publish(self, identified: Identified) -> None:
         self.given += 1
-        self.register.stage(identified, Published(f"batch{self.given}"))
+        self.register.stage(identified, PublishedMaster(f"batch{self.given}"))
         self.register.advance(f"batch{self.given}")
 
     def next(self, groups: Groups) -> tuple[list[int], list[Change]]:
@@ -280,15 +280,15 @@ def test_ids_have_three_digits_and_then_as_many_as_they_need(engine: EmbeddedEng
 def test_a_generation_counts_only_after_it_was_advanced_to(engine: EmbeddedEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     batches.next([["A"], ["B"]])
-    batches.register.stage(batches.identify([["X"]]), Published("unpublished"))
-    assert batches.register.published() == Published("batch1")
+    batches.register.stage(batches.identify([["X"]]), PublishedMaster("unpublished"))
+    assert batches.register.published() == PublishedMaster("batch1")
     # Crash before the commit: nothing has happened.
     again = Register(tmp_path)
     again.recover(lambda batch_id: False)
     assert [path.name for path in sorted((tmp_path / "register").iterdir())] == ["batch1", "current"]
     assert batches.next([["B"]])[0] == [2]
     # Crash after the commit: it rolls forward.
-    batches.register.stage(batches.identify([["B"], ["C"]]), Published("committed"))
+    batches.register.stage(batches.identify([["B"], ["C"]]), PublishedMaster("committed"))
     Register(tmp_path).recover(lambda batch_id: batch_id == "committed")
     published = Register(tmp_path).published()
     assert published is not None and published.batch_id == "committed"
@@ -299,9 +299,9 @@ def test_a_batch_done_again_never_endangers_the_generation_in_force(engine: Embe
     batches = Batches(engine, tmp_path)
     batches.next([["A"], ["B"]])
     # Its set was removed, so it is integrated again under its own id; then the process dies before the commit.
-    batches.register.stage(batches.identify([["A"], ["B"]]), Published("batch1"))
+    batches.register.stage(batches.identify([["A"], ["B"]]), PublishedMaster("batch1"))
     Register(tmp_path).recover(lambda batch_id: False)
-    assert Register(tmp_path).published() == Published("batch1")
+    assert Register(tmp_path).published() == PublishedMaster("batch1")
     assert batches.next([["B"], ["A"], ["C"]])[0] == [2, 1, 3]
 
 

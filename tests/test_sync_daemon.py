@@ -1,4 +1,4 @@
-"""The daemon syncs by itself, and the whole way: API, inbox, export. And what a kill leaves behind."""
+"""Scheduled syncs of the daemon, and the whole way of their data: API, inbox, export. And syncs that are killed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_sync_delivers_and_the_daemon_makes_the_export_of_it(house: House) -> No
     }
 
 
-def test_the_daemon_syncs_by_itself_and_says_when_it_could_not(house: House) -> None:
+def test_the_daemon_syncs_by_schedule_and_reports_a_failed_sync(house: House) -> None:
     every = {"sync_every_minutes": "0.02"}
     with running(simulator()) as url:
         house.watch(**reaching(url) | every)
@@ -79,7 +79,7 @@ def test_a_daemon_that_starts_again_does_not_sync_before_it_is_due(house: House)
         assert len(asked.visits) == before
 
 
-def test_a_daemon_that_is_asked_to_stop_in_the_midst_of_a_sync_does(house: House) -> None:
+def test_a_daemon_that_is_stopped_during_a_sync_ends(house: House) -> None:
     with running(simulator(3000, "slow")) as url:
         daemon = house.watch(**reaching(url) | {"sync_every_minutes": "60", "api_concurrency": "1"})
         wait_until(lambda: any(event["event"] == "sync.started" for event in house.log()))
@@ -97,7 +97,7 @@ def test_a_daemon_that_is_asked_to_stop_in_the_midst_of_a_sync_does(house: House
     ],
     ids=["wrong key", "moved", "limited for long", "never a page"],
 )
-def test_what_a_sync_came_to_is_told_by_its_exit_code(house: House, answer: Answer, code: int) -> None:
+def test_the_exit_code_says_how_a_sync_ended(house: House, answer: Answer, code: int) -> None:
     (house.inbox / "api_customers.json").write_text("the export of before")
     with serving(lambda asked: answer) as api:
         done = house.run("sync", **reaching(api.url))
@@ -113,7 +113,7 @@ def test_a_sync_without_an_api_says_which_setting_is_missing(house: House) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sync_says_so(house: House, number: int) -> None:
+def test_an_interrupted_sync_reports_it(house: House, number: int) -> None:
     with running(simulator(3000, "slow")) as url:
         process = start_sync(house, url)
         wait_until(lambda: b"sync.started" in (house.root / "sync.log").read_bytes())

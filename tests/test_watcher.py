@@ -1,4 +1,4 @@
-"""The daemon's story in one process: real files, real engine; each test looks at what is left on the disk."""
+"""The loop of the daemon in one process: real files, real engine; each test checks what is on the disk afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.watch.file_events import EVENT_GRACE_SECONDS, FileEvents
 from service.watch.watcher import RunResult
 from tests.worlds import CRM, ECOM, SAMPLE, Works, failing, local_now, wait_until
 
-# -------------------------------------------------------------------------------------------------- the good way
+# -------------------------------------------------------------------------------------------------- complete batches
 
 
 def test_the_sample_comes_out_as_expected_and_its_inputs_are_archived(works: Works) -> None:
@@ -38,14 +38,14 @@ def test_the_sample_comes_out_as_expected_and_its_inputs_are_archived(works: Wor
     assert list((works.inbox / ".claimed").iterdir()) == []
 
 
-def test_the_log_tells_one_line_for_a_batch(works: Works, events: Callable[[], list[dict[str, Any]]]) -> None:
+def test_the_log_has_one_line_for_a_batch(works: Works, events: Callable[[], list[dict[str, Any]]]) -> None:
     works.drop()
     works.once()
-    told = {event["event"]: event for event in events()}
+    logged = {event["event"]: event for event in events()}
     (batch,) = works.batches()
-    line = told["batch.published"]
+    line = logged["batch.published"]
     assert (line["batch_id"], line["records"], line["duplicates"], line["customers"]) == (batch, 8, 3, 5)
-    assert "batch.recovered" not in told
+    assert "batch.recovered" not in logged
 
 
 def test_with_nothing_to_do_it_ends_at_once(works: Works) -> None:
@@ -147,10 +147,10 @@ def test_wrong_files_are_kept_with_the_reason_and_change_nothing_published(works
         assert len(works.quarantine()) == number
         assert (folder / CRM).read_text(encoding="utf-8") == wrong_crm(crm)
         assert (folder / ECOM).read_text(encoding="utf-8") == wrong_ecom(ecom)
-        assert_told(folder, at_fault)
+        assert_explained(folder, at_fault)
 
 
-def assert_told(folder: Path, at_fault: str) -> None:
+def assert_explained(folder: Path, at_fault: str) -> None:
     """What, where, and what to do; and the log of that run."""
     reason = json.loads((folder / "reason.json").read_text(encoding="utf-8"))
     assert at_fault in reason["message"] + reason["where"]
@@ -161,7 +161,7 @@ def assert_told(folder: Path, at_fault: str) -> None:
     assert lines[-1].endswith(" - ERROR - Pipeline failed")
 
 
-def test_the_daemon_goes_on_after_a_wrong_pair_and_is_degraded_until_the_next_good_one(works: Works) -> None:
+def test_the_daemon_continues_after_a_wrong_pair_and_is_degraded_until_the_next_published_one(works: Works) -> None:
     with works.watching():
         works.drop(ecom='{"customers": [')
         health = works.waits_to_be(lambda health: health["quarantined"])
@@ -175,7 +175,7 @@ def test_the_daemon_goes_on_after_a_wrong_pair_and_is_degraded_until_the_next_go
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
-def test_a_quarantined_pair_comes_back_and_is_published_when_it_was_mended(works: Works, by_hand: bool) -> None:
+def test_a_quarantined_pair_is_published_when_it_was_corrected_and_moved_back(works: Works, by_hand: bool) -> None:
     works.drop(ecom='{"customers": [')
     works.once()
     (folder,) = works.quarantine()
@@ -189,7 +189,9 @@ def test_a_quarantined_pair_comes_back_and_is_published_when_it_was_mended(works
     assert works.read("customer_master.csv") == (SAMPLE / "expected/customer_master.csv").read_text("utf-8")
 
 
-def test_retry_says_what_it_cannot_do(works: Works, capsys: pytest.CaptureFixture[str]) -> None:
+def test_retry_refuses_an_unknown_batch_and_a_name_that_is_taken(
+    works: Works, capsys: pytest.CaptureFixture[str]
+) -> None:
     works.drop(ecom='{"customers": [')
     works.once()
     (folder,) = works.quarantine()
@@ -231,10 +233,10 @@ def test_a_source_that_shrank_is_held_back_and_passes_once_when_accepted(works: 
     assert works.reason()["error"] == "SuspiciousVolume"
     assert works.retry("--accept", works.quarantine()[0].name) == 0
     assert works.once(**guard) == RunResult(published=1)
-    assert list((works.state / "accepted").iterdir()) == [], "the word is used up"
+    assert list((works.state / "accepted").iterdir()) == [], "the mark is used up"
 
 
-# --------------------------------------------------------------------------------------------- a fault of the world
+# ------------------------------------------------------------------------------------------- faults of the environment
 
 
 def test_a_fault_keeps_the_batch_and_it_is_published_when_the_fault_is_gone(
@@ -270,7 +272,7 @@ def test_after_three_tries_with_growing_pauses_the_batch_is_quarantined(
     assert works.once() == RunResult(published=1)
 
 
-def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_takes_it_up(
+def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_continues_it(
     works: Works, monkeypatch: pytest.MonkeyPatch, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     works.drop()
@@ -291,10 +293,10 @@ def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_takes_it_up(
         ("archive", "the move after the commit"),
         ("count_fault", "a count of faults"),
         ("claim", "a claim"),
-        ("unfinished", "a look at the claims"),
+        ("unfinished", "the list of claims"),
     ],
 )
-def test_an_inbox_that_takes_no_note_is_survived(
+def test_an_inbox_that_cannot_be_written_does_not_end_the_daemon(
     works: Works, monkeypatch: pytest.MonkeyPatch, method: str, lasts: str
 ) -> None:
     full = failing(OSError(errno.ENOSPC, "No space left on device"))
@@ -321,7 +323,7 @@ def test_a_quarantine_that_cannot_be_written_is_made_later(works: Works, monkeyp
     assert works.reason()["error"] == "UnreadableFile"
 
 
-def test_a_published_batch_is_never_quarantined_however_long_its_archive_is_out_of_reach(
+def test_a_published_batch_is_never_quarantined_however_long_its_archive_fails(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with works.watching(retry_seconds=0.01):
@@ -334,7 +336,7 @@ def test_a_published_batch_is_never_quarantined_however_long_its_archive_is_out_
     assert works.archived() == works.batches()
 
 
-def test_a_bug_of_ours_is_told_without_values_and_does_not_end_the_daemon(
+def test_a_bug_is_logged_without_values_and_does_not_end_the_daemon(
     works: Works, monkeypatch: pytest.MonkeyPatch, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     with works.watching():
@@ -343,12 +345,12 @@ def test_a_bug_of_ours_is_told_without_values_and_does_not_end_the_daemon(
             works.drop()
             works.waits_to_be(lambda health: health["state"] == "failing")
         wait_until(works.archived)
-    told = events()
-    assert "KeyError" in [event.get("error") for event in told if event["event"] == "bug.found"]
-    assert "jane" not in json.dumps(told)
+    logged = events()
+    assert "KeyError" in [event.get("error") for event in logged if event["event"] == "bug.found"]
+    assert "jane" not in json.dumps(logged)
 
 
-def test_a_state_folder_that_takes_no_health_is_told_once_and_work_goes_on(
+def test_a_health_file_that_cannot_be_written_is_logged_once_and_the_work_continues(
     works: Works, monkeypatch: pytest.MonkeyPatch, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     with works.watching():
@@ -389,7 +391,7 @@ def die(
 
 STEPS = {
     "before the work": ("service.watch.attempts.Attempts.run", False),
-    "in the midst of the work": ("service.jobs.integration.cluster", False),
+    "during the work": ("service.jobs.integration.cluster", False),
     "before the register is staged": ("service.register.register.Register.stage", False),
     "register staged, set not committed": ("service.register.register.Register.stage", True),
     "set committed, register not advanced": ("service.register.register.Register.advance", False),
@@ -433,7 +435,7 @@ def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
             assert path.read_bytes() == (works.outbox / "batches" / batch / path.name).read_bytes()
 
 
-def test_a_newer_half_that_came_meanwhile_is_not_lost(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_export_that_arrived_meanwhile_is_not_lost(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     die(works, monkeypatch, "service.jobs.integration.cluster")
     (works.inbox / CRM).write_text("customer_id,full_name\nC1,Newer One\n", encoding="utf-8")
     assert works.once() == RunResult(published=1)
@@ -444,7 +446,7 @@ def test_a_newer_half_that_came_meanwhile_is_not_lost(works: Works, monkeypatch:
 
 
 @pytest.mark.parametrize(("starts", "outcome"), [(19, RunResult(published=1)), (20, RunResult(quarantined=1))])
-def test_the_twentieth_death_makes_a_poison_of_it(
+def test_the_twentieth_death_quarantines_a_batch_as_poisoned(
     works: Works, monkeypatch: pytest.MonkeyPatch, starts: int, outcome: RunResult
 ) -> None:
     die(works, monkeypatch, "service.jobs.integration.cluster")
@@ -457,10 +459,10 @@ def test_the_twentieth_death_makes_a_poison_of_it(
         assert works.reason()["error"] == "PoisonedBatch"
         assert "died 20 times" in works.reason()["message"]
         assert works.retry(works.quarantine()[0].name) == 0
-        assert works.once() == RunResult(published=1), "a person gives it new lives"
+        assert works.once() == RunResult(published=1), "after a retry the deaths are counted from zero"
 
 
-def test_a_published_batch_is_no_poison(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_published_batch_is_never_poisoned(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     die(works, monkeypatch, "service.inbox.inbox.Inbox.archive")
     (claim,) = works.claim_files()
     remembered = json.loads(claim.read_text(encoding="utf-8"))
@@ -469,8 +471,8 @@ def test_a_published_batch_is_no_poison(works: Works, monkeypatch: pytest.Monkey
     assert works.archived() == works.batches()
 
 
-def test_several_claims_are_all_worked_off(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never made by us, but by someone who restores a backup."""
+def test_several_claims_are_all_published(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service never makes several claims, but a restored backup may contain them."""
     claimed = works.inbox / ".claimed"
     die(works, monkeypatch, "service.jobs.integration.cluster")
     claimed.rename(works.root / "aside")
@@ -482,7 +484,7 @@ def test_several_claims_are_all_worked_off(works: Works, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"batch_id": "x"}', "[]"])
-def test_a_claim_that_cannot_be_read_is_named_and_holds_nobody_up(works: Works, text: str) -> None:
+def test_a_claim_that_cannot_be_read_is_reported_and_delays_no_batch(works: Works, text: str) -> None:
     claimed = works.inbox / ".claimed"
     (claimed / "foreign").mkdir(parents=True)
     (claimed / "foreign" / CRM).write_text("kept\n", encoding="utf-8")
@@ -503,10 +505,10 @@ def test_an_emptied_outbox_does_not_renumber_anyone(works: Works) -> None:
     assert [row["unified_id"] for row in works.rows("customer_master.csv")] == [f"CUST00{n}" for n in range(1, 6)]
 
 
-# ----------------------------------------------------------------------------------------- what waits and what is odd
+# -------------------------------------------------------------------------------------- what waits and what is ignored
 
 
-def test_a_half_waits_in_the_inbox_and_health_says_what_is_missing(
+def test_an_unpaired_export_waits_and_health_names_the_missing_one(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     with works.watching(partner_warning_minutes=0.6 / 60):
@@ -529,7 +531,7 @@ def test_a_half_waits_in_the_inbox_and_health_says_what_is_missing(
     ], "once for each time it waits"
 
 
-def test_a_waiting_half_is_replaced_by_overwriting_it(works: Works) -> None:
+def test_a_waiting_export_is_replaced_by_overwriting_it(works: Works) -> None:
     with works.watching():
         (works.inbox / CRM).write_text("customer_id,full_name\nC1,Older One\n", encoding="utf-8")
         works.waits_to_be(lambda health: health["waiting"])
@@ -541,7 +543,7 @@ def test_a_waiting_half_is_replaced_by_overwriting_it(works: Works) -> None:
     assert "Older One" not in master
 
 
-def test_halves_that_arrived_far_apart_are_integrated_with_a_warning(
+def test_exports_that_arrived_far_apart_are_integrated_with_a_warning(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     shutil.copyfile(SAMPLE / CRM, works.inbox / CRM)
@@ -552,7 +554,7 @@ def test_halves_that_arrived_far_apart_are_integrated_with_a_warning(
     assert " - WARNING - The exports arrived 0 hours apart" in works.read("integration_log.txt")
 
 
-def test_rivals_for_one_export_are_told_and_not_taken_until_one_is_left(
+def test_ambiguous_exports_are_reported_and_not_claimed_until_one_is_left(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     works.drop()
@@ -571,7 +573,7 @@ def test_rivals_for_one_export_are_told_and_not_taken_until_one_is_left(
     assert sorted(contested) == ["CRM_CUSTOMERS.CSV", "crm_customers.csv"]
 
 
-def test_strangers_are_reported_once_each_time_they_come(
+def test_ignored_files_are_logged_once_each_time_they_appear(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     with works.watching():
@@ -594,7 +596,7 @@ def test_scarce_space_degrades_health_and_does_not_stop_work(works: Works) -> No
     assert f"free for {works.inbox}" in health["reasons"][0]
 
 
-def test_a_file_that_never_settles_is_left_by_once_and_told(works: Works) -> None:
+def test_once_leaves_a_file_that_never_settles_and_health_reports_it(works: Works) -> None:
     works.drop()
     with (works.inbox / CRM).open("a"):
         assert works.once() == RunResult(unfinished=1)
@@ -613,7 +615,7 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("deaf")
-def test_without_file_events_the_scan_finds_everything_and_health_says_so(works: Works) -> None:
+def test_without_file_events_the_scan_finds_every_file_and_health_is_degraded(works: Works) -> None:
     with works.watching():
         works.drop()
         wait_until(works.archived)
@@ -622,7 +624,7 @@ def test_without_file_events_the_scan_finds_everything_and_health_says_so(works:
     assert health["reasons"] == ["no file events: inotify instance limit reached; the inbox is only scanned"]
 
 
-def test_what_events_told_of_or_what_lay_there_before_is_not_counted(works: Works) -> None:
+def test_files_with_an_event_and_files_from_before_the_start_are_not_counted_as_missed(works: Works) -> None:
     works.drop("_1")
     with works.watching():
         wait_until(lambda: len(works.archived()) == 1)
@@ -636,7 +638,7 @@ def test_what_events_told_of_or_what_lay_there_before_is_not_counted(works: Work
         assert works.health()["found_without_event"] == 0
 
 
-def test_an_inbox_that_was_replaced_is_watched_locked_and_told(
+def test_an_inbox_that_was_replaced_is_watched_locked_and_reported(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
     elsewhere = works.root / "elsewhere"
@@ -661,8 +663,8 @@ def test_an_inbox_that_was_replaced_is_watched_locked_and_told(
     assert reasons[0].startswith("the inbox cannot be used: No such file")
 
 
-def test_an_inbox_replaced_between_two_looks_is_noticed(works: Works) -> None:
-    """By one that takes the place of the old one in a single step, so that the path never fails."""
+def test_an_inbox_replaced_between_two_scans_is_noticed(works: Works) -> None:
+    """The new folder replaces the old one in a single step, so that the path never fails."""
     fresh = works.root / "fresh"
     fresh.mkdir()
     with works.watching(rescan_seconds=0.5):
@@ -674,7 +676,7 @@ def test_an_inbox_replaced_between_two_looks_is_noticed(works: Works) -> None:
     assert (works.inbox / ".lock").read_text(encoding="utf-8").strip()
 
 
-def test_a_batch_that_waits_in_a_folder_that_went_goes_on_when_it_is_back(works: Works) -> None:
+def test_a_postponed_batch_in_a_folder_that_was_moved_away_continues_when_it_is_back(works: Works) -> None:
     elsewhere = works.root / "elsewhere"
     with works.watching(retry_seconds=0.5):
         (works.outbox / ".staging").write_text("no folder can be made here", encoding="utf-8")
@@ -689,7 +691,7 @@ def test_a_batch_that_waits_in_a_folder_that_went_goes_on_when_it_is_back(works:
     assert works.archived() == works.batches()
 
 
-def test_an_inbox_of_another_state_that_is_put_in_place_is_not_touched(works: Works) -> None:
+def test_an_inbox_of_another_state_is_not_touched(works: Works) -> None:
     foreign = works.root / "foreign"
     foreign.mkdir()
     (foreign / ".lock").write_text("another-state\n", encoding="utf-8")
@@ -705,20 +707,20 @@ def test_an_inbox_of_another_state_that_is_put_in_place_is_not_touched(works: Wo
 
 
 @pytest.mark.parametrize("gone", ["archive", "quarantine", ".claimed"])
-def test_a_folder_of_ours_that_was_removed_is_made_again(works: Works, gone: str) -> None:
+def test_a_service_folder_that_was_removed_is_created_again(works: Works, gone: str) -> None:
     with works.watching():
         (works.inbox / gone).rmdir()
         works.drop()
         wait_until(lambda: (works.inbox / "archive").exists() and works.archived())
 
 
-def test_once_in_an_inbox_out_of_reach_is_incomplete(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_once_with_an_inbox_that_cannot_be_read_is_incomplete(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.inbox.inbox.Inbox.scan", failing(OSError(errno.EACCES, "Permission denied")))
     assert works.once() == RunResult(unfinished=1)
     assert works.health()["reasons"] == [f"the inbox cannot be used: Permission denied: {works.inbox}"]
 
 
-def test_a_state_that_another_process_works_with_is_refused(works: Works) -> None:
+def test_a_state_that_another_process_holds_is_refused(works: Works) -> None:
     other = Works(works.root / "other")
     with works.watching(), pytest.raises(UsageError, match="another process works with the state folder"):
         other.once(state=works.state)
@@ -731,10 +733,10 @@ def test_a_state_that_another_process_works_with_is_refused(works: Works) -> Non
 def watch(tmp_path: Path) -> Iterator[FileEvents]:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox/before.csv").touch()
-    set_ = FileEvents(tmp_path / "inbox")
-    assert set_.ensure() is None
-    yield set_
-    set_.stop()
+    events = FileEvents(tmp_path / "inbox")
+    assert events.ensure() is None
+    yield events
+    events.stop()
 
 
 def write_into(folder: Path) -> None:
@@ -786,14 +788,14 @@ def test_a_file_that_is_open_has_not_been_closed(watch: FileEvents, tmp_path: Pa
         assert watch.closed() == []
 
 
-def test_what_lay_there_before_is_no_surprise(watch: FileEvents) -> None:
+def test_no_event_is_expected_for_files_from_before_the_watch(watch: FileEvents) -> None:
     watch.expect_event("before.csv", 0.0)
     assert watch.missed_events(math.inf) == 0
     watch.expect_event("never.csv", 0.0)
     assert watch.missed_events(math.inf) == 1
 
 
-def test_a_folder_that_was_replaced_is_watched_anew(watch: FileEvents, tmp_path: Path) -> None:
+def test_a_folder_that_was_replaced_is_watched_again(watch: FileEvents, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.rename(tmp_path / "old")
     assert watch.ensure() == "no file events: the inbox cannot be reached (No such file or directory)"
@@ -803,19 +805,21 @@ def test_a_folder_that_was_replaced_is_watched_anew(watch: FileEvents, tmp_path:
     wait_until(lambda: inbox / "a.csv" in watch.closed())
 
 
-def test_a_folder_that_was_made_again_under_the_same_inode_is_watched_anew(watch: FileEvents, tmp_path: Path) -> None:
+def test_a_folder_that_was_created_again_with_the_same_inode_is_watched_again(
+    watch: FileEvents, tmp_path: Path
+) -> None:
     inbox = tmp_path / "inbox"
     shutil.rmtree(inbox)
     inbox.mkdir()
     wait_until(lambda: watch.ensure() is None)
     deadline = time.monotonic() + 5
-    heard: list[Path] = []
-    while not heard:  # the end of the old watch may come a moment after the new folder
+    closed: list[Path] = []
+    while not closed:  # the end of the old watch may come a moment after the new folder
         assert time.monotonic() < deadline
         watch.ensure()
         write_into(inbox)
         watch.wait(0.2)
-        heard = watch.closed()
+        closed = watch.closed()
 
 
 def test_a_watch_that_cannot_begin_leaks_nothing(watch: FileEvents, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from service.jobs.reporting import (
     write_logs,
 )
 from service.journal import Journal
-from service.model import Batch, Published, Rules, Summary
+from service.model import Batch, PublishedMaster, Rules, Summary
 from service.outbox import FlatFiles
 from service.pipeline import quality
 from service.pipeline.evidence import explain
@@ -82,11 +82,11 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         _report_loaded(summary, identified, merges, journal)
         write_logs(folder, journal)
         journal.stage("publish")
-        register.stage(identified, Published(batch.id, batch.suffix, dict(summary.source_rows)))
+        register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows)))
     return summary
 
 
-def _refuse_outdated(batch: Batch, published: Published | None) -> None:
+def _refuse_outdated(batch: Batch, published: PublishedMaster | None) -> None:
     if published is not None and not batch.accepted and is_before(batch.suffix, published.suffix):
         raise OutdatedBatch(
             f"the pair {batch.suffix} is older than the published set {published.suffix}",

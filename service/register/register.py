@@ -18,7 +18,7 @@ import numpy as np
 from service.engine.contract import Engine, IntArray, Table
 from service.errors import TransientError
 from service.files import fsync_path, make_folder, remove_tree, replace_copies, replace_text
-from service.model import Published
+from service.model import PublishedMaster
 from service.register.assignment import assign
 
 _NOW = """
@@ -120,13 +120,13 @@ class Register:
         """Create what is missing."""
         make_folder(self._folder)
 
-    def published(self) -> Published | None:
+    def published(self) -> PublishedMaster | None:
         """The batch whose publication the generation in force belongs to; None before the first."""
         noted = self._noted()
         if noted is None:
             return None
         noted.pop("former", None)
-        return Published(**noted)
+        return PublishedMaster(**noted)
 
     def identify(self, records: Table, groups: Table, engine: Engine) -> Identified:
         """Give every group its customer: a former one where they share records, else a new one.
@@ -152,7 +152,7 @@ class Register:
             next_records=now.derive(_NEXT_RECORDS, identified=identified, former=former, next_customers=next_customers),
         )
 
-    def stage(self, identified: Identified, published: Published) -> None:
+    def stage(self, identified: Identified, published: PublishedMaster) -> None:
         """Write the next generation durably; it counts only after ``advance``."""
         folder = self._folder / published.batch_id
         if self._current() == published.batch_id:

@@ -1,7 +1,7 @@
-"""No silent deafness: whatever befalls the inbox or its events, health names it, and no pair is left lying.
+"""Lost file events: whatever happens to the inbox or its events, health reports it, and every pair is published.
 
 Each row of the table is a way to lose the file events. The real daemon runs in a mount namespace of its own, so
-that mounts disturb nobody; what is dropped goes in by the daemon's own view of the inbox.
+that mounts disturb no other process; files are dropped through the daemon's own view of the inbox.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ USUAL_SECONDS = 1.0
 UNTIL_COUNTED_SECONDS = EVENT_GRACE_SECONDS + 2.5  # the loop looks every two seconds
 QUEUED = Path("/proc/sys/fs/inotify/max_queued_events")
 
-# The daemon, with a word in watchdog's threads: a file of this name makes the handler, or the reader, raise.
-CURSED = """
+# The daemon, with a fault in watchdog's threads: a file of this name makes the handler, or the reader, raise.
+FAULTY = """
 import sys
 from watchdog.observers import inotify_c
 from service import cli
 from service.watch import file_events
 
-def cursed(function, name):
+def faulty(function, name):
     def call(self, event):
         if name in str(getattr(event, "src_path", "") or event.name):
             raise RuntimeError("a fault was asked for")
         return function(self, event)
     return call
 
-file_events.FileEvents.on_any_event = cursed(file_events.FileEvents.on_any_event, "handler.tmp")
-inotify_c.InotifyFD.handle_event = cursed(inotify_c.InotifyFD.handle_event, "reader.tmp")
+file_events.FileEvents.on_any_event = faulty(file_events.FileEvents.on_any_event, "handler.tmp")
+inotify_c.InotifyFD.handle_event = faulty(inotify_c.InotifyFD.handle_event, "reader.tmp")
 sys.exit(cli.main(["watch"]))
 """
 
 
-class Place:
+class Site:
     """A house whose daemon lives in a namespace of its own."""
 
     def __init__(self, house: House, fault: Fault) -> None:
         self.house = house
         self.counted = 0
         self._log = open(house.root / "daemon.log", "ab")  # noqa: SIM115  # closed in close
-        wrapped = [*fault.launcher, sys.executable, "-c", CURSED]
+        wrapped = [*fault.launcher, sys.executable, "-c", FAULTY]
         if fault.needs == MOUNTS:
             wrapped = [*IN_PRIVATE, *wrapped]
         self.daemon = subprocess.Popen(
@@ -84,23 +84,23 @@ class Place:
         return time.monotonic()
 
     def published_after(self, since: float) -> float:
-        """Wait for the pair, and until its inputs are put away too; returns after how many seconds it was out."""
+        """Wait for the pair and for the archive of its inputs; returns after how many seconds it was published."""
         wait_until(lambda: len(self.house.batches()) == self.counted)
         seconds = time.monotonic() - since
         wait_until(lambda: self.house.health()["last_batch"] == self.house.batches()[-1])
         return seconds
 
-    def health_says(self, state: str, reason: str = "") -> dict[str, Any]:
+    def wait_for_health(self, state: str, reason: str = "") -> dict[str, Any]:
         """Wait until health is in this state, for this reason."""
 
-        def says() -> bool:
+        def is_so() -> bool:
             health = self.house.health()
             return health["state"] == state and bool(re.search(reason, "; ".join(health["reasons"])))
 
         try:
-            wait_until(says)
+            wait_until(is_so)
         except AssertionError:
-            raise AssertionError(f"health never said {state}: {reason}; it says {self.house.health()}") from None
+            raise AssertionError(f"health was never {state}: {reason}; it is {self.house.health()}") from None
         return self.house.health()
 
     def instances(self) -> list[Path]:
@@ -112,10 +112,10 @@ class Place:
         return held
 
     def is_listening(self) -> bool:
-        """Whether the kernel tells the daemon of the folder that is its inbox now."""
+        """Whether the kernel watches, for the daemon, the folder that is its inbox now."""
         inode = f" ino:{self.inbox.stat().st_ino:x} "
-        told = [Path(f"/proc/{self.daemon.pid}/fdinfo/{path.name}") for path in self.instances()]
-        return any(inode in path.read_text("ascii") for path in told)
+        watches = [Path(f"/proc/{self.daemon.pid}/fdinfo/{path.name}") for path in self.instances()]
+        return any(inode in path.read_text("ascii") for path in watches)
 
     def close(self) -> int:
         """End the daemon as an operator does; returns its exit code."""
@@ -127,94 +127,94 @@ class Place:
         return code
 
 
-def nothing(place: Place) -> None:
-    """It is over by itself."""
+def nothing(site: Site) -> None:
+    """The fault ends by itself."""
 
 
-def mount_under(place: Place) -> None:
-    """Another folder, mounted at the inbox's place and used."""
-    share = place.house.root / "share"
+def mount_under(site: Site) -> None:
+    """Mount another folder over the inbox, and use it."""
+    share = site.house.root / "share"
     share.mkdir()
-    place.inside("mount", "--bind", share, place.house.inbox)
-    place.health_says("degraded", "another folder")
-    place.published_after(place.drop())
-    place.health_says("ok")
+    site.inside("mount", "--bind", share, site.house.inbox)
+    site.wait_for_health("degraded", "another folder")
+    site.published_after(site.drop())
+    site.wait_for_health("ok")
 
 
-def unmount(place: Place) -> None:
+def unmount(site: Site) -> None:
     # Lazily, as an automounter or a vanished server does: our own lock file keeps the mount busy.
-    place.inside("umount", "--lazy", place.house.inbox)
+    site.inside("umount", "--lazy", site.house.inbox)
 
 
-def mount_again(place: Place) -> None:
-    place.inside("mount", "--bind", place.house.root / "share", place.house.inbox)
+def mount_again(site: Site) -> None:
+    site.inside("mount", "--bind", site.house.root / "share", site.house.inbox)
 
 
-def mount_over(place: Place) -> None:
-    place.inside("mount", "-t", "tmpfs", "tmpfs", place.house.inbox)
+def mount_over(site: Site) -> None:
+    site.inside("mount", "-t", "tmpfs", "tmpfs", site.house.inbox)
 
 
-def forbid(place: Place) -> None:
-    place.house.inbox.chmod(0)
+def forbid(site: Site) -> None:
+    site.house.inbox.chmod(0)
 
 
-def allow(place: Place) -> None:
-    place.house.inbox.chmod(0o755)
+def allow(site: Site) -> None:
+    site.house.inbox.chmod(0o755)
 
 
-def take_away(place: Place) -> None:
-    place.house.inbox.rename(place.house.root / "aside")
+def take_away(site: Site) -> None:
+    site.house.inbox.rename(site.house.root / "aside")
 
 
-def make_new(place: Place) -> None:
-    place.house.inbox.mkdir()
+def make_new(site: Site) -> None:
+    site.house.inbox.mkdir()
 
 
-def replace(place: Place) -> None:
-    take_away(place)
-    make_new(place)
+def replace_folder(site: Site) -> None:
+    take_away(site)
+    make_new(site)
 
 
-def remove_and_make_new(place: Place) -> None:
+def remove_and_make_new(site: Site) -> None:
     def is_gone() -> bool:
-        shutil.rmtree(place.house.inbox, ignore_errors=True)  # the daemon may make its own folders again in between
-        return not place.house.inbox.exists()
+        shutil.rmtree(site.house.inbox, ignore_errors=True)  # the daemon may make its own folders again in between
+        return not site.house.inbox.exists()
 
     wait_until(is_gone)
-    place.house.inbox.mkdir(exist_ok=True)
+    site.house.inbox.mkdir(exist_ok=True)
 
 
-def overflow(place: Place) -> None:
-    place.daemon.send_signal(signal.SIGSTOP)
+def overflow(site: Site) -> None:
+    site.daemon.send_signal(signal.SIGSTOP)
     most = int(QUEUED.read_text("ascii"))
     for number in range(max(20_000, most + 4_000)):
-        (place.house.inbox / f"{number}.tmp").touch()
+        (site.house.inbox / f"{number}.tmp").touch()
 
 
-def wake_up(place: Place) -> None:
-    place.daemon.send_signal(signal.SIGCONT)
+def wake_up(site: Site) -> None:
+    site.daemon.send_signal(signal.SIGCONT)
 
 
-def break_handler(place: Place) -> None:
-    (place.house.inbox / "handler.tmp").touch()
+def break_handler(site: Site) -> None:
+    (site.house.inbox / "handler.tmp").touch()
 
 
-def break_reader(place: Place) -> None:
-    (place.house.inbox / "reader.tmp").touch()
+def break_reader(site: Site) -> None:
+    (site.house.inbox / "reader.tmp").touch()
 
 
-def give_back(limit: str) -> Callable[[Place], None]:
+def give_back(limit: str) -> Callable[[Site], None]:
     """Raise a limit of the daemon's user namespace again."""
 
-    def raise_limit(place: Place) -> None:
+    def raise_limit(site: Site) -> None:
         command = f"echo 128 > /proc/sys/user/{limit}"
-        subprocess.run(["nsenter", "-t", str(place.daemon.pid), "-U", "sh", "-c", command], check=True, timeout=30)
+        subprocess.run(["nsenter", "-t", str(site.daemon.pid), "-U", "sh", "-c", command], check=True, timeout=30)
 
     return raise_limit
 
 
 def without(limit: str) -> tuple[str, ...]:
-    """A user namespace in which the limit is reached: as if others had used it up, who are not disturbed so."""
+    """A user namespace in which the limit is reached, as if other processes had used it up; they are not disturbed."""
     command = f'echo 0 > /proc/sys/user/{limit} && exec "$@"'
     return ("unshare", "--user", "--map-root-user", "sh", "-c", command, "sh")
 
@@ -225,24 +225,24 @@ BROKEN = "^file events broke off; the watch was started again$"
 
 @dataclass(frozen=True)
 class Fault:
-    """What befalls the inbox, and what is to be seen."""
+    """What happens to the inbox, and what health reports."""
 
-    begin: Callable[[Place], None]
+    begin: Callable[[Site], None]
     state: str
     reason: str
-    end: Callable[[Place], None] = nothing
-    before: Callable[[Place], None] = nothing
-    drops: Literal["at once", "while it lasts", "in the midst", "after"] = "while it lasts"
-    """When the pair comes: before anyone can see the fault, when health has told of it, before it ends, or after."""
+    end: Callable[[Site], None] = nothing
+    before: Callable[[Site], None] = nothing
+    drops: Literal["at once", "while it lasts", "before its end", "after"] = "while it lasts"
+    """When the pair arrives: before the fault can be seen, when health has reported it, before it ends, or after."""
     only_scanned: int = 0
-    """How many exports at least no event could tell of."""
+    """At least so many exports had no file event."""
     launcher: tuple[str, ...] = ()
     needs: str = ""
 
 
 MOUNTS, USER_NAMESPACE = "mounts", "a user namespace"
 IN_PRIVATE = ("unshare", "--mount", "--propagation", "private")
-# Root may read what is forbidden; this is a process that may do what its user may, and no more.
+# Root may read what is forbidden; this is a process with the rights of its user only.
 PLAIN_USER = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 
 FAULTS: dict[str, Fault] = {
@@ -259,15 +259,15 @@ FAULTS: dict[str, Fault] = {
         launcher=PLAIN_USER,
     ),
     "renamed": Fault(take_away, "failing", "^the inbox cannot be used: No such file", make_new, drops="after"),
-    "renamed and made anew": Fault(replace, "degraded", ANOTHER),
-    "removed and made anew": Fault(remove_and_make_new, "degraded", ANOTHER),
-    "removed and made anew, and a pair at once": Fault(remove_and_make_new, "degraded", ANOTHER, drops="at once"),
+    "renamed and created again": Fault(replace_folder, "degraded", ANOTHER),
+    "removed and created again": Fault(remove_and_make_new, "degraded", ANOTHER),
+    "removed and created again, and a pair at once": Fault(remove_and_make_new, "degraded", ANOTHER, drops="at once"),
     "more events than the kernel keeps": Fault(
         overflow,
         "degraded",
         "^file events were lost: more came than the kernel keeps$",
         wake_up,
-        drops="in the midst",
+        drops="before its end",
         only_scanned=2,
     ),
     "an exception in the handler": Fault(break_handler, "degraded", BROKEN, drops="at once"),
@@ -307,65 +307,65 @@ def _lacking(fault: Fault, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_pair_is_published_and_health_says_what_is_amiss_while_it_is(
+def test_a_pair_is_published_and_health_reports_the_fault_while_it_lasts(
     fault: Fault, tmp_path: Path, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
 ) -> None:
     if why := _lacking(fault, tmp_path):
         if os.environ.get("REQUIRE_CONTAINER") == "1":
             pytest.fail(why)
         pytest.skip(why)  # a developer's machine may forbid mounts or namespaces; CI may not
-    # Everything must hold in each trial. Only lateness is forgiven, but in the last trial: a busy machine is late
-    # now and then, a service that waits for something is late always.
+    # Everything must hold in each trial. Only lateness is allowed, except in the last trial: a busy machine is late
+    # now and then, a service that waits for something is always late.
     for trial in range(TRIALS):
-        seconds, most_seconds = befallen(fault, House(tmp_path / f"house-{trial}"))
+        seconds, most_seconds = suffer(fault, House(tmp_path / f"house-{trial}"))
         record_property(f"{request.node.callspec.id}, seconds to publish", f"{seconds:.2f} of {most_seconds:.2f}")
         if seconds <= most_seconds:
             return
     pytest.fail(f"published after {seconds:.2f} s, late for the {TRIALS}th time")
 
 
-def befallen(fault: Fault, house: House) -> tuple[float, float]:
-    """Let the fault befall a daemon; returns after how many seconds the pair was out, and the most allowed."""
-    place = Place(house, fault)
+def suffer(fault: Fault, house: House) -> tuple[float, float]:
+    """Let the fault happen to a daemon; returns the seconds until the pair was published, and the most allowed."""
+    site = Site(house, fault)
     try:
-        seconds, undisturbed = seconds_to_publish(fault, place)
+        seconds, undisturbed = seconds_to_publish(fault, site)
         most_seconds = MOST_SECONDS * max(slowness(), undisturbed / USUAL_SECONDS)
         if fault.drops in ("at once", "while it lasts"):
-            fault.end(place)
-        all_is_well_again(place)
+            fault.end(site)
+        assert_well_again(site)
     finally:
-        code = place.close()
+        code = site.close()
     assert code == 0
     return seconds, most_seconds
 
 
-def seconds_to_publish(fault: Fault, place: Place) -> tuple[float, float]:
-    """Drop a pair as the fault has it, and another before; returns how long each took to be published."""
-    fault.before(place)
-    undisturbed = place.published_after(place.drop())
-    unheard = place.house.health()["found_without_event"]
-    fault.begin(place)
+def seconds_to_publish(fault: Fault, site: Site) -> tuple[float, float]:
+    """Drop a pair when the fault says, and another before; returns how long each took to be published."""
+    fault.before(site)
+    undisturbed = site.published_after(site.drop())
+    missed = site.house.health()["found_without_event"]
+    fault.begin(site)
     if fault.drops == "at once":
-        usable = place.drop()
-        place.health_says(fault.state, fault.reason)
-    elif fault.drops == "in the midst":
-        place.drop()
+        usable = site.drop()
+        site.wait_for_health(fault.state, fault.reason)
+    elif fault.drops == "before its end":
+        site.drop()
         usable = time.monotonic()
-        fault.end(place)
-        place.health_says(fault.state, fault.reason)
+        fault.end(site)
+        site.wait_for_health(fault.state, fault.reason)
     elif fault.drops == "while it lasts":
-        place.health_says(fault.state, fault.reason)
-        usable = place.drop()
+        site.wait_for_health(fault.state, fault.reason)
+        usable = site.drop()
     else:
-        place.health_says(fault.state, fault.reason)
-        fault.end(place)
-        usable = place.drop()
-    seconds = place.published_after(usable)
-    wait_until(lambda: place.house.health()["found_without_event"] >= unheard + fault.only_scanned)
+        site.wait_for_health(fault.state, fault.reason)
+        fault.end(site)
+        usable = site.drop()
+    seconds = site.published_after(usable)
+    wait_until(lambda: site.house.health()["found_without_event"] >= missed + fault.only_scanned)
     return seconds, undisturbed
 
 
-# Dies when the inputs of a published batch should be put away.
+# Dies when the inputs of a published batch are to be archived.
 DYING = """
 import os, sys
 from service import cli
@@ -377,9 +377,7 @@ sys.exit(cli.main(["watch", "--once"]))
 
 
 @pytest.mark.parametrize("keep_batches", ["0", "1"], ids=["its set is kept", "its set is pruned"])
-def test_a_batch_whose_inputs_were_out_of_reach_does_not_turn_back_what_was_published_since(
-    house: House, keep_batches: str
-) -> None:
+def test_a_published_batch_that_is_archived_late_does_not_resite_a_later_one(house: House, keep_batches: str) -> None:
     settings = {"keep_batches": keep_batches}
     house.drop()
     died = subprocess.run([sys.executable, "-c", DYING], cwd=house.root, env=house.environment(), check=False)
@@ -402,17 +400,17 @@ def test_a_batch_whose_inputs_were_out_of_reach_does_not_turn_back_what_was_publ
     house.drop()
     assert house.run("watch", "--once", **settings).code == 0
     changes = (house.outbox / "batches" / house.manifest()["batch_id"] / "id_changes.csv").read_text("utf-8")
-    assert [line.split(",")[1] for line in changes.splitlines()[1:]] == ["retired"], "only the new one went"
+    assert [line.split(",")[1] for line in changes.splitlines()[1:]] == ["retired"], "only the new customer was retired"
 
 
-def all_is_well_again(place: Place) -> None:
-    """The next pair is heard of, not only found, and nothing was left open."""
-    place.health_says("ok", "^$")
-    wait_until(place.is_listening)
+def assert_well_again(site: Site) -> None:
+    """The next pair has its file events, and no inotify instance was leaked."""
+    site.wait_for_health("ok", "^$")
+    wait_until(site.is_listening)
     time.sleep(UNTIL_COUNTED_SECONDS)
-    unheard = place.house.health()["found_without_event"]
-    place.published_after(place.drop())
-    place.health_says("ok", "^$")
+    missed = site.house.health()["found_without_event"]
+    site.published_after(site.drop())
+    site.wait_for_health("ok", "^$")
     time.sleep(UNTIL_COUNTED_SECONDS)
-    assert place.house.health()["found_without_event"] == unheard
-    assert len(place.instances()) == 1
+    assert site.house.health()["found_without_event"] == missed
+    assert len(site.instances()) == 1

@@ -1,4 +1,4 @@
-"""Several instances on one inbox: one works, the others stand by, whoever is killed or stopped.
+"""Several instances on one inbox: one works, the others stand by, whichever is killed or stopped.
 
 Five processes share inbox, outbox and state while a seeded hand kills, stops and wakes them;
 ``FAULTS_SEED`` repeats another course of events.
@@ -27,7 +27,7 @@ from tests.worlds import CASES, CRM, ECOM, Daemon, House, slowness, wait_until
 
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 INSTANCES = 5
-LARGE_RECORDS = 20_000  # enough that the owner can be stopped in the midst
+LARGE_RECORDS = 20_000  # enough that the owner can be stopped during the work
 STANDS_BY = ["stands by: another instance works on this inbox"]
 QUICK = {
     "min_volume_percent": "0",
@@ -48,25 +48,25 @@ class Crew:
         self.members: list[Daemon] = []
 
     def join(self) -> Daemon:
-        """One more."""
+        """Start one more."""
         self.members.append(Daemon(self.house, **QUICK))
         return self.members[-1]
 
     def owner(self) -> Daemon:
-        """The one that works, by its own word."""
+        """The instance that works, according to the health file."""
         pid = self.house.health()["pid"]
         return next(member for member in self.members if member.process.pid == pid)
 
     def standbys(self) -> dict[int, dict[str, Any]]:
-        """What those say that stand by, by process."""
-        said: dict[int, dict[str, Any]] = {}
+        """The reports of the instances that stand by, by process id."""
+        reports: dict[int, dict[str, Any]] = {}
         for path in self.house.state.glob("health.standby-*.json"):
             try:
-                word = json.loads(path.read_text(encoding="utf-8"))
+                report = json.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError:  # it took over at this moment
                 continue
-            said[word["pid"]] = word
-        return said
+            reports[report["pid"]] = report
+        return reports
 
     def wait_for_standbys(self, count: int) -> None:
         """Wait until so many of the living stand by."""
@@ -74,11 +74,11 @@ class Crew:
         wait_until(lambda: len(alive & set(self.standbys())) == count)
 
     def starts(self) -> int:
-        """How often somebody began to work."""
+        """How often an instance began to work."""
         return sum(event["event"] == "service.started" for event in self.house.log())
 
     def dismiss(self) -> None:
-        """End all, stopped ones too."""
+        """End all instances, stopped ones too."""
         for member in self.members:
             if member.process.poll() is None:
                 member.process.send_signal(signal.SIGCONT)
@@ -87,7 +87,7 @@ class Crew:
 
 @pytest.fixture
 def crew(house: House) -> Iterator[Crew]:
-    """Nobody yet."""
+    """A crew without members."""
     built = Crew(house)
     yield built
     built.dismiss()
@@ -113,11 +113,11 @@ def archived(house: House) -> list[Path]:
     return [path for path in (house.inbox / "archive").glob("*/*") if path.is_file()]
 
 
-# ------------------------------------------------------------------------------------------------- the wild course
+# ------------------------------------------------------------------------------------------------- at random
 
 
 class Hand:
-    """Kills, stops and wakes members of a crew, as the dice say."""
+    """Kills, stops and wakes random members of a crew."""
 
     def __init__(self, crew: Crew, dice: random.Random) -> None:
         self._crew = crew
@@ -126,10 +126,10 @@ class Hand:
         self.done: Counter[str] = Counter()
 
     def strike(self) -> None:
-        """One deed; the killed are replaced, and nobody stays stopped for longer than a second or two."""
+        """Kill or stop one; a killed one is replaced, and a stopped one is woken within two seconds."""
         self._wake(before=time.monotonic())
         victim, role = self._dice.choice(self._crew.members), "standby"
-        with suppress(StopIteration):  # it was just killed, and nobody has followed it yet
+        with suppress(StopIteration):  # it was just killed, and no other has taken over yet
             owner = self._crew.owner()
             victim = owner if self._dice.random() < 0.3 else victim
             role = "owner" if victim is owner else role
@@ -145,7 +145,7 @@ class Hand:
             self.done[f"{role} stopped"] += 1
 
     def rest(self) -> None:
-        """Wake everybody."""
+        """Wake all."""
         self._wake(before=float("inf"))
 
     def _wake(self, before: float) -> None:
@@ -190,8 +190,8 @@ def assert_each_once(house: House, hashes: dict[str, str]) -> None:
     assert sorted(published) == sorted(hashes.items())
     assert {path.parent.name for path in inputs} == set(house.batches())
     assert list((house.inbox / "quarantine").iterdir()) == []
-    told = Counter(event["batch_id"] for event in house.log() if event["event"] == "batch.published")
-    assert set(told.values()) == {1}, "nobody publishes what was published"
+    published_events = Counter(event["batch_id"] for event in house.log() if event["event"] == "batch.published")
+    assert set(published_events.values()) == {1}, "no batch is published twice"
     verified = house.run("verify", inbox=str(house.inbox))
     assert verified.code == 0, verified.out + verified.err
 
@@ -232,20 +232,22 @@ def stopped_at_work(crew: Crew, house: House) -> Daemon:
         path.rename(house.inbox / path.name)
     wait_until(lambda: list((house.inbox / ".claimed").glob("*.json")))
     owner.process.send_signal(signal.SIGSTOP)
-    assert house.batches() == [], "it was stopped in the midst"
+    assert house.batches() == [], "it was stopped before it published"
     return owner
 
 
-def test_while_the_owner_is_stopped_the_others_stand_by_and_it_goes_on_when_it_wakes(crew: Crew, house: House) -> None:
+def test_while_the_owner_is_stopped_the_others_stand_by_and_it_continues_when_it_wakes(
+    crew: Crew, house: House
+) -> None:
     owner = stopped_at_work(crew, house)
     asleep = time.time()
     drop_numbered(house, 1)
     time.sleep(1.5)
-    said = crew.standbys()
-    assert {tuple(word["reasons"]) for word in said.values()} == {tuple(STANDS_BY)}
-    assert set(said) == {member.process.pid for member in crew.members if member is not owner}
+    reports = crew.standbys()
+    assert {tuple(report["reasons"]) for report in reports.values()} == {tuple(STANDS_BY)}
+    assert set(reports) == {member.process.pid for member in crew.members if member is not owner}
     for path in house.state.glob("health.standby-*.json"):
-        assert path.stat().st_mtime > asleep, "each goes on saying so"
+        assert path.stat().st_mtime > asleep, "each goes on reporting it"
     assert (house.batches(), crew.starts()) == ([], 1)
     owner.process.send_signal(signal.SIGCONT)
     wait_until(lambda: len(archived(house)) == 4)
@@ -253,7 +255,7 @@ def test_while_the_owner_is_stopped_the_others_stand_by_and_it_goes_on_when_it_w
     assert (house.health()["pid"], crew.starts()) == (owner.process.pid, 1), "it was the owner all the time"
 
 
-def test_a_stopped_owner_that_is_killed_is_followed_and_its_batch_is_finished(crew: Crew, house: House) -> None:
+def test_when_a_stopped_owner_is_killed_another_finishes_its_batch(crew: Crew, house: House) -> None:
     owner = stopped_at_work(crew, house)
     (claim,) = (house.inbox / ".claimed").glob("*.json")
     owner.kill()
@@ -261,7 +263,7 @@ def test_a_stopped_owner_that_is_killed_is_followed_and_its_batch_is_finished(cr
     assert house.batches() == [claim.stem]
 
 
-def test_an_inbox_that_is_replaced_stays_with_its_owner_and_sends_nobody_away(crew: Crew, house: House) -> None:
+def test_an_inbox_that_is_replaced_stays_with_its_owner_and_ends_no_standby(crew: Crew, house: House) -> None:
     for _ in range(3):
         crew.join()
     wait_until(lambda: (house.state / "health.json").exists())

@@ -1,4 +1,4 @@
-"""FieldSpec to stop at any moment, the daemon ends well and soon, and the next start ends what was begun.
+"""Stopped at any moment, the daemon ends in order and soon, and the next start finishes what was begun.
 
 A chain of stops plays on one house: a pair is dropped, the daemon started and stopped at random moments until the
 pair is published, then the next pair dropped. The moments are seeded; what the daemon is doing at that moment is
@@ -45,7 +45,7 @@ TIMELESS = (
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What runs that nobody stops make of the pair, the first time and again; and how long one takes."""
+    """The results of runs that are not stopped, for the pair the first time and again; and how long a run takes."""
 
     pair: Path
     first: dict[str, str]
@@ -62,7 +62,7 @@ class Chain:
         self.drops = 0
 
     def drop(self) -> None:
-        """The pair again, as other files that say the same: blank lines are nobody's data."""
+        """Drop the pair again, as other files with the same customers: blank lines are no rows."""
         self.drops += 1
         for name in (CRM, ECOM):
             staged = self.house.root / name
@@ -79,7 +79,7 @@ class Chain:
         return [{name: _sha256(folder / name) for name in TIMELESS} for folder in folders]
 
     def finish(self) -> None:
-        """One undisturbed run over what is left."""
+        """Process what is left, undisturbed."""
         done = self.house.run("watch", "--once")
         assert done.code == 0, done.err
 
@@ -134,9 +134,9 @@ def stopped(house: House, moment: float, signals: list[tuple[float, int]], stop_
 
 
 def had_not_begun(house: House, end: Stopped, before: set[Path]) -> bool:
-    """Whether the signal came before the interpreter ran our first line; nobody could listen, and nothing was done.
+    """Whether the signal came before the interpreter ran our first line: no handler was installed, nothing was done.
 
-    An interrupt while the interpreter sets itself up ends it with 1, and is told on stderr.
+    An interrupt while the interpreter starts ends it with 1 and a message on stderr.
     """
     is_interrupt = end.code == 1 and signal.SIGINT in end.asked and "KeyboardInterrupt" in end.said
     return (-end.code in end.asked or is_interrupt) and set(house.root.rglob("*")) == before
@@ -150,7 +150,7 @@ def signals_for(dice: random.Random) -> list[tuple[float, int]]:
 
 
 @pytest.mark.parametrize("number", range(STOP_CHAINS))
-def test_a_stop_at_any_moment_is_soon_and_leaves_nothing_by_halves(
+def test_a_stop_at_any_moment_is_soon_and_leaves_nothing_half_done(
     undisturbed: Undisturbed, tmp_path: Path, number: int, tally: Tally
 ) -> None:
     dice = random.Random(f"{SEED} {number}")
@@ -188,8 +188,8 @@ def test_an_idle_daemon_stops_at_once(house: House, number: int) -> None:
     assert time.monotonic() - started < MOST_SECONDS["2"] * slowness()
 
 
-def test_a_barrage_of_signals_ends_it_all_the_same(house: House) -> None:
-    """A handler that takes a lock can meet itself in the midst of it, and then waits for ever."""
+def test_thousands_of_signals_end_it_too(house: House) -> None:
+    """A handler that takes a lock can be interrupted by itself, and then waits for ever."""
     for _ in range(3):
         daemon = house.watch()
         for number in [signal.SIGTERM, signal.SIGINT] * 2000:

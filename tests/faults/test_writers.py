@@ -1,4 +1,4 @@
-"""Writers that take their time, or come back: what is published is one version of a file, and a whole one."""
+"""Writers that pause or come back: what is published is one complete version of a file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.worlds import CASES, CRM, ECOM, Daemon, House, wait_until
 SETTLE_SECONDS = 0.4
 RECORDS = 20_000  # enough that there is time to write while it is worked on
 MOST_RETURNS = 3  # a fourth fault would end in quarantine
-BEFORE_THE_LAST_LOOK = ("extract", "normalise", "deduplicate", "survive", "identify", "load")
-"""Stages of a batch before its files are looked at for the last time; who writes later is found by ``verify``."""
+BEFORE_THE_LAST_CHECK = ("extract", "normalise", "deduplicate", "survive", "identify", "load")
+"""Stages of a batch before its files are checked for the last time; a later write is found by ``verify``."""
 REDONE = "was written to while it was read"
 
 _FOLDER = Path(tempfile.gettempdir())
@@ -44,16 +44,16 @@ def test_a_writer_that_pauses_ten_times_the_settle_time_with_the_file_open_is_wa
     shutil.copyfile(CASES / "the_sample" / other, house.inbox / other)
     content = (CASES / "the_sample" / name).read_bytes()
     with (house.inbox / name).open("wb") as file:
-        # All of it, so that only the open file tells that its writer is not done.
+        # All of it, so that only the open file shows that its writer is not done.
         file.write(content)
         file.flush()
         time.sleep(10 * SETTLE_SECONDS)
         assert (house.inbox / name).exists(), "it was taken early"
         file.write(b"\n")
     wait_until(lambda: house.manifest())
-    told = {delivery["file_name"]: delivery for delivery in house.manifest()["inputs"]}
-    assert told[name]["sha256"] == hashlib.sha256(content + b"\n").hexdigest()
-    assert told[name]["settle_proof"] == "lease"
+    inputs = {entry["file_name"]: entry for entry in house.manifest()["inputs"]}
+    assert inputs[name]["sha256"] == hashlib.sha256(content + b"\n").hexdigest()
+    assert inputs[name]["settle_proof"] == "lease"
 
 
 @pytest.fixture(scope="module")
@@ -79,29 +79,29 @@ def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mix
         writes += 1
         daemon.process.send_signal(signal.SIGCONT)
         wait_until(lambda seen=writes: redone(house) == seen or house.manifest())  # type: ignore[misc]
-        assert not house.manifest(), "it was published as if nobody had written"
+        assert not house.manifest(), "it was published as if it had not been written to"
     daemon.process.send_signal(signal.SIGCONT)
     assert writes
     wait_until(lambda: list((house.inbox / "archive").glob(f"*/{CRM}")))
     (archived,) = (house.inbox / "archive").glob(f"*/{CRM}")
-    told = next(delivery for delivery in house.manifest()["inputs"] if delivery["file_name"] == CRM)
-    assert told["sha256"] == hashlib.sha256(archived.read_bytes()).hexdigest()
+    published = next(entry for entry in house.manifest()["inputs"] if entry["file_name"] == CRM)
+    assert published["sha256"] == hashlib.sha256(archived.read_bytes()).hexdigest()
     assert f"Loaded {len(archived.read_bytes().splitlines()) - 1} records from {CRM}" in house.read(
         "integration_log.txt"
     )
-    assert house.read("customer_master.csv").count("@x.org") == writes, "all that was written, and once"
+    assert house.read("customer_master.csv").count("@x.org") == writes, "each written row, once"
     assert len(house.batches()) == 1
     assert house.run("verify").code == 0
     tally("writes into a claimed file", ["redone"] * redone(house) + ["written"] * writes)
 
 
 @pytest.mark.parametrize("name", [CRM, ECOM])
-def test_a_change_that_shows_in_neither_size_nor_time_is_found_and_the_batch_is_done_again(
+def test_a_change_that_keeps_size_and_time_is_found_and_the_batch_is_done_again(
     house: House, large: Path, name: str
 ) -> None:
     daemon = house.watch(retry_seconds="0.2")
     drop(house, large)
-    wait_until(lambda: house.health()["stage"] in BEFORE_THE_LAST_LOOK)
+    wait_until(lambda: house.health()["stage"] in BEFORE_THE_LAST_CHECK)
     daemon.process.send_signal(signal.SIGSTOP)
     (claimed,) = (house.inbox / ".claimed").glob(f"*/{name}")
     before = claimed.stat()
@@ -115,9 +115,9 @@ def test_a_change_that_shows_in_neither_size_nor_time_is_found_and_the_batch_is_
     daemon.process.send_signal(signal.SIGCONT)
     wait_until(lambda: list((house.inbox / "archive").glob(f"*/{name}")))
     (archived,) = (house.inbox / "archive").glob(f"*/{name}")
-    told = next(delivery for delivery in house.manifest()["inputs"] if delivery["file_name"] == name)
+    published = next(entry for entry in house.manifest()["inputs"] if entry["file_name"] == name)
     assert archived.read_bytes() != content
-    assert told["sha256"] == hashlib.sha256(archived.read_bytes()).hexdigest()
+    assert published["sha256"] == hashlib.sha256(archived.read_bytes()).hexdigest()
     assert redone(house) == 1
     assert house.run("verify").code == 0
 
@@ -130,15 +130,15 @@ def drop(house: House, pair: Path) -> None:
 
 
 def is_in_time(house: House, daemon: Daemon, moment: float) -> bool:
-    """Stop the daemon a moment after it began the batch; whether it has not looked at the files for the last time."""
-    wait_until(lambda: house.health()["stage"] in BEFORE_THE_LAST_LOOK)
+    """Stop the daemon a moment after it began the batch; whether it has not checked its files for the last time."""
+    wait_until(lambda: house.health()["stage"] in BEFORE_THE_LAST_CHECK)
     time.sleep(moment)
     daemon.process.send_signal(signal.SIGSTOP)
-    return house.health()["stage"] in BEFORE_THE_LAST_LOOK
+    return house.health()["stage"] in BEFORE_THE_LAST_CHECK
 
 
 def write_into_the_claim(house: House, number: int) -> None:
-    """One more row, as somebody who had the file open would write it."""
+    """Append a row, as a writer does that still has the file open."""
     (claimed,) = (house.inbox / ".claimed").glob(f"*/{CRM}")
     with claimed.open("ab") as file:
         file.write(f"N{number},New One{number},n{number}@x.org,,,active\n".encode())
