@@ -251,7 +251,8 @@ def _sync(options: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from service.jobs import sync
+    from service.api.clock import SystemClock
+    from service.jobs.sync import sync
 
     settings = _settings()
     with tqdm(desc="sync", unit=" pages", delay=1, disable=None, leave=False) as bar:
@@ -260,7 +261,7 @@ def _sync(options: argparse.Namespace) -> int:
             bar.total = pages
             bar.update()
 
-        synced = asyncio.run(sync.sync(settings, sync.SystemClock(_local_now), advance))
+        synced = asyncio.run(sync(settings, SystemClock(_local_now), advance))
     print(f"{synced.customers} customers: delivered into {settings.inbox}", file=sys.stderr)
     return DONE
 

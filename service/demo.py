@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from service.jobs.sync import SystemClock, sync
+from service.api.clock import SystemClock
+from service.jobs.sync import sync
 from service.settings import Settings
 from service.simulator.customers import World
 from service.simulator.server import Simulator, running

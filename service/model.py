@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 MISSING = "N/A"
+NOT_IDS = frozenset({"", "0", "-1"})
+"""Values that systems write where a record has no id."""
 
 
 FieldPath = tuple[str, ...]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from service.api.checkpoint import Note
-from service.api.client import key_of
+from service.api.rows import key_of
 from service.api.sweep import Complete, SweepLimits, judge
 
 EXACT = SweepLimits(concurrency=4, max_pages=100, total_is_exact=True)

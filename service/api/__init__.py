@@ -1,4 +1,5 @@
 """Client of a customers API.
 
-``client`` requests pages, ``pacing`` times them, ``sweep`` reads all, ``checkpoint`` stores them.
+``client`` requests ``pages`` of ``rows``, ``pacing`` times the requests by a ``clock``, ``sweep`` reads the whole
+collection, ``checkpoint`` stores its pages.
 """

@@ -1,7 +1,7 @@
-"""The pages that a sync has received, on disk: a run that dies is resumed from here.
+"""The pages that a sync has received, on disk: an interrupted run is resumed from here.
 
-A run reads the collection in sweeps, until one is complete. Pages are kept after the run, too: with their ETags they
-are the cache, so that an unchanged API sends no bodies.
+A run reads the collection in sweeps, until one is complete. Pages are kept after the run as a cache: they are requested
+again with their ETags, so that an unchanged API sends no bodies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from service.api.client import Page
+from service.api.pages import Page
 from service.errors import TransientError
 from service.files import Lock, make_folder
 from service.model import Fingerprint
@@ -50,7 +50,7 @@ commit;
 
 @dataclass(frozen=True)
 class Note:
-    """What is known of a stored page without its rows."""
+    """A stored page without its rows."""
 
     page: int
     sweep: int
@@ -71,7 +71,7 @@ class Run:
 
 
 class Checkpoint:
-    """The folder ``state/sync``; one process at a time works with it."""
+    """The folder ``state/sync``; one process at a time uses it."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE_NAME
@@ -83,12 +83,12 @@ class Checkpoint:
     def opened(self) -> Iterator[Checkpoint]:
         """Lock and open the checkpoint until the block ends.
 
-        Raises: TransientError where another process works with it, OSError.
+        Raises: TransientError while another process uses it, OSError.
         """
         make_folder(self._path.parent)
-        self._path.parent.chmod(0o700)  # it holds customers
+        self._path.parent.chmod(0o700)  # it holds customers' data
         if not self._lock.acquire():
-            raise TransientError("another sync is running", hint="let it end, or stop it")
+            raise TransientError("another sync is running", hint="wait until it ends, or stop it")
         try:
             self._db = _connected(self._path)
             yield self
@@ -100,15 +100,15 @@ class Checkpoint:
 
     # ---------------------------------------------------------------------------------------------- the run
 
-    def begin(self, identity: str, now: datetime, most_age: timedelta) -> Run:
-        """Resume the former run if it is of the same identity and young enough, else start a new one."""
+    def begin(self, identity: str, now: datetime, max_age: timedelta) -> Run:
+        """Resume the last run if it is unfinished, of this identity and at most ``max_age`` old; else start one."""
         row = self._sql("select identity, started_at, sweep, first_sweep, is_running from run").fetchone()
         if row is not None:
-            former_identity, began_at, sweep, first_sweep, is_running = row
+            previous_identity, began_at, sweep, first_sweep, is_running = row
             started_at = datetime.fromisoformat(began_at)
-            if former_identity != identity:
+            if previous_identity != identity:
                 self._forget_pages(identity)
-            elif is_running and now - started_at <= most_age:
+            elif is_running and now - started_at <= max_age:
                 (self._seq,) = self._sql("select coalesce(max(seq), 0) from pages").fetchone()
                 return Run(sweep, first_sweep, started_at, is_resumed=bool(self.notes(sweep)))
         with self._transaction():
@@ -150,14 +150,14 @@ class Checkpoint:
             self._sql("update run set not_before = ?", max(until, noted or until).isoformat())
 
     def not_before(self, identity: str) -> datetime | None:
-        """When this API may be asked again; None without a pause."""
-        (former_identity,) = self._sql("select identity from run").fetchone() or (None,)
-        return self._time("not_before") if former_identity == identity else None
+        """When requests to this API may be sent again; None without a pause."""
+        (previous_identity,) = self._sql("select identity from run").fetchone() or (None,)
+        return self._time("not_before") if previous_identity == identity else None
 
-    def note_delivered(self, what: Fingerprint) -> None:
+    def note_delivered(self, file: Fingerprint) -> None:
         """Record the fingerprint of the file written to the inbox."""
         with self._transaction():
-            self._sql("update run set delivered = ?", json.dumps(asdict(what)))
+            self._sql("update run set delivered = ?", json.dumps(asdict(file)))
 
     def delivered(self) -> Fingerprint | None:
         """The fingerprint of the last file written to the inbox; None before the first."""
@@ -283,7 +283,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path)
     try:
         db.execute("pragma journal_mode = wal")
-        # A kill loses nothing; what a power cut damages is deleted and fetched again, like any damaged checkpoint.
+        # A kill loses nothing. If a power cut damages the database, it is deleted and its pages are fetched again.
         db.execute("pragma synchronous = off")
         (written_by,) = db.execute("pragma user_version").fetchone()
         (verdict,) = db.execute("pragma quick_check(1)").fetchone()

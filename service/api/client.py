@@ -8,35 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from types import TracebackType
-from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from service.api.pacing import RETRY_SECONDS, Clock, Gate, Jitter, guessed_pause_seconds, http_date, retry_after_seconds
+from service.api.clock import Clock
+from service.api.pacing import RETRY_SECONDS, Gate, Jitter, guessed_pause_seconds, http_date, retry_after_seconds
+from service.api.pages import NotAPage, Page, empty_page, parse_page
 from service.errors import RateLimitedError, UpstreamRejectedError
 
-KEY_BYTES = 8
 _MOST_PAUSES = 10
 _RETRIED_STATUSES = frozenset({408, 425})
 _NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
 _GONE = frozenset({404, 410})
-_HAS_NO_ID = 1 << 8 * KEY_BYTES - 1
-"""The bit of a key that marks a row without an id."""
-_NO_IDS = frozenset({"", "0", "-1"})
 _HINTS = {
     401: "set SERVICE_API_KEY, or SERVICE_API_KEY_FILE",
-    403: "see whether the key in SERVICE_API_KEY may read customers",
-    404: "see whether SERVICE_API_URL is the collection of customers",
+    403: "check whether the key in SERVICE_API_KEY may read customers",
+    404: "check whether SERVICE_API_URL is the collection of customers",
 }
 
 
@@ -46,41 +40,6 @@ class PageFailed(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Envelope(BaseModel):
-    """The object around the rows of a page; further members are ignored."""
-
-    model_config = ConfigDict(strict=True)
-
-    page: int = Field(ge=1)
-    per_page: int = Field(ge=1)
-    total: int = Field(ge=0)
-    total_pages: int = Field(ge=0)
-    # Not a list of models: a row of the wrong shape is a reject of the analytics job, not a fault of the page.
-    data: list[Any]
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page as received."""
-
-    number: int
-    """The requested number."""
-    stated_number: int
-    """The number in the answer."""
-    total: int
-    total_pages: int
-    keys: bytes
-    """Eight bytes for each row: a hash of its id, or of all of a row without one."""
-    body: bytes
-    """Its rows as JSON, separated by commas."""
-    etag: str | None = None
-
-    @property
-    def body_sha256(self) -> str:
-        """SHA-256 of the rows, in hex."""
-        return hashlib.sha256(self.body).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -245,10 +204,13 @@ class ApiClient:
                 self.figures.unchanged_pages += 1
                 return None
             if response.status in (_NO_SUCH_PAGE if is_beyond else _GONE) and number > 1:
-                return Page(number, number, total=-1, total_pages=-1, keys=b"", body=b"")
+                return empty_page(number)
             self._refuse_other_than_ok(response)
             body = await self._body(response)
-        page = _page_of(body, number, response.headers.get("etag"))
+        try:
+            page = parse_page(body, number, response.headers.get("etag"))
+        except NotAPage as error:
+            raise _Fault(error.reason) from None
         self.figures.pages += 1
         return page
 
@@ -269,7 +231,7 @@ class ApiClient:
             raise UpstreamRejectedError(
                 f"the API answers {status}",
                 where=self._endpoint.address,
-                hint=_HINTS.get(status, "see SERVICE_API_URL"),
+                hint=_HINTS.get(status, "check SERVICE_API_URL"),
             )
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
@@ -288,59 +250,6 @@ class ApiClient:
             if len(body) > self._endpoint.max_response_bytes:
                 raise _Fault("too_large")
         return bytes(body)
-
-
-def _page_of(body: bytes, number: int, etag: str | None) -> Page:
-    try:
-        envelope = Envelope.model_validate(_parsed(body))
-    except ValidationError:
-        raise _Fault("other_shape") from None
-    except ValueError:
-        raise _Fault("malformed_json") from None
-    return Page(
-        number=number,
-        stated_number=envelope.page,
-        total=envelope.total,
-        total_pages=envelope.total_pages,
-        keys=b"".join(map(key_of, envelope.data)),
-        body=compact(envelope.data)[1:-1],
-        etag=etag,
-    )
-
-
-def _parsed(body: bytes) -> Any:
-    """The parsed JSON. Raises: ValueError."""
-    try:
-        return from_json(body, allow_inf_nan=False)
-    except ValueError:
-        # Unpaired surrogates, left by programs that cut texts: only the standard library accepts them.
-        return json.loads(body, parse_constant=_no_constant)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def compact(value: Any) -> bytes:
-    """Compact JSON; infinite numbers become null, unpaired surrogates a question mark."""
-    try:
-        return to_json(value, inf_nan_mode="null")
-    except PydanticSerializationError:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def key_of(row: Any) -> bytes:
-    """Eight bytes that identify a row within a run: a hash of its id, or of the whole row; the first bit says which."""
-    is_named = has_id(row)
-    known_by = f"id {str(row['id']).strip()}".encode() if is_named else b"row " + compact(row)
-    number = int.from_bytes(hashlib.blake2b(known_by, digest_size=KEY_BYTES).digest(), "big")
-    return (number & ~_HAS_NO_ID if is_named else number | _HAS_NO_ID).to_bytes(KEY_BYTES, "big")
-
-
-def has_id(row: Any) -> bool:
-    """Whether a row has a usable id."""
-    id_ = row.get("id") if isinstance(row, dict) else None
-    return type(id_) in (int, str) and str(id_).strip() not in _NO_IDS  # not a bool, which is an int too
 
 
 def _snake(name: str) -> str:

@@ -1,31 +1,18 @@
-"""Pacing: when the next request may go out, as arithmetic over a clock that is handed in."""
+"""Pacing: when the next request may be sent, as arithmetic over a clock that is passed in."""
 
 from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Protocol
 
+from service.api.clock import Clock
 from service.errors import TransientError
 
 RETRY_SECONDS = (1.0, 2.0, 4.0)
 """Before the second, third and fourth attempt of a request that failed."""
 _LONGEST_GUESS_SECONDS = 60.0
-_LONGEST_ASKED_SECONDS = 366.0 * 86_400  # a longer pause is a mistake, and cannot be written as a date
-
-
-class Clock(Protocol):
-    """Wall clock, monotonic clock and sleep."""
-
-    def now(self) -> datetime:
-        """The wall clock, with its zone."""
-
-    def monotonic(self) -> float:
-        """Seconds that never decrease."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after this many seconds."""
+_LONGEST_STATED_SECONDS = 366.0 * 86_400  # a longer pause is a mistake, and cannot be written as a date
 
 
 class RunExpired(TransientError):
@@ -45,9 +32,9 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
     """
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), _LONGEST_ASKED_SECONDS)
+        return min(float(text), _LONGEST_STATED_SECONDS)
     at = http_date(text)
-    return None if at is None else min(max((at - now).total_seconds(), 0.0), _LONGEST_ASKED_SECONDS)
+    return None if at is None else min(max((at - now).total_seconds(), 0.0), _LONGEST_STATED_SECONDS)
 
 
 def http_date(text: str | None) -> datetime | None:
@@ -68,7 +55,7 @@ class Gate:
     """Admits the requests of a run: rate (token bucket), pauses for all, time limit of the run."""
 
     def __init__(self, clock: Clock, per_second: float, run_seconds: float) -> None:
-        """``per_second``: requests, 0 = as fast as they come; the bucket holds one second's worth, at least one."""
+        """``per_second``: requests, 0 = no limit; the bucket holds one second's worth, at least one."""
         self._clock = clock
         self._interval = 1 / per_second if per_second else 0.0
         self._slack = max(per_second - 1, 0) * self._interval
@@ -115,7 +102,7 @@ class Gate:
 
 
 class Jitter:
-    """Random seconds on top of each wait, so that several clients do not return together; 0 = none."""
+    """Random seconds on top of each wait, so that several clients do not send together; 0 = none."""
 
     def __init__(self, most_seconds: float) -> None:
         self._most_seconds = most_seconds

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from service.api.checkpoint import Checkpoint, Note, Run
-from service.api.client import KEY_BYTES, ApiClient, Page, PageFailed
+from service.api.client import ApiClient, PageFailed
+from service.api.pages import Page
+from service.api.rows import KEY_BYTES, different_customers
 from service.errors import RateLimitedError, TransientError
 
 _PASSES = 3
@@ -139,12 +139,7 @@ def _rows_of_pages(notes: Sequence[Note]) -> dict[int, bytes]:
 
 
 def _different(notes: Sequence[Note], *, each_unnamed: bool = False) -> int:
-    """Number of different customers on these pages; ``each_unnamed``: every row without an id is one."""
-    keys = np.frombuffer(b"".join(note.keys for note in notes), dtype=">u8")
-    unnamed = keys >> np.uint64(63) == 1
-    if each_unnamed:
-        return int(np.unique(keys[~unnamed]).size + np.count_nonzero(unnamed))
-    return int(np.unique(keys).size)
+    return different_customers(b"".join(note.keys for note in notes), each_unnamed=each_unnamed)
 
 
 # ------------------------------------------------------------------------------------------------------- a sweep
@@ -161,7 +156,7 @@ class _Received:
     """The highest number of pages that the API stated."""
 
     def add(self, note: Note) -> None:
-        """Take in a page."""
+        """Add a page of this sweep."""
         self.notes[note.page] = note
         if note.keys or not self.stated_pages:  # a page without rows is no evidence of more pages
             self.stated_pages = max(self.stated_pages, note.total_pages)
@@ -213,7 +208,7 @@ class _Sweep:
             reasons = Counter(self._failures.reasons.values())
             self._report("pages.failed", pages=len(missing), reasons=dict(reasons))
         if set(reasons) == {"other_page"}:
-            # It answers with other pages, and not with the last one unchanged: the list became shorter, or longer.
+            # The API answers with other pages, and not with the last one unchanged: the list became shorter or longer.
             self.has_seen_change = True
             return self._run
         raise self._incomplete(f"{len(missing)} pages could not be read ({', '.join(sorted(reasons))})")
@@ -224,9 +219,8 @@ class _Sweep:
         if not self._run.is_resumed:
             return
         overlap = next((note for note in reversed(before) if note.keys), before[-1])
-        self._received.notes = {
-            note.page: note for note in before
-        }  # so that a missing or failing page does not end the run
+        # With the stored pages in it, a missing or failing page does not end the run.
+        self._received.notes = {note.page: note for note in before}
         await self._fetch([overlap.page])
         reason = self._failures.reasons.get(overlap.page, "other_page")
         if reason != "other_page":
@@ -261,7 +255,7 @@ class _Sweep:
                 for _ in range(min(self._limits.concurrency, len(pages))):
                     group.create_task(self._work(left))
         except ExceptionGroup as errors:
-            # The time at which the API may be asked again is worth more than the expiry of the run.
+            # Report when the API allows the next request rather than that the run expired.
             raise min(errors.exceptions, key=lambda error: not isinstance(error, RateLimitedError)) from None
 
     async def _work(self, pages: Iterator[int]) -> None:

@@ -1,42 +1,27 @@
-"""The sync: every page of the API -> one raw file in the inbox, complete or not at all."""
+"""The sync: fetch all customers of the API and drop them into the inbox as one raw file, complete or not at all."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from service import logs
 from service.api.checkpoint import Checkpoint
-from service.api.client import ApiClient, Endpoint, Figures, compact, has_id
-from service.api.pacing import Clock, Gate, Jitter
+from service.api.client import ApiClient, Endpoint, Figures
+from service.api.clock import Clock
+from service.api.pacing import Gate, Jitter
 from service.api.sweep import Complete, SweepLimits, read_collection
 from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
+from service.folders import StateFolders
 from service.inbox.drop import drop
+from service.jobs.sync_document import document
 from service.model import API
 from service.settings import Settings
 from service.state import State
-
-
-class SystemClock:
-    """The clock of the system; ``now`` is passed in."""
-
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self.now = now
-
-    def monotonic(self) -> float:
-        """See ``Clock``."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """See ``Clock``."""
-        await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,7 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
     """
     endpoint = endpoint_of(settings)
     State(settings.state).open()
-    checkpoint = Checkpoint(settings.state / "sync")
+    checkpoint = Checkpoint(StateFolders(settings.state).sync)
     with checkpoint.opened(), _failure_logged(checkpoint, endpoint):
         _refuse_too_early(checkpoint.not_before(endpoint.identity), clock.now())
         began = clock.monotonic()
@@ -70,14 +55,14 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
             if event == "page.fetched":
                 on_page(counts["pages"])
                 return
-            if event == "requests.paused":  # recorded, so that a run after a crash does not ask too early
+            if event == "requests.paused":  # recorded, so that a run after a crash does not send too early
                 checkpoint.postpone(clock.now() + timedelta(seconds=counts["wait_seconds"]))
             logs.get().warning(event, **counts)
 
         async with ApiClient(endpoint, gate, clock, Jitter(settings.api_retry_jitter_seconds), report) as client:
             whole = await read_collection(client, checkpoint, run, _limits_of(settings), report)
-        document = _document(whole, checkpoint, run.started_at)
-        drop(settings.inbox, API, document, checkpoint.delivered(), checkpoint.note_delivered)
+        parts = document(whole, checkpoint, run.started_at)
+        drop(settings.inbox, API, parts, checkpoint.delivered(), checkpoint.note_delivered)
         checkpoint.end(clock.now())
         synced = Synced(whole.customers, whole.pages, client.figures, round(clock.monotonic() - began, 3))
         _report_completed(synced, whole, gate)
@@ -85,7 +70,7 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
 
 
 def endpoint_of(settings: Settings) -> Endpoint:
-    """The endpoint that the settings name. Raises: SettingsError where they name none."""
+    """The endpoint in the settings. Raises: SettingsError without ``api_url``."""
     if settings.api_url is None:
         raise SettingsError("no API is set", hint="set SERVICE_API_URL to its collection of customers")
     return Endpoint(
@@ -97,26 +82,6 @@ def endpoint_of(settings: Settings) -> Endpoint:
         max_response_bytes=settings.api_max_response_mb << 20,
         proxy=settings.api_proxy.get_secret_value() if settings.api_proxy else None,
     )
-
-
-@dataclass(frozen=True)
-class Due:
-    """When the next scheduled sync is due, and when the last complete one ended."""
-
-    at: datetime
-    ended_at: datetime | None
-
-
-def next_due(settings: Settings, now: datetime) -> Due:
-    """When the next sync is due: the interval after the last complete one, and not before the API allows it.
-
-    Raises: TransientError while another sync is running, OSError.
-    """
-    checkpoint = Checkpoint(settings.state / "sync")
-    with checkpoint.opened():
-        ended_at, not_before = checkpoint.ended_at(), checkpoint.not_before(endpoint_of(settings).identity)
-    at = now if ended_at is None else ended_at + timedelta(minutes=settings.sync_every_minutes)
-    return Due(max(at, not_before or at), ended_at)
 
 
 def _limits_of(settings: Settings) -> SweepLimits:
@@ -159,31 +124,3 @@ def _report_completed(synced: Synced, whole: Complete, gate: Gate) -> None:
         waited_seconds=round(gate.waited_seconds, 3),
         seconds=synced.seconds,
     )
-
-
-def _document(whole: Complete, checkpoint: Checkpoint, fetched_at: datetime) -> Iterator[bytes]:
-    """The raw file: the rows fetched since ``fetched_at``, in page order; equal rows once."""
-    head = {
-        "fetched_at": f"{fetched_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "complete": whole.is_all,
-        "customers": whole.customers,
-        "pages": whole.pages,
-    }
-    yield json.dumps(head)[:-1].encode() + b', "data": ['
-    bodies = checkpoint.bodies(whole.sweeps)
-    separator = b"\n"
-    for body in bodies if whole.rows == whole.customers else _distinct(bodies, keeps_unnamed=whole.has_unnamed_twins):
-        yield separator + body
-        separator = b",\n"
-    yield b"\n]}\n"
-
-
-def _distinct(bodies: Iterable[bytes], *, keeps_unnamed: bool) -> Iterator[bytes]:
-    seen: set[bytes] = set()
-    for body in bodies:
-        for row in json.loads(b"[" + body + b"]"):
-            text = compact(row)
-            digest = hashlib.blake2b(text, digest_size=16).digest()
-            if digest not in seen or (keeps_unnamed and not has_id(row)):
-                seen.add(digest)
-                yield text

@@ -9,8 +9,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from service import logs
+from service.api.clock import SystemClock
 from service.errors import RateLimitedError, ServiceError, TransientError, safe_text
-from service.jobs.sync import SystemClock, next_due, sync
+from service.jobs.sync import sync
+from service.jobs.sync_due import next_due
 from service.settings import Settings
 
 _CHECK_SECONDS = 1.0

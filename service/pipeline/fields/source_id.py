@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from service.model import NOT_IDS
 from service.pipeline.fields.missing import is_missing
 
-_NO_IDS = frozenset({"", "0", "-1"})
 _FORMULA = re.compile(r'="(.*)"')
 LOST_DIGITS = r"[0-9](?:[.,][0-9]+)?E\+[0-9]{2,3}"
 """Regular expression: a long number as a spreadsheet shows it; the other digits are lost when it saves the file."""
@@ -26,7 +26,7 @@ def norm_id(text: str) -> str | None:
     if wrapped := _FORMULA.fullmatch(bare):
         bare = wrapped[1].strip()
     bare = bare.removeprefix("'").strip()
-    return None if bare in _NO_IDS or is_missing(bare) or _LOST_DIGITS.fullmatch(bare) else bare
+    return None if bare in NOT_IDS or is_missing(bare) or _LOST_DIGITS.fullmatch(bare) else bare
 
 
 # An id is a text: a leading apostrophe and ="…" are a spreadsheet's; "", 0 and -1 are no id.
