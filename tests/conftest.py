@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import structlog
 from hypothesis import settings
 
 from service import logs
+from tests.case_runs import CaseRun, shared_run
 from tests.sizes import IS_FULL
 from tests.worlds import House, Works
 
@@ -42,6 +44,15 @@ def works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
     monkeypatch.setattr("service.inbox.settling.LEASE_STILL_SECONDS", 0.05)
     yield Works(tmp_path / "house")
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def case_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], CaseRun]:
+    """The run of a case by its name; each case is integrated once, whichever worker needs it first."""
+    base = tmp_path_factory.getbasetemp()
+    # The temporary folder of a worker lies in the one of the whole run.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cases"
+    return lambda name: shared_run(name, shared)
 
 
 @pytest.fixture

@@ -1,49 +1,30 @@
-"""Write what a case comes out as into its ``expected/`` folder, to be reviewed as a diff.
+"""Write the results of a case into its ``expected/`` folder; review them as a diff.
 
-python -m tests.regenerate CASE            the files that lie there already; a first time the three asked for
+python -m tests.regenerate CASE            the files that are there; for a new case the three that every case has
 python -m tests.regenerate CASE FILE ...   these files as well, such as id_changes.csv
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from service.errors import ServiceError
-from tests.small_batches import integrate_folder, published
+from tests.case_runs import CaseRun, run_case
+from tests.small_batches import published
 from tests.worlds import CASES
 
-ASKED_FOR = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt")
+FILES_OF_A_NEW_CASE = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt")
 STAMP = "2024-01-15 10:30:00"
 
 
-def case_names() -> list[str]:
-    """The cases there are."""
-    return sorted(path.parent.name for path in CASES.glob("*/why.md"))
-
-
-def settings_of(case: Path) -> dict[str, Any]:
-    """What is set in the case."""
-    given = case / "settings.json"
-    return json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
-
-
-def outcome_of(case: Path, folder: Path) -> dict[str, str]:
-    """Everything a case publishes, or ``error.txt`` and the log of the failure; time stamps and ids made equal."""
-    settings = settings_of(case)
-    outbox = folder / "outbox"
-    if (case / "before").is_dir():
-        integrate_folder(case / "before", outbox, **settings)
-    try:
-        integrate_folder(case, outbox, **settings)
-    except ServiceError as error:
-        [log] = [*outbox.glob("failed/*/integration_log.txt"), *outbox.glob("integration_log.txt")][:1]
-        return {"error.txt": _without_batch_id(error.explained()) + "\n", "integration_log.txt": stamped(_read(log))}
-    return {path.name: stamped(_read(path)) for path in published(outbox).iterdir()}
+def outcome_of(run: CaseRun) -> dict[str, str]:
+    """File name -> text of all that a case publishes, or ``error.txt`` and the log; one time stamp, one batch id."""
+    if run.code:
+        [log] = [*run.outbox.glob("failed/*/integration_log.txt"), *run.outbox.glob("integration_log.txt")][:1]
+        return {"error.txt": _without_batch_id(run.err), "integration_log.txt": stamped(_read(log))}
+    return {path.name: stamped(_read(path)) for path in published(run.outbox).iterdir()}
 
 
 def _read(path: Path) -> str:
@@ -64,9 +45,9 @@ def main(name: str, *files: str) -> None:
     expected = CASES / name / "expected"
     expected.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        found = outcome_of(CASES / name, Path(folder))
+        found = outcome_of(run_case(CASES / name, Path(folder)))
     there = {path.name for path in expected.iterdir()}
-    wanted = ("error.txt", "integration_log.txt") if "error.txt" in found else (*(there or ASKED_FOR), *files)
+    wanted = ("error.txt", "integration_log.txt") if "error.txt" in found else (*(there or FILES_OF_A_NEW_CASE), *files)
     for file_name in wanted:
         (expected / file_name).write_bytes(found[file_name].encode())
 

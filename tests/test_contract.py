@@ -11,7 +11,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from service.model import SOURCES
 from service.pipeline.fields.missing import is_missing
 from service.presets import PRESETS
 from service.settings import Settings
-from tests.regenerate import case_names, settings_of
+from tests.case_runs import CaseRun, case_names, settings_of
 from tests.small_batches import exports_in, rows_of
 from tests.worlds import CASES, CRM, ECOM, Finished, House
 
@@ -243,22 +243,12 @@ def test_what_counts_as_personal_is_found() -> None:
     assert {"john smith", "bob.wilson@email.com", "+1-555-0103"} <= personal(CASES / "no_header")
 
 
-@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("name", case_names())
-def test_nothing_personal_is_said_aloud(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outbox = tmp_path / "outbox"
-    case, settings = CASES / name, settings_of(CASES / name)
-    secrets = personal(case)
-    for setting, value in settings.items():
-        monkeypatch.setenv(f"SERVICE_{setting.upper()}", value if isinstance(value, str) else json.dumps(value))
-    for folder in (case / "before", case):
-        if folder.is_dir():
-            exports = exports_in(folder, Settings(**settings))
-            code = cli.main(["integrate", *map(str, exports), "--outbox", str(outbox)])
-    assert (code == 1) == (CASES / name / "expected" / "error.txt").exists()
-    out, err = capsys.readouterr()
+def test_no_output_contains_personal_data(name: str, case_run: Callable[[str], CaseRun]) -> None:
+    secrets = personal(CASES / name)
+    run = case_run(name)
+    outbox, out, err = run.outbox, run.out, run.err
+    assert (run.code == 1) == (CASES / name / "expected" / "error.txt").exists()
     events = [json.loads(line) for line in out.splitlines()]
     assert {event["event"] for event in events} <= EVENTS.keys()
     assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", event["event"]) for event in events)
