@@ -1,4 +1,4 @@
-"""The simulated API keeps what it promises: real pages for who asks rightly, and each trouble as it is described."""
+"""The simulated API: correct pages for a correct request, and each scenario as it is described."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from tests.worlds import ROOT, House
 TODAY = date(2026, 3, 2)
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
 LISTS = ("clamp", "clamp-echo", "shift", "churn", "lying-total", "lying-total-high", "dup-across-pages")
-STRIKES = ("flaky", "rate-limit-seconds", "html-200", "truncated", "drip", "reset")
+FAULTS = ("flaky", "rate-limit-seconds", "html-200", "truncated", "drip", "reset")
 
 
 @dataclass(frozen=True)
-class Got:
-    """An answer, read to its end."""
+class Received:
+    """A complete answer."""
 
     status: int
     headers: dict[str, str]
@@ -54,7 +54,7 @@ class Got:
 
 
 class Client:
-    """One connection to the API, kept open as long as the API lets us."""
+    """One connection to the API, kept open until the API closes it."""
 
     def __init__(self, url: str, key: str | None = "demo") -> None:
         parts = urlsplit(url)
@@ -62,39 +62,39 @@ class Client:
         self.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         self._headers = {"x-api-key": key} if key is not None else {}
 
-    def ask(self, target: str = "", method: str = "GET", **headers: str) -> Got:
-        """Ask for something below the collection."""
+    def get(self, target: str = "", method: str = "GET", **headers: str) -> Received:
+        """Send a request for a path below the collection."""
         sent = self._headers | {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             self.connection.request(method, self.path + target, headers=sent)
             response = self.connection.getresponse()
             found = {name.lower(): value for name, value in response.getheaders()}
-            return Got(response.status, found, response.read())
+            return Received(response.status, found, response.read())
         except (http.client.HTTPException, OSError):
             self.connection.close()
             raise
 
-    def page(self, number: int, per_page: int = 6) -> Got:
-        """Ask for a page."""
-        return self.ask(f"?page={number}&per_page={per_page}")
+    def page(self, number: int, per_page: int = 6) -> Received:
+        """Request a page."""
+        return self.get(f"?page={number}&per_page={per_page}")
 
 
 def simulated(scenarios: str = "", customers: int = 12, seed: int = 0, **terms: Any) -> Simulator:
-    """An API whose clock stands still."""
+    """An API whose clock does not advance."""
     return Simulator(World(TODAY, customers, seed), parse(scenarios), Terms(**terms), now=lambda: NOW)
 
 
 @contextmanager
 def client_of(simulator: Simulator) -> Iterator[Client]:
-    """A client of an API that runs."""
+    """A client of the API while it runs."""
     with running(simulator) as url:
         client = Client(url)
         yield client
         client.connection.close()
 
 
-def outcome(client: Client, page: int) -> str:
-    """What comes of asking for a page: its status, or how it broke."""
+def result_of(client: Client, page: int) -> str:
+    """The status of the answer to a request for a page, or how the connection failed."""
     try:
         return str(client.page(page).status)
     except http.client.IncompleteRead:
@@ -108,7 +108,7 @@ def outcome(client: Client, page: int) -> str:
 
 def test_a_page_is_shaped_as_on_reqres() -> None:
     with client_of(simulated()) as client:
-        page = client.ask("?page=2").page
+        page = client.get("?page=2").page
     assert {name: page[name] for name in ("page", "per_page", "total", "total_pages")} == {
         "page": 2,
         "per_page": 6,
@@ -126,16 +126,16 @@ def test_a_page_beyond_the_last_is_empty() -> None:
         assert client.page(3).page["total_pages"] == 2
 
 
-def test_more_than_a_hundred_on_a_page_are_clamped() -> None:
+def test_a_page_has_at_most_a_hundred_customers() -> None:
     with client_of(simulated(customers=250)) as client:
         page = client.page(1, per_page=1000).page
     assert (page["per_page"], page["total_pages"], len(page["data"])) == (100, 3, 100)
 
 
-def test_one_customer_can_be_asked_for() -> None:
+def test_one_customer_can_be_requested() -> None:
     with client_of(simulated()) as client:
-        assert client.ask("/2").page["data"]["first_name"] == "Janet"
-        assert client.ask("/13").status == 404
+        assert client.get("/2").page["data"]["first_name"] == "Janet"
+        assert client.get("/13").status == 404
 
 
 @pytest.mark.parametrize(
@@ -151,31 +151,33 @@ def test_one_customer_can_be_asked_for() -> None:
         ("GET", "/api/users?per_page=0", "demo", 400),
     ],
 )
-def test_who_asks_wrongly_is_told_in_json(method: str, path: str, key: str | None, status: int) -> None:
+def test_a_wrong_request_is_answered_with_an_error_in_json(
+    method: str, path: str, key: str | None, status: int
+) -> None:
     simulator = simulated()
     with running(simulator) as url:
         client = Client(url, key)
         client.path = path.replace("²", "%C2%B2")
-        got = client.ask(method=method)
+        received = client.get(method=method)
         client.connection.close()
-    assert got.status == status
-    assert set(got.page) == {"error"}
+    assert received.status == status
+    assert set(received.page) == {"error"}
     assert simulator.visits == []
 
 
-def test_a_page_that_is_as_before_is_not_sent_again() -> None:
+def test_an_unchanged_page_is_not_sent_again() -> None:
     simulator = simulated()
     with client_of(simulator) as client:
         first = client.page(1)
-        again = client.ask("?page=1&per_page=6", if_none_match=first.headers["etag"])
-        other = client.ask("?page=2&per_page=6", if_none_match=first.headers["etag"])
-        weak = client.ask("?page=1&per_page=6", if_none_match=f'"x", W/{first.headers["etag"]}')
+        again = client.get("?page=1&per_page=6", if_none_match=first.headers["etag"])
+        other = client.get("?page=2&per_page=6", if_none_match=first.headers["etag"])
+        weak = client.get("?page=1&per_page=6", if_none_match=f'"x", W/{first.headers["etag"]}')
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert (other.status, weak.status) == (200, 304)
     assert [(v.page, v.status, v.body_bytes) for v in simulator.visits][:2] == [(1, 200, len(first.body)), (1, 304, 0)]
 
 
-def test_a_connection_is_kept_and_takes_requests_ahead() -> None:
+def test_a_connection_stays_open_and_accepts_pipelined_requests() -> None:
     with client_of(simulated()) as client:
         client.page(1)
         used = client.connection.sock
@@ -187,20 +189,20 @@ def test_a_connection_is_kept_and_takes_requests_ahead() -> None:
             received += used.recv(65536)
 
 
-def test_the_notes_tell_which_page_was_sent_when() -> None:
-    met: list[Visit] = []
-    simulator = Simulator(World(TODAY), parse("flaky"), now=lambda: NOW, on_visit=met.append)
+def test_every_request_for_a_page_is_recorded() -> None:
+    recorded: list[Visit] = []
+    simulator = Simulator(World(TODAY), parse("flaky"), now=lambda: NOW, on_visit=recorded.append)
     with client_of(simulator) as client:
         while len(simulator.fetched) < 2:
             client.page(1 + len(simulator.fetched))
     assert simulator.fetched == [1, 2]
-    assert met == simulator.visits
-    assert simulator.asked == Counter(visit.page for visit in met)
-    assert met[0].status in (500, 503)
+    assert recorded == simulator.visits
+    assert simulator.requests == Counter(visit.page for visit in recorded)
+    assert recorded[0].status in (500, 503)
 
 
-async def converse_once(simulator: Simulator) -> bytes:
-    """Ask for a page from the same event loop."""
+async def request_once(simulator: Simulator) -> bytes:
+    """Request a page in the same event loop."""
     import asyncio
 
     async with listening(simulator) as url:
@@ -216,10 +218,10 @@ async def converse_once(simulator: Simulator) -> bytes:
 def test_it_can_share_an_event_loop() -> None:
     import asyncio
 
-    assert b'"total":12' in asyncio.run(converse_once(simulated()))
+    assert b'"total":12' in asyncio.run(request_once(simulated()))
 
 
-def test_a_port_that_is_taken_is_told_to_who_starts_it() -> None:
+def test_a_port_in_use_raises_an_error_in_the_thread_that_starts_it() -> None:
     with running(simulated()) as url, pytest.raises(OSError), running(simulated(), port=urlsplit(url).port or 0):
         raise AssertionError
 
@@ -241,24 +243,24 @@ def test_a_port_that_is_taken_is_told_to_who_starts_it() -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_refused_and_the_next_client_served(sent: bytes) -> None:
+def test_a_malformed_request_is_refused_and_the_next_client_is_served(sent: bytes) -> None:
     with client_of(simulated()) as client:
-        with socket.create_connection((client.connection.host, client.connection.port), timeout=30) as stranger:
-            stranger.sendall(sent)
-            assert stranger.recv(65536).startswith(b"HTTP/1.1 400 Bad Request")
+        with socket.create_connection((client.connection.host, client.connection.port), timeout=30) as connection:
+            connection.sendall(sent)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 400 Bad Request")
         assert client.page(1).status == 200
 
 
-def test_clients_that_go_away_harm_nobody() -> None:
+def test_clients_that_disconnect_do_not_affect_others() -> None:
     with client_of(simulated("drip", customers=1000)) as client:
         address = client.connection.host, client.connection.port
         for sent in (b"", b"GET /api/us", b"GET /api/users?page=1 HTTP/1.1\r\nx-api-key: demo\r\n\r\n" * 50):
-            with socket.create_connection(address, timeout=30) as stranger:
-                stranger.sendall(sent)
-        assert client.ask("/1").status == 200
+            with socket.create_connection(address, timeout=30) as connection:
+                connection.sendall(sent)
+        assert client.get("/1").status == 200
 
 
-def test_it_ends_while_clients_still_wait() -> None:
+def test_it_stops_while_clients_wait() -> None:
     simulator = simulated("drip", customers=1000)
     with running(simulator) as url:
         parts = urlsplit(url)
@@ -275,8 +277,8 @@ def test_it_ends_while_clients_still_wait() -> None:
 
 
 def quality(row: dict[str, Any]) -> int:
-    """The quality score by the plain reading of its ten; what may stand for a segment is taken as such."""
-    says = [
+    """The quality score: ten points for each of ten members; every member that may give a segment counts."""
+    found = [
         isinstance(row["id"], int),
         bool(row["first_name"]),
         bool(row["last_name"]),
@@ -288,13 +290,13 @@ def quality(row: dict[str, Any]) -> int:
         any(row.get(name) for name in ("region", "country", "timezone", "phone")),
         bool(row.get("plan") or row.get("total_spent")),
     ]
-    return 10 * says.count(True)
+    return 10 * found.count(True)
 
 
 TWELVE = [World(TODAY).customer(index) for index in range(12)]
 
 
-def test_george_is_as_good_as_a_customer_can_be() -> None:
+def test_george_has_the_highest_quality() -> None:
     george = TWELVE[0]
     assert quality(george) == 100
     assert george["email"] == "george.bluth@reqres.in"
@@ -304,18 +306,18 @@ def test_george_is_as_good_as_a_customer_can_be() -> None:
     assert (george["signup_source"], george["region"], george["plan"]) == ("website", "US-West", "premium")
 
 
-def test_of_the_twelve_eight_are_of_high_three_of_medium_and_one_of_low_quality() -> None:
+def test_eight_of_the_twelve_are_of_high_quality_three_of_medium_and_one_of_low() -> None:
     def buckets(scores: list[int]) -> list[int]:
         return [sum(s >= 80 for s in scores), sum(50 <= s < 80 for s in scores), sum(s < 50 for s in scores)]
 
     scores = [quality(row) for row in TWELVE]
-    without_place = [not any(row.get(name) for name in ("region", "country", "timezone", "phone")) for row in TWELVE]
+    without_region = [not any(row.get(name) for name in ("region", "country", "timezone", "phone")) for row in TWELVE]
     assert buckets(scores) == [8, 3, 1]
-    by_address = [score + 10 * lacks for score, lacks in zip(scores, without_place, strict=True)]
-    assert buckets(by_address) == [8, 3, 1], "also where the country of the address counts"
+    by_address = [score + 10 * lacks for score, lacks in zip(scores, without_region, strict=True)]
+    assert buckets(by_address) == [8, 3, 1], "also if the country domain of the address counts"
 
 
-def test_the_twelve_are_of_all_kinds() -> None:
+def test_the_twelve_have_all_levels_channels_and_tiers() -> None:
     scores = [row.get("engagement_score") for row in TWELVE]
     assert {None if s is None else s >= 70 or (s >= 40 and "medium") for s in scores} == {True, "medium", False, None}
     assert {row.get("signup_source") for row in TWELVE} == {"website", "mobile", "email", None}
@@ -325,21 +327,19 @@ def test_the_twelve_are_of_all_kinds() -> None:
     assert {(row.get("last_active_at") or "")[:10] > limit for row in TWELVE} == {True, False}
 
 
-def test_a_customer_depends_on_nothing_but_seed_and_number() -> None:
+def test_a_customer_depends_on_seed_and_number_only() -> None:
     small, large = World(TODAY, 20, seed=7), World(TODAY, 1_000_000, seed=7)
     assert [small.customer(i) for i in range(20)] == [large.customer(i) for i in range(20)]
     assert large.customer(999_999) != World(TODAY, 1_000_000, seed=8).customer(999_999)
     assert large.customer(999_999)["id"] == 1_000_000
 
 
-def test_made_up_customers_are_as_varied_as_real_ones() -> None:
+def test_made_up_customers_are_varied() -> None:
     rows = [World(TODAY).customer(index) for index in range(12, 2012)]
     names = "".join(row.get("first_name") or "" for row in rows)
     assert all(any(low <= letter <= high for letter in names) for low, high in ("Az", "Ая", "αω", "את", "ءي", "一龥"))
-    untouched = sum(
-        quality({"avatar": "", "email": "", "first_name": "", "last_name": ""} | row) == 100 for row in rows
-    )
-    assert 0.1 < untouched / len(rows) < 0.7
+    complete = sum(quality({"avatar": "", "email": "", "first_name": "", "last_name": ""} | row) == 100 for row in rows)
+    assert 0.1 < complete / len(rows) < 0.7
     emails = [row["email"] for row in rows if "@example" in (row.get("email") or "")]
     assert len(set(emails)) == len(emails) > 1000
 
@@ -350,24 +350,24 @@ def test_the_last_page_of_a_million_is_served() -> None:
     assert (page["total_pages"], page["data"][-1]["id"]) == (10_000, 1_000_000)
 
 
-# ── strikes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── faults ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("scenario", STRIKES)
-def test_a_strike_depends_on_seed_page_and_try_alone(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scenario", FAULTS)
+def test_a_fault_depends_on_seed_page_and_attempt_only(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "DRIP_EVERY_SECONDS", 0.0)
 
     def visits(seed: int, connections: int) -> list[tuple[int, int, str, bool]]:
         simulator = simulated(scenario, customers=120, seed=seed)
 
-        def ask_thrice(page: int) -> None:
+        def request_thrice(page: int) -> None:
             client = Client(url)
             for _ in range(3):
-                outcome(client, page)
+                result_of(client, page)
             client.connection.close()
 
         with running(simulator) as url, ThreadPoolExecutor(connections) as pool:
-            list(pool.map(ask_thrice, range(1, 21)))
+            list(pool.map(request_thrice, range(1, 21)))
         return sorted((v.page, v.status, v.send_mode, v.is_page) for v in simulator.visits)
 
     assert visits(0, connections=8) == visits(0, connections=1)
@@ -375,34 +375,34 @@ def test_a_strike_depends_on_seed_page_and_try_alone(scenario: str, monkeypatch:
 
 
 @pytest.mark.parametrize(("scenario", "percent"), [("flaky", 20), ("rate-limit-date", 20), ("reset", 15), ("drip", 15)])
-def test_a_strike_is_as_frequent_as_is_said_also_on_the_next_try(scenario: str, percent: int) -> None:
+def test_a_fault_is_as_frequent_as_described_also_at_the_next_attempt(scenario: str, percent: int) -> None:
     mix = Mix((scenario,), seed=3)
-    struck = [[bool(list(mix.struck(page, times))) for times in range(3)] for page in range(2, 4002)]
-    for times in range(3):
-        assert abs(sum(tries[times] for tries in struck) / 40 - percent) < 2
-    twice = sum(tries[1] and tries[2] for tries in struck) / 40
+    failed = [[bool(list(mix.failing(page, earlier))) for earlier in range(3)] for page in range(2, 4002)]
+    for earlier in range(3):
+        assert abs(sum(attempts[earlier] for attempts in failed) / 40 - percent) < 2
+    twice = sum(attempts[1] and attempts[2] for attempts in failed) / 40
     assert abs(twice - percent**2 / 100) < 1
 
 
-def test_each_scenario_shows_itself_once_for_certain() -> None:
+def test_each_scenario_fails_at_least_one_request() -> None:
     for seed in range(20):
         mix = Mix(("shift", "flaky", "reset"), seed)
-        assert "flaky" in mix.struck(1, 0)
-        assert "reset" in mix.struck(2, 0)
+        assert "flaky" in mix.failing(1, 0)
+        assert "reset" in mix.failing(2, 0)
 
 
-def test_flaky_answers_are_plain_server_errors() -> None:
+def test_flaky_answers_are_server_errors_without_a_pause() -> None:
     with client_of(simulated("flaky", customers=600)) as client:
         answers = [client.page(page) for page in range(1, 101)]
-    assert {got.status for got in answers} == {200, 500, 503}
-    assert all("retry-after" not in got.headers for got in answers)
+    assert {answer.status for answer in answers} == {200, 500, 503}
+    assert all("retry-after" not in answer.headers for answer in answers)
 
 
 @pytest.mark.parametrize(
     ("scenario", "retry_after"),
     [("rate-limit-seconds", "1"), ("rate-limit-far", "86400"), ("rate-limit-junk", "1m0s")],
 )
-def test_a_rate_limit_says_when_to_come_again(scenario: str, retry_after: str) -> None:
+def test_a_rate_limit_states_the_pause(scenario: str, retry_after: str) -> None:
     with client_of(simulated(scenario)) as client:
         refused = client.page(1)
         while client.page(1).status != 200:
@@ -410,46 +410,46 @@ def test_a_rate_limit_says_when_to_come_again(scenario: str, retry_after: str) -
     assert (refused.status, refused.headers["retry-after"]) == (429, retry_after)
 
 
-def test_a_rate_limit_may_say_it_as_a_date_soon() -> None:
+def test_a_rate_limit_may_state_the_pause_as_a_date() -> None:
     with client_of(simulated("rate-limit-date")) as client:
         refused = client.page(1)
     assert refused.status == 429
     assert parsedate_to_datetime(refused.headers["retry-after"]) == NOW + timedelta(seconds=2)
 
 
-def test_html_comes_with_200_and_sometimes_as_json() -> None:
+def test_html_has_status_200_and_sometimes_the_type_of_json() -> None:
     with client_of(simulated("html-200", customers=1200)) as client:
         answers = [client.page(page) for page in range(1, 201)]
-    assert {got.status for got in answers} == {200}
-    odd = {(got.headers["content-type"], got.body[:5]) for got in answers if not got.body.startswith(b"{")}
+    assert {answer.status for answer in answers} == {200}
+    odd = {(answer.headers["content-type"], answer.body[:5]) for answer in answers if not answer.body.startswith(b"{")}
     json_type = "application/json; charset=utf-8"
     assert odd == {("text/html; charset=utf-8", b"<!DOC"), (json_type, b"<!DOC"), (json_type, b"")}
 
 
-def test_truncated_bodies_end_too_soon_in_both_ways() -> None:
+def test_truncated_bodies_are_cut_or_chunked_without_an_end() -> None:
     simulator = simulated("truncated", customers=600)
     with client_of(simulator) as client:
-        outcomes = [outcome(client, page) for page in range(1, 101)]
-    assert [o == "incomplete" for o in outcomes] == [v.send_mode != "whole" for v in simulator.visits]
+        results = [result_of(client, page) for page in range(1, 101)]
+    assert [result == "incomplete" for result in results] == [v.send_mode != "whole" for v in simulator.visits]
     assert {visit.send_mode for visit in simulator.visits} == {"whole", "cut", "unended"}
 
 
-def test_a_drip_comes_byte_by_byte_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drip_is_sent_byte_by_byte_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "DRIP_EVERY_SECONDS", 0.001)
     with client_of(simulated("drip")) as client, pytest.raises(http.client.IncompleteRead) as dripped:
         client.page(1)
     assert len(dripped.value.partial) == wire.DRIPS
 
 
-def test_resets_come_before_the_answer_and_in_the_midst_of_it() -> None:
+def test_resets_occur_before_the_answer_and_in_the_middle_of_it() -> None:
     simulator = simulated("reset", customers=600)
     with client_of(simulator) as client:
-        outcomes = [outcome(client, page) for page in range(1, 101)]
-    assert [o != "200" for o in outcomes] == [v.send_mode != "whole" for v in simulator.visits]
+        results = [result_of(client, page) for page in range(1, 101)]
+    assert [result != "200" for result in results] == [v.send_mode != "whole" for v in simulator.visits]
     assert {visit.send_mode for visit in simulator.visits} == {"whole", "reset", "reset_amid"}
 
 
-def test_slow_answers_take_their_time() -> None:
+def test_slow_answers_are_delayed() -> None:
     delays = [Mix(("slow",), 0).delay_seconds(page, 0) for page in range(1, 100)]
     assert 0 <= min(delays) < 0.1 < 0.2 < max(delays) < 0.3
     assert Mix(("flaky",), 0).delay_seconds(1, 0) == 0
@@ -458,8 +458,11 @@ def test_slow_answers_take_their_time() -> None:
 def test_a_redirect_names_another_host() -> None:
     simulator = simulated("redirect", elsewhere="http://other.example:81")
     with client_of(simulator) as client:
-        got = client.page(2)
-    assert (got.status, got.headers["location"]) == (302, "http://other.example:81/api/users?page=2&per_page=6")
+        received = client.page(2)
+    assert (received.status, received.headers["location"]) == (
+        302,
+        "http://other.example:81/api/users?page=2&per_page=6",
+    )
     assert simulator.truth() == []
 
 
@@ -467,7 +470,7 @@ def test_a_redirect_names_another_host() -> None:
 
 
 def sweep(client: Client, per_page: int) -> list[dict[str, Any]]:
-    """Every page until one is empty, or shows what the one before it showed."""
+    """Every page until one is empty, or has the rows of the page before."""
     pages: list[dict[str, Any]] = []
     for number in count(1):
         page = client.page(number, per_page).page
@@ -483,13 +486,13 @@ def rows_of(pages: list[dict[str, Any]]) -> list[Any]:
 
 
 def ids_of(rows: list[Any]) -> set[str]:
-    """Their ids, as text; rows without one as a whole."""
+    """Their ids as text; of rows without an id, the whole row."""
     return {str(row.get("id") or json.dumps(row)) for row in rows if is_customer(row)}
 
 
 @pytest.mark.parametrize("customers", [0, 1, 12, 100])
 @pytest.mark.parametrize("scenario", [*LISTS, "malformed-records", "loop", "shift,dup-across-pages,clamp-echo"])
-def test_a_patient_client_ends_with_the_truth(scenario: str, customers: int) -> None:
+def test_a_client_that_reads_again_ends_with_the_truth(scenario: str, customers: int) -> None:
     simulator = simulated(scenario, customers)
     with client_of(simulator) as client:
         for _ in range(4):
@@ -500,7 +503,7 @@ def test_a_patient_client_ends_with_the_truth(scenario: str, customers: int) -> 
         assert len(simulator.truth(5)) == customers + (scenario == "churn") * 2 - left
 
 
-def test_a_loop_shows_the_same_rows_for_ever_under_new_numbers() -> None:
+def test_a_loop_repeats_the_same_rows_under_new_numbers() -> None:
     simulator = simulated("loop", customers=40)
     with client_of(simulator) as client:
         pages = [client.page(number, 10).page for number in range(1, 7)]
@@ -511,16 +514,16 @@ def test_a_loop_shows_the_same_rows_for_ever_under_new_numbers() -> None:
     assert len(simulator.truth(10)) == 20
 
 
-@pytest.mark.parametrize(("scenario", "called"), [("clamp", 2), ("clamp-echo", 3)])
-def test_a_clamped_page_is_the_last_one(scenario: str, called: int) -> None:
+@pytest.mark.parametrize(("scenario", "stated_number"), [("clamp", 2), ("clamp-echo", 3)])
+def test_a_clamped_page_is_the_last_one(scenario: str, stated_number: int) -> None:
     with client_of(simulated(scenario)) as client:
         last, beyond = client.page(2).page, client.page(3).page
     assert beyond["data"] == last["data"]
-    assert beyond["page"] == called
+    assert beyond["page"] == stated_number
 
 
 @pytest.mark.parametrize("customers", [12, 600])
-def test_a_shift_hides_a_customer_from_the_first_look(customers: int) -> None:
+def test_a_shift_hides_a_customer_from_the_first_reading(customers: int) -> None:
     simulator = simulated("shift", customers)
     with client_of(simulator) as client:
         first = [client.page(number).page for number in range(1, customers // 6 + 1)]
@@ -530,7 +533,7 @@ def test_a_shift_hides_a_customer_from_the_first_look(customers: int) -> None:
     assert set(ids) < {row["id"] for row in simulator.truth()}
 
 
-def test_churn_changes_who_there_is_and_the_total_with_it() -> None:
+def test_churn_changes_the_customers_and_the_total() -> None:
     simulator = simulated("churn", customers=600)
     with client_of(simulator) as client:
         totals = [client.page(number).page["total"] for number in range(1, 101)]
@@ -550,7 +553,7 @@ def test_a_lying_total_is_too_low_or_too_high(customers: int) -> None:
     assert low["total"] < customers < high["total"]
 
 
-def test_the_last_customer_of_a_page_stands_on_the_next_again() -> None:
+def test_the_last_customer_of_a_page_is_repeated_on_the_next() -> None:
     with client_of(simulated("dup-across-pages", customers=18)) as client:
         pages = [[row["id"] for row in client.page(number).page["data"]] for number in (1, 2, 3, 4)]
         assert client.page(1).page["total"] == 18
@@ -558,7 +561,7 @@ def test_the_last_customer_of_a_page_stands_on_the_next_again() -> None:
     assert [len(page) for page in pages] == [6, 7, 7, 0]
 
 
-def test_every_sixth_row_is_malformed_in_its_way() -> None:
+def test_every_sixth_row_is_malformed() -> None:
     simulator = simulated("malformed-records", customers=72)
     with client_of(simulator) as client:
         rows = rows_of(sweep(client, 100))
@@ -573,29 +576,29 @@ change = st.tuples(st.sampled_from(["moved", "without", "joined"]), st.integers(
 
 
 @given(customers=st.integers(0, 12), changes=st.lists(change, max_size=8))
-def test_the_order_is_that_of_a_plain_list(customers: int, changes: list[tuple[str, int]]) -> None:
+def test_the_order_equals_that_of_a_plain_list(customers: int, changes: list[tuple[str, int]]) -> None:
     order, plain = Order(customers), list(range(customers))
-    for new, (how, place) in enumerate(changes, start=100):
+    for new, (how, number) in enumerate(changes, start=100):
         if how == "joined":
             order, plain = order.joined(new), [new, *plain]
         elif plain:
-            position = place % len(plain)
+            position = number % len(plain)
             customer = plain.pop(position)
             order, plain = getattr(order, how)(position), [customer][: how == "moved"] + plain
         assert [order.at(position) for position in range(len(order))] == plain
 
 
-def test_mixed_scenarios_all_take_part() -> None:
+def test_combined_scenarios_all_occur() -> None:
     simulator = simulated("flaky, dup-across-pages,reset", customers=120)
     with client_of(simulator) as client:
-        outcomes = Counter(outcome(client, page) for page in range(1, 21))
+        results = Counter(result_of(client, page) for page in range(1, 21))
         while client.page(3).status != 200:
             pass
         assert len(client.page(3, per_page=10).page["data"]) == 11
-    assert outcomes["200"] and outcomes["500"] + outcomes["503"] and outcomes["reset"] + outcomes["incomplete"]
+    assert results["200"] and results["500"] + results["503"] and results["reset"] + results["incomplete"]
 
 
-def test_a_scenario_nobody_knows_is_refused_with_the_list() -> None:
+def test_an_unknown_scenario_is_refused_with_the_list_of_all() -> None:
     with pytest.raises(UsageError) as refused:
         parse("flaky,flakey")
     assert 'no scenario "flakey"' in refused.value.message
@@ -627,12 +630,12 @@ def verb(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str],
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_good_order_whoever_is_still_connected(tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_it_with_code_0_while_clients_are_connected(tmp_path: Path, number: int) -> None:
     with verb(tmp_path, "--scenario", "drip", "--api-key", "k") as (process, url):
         client, dripped = Client(url, "k"), socket.create_connection((urlsplit(url).hostname, urlsplit(url).port))
         dripped.sendall(b"GET /api/users HTTP/1.1\r\nx-api-key: k\r\n\r\n")
         dripped.recv(1)
-        assert client.ask("/1").status == 200
+        assert client.get("/1").status == 200
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         client.connection.close()
@@ -642,10 +645,10 @@ def test_a_signal_ends_it_in_good_order_whoever_is_still_connected(tmp_path: Pat
     assert (started["event"], started["customers"], started["scenarios"]) == ("simulator.started", 12, ["drip"])
 
 
-def test_its_options_are_those_of_the_api(tmp_path: Path) -> None:
+def test_its_options_apply_to_the_api(tmp_path: Path) -> None:
     with verb(tmp_path, "--customers", "30", "--seed", "5", "--per-page", "10", "--latency-ms", "1") as (_, url):
         client = Client(url)
-        page = client.ask().page
+        page = client.get().page
         client.connection.close()
     today = datetime.now(UTC).date()
     assert (page["per_page"], page["total"]) == (10, 30)
@@ -669,7 +672,14 @@ def scenario_table() -> str:
     return "".join(f"| `{name}` | {text} |\n" for name, text in SCENARIOS.items())
 
 
-def test_the_scenarios_stand_in_the_help_and_in_the_docs(house: House) -> None:
-    told = " ".join(house.run("simulate-api", "--help").out.split())
-    assert all(text in told for text in SCENARIOS.values())
+def test_the_scenarios_are_listed_in_the_help_and_in_the_docs(house: House) -> None:
+    printed = " ".join(house.run("simulate-api", "--help").out.split())
+    assert all(text in printed for text in SCENARIOS.values())
     assert scenario_table() in (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+
+
+def test_no_other_verb_loads_it() -> None:
+    program = "import sys, service.cli, service.jobs.sync, service.watch.daemon; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "service.api.client" in loaded.stdout.split()
+    assert not [name for name in loaded.stdout.split() if name.startswith("service.simulator")]

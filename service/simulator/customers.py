@@ -1,7 +1,7 @@
-"""Who the customers of the simulated API are: twelve known ones, then as many made-up ones as are asked for.
+"""The customers of the simulated API: twelve known ones, then any number of made-up ones.
 
-Customer ``i`` is a pure function of the seed and ``i``, so that a page out of a million costs no more than one out of
-twelve, and every machine serves the same bytes.
+Customer ``i`` is a pure function of the seed and ``i``: a page of a million customers costs no more than one of twelve,
+and every machine serves the same bytes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class Dice:
-    """Choices that are a pure function of what they are for.
+    """Choices that are a pure function of ``purpose``.
 
-    Not ``random.Random``: of that only ``random()`` is the same in every version of Python.
+    Not ``random.Random``: only its ``random()`` gives the same numbers in every version of Python.
     """
 
     def __init__(self, *purpose: object) -> None:
@@ -27,7 +27,7 @@ class Dice:
         self._left = int.from_bytes(blake2b(seed, digest_size=64).digest(), "big")
 
     def below(self, bound: int) -> int:
-        """A number from 0 to ``bound`` - 1. About twenty of them are independent of one another."""
+        """A number from 0 to ``bound`` - 1. About twenty of them are independent of each other."""
         self._left, chosen = divmod(self._left, bound)
         return chosen
 
@@ -36,29 +36,29 @@ class Dice:
         return options[self.below(len(options))]
 
     def happens(self, percent: float) -> bool:
-        """True in ``percent`` of a hundred cases."""
+        """True in ``percent`` % of all cases."""
         return self.below(1_000_000) < percent * 10_000
 
 
 @dataclass(frozen=True)
 class World:
-    """The customers there are: ``customers`` of them, those behind the twelve known ones made up from ``seed``."""
+    """All customers: ``customers`` of them; those after the twelve known ones are made up from ``seed``."""
 
     today: date
-    """What ``last_active_at`` is counted back from."""
+    """``last_active_at`` is counted back from this day."""
     customers: int = 12
     seed: int = 0
 
     def customer(self, index: int) -> Customer:
-        """The row of one customer, counted from 0; its id is one more."""
+        """The row of the customer at ``index``, from 0; its id is ``index`` + 1."""
         if index < len(_KNOWN):
             return _known(index, self.today)
         return _made_up(Dice(self.seed, "customer", index), index + 1, self.today)
 
 
-# First name, last name, and what is known of the engagement; ``last_active_at`` in days before today. By the rules of
-# the analytics export eight are of high quality, three of medium, one of low; all levels, segments and tiers occur.
-# What is missing in the last four is missing whether or not the country of their address (.in) counts.
+# First name, last name, and the members of the engagement; ``last_active_at`` in days before today. By the rules of the
+# analytics export eight are of high quality, three of medium, one of low; all levels, segments and tiers occur.
+# The last four have the same quality whether or not the country domain of their address (.in) counts as a segment.
 _KNOWN: tuple[tuple[str, str, Customer], ...] = (
     (
         "George",
@@ -246,7 +246,7 @@ _NAMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("さくら", "健太"), ("佐藤", "鈴木")),
 )
 _DOMAINS = ("example.com", "example.org", "example.net", "mail.example.co.uk", "example.de", "example.com.au")
-_PLACES: tuple[tuple[str, str, str | None, str, str], ...] = (
+_REGIONS: tuple[tuple[str, str, str | None, str, str], ...] = (
     ("US-West", "US", "CA", "America/Los_Angeles", "+1-415-555-01{:02}"),
     ("West", "USA", "WA", "America/Los_Angeles", "(206) 555-01{:02}"),
     ("US-East", "US", "NY", "America/New_York", "+1-212-555-01{:02}"),
@@ -260,8 +260,9 @@ _PLACES: tuple[tuple[str, str, str | None, str, str], ...] = (
     ("LATAM", "BR", None, "America/Sao_Paulo", "+55 11 5550-00{:02}"),
     ("MEA", "ZA", None, "Africa/Johannesburg", "+27 11 555 00{:02}"),
 )
-_PLACE_MEMBERS = ("region", "country", "state", "timezone")
-_TOLD_OF_PLACE = (_PLACE_MEMBERS, _PLACE_MEMBERS, ("country", "state"), ("timezone",), ("region",), ())
+_REGION_MEMBERS = ("region", "country", "state", "timezone")
+_SHOWN_MEMBERS = (_REGION_MEMBERS, _REGION_MEMBERS, ("country", "state"), ("timezone",), ("region",), ())
+"""Which of them a row has."""
 _CHANNELS = ("website", "Web", "mobile", "ios", "android", "email", "newsletter")
 _PLANS = ("basic", "basic", "Basic", "premium", "Premium ", "enterprise")
 _MOMENTS = ("%Y-%m-%dT00:00:00Z", "%Y-%m-%dT00:00:00.000Z", "%Y-%m-%dT00:00:00+00:00", "%Y-%m-%d")
@@ -271,7 +272,8 @@ def _made_up(dice: Dice, number: int, today: date) -> Customer:
     firsts, lasts = dice.pick(_NAMES)
     first, last = dice.pick(firsts), dice.pick(lasts)
     local = f"{first}.{last}".replace(" ", "").lower()
-    place = dict(zip(_PLACE_MEMBERS, (chosen := dice.pick(_PLACES))[:4], strict=True))
+    *region, phone = dice.pick(_REGIONS)
+    region_of = dict(zip(_REGION_MEMBERS, region, strict=True))
     row: Customer = {
         "id": number,
         "email": f"{local if local.isascii() else 'customer'}{number}@{dice.pick(_DOMAINS)}",
@@ -281,19 +283,19 @@ def _made_up(dice: Dice, number: int, today: date) -> Customer:
         "engagement_score": dice.below(101),
         "last_active_at": _days_before(today, dice.below(400), dice.pick(_MOMENTS)),
         "signup_source": dice.pick(_CHANNELS),
-        **{member: place[member] for member in dice.pick(_TOLD_OF_PLACE) if place[member]},
+        **{member: region_of[member] for member in dice.pick(_SHOWN_MEMBERS) if region_of[member]},
         "plan": dice.pick(_PLANS),
         "total_spent": dice.below(2_000_000) / 100,
     }
     if dice.happens(60):
-        row["phone"] = chosen[4].format(dice.below(100))
+        row["phone"] = phone.format(dice.below(100))
     for _ in range(dice.pick(_BLEMISHES)):
         _blemish(row, dice)
     return row
 
 
 _BLEMISHES = (0, 0, 0, 0, 0, 0, 1, 1, 2, 4)
-"""How many a customer has."""
+"""How many blemishes a customer has."""
 _DIRT: dict[str, tuple[Any, ...]] = {
     "email": ("n/a", "someone@", "no-at.example.com", " "),
     "first_name": ("", " ", "-"),
@@ -306,14 +308,15 @@ _DIRT: dict[str, tuple[Any, ...]] = {
     "plan": ("", "?"),
     "phone": ("", "call me", "000"),
 }
-_GO_TOGETHER = {"country": _PLACE_MEMBERS, "plan": ("plan", "total_spent")}
+_SAME_EVIDENCE = {"country": _REGION_MEMBERS, "plan": ("plan", "total_spent")}
+"""Members that are evidence of the same field."""
 
 
 def _blemish(row: Customer, dice: Dice) -> None:
-    """A member, with what else tells the same, is not there, null, or says nothing."""
+    """Remove a member and all evidence of the same field, or set the member to null or to a useless value."""
     member = dice.pick(tuple(_DIRT))
     way = dice.below(3)
-    for other in _GO_TOGETHER.get(member, (member,)):
+    for other in _SAME_EVIDENCE.get(member, (member,)):
         row.pop(other, None)
     if way:
         row[member] = None if way == 1 else dice.pick(_DIRT[member])

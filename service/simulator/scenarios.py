@@ -1,8 +1,8 @@
-"""What goes wrong with the simulated API: every fault is data, and decided by the seed and the request alone.
+"""The scenarios of the simulated API: every fault is data, decided by the seed and the request alone.
 
-Three kinds: faults that strike one answer (the next try may succeed), lists that hold or tell something odd, and slow
-answers. A strike is a pure function of (seed, scenario, page, how often that page was asked before), so that clients
-with ten connections meet the same faults as those with one.
+Three kinds: faults of one answer (the next attempt may succeed), lists with wrong rows or totals, and slow answers.
+Whether an answer fails is a pure function of (seed, scenario, page, number of earlier requests for that page), so that
+a client with ten connections meets the same faults as one with a single connection.
 """
 
 from __future__ import annotations
@@ -22,71 +22,72 @@ SCENARIOS: dict[str, str] = {
     "rate-limit-seconds": "one request in five is answered with 429 and Retry-After: 1",
     "rate-limit-date": "the same with an HTTP date, one to two seconds ahead",
     "rate-limit-far": "the same with a day",
-    "rate-limit-junk": "the same with something that is neither: 1m0s",
-    "html-200": "15 % of the answers are 200 with an HTML error page, now and then called JSON, or with nothing",
+    "rate-limit-junk": "the same with a value that is neither: 1m0s",
+    "html-200": "15 % of the answers are 200 with an HTML error page, sometimes labelled JSON, or with an empty body",
     "truncated": "15 % of the bodies end halfway: shorter than Content-Length, or chunked without an end",
-    "drip": "15 % of the bodies come at a byte every 0.2 s, for ten seconds; then the connection is closed",
-    "reset": "15 % of the connections are reset, before the answer or in the midst of it",
+    "drip": "15 % of the bodies are sent at one byte every 0.2 s, for ten seconds; then the connection is closed",
+    "reset": "15 % of the connections are reset, before the answer or in the middle of it",
     "slow": "every answer takes up to 0.3 s longer",
     "redirect": "every page is answered with 302 to another host",
-    "loop": "from the middle page on every page shows the rows of that one, under its own number and without end",
-    "clamp": "a page beyond the last shows the last, under the last one's number",
-    "clamp-echo": "a page beyond the last shows the last, under the number that was asked for",
-    "shift": "three times a customer of the last pages moves to the front while the list is read",
-    "churn": "while the list is read one customer joins at its front, one of the first leaves, one more joins",
-    "lying-total": "total and total_pages are too low; the pages beyond are there",
+    "loop": "from the middle page on, every page shows the rows of that page, under its own number, without end",
+    "clamp": "a page beyond the last shows the rows and the number of the last page",
+    "clamp-echo": "a page beyond the last shows the rows of the last page, under the requested number",
+    "shift": "while the list is read, a customer of the last pages moves to the front, three times",
+    "churn": "while the list is read, one customer joins at its front, one of the first leaves, one more joins",
+    "lying-total": "total and total_pages are too low; the pages beyond exist",
     "lying-total-high": "total and total_pages are too high; the pages beyond are empty",
-    "dup-across-pages": "the last customer of a page stands again, as one row more, at the head of the next",
-    "malformed-records": "every sixth row is no object, lacks its id, or has members that are null, absent or odd",
+    "dup-across-pages": "the last customer of a page is repeated as an additional first row of the next page",
+    "malformed-records": "every sixth row is no object, has no id, or has null, absent or wrongly typed members",
 }
-"""What may be asked for, alone or mixed, each in one line."""
+"""Every scenario with its description; they can be combined."""
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """The names in ``flaky,loop``; raises ``UsageError`` for one nobody knows."""
+    """The names in a list such as ``flaky,loop``, each once. Raises: UsageError for an unknown one."""
     names = tuple(dict.fromkeys(name for name in (part.strip() for part in text.split(",")) if name))
-    strangers = [name for name in names if name not in SCENARIOS]
-    if strangers:
+    unknown = [name for name in names if name not in SCENARIOS]
+    if unknown:
         raise UsageError(
-            f'there is no scenario "{strangers[0]}"',
-            hint="choose among these, joined by commas: " + ", ".join(SCENARIOS),
+            f'there is no scenario "{unknown[0]}"',
+            hint="choose from these, separated by commas: " + ", ".join(SCENARIOS),
         )
     return names
 
 
 @dataclass(frozen=True)
 class Mix:
-    """The scenarios that are played, in order."""
+    """The active scenarios, in order."""
 
     names: tuple[str, ...]
     seed: int
 
-    def fault(self, page: int, times: int, scene: Scene) -> Answer | None:
-        """What is answered instead of a page that was asked for ``times`` times before; None = the page itself.
+    def fault(self, page: int, earlier: int, scene: Scene) -> Answer | None:
+        """The answer that is sent instead of a page; None: the page is sent.
 
-        An answer without a body is the way in which the page is sent.
+        ``earlier``: how often the page was requested before. In an answer without a body the page is sent, in the send
+        mode of that answer.
         """
-        name = next(self.struck(page, times), None)
-        return _FAULTS[name](Dice(self.seed, name, "how", page, times), scene) if name else None
+        name = next(self.failing(page, earlier), None)
+        return _FAULTS[name](Dice(self.seed, name, "how", page, earlier), scene) if name else None
 
-    def struck(self, page: int, times: int) -> Iterator[str]:
-        """The scenarios that strike this try."""
-        striking = [name for name in self.names if name in _PERCENT]
-        for place, name in enumerate(striking, start=1):
-            # Whoever plays a scenario on two pages wants to see it: the first one strikes page 1 for certain, the
-            # second page 2, …, once.
-            is_certain = page == place and times == 0
-            if is_certain or Dice(self.seed, name, page, times).happens(_PERCENT[name]):
+    def failing(self, page: int, earlier: int) -> Iterator[str]:
+        """The scenarios in which this request fails."""
+        random_faults = [name for name in self.names if name in _PERCENT]
+        for number, name in enumerate(random_faults, start=1):
+            # With few pages a scenario might never show: the first one always fails the first request for page 1, the
+            # second one that for page 2, and so on.
+            is_certain = page == number and earlier == 0
+            if is_certain or Dice(self.seed, name, page, earlier).happens(_PERCENT[name]):
                 yield name
 
-    def delay_seconds(self, page: int, times: int) -> float:
-        """How much longer this answer takes."""
-        return Dice(self.seed, "slow", page, times).below(300) / 1000 if "slow" in self.names else 0.0
+    def delay_seconds(self, page: int, earlier: int) -> float:
+        """Additional seconds that this answer takes."""
+        return Dice(self.seed, "slow", page, earlier).below(300) / 1000 if "slow" in self.names else 0.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a fault may speak of."""
+    """What a faulty answer may contain."""
 
     now: datetime
     target: str
@@ -139,17 +140,17 @@ _PERCENT: dict[str, float] = {
     "redirect": 100.0,
 }
 _CHANGES = 3
-"""How often the list changes in ``shift`` and ``churn``; then it stands still, so that a patient client ends."""
+"""How often the list changes in ``shift`` and ``churn``; after that a client that reads again gets the whole list."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """Which customers stand in the list, and in which order: some at the front, then the others by their number."""
+    """Which customers are in the list, and in which order: some at the front, then the others by their number."""
 
     customers: int
     front: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()
-    """Who is not at the place of his number any more, ascending: he moved to the front, or left."""
+    """Customers who moved to the front or left, ascending."""
 
     def __len__(self) -> int:
         return self.customers - len(self.absent) + len(self.front)
@@ -164,15 +165,15 @@ class Order:
         return number
 
     def moved(self, position: int) -> Order:
-        """The customer at the position is the first now."""
+        """The list after the customer at this position has moved to the front."""
         return self.without(position).joined(self.at(position))
 
     def joined(self, customer: int) -> Order:
-        """With one more customer at the front."""
+        """The list with one more customer, at the front."""
         return Order(self.customers, (customer, *self.front), self.absent)
 
     def without(self, position: int) -> Order:
-        """The customer at the position left."""
+        """The list after the customer at this position has left."""
         customer = self.at(position)
         if position < len(self.front):
             return Order(self.customers, tuple(c for c in self.front if c != customer), self.absent)
@@ -181,21 +182,21 @@ class Order:
 
 @dataclass(frozen=True)
 class CustomerList:
-    """What the pages hold and tell, a pure function of page, size of the pages, and number of changes so far."""
+    """The contents of the pages: a pure function of page, page size, and number of changes so far."""
 
     world: World
     names: tuple[str, ...]
 
     def envelope(self, page: int, per_page: int, changes: int) -> dict[str, Any]:
-        """The JSON object of one page, but for what it says of the sponsor."""
+        """The JSON object of one page, without its member ``support``."""
         order = self.order(changes)
         last = _pages(len(order), per_page)
-        shown, called = self._shown(page, per_page, len(order)), page
+        shown, stated_number = self._shown(page, per_page, len(order)), page
         if shown > last > 0 and {"clamp", "clamp-echo"} & set(self.names):
-            shown, called = last, page if "clamp-echo" in self.names else last
-        total, total_pages = self._told(page, per_page, len(order))
+            shown, stated_number = last, page if "clamp-echo" in self.names else last
+        total, total_pages = self._stated_totals(page, per_page, len(order))
         return {
-            "page": called,
+            "page": stated_number,
             "per_page": per_page,
             "total": total,
             "total_pages": total_pages,
@@ -203,20 +204,20 @@ class CustomerList:
         }
 
     def _shown(self, page: int, per_page: int, total: int) -> int:
-        """The page whose rows are shown."""
+        """The page whose rows are in the answer."""
         return min(page, max(1, (_pages(total, per_page) + 1) // 2)) if "loop" in self.names else page
 
-    def _told(self, page: int, per_page: int, total: int) -> tuple[int, int]:
-        """What is said of the number of customers and of pages."""
+    def _stated_totals(self, page: int, per_page: int, total: int) -> tuple[int, int]:
+        """The stated numbers of customers and of pages."""
         pages = _pages(total, per_page)
-        amiss = max(1, pages // 3)
+        difference = max(1, pages // 3)
         if "loop" in self.names:
             return max(total, (page + 1) * per_page), max(pages, page + 1)
         if "lying-total" in self.names:
-            told = max(1, pages - amiss)
-            return max(0, min(total - 1, told * per_page)), told
+            stated_pages = max(1, pages - difference)
+            return max(0, min(total - 1, stated_pages * per_page)), stated_pages
         if "lying-total-high" in self.names:
-            return total + amiss * per_page, pages + amiss
+            return total + difference * per_page, pages + difference
         return total, pages
 
     def _rows(self, order: Order, begin: int, per_page: int) -> list[object]:
@@ -225,20 +226,20 @@ class CustomerList:
         return [self.row(order.at(position)) for position in range(begin, min(begin + per_page, len(order)))]
 
     def row(self, index: int) -> object:
-        """The row of one customer, as it is sent."""
+        """The row of one customer as it is sent."""
         row = self.world.customer(index)
         if "malformed-records" in self.names and (index - self.world.seed) % 6 == 3:
             return _MALFORMED[(index // 6 + self.world.seed) % len(_MALFORMED)](row)
         return row
 
     def changes(self, answered: int, per_page: int) -> int:
-        """How often the list has changed after so many pages were given."""
+        """How often the list has changed once ``answered`` pages were sent."""
         if not {"shift", "churn"} & set(self.names):
             return 0
         return min(_CHANGES, answered // max(1, _pages(self.world.customers, per_page) // (_CHANGES + 1)))
 
     def order(self, changes: int) -> Order:
-        """The list after so many changes."""
+        """The list after this many changes."""
         order = Order(self.world.customers)
         for number in range(changes):
             dice = Dice(self.world.seed, "change", number)
@@ -254,7 +255,10 @@ class CustomerList:
         return order
 
     def truth(self, changes: int, per_page: int) -> list[Customer]:
-        """The customer rows a perfect client ends with; where some are never shown it must say that it has not all."""
+        """The customer rows that a perfect client ends with.
+
+        Where some are never shown, the client has to report that it is incomplete.
+        """
         if "redirect" in self.names:
             return []
         order = self.order(changes)
@@ -263,14 +267,14 @@ class CustomerList:
         return [row for row in rows if is_customer(row)]
 
     def departed(self, changes: int) -> list[Customer]:
-        """Rows of those who left meanwhile; a client may have met them or not."""
+        """Rows of the customers who have left; a client may have received them or not."""
         order = self.order(changes)
         rows = [self.row(index) for index in order.absent if index not in order.front]
         return [row for row in rows if is_customer(row)]
 
 
 def is_customer(row: object) -> TypeGuard[Customer]:
-    """Whether a row tells of a customer: an object that says an id, a name or an address."""
+    """Whether a row is a customer: an object with an id, a name or an e-mail address."""
     return isinstance(row, dict) and any(row.get(name) for name in ("id", "email", "first_name", "last_name"))
 
 

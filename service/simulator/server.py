@@ -1,4 +1,4 @@
-"""A customers API of a third party, simulated: real HTTP over real sockets, and every trouble such an API makes.
+"""A simulated customers API: real HTTP over real sockets, with every fault of such an API.
 
 ``GET /api/users?page=&per_page=`` and ``GET /api/users/<id>``, with the header ``x-api-key``, as on reqres.in.
 """
@@ -30,35 +30,35 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True)
 class Terms:
-    """What the provider decides."""
+    """Settings of the provider."""
 
     api_key: str = "demo"
     per_page: int = 6
-    """Where the request does not say."""
+    """Rows of a page if the request does not state a number."""
     latency_seconds: float = 0.0
     elsewhere: str = "http://customers.example"
-    """Where ``redirect`` sends everybody."""
+    """The host that ``redirect`` names."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One request for a page and what it got; noted just before the answer is sent."""
+    """One request for a page, and its answer; recorded just before the answer is sent."""
 
     page: int
     status: int
     send_mode: SendMode
     body_bytes: int
-    """Of the body as it should be."""
+    """Size of the complete body."""
     is_page: bool
-    """Whether all of the page was sent, or 304."""
+    """Whether the answer is the complete page, or 304."""
     at_seconds: float
     """By the monotonic clock of the event loop."""
 
 
 class Simulator:
-    """The API: its answers, and a note of every visit. ``listening`` or ``running`` puts it on a socket.
+    """The API: its answers, and a record of every request for a page. ``listening`` and ``running`` serve it.
 
-    ``on_visit`` is told every visit by the thread that serves, which waits for it before it answers.
+    ``on_visit`` is called with each record by the thread that serves; the answer is sent after it returns.
     """
 
     def __init__(
@@ -75,41 +75,41 @@ class Simulator:
         self.visits: list[Visit] = []
         """In the order of the requests."""
         self._mix = Mix(scenarios, world.seed)
-        self._listing = CustomerList(world, scenarios)
+        self._list = CustomerList(world, scenarios)
         self._now = now
         self._on_visit = on_visit
-        self._asked: dict[int, int] = {}
-        self._given = 0
+        self._requests: dict[int, int] = {}
+        self._sent_pages = 0
         self._kept: dict[tuple[int, int, int], tuple[bytes, str]] = {}
         self._kept_bytes = 0
 
     @property
-    def asked(self) -> dict[int, int]:
-        """How often each page was asked for."""
-        return dict(self._asked)
+    def requests(self) -> dict[int, int]:
+        """How often each page was requested."""
+        return dict(self._requests)
 
     @property
     def fetched(self) -> list[int]:
-        """The pages that were sent whole, or told to be as before, in order."""
+        """The pages that were sent completely or answered with 304, in order."""
         return [visit.page for visit in self.visits if visit.is_page]
 
     def truth(self, per_page: int | None = None) -> list[Customer]:
-        """The customer rows that a perfect client ends with, by the list as it was at the last answer.
+        """The customer rows that a perfect client ends with, by the list at the time of the last answer.
 
-        What changes right after that is for the next one who reads it. See ``CustomerList.truth``.
+        A change right after that answer is seen by the next reading only. See ``CustomerList.truth``.
         """
         size = per_page or self.terms.per_page
-        return self._listing.truth(self._listing.changes(max(self._given - 1, 0), size), size)
+        return self._list.truth(self._list.changes(max(self._sent_pages - 1, 0), size), size)
 
     def departed(self, per_page: int | None = None) -> list[Customer]:
-        """Rows of those who left since the start."""
+        """Rows of the customers who have left since the start."""
         size = per_page or self.terms.per_page
-        return self._listing.departed(self._listing.changes(max(self._given - 1, 0), size))
+        return self._list.departed(self._list.changes(max(self._sent_pages - 1, 0), size))
 
-    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until it ends."""
-        goes_on = True
-        while goes_on:
+        is_open = True
+        while is_open:
             try:
                 request = await read_request(reader)
             except MalformedRequest:
@@ -120,10 +120,10 @@ class Simulator:
             answer, delay_seconds = self._answer(request)
             if delay_seconds:
                 await asyncio.sleep(delay_seconds)
-            goes_on = await send(writer, answer, keeps_alive=request.keeps_alive)
+            is_open = await send(writer, answer, keeps_alive=request.keeps_alive)
 
     def _answer(self, request: Request) -> tuple[Answer, float]:
-        """The answer to a request, and the seconds it takes."""
+        """The answer to a request, and the seconds before it is sent."""
         delay_seconds = self.terms.latency_seconds
         refused = self._refusal(request)
         if refused:
@@ -134,10 +134,10 @@ class Simulator:
         page, per_page = _count(query.get("page", "1")), _count(query.get("per_page", str(self.terms.per_page)))
         if not page or not per_page:
             return Answer.error(400, "page and per_page are numbers from 1"), delay_seconds
-        times = self._asked.get(page, 0)
-        self._asked[page] = times + 1
-        answer = self._page(request, page, min(per_page, MAX_PER_PAGE), times)
-        return answer, delay_seconds + self._mix.delay_seconds(page, times)
+        earlier = self._requests.get(page, 0)
+        self._requests[page] = earlier + 1
+        answer = self._page(request, page, min(per_page, MAX_PER_PAGE), earlier)
+        return answer, delay_seconds + self._mix.delay_seconds(page, earlier)
 
     def _refusal(self, request: Request) -> Answer | None:
         key = request.headers.get("x-api-key")
@@ -150,15 +150,15 @@ class Simulator:
         return Answer.error(403, "Invalid API key") if key != self.terms.api_key else None
 
     def _one(self, number: str) -> Answer:
-        """The answer to ``/api/users/<id>``; nothing goes wrong with it."""
+        """The answer to ``/api/users/<id>``; scenarios do not apply to it."""
         index = _count(number) - 1
         if not 0 <= index < self.world.customers:
             return Answer.error(404, "Not Found")
         return Answer(200, _json({"data": self.world.customer(index), "support": _SUPPORT}))
 
-    def _page(self, request: Request, page: int, per_page: int, times: int) -> Answer:
-        """The answer to the request for a page, noted among the visits."""
-        fault = self._mix.fault(page, times, Scene(self._now(), request.target, self.terms.elsewhere))
+    def _page(self, request: Request, page: int, per_page: int, earlier: int) -> Answer:
+        """The answer to a request for a page; recorded in ``visits``."""
+        fault = self._mix.fault(page, earlier, Scene(self._now(), request.target, self.terms.elsewhere))
         if fault is not None and fault.body is not None:
             answer, is_page = fault, False
         else:
@@ -169,7 +169,7 @@ class Simulator:
                 answer = replace(answer, send_mode=fault.send_mode)
             elif _names(request.headers.get("if-none-match", ""), etag):
                 answer = Answer(304, b"", (("ETag", etag),))
-        self._given += is_page
+        self._sent_pages += is_page
         seconds = asyncio.get_running_loop().time()
         visit = Visit(page, answer.status, answer.send_mode, len(answer.body or b""), is_page, seconds)
         self.visits.append(visit)
@@ -177,20 +177,20 @@ class Simulator:
         return answer
 
     def _body(self, page: int, per_page: int) -> tuple[bytes, str]:
-        """The bytes of a page and their ETag, kept as long as there is room."""
-        asked = page, per_page, self._listing.changes(self._given, per_page)
-        kept = self._kept.get(asked)
+        """The bytes of a page and their ETag, from a cache of limited size."""
+        arguments = page, per_page, self._list.changes(self._sent_pages, per_page)
+        kept = self._kept.get(arguments)
         if kept is None:
-            body = _json(self._listing.envelope(*asked) | {"support": _SUPPORT})
-            kept = self._kept[asked] = body, f'"{blake2b(body, digest_size=16).hexdigest()}"'
+            body = _json(self._list.envelope(*arguments) | {"support": _SUPPORT})
+            kept = self._kept[arguments] = body, f'"{blake2b(body, digest_size=16).hexdigest()}"'
             self._kept_bytes += len(body)
             if self._kept_bytes > _MAX_KEPT_BYTES:
-                self._kept, self._kept_bytes = {asked: kept}, len(body)
+                self._kept, self._kept_bytes = {arguments: kept}, len(body)
         return kept
 
 
 def _count(text: str) -> int:
-    """A number from 1; 0 for whatever else."""
+    """A number from 1; 0 for any other text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
@@ -205,39 +205,39 @@ def _names(if_none_match: str, etag: str) -> bool:
 
 @asynccontextmanager
 async def listening(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve from this event loop while the block runs; gives the URL of the collection. Port 0 = a free one."""
-    talks: set[asyncio.Task[None] | None] = set()
+    """Serve in this event loop while the block runs; yields the URL of the collection. Port 0 = a free one."""
+    connections: set[asyncio.Task[None] | None] = set()
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        talks.add(task)
+        connections.add(task)
         try:
-            await simulator.converse(reader, writer)
+            await simulator.serve_connection(reader, writer)
             writer.close()
             await writer.wait_closed()
         except (OSError, EOFError, asyncio.CancelledError):
-            pass  # the client went away, or the server ends
+            pass  # the client disconnected, or the server ends
         finally:
-            talks.discard(task)
+            connections.discard(task)
             writer.transport.abort()
 
-    server = await asyncio.start_server(talk, host, port, backlog=1024)
+    server = await asyncio.start_server(serve_connection, host, port, backlog=1024)
     bound = server.sockets[0].getsockname()
     try:
         yield f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}{PATH}"
     finally:
         server.close()
-        open_talks = [task for task in talks if task]
-        for task in open_talks:
+        open_connections = [task for task in connections if task]
+        for task in open_connections:
             task.cancel()
-        await asyncio.gather(*open_talks, return_exceptions=True)
+        await asyncio.gather(*open_connections, return_exceptions=True)
         await asyncio.sleep(0)  # the sockets of aborted connections are closed one step later
         await server.wait_closed()
 
 
 @contextmanager
 def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """As ``listening``, from a thread of its own."""
+    """Like ``listening``, in a thread of its own."""
     started: concurrent.futures.Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = (
         concurrent.futures.Future()
     )
@@ -251,7 +251,7 @@ def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> Ite
     def work() -> None:
         try:
             asyncio.run(serve_until_stopped())
-        except BaseException as error:  # handed to the thread that waits for the start
+        except BaseException as error:  # raised in the thread that waits for the start
             if started.done():
                 raise
             started.set_exception(error)
@@ -267,7 +267,7 @@ def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> Ite
 
 
 def serve(simulator: Simulator, host: str, port: int, on_listening: Callable[[str], None]) -> None:
-    """Serve from this thread until SIGTERM or SIGINT; ``on_listening`` is told the URL."""
+    """Serve in this thread until SIGTERM or SIGINT; ``on_listening`` is called with the URL."""
 
     async def serve_until_signalled() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -276,9 +276,9 @@ def serve(simulator: Simulator, host: str, port: int, on_listening: Callable[[st
         async with listening(simulator, host, port) as url:
             on_listening(url)
             await stop.wait()
-            for number in _STOPS:  # closing, the loop would give them their deadly default back
+            for number in _STOPS:  # closing the loop would restore the default action, which kills the process
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)
 
-    with suppress(KeyboardInterrupt):  # one that came before we listened to signals
+    with suppress(KeyboardInterrupt):  # one that arrived before the handlers were set
         asyncio.run(serve_until_signalled())

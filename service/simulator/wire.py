@@ -1,6 +1,6 @@
-"""HTTP/1.1 on raw sockets, so that an answer can also be sent as it must not be: cut, dripped, reset.
+"""HTTP/1.1 on raw sockets, so that an answer can also be sent wrongly: cut, dripped, reset.
 
-A server's toolkit would mend what we want broken.
+An HTTP library would correct exactly these faults.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DRIPS = 50
 
 
 class MalformedRequest(Exception):
-    """What came is no HTTP/1.x request."""
+    """The received bytes are not an HTTP/1.x request."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +42,29 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters; of several with one name the last."""
+        """The parameters; if a name is repeated, the last one."""
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, and how it is sent."""
+    """One answer, and its send mode."""
 
     status: int
     body: bytes | None
-    """None: the page itself, which the server fills in."""
+    """None: the server fills in the page."""
     headers: tuple[tuple[str, str], ...] = (("Content-Type", JSON_TYPE),)
     send_mode: SendMode = "whole"
 
     @staticmethod
     def error(status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-        """An error, told in JSON."""
+        """An error as JSON."""
         body = json.dumps({"error": text}).encode()
         return Answer(status, body, (("Content-Type", JSON_TYPE), *headers))
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request of a connection; None where the client is done. A body is read and dropped."""
+    """The next request of a connection; None after the last. A body is read and ignored. Raises: MalformedRequest."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -88,7 +88,7 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
 
 
 async def send(writer: asyncio.StreamWriter, answer: Answer, *, keeps_alive: bool) -> bool:
-    """Send an answer in its way; returns whether the connection may go on."""
+    """Send an answer in its send mode; returns whether the connection stays open."""
     if answer.send_mode == "whole":
         writer.write(_head(answer, keeps_alive=keeps_alive) + (answer.body or b""))
         await writer.drain()
