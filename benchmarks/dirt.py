@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.engine.embedded import open_engine
+from service.engine import open_engine
 from service.files import fingerprint_of
 from service.model import CRM, ECOM, Batch, Guards, InputFile, Rules, Source
 from service.pipeline.extract import extract

@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import phonenumbers
 
-from service.readers.json_file import array_window
-from service.readers.json_window import WindowFiles
+from service.readers.json_window import array_window
+from service.readers.served_files import Served, ServedFiles
 
 
 def floor(crm: Path, ecom: Path, out: Path) -> None:
@@ -22,9 +22,9 @@ def floor(crm: Path, ecom: Path, out: Path) -> None:
     window = array_window(ecom, "customers")
     assert window is not None, "the generator writes the plain shape"
     with duckdb.connect() as connection:
-        files = WindowFiles()
+        files = ServedFiles()
         connection.register_filesystem(files)
-        with files.onto(ecom, window) as url:
+        with files.at_url(Served(ecom, *window, lambda chunk: None, before=b"[", after=b"]")) as url:
             connection.execute(
                 f"""copy (
                     select customer_id, full_name, email, phone, signup_date, status

@@ -262,7 +262,7 @@ def _sync(options: argparse.Namespace) -> int:
             bar.update()
 
         synced = asyncio.run(sync(settings, SystemClock(_local_now), advance))
-    print(f"{synced.customers} customers: delivered into {settings.inbox}", file=sys.stderr)
+    print(f"{synced.customers} customers: dropped into {settings.inbox}", file=sys.stderr)
     return DONE
 
 

@@ -21,13 +21,16 @@ from service.files import read_regular, replace_text
 from service.model import Fingerprint, JobName
 
 MOST_BYTES = 16 << 20
-_BATCH_ID = r"^\d{8}T\d{6}Z-[0-9a-f]{6}(-[1-9]\d*)?$"
+_BATCH_ID = r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}(-[1-9][0-9]*)?\Z"
+_INVALID_VALUE = re.compile(r"Invalid enum value .* - at", re.DOTALL)
 
 BatchId = Annotated[str, Meta(pattern=_BATCH_ID)]
 """``<UTC claim time>-<6 hex of the input hash>``, with ``-2``, ``-3``, … where that was taken."""
-FileName = Annotated[str, Meta(pattern=r"^(?!\.{1,2}$)[^/\x00]+$", max_length=255)]
+FileName = Annotated[str, Meta(pattern=r"^(?!\.{1,2}\Z)[^/\x00]+\Z", max_length=255)]
 """A plain name: no separator, neither ``.`` nor ``..``."""
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""A number of rows or bytes; the ledger stores 64 bits."""
 
 
 class MalformedDocument(ValueError):
@@ -41,10 +44,10 @@ class _Document(Struct, frozen=True, kw_only=True):
 class Counts(Struct, frozen=True, kw_only=True):
     """The figures of a published batch."""
 
-    records: int
-    rejects: int
-    duplicates: int
-    customers: int
+    records: Count
+    rejects: Count
+    duplicates: Count
+    customers: Count
 
 
 class ManifestInput(Struct, frozen=True, kw_only=True):
@@ -186,11 +189,19 @@ def read_hashed(path: Path, kind: type[Document]) -> tuple[Document, str]:
     """The document at ``path`` and the SHA-256 of its bytes. Raises: as ``read``."""
     content = read_regular(path, MOST_BYTES)
     try:
-        # Not msgspec's own decoder: it refuses the escapes of a file name that is not UTF-8.
-        document = msgspec.convert(json.loads(content.decode("utf-8")), type=kind)
-        return document, hashlib.sha256(content).hexdigest()
+        if kind is HealthReport:
+            # Not msgspec's own decoder: it refuses the escapes of a file name that is not UTF-8.
+            document = msgspec.convert(json.loads(content.decode("utf-8")), type=kind)
+        else:
+            document = msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise MalformedDocument(f"{path.name}: {error}") from None
+        raise MalformedDocument(f"{path.name}: {_without_value(error)}") from None
+    return document, hashlib.sha256(content).hexdigest()
+
+
+def _without_value(error: Exception) -> str:
+    """What msgspec says; only its message about a word that is not in a list quotes the word."""
+    return _INVALID_VALUE.sub("invalid value - at", str(error))
 
 
 def to_text(document: Struct) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from service import logs
 from service.engine.contract import Table
-from service.engine.embedded import EmbeddedEngine, open_engine
+from service.engine.embedded import EmbeddedEngine, open_embedded
 from service.files import fingerprint_of, sha256_of
 from service.inbox.names import read_name
 from service.jobs import by_hand
@@ -36,7 +36,7 @@ Cells = Sequence[str | None]
 def small_engine(folder: Path, threads: int = 2, memory_limit_mb: int = 1024) -> Iterator[EmbeddedEngine]:
     """A real engine that works in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open_engine(folder, memory_limit_mb=memory_limit_mb, threads=threads) as engine:
+    with open_embedded(folder, memory_limit_mb=memory_limit_mb, threads=threads) as engine:
         yield engine
 
 

@@ -401,7 +401,7 @@ def test_an_export_without_customers_is_valid(tmp_path: Path) -> None:
     assert customers_of(found) == []
     assert '"customers": []\n}\n' in (found / EXPORT).read_text()
     assert summary.customers == 0
-    assert "an export of nobody" in (found / "integration_log.txt").read_text()
+    assert "the export has no rows" in (found / "integration_log.txt").read_text()
 
 
 def test_the_same_customers_give_the_same_bytes_in_every_format(tmp_path: Path) -> None:
@@ -530,7 +530,7 @@ def test_a_wrong_file_is_refused_and_nothing_is_published(
     [
         (
             '{"users": [{"id": 1}]}',
-            'put them into "data", or into an array by themselves, as docs/analytics.md says, and drop it again',
+            'put them into "data", or into an array, as docs/analytics.md describes, and drop it again',
         ),
         ("mail\na@x.org\n", "add the column or a header line, as docs/analytics.md lists them, and drop it again"),
         ('{"data": [', "export it again and drop it again"),
@@ -561,7 +561,7 @@ def test_a_record_without_identity_is_a_reject(tmp_path: Path) -> None:
     summary, found = analysed(tmp_path, api_text(records))
     rows = rows_of(found / "rejects.csv")
     assert [(row["row_number"], row["code"]) for row in rows] == [
-        *(("2", "says_nobody"), ("3", "says_nobody"), ("4", "says_nobody"), ("5", "says_nobody")),
+        *(("2", "no_identity"), ("3", "no_identity"), ("4", "no_identity"), ("5", "no_identity")),
         ("6", "not_an_object"),
     ]
     assert (summary.rejects, summary.customers) == (5, 2)

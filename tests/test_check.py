@@ -55,7 +55,7 @@ def test_findings_name_rows_and_lines_and_no_customer(house: House) -> None:
     done = house.run("check", "odd.csv")
     told = lines(done.out)
     assert done.code == 1
-    assert "written as UTF-8, cells parted by ;" in told
+    assert "written as UTF-8, delimiter ;" in told
     assert "not read 1 other columns" in told
     assert "rows 2, rejects 1" in told
     assert "email 1 1 0 1" in told

@@ -116,6 +116,27 @@ def test_a_damaged_document_is_not_an_outcome_and_stops_nothing(folders: Documen
     assert folders.summary() == []
 
 
+@pytest.mark.parametrize(
+    ("text", "replacement"),
+    [('"records": 8', '"records": 1e999'), ('"records": 8', f'"records": {1 << 64}'), ('"lease"', '"\\ud800"')],
+    ids=["infinite", "too large for SQLite", "not UTF-8"],
+)
+def test_values_that_sqlite_cannot_store_are_damage_too(folders: DocumentFolders, text: str, replacement: str) -> None:
+    folders.publish(B1, None)
+    path = folders.outbox.manifest_of(B1)
+    written = path.read_text(encoding="utf-8")
+    path.write_text(written.replace(text, replacement), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != written
+    folders.ledger.open()
+    assert folders.summary() == []
+
+
+def test_an_id_that_does_not_begin_with_a_time_is_damage(folders: DocumentFolders) -> None:
+    folders.publish("20249999T120000Z-aaaaaa", None)
+    folders.ledger.open()
+    assert folders.summary() == []
+
+
 def test_files_that_were_set_aside_before_acceptance_are_not_a_link(folders: DocumentFolders) -> None:
     folders.quarantine(B1, None, former_outcome_sha256=UNSET)
     path = folders.inbox.reason_of(B1)

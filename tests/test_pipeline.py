@@ -247,10 +247,10 @@ def test_rejects_are_told_with_row_code_and_place(tmp_path: Path) -> None:
     assert (published(tmp_path / "out") / "rejects.csv").read_text(encoding="utf-8") == (
         "source_system,row_number,code,column,explanation\n"
         "CRM,1,too_many_cells,,line 2: 4 cells where the header has 3\n"
-        "CRM,3,stray_quote,,line 5: a quote stands inside a cell without being doubled\n"
-        "ECOM,2,not_an_object,,element 2 is no JSON object\n"
+        "CRM,3,stray_quote,,line 5: a quote inside a cell is not doubled\n"
+        "ECOM,2,not_an_object,,element 2 is not a JSON object\n"
         "ECOM,3,undecodable,id,element 3 holds half of a surrogate pair\n"
-        "ECOM,4,not_an_object,,element 4 is no JSON object\n"
+        "ECOM,4,not_an_object,,element 4 is not a JSON object\n"
     )
 
 

@@ -22,7 +22,8 @@ from service.errors import InputError
 from service.model import CRM, ECOM, Batch, Guards, Layout, Source
 from service.pipeline.extract import extract
 from service.presets import PRESETS
-from service.readers import csv_file, json_file
+from service.readers import csv_sniff, json_window
+from service.readers.json_paths import steps_of
 from service.readers.rows import cell_name
 from tests.sizes import FUZZ_TIMES
 from tests.small_batches import NOON, delivered_file, small_engine
@@ -101,11 +102,11 @@ class Reader:
             self.engine.run(f"drop table {table}")
         name = NAMES[self.kind] + ".gz" * packed
         delivery = delivered_file(source, self.drop / name, content)
-        inspect = csv_file.inspect
+        sniff = csv_sniff.sniff
         with pytest.MonkeyPatch.context() as patched:
             if carefully:
-                patched.setattr(csv_file, "inspect", lambda path, it: replace(inspect(path, it), is_plain=False))
-                patched.setattr(json_file, "array_window", lambda path, rows_at: None)
+                patched.setattr(csv_sniff, "sniff", lambda path, it: replace(sniff(path, it), is_plain=False))
+                patched.setattr(json_window, "array_window", lambda path, rows_at: None)
             try:
                 table, report = self.engine.read(delivery)
             except InputError as error:
@@ -403,7 +404,7 @@ def test_rows_in_are_rows_and_rejects_out_and_those_that_are_blank_or_go_on(
 
 def _member(element: dict[str, Any], place: str, value: Any) -> None:
     """Put a value at a place of an element, making the way to it."""
-    *way, last = json_file.steps_to(place)
+    *way, last = steps_of(place)
     steps: list[Any] = [*way, last]
     inner: Any = element
     for step, following in zip(steps, [*steps[1:], None], strict=True):

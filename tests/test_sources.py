@@ -20,7 +20,7 @@ from service.jobs import by_hand
 from service.model import CRM, ECOM, Source
 from service.presets import PRESET, PRESETS, field_paths
 from service.readers import gzip_file
-from service.readers.json_file import steps_to
+from service.readers.json_paths import steps_of
 from service.settings import Settings, load
 from tests.small_batches import NOON, integrate_pair, published, rows_of, write_pair
 from tests.worlds import House, wait_until
@@ -212,7 +212,7 @@ def test_a_file_of_no_known_kind_is_read_in_the_usual_format_of_its_source() -> 
     ],
 )
 def test_a_path_is_read_as_members_and_elements(path: str, steps: tuple[str | int, ...]) -> None:
-    assert steps_to(path) == steps
+    assert steps_of(path) == steps
 
 
 def test_a_plus_joins_several_paths() -> None:
@@ -475,9 +475,9 @@ def test_continuation_rows_are_left_out_and_reported(tmp_path: Path) -> None:
     paths = (pair / "crm_customers.csv", pair / "ecommerce_customers.json.csv")
     by_hand_of(paths, outbox)
     assert [row["phone"] for row in rows_of(published(outbox) / "customer_master.csv")] == ["2125550101"]
-    assert "rows that go on with the customer above them and are left out: 1" in (
-        outbox / "integration_log.txt"
-    ).read_text(encoding="utf-8")
+    assert "rows that continue the customer above them are left out: 1" in (outbox / "integration_log.txt").read_text(
+        encoding="utf-8"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ gzip

@@ -1,5 +1,25 @@
-"""The seam: relational work on tables, whatever the engine under it.
+"""Relational work on tables, independent of the engine: ``contract`` says what an engine can do, ``embedded`` does it.
 
-``contract`` says what an engine and a table can do; ``embedded`` does it on DuckDB; ``csv_file`` and
-``json_file`` know what a delivered file is and read the awkward ones with care.
+``open_engine`` is the only way to get an engine: no other room names one.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.engine.contract import Engine
+
+
+@contextmanager
+def open_engine(work_folder: Path, *, memory_limit_mb: int, threads: int = 0) -> Iterator[Engine]:
+    """An engine whose tables exist until the block ends.
+
+    ``work_folder`` must exist; the engine writes nowhere else. ``threads=0``: one per processor that we may use.
+    """
+    # Imported here: whoever imports the contract must not load DuckDB.
+    from service.engine.embedded import open_embedded
+
+    with open_embedded(work_folder, memory_limit_mb=memory_limit_mb, threads=threads) as engine:
+        yield engine

@@ -1,4 +1,7 @@
-"""What an engine and its tables can do. Stages speak SQL to these and know no engine by name."""
+"""What an engine and its tables can do. Stages give SQL to these and know no engine by name.
+
+The dialect is DuckDB SQL, the subset that ``tests/test_dialect.py`` holds; another engine translates it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from service.model import InputFile
 from service.readers.rows import FileReport
 
 BLANK = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in map(chr, range(0x3001)) if c.isspace()) + "]"
-"""What Python's ``strip`` takes off, as a regular expression; SQL's own ``trim`` knows the blank alone, and
-is fifteen times slower where it is given more."""
+"""The characters that Python's ``strip`` removes, as a regular expression; SQL's own ``trim`` removes spaces only, and
+is fifteen times slower if it is given more characters."""
 
 
 def sql_text(text: str | None) -> str:
@@ -31,38 +34,44 @@ Row = tuple[Any, ...]
 
 
 class Table(Protocol):
-    """A relation the engine holds."""
+    """A table of the engine; it does not change."""
 
     def derive(self, sql: str, **others: Table) -> Table:
-        """The result of ``sql``, in which this table is called ``this`` and others by their keyword."""
+        """The result of ``sql``, which names this table ``this`` and the others by their keywords."""
 
     def rows(self) -> list[Row]:
         """All rows, as tuples; for small results."""
 
     def count(self) -> int:
-        """How many rows."""
+        """The number of rows."""
 
     def integers(self, *columns: str) -> tuple[IntArray, ...]:
-        """Columns of integers without nulls, in one fixed order of rows."""
+        """Columns of integers without nulls; the rows are ordered by the first column, then the second, …"""
 
     def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
         """Write ``columns`` with a header: UTF-8, ``,``, ``\\n``, quotes where they are needed."""
 
     def write_lines(self, path: Path, column: str, order_by: str) -> None:
-        """Write one text column as lines."""
+        """Write one text column as lines; a text with line breaks becomes several lines."""
 
     def write_parquet(self, path: Path, order_by: str) -> None:
         """Write the table for ``Engine.read_parquet``."""
 
+    def release(self) -> None:
+        """Free the table's memory and disk before the engine closes; it cannot be used any more."""
+
 
 class Engine(Protocol):
-    """Where tables come from."""
+    """Makes tables."""
 
-    def read(self, delivery: InputFile) -> tuple[Table, FileReport]:
-        """The rows of one export as columns ``RAW``; InputError for a wrong file."""
+    def read(self, file: InputFile) -> tuple[Table, FileReport]:
+        """The rows of one export, with the columns ``readers.rows.RAW``.
+
+        Raises: InputError for a wrong file.
+        """
 
     def read_parquet(self, path: Path) -> Table:
-        """What ``write_parquet`` wrote."""
+        """The table that ``write_parquet`` wrote."""
 
     def table(self, columns: Mapping[str, IntArray]) -> Table:
         """A table of integer columns."""
@@ -74,4 +83,4 @@ class Engine(Protocol):
         """Make ``function`` (text arguments, text or null out) callable from SQL under ``name``."""
 
     def interrupt(self) -> None:
-        """Make the running statement, if any, raise Interrupted; from another thread."""
+        """Make the running statement, if any, raise Interrupted; called from another thread."""

@@ -1,4 +1,4 @@
-"""The inbox folder: its lock, and where files go. The only place that moves users' files, always by rename.
+"""The inbox folder: its lock, and the way of a file through it, always by rename.
 
 What waits is found by ``scan``, a batch in work is remembered by ``claims``, a failed one lies in ``quarantine``.
 """

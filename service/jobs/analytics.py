@@ -26,6 +26,7 @@ from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, no_matches
 from service.pipeline.analytics.records import API_FIELDS, iso_moment, read_records, register_functions
 from service.pipeline.extract import Extracted, extract
+from service.pipeline.rejects import write_rejects
 from service.publication import Publication
 from service.settings import Settings
 from service.verify.contents import check_export_set
@@ -71,7 +72,7 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     with publication.stage(batch, summary) as folder:
         export.write_export(customers, counts, batch.claimed_at, folder)
         export.write_report(report, folder)
-        export.write_rejects(extracted.rejects, folder)
+        write_rejects(extracted.rejects, folder)
         write_logs(folder, journal)
         journal.stage("publish")
     return summary

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from service.engine import open_engine
 from service.engine.contract import Engine
-from service.engine.embedded import open_engine
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
 from service.folders import StateFolders

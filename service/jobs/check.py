@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from service.engine.embedded import open_engine
+from service.engine import open_engine
 from service.errors import InputError
 from service.inbox.names import partner_name, read_name
 from service.jobs import JOBS

@@ -87,6 +87,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
 
 
 def _refuse_outdated(batch: Batch, published: PublishedMaster | None) -> None:
+    """Raises: OutdatedBatch if the suffix of the published set is later and no user accepted the batch."""
     if published is not None and not batch.accepted and is_before(batch.suffix, published.suffix):
         raise OutdatedBatch(
             f"the pair {batch.suffix} is older than the published set {published.suffix}",

@@ -12,7 +12,7 @@ from service.model import Batch, InputFile, Rules
 from service.pipeline import quality
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.normalise import Normalised, normalise
-from service.readers import csv_file, gzip_file
+from service.readers import csv_rows, gzip_file
 from service.readers.rows import FileReport
 
 
@@ -76,4 +76,4 @@ def _first_lines(file: InputFile, rows: set[int], work_folder: Path) -> dict[int
     if file.file_format == "json" or not rows:
         return {}
     with gzip_file.unpacked(file.path, work_folder) as path:
-        return csv_file.lines_of(path, csv_file.inspect(path, file.source), rows)
+        return csv_rows.lines_of(path, file.source, rows)

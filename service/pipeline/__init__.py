@@ -1,1 +1,1 @@
-"""The five verbs: tables in, tables out."""
+"""The stages of the integration: extract, normalise, match, survive, load. Each takes tables and returns tables."""

@@ -1,4 +1,4 @@
-"""Extract: what the exports say, cell by cell, with what could not enter set apart."""
+"""Extract: read every export of a batch to one table of fields; rows that cannot enter are rejects."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, S
 from service.pipeline.fields.missing import MISSING_CELL, MISSING_PART
 from service.pipeline.fields.source_id import LOST_DIGITS
 from service.pipeline.formulas import FORMULA
+from service.pipeline.rejects import rejects_table
 from service.readers.rows import FileReport, RejectedRow, cell_name
 
 REJECTS_THAT_COUNT = 100
-"""Fewer rejects than this never fail a batch for their share; nothing usable left always does."""
-
+"""Fewer rejects than this never fail a batch for their share; a source without any usable row always does."""
 
 _CELL = f"""
     case
@@ -30,32 +30,30 @@ _CELL = f"""
 
 # A part of a composed value may be "Na": only empty parts and mere signs are missing.
 _PART = f"case when not regexp_full_match($cell, '(?i){MISSING_PART}') then $cell end"
-# A row without name and address goes on with the customer above it, where a system writes such rows.
-_GOES_ON = "full_name is null and email is null"
+# In layouts with continued rows, a row without name and address continues the customer of the row above.
+_IS_CONTINUATION = "full_name is null and email is null"
 
-_HARDLY_MEANT = f"""
+_SUSPICIOUS_ROWS = f"""
     select
         count(*) filter (coalesce(full_name, email, phone, signup_date, status) is null),
         count(*) filter (regexp_matches(source_id, '{LOST_DIGITS}$'))
     from this
 """
 
-_REJECT_COLUMNS = ("source_system", "row_number", "code", '"column"', "explanation")
-
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """What a job asks of the rows of its exports."""
+    """The fields that a job reads from its exports."""
 
     fields: tuple[str, ...]
     identity_fields: tuple[str, ...]
-    """The fields that say who a row is about."""
+    """The fields that identify the customer of a row."""
     requires_identity: bool = False
-    """Whether every row must have one of these, else it is a reject; or else some row of the export."""
+    """True: a row without any identity field is a reject. False: one row of the export with one is enough."""
     parts: frozenset[str] = frozenset()
-    """Fields that are a part of a name: of these only what is empty and mere signs are missing."""
+    """Fields that are a part of a name: only empty ones and mere signs are missing."""
     sql_of: Mapping[str, str] = field(default_factory=dict)
-    """Field -> SQL of what is made of its text, ``$text``."""
+    """Field -> SQL that converts its text, ``$text``."""
 
 
 INTEGRATION = FieldSpec(
@@ -67,11 +65,14 @@ INTEGRATION = FieldSpec(
 
 @dataclass(frozen=True)
 class Extracted:
-    """The rows that entered, and what was found besides.
+    """The rows that entered, and reports of the files.
 
-    rows      source · row_number · the fields that were asked for, as written, null = missing
-    rejects   source_system · row_number · code · column · explanation
-    reports   source -> what reading its export showed
+    rows            source · row_number · the fields of the FieldSpec, as written; null = missing
+    rejects         REJECT
+    reports         source -> report of its file
+    source_rows     source -> number of rows that entered
+    source_rejects  source -> number of rejects
+    warnings        source -> sentences for the log
     """
 
     rows: Table
@@ -82,27 +83,27 @@ class Extracted:
     warnings: Mapping[str, tuple[str, ...]]
 
 
-def extract(batch: Batch, guards: Guards, engine: Engine, asked: FieldSpec = INTEGRATION) -> Extracted:
+def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTEGRATION) -> Extracted:
     """Read every export of the batch, in source order.
 
-    Raises: InputError (its ``where`` names batch, file and line) for a wrong file, or where too many rows
-    of a source cannot enter.
-    Source: CONTRACT section 3
+    Raises: InputError (its ``where`` names batch, file and line) for a wrong file, or if too many rows of a source
+    are rejects.
+    Source: docs/specification.md section 3
     """
     tables: dict[str, Table] = {}
     reports: dict[str, FileReport] = {}
-    for delivery in batch.inputs:
-        name = delivery.source.name
+    for file in batch.inputs:
+        name = file.source.name
         try:
-            tables[name], reports[name] = _entered(*engine.read(delivery), delivery.source, asked)
+            tables[name], reports[name] = _entered(*engine.read(file), file.source, spec)
             _refuse_too_many_rejects(tables[name].count(), len(reports[name].rejects), guards.max_reject_percent)
         except InputError as error:
-            raise _at(error, batch, delivery) from None
+            raise _at(error, batch, file) from None
     counts = {name: table.count() for name, table in tables.items()}
-    everything = reduce(lambda one, two: one.derive("from this union all from more", more=two), tables.values())
+    rows = reduce(lambda one, two: one.derive("from this union all from more", more=two), tables.values())
     return Extracted(
-        rows=everything,
-        rejects=engine.text_table(_REJECT_COLUMNS, _reject_rows(reports)),
+        rows=rows,
+        rejects=rejects_table(reports, engine),
         reports=reports,
         source_rows=counts,
         source_rejects={name: len(report.rejects) for name, report in reports.items()},
@@ -112,72 +113,64 @@ def extract(batch: Batch, guards: Guards, engine: Engine, asked: FieldSpec = INT
     )
 
 
-def _entered(table: Table, report: FileReport, source: Source, asked: FieldSpec) -> tuple[Table, FileReport]:
-    """Those rows that are customers, as the fields asked for."""
-    named = table.derive(
-        f"select {sql_text(source.name)} as source, row_number, {fields_of(report.layout, asked)} from this"
+def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) -> tuple[Table, FileReport]:
+    """The rows of one file that are customers, as fields, and the report with rejects and warnings of this stage."""
+    rows = cells.derive(
+        f"select {sql_text(source.name)} as source, row_number, {fields_of(report.layout, spec)} from this"
     )
     if report.layout.is_continued:
-        named, report = _without_further_rows(named, report)
-    if asked.requires_identity:
-        return _without_strangers(named, report, asked)
-    _refuse_strangers(named, asked)
-    return named, replace(report, warnings=(*report.warnings, *_hardly_meant(named)))
+        rows, report = _without_continuations(rows, report)
+    if spec.requires_identity:
+        return _with_identity(rows, report, spec)
+    _refuse_without_identity(rows, spec)
+    return rows, replace(report, warnings=(*report.warnings, *_suspicious_rows(rows)))
 
 
-def fields_of(layout: Layout, asked: FieldSpec) -> str:
-    """SQL for the fields asked for, in a table of cells that was read in this layout."""
-    return ", ".join(f"{_field(layout, name, asked)} as {name}" for name in asked.fields)
+def fields_of(layout: Layout, spec: FieldSpec) -> str:
+    """SQL for the fields of ``spec``, on a table of cells (RAW) that was read in this layout."""
+    return ", ".join(f"{_field(layout, name, spec)} as {name}" for name in spec.fields)
 
 
-def _without_further_rows(named: Table, report: FileReport) -> tuple[Table, FileReport]:
-    whole = named.derive(f"from this where not ({_GOES_ON})")
-    rows, further = whole.count(), named.count() - whole.count()
-    if further and not rows:
-        raise UnreadableFile("none of its rows has a name or an e-mail address", hint="see that the file is whole")
-    told = (f"rows that go on with the customer above them and are left out: {further}",) if further else ()
-    return whole, replace(report, warnings=(*report.warnings, *told))
+def _without_continuations(rows: Table, report: FileReport) -> tuple[Table, FileReport]:
+    customers = rows.derive(f"from this where not ({_IS_CONTINUATION})")
+    continuations = rows.count() - customers.count()
+    if continuations and not customers.count():
+        raise UnreadableFile("none of its rows has a name or an e-mail address", hint="check that the file is complete")
+    text = f"rows that continue the customer above them are left out: {continuations}"
+    return customers, replace(report, warnings=(*report.warnings, *((text,) if continuations else ())))
 
 
-def _without_strangers(named: Table, report: FileReport, asked: FieldSpec) -> tuple[Table, FileReport]:
-    """The rows that say who they are about; the others are rejects."""
-    identity_fields = f"coalesce({', '.join(f'{name}::varchar' for name in asked.identity_fields)}) is not null"
-    strangers = named.derive(f"select row_number from this where not ({identity_fields})")
-    if not strangers.count():
-        return named, report
-    explanation = f"it has none of {', '.join(asked.identity_fields)}"
-    (numbers,) = strangers.integers("row_number")
-    rejects = (*report.rejects, *(RejectedRow(number, "says_nobody", explanation) for number in numbers.tolist()))
-    return named.derive(f"from this where {identity_fields}"), replace(report, rejects=rejects)
+def _with_identity(rows: Table, report: FileReport, spec: FieldSpec) -> tuple[Table, FileReport]:
+    """The rows that have an identity field; the others are rejects."""
+    has_identity = f"coalesce({', '.join(f'{name}::varchar' for name in spec.identity_fields)}) is not null"
+    others = rows.derive(f"select row_number from this where not ({has_identity})")
+    if not others.count():
+        return rows, report
+    explanation = f"it has none of {', '.join(spec.identity_fields)}"
+    (numbers,) = others.integers("row_number")
+    rejects = (*report.rejects, *(RejectedRow(number, "no_identity", explanation) for number in numbers.tolist()))
+    return rows.derive(f"from this where {has_identity}"), replace(report, rejects=rejects)
 
 
-def _field(layout: Layout, name: str, asked: FieldSpec) -> str:
-    """SQL for a field: the first of its values that says something."""
-    options = [_value(layout, value, is_part=name in asked.parts) for value in layout.fields.get(name, ())]
+def _field(layout: Layout, name: str, spec: FieldSpec) -> str:
+    """SQL for a field: the first of its options that has a value."""
+    options = [_value(layout, option, is_part=name in spec.parts) for option in layout.fields.get(name, ())]
     text = f"coalesce({', '.join([*options, 'null::varchar'])})"
-    return asked.sql_of.get(name, "$text").replace("$text", text)
+    return spec.sql_of.get(name, "$text").replace("$text", text)
 
 
-def _value(layout: Layout, value: FieldPath, *, is_part: bool) -> str:
-    cells = [cell_name(layout.paths.index(place)) for place in value]
+def _value(layout: Layout, option: FieldPath, *, is_part: bool) -> str:
+    cells = [cell_name(layout.paths.index(path)) for path in option]
     if len(cells) == 1:
         return (_PART if is_part else _CELL).replace("$cell", cells[0])
     return f"nullif(concat_ws(' ', {', '.join(_PART.replace('$cell', cell) for cell in cells)}), '')"
 
 
-def _reject_rows(reports: Mapping[str, FileReport]) -> list[tuple[str, int, str, str | None, str]]:
-    return [
-        (name, reject.row_number, reject.code, reject.column or None, reject.explanation)
-        for name, report in reports.items()
-        for reject in report.rejects
-    ]
-
-
 def _warnings(report: FileReport, rows: int, source: Source) -> tuple[str, ...]:
-    # The exports of a system we know are full of columns that we do not need.
+    # The exports of well-known systems are full of columns that we do not need.
     unknown = report.unknown_columns if report.layout is source.own else 0
     ignored = (f"{unknown} unknown columns are ignored",) if unknown else ()
-    empty = ("an export of nobody: there are no rows",) if rows == 0 and not report.rejects else ()
+    empty = ("the export has no rows",) if rows == 0 and not report.rejects else ()
     return (*report.warnings, *ignored, *empty)
 
 
@@ -189,32 +182,32 @@ def _refuse_too_many_rejects(rows: int, rejects: int, max_reject_percent: float)
     if rejects >= REJECTS_THAT_COUNT and share > max_reject_percent:
         raise TooManyRejects(
             f"{rejects} of {rows + rejects} rows cannot enter, more than {max_reject_percent:g} %",
-            hint=f"{hint}; SERVICE_MAX_REJECT_PERCENT raises the bound",
+            hint=f"{hint}; SERVICE_MAX_REJECT_PERCENT raises the limit",
         )
 
 
-def _refuse_strangers(table: Table, asked: FieldSpec) -> None:
-    """Rows of which none says who it is about are no customers: such a file must not replace the real ones."""
-    identity_fields = " or ".join(f"{name} is not null" for name in asked.identity_fields)
-    if (rows := table.count()) and not table.derive(f"select count(*) from this where {identity_fields}").rows()[0][0]:
+def _refuse_without_identity(rows: Table, spec: FieldSpec) -> None:
+    """Raises: UnreadableFile if no row has an identity field; such a file must not replace the real customers."""
+    has_identity = " or ".join(f"{name} is not null" for name in spec.identity_fields)
+    if (count := rows.count()) and not rows.derive(f"select count(*) from this where {has_identity}").rows()[0][0]:
         raise UnreadableFile(
-            f"none of its {rows} rows has an id, a name, an e-mail address or a phone in a known place",
-            hint="see in README.md where the fields must stand",
+            f"none of its {count} rows has an id, a name, an e-mail address or a phone under a known column or path",
+            hint="docs/sources.md lists the columns and paths of each field",
         )
 
 
-def _hardly_meant(table: Table) -> tuple[str, ...]:
-    """Of rows such as the last line of a spreadsheet, and of ids that it has rounded."""
-    silent, rounded = table.derive(_HARDLY_MEANT).rows()[0]
-    told = (
-        (silent, "rows hold no name, e-mail address, phone, date or status"),
-        (rounded, "ids such as 1.23E+12 have lost digits in a spreadsheet and count as none"),
+def _suspicious_rows(rows: Table) -> tuple[str, ...]:
+    """Warnings about rows such as the last line of a spreadsheet, and about ids that it has rounded."""
+    empty, rounded = rows.derive(_SUSPICIOUS_ROWS).rows()[0]
+    texts = (
+        (empty, "rows hold no name, e-mail address, phone, date or status"),
+        (rounded, "ids such as 1.23E+12 have lost digits in a spreadsheet and count as missing"),
     )
-    return tuple(f"{count} {what}" for count, what in told if count)
+    return tuple(f"{count} {text}" for count, text in texts if count)
 
 
-def _at(error: InputError, batch: Batch, delivery: InputFile) -> InputError:
-    """The same error, saying which file of which batch it is about."""
-    where = ", ".join(part for part in (batch.where(delivery), error.where) if part)
-    message = f"{delivery.file_name}: {error.message}"
+def _at(error: InputError, batch: Batch, file: InputFile) -> InputError:
+    """The same error with the batch and the file in ``where``."""
+    where = ", ".join(part for part in (batch.where(file), error.where) if part)
+    message = f"{file.file_name}: {error.message}"
     return type(error)(message, hint=error.hint, where=where, found=error.found)

@@ -13,12 +13,12 @@ from service.model import MISSING, Rules
 from service.pipeline.evidence import rank_of_rule
 from service.pipeline.formulas import FORMULA
 from service.pipeline.matching import MATCHERS
+from service.pipeline.rejects import write_rejects
 
 MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_system", "status")
 DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
 CROSSWALK = ("unified_id", "source_system", "source_id")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
-REJECTS = ("source_system", "row_number", "code", '"column"', "explanation")
 CUSTOMER_ORDERS = ("unified_id", "orders_count")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
 
@@ -172,10 +172,10 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
         (orders, "customer_orders.csv", CUSTOMER_ORDERS, "customer"),
         (crosswalk, "crosswalk.csv", CROSSWALK, "ordinal"),
         (removed, "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal"),
-        (results.rejects, "rejects.csv", REJECTS, "source_system, row_number::bigint"),
         (results.changes, "id_changes.csv", ID_CHANGES, "number, change"),
     ):
         table.write_csv(folder / name, columns, order)
+    write_rejects(results.rejects, folder)
 
 
 def _removed_sql(rank: str) -> str:

@@ -15,12 +15,12 @@ from service.pipeline.normalise import Normalised
 MANY_NAMES = 3
 LARGE_GROUP = 10
 SHRUNK_BELOW_PERCENT = 90
-"""A source with fewer of the rows it had is worth a line in the log …"""
+"""A source with a smaller share of its published rows gets a line in the log …"""
 SHRUNK_BY_ROWS = 100
-"""… but not for a few rows: small exports go up and down."""
+"""… but only if it lost so many rows: small exports go up and down."""
 
 _FIELDS = ("full_name", "email", "phone", "signup_date", "status")
-# An id that we made up is no id; and two phones that are only printed alike are two.
+# An id that we made up does not count; two phones that are only printed alike are two.
 _FILLED = """
     select
         source, count(*),
@@ -98,21 +98,21 @@ def overmerge_risk(records: Table, groups: Table, evidence: Table) -> OvermergeR
 
 @dataclass(frozen=True)
 class Volume:
-    """How many rows of a source entered, and how many are in the published set; None where it is not there."""
+    """Rows of a source in this batch and in the published set; None if the source is not there."""
 
     rows_now: int | None
     rows_published: int | None
 
     @property
     def is_shrunk(self) -> bool:
-        """Whether so many rows fewer came that someone should know."""
+        """Whether the source lost so many rows that a user should know."""
         former = self.rows_published or 0
         if self.rows_now is None:
             return former > 0
         return former - self.rows_now >= SHRUNK_BY_ROWS and 100 * self.rows_now < SHRUNK_BELOW_PERCENT * former
 
     def figures(self) -> dict[str, int | float | None]:
-        """Both, their difference, and the rows now in percent of those published."""
+        """Both, their difference, and the rows now as a percentage of those published."""
         former, now = self.rows_published, self.rows_now or 0
         return {
             "rows_now": now,
@@ -123,16 +123,16 @@ class Volume:
 
 
 def volumes(source_rows: Mapping[str, int], former: Mapping[str, int]) -> dict[str, Volume]:
-    """The volume of every source against the published set; of one that is there no more, too."""
+    """Source -> its volume, also for sources of the published set (``former``) that are not in this batch."""
     now: dict[str, int | None] = {**dict.fromkeys(former), **source_rows}
     return {name: Volume(rows, former.get(name)) for name, rows in now.items()}
 
 
 def refuse_suspicious(found: Mapping[str, Volume], guards: Guards, batch: Batch) -> None:
-    """Let pass what a person accepted, and what has not lost so much that it is probably a wrong export.
+    """Refuse a source that lost so many rows that it is probably a wrong export, unless a user accepted the batch.
 
     Raises: SuspiciousVolume.
-    Source: CONTRACT section 3
+    Source: docs/specification.md section 3
     """
     for name, volume in found.items():
         rows, former = volume.rows_now or 0, volume.rows_published or 0
@@ -146,7 +146,7 @@ def refuse_suspicious(found: Mapping[str, Volume], guards: Guards, batch: Batch)
 
 
 def shrunk(found: Mapping[str, Volume]) -> dict[str, str]:
-    """A sentence for each source that shrank noticeably, or is not there at all."""
+    """Source -> a sentence, for each source that shrank noticeably or is missing."""
     few, none = "fewer rows than the {0} of the published set: {1}", "not in this batch; it had {0} rows before"
     return {
         name: (none if volume.rows_now is None else few).format(volume.rows_published, volume.rows_now)
@@ -156,26 +156,26 @@ def shrunk(found: Mapping[str, Volume]) -> dict[str, str]:
 
 
 def report(
-    delivered: Extracted, normalised: Normalised, found: Mapping[str, Volume], risk: OvermergeRisk
+    extracted: Extracted, normalised: Normalised, found: Mapping[str, Volume], risk: OvermergeRisk
 ) -> dict[str, Any]:
-    """``quality_report.json``: counts of every source and field, and what the literal rule cost.
+    """The content of ``quality_report.json``: counts of every source and field, and the risk of merging too much.
 
-    Of a field: how many values are filled, missing, made missing by reason, changed (other than written) and
-    distinct. All of its keys are always there, in one order.
+    For each field: the number of values that are filled, missing, made missing (by reason), changed (not as
+    written) and distinct. All keys are always there, in one order.
     """
     figures = {row[0]: row[1:] for row in normalised.records.derive(_FILLED).rows()}
-    rejects = delivered.rejects.derive(_REJECTS_BY_CODE).rows()
+    rejects = extracted.rejects.derive(_REJECTS_BY_CODE).rows()
     return {
         "sources": {
             name: {
                 "rows": rows,
-                "rejects": delivered.source_rejects[name],
+                "rejects": extracted.source_rejects[name],
                 "rejects_by_code": {code: count for source, code, count in rejects if source == name},
                 "volume": found[name].figures(),
-                "warnings": list(delivered.warnings[name]),
+                "warnings": list(extracted.warnings[name]),
                 "fields": _fields(figures.get(name, _NOTHING), name, normalised),
             }
-            for name, rows in delivered.source_rows.items()
+            for name, rows in extracted.source_rows.items()
         },
         "contradicting_dates": list(normalised.ambiguous),
         "literal_matching": asdict(risk),
@@ -192,8 +192,8 @@ def _fields(figures: Sequence[int], source: str, normalised: Normalised) -> dict
             "missing": rows - count,
             "made_missing": {
                 reason: times
-                for (name, at, reason), times in normalised.troubles.items()
-                if (name, at) == (source, field)
+                for (name, column, reason), times in normalised.troubles.items()
+                if (name, column) == (source, field)
             },
             "changed": normalised.changed.get((source, field), 0),
             "distinct": distinct,

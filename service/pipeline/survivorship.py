@@ -1,4 +1,4 @@
-"""Survive: which record stands for its customer, and with which values."""
+"""Survive: which record of a group is kept, and with which values."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _WITH_SOURCES = """
 
 
 def survive(records: Table, groups: Table, rules: Rules) -> Table:
-    """Keep one record per group: the one with the fewest missing fields; fill its gaps from the others.
+    """Keep the record with the fewest missing fields of each group; ``fill`` takes its missing values from the others.
 
     In:     records    RECORD
             groups     ordinal · group_id
     Out:    GOLDEN, one row per group
     Ties:   source order, then file order (both are the order of ordinals)
-    Source: CONTRACT section 6
+    Source: docs/specification.md section 6
     """
     ranked = records.derive(_RANKED, groups=groups)
     survivors = ranked.derive(_FILLED if rules.survivorship == "fill" else _RECORD)

@@ -1,4 +1,4 @@
-"""What a delivered file is by its first bytes, where that is not what its name says."""
+"""The kind of a file by its first bytes, if it differs from the kind that its name promises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from service.errors import UnreadableFile
 
-_LOOKED_AT_BYTES = 4096
+_HEAD_BYTES = 4096
 _BEGINNINGS = (
     (b"%PDF-", "a PDF", "export the customers as CSV or JSON"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook (.xls)", 'save it as "CSV UTF-8" in Excel'),
@@ -24,12 +24,12 @@ _TABLE = re.compile(r"\s*[^\s{\[<][^\r\n]*[,;\t|]")
 
 
 def refuse_other_kinds(path: Path, wanted: Literal["csv", "json"], file_name: str) -> None:
-    """Let pass what may be of the kind that is wanted; the readers say what else is wrong with it.
+    """Refuse a file that is certainly not of the kind that is wanted; the readers check everything else.
 
-    Raises: UnreadableFile that says what the file is, and how it can be dropped.
+    Raises: UnreadableFile that says what the file is, and how to drop it.
     """
     with open(path, "rb") as file:
-        head = file.read(_LOOKED_AT_BYTES)
+        head = file.read(_HEAD_BYTES)
     if head.startswith(b"PK\x03\x04") and _IN_A_WORKBOOK.search(head):
         raise _refusal("an Excel workbook (.xlsx)", 'save it as "CSV UTF-8" in Excel')
     for beginning, what, hint in _BEGINNINGS:
@@ -37,13 +37,13 @@ def refuse_other_kinds(path: Path, wanted: Literal["csv", "json"], file_name: st
             raise _refusal(what, hint)
     text = _decoded(head)
     if _PAGE.match(text):
-        raise _refusal("a web page (HTML), perhaps of a login or an error", "open it in a browser and export again")
+        raise _refusal("a web page (HTML), perhaps a login or an error page", "open it in a browser and export again")
     if _XML.match(text):
         raise _refusal("an XML document", "export the customers as CSV or JSON")
     kind = "json" if _JSON.match(text) else "csv" if _TABLE.match(text) else wanted
     if kind != wanted:
-        what = "JSON, no CSV table" if kind == "json" else "a CSV table, no JSON"
-        raise _refusal(what, f"were two exports swapped? If not, call it {_called(file_name, kind)}")
+        what = "JSON, not a CSV table" if kind == "json" else "a CSV table, not JSON"
+        raise _refusal(what, f"were two exports swapped? If not, call it {_renamed(file_name, kind)}")
 
 
 def _refusal(what: str, hint: str) -> UnreadableFile:
@@ -55,10 +55,10 @@ def _decoded(head: bytes) -> str:
     return head.decode("utf-16" if is_utf_16 else "utf-8-sig", errors="replace")
 
 
-def _called(file_name: str, kind: str) -> str:
+def _renamed(file_name: str, kind: str) -> str:
     """The name with another extension.
 
-    >>> _called("crm_customers.csv.gz", "json")
+    >>> _renamed("crm_customers.csv.gz", "json")
     'crm_customers.json.gz'
     """
     packed = file_name[-3:] if file_name.lower().endswith(".gz") else ""

@@ -1,4 +1,4 @@
-"""Exports that come packed: unpacked into the work folder first, so that everything else reads plain files."""
+"""Exports packed with gzip are unpacked into the work folder first, so that all readers read plain files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from service.errors import UnreadableFile
 
 _CHUNK_BYTES = 1 << 20
 MOST_TIMES_LARGER = 200
-"""Customers pack to a tenth; what unpacks to so much more is a bomb, and would fill the disk."""
+"""Customers pack to a tenth; a file that unpacks to so much more is a bomb, and would fill the disk."""
 ALWAYS_ALLOWED_BYTES = 64 << 20
 _BEGINNING = b"\x1f\x8b"
 
 
 @contextmanager
 def unpacked(path: Path, work_folder: Path) -> Iterator[Path]:
-    """The file itself, or, where its name ends in ``.gz``, its content as a file that is there until the block ends.
+    """The file itself; if its name ends in ``.gz``, its unpacked content as a file that exists until the block ends.
 
-    Raises: UnreadableFile where it is no gzip file, damaged, cut short, or far larger than customers would be.
+    Raises: UnreadableFile if it is not a gzip file, damaged, truncated, or unpacks to far more than customers do.
     """
     if not path.name.lower().endswith(".gz"):
         yield path
         return
-    # A name of our own: with more before it the file's might be too long for the disk.
+    # A name of our own: the name of the file may be as long as names can be.
     target = work_folder / f"unpacked{Path(path.name[:-3]).suffix}"
     try:
         _unpack(path, target)
@@ -52,7 +52,7 @@ def _unpack(path: Path, target: Path) -> None:
             if written > most_bytes:
                 raise UnreadableFile(
                     f"it unpacks to more than {MOST_TIMES_LARGER} times its size",
-                    hint="is it a customer export at all? If so, drop it unpacked",
+                    hint="check that it is a customer export; if it is, drop it unpacked",
                 )
 
 

@@ -14,14 +14,14 @@ import pytest
 
 from service.files import fingerprint_of
 from service.model import ECOM, InputFile
-from service.readers import json_file
+from service.readers import json_rows
 from tests.small_batches import small_engine
 
 
 def main(path: Path) -> dict[str, Any]:
     """How many rows there are, who read them, in which time, and the most memory this process ever had."""
     readers = ["engine"]
-    careful = json_file.careful_rows
+    careful = json_rows.careful_rows
 
     def told(*arguments: Any) -> Any:
         readers.append("with care")
@@ -33,7 +33,7 @@ def main(path: Path) -> dict[str, Any]:
         tempfile.TemporaryDirectory(dir=path.parent) as work,
         small_engine(Path(work)) as engine,
     ):
-        patched.setattr(json_file, "careful_rows", told)
+        patched.setattr(json_rows, "careful_rows", told)
         table, report = engine.read(InputFile(ECOM, path, "", fingerprint_of(path), settle_proof="given"))
         rows = table.derive("select count(*), max(row_number), count(distinct cell_0) from this").rows()[0]
     return {

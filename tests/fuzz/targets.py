@@ -21,7 +21,7 @@ from service.pipeline.fields.name import name_key, norm_name, trouble_name
 from service.pipeline.fields.phone import norm_phone, phone_as_printed, trouble_phone
 from service.pipeline.fields.status import read_status
 from service.presets import PRESETS
-from service.readers import csv_file, gzip_file, json_file
+from service.readers import csv_rows, csv_sniff, gzip_file, json_layout, json_rows, json_stream, json_window
 from service.readers.rows import RawRow, RejectedRow
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
@@ -70,8 +70,11 @@ def read_csv(content: bytes) -> None:
         return
     with _file("crm_customers.csv", content[1:]) as path:
         try:
-            layout = csv_file.inspect(path, SOURCES[content[0] % 4])
-            _numbered(csv_file.careful_rows(path, layout, []), len(layout.layout.paths))
+            dialect = csv_sniff.sniff(path, SOURCES[content[0] % 4])
+            with suppress(csv_rows.NotUtf8):
+                _numbered(csv_rows.careful_rows(path, dialect), len(dialect.positions))
+                return
+            _numbered(csv_rows.careful_rows(path, dialect.as_windows_1252()), len(dialect.positions))
         except InputError as error:
             _is_short(error)
 
@@ -83,12 +86,12 @@ def read_json(content: bytes) -> None:
     """
     if not content:
         return
-    json_file._CHUNK_BYTES = (1, 2, 3, 5, 8, 64, 1 << 12, 1 << 20)[content[0] >> 2 & 7]
+    json_stream.CHUNK_BYTES = json_layout.HEAD_BYTES = (1, 2, 3, 5, 8, 64, 1 << 12, 1 << 20)[content[0] >> 2 & 7]
     with _file("ecommerce_customers.json", content[1:]) as path:
         try:
-            layout, _ = json_file.layout_of(path, SOURCES[content[0] % 4])
-            json_file.array_window(path, layout.rows_at)
-            rows = list(json_file.careful_rows(path, layout))
+            layout = json_layout.probe(path, SOURCES[content[0] % 4]).layout
+            json_window.array_window(path, layout.rows_at)
+            rows = list(json_rows.careful_rows(path, layout))
         except InputError as error:
             _is_short(error)
             assert not _is_array_of_flat_values(content[1:]), "strict JSON was refused"
@@ -104,7 +107,7 @@ def _is_array_of_flat_values(content: bytes) -> bool:
         parsed = json.loads(content.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return False
-    return isinstance(parsed, list) and content.count(b"[") + content.count(b"{") < json_file.MAX_DEPTH
+    return isinstance(parsed, list) and content.count(b"[") + content.count(b"{") < json_stream.MAX_DEPTH
 
 
 def _refuse_constant(name: str) -> None:

@@ -186,12 +186,6 @@ def write_report(content: Mapping[str, Any], folder: Path) -> None:
     (folder / REPORT).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_rejects(rejects: Table, folder: Path) -> None:
-    """Write ``rejects.csv``, as the integration job does."""
-    columns = ("source_system", "row_number", "code", '"column"', "explanation")
-    rejects.write_csv(folder / "rejects.csv", columns, "source_system, row_number::bigint")
-
-
 def schema() -> str:
     """The JSON Schema of ``sample_output.json``: the text of docs/sample_output.schema.json."""
     return json.dumps(Export.model_json_schema(), indent=2) + "\n"

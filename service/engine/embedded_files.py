@@ -1,0 +1,213 @@
+"""Load an export into DuckDB: by DuckDB's own readers if the file is plain, else row by row through ours.
+
+DuckDB's readers are fast and lax. They get plain files only, through ``served_files``, and what they read is dropped
+if a check of the bytes or of the rows finds something that they read differently from our readers.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+
+from service.engine.contract import BLANK, sql_text
+from service.engine.embedded_tables import Database, EmbeddedTable, OutOfMemory
+from service.errors import TransientError
+from service.model import InputFile, Layout, Source
+from service.readers import csv_rows, csv_sniff, file_kind, gzip_file, json_layout, json_rows, json_window
+from service.readers.csv_bytes import CsvBytes
+from service.readers.csv_rows import MAX_CELL_CHARACTERS, MAX_ROW_CHARACTERS, NotUtf8
+from service.readers.csv_sniff import CsvDialect
+from service.readers.json_paths import steps_of
+from service.readers.json_stream import MAX_DEPTH
+from service.readers.json_window import LaxJson, NeedsStrictParser
+from service.readers.rows import FileReport, RawRow, RejectedRow, cell_name
+from service.readers.served_files import Served
+
+
+class _NotPlain(Exception):
+    """DuckDB's own reader does not read this file, or not as ours does."""
+
+
+def read(database: Database, file: InputFile, work_folder: Path) -> tuple[EmbeddedTable, FileReport]:
+    """See ``Engine.read``."""
+    read_format = _read_csv if file.file_format == "csv" else _read_json
+    with gzip_file.unpacked(file.path, work_folder) as path:
+        file_kind.refuse_other_kinds(path, file.file_format, file.file_name)
+        return read_format(database, path, file.source)
+
+
+def _read_csv(database: Database, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
+    dialect = csv_sniff.sniff(path, source)
+    rejects: tuple[RejectedRow, ...] = ()
+    try:
+        table = _plain_csv(database, path, dialect)
+    except _NotPlain:
+        table, rejects, dialect = _careful_csv(database, path, dialect)
+    return table, FileReport(
+        dialect.layout,
+        dialect.paths,
+        rejects=rejects,
+        warnings=dialect.warnings,
+        unknown_columns=dialect.unknown_columns,
+        written=dialect.description,
+    )
+
+
+def _careful_csv(
+    database: Database, path: Path, dialect: CsvDialect
+) -> tuple[EmbeddedTable, tuple[RejectedRow, ...], CsvDialect]:
+    try:
+        return *_copied(database, csv_rows.careful_rows(path, dialect), len(dialect.positions)), dialect
+    except NotUtf8:
+        return _careful_csv(database, path, dialect.as_windows_1252())
+
+
+def _read_json(database: Database, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
+    shape = json_layout.probe(path, source)
+    rejects: tuple[RejectedRow, ...] = ()
+    try:
+        table = _plain_json(database, path, shape.layout)
+    except _NotPlain:
+        table, rejects = _copied(database, json_rows.careful_rows(path, shape.layout), len(shape.layout.paths))
+    return table, FileReport(shape.layout, shape.paths, rejects=rejects, members=shape.members)
+
+
+def _plain_csv(database: Database, path: Path, dialect: CsvDialect) -> EmbeddedTable:
+    """Raises: _NotPlain for a ragged row, a stray quote, another encoding; UnreadableFile for a binary file."""
+    if not dialect.is_plain:
+        raise _NotPlain
+    served = Served(path, 0, path.stat().st_size, CsvBytes(dialect.encoding).feed)
+    return _loaded(database, served, lambda url: _csv_query(url, dialect))
+
+
+def _plain_json(database: Database, path: Path, layout: Layout) -> EmbeddedTable:
+    """Raises: _NotPlain for a document of another shape, for a malformed or lax one, and for odd elements."""
+    window = json_window.array_window(path, layout.rows_at) if json_window.has_simple_paths(layout) else None
+    if window is None:
+        raise _NotPlain
+    served = Served(path, *window, LaxJson().feed, before=b"[", after=b"]")
+    table = _loaded(database, served, lambda url: _json_query(url, layout))
+    if database.run(f"select count(*) from {table.name} where is_odd")[0][0]:
+        table.release()
+        raise _NotPlain
+    # Not derived: that would be a second copy of all rows, kept as long as the first.
+    database.run(f"alter table {table.name} drop column is_odd")
+    return table
+
+
+def _loaded(database: Database, served: Served, query: Callable[[str], str]) -> EmbeddedTable:
+    """The rows that DuckDB reads from ``served``, if its check has passed all of the bytes.
+
+    Raises: _NotPlain, or what the check raised.
+    """
+    table = None
+    try:
+        with database.served(served) as url:
+            table = database.materialise(query(url))
+    except (duckdb.InvalidInputException, duckdb.ConversionException, OutOfMemory, MemoryError):
+        pass  # malformed for DuckDB, or too large: our readers need less memory, and say what is odd about the file
+    except TransientError:
+        if served.fault is None:
+            raise
+    if table is not None and served.is_checked:
+        return table
+    if table is not None:
+        table.release()
+    if served.fault is None or isinstance(served.fault, NeedsStrictParser | MemoryError):
+        raise _NotPlain
+    raise served.fault
+
+
+def _copied(
+    database: Database, rows: Iterator[RawRow | RejectedRow], width: int
+) -> tuple[EmbeddedTable, tuple[RejectedRow, ...]]:
+    """The rows of a careful reader as a table, and the rejects."""
+    rejects: list[RejectedRow] = []
+    with database.own_csv() as path:
+        with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            for row in rows:
+                if isinstance(row, RejectedRow):
+                    rejects.append(row)
+                else:
+                    writer.writerow((row[0], *row[1]))
+        cells = (f"'{cell_name(index)}': 'VARCHAR'" for index in range(width))
+        return database.read_own_csv(path, ["'row_number': 'BIGINT'", *cells]), tuple(rejects)
+
+
+def _csv_query(url: str, dialect: CsvDialect) -> str:
+    """The query for a well-formed CSV file in UTF-8; it fails for any other."""
+    # The size of the buffer is given: DuckDB would take sixteen lines of the longest, and if they are one row
+    # without end, gigabytes for its cells, which no memory limit counts.
+    columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(dialect.width))
+    cells = ", ".join(
+        f"{'null::varchar' if position is None else f'c{position}'} as {cell_name(index)}"
+        for index, position in enumerate(dialect.positions)
+    )
+    whole = ", ".join(f"c{index}" for index in range(dialect.width))
+    return f"""
+        select row_number() over () as row_number, {cells}
+        from read_csv(
+            {sql_text(url)}, auto_detect=false, header=false, skip={dialect.header_lines},
+            delim='{dialect.delimiter}', quote='"', escape='"', strict_mode=true,
+            max_line_size={MAX_CELL_CHARACTERS}, buffer_size={MAX_ROW_CHARACTERS},
+            columns={{{columns}}})
+        -- a row that begins with a visible character is not blank; only others must be read whole
+        where coalesce({whole}, '') between '!' and '~~' or not regexp_full_match(concat({whole}), '{BLANK}*')
+    """
+
+
+def _json_query(url: str, layout: Layout) -> str:
+    """The query for an array of customers; ``is_odd`` marks rows that DuckDB may read differently from our reader."""
+    steps = [steps_of(path) for path in layout.paths]
+    paths = ", ".join(f"'{_json_path(path)}'" for path in steps)
+    # A path with further paths inside need not be text: a name that is an object is not a name, its parts are.
+    outer = {index for index, path in enumerate(steps) if any(other[: len(path)] == path != other for other in steps)}
+    is_nested = "(starts_with(cells[{0}], '{{') or starts_with(cells[{0}], '['))"
+    cells = ", ".join(
+        f"case when not {is_nested.format(index + 1)} then cells[{index + 1}] end as {cell_name(index)}"
+        for index in range(len(steps))
+    )
+    nested = " or ".join(
+        f"coalesce({is_nested.format(index + 1)}, false)" for index in range(len(steps)) if index not in outer
+    )
+    numbers = {path for name in layout.numbers for path in layout.paths_of(name)}
+    members = "|".join(
+        sorted(
+            {re.escape(str(step[-1])) for path, step in zip(layout.paths, steps, strict=True) if path not in numbers}
+        )
+    )
+    # DuckDB accepts NaN, which the standard does not; it turns 5.55E+06 into 5550000.0; and a name that
+    # begins with a bracket looks like its parts. All this may be harmless text: the careful reader decides.
+    odd = (
+        r"(?i)[:\[,]-?(?:nan|inf(?:inity)?)[,\]}]"
+        rf'|"(?:{members})":(?:-?[0-9]+[.e]|-0|"[\[{{])'
+    )
+    # Only the careful reader counts levels; there cannot be more of them than opening brackets.
+    deep = (
+        f"length(text) > {2 * MAX_DEPTH} "
+        rf"and length(regexp_replace(text, '[^\[{{]+', '', 'g')) > {MAX_DEPTH}"
+    )
+    return f"""
+        select
+            row_number, {cells},
+            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, {sql_text(odd)}) or ({deep}) as is_odd
+        from (
+            select
+                row_number() over () as row_number,
+                json_type(json) as kind,
+                json::varchar as text,
+                json_extract_string(json, [{paths}]) as cells
+            from read_json({sql_text(url)}, format='array', records=false, columns={{json: 'JSON'}})
+        )
+    """
+
+
+def _json_path(steps: tuple[str | int, ...]) -> str:
+    """The path in DuckDB's notation, for a text in quotes."""
+    parts = (f"[{step}]" if isinstance(step, int) else f'."{step}"' for step in steps)
+    return "$" + "".join(parts).replace("'", "''")

@@ -1,0 +1,162 @@
+"""Tables of a DuckDB connection, and the statements that make them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from service.engine.contract import IntArray, Row, Table, sql_text
+from service.errors import Interrupted, TransientError
+from service.readers.csv_rows import MAX_CELL_CHARACTERS
+from service.readers.served_files import Served, ServedFiles
+
+_WITH = re.compile(r"\s*with\b", re.IGNORECASE)
+
+
+class EmbeddedTable:
+    """A temporary table of the connection."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database = database
+        self.name = name
+
+    def derive(self, sql: str, **others: Table) -> EmbeddedTable:
+        """See ``Table.derive``. The result is computed at once."""
+        # Names of this statement alone, not views: those would be shared by all statements of the connection.
+        names: list[str] = []
+        for alias, table in {"this": self, **others}.items():
+            assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
+            # Not materialised: DuckDB would copy the table first.
+            names.append(f'"{alias}" as not materialized (from {table.name})')
+        own_names = _WITH.match(sql)
+        rest = sql if own_names is None else f", {sql[own_names.end() :]}"
+        return self._database.materialise(f"with {', '.join(names)} {rest}")
+
+    def rows(self) -> list[Row]:
+        """See ``Table.rows``."""
+        return self._database.run(f"select * from {self.name}")
+
+    def count(self) -> int:
+        """See ``Table.count``."""
+        return int(self._database.run(f"select count(*) from {self.name}")[0][0])
+
+    def integers(self, *columns: str) -> tuple[IntArray, ...]:
+        """See ``Table.integers``."""
+        listed = ", ".join(columns)
+        arrays = self._database.arrays(f"select {listed} from {self.name} order by {listed}")
+        return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
+
+    def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
+        """See ``Table.write_csv``."""
+        # The mark precedes the first name of the header: this saves a second pass over a large file.
+        mark = "\ufeff" if bom else ""
+        listed = ", ".join([f'{columns[0]} as "{mark}{columns[0]}"', *columns[1:]])
+        # An empty comment character: DuckDB would else put quotes round every cell with a "#".
+        self._copy(
+            f"select {listed} from {self.name} order by {order_by}",
+            path,
+            "format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''",
+        )
+
+    def write_lines(self, path: Path, column: str, order_by: str) -> None:
+        """See ``Table.write_lines``."""
+        self._copy(
+            f"select {column} from {self.name} order by {order_by}",
+            path,
+            "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
+        )
+
+    def write_parquet(self, path: Path, order_by: str) -> None:
+        """See ``Table.write_parquet``."""
+        self._copy(f"select * from {self.name} order by {order_by}", path, "format parquet")
+
+    def release(self) -> None:
+        """See ``Table.release``."""
+        self._database.run(f"drop table {self.name}")
+
+    def _copy(self, select: str, path: Path, options: str) -> None:
+        self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
+
+
+class Database:
+    """A DuckDB connection and the folder that it may write to; statements run one at a time."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path) -> None:
+        self._connection = connection
+        self._work_folder = work_folder
+        self._numbers = count(1)
+        self._statement = Lock()
+        self._served_files = ServedFiles()
+        connection.register_filesystem(self._served_files)
+
+    def materialise(self, select: str) -> EmbeddedTable:
+        """Run a query into a new table."""
+        name = f"table_{next(self._numbers)}"
+        self.run(f"create temp table {name} as {select}")
+        return EmbeddedTable(self, name)
+
+    def served(self, served: Served) -> AbstractContextManager[str]:
+        """A URL under which a query can read ``served`` until the block ends."""
+        return self._served_files.at_url(served)
+
+    @contextmanager
+    def own_csv(self) -> Iterator[Path]:
+        """A path for a CSV file of ours, which is removed when the block ends."""
+        path = self._work_folder / f"rows_{next(self._numbers)}.csv"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def read_own_csv(self, path: Path, columns: Sequence[str]) -> EmbeddedTable:
+        """A CSV file that we wrote ourselves, without a header. ``columns``: ``'name': 'TYPE'`` each."""
+        # The line break is given: else DuckDB guesses it, and fails at "\r\n" inside a cell.
+        return self.materialise(
+            f"select * from read_csv({sql_text(str(path))}, auto_detect=false, header=false, delim=',', quote='\"', "
+            f"escape='\"', new_line='\\n', parallel=false, max_line_size={4 * MAX_CELL_CHARACTERS}, "
+            f"columns={{{', '.join(columns)}}})"
+        )
+
+    def run(self, sql: str) -> list[Row]:
+        """Run a statement; errors of the engine are translated into ours."""
+        with self._statement, _errors_translated():
+            return list(self._connection.execute(sql).fetchall())
+
+    def arrays(self, sql: str) -> dict[str, Any]:
+        """Run a query into numpy columns."""
+        with self._statement, _errors_translated():
+            return dict(self._connection.execute(sql).fetchnumpy())
+
+
+class OutOfMemory(TransientError):
+    """The engine reached its memory limit."""
+
+
+def _reason(error: duckdb.Error) -> str:
+    """The system's message, if the engine's text contains it; the rest of that text may hold a customer's value."""
+    reasons = (os.strerror(number) for number in errno.errorcode)
+    return next((reason for reason in reasons if f": {reason}" in str(error)), type(error).__name__)
+
+
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise Interrupted("the work was interrupted", hint="it continues at the next start") from None
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        kind = OutOfMemory if isinstance(error, duckdb.OutOfMemoryException) else TransientError
+        raise kind(
+            f"the engine failed: {_reason(error)}",
+            hint="check that disk and memory suffice; SERVICE_MEMORY_LIMIT_MB limits the engine",
+        ) from None

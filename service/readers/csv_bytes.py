@@ -1,0 +1,76 @@
+"""The check that the bytes of a CSV file are text: no NUL bytes, no line without end.
+
+It runs on the bytes that a reader or the engine reads anyway, so it costs no pass over the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.errors import InputError, UnreadableFile
+
+MAX_LINE_BYTES = 16 << 20
+_STEP_BYTES = 1 << 20
+
+
+class CsvBytes:
+    """Checks the bytes of one file, which are fed in order from its beginning."""
+
+    def __init__(self, encoding: str) -> None:
+        self._may_hold_nul = encoding == "utf-16"
+        self._passed = 0
+        self._line = 1
+        self._length = 0
+        """Bytes of the line at hand."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Check the next bytes.
+
+        Raises: UnreadableFile for a NUL byte (a hole in a file reads as NUL bytes) and for a line longer than
+        ``MAX_LINE_BYTES``, for which DuckDB takes gigabytes, or which it loses without an error.
+        """
+        at = 0
+        while at < len(chunk):
+            # Steps end at multiples of their size, so that the result does not depend on the size of the chunks.
+            step = chunk[at : at + _STEP_BYTES - self._passed % _STEP_BYTES]
+            self._check(step)
+            self._passed += len(step)
+            at += len(step)
+
+    def _check(self, step: bytes) -> None:
+        if not self._may_hold_nul and b"\0" in step:
+            raise UnreadableFile(
+                "the file holds NUL bytes; it is not CSV text",
+                where=f"line {self._line + step[: step.index(0)].count(10)}",
+                hint="export as CSV in UTF-8",
+            )
+        self._line += step.count(10)
+        last_break = max(step.rfind(b"\n"), step.rfind(b"\r"))
+        self._length = self._length + len(step) if last_break < 0 else len(step) - last_break - 1
+        if self._length > MAX_LINE_BYTES:
+            raise endless_row(self._line)
+
+
+def endless_row(line: int) -> UnreadableFile:
+    """The error for a row without end."""
+    return UnreadableFile(
+        f"a row is longer than {MAX_LINE_BYTES >> 20} MB", where=f"line {line}", hint="check that it is a CSV export"
+    )
+
+
+@contextmanager
+def binary_faults_first(path: Path, encoding: str) -> Iterator[None]:
+    """If the block refuses the file, check all of its bytes first: that it is binary explains other faults.
+
+    Raises: UnreadableFile for what ``CsvBytes`` finds, else the error of the block.
+    """
+    try:
+        yield
+    except InputError:
+        check = CsvBytes(encoding)
+        with open(path, "rb") as file:
+            while chunk := file.read(_STEP_BYTES):
+                check.feed(chunk)
+        raise
