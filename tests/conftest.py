@@ -17,6 +17,7 @@ from hypothesis import settings
 from service import logs
 from tests.case_runs import CaseRun, shared_run
 from tests.sizes import IS_FULL
+from tests.slow import MOST_SECONDS, measured
 from tests.worlds import House, Works
 
 # The same examples every time: a change is judged by itself. ``FAULTS=all`` looks for new ones.
@@ -26,6 +27,17 @@ settings.load_profile("new" if IS_FULL else "same")
 
 # A shell that runs us in the background has interrupts ignored, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that takes too long and is not marked as slow."""
+    with measured() as cost:
+        yield
+    if cost.seconds > MOST_SECONDS and item.get_closest_marker("slow") is None and not IS_FULL:
+        pytest.fail(
+            f"{item.nodeid} took {cost.seconds:.1f} s: make it faster, or mark it with @pytest.mark.slow", pytrace=False
+        )
 
 
 @pytest.fixture
