@@ -1,4 +1,4 @@
-"""The whole story on a small sample, in a folder of its own, in seconds."""
+"""``demo``: both jobs on a small sample, in a temporary folder, in seconds."""
 
 from __future__ import annotations
 
@@ -57,47 +57,47 @@ _SHOWN = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt")
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> int:
-    """Let the watcher process the sample, then what a sync of a simulated API brings, and show what came out.
+    """Let the watcher process the sample, then an export that a sync fetches from a simulated API; show the results.
 
-    It happens in a folder of its own; nothing of the real folders is touched.
+    Everything is in a temporary folder; the configured folders are not used. Returns the exit code.
     """
-    house = Path(tempfile.mkdtemp(prefix="customer-integration-demo-"))
-    folders = {"inbox": house / "inbox", "outbox": house / "outbox", "state": house / "state"}
+    root = Path(tempfile.mkdtemp(prefix="customer-integration-demo-"))
+    folders = {"inbox": root / "inbox", "outbox": root / "outbox", "state": root / "state"}
     here = settings.model_copy(update=folders)
     try:
         published = _show_integration(here, say) + _show_sync(here, say)
     finally:
-        shutil.rmtree(house)
+        shutil.rmtree(root)
     return 0 if published == 2 else 1
 
 
 def _show_integration(here: Settings, say: Callable[[str], None]) -> int:
-    """The main job; returns how many sets were published."""
+    """The integration job; returns the number of published sets."""
     here.inbox.mkdir()
     (here.inbox / "crm_customers.csv").write_text(_CRM, encoding="utf-8")
     (here.inbox / "ecommerce_customers.json").write_text(_ECOM, encoding="utf-8")
     say("Dropped into inbox/: crm_customers.csv (5 customers), ecommerce_customers.json (3 customers)\n")
-    outcome = build(here, _now).run(once=True)
+    result = build(here, _now).run(once=True)
     for name in _SHOWN:
         say(f"\noutbox/{name}:\n")
         say((here.outbox / name).read_text(encoding="utf-8"))
-    say("The inputs lie in inbox/archive/ now, and every set ever published in outbox/batches/.\n")
-    return outcome.published
+    say("The inputs are in inbox/archive/ now, and every published set is in outbox/batches/.\n")
+    return result.published
 
 
 def _show_sync(here: Settings, say: Callable[[str], None]) -> int:
-    """The second job; returns how many exports were published."""
-    say("An API of 12 customers, simulated, of whose answers some fail, is synced into the inbox:\n")
+    """A sync, and the analytics job; returns the number of published sets."""
+    say("A simulated API of 12 customers, some of whose answers fail, is synced into the inbox:\n")
     simulator = Simulator(World(_now().date()), ("flaky",), now=_now)
     with running(simulator) as url:
         api = {"api_url": url, "api_key": SecretStr(simulator.terms.api_key), "api_per_page": 6}
         synced = asyncio.run(sync(here.model_copy(update=api), SystemClock(_now)))
-    say(f"\n{synced.customers} customers on {synced.pages} pages, {synced.figures.retries} requests tried again\n")
-    outcome = build(here, _now).run(once=True)
+    say(f"\n{synced.customers} customers on {synced.pages} pages, {synced.figures.retries} requests retried\n")
+    result = build(here, _now).run(once=True)
     head, _, customers = (here.outbox / "sample_output.json").read_text(encoding="utf-8").partition("[\n")
     first = next(block for block in customers.split("    },\n") if '"customer_id": 1,' in block)
-    say(f"\noutbox/sample_output.json, but for all customers except one:\n\n{head}[\n    …\n{first}    }},\n    …")
-    return outcome.published
+    say(f"\noutbox/sample_output.json, with the first customer only:\n\n{head}[\n    …\n{first}    }},\n    …")
+    return result.published
 
 
 def _now() -> datetime:

@@ -1,7 +1,7 @@
-"""What the service says while it works: one JSON object per line on stdout, and the log of each batch.
+"""The structured log: one JSON object per line on stdout. ``service.journal`` is the log of one batch.
 
-Events are called ``noun.past_participle`` and carry ids and counts only; no name, e-mail address or phone
-number ever. ``EVENTS`` lists them all: an unlisted event is an error of ours and raises.
+Events are called ``noun.past_participle`` and carry ids and counts only; never a name, e-mail address or phone number.
+``EVENTS`` lists them all: an unlisted event is a bug and raises.
 """
 
 from __future__ import annotations
@@ -17,49 +17,49 @@ import structlog
 EVENTS: dict[str, str] = {
     "service.started": "the daemon runs; version and folders",
     "service.stopped": "the daemon ended; why, and after how many batches",
-    "service.stood_by": "another instance works on this inbox; we wait for it to go",
+    "service.stood_by": "another instance works on this inbox; this one waits for it to end",
     "setting.ignored": "an environment variable begins with SERVICE_ but is no setting",
-    "inbox.degraded": "the inbox or its watch is not as it should be; the reason",
-    "inbox.recovered": "the inbox is well again",
-    "inbox.file_ignored": "something lies in the inbox that is no input",
-    "export.contested": "several files for one export lie in the inbox, and none of them is taken",
-    "health.unwritten": "the state folder takes no health file; a health check will find it too old",
-    "partner.missed": "half of a pair has waited long",
-    "partner.late": "the halves of a pair arrived far apart",
-    "batch.claimed": "settled exports that make a batch were taken into work",
-    "batch.recovered": "work that was begun before was rolled forward, begun again, or put back",
+    "inbox.degraded": "the inbox cannot be used, or its file events do not arrive; the reason",
+    "inbox.recovered": "the inbox can be used again",
+    "inbox.file_ignored": "something in the inbox is not an export",
+    "export.contested": "the inbox has several files for one export; none of them is claimed",
+    "health.unwritten": "the health file cannot be written; a health check will find it too old",
+    "partner.missed": "an export has waited long for the others of its batch",
+    "partner.late": "the exports of a batch arrived far apart",
+    "batch.claimed": "settled exports that make a batch were claimed",
+    "batch.recovered": "an earlier process began this batch; it is rolled forward, begun again, or put back",
     "source.extracted": "rows and rejects of one source",
-    "source.suspected": "something about a source's file that someone should know",
+    "source.suspected": "a possible problem of the file of one source",
     "records.normalised": "values made missing, by reason",
     "records.deduplicated": "groups and removed records",
     "customers.identified": "ids kept, created, merged, split, retired, revived",
-    "master.matched": "analytics: customers found in the master, by what",
-    "customers.enriched": "analytics: customers by what is said of them, and by where that comes from",
+    "master.matched": "analytics: customers found in the master, by the field that matched",
+    "customers.enriched": "analytics: customers by value of each field, and by evidence",
     "batch.published": "the canonical line: one batch, its job, counts and seconds",
     "batch.quarantined": "the batch could not be integrated; the code",
-    "batch.postponed": "a fault of the world; the batch is kept and tried again",
-    "claim.refused": "the inbox took no claim; it is tried again",
+    "batch.postponed": "a fault of the environment; the batch is kept and tried again",
+    "claim.refused": "files cannot be claimed; tried again",
     "batch.abandoned": "the service was asked to stop; the batch is kept",
     "batch.retried": "a quarantined batch was moved back",
-    "ledger.unwritten": "the ledger took no note of what happened; it is made up for later",
+    "ledger.unwritten": "the ledger cannot be written; the next start adds what is missing",
     "batch.pruned": "an old published set was removed by retention",
-    "sync.started": "the customers of the API are being fetched; whether a run that was broken off goes on",
+    "sync.started": "a sync begins; whether it resumes an interrupted run",
     "sync.completed": "the canonical line of a sync: customers, pages, requests, retries, waits, bytes and seconds",
-    "sync.postponed": "the API wants to be left alone; until when",
-    "sync.suspended": "not every customer could be had yet; what was got is kept",
-    "sync.rejected": "the API will not answer as things are; a setting is to be mended",
+    "sync.postponed": "the API refuses requests for now; until when",
+    "sync.suspended": "the sync ended before all pages were fetched; the pages so far are kept",
+    "sync.rejected": "the API rejects the requests; a setting must be corrected",
     "request.retried": "a request to the API failed and is sent again; page, reason and wait",
-    "requests.paused": "the API limits our rate, and all requests wait",
-    "pages.failed": "pages that could not be had with all their tries; they are asked for once more",
-    "sweep.doubted": "what was read of the API does not add up; it is read once more",
-    "api.suspected": "something about the API that someone should know",
+    "requests.paused": "the API limits the rate, and all requests wait",
+    "pages.failed": "pages that failed in all their tries; they are requested once more",
+    "sweep.doubted": "the pages do not add up; all are read once more",
+    "api.suspected": "a possible problem of the API",
     "simulator.started": "the simulated API listens; its port, customers and scenarios",
-    "bug.found": "an error nobody foresaw; the traceback, without values",
+    "bug.found": "an unexpected error; the traceback, without values",
 }
 
 
 class UnlistedEvent(AssertionError):
-    """The code logged an event that ``EVENTS`` does not know."""
+    """The code logged an event that is not in ``EVENTS``."""
 
 
 def _listed(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -69,7 +69,7 @@ def _listed(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typ
 
 
 def _traceback_without_values(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    # Neither locals nor the message of a foreign exception: either may quote a customer (an SQL error does).
+    # Neither locals nor the message of the exception: either may quote a customer (an SQL error does).
     error = event.pop("error", None)
     if isinstance(error, BaseException):
         event["error"] = type(error).__name__
@@ -83,9 +83,9 @@ def _traceback_without_values(_: Any, __: str, event: structlog.typing.EventDict
 
 
 class _Stdout:
-    """Writes lines to stdout, as it is at that moment: a test or a redirect sees what is written.
+    """Writes lines to ``sys.stdout`` as it is at that moment, so that a test can replace it.
 
-    Where a line cannot be written (a full disk, a reader that went), the work goes on without it.
+    A line that cannot be written (a full disk, a closed pipe) is dropped, and the work continues.
     """
 
     def msg(self, message: str) -> None:
@@ -107,7 +107,7 @@ _SHARED: list[structlog.typing.Processor] = [
 
 def configure() -> None:
     """Log to stdout: JSON lines, or coloured text when stdout is a terminal."""
-    # Libraries talk through the standard library, watchdog of threads that end; what matters to us we find ourselves.
+    # These libraries log to stderr by default, watchdog whenever a thread ends; we detect what matters ourselves.
     for library in ("watchdog", "aiohttp"):
         logging.getLogger(library).addHandler(logging.NullHandler())
     renderer: structlog.typing.Processor = (

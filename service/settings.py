@@ -195,30 +195,8 @@ class Settings(BaseSettings):
         """The environment first, then the values that ``load`` passes; no dotenv file, no secrets folder."""
         return (env_settings, init_settings)
 
-    def rules(self) -> Rules:
-        """The settings of the integration job."""
-        return Rules(
-            sources=sources_of(self.sources),
-            default_region=self.default_region,
-            date_order=self.date_order,
-            matching=self.matching,
-            survivorship=self.survivorship,
-            guards=self._guards(),
-            formula_escape=self.csv_formula_escape,
-            csv_bom=self.csv_bom,
-        )
-
-    def analytics_rules(self) -> AnalyticsRules:
-        """The settings of the analytics job."""
-        return AnalyticsRules(
-            default_region=self.default_region,
-            date_order=self.date_order,
-            guards=self._guards(),
-            active_days=self.active_days,
-            tables=self.analytics or AnalyticsTables(),
-        )
-
-    def _guards(self) -> Guards:
+    def guards(self) -> Guards:
+        """The limits that hold back a batch of any job."""
         return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
 
 

@@ -1,4 +1,4 @@
-"""The state folder as a whole: its format, its identity, and who works with it."""
+"""The state folder as a whole: its format, its identity, and the lock of the process that works with it."""
 
 from __future__ import annotations
 
@@ -7,48 +7,53 @@ import uuid
 from pathlib import Path
 
 from service.errors import SettingsError, UsageError
-from service.files import Lock, create_text, is_locked, make_folder, remove_staged
+from service.files import Lock, create_text, is_locked, make_folder, read_regular, remove_staged
+from service.folders import StateFolders
 
 FORMAT = 1
+_MOST_BYTES = 4096
+"""The identity file is far smaller."""
 
 
 class State:
-    """The state folder ``root``."""
+    """The state folder ``root``; one process at a time works with it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._lock = Lock(root / ".lock")
+        self._folders = StateFolders(root)
+        self._lock = Lock(self._folders.lock)
 
     def open(self) -> str:
-        """Create what is missing; returns the identity of this state, which inboxes remember.
+        """Create what is missing; returns the id of this state, which its inbox remembers.
 
-        Raises: SettingsError where a program we do not know wrote the state.
+        Raises: SettingsError if the file with the id is damaged, or another version of the program wrote it.
         """
         make_folder(self.root)
-        path = self.root / "state.json"
+        path = self._folders.identity
         if not path.exists():
             create_text(path, json.dumps({"format": FORMAT, "id": str(uuid.uuid4())}) + "\n")
         try:
-            noted = json.loads(path.read_text(encoding="utf-8"))
-            written_by, id_ = noted["format"], noted["id"]
+            identity = json.loads(read_regular(path, _MOST_BYTES))
+            written_format, id_ = identity["format"], identity["id"]
         except (ValueError, KeyError, TypeError):
             raise SettingsError(
                 "the state folder's own file is damaged",
                 where=str(path),
                 hint="restore it from a backup, or give SERVICE_STATE another folder",
             ) from None
-        if written_by != FORMAT:
+        if written_format != FORMAT:
             raise SettingsError(
-                f"the state folder has format {written_by}, this program knows {FORMAT}",
+                f"the state folder has format {written_format}, this program knows {FORMAT}",
                 where=str(path),
                 hint="run the program that wrote it, or give SERVICE_STATE another folder",
             )
         return str(id_)
 
     def take(self) -> None:
-        """Become the one process that works with this state, until ``release`` or death.
+        """Lock this state until ``release``, or until the process ends.
 
-        Raises: UsageError where another works with it; SettingsError as ``open``.
+        Raises: UsageError if another process holds it; SettingsError as ``open``, whose checks are made again, because
+        an instance that stood by may find the state of a newer program.
         """
         self.open()
         if not self._lock.acquire():
@@ -59,8 +64,8 @@ class State:
         remove_staged(self.root)
 
     def is_taken(self) -> bool:
-        """Whether a process works with this state; only looks."""
-        return is_locked(self.root / ".lock")
+        """Whether a process holds this state; does not take it."""
+        return is_locked(self._folders.lock)
 
     def release(self) -> None:
         """Let another process take it."""

@@ -13,6 +13,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from service.jobs.analytics import rules_of
 from service.model import API
 from service.pipeline.analytics.export import EXPORT, schema
 from service.settings import load
@@ -40,7 +41,7 @@ def outcome_of(case: Path, folder: Path) -> dict[str, str]:
         master = published(folder / "integration")
         master = master.rename(master.with_name("the_master"))
     file = delivered_file(API, folder / API.file_name, (case / API.file_name).read_bytes())
-    _, found = analysed_file(folder, file, master=master, rules=settings.analytics_rules(), now=CLAIMED_AT)
+    _, found = analysed_file(folder, file, master=master, rules=rules_of(settings), now=CLAIMED_AT)
     return {path.name: path.read_text(encoding="utf-8") for path in found.iterdir()}
 
 

@@ -24,6 +24,7 @@ from service.model import ECOM as ECOM_SOURCE
 from service.model import SOURCES, InputFile, Layout, Source, Summary
 from service.readers.rows import cell_name
 from service.settings import Settings
+from service.sources import sources_of
 from tests.worlds import CRM, ECOM
 
 HEADER = ("customer_id", "full_name", "email", "phone", "signup_date", "status")
@@ -145,7 +146,7 @@ def integrate_folder(folder: Path, outbox: Path, **settings: Any) -> Summary:
 
 def exports_in(folder: Path, settings: Settings) -> tuple[Path, ...]:
     """The files of a folder whose names belong to a source: those of the built-in ones first, as ``integrate`` asks."""
-    sources = settings.rules().sources
+    sources = sources_of(settings.sources)
     named = [(read_name(path.name, sources), path) for path in folder.iterdir() if path.is_file()]
     found = {name.source.name: path for name, path in named if name}
     order = dict.fromkeys([*(source.name for source in SOURCES), *(source.name for source in sources)])

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from service.analytics_rules import AnalyticsRules
 from service.data import read_csv
 from service.errors import InputError, MissingColumn, SettingsError, TooManyRejects, TransientError, UnreadableFile
+from service.jobs.analytics import rules_of
 from service.model import API
 from service.pipeline.analytics import geography
 from service.pipeline.analytics.export import EXPORT, REPORT, schema
@@ -375,7 +376,7 @@ def test_an_id_with_a_zero_fraction_is_a_whole_number(tmp_path: Path) -> None:
 
 def test_two_spellings_of_a_word_may_have_the_same_meaning() -> None:
     given: dict[str, Any] = {"analytics": {"channels": {"Trade Fair": "email", "trade_fair": "email"}}}
-    assert Settings(**given).analytics_rules().tables.channels["trade fair"] == "email"
+    assert rules_of(Settings(**given)).tables.channels["trade fair"] == "email"
 
 
 def test_customers_are_ordered_by_name_then_number_then_text(tmp_path: Path) -> None:
@@ -622,7 +623,7 @@ def test_words_and_thresholds_are_settings(tmp_path: Path) -> None:
         "regions": {"DACH": "EU", "Germany": "other"},
     }
     set_: dict[str, Any] = {"active_days": 1, "analytics": tables}
-    rules = Settings(**set_).analytics_rules()
+    rules = rules_of(Settings(**set_))
     record = {"engagement_score": 20, "last_active_at": "2024-01-13", "signup_source": "PARTNER", "region": "dach"}
     customer = enriched(tmp_path, record | {"total_spent": 5}, rules=rules)
     assert [customer[field] for field in LEVELS] == ["high", "inactive", "email", "EU", "premium"]
@@ -675,7 +676,7 @@ def test_a_variable_that_is_not_json_is_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(SettingsError, match="written as tables"):
         load(tmp_path)
     monkeypatch.setenv("SERVICE_ANALYTICS", '{"plans": {"solo": "basic"}}')
-    assert load(tmp_path)[0].analytics_rules().tables.plans["solo"] == "basic"
+    assert rules_of(load(tmp_path)[0]).tables.plans["solo"] == "basic"
 
 
 def test_the_page_lists_every_built_in_word() -> None:

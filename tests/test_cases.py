@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from service.settings import Settings
+from service.sources import sources_of
 from tests.case_runs import CaseRun, case_names, settings_of
 from tests.regenerate import FILES_OF_A_NEW_CASE, outcome_of, stamped
 from tests.small_batches import exports_in
@@ -32,7 +33,7 @@ def test_a_case_publishes_what_is_expected(name: str, case_run: Callable[[str], 
 @pytest.mark.parametrize("name", case_names())
 def test_a_case_has_all_its_inputs_and_expected_files(name: str) -> None:
     settings = Settings(**settings_of(CASES / name))
-    required = [source for source in settings.rules().sources if source.is_required]
+    required = [source for source in sources_of(settings.sources) if source.is_required]
     assert len(exports_in(CASES / name, settings)) >= len(required)
     expected = {path.name for path in (CASES / name / "expected").iterdir()}
     assert set(FILES_OF_A_NEW_CASE) <= expected or expected == {"error.txt", "integration_log.txt"}

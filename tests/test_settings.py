@@ -41,7 +41,7 @@ def test_the_matcher_reaches_the_pipeline_and_one_that_does_not_exist_stops_the_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SERVICE_MATCHING", "literal")
-    assert load()[0].rules().matching == "literal"
+    assert load()[0].matching == "literal"
     monkeypatch.setenv("SERVICE_MATCHING", "fuzzy")
     with pytest.raises(SettingsError) as caught:
         load()

@@ -22,6 +22,7 @@ from service.presets import PRESET, PRESETS, field_paths
 from service.readers import gzip_file
 from service.readers.json_paths import steps_of
 from service.settings import Settings, load
+from service.sources import sources_of
 from tests.small_batches import NOON, integrate_pair, published, rows_of, write_pair
 from tests.worlds import House, wait_until
 
@@ -37,7 +38,7 @@ LOYALTY = {
 
 def sources(*tables: dict[str, Any]) -> tuple[Source, ...]:
     given: dict[str, Any] = {"sources": tables}  # as service.toml has them
-    return Settings(**given).rules().sources
+    return sources_of(Settings(**given).sources)
 
 
 def inline_toml(value: Any) -> str:
@@ -161,7 +162,7 @@ def test_service_toml_holds_the_tables(tmp_path: Path) -> None:
         '[[sources]]\nname = "ECOM"\nfile = "shop.json"\n[sources.fields]\nemail = ["mail.work", "mail.home"]\n',
         encoding="utf-8",
     )
-    _, ecom = load(tmp_path)[0].rules().sources
+    _, ecom = sources_of(load(tmp_path)[0].sources)
     assert ecom.own.fields["email"] == (("mail.work",), ("mail.home",))
 
 

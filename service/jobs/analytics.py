@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from service.analytics_rules import AnalyticsRules
+from service.analytics_rules import AnalyticsRules, AnalyticsTables
 from service.engine.contract import Engine, Table
 from service.jobs.checked import Checked, describe_layout, describe_rejects
 from service.jobs.job import Job
@@ -32,6 +32,17 @@ from service.settings import Settings
 from service.verify.contents import check_export_set
 
 _WITHOUT_MASTER = "checked without the customer master, which may know what these records do not state"
+
+
+def rules_of(settings: Settings) -> AnalyticsRules:
+    """The user's decisions about the analytics export."""
+    return AnalyticsRules(
+        default_region=settings.default_region,
+        date_order=settings.date_order,
+        guards=settings.guards(),
+        active_days=settings.active_days,
+        tables=settings.analytics or AnalyticsTables(),
+    )
 
 
 def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Publication, journal: Journal) -> Summary:
@@ -164,7 +175,7 @@ def _report_enriched(summary: Summary, counts: export.Counts, master: Path | Non
 JOB = Job(
     name="analytics",
     sources=lambda settings: (API,),
-    rules=Settings.analytics_rules,
+    rules=rules_of,
     stages=("extract", "normalise", "match", "enrich", "export", "publish"),
     build=analyse,
     flat_files=FlatFiles(("sample_output.json",), "analytics_manifest.json"),

@@ -31,8 +31,23 @@ from service.pipeline.survivorship import survive
 from service.publication import Publication
 from service.register import Identified
 from service.settings import Settings
+from service.sources import sources_of
 from service.suffixes import is_before
 from service.verify.contents import check_master_set
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The user's decisions about the integration."""
+    return Rules(
+        sources=sources_of(settings.sources),
+        default_region=settings.default_region,
+        date_order=settings.date_order,
+        matching=settings.matching,
+        survivorship=settings.survivorship,
+        guards=settings.guards(),
+        formula_escape=settings.csv_formula_escape,
+        csv_bom=settings.csv_bom,
+    )
 
 
 def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publication, journal: Journal) -> Summary:
@@ -142,8 +157,8 @@ def _report_loaded(summary: Summary, identified: Identified, merges: Path, journ
 
 JOB = Job(
     name="integration",
-    sources=lambda settings: settings.rules().sources,
-    rules=Settings.rules,
+    sources=lambda settings: sources_of(settings.sources),
+    rules=rules_of,
     stages=("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish"),
     build=integrate,
     flat_files=FlatFiles(("customer_master.csv", "duplicate_report.csv", TEXT_LOG, EVENT_LOG), MANIFEST),
