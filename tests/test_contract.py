@@ -1,4 +1,4 @@
-"""What ``integrate`` promises its users, to the byte: files, log, exit codes, and silence about customers."""
+"""The promises of ``integrate``, to the byte: files, log, exit codes, and no customer's value in any log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.small_batches import exports_in, rows_of
 from tests.worlds import CASES, CRM, ECOM, Finished, House
 
 SAMPLE = CASES / "the_sample"
-COLUMNS = {place.lower() for layout in (*PRESETS, *(source.own for source in SOURCES)) for place in layout.paths}
+COLUMNS = {path.lower() for layout in (*PRESETS, *(source.own for source in SOURCES)) for path in layout.paths}
 FLAT = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl", "manifest.json")
 IN_BATCH = (
     *FLAT,
@@ -47,7 +47,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def said(text: str) -> list[tuple[str, str]]:
+def lines_of(text: str) -> list[tuple[str, str]]:
     """Level and message of each line of a text log; every line must have the promised form."""
     matches = [LINE.fullmatch(line) for line in text.splitlines()]
     assert all(matches), text
@@ -63,12 +63,12 @@ def sample(house: House) -> Finished:
 # ------------------------------------------------------------------------------------------------- the sample
 
 
-def test_the_sample_comes_out_byte_for_byte_and_its_log_word_for_word(house: House, sample: Finished) -> None:
+def test_the_sample_is_published_byte_for_byte_and_its_log_word_for_word(house: House, sample: Finished) -> None:
     assert sample.code == 0
     for name in ("customer_master.csv", "duplicate_report.csv"):
         assert (house.outbox / name).read_bytes() == (SAMPLE / "expected" / name).read_bytes()
     expected = (SAMPLE / "expected" / "integration_log.txt").read_text(encoding="utf-8")
-    assert said(house.read("integration_log.txt")) == said(expected)
+    assert lines_of(house.read("integration_log.txt")) == lines_of(expected)
     assert not (house.outbox / "integration_log.txt").read_bytes().startswith(b"\xef\xbb\xbf")
 
 
@@ -97,7 +97,7 @@ def test_a_published_set_is_immutable_and_the_flat_files_are_copies_of_their_own
     assert "CUST001" in (folder / "customer_master.csv").read_text(encoding="utf-8")
 
 
-def test_manifests_tell_what_was_published_from_what_and_are_chained(house: House, sample: Finished) -> None:
+def test_manifests_name_inputs_and_files_and_are_chained(house: House, sample: Finished) -> None:
     former = None
     for turn in range(3):
         if turn:
@@ -146,13 +146,13 @@ def test_the_log_is_in_local_time(house: House, monkeypatch: pytest.MonkeyPatch)
 # --------------------------------------------------------------------------------------------------- failures
 
 
-def test_a_missing_file_is_a_usage_error_that_says_what_to_do(house: House) -> None:
+def test_a_missing_file_is_a_usage_error_with_a_hint(house: House) -> None:
     done = integrate(house, house.root / CRM, SAMPLE / ECOM)
     assert done.code == 2
     assert "File not found: crm_customers.csv" in done.err
     assert "hint:" in done.err
     assert "Traceback" not in done.err
-    log = said(house.read("integration_log.txt"))
+    log = lines_of(house.read("integration_log.txt"))
     assert log[-2:] == [("ERROR", "File not found: crm_customers.csv"), ("ERROR", "Pipeline failed")]
     assert not (house.outbox / "manifest.json").exists()
 
@@ -173,8 +173,8 @@ def test_a_failure_leaves_a_published_set_alone(
     assert {name: (house.outbox / name).read_bytes() for name in FLAT} == before
     assert len(house.batches()) == 1
     [log] = (house.outbox / "failed").glob("*/integration_log.txt")
-    assert said(log.read_text(encoding="utf-8"))[-2:] == [("ERROR", message), ("ERROR", "Pipeline failed")]
-    # The next good run is as if nothing had been.
+    assert lines_of(log.read_text(encoding="utf-8"))[-2:] == [("ERROR", message), ("ERROR", "Pipeline failed")]
+    # The next good run publishes the same as before.
     assert integrate(house, SAMPLE / CRM, SAMPLE / ECOM).code == 0
     assert (house.outbox / "customer_master.csv").read_bytes() == before["customer_master.csv"]
 
@@ -186,7 +186,7 @@ def test_a_wrong_command_is_a_usage_error(house: House, arguments: tuple[str, ..
     assert "usage:" in done.err
 
 
-# ------------------------------------------------------------------------------------------------- discretion
+# --------------------------------------------------------------------------------------------------- privacy
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def _text_of(path: Path) -> str:
 
 
 def _texts_of_csv(text: str) -> set[str]:
-    # A NUL byte and a quote that is never closed are there on purpose.
+    # A NUL byte and an unclosed quote are there on purpose.
     rows = [line for line in csv.reader(io.StringIO(text.replace("\0", ""), newline="")) if line]
     split = [row if len(row) != 1 else re.split("[;\t|]", row[0]) for row in rows]
     header = next((row for row in split if COLUMNS & {cell.strip("\ufeff ").lower() for cell in row}), [])
@@ -237,7 +237,7 @@ def _texts_of_json(text: str) -> set[str]:
     return set(re.findall(r'"((?:[^"\\]|\\.)*)"', text)) | set(re.findall(r"\b\d{7,}\b", text))
 
 
-def test_what_counts_as_personal_is_found() -> None:
+def test_the_search_finds_personal_values() -> None:
     found = personal(SAMPLE)
     assert {"john smith", "jane.doe@email.com", "+1-555-0101", "15550101", "5550102", "mary.j@email.com"} <= found
     assert {"john smith", "bob.wilson@email.com", "+1-555-0103"} <= personal(CASES / "no_header")
@@ -252,21 +252,21 @@ def test_no_output_contains_personal_data(name: str, case_run: Callable[[str], C
     events = [json.loads(line) for line in out.splitlines()]
     assert {event["event"] for event in events} <= EVENTS.keys()
     assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", event["event"]) for event in events)
-    spoken: dict[str, str] = {"stdout": out, "stderr": err}
+    logged: dict[str, str] = {"stdout": out, "stderr": err}
     for path in outbox.rglob("integration_log.*"):
-        spoken[str(path.relative_to(outbox))] = path.read_text(encoding="utf-8")
+        logged[str(path.relative_to(outbox))] = path.read_text(encoding="utf-8")
     for path in outbox.rglob("quality_report.json"):
-        spoken[str(path.relative_to(outbox))] = path.read_text(encoding="utf-8")
-    # The text log names records by the ids of their sources, whatever those are; nothing else does.
+        logged[str(path.relative_to(outbox))] = path.read_text(encoding="utf-8")
+    # The text log names records by the ids of their sources; no other file does.
     ids = {row["source_id"].lower() for path in outbox.rglob("crosswalk.csv") for row in rows_of(path)}
     ids |= {re.sub(r"\D", "", text) for text in ids}
-    for where, text in spoken.items():
-        told = ids if where.endswith(".txt") else set()
-        assert [(where, secret) for secret in secrets - told if secret in text.lower()] == []
+    for where, text in logged.items():
+        allowed = ids if where.endswith(".txt") else set()
+        assert [(where, secret) for secret in secrets - allowed if secret in text.lower()] == []
 
 
 @pytest.mark.usefixtures("alone")
-def test_the_structured_log_of_a_batch_lies_beside_its_text_log(
+def test_the_structured_log_of_a_batch_is_beside_its_text_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["integrate", str(SAMPLE / CRM), str(SAMPLE / ECOM), "--outbox", str(tmp_path / "out")]) == 0

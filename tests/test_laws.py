@@ -1,4 +1,4 @@
-"""The laws of integration, against plain-Python references that are too slow for anything but small batches."""
+"""The laws of integration, against plain-Python references that are too slow for large batches."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 
 @dataclass(frozen=True)
 class Person:
-    """A normalised record, as the reference sees it."""
+    """A normalised record of the reference."""
 
     source: str
     id: Value
@@ -62,7 +62,7 @@ class Person:
         return self.name, self.email, self.phone, self.date, self.status
 
     def agrees(self, other: Person) -> tuple[str, ...]:
-        """The rules two records are the same customer by; a name corroborates, the two identifiers settle."""
+        """The rules that link two records; a name corroborates, the two identifiers settle."""
         found = {
             "id": self.source == other.source and self.id is not None and self.id == other.id,
             "email": self.email is not None and self.email == other.email,
@@ -75,7 +75,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Reference:
-    """Sections 5 and 6 of the contract, pair by pair."""
+    """docs/specification.md sections 5 and 6, pair by pair."""
 
     people: Sequence[Person]
 
@@ -93,7 +93,7 @@ class Reference:
         return label
 
     def members(self, group: int) -> list[int]:
-        """Its records as they rank for survival: fewest missing fields, then order of appearance."""
+        """Its records in the order of survival: fewest missing fields, then order of appearance."""
         found = [i for i, label in enumerate(self.group) if label == group]
         return sorted(found, key=lambda i: (self.people[i].fields().count(None), i))
 
@@ -184,21 +184,21 @@ def records_of(engine: EmbeddedEngine, people: Sequence[Person]) -> Table:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What the stages make of a batch."""
+class StageResults:
+    """The results of the stages for one batch."""
 
     group: list[int]
     golden: dict[int, tuple[Any, ...]]
     evidence: dict[int, tuple[int, tuple[str, ...]]]
 
 
-def outcome(engine: EmbeddedEngine, people: Sequence[Person], survivorship: Any = "fill") -> Outcome:
+def outcome(engine: EmbeddedEngine, people: Sequence[Person], survivorship: Any = "fill") -> StageResults:
     records = records_of(engine, people)
     matcher = MATCHERS["literal"]
     groups = cluster(matcher.links(records, engine), len(people), engine)
     survivors = survive(records, groups, Rules(survivorship=survivorship))
     evidence = explain(records, groups, survivors, matcher, engine)
-    return Outcome(
+    return StageResults(
         [row[0] for row in groups.derive("select group_id from this order by ordinal").rows()],
         {
             row[0]: row[1:]
@@ -224,7 +224,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]
 
 @given(people=batches())
 @settings(max_examples=50, deadline=None)
-def test_groups_survivors_and_evidence_are_those_of_the_reference(engine: EmbeddedEngine, people: list[Person]) -> None:
+def test_groups_survivors_and_evidence_equal_the_reference(engine: EmbeddedEngine, people: list[Person]) -> None:
     reference, found = Reference(people), outcome(engine, people)
     assert found.group == reference.group
     assert found.golden == {group: reference.golden(group, "fill") for group in set(reference.group)}
@@ -233,7 +233,7 @@ def test_groups_survivors_and_evidence_are_those_of_the_reference(engine: Embedd
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_larger_random_batches_follow_the_reference_too(engine: EmbeddedEngine, seed: int) -> None:
+def test_larger_random_batches_equal_the_reference(engine: EmbeddedEngine, seed: int) -> None:
     r = random.Random(seed)
     people = random_batch(r, 150, values=r.choice((40, 120, 300)))
     reference, found = Reference(people), outcome(engine, people, "record")
@@ -245,12 +245,12 @@ def test_larger_random_batches_follow_the_reference_too(engine: EmbeddedEngine, 
 
 @given(people=batches())
 @settings(max_examples=25, deadline=None)
-def test_every_removed_record_has_a_reason_that_holds(engine: EmbeddedEngine, people: list[Person]) -> None:
+def test_every_removed_record_has_a_true_reason(engine: EmbeddedEngine, people: list[Person]) -> None:
     found = outcome(engine, people)
     kept_of = {group: golden[0] for group, golden in found.golden.items()}
     assert sorted([*found.evidence, *kept_of.values()]) == list(range(len(people)))
     for removed, (via, rules) in found.evidence.items():
-        assert rules, "a record was removed for nothing"
+        assert rules, "a record was removed without a reason"
         assert found.group[removed] == found.group[via]
         assert rules == people[removed].agrees(people[via])
         if people[removed].agrees(people[kept_of[found.group[removed]]]):
@@ -259,7 +259,7 @@ def test_every_removed_record_has_a_reason_that_holds(engine: EmbeddedEngine, pe
 
 @given(people=batches(), order=st.randoms())
 @settings(max_examples=25, deadline=None)
-def test_the_order_of_records_does_not_change_who_belongs_together(
+def test_the_order_of_records_does_not_change_the_groups(
     engine: EmbeddedEngine, people: list[Person], order: random.Random
 ) -> None:
     shuffled = list(range(len(people)))
@@ -280,8 +280,8 @@ def test_a_stated_status_wins_over_a_default_one(engine: EmbeddedEngine) -> None
 
 
 def test_missing_is_never_evidence(engine: EmbeddedEngine) -> None:
-    nobody = Person("CRM", None, None, None, None)
-    assert outcome(engine, [nobody] * 5).group == [0, 1, 2, 3, 4]
+    empty = Person("CRM", None, None, None, None)
+    assert outcome(engine, [empty] * 5).group == [0, 1, 2, 3, 4]
 
 
 def test_an_id_links_records_of_one_source_only(engine: EmbeddedEngine) -> None:
@@ -313,7 +313,7 @@ def a_pair(r: random.Random, size: int) -> tuple[list[list[Value]], list[list[Va
 
     def word() -> str:
         number = r.randrange(3 * size)
-        return "".join(string.ascii_lowercase[number // 26**place % 26] for place in range(4)).title()
+        return "".join(string.ascii_lowercase[number // 26**power % 26] for power in range(4)).title()
 
     def phone() -> str:
         number = r.randrange(2 * size)
@@ -358,7 +358,7 @@ def test_the_order_of_rows_does_not_change_the_customers(tmp_path: Path, seed: i
         partitions.append(sorted(map(sorted, groups.values())))
         sources = {id_: sorted(members) for id_, members in groups.items()}
         master = rows_of(tmp_path / f"out{turn}" / "customer_master.csv")
-        # Where a group's best record is no tie, the order of rows cannot choose another one.
+        # If the best record of a group is not tied, the order of rows cannot choose another one.
         masters.append(sorted((sources[row.pop("unified_id")], sorted(row.items())) for row in master))
         r.shuffle(crm)
         r.shuffle(ecom)
@@ -377,7 +377,7 @@ def complete_alone(crm: Sequence[Sequence[Value]], ecom: Sequence[Sequence[Value
     return found | {("ECOM", str(row[0])) for row in ecom if not any(cell in nothing for cell in row[3:])}
 
 
-# What may stand before a formula, hide it, or be taken for one; and what ends a cell or a line of a CSV file.
+# Characters before a formula, that hide it or look like one; and those that end a cell or a line of a CSV file.
 QUOTES = st.sampled_from(["", "", "'", "''", '"'])
 GAPS = st.sampled_from(["", "", "\t", "\r", " ", "\n", " \t", "\u00a0", "\u3000", "\x0b", "\u200b", "\ufeff"])
 PIECES = [*"=+-@＝＋－＠", *"'\",;#\\ \t\r\n\x1f", "N/A", "unknown", "--", "aX", "1"]
@@ -429,7 +429,7 @@ def test_running_twice_gives_the_same_bytes_and_the_same_ids(tmp_path: Path) -> 
         sets[-1]["quality_report.json"] = (folder / "quality_report.json").read_bytes()
     again, first = sets[1], sets[0]
     assert first.pop("id_changes.csv") != again.pop("id_changes.csv") == b"unified_id,change,from_ids,to_ids,reason\n"
-    # The state is another one: now there is a set to compare the volume with.
+    # The second run has a published set to compare the volume with.
     former, now = (json.loads(found.pop("quality_report.json")) for found in (first, again))
     volumes = [[source.pop("volume") for source in report["sources"].values()] for report in (former, now)]
     assert [volume["difference"] for volume in volumes[0] + volumes[1]] == [None, None, 0, 0]

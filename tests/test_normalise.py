@@ -1,4 +1,4 @@
-"""The rules in SQL are the rules in Python: ``normalise`` and ``extract`` against the definitions in ``values``.
+"""The rules in SQL equal the rules in Python: ``normalise`` and ``extract`` against the definitions in ``fields``.
 
 How many generated values are tried is in ``tests/sizes.py``. A million, and how many of them took a fast path:
 
@@ -42,7 +42,7 @@ from tests.worlds import CASES
 
 CORPUS = GENERATED // 5
 SQL_ALONE_PERCENT = {"email": 33, "phone": 28, "full_name": 22, "signup_date": 25, "source_id": 40, "status": 25}
-"""At least this share of a corpus that is mostly odd must not need Python: else a fast path has been lost."""
+"""Of a corpus that is mostly odd, SQL must decide at least this share alone: less means that a fast path is lost."""
 
 TO_PYTHON = "\x00went to Python"
 
@@ -190,7 +190,7 @@ CALLING_CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
 
 def a_number_of_the_world(r: random.Random) -> str:
-    """Any calling code, often a trunk prefix, any number of digits, in the ways it is written abroad."""
+    """Any calling code, often a trunk prefix, any number of digits, in the formats of many countries."""
     code, prefix = r.choice((*CALLING_CODES, 1, 44, 49, 33)), r.choice(("",) * 6 + ("0", "(0)", "8", "1", "06"))
     digits = "".join(r.choices("0123456789", k=r.choice((5, 6, 7, 8, 9, 9, 9, 10, 10, 11, 12, 13))))
     cut = r.randrange(1, len(digits))
@@ -274,7 +274,7 @@ WRITE: dict[str, Callable[[random.Random], str]] = {
 
 
 def edited(text: str, alphabet: str, r: random.Random) -> str:
-    """The text with one character put in, taken out, or replaced."""
+    """The text with one character inserted, removed or replaced."""
     at = r.randrange(len(text) + 1)
     return text[:at] + r.choice(("", r.choice(alphabet), r.choice(alphabet))) + text[at + r.randrange(2) :]
 
@@ -310,8 +310,8 @@ def definitions(rules: Rules) -> dict[str, Callable[[str], Cell]]:
 RESULT = {"phone": "phone_key", "source_id": "case when has_id then source_id end"}
 
 
-def delivered_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Extracted:
-    """Rows of the CRM as ``extract`` gives them, whatever the cells say."""
+def extracted_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Extracted:
+    """Rows of the CRM as ``extract`` returns them, with any cells."""
     rows = raw_table(engine, **fields).derive(
         "select 'CRM' as source, * replace (null::bigint as orders_count) from this"
     )
@@ -321,12 +321,12 @@ def delivered_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Extracte
 
 def normalised(engine: EmbeddedEngine, field: str, texts: Sequence[Cell], rules: Rules) -> list[Cell]:
     """One column of the records, in the order of the rows."""
-    records = stage.normalise(delivered_rows(engine, **{field: texts}), rules, engine).records
+    records = stage.normalise(extracted_rows(engine, **{field: texts}), rules, engine).records
     return [row[0] for row in records.derive(f"select {RESULT.get(field, field)} from this order by ordinal").rows()]
 
 
 def send_nothing_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the engine say which values SQL does not settle alone."""
+    """Replace the Python rules, so that the result shows which values SQL does not decide alone."""
 
     def one(text: str) -> str:
         return TO_PYTHON
@@ -353,7 +353,7 @@ RULES = [
 
 
 @pytest.mark.parametrize(("field", "rules", "size"), RULES)
-def test_what_sql_settles_alone_is_what_the_definition_says(
+def test_values_that_sql_decides_alone_equal_the_definition(
     field: str,
     rules: Rules,
     size: int,
@@ -375,7 +375,7 @@ def test_what_sql_settles_alone_is_what_the_definition_says(
 
 
 def texts_of_the_cases() -> list[str]:
-    """Every text that stands in an export of ``tests/cases``, and in the tables of what is read."""
+    """Every text of an export in ``tests/cases`` and of the tables in ``tests/corpus.py``."""
     texts = {
         cell
         for path in CASES.glob("*/*.csv")
@@ -390,7 +390,7 @@ def texts_of_the_cases() -> list[str]:
 
 
 @pytest.mark.parametrize("field", WRITE)
-def test_every_text_of_the_cases_comes_out_as_its_definition_says(
+def test_every_text_of_the_cases_equals_its_definition(
     field: str,
     engine: EmbeddedEngine,
     monkeypatch: pytest.MonkeyPatch,
@@ -407,7 +407,7 @@ def test_every_text_of_the_cases_comes_out_as_its_definition_says(
     assert [(text, value) for text, value in alone if value != define(text)] == []
 
 
-def test_every_letter_that_sql_knows_in_two_cases_is_written_as_defined(engine: EmbeddedEngine) -> None:
+def test_every_letter_that_sql_knows_in_two_cases_equals_the_definition(engine: EmbeddedEngine) -> None:
     names = [
         name
         for capital, small in zip(name_rules._UPPER[1:-1], name_rules._LOWER[1:-1], strict=True)
@@ -424,9 +424,7 @@ def test_every_letter_that_sql_knows_in_two_cases_is_written_as_defined(engine: 
 
 @given(st.data())
 @settings(max_examples=6, deadline=None)
-def test_any_text_comes_out_as_its_definition_says(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_any_text_equals_its_definition(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     # No lone surrogates: the readers let none through.
     any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
     for field in WRITE:
@@ -437,15 +435,15 @@ def test_any_text_comes_out_as_its_definition_says(
 
 
 @pytest.mark.parametrize("text", ["a" * 10_000 + "@x.org", "j" * 10_001 + " smith", "2" * 300])
-def test_an_absurdly_long_cell_comes_out_as_its_definition_says(text: str, engine: EmbeddedEngine) -> None:
+def test_a_very_long_cell_equals_its_definition(text: str, engine: EmbeddedEngine) -> None:
     for field in ("email", "full_name", "phone", "signup_date"):
-        with small_engine(Path(engine._work_folder) / field) as fresh:  # functions are taught once for each engine
+        with small_engine(Path(engine._work_folder) / field) as fresh:  # functions are registered once for each engine
             assert normalised(fresh, field, [text], Rules()) == [definitions(Rules())[field](text)]
 
 
 def test_names_and_phones_are_compared_and_printed_as_defined(engine: EmbeddedEngine) -> None:
     names, phones = corpus("full_name", GENERATED // 6, seed=2), corpus("phone", GENERATED // 6, seed=2)
-    records = stage.normalise(delivered_rows(engine, full_name=names, phone=phones), Rules(), engine).records
+    records = stage.normalise(extracted_rows(engine, full_name=names, phone=phones), Rules(), engine).records
     for name, key, phone, phone_key in records.derive("select full_name, name_key, phone, phone_key from this").rows():
         assert key == (None if name is None else name_key(name))
         assert phone == (None if phone_key is None else phone_as_printed(phone_key, "US"))
@@ -476,24 +474,24 @@ CELLS = [
 
 
 def cell_as_read(cell: Cell) -> Cell:
-    """The rule: our own writer's quote is taken off again; then a word for missing is missing; all else stays."""
+    """The rule: the quote of our own writer is removed; then a missing word is missing; any other cell stays."""
     if cell is not None and re.match(r"'+\s*[=+\-@\t\r＝＋－＠]", cell):
         cell = cell[1:]
     return None if is_missing(cell) else cell
 
 
 def extracted(engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields: Sequence[Cell]) -> Any:
-    """``fields`` as ``extract`` gives them; rows come from a table instead of a file."""
+    """``fields`` as ``extract`` returns them; rows come from a table instead of a file."""
     layout = CRM.own if "status" in fields else ECOM.own
     table = cells_table(engine, layout, **fields)
-    monkeypatch.setattr(engine, "read", lambda delivery: (table, FileReport(layout)))
-    # Columns are tried one at a time: such rows do not say who they are about.
-    monkeypatch.setattr("service.pipeline.extract._refuse_strangers", lambda table, rows: None)
+    monkeypatch.setattr(engine, "read", lambda file: (table, FileReport(layout)))
+    # Columns are tried one at a time, so most rows have no identity.
+    monkeypatch.setattr("service.pipeline.extract._refuse_without_identity", lambda table, rows: None)
     batch = Batch("b", NOON, (delivered_file(ECOM, tmp_path / "any.json", "[]"),))
     return extract(batch, Guards(), engine).rows
 
 
-def test_a_cell_is_missing_where_its_definition_says_so(
+def test_a_cell_is_missing_by_its_definition(
     engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     r = random.Random(3)
@@ -560,15 +558,15 @@ def test_a_composed_name_has_the_parts_that_are_not_empty(
         ),
     ],
 )
-def test_a_column_of_dates_tells_its_own_order(
+def test_a_column_of_dates_shows_its_own_order(
     dates: list[Cell], order: DateOrder, days: list[Cell], engine: EmbeddedEngine
 ) -> None:
     assert normalised(engine, "signup_date", dates, replace(Rules(), date_order=order)) == days
 
 
-def test_dates_that_contradict_each_other_are_each_read_for_themselves_and_reported(engine: EmbeddedEngine) -> None:
+def test_contradicting_dates_are_each_read_alone_and_reported(engine: EmbeddedEngine) -> None:
     dates = ["15/01/2023", "01/16/2023", "03/04/2023"]
-    result = stage.normalise(delivered_rows(engine, signup_date=dates), Rules(), engine)
+    result = stage.normalise(extracted_rows(engine, signup_date=dates), Rules(), engine)
     days = [row[0] for row in result.records.derive("select signup_date from this order by ordinal").rows()]
     assert (days, result.ambiguous) == (["2023-01-15", "2023-01-16", "2023-03-04"], ("CRM",))
 
@@ -578,7 +576,7 @@ def test_dates_that_contradict_each_other_are_each_read_for_themselves_and_repor
 
 def test_every_value_that_became_missing_is_counted_with_its_reason(engine: EmbeddedEngine) -> None:
     result = stage.normalise(
-        delivered_rows(
+        extracted_rows(
             engine,
             full_name=["Ann", "\u200b", None, "X"],
             email=["a@b", "b@", None, "a@b.org"],
@@ -600,11 +598,11 @@ def test_every_value_that_became_missing_is_counted_with_its_reason(engine: Embe
 
 
 @pytest.mark.parametrize("region", ["US", "GB", "DE"])
-def test_every_value_that_came_out_other_than_written_is_counted(region: str, engine: EmbeddedEngine) -> None:
+def test_every_changed_value_is_counted(region: str, engine: EmbeddedEngine) -> None:
     rules = Rules(default_region=region, date_order="DMY")
     fields = ("full_name", "email", "phone", "signup_date", "status")
     written = {field: [*corpus(field, 2000, seed=4), "5550101", "442079460958", "active"] for field in fields}
-    result = stage.normalise(delivered_rows(engine, **written), rules, engine)
+    result = stage.normalise(extracted_rows(engine, **written), rules, engine)
     shown = result.records.derive(f"select {', '.join(fields)} from this order by ordinal").rows()
     for field, came_out in zip(fields, zip(*shown, strict=True), strict=True):
         pairs = zip(written[field], came_out, strict=True)
@@ -613,19 +611,19 @@ def test_every_value_that_came_out_other_than_written_is_counted(region: str, en
         assert changed
 
 
-def test_a_row_without_an_id_is_shown_by_its_row_and_known_by_its_content(tmp_path: Path) -> None:
+def test_a_row_without_an_id_is_named_by_its_number_and_identified_by_its_content(tmp_path: Path) -> None:
     people: dict[str, list[Cell]]
     people = {"full_name": ["Ann Lee", "Bob Ray", "ann lee"], "email": ["a@x.org", None, "A@X.org"]}
     keys: list[dict[str, str]] = []
     for turn, order in enumerate(((0, 1, 2), (1, 2, 0))):
         with small_engine(tmp_path / str(turn)) as engine:
             fields = {name: [column[i] for i in order] for name, column in people.items()}
-            delivered = delivered_rows(engine, source_id=["0", "-1", None], **fields)
+            delivered = extracted_rows(engine, source_id=["0", "-1", None], **fields)
             records = stage.normalise(delivered, Rules(), engine).records
             rows = records.derive("select source_id, has_id, record_key, full_name from this order by ordinal").rows()
         assert [row[:2] for row in rows] == [("CRM-ROW1", False), ("CRM-ROW2", False), ("CRM-ROW3", False)]
         keys.append({row[2]: row[3] for row in rows})
-    # The two Anns are one content, told apart by their place among equals; row numbers play no part.
+    # The two Anns have the same content; their number among equals distinguishes them, row numbers do not count.
     assert keys[0] == keys[1]
     assert sorted(keys[0].values()) == ["Ann Lee", "Ann Lee", "Bob Ray"]
 
@@ -647,12 +645,12 @@ def test_an_id_is_text_without_a_spreadsheets_wrapping(written: str, id_: str, e
 
 
 @pytest.mark.parametrize("written", ["", "0", "-1", " 0 ", "'0", '="-1"', "'", "\t"])
-def test_what_is_no_id_is_none(written: str, engine: EmbeddedEngine) -> None:
+def test_any_other_text_is_no_id(written: str, engine: EmbeddedEngine) -> None:
     assert normalised(engine, "source_id", [written], Rules()) == [None]
 
 
 def test_a_status_is_stated_or_the_default_of_its_source(engine: EmbeddedEngine) -> None:
-    crm = delivered_rows(engine, status=["On Hold", None])
+    crm = extracted_rows(engine, status=["On Hold", None])
     both = crm.rows.derive("from this union all select * replace ('ECOM' as source) from this")
     records = stage.normalise(replace(crm, rows=both), Rules(), engine).records
     assert records.derive("select source, status, status_stated from this order by ordinal").rows() == [

@@ -1,4 +1,4 @@
-"""Stages as sentences: worst cases stay linear, guards stop, and what is written is safe to open."""
+"""The stages: worst cases are linear, guards refuse batches, published files are safe to open."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def records_of_shape(engine: EmbeddedEngine, shape: str, size: int) -> Table:
 
 
 def seconds_to_group(engine: EmbeddedEngine, shape: str, size: int) -> float:
-    """Group and explain records that are all one customer; every one but the kept gets its reason."""
+    """Group and explain records that are all one customer; each removed record gets its reason."""
     records = records_of_shape(engine, shape, size)
     started = time.monotonic()
     groups = cluster(MATCHERS["literal"].links(records, engine), records.count(), engine)
@@ -81,7 +81,7 @@ def seconds_to_group(engine: EmbeddedEngine, shape: str, size: int) -> float:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_worst_case_is_ordinary_work(
+def test_grouping_is_linear_in_the_worst_case(
     shape: str, engine: EmbeddedEngine, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     seconds_to_group(engine, shape, 1000)
@@ -89,7 +89,7 @@ def test_the_worst_case_is_ordinary_work(
     record_testsuite_property(
         f"{shape}: seconds at {MANY} and {2 * MANY}", f"{once:.2f} {twice:.2f}, ratio {twice / once:.1f}"
     )
-    # Pairs would cost four times as much, and hours; the bound is loose because machines are busy.
+    # Quadratic work would take hours; the limit is loose because machines are busy.
     assert twice < 120
 
 
@@ -125,9 +125,11 @@ def crm_with_rejects(good: int, bad: int) -> str:
 
 
 @pytest.mark.parametrize(("good", "bad"), [(900, 100), (1, 99), (10_000, 1000), (0, 0)])
-def test_rejects_within_bounds_let_the_batch_go_on(good: int, bad: int, engine: EmbeddedEngine, tmp_path: Path) -> None:
-    delivered = extracted(engine, tmp_path, crm_with_rejects(good, bad), Guards())
-    assert (delivered.source_rows, delivered.source_rejects) == ({"CRM": good, "ECOM": 0}, {"CRM": bad, "ECOM": 0})
+def test_rejects_within_the_limit_do_not_stop_the_batch(
+    good: int, bad: int, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    found = extracted(engine, tmp_path, crm_with_rejects(good, bad), Guards())
+    assert (found.source_rows, found.source_rejects) == ({"CRM": good, "ECOM": 0}, {"CRM": bad, "ECOM": 0})
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ def test_a_volume_that_is_plausible_is_published(former: int, now: int, tmp_path
 
 
 @pytest.mark.parametrize(("former", "now"), [(1000, 499), (1000, 0)])
-def test_a_volume_that_fell_too_far_changes_nothing(former: int, now: int, tmp_path: Path) -> None:
+def test_a_volume_that_fell_too_far_is_refused_and_nothing_changes(former: int, now: int, tmp_path: Path) -> None:
     integrate_pair(write_pair(tmp_path / "in", many_customers(former), "[]"), tmp_path / "out")
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
     with pytest.raises(SuspiciousVolume) as raised:
@@ -178,8 +180,8 @@ def test_the_volume_guard_can_be_set(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------- published
 
 
-# What a status says, and how the master shows it. A quote before a formula is a spreadsheet's or ours: it is taken
-# off when the cell is read, and put on again when it is written.
+# A status, and how the master shows it. A quote before a formula is a spreadsheet's or ours: it is removed when the
+# cell is read, and added again when it is written.
 FORMULAS = {
     "=1+1": "'=1+1",
     "+x": "'+x",
@@ -199,30 +201,38 @@ FORMULAS = {
 }
 
 
-# Nothing behind the quote of a spreadsheet (or ours) is nothing. A quote before a word is just a quote.
-NOTHINGS = {"'-": "N/A", "'--": "N/A", "'\t": "N/A", "' \tN/A": "N/A", "'\t Unknown": "N/A", "'n/a": "'n/a", "'": "'"}
+# A missing value behind the quote of a spreadsheet (or ours) is missing. A quote before a word is just a quote.
+MISSING_BEHIND_A_QUOTE = {
+    "'-": "N/A",
+    "'--": "N/A",
+    "'\t": "N/A",
+    "' \tN/A": "N/A",
+    "'\t Unknown": "N/A",
+    "'n/a": "'n/a",
+    "'": "'",
+}
 
 
 def statuses(tmp_path: Path, given: Iterable[str], **settings: Any) -> list[str]:
-    """What the master shows for customers of these statuses."""
+    """The statuses that the master shows for customers with these statuses."""
     rows = [(f"C{i}", None, f"c{i}@x.org", None, None, status) for i, status in enumerate(given)]
     integrate_pair(write_pair(tmp_path / "in", crm_text(rows), "[]"), tmp_path / "out", **settings)
     return [row["status"] for row in rows_of(tmp_path / "out" / "customer_master.csv")]
 
 
-def test_a_cell_that_a_spreadsheet_would_run_is_defused_and_read_back(tmp_path: Path) -> None:
+def test_a_cell_that_a_spreadsheet_would_run_is_escaped_and_read_back(tmp_path: Path) -> None:
     shown = list(FORMULAS.values())
     assert statuses(tmp_path, FORMULAS) == shown
-    assert statuses(tmp_path, shown) == shown, "what was published can be delivered again and comes out the same"
+    assert statuses(tmp_path, shown) == shown, "a published master can be an input, and its values do not change"
     bare = [cell if cell in ("a=b", "'quoted", "#hash") else cell[1:] for cell in shown]
     assert statuses(tmp_path, FORMULAS, csv_formula_escape=False) == bare
 
 
-def test_a_quote_before_nothing_is_nothing(tmp_path: Path) -> None:
-    assert statuses(tmp_path, NOTHINGS) == list(NOTHINGS.values())
+def test_a_quote_before_a_missing_value_is_missing(tmp_path: Path) -> None:
+    assert statuses(tmp_path, MISSING_BEHIND_A_QUOTE) == list(MISSING_BEHIND_A_QUOTE.values())
 
 
-def test_machines_get_their_files_unescaped(tmp_path: Path) -> None:
+def test_files_for_programs_are_not_escaped(tmp_path: Path) -> None:
     crm = crm_text([("=C1", "Ann", "a@x.org", None, None, None), ("@C2", "Ann", None, None, None, None)])
     integrate_pair(write_pair(tmp_path / "in", crm, "[]"), tmp_path / "out")
     folder = published(tmp_path / "out")
@@ -231,7 +241,7 @@ def test_machines_get_their_files_unescaped(tmp_path: Path) -> None:
     assert [row["removed_ids"] for row in rows_of(folder / "duplicate_report.csv")] == ["'@C2"]
 
 
-def test_a_byte_order_mark_is_for_people_only(tmp_path: Path) -> None:
+def test_only_files_for_people_have_a_byte_order_mark(tmp_path: Path) -> None:
     integrate_pair(SAMPLE, tmp_path / "out", csv_bom=True)
     folder = published(tmp_path / "out")
     marked = [path.name for path in sorted(folder.iterdir()) if path.read_bytes().startswith(b"\xef\xbb\xbf")]
@@ -240,7 +250,7 @@ def test_a_byte_order_mark_is_for_people_only(tmp_path: Path) -> None:
     assert (folder / "customer_master.csv").read_bytes() == b"\xef\xbb\xbf" + plain
 
 
-def test_rejects_are_told_with_row_code_and_place(tmp_path: Path) -> None:
+def test_a_reject_names_its_row_code_and_position(tmp_path: Path) -> None:
     crm = 'customer_id,full_name,email\n1,Ann,a@x.org,more\n\n2,Bob,b@x.org\n3,"C"c,c@x.org\n'
     ecom = '{"customers": [{"id": "E1"}, null, {"id": "\\ud800"}, 7]}'
     integrate_pair(write_pair(tmp_path / "in", crm, ecom), tmp_path / "out")
@@ -274,7 +284,7 @@ def quality_report(outbox: Path) -> Any:
 
 
 def field(filled: int, missing: int, changed: int, distinct: int, **made_missing: int) -> dict[str, Any]:
-    """What the quality report says of a field."""
+    """The counts of one field in the quality report."""
     return {
         "filled": filled,
         "missing": missing,
@@ -284,7 +294,7 @@ def field(filled: int, missing: int, changed: int, distinct: int, **made_missing
     }
 
 
-def test_the_quality_report_counts_what_is_filled_missing_and_made_missing(tmp_path: Path) -> None:
+def test_the_quality_report_counts_filled_and_missing_values(tmp_path: Path) -> None:
     crm = crm_text(
         [("C1", "Ann", "a@x", "911", "soon", "x"), ("C2", None, "b@x.org", "call me", "2023-02-30", None)],
     )
@@ -308,7 +318,7 @@ def test_the_quality_report_counts_what_is_filled_missing_and_made_missing(tmp_p
     }
 
 
-def test_the_quality_report_counts_what_came_out_other_than_written_and_what_is_distinct(tmp_path: Path) -> None:
+def test_the_quality_report_counts_changed_and_distinct_values(tmp_path: Path) -> None:
     crm = crm_text(
         [
             ("C1", "Ann Lee", "a@x.org", "5550101", "2023-01-15", "active"),
@@ -329,27 +339,27 @@ def test_the_quality_report_counts_what_came_out_other_than_written_and_what_is_
         "signup_date": field(4, 1, changed=2, distinct=2),
         "status": field(5, 0, changed=2, distinct=2),
     }
-    # A default is nothing that was written.
+    # A default was not written by the source.
     assert sources["ECOM"]["fields"]["status"] == field(2, 0, changed=0, distinct=1)
     assert sources["ECOM"]["fields"]["full_name"] == field(2, 0, changed=1, distinct=2)
     assert sources["ECOM"]["fields"]["phone"] == field(1, 1, changed=1, distinct=1)
 
 
-def test_what_is_printed_without_the_regions_own_code_is_compared_so(tmp_path: Path) -> None:
+def test_a_phone_that_is_printed_without_its_calling_code_counts_as_unchanged(tmp_path: Path) -> None:
     crm = crm_text([("C1", None, None, "30 1234567", None, None), ("C2", None, None, "12125550101", None, None)])
     integrate_pair(write_pair(tmp_path / "in", crm, "[]"), tmp_path / "out", default_region="DE")
     assert [row["phone"] for row in rows_of(tmp_path / "out" / "customer_master.csv")] == ["301234567", "12125550101"]
     assert quality_report(tmp_path / "out")["sources"]["CRM"]["fields"]["phone"] == field(2, 0, changed=1, distinct=2)
 
 
-def test_the_quality_report_has_the_same_keys_in_the_same_order_whatever_was_delivered(tmp_path: Path) -> None:
+def test_the_quality_report_has_the_same_keys_in_the_same_order_for_every_batch(tmp_path: Path) -> None:
     def keys(value: Any) -> Any:
         return [(key, keys(inner)) for key, inner in value.items()] if isinstance(value, dict) else None
 
     found = []
     for name, pair in {
         "sample": SAMPLE,
-        "nobody": write_pair(tmp_path / "in", many_customers(0), "[]"),
+        "empty": write_pair(tmp_path / "in", many_customers(0), "[]"),
     }.items():
         integrate_pair(pair, tmp_path / name)
         found.append(keys(quality_report(tmp_path / name)))
@@ -372,29 +382,31 @@ def test_the_quality_report_compares_the_volume_with_the_published_set(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("former", "now", "is_told"),
+    ("former", "now", "is_logged"),
     [(1000, 899, True), (1000, 900, False), (110, 10, True), (109, 10, False), (200, 100, True), (10, 200, False)],
 )
-def test_the_log_tells_of_a_source_that_shrank_noticeably(former: int, now: int, is_told: bool, tmp_path: Path) -> None:
+def test_the_log_warns_of_a_source_that_shrank_noticeably(
+    former: int, now: int, is_logged: bool, tmp_path: Path
+) -> None:
     for count in (former, now):
         integrate_pair(write_pair(tmp_path / "in", many_customers(count), "[]"), tmp_path / "out")
     log = (tmp_path / "out" / "integration_log.txt").read_text(encoding="utf-8")
     line = f" - WARNING - CRM: fewer rows than the {former} of the published set: {now}\n"
-    assert (line in log) == is_told
-    assert log.count("published set") == is_told
-    assert (tmp_path / "out" / "integration_log.jsonl").read_text(encoding="utf-8").count("fewer rows") == is_told
+    assert (line in log) == is_logged
+    assert log.count("published set") == is_logged
+    assert (tmp_path / "out" / "integration_log.jsonl").read_text(encoding="utf-8").count("fewer rows") == is_logged
 
 
 def test_an_export_that_changes_while_it_is_read_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = write_pair(tmp_path / "in", many_customers(3), "[]")
-    survive_as_ever = survivorship.survive
+    survive_unchanged = survivorship.survive
 
     def written_meanwhile(*arguments: Any) -> Any:
         with open(pair / CRM.file_name, "a", encoding="utf-8") as file:
             file.write("C9,,late@x.org,,,\n")
-        return survive_as_ever(*arguments)
+        return survive_unchanged(*arguments)
 
     monkeypatch.setattr("service.jobs.integration.survive", written_meanwhile)
     with pytest.raises(TransientError):
@@ -404,7 +416,7 @@ def test_an_export_that_changes_while_it_is_read_is_not_published(
     assert log.endswith(" - ERROR - Pipeline failed\n")
 
 
-# ------------------------------------------------------------------------------------- what must not pass unseen
+# ------------------------------------------------------------------------------------- mistakes that must not pass
 
 
 @pytest.mark.parametrize("above", ["sep=;\n", "\n", "\r\n"], ids=["sep line", "blank line", "blank line, CRLF"])
@@ -423,13 +435,13 @@ def test_a_line_above_the_header_with_another_ending_loses_no_row(tmp_path: Path
     ],
     ids=["products", "other names", "error lines"],
 )
-def test_rows_that_never_say_who_they_are_about_do_not_replace_customers(tmp_path: Path, ecom: str) -> None:
+def test_rows_without_any_identity_do_not_replace_customers(tmp_path: Path, ecom: str) -> None:
     pair = write_pair(tmp_path / "in", many_customers(3), ecom)
     with pytest.raises(UnreadableFile, match="rows has an id"):
         integrate_pair(pair, tmp_path / "out")
 
 
-def test_words_for_missing_do_not_link_strangers_as_their_names(tmp_path: Path) -> None:
+def test_missing_words_as_names_do_not_link_records(tmp_path: Path) -> None:
     ecom = [
         {"id": "1", "name": {"first": "N/A", "last": "-"}, "contact": {"email": "a@b.c"}},
         {"id": "2", "name": {"first": "n/a", "last": "--"}, "contact": {"email": "b@b.c"}},

@@ -1,4 +1,4 @@
-"""The scalar rules of CONTRACT section 4: tables of what must come out, and laws that hold for every text."""
+"""The rules of single values (docs/specification.md section 4): tables of results, and laws for every text."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SOME_REGIONS = (
     "us",
     "",
 )
-# The region of the reader times the region of the number: all pairs only where all faults are tried.
+# The region of the reader times the region of the number: all pairs in the largest size only.
 READING_REGIONS = REGIONS[::EVERY_READING_REGION]
 # All of Latin, Greek and Cyrillic, where most of the special cases are, and a part of the rest of Unicode.
 LETTERS_TRIED = [chr(code) for code in (*range(0x530), *range(0x530, 0x110000, EVERY_LETTER))]
@@ -68,12 +68,12 @@ def test_the_examples_in_the_docstrings_of_a_field_hold(name: str) -> None:
 
 
 @pytest.mark.parametrize("cell", [None, "", "  \t", "\u00a0", *sorted(MISSING_WORDS), " N/A ", "NULL", "NaN", "#N/A"])
-def test_a_cell_that_says_nothing_is_missing(cell: str | None) -> None:
+def test_an_empty_cell_or_a_missing_word_is_missing(cell: str | None) -> None:
     assert is_missing(cell)
 
 
-@pytest.mark.parametrize("cell", ["0", "Na Li", "N/A N/A", "nobody", "---", "..", "Null Island", "False"])
-def test_a_cell_that_says_something_is_not_missing(cell: str) -> None:
+@pytest.mark.parametrize("cell", ["0", "Na Li", "N/A N/A", "anyone", "---", "..", "Null Island", "False"])
+def test_any_other_cell_is_not_missing(cell: str) -> None:
     assert not is_missing(cell)
 
 
@@ -91,7 +91,7 @@ def test_an_address_is_read(text: str, address: str) -> None:
 
 
 @pytest.mark.parametrize("text", NOT_EMAILS)
-def test_what_is_no_address_is_invalid_email(text: str) -> None:
+def test_any_other_text_is_an_invalid_email(text: str) -> None:
     assert (norm_email(text), trouble_email(text)) == (None, "invalid_email")
 
 
@@ -104,11 +104,11 @@ def test_a_number_is_read(region: str, text: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "reason"), NOT_PHONES)
-def test_what_is_no_number_says_why(text: str, reason: str) -> None:
+def test_an_unusable_number_has_a_reason(text: str, reason: str) -> None:
     assert (norm_phone(text, "US"), trouble_phone(text, "US")) == (None, reason)
 
 
-def test_a_region_nobody_knows_leaves_international_numbers() -> None:
+def test_a_national_number_of_an_unknown_region_is_unusable() -> None:
     assert norm_phone("5550101", "XX") is None
 
 
@@ -130,7 +130,7 @@ def test_a_number_is_printed_without_the_calling_code_of_its_region(region: str,
 
 
 def examples() -> list[tuple[str, PhoneNumber]]:
-    """One number of every type of every region, as libphonenumber gives them."""
+    """One number of every type of every region, from libphonenumber."""
     found = [
         (region, phonenumbers.example_number_for_type(region, number_type))
         for region in REGIONS
@@ -144,7 +144,7 @@ def e164(number: PhoneNumber) -> str:
 
 
 def misread(written: Callable[[PhoneNumber], str], reading_region: str | None) -> list[tuple[str, str]]:
-    """Region and digits of the examples that, written so, are not read as themselves."""
+    """Region and digits of the examples that are not read as themselves if ``written`` like this."""
     return [
         (region, e164(number)[1:])
         for region, number in examples()
@@ -169,7 +169,7 @@ def test_a_number_dialled_from_the_default_region_is_the_same_number() -> None:
 
 
 def test_a_number_with_00_is_the_same_number_where_00_dials_abroad() -> None:
-    # Elsewhere 00 is only the beginning of what dials abroad: it goes on with a carrier (BR, CO, HK, KH, KR,
+    # Elsewhere 00 is only the beginning of the prefix for calls abroad: a carrier follows (BR, CO, HK, KH, KR,
     # SG, TH), or is 0011 (AU and its islands), 001 (ID), 009 (NG), 010 (JP), 011 (CA), 0 (WS).
     misread_in = {region for region, _ in misread(lambda number: "00" + e164(number)[1:], None)}
     assert misread_in == set("AU BR CA CC CO CX HK ID JP KH KR NG SG TH WS".split())  # noqa: SIM905
@@ -190,8 +190,8 @@ def test_a_number_with_00_is_the_same_number_in_the_us_unless_it_is_possible_the
 
 
 def test_a_bare_international_number_is_the_same_number_in_the_us_unless_it_is_possible_there() -> None:
-    # The contract's order: ten digits are American before they are Norwegian; only a + can tell. And what has
-    # fewer than seven digits is not taken for a foreign number unless it says so.
+    # By the order of the specification ten digits are American before they are Norwegian; only a + decides. Fewer
+    # than seven digits are not taken for a foreign number without a +.
     wrong = misread(lambda number: e164(number)[1:], "US")
     assert all(possible_in_the_us(digits) or len(digits) < 7 for _, digits in wrong)
 
@@ -203,14 +203,14 @@ def landline_mobile_and_toll_free() -> list[tuple[str, PhoneNumber]]:
 
 
 @pytest.mark.parametrize("reading_region", READING_REGIONS)
-def test_no_two_numbers_of_the_world_become_equal_wherever_they_are_dialled(reading_region: str) -> None:
+def test_a_number_dialled_from_any_region_is_read_as_itself(reading_region: str) -> None:
     """In the region's own format for calls to every other: 011, 00, 8~10, 0011 …; each is read as itself."""
     assert len(landline_mobile_and_toll_free()) > 600
     for region, number in landline_mobile_and_toll_free():
         written = phonenumbers.format_out_of_country_calling_number(number, reading_region)
         if reading_region == "HK":
             # A call from Hong Kong begins with 00 or, for a carrier, with 001: libphonenumber itself reads
-            # 00 1 201 555 0123, which it wrote, as +20 15550123. Only a + can tell.
+            # 00 1 201 555 0123, which it wrote, as +20 15550123. Only a + decides.
             written = e164(number)
         assert norm_phone(written, reading_region) == e164(number), (region, written)
 
@@ -225,7 +225,7 @@ def test_what_a_spreadsheet_wraps_around_a_number_does_not_change_it(wrapping: s
     assert not misread(national_digits, None)
 
 
-def test_a_trunk_prefix_in_brackets_is_taken_away_from_an_international_number() -> None:
+def test_a_trunk_prefix_in_brackets_is_removed_from_an_international_number() -> None:
     for region, number in landline_mobile_and_toll_free():
         metadata = PhoneMetadata.metadata_for_region(region, None)
         assert metadata is not None
@@ -243,7 +243,7 @@ def test_a_doubled_calling_code_counts_once_unless_the_longer_number_is_possible
         doubled = f"+{code}{code}{phonenumbers.national_significant_number(number)}"
         key = norm_phone(before + doubled[1:], "US")
         if key != e164(number):
-            # The contract: the first possible reading wins. Such a number is then another one, and equal to none.
+            # The specification: the first possible reading counts. Such a number is another one, and equal to none.
             assert phonenumbers.is_possible_number(phonenumbers.parse(doubled)), doubled
             assert key == doubled
             undecided.add(region)
@@ -260,7 +260,7 @@ def test_digits_with_the_calling_code_of_their_region_are_the_same_number_unless
 
 
 @given(st.sampled_from(REGIONS), st.text("0123456789", min_size=1, max_size=18), st.booleans())
-def test_the_short_way_gives_what_libphonenumber_gives(region: str, digits: str, abroad: bool) -> None:
+def test_the_fast_path_gives_the_result_of_libphonenumber(region: str, digits: str, abroad: bool) -> None:
     text = "+" + digits if abroad else digits
     try:
         parsed = phonenumbers.parse(text, region)
@@ -282,7 +282,7 @@ def test_a_name_is_read(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\t\n", "\u200b", "\x00\x01", "\u00a0\ufeff"])
-def test_a_name_of_which_nothing_is_left_is_invalid(text: str) -> None:
+def test_a_name_without_visible_characters_is_invalid(text: str) -> None:
     assert (norm_name(text), trouble_name(text)) == (None, "invalid_name")
 
 
@@ -299,8 +299,8 @@ def test_names_that_differ_only_in_case_have_one_key(one: str, other: str) -> No
     assert name_key(read_name(one)) == name_key(read_name(other))
 
 
-def test_every_letter_with_a_second_case_or_form_stands_still() -> None:
-    """All of Unicode, for one pass is not always enough: ŉ, ß, İ, final sigma, titlecase digraphs."""
+def test_every_letter_with_a_second_case_or_form_is_stable() -> None:
+    """All of Unicode, because one pass is not always enough: ŉ, ß, İ, final sigma, titlecase digraphs."""
     for letter in LETTERS_TRIED:
         if (
             len(
@@ -336,7 +336,7 @@ def test_an_unclear_date_is_read_by_the_order_of_its_column(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NOT_DATES)
-def test_what_is_no_real_date_is_invalid_date(text: str) -> None:
+def test_any_other_text_is_an_invalid_date(text: str) -> None:
     assert (norm_date(text, "MDY"), trouble_date(text, "DMY")) == (None, "invalid_date")
 
 
@@ -361,7 +361,7 @@ def test_what_is_no_real_date_is_invalid_date(text: str) -> None:
         ("", None),
     ],
 )
-def test_only_a_part_above_twelve_tells_the_order(text: str, evidence: str | None) -> None:
+def test_only_a_part_above_twelve_shows_the_order(text: str, evidence: str | None) -> None:
     assert date_evidence(text) == evidence
 
 
@@ -382,7 +382,7 @@ def test_every_day_is_read_in_the_order_it_was_written_in(day: object, shape: tu
 # ------------------------------------------------------------------------------------------------------ laws
 
 
-def stands_still(norm: Callable[[str], str | None], trouble: Callable[[str], str | None], text: str) -> None:
+def is_stable(norm: Callable[[str], str | None], trouble: Callable[[str], str | None], text: str) -> None:
     """Exactly one of value and reason is None, and the value is normalised to itself."""
     value = norm(text)
     assert (value is None) != (trouble(text) is None)
@@ -392,13 +392,13 @@ def stands_still(norm: Callable[[str], str | None], trouble: Callable[[str], str
 
 
 @given(st.one_of(ANY_TEXT, NEARLY_AN_EMAIL, st.emails(), st.from_regex(r"[^@]*<?[^@]+@[a-z]+\.[^@]+>?")))
-def test_every_email_stands_still_or_says_why_not(text: str) -> None:
-    stands_still(norm_email, trouble_email, text)
+def test_every_email_is_stable_or_has_a_reason(text: str) -> None:
+    is_stable(norm_email, trouble_email, text)
 
 
 @given(st.one_of(ANY_TEXT, NEARLY_A_PHONE), st.sampled_from(SOME_REGIONS))
-def test_every_phone_stands_still_or_says_why_not(text: str, region: str) -> None:
-    stands_still(lambda it: norm_phone(it, region), lambda it: trouble_phone(it, region), text)
+def test_every_phone_is_stable_or_has_a_reason(text: str, region: str) -> None:
+    is_stable(lambda it: norm_phone(it, region), lambda it: trouble_phone(it, region), text)
 
 
 @given(st.sampled_from(REGIONS), st.text("0123456789", min_size=4, max_size=17))
@@ -410,8 +410,8 @@ def test_a_phone_key_reads_the_same_in_every_region(region: str, digits: str) ->
 
 
 @given(st.one_of(ANY_TEXT, NEARLY_A_NAME))
-def test_every_name_stands_still_or_says_why_not(text: str) -> None:
-    stands_still(norm_name, trouble_name, text)
+def test_every_name_is_stable_or_has_a_reason(text: str) -> None:
+    is_stable(norm_name, trouble_name, text)
     if name := norm_name(text):
         assert name_key(read_name(name)) == name_key(name)
         assert name_key(name_key(name)) == name_key(name)
@@ -425,12 +425,12 @@ def test_the_case_of_a_name_does_not_change_its_key(text: str) -> None:
 
 
 @given(st.one_of(ANY_TEXT, NEARLY_A_DATE), st.sampled_from(["MDY", "DMY"]))
-def test_every_date_stands_still_or_says_why_not(text: str, order: str) -> None:
-    stands_still(lambda it: norm_date(it, order), lambda it: trouble_date(it, order), text)
+def test_every_date_is_stable_or_has_a_reason(text: str, order: str) -> None:
+    is_stable(lambda it: norm_date(it, order), lambda it: trouble_date(it, order), text)
     assert date_evidence(text) in ("MDY", "DMY", None)
 
 
-# Two different clear values are never made one: whatever is clear is read as itself (as its own key, for a name).
+# Two different clear values never become equal: a clear value is read as itself (a name: as its own key).
 
 
 @given(st.from_regex(r"[a-z0-9._%+-]{1,12}@[a-z0-9-]{1,8}(\.[a-z0-9-]{1,5}){1,3}", fullmatch=True))
@@ -457,7 +457,7 @@ def test_an_iso_date_is_read_as_itself(day: str, clock: str) -> None:
     assert {read_date(day + clock, order) for order in ("MDY", "DMY")} == {day}
 
 
-# Turkish i's change places with ours; three Greek letters that begin no word lose the order of their marks.
+# The Turkish i and ours swap; three Greek letters that begin no word lose the order of their marks.
 LETTERS = st.characters(categories=["Lu", "Ll", "Lt", "Lo"], exclude_characters="İıᾷῇῷ")
 
 
@@ -467,7 +467,7 @@ def test_a_name_keeps_all_its_letters(text: str) -> None:
         assert name_key(name) == name_key(" ".join(text.split()))
 
 
-def test_every_letter_at_every_place_of_a_word_keeps_its_name_apart() -> None:
+def test_every_letter_anywhere_in_a_word_keeps_its_key() -> None:
     for letter in LETTERS_TRIED:
         if unicodedata.category(letter) in ("Lu", "Ll", "Lt", "Lo", "Lm") and letter not in "İıᾷῇῷ":
             for text in (letter + "x", "x" + letter, "X" + letter + "X"):
@@ -477,7 +477,7 @@ def test_every_letter_at_every_place_of_a_word_keeps_its_name_apart() -> None:
 @given(
     st.integers(0, 31), st.integers(0, 31), st.integers(0, 99), st.sampled_from("/-."), st.sampled_from(["MDY", "DMY"])
 )
-def test_a_short_year_says_the_same_day_as_its_whole_year(a: int, b: int, year: int, mark: str, order: str) -> None:
+def test_a_short_year_is_the_same_day_as_its_full_year(a: int, b: int, year: int, mark: str, order: str) -> None:
     short, whole = (
         mark.join((str(a), f"{b:02}", y)) for y in (f"{year:02}", str(year + (1900 if year > 68 else 2000)))
     )
@@ -486,24 +486,24 @@ def test_a_short_year_says_the_same_day_as_its_whole_year(a: int, b: int, year: 
 
 
 @pytest.mark.parametrize("hostile", ["555010(1" + "a" * 200 + ".0", "5550101" + "a-" * 110 + "!", "1" * 240 + "x" * 9])
-def test_letters_behind_a_number_are_answered_in_no_time(hostile: str) -> None:
+def test_letters_behind_a_number_are_read_in_seconds(hostile: str) -> None:
     started = time.perf_counter()
-    stands_still(lambda it: norm_phone(it, "US"), lambda it: trouble_phone(it, "US"), hostile)
+    is_stable(lambda it: norm_phone(it, "US"), lambda it: trouble_phone(it, "US"), hostile)
     assert time.perf_counter() - started < 5
 
 
 @pytest.mark.parametrize("hostile", ["\u0301\u0327" * 100_000, "ﷺ" * 9_000, "mc-" * 100_000, "<" * 1_000_000])
-def test_a_hostile_cell_is_answered_in_no_time(hostile: str) -> None:
+def test_a_hostile_cell_is_read_in_seconds(hostile: str) -> None:
     started = time.perf_counter()
-    stands_still(norm_email, trouble_email, hostile + "@x.org")
-    stands_still(norm_name, trouble_name, hostile)
-    stands_still(lambda it: norm_phone(it, "DE"), lambda it: trouble_phone(it, "DE"), "1" + hostile)
-    stands_still(lambda it: norm_date(it, "MDY"), lambda it: trouble_date(it, "MDY"), hostile)
+    is_stable(norm_email, trouble_email, hostile + "@x.org")
+    is_stable(norm_name, trouble_name, hostile)
+    is_stable(lambda it: norm_phone(it, "DE"), lambda it: trouble_phone(it, "DE"), "1" + hostile)
+    is_stable(lambda it: norm_date(it, "MDY"), lambda it: trouble_date(it, "MDY"), hostile)
     assert time.perf_counter() - started < 5
 
 
 @given(ANY_TEXT)
-def test_every_status_stands_still(text: str) -> None:
+def test_every_status_is_stable(text: str) -> None:
     assert read_status(read_status(text)) == read_status(text)
 
 
