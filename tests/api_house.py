@@ -1,4 +1,4 @@
-"""A house for the sync: a clock that stands still until somebody waits, and settings that point at an API."""
+"""A world for tests of the sync: settings that name an API, and a clock that advances only in a sleep."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TODAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @dataclass
 class FakeClock:
-    """Time passes only while somebody sleeps, and then at once."""
+    """Time advances only in ``sleep``, which returns at once."""
 
     seconds: float = 0.0
     slept: list[float] = field(default_factory=list)
 
     def now(self) -> datetime:
-        """The time of day."""
+        """The wall clock."""
         return TODAY + timedelta(seconds=self.seconds)
 
     def monotonic(self) -> float:
@@ -32,7 +32,7 @@ class FakeClock:
         return self.seconds
 
     async def sleep(self, seconds: float) -> None:
-        """Let them pass, for all who wait at the same time together."""
+        """Advance the clock; simultaneous sleeps advance it together."""
         self.slept.append(seconds)
         until = self.seconds + seconds
         await asyncio.sleep(0)
@@ -40,7 +40,7 @@ class FakeClock:
 
 
 class ApiHouse(World):
-    """A world with an API to sync from, and a clock of its own."""
+    """A world with settings to sync from an API, and its own clock."""
 
     def __init__(self, root: Path, url: str, **changes: Any) -> None:
         super().__init__(root)
@@ -58,19 +58,19 @@ class ApiHouse(World):
         self.settings = Settings(**(values | changes))
 
     def sync(self) -> Synced:
-        """One sync, by the clock of this house."""
+        """Run one sync, by the clock of this world."""
         return asyncio.run(sync(self.settings, self.clock))
 
     @property
     def delivered(self) -> Path:
-        """Where the file appears."""
+        """Path of the file that a sync writes."""
         return self.inbox / "api_customers.json"
 
     def document(self) -> dict[str, Any]:
-        """What was delivered."""
+        """The contents of that file."""
         found: dict[str, Any] = json.loads(self.delivered.read_text(encoding="utf-8"))
         return found
 
     def ids(self) -> list[Any]:
-        """The ids of the customers that were delivered, as they came."""
+        """The ids of the customers in that file, in order."""
         return [row.get("id") if isinstance(row, dict) else None for row in self.document()["data"]]

@@ -1,4 +1,4 @@
-"""An API on a real socket whose every answer a test writes itself."""
+"""An API on a real socket; the test provides every answer."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes over the wire."""
+    """One answer, as it is sent."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     claims_bytes: int | None = None
-    """Content-Length, where it is a lie."""
+    """A wrong Content-Length."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """One request as it arrived."""
 
     page: int
     nth: int
-    """How often this page was asked for, this time included."""
+    """How often this page was requested, this request included."""
     headers: dict[str, str]
 
 
 def page(number: int, ids: Sequence[Any], *, total: int, total_pages: int, **changes: Any) -> Answer:
-    """A page as the API gives them."""
+    """The answer that is a page with customers of these ids."""
     rows = [{"id": id_, "email": f"customer.{id_}@example.com", "first_name": "A", "last_name": "B"} for id_ in ids]
     envelope = {"page": number, "per_page": 2, "total": total, "total_pages": total_pages, "data": rows} | changes
     return Answer(body=json.dumps(envelope).encode(), headers={"content-type": "application/json; charset=utf-8"})
 
 
-def of_four(asked: Asked) -> Answer:
+def four_customers(request: Request) -> Answer:
     """Four customers on two pages."""
-    ids = {1: [1, 2], 2: [3, 4]}.get(asked.page, [])
-    return page(asked.page, ids, total=4, total_pages=2)
+    ids = {1: [1, 2], 2: [3, 4]}.get(request.page, [])
+    return page(request.page, ids, total=4, total_pages=2)
 
 
 @dataclass
 class ScriptedApi:
-    """The running server: where it is, and what it was asked."""
+    """The running server: its URL, and the requests that it received."""
 
     url: str
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
 
     @property
     def pages(self) -> list[int]:
-        """The pages that were asked for, in order."""
-        return [it.page for it in self.asked]
+        """The requested pages, in order."""
+        return [request.page for request in self.requests]
 
 
 @contextmanager
-def serving(answer: Callable[[Asked], Answer]) -> Iterator[ScriptedApi]:
-    """A server that answers so, until the block ends."""
+def serving(answer_to: Callable[[Request], Answer]) -> Iterator[ScriptedApi]:
+    """A server with these answers, until the block ends."""
     counts: Counter[int] = Counter()
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,16 +71,18 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[ScriptedApi]:
         def do_GET(self) -> None:
             number = int(parse_qs(urlsplit(self.path).query).get("page", ["0"])[0])
             counts[number] += 1
-            asked = Asked(number, counts[number], {name.lower(): value for name, value in self.headers.items()})
-            api.asked.append(asked)
-            told = answer(asked)
-            self.send_response_only(told.status)  # the other adds a Date of its own
-            for name, value in told.headers.items():
+            request = Request(number, counts[number], {name.lower(): value for name, value in self.headers.items()})
+            api.requests.append(request)
+            answer = answer_to(request)
+            self.send_response_only(answer.status)  # ``send_response`` would add a Date
+            for name, value in answer.headers.items():
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(told.body) if told.claims_bytes is None else told.claims_bytes))
+            self.send_header(
+                "content-length", str(len(answer.body) if answer.claims_bytes is None else answer.claims_bytes)
+            )
             self.end_headers()
-            self.wfile.write(told.body)
-            self.close_connection = told.claims_bytes is not None
+            self.wfile.write(answer.body)
+            self.close_connection = answer.claims_bytes is not None
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     api = ScriptedApi(f"http://127.0.0.1:{server.server_address[1]}/api/users")

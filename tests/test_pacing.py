@@ -1,4 +1,4 @@
-"""When the next request may go out: retry and rate limit as arithmetic over a clock of the test's own."""
+"""When the next request may be sent: retries and rate limits, as arithmetic over a fake clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ YEAR = 366 * 86_400
 
 
 @given(st.integers(min_value=0, max_value=YEAR))
-def test_retry_after_in_seconds_is_taken_as_it_is(seconds: int) -> None:
+def test_retry_after_in_seconds_is_used_unchanged(seconds: int) -> None:
     assert retry_after_seconds(str(seconds), NOON) == seconds
 
 
@@ -39,26 +39,26 @@ def test_retry_after_as_a_date_is_the_time_until_then_and_never_negative(seconds
 
 
 @pytest.mark.parametrize("junk", ["1m0s", "²", "-5", "1.5", "soon", "Sun, 99 Foo 2026", "", "٣", None])
-def test_retry_after_that_says_nothing_is_no_number(junk: str | None) -> None:
+def test_retry_after_of_another_form_is_none(junk: str | None) -> None:
     assert retry_after_seconds(junk, NOON) is None
 
 
 @pytest.mark.parametrize("header", ["9" * 400, "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_retry_after_of_more_than_a_year_is_a_year(header: str) -> None:
+def test_retry_after_is_at_most_a_year(header: str) -> None:
     assert retry_after_seconds(header, NOON) == YEAR
 
 
 @given(st.text(max_size=40))
-def test_no_header_breaks_the_reading_of_retry_after(header: str) -> None:
+def test_every_text_is_accepted_as_retry_after(header: str) -> None:
     found = retry_after_seconds(header, NOON)
     assert found is None or found >= 0
 
 
-def test_whoever_does_not_say_how_long_is_left_alone_for_longer_each_time() -> None:
+def test_guessed_pauses_grow_to_a_minute() -> None:
     assert [guessed_pause_seconds(number) for number in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_a_rate_lets_one_second_s_worth_pass_at_once_and_then_no_more_than_the_rate() -> None:
+def test_a_rate_admits_the_requests_of_one_second_at_once_and_then_keeps_to_the_rate() -> None:
     clock = FakeClock()
     times: list[float] = []
 
@@ -73,7 +73,7 @@ def test_a_rate_lets_one_second_s_worth_pass_at_once_and_then_no_more_than_the_r
     assert times[5:] == pytest.approx([0.2 * number for number in range(1, 11)])
 
 
-def test_a_rate_of_less_than_one_in_a_second_lets_one_pass_at_a_time() -> None:
+def test_a_rate_below_one_in_a_second_admits_single_requests() -> None:
     clock = FakeClock()
 
     async def work() -> None:
@@ -85,7 +85,7 @@ def test_a_rate_of_less_than_one_in_a_second_lets_one_pass_at_a_time() -> None:
     assert clock.monotonic() == pytest.approx(9)
 
 
-def test_a_pause_holds_everybody_up_and_a_shorter_one_does_not_end_it() -> None:
+def test_a_pause_holds_for_all_requests_and_a_shorter_one_does_not_end_it() -> None:
     clock = FakeClock()
     times: list[float] = []
 
@@ -104,7 +104,7 @@ def test_a_pause_holds_everybody_up_and_a_shorter_one_does_not_end_it() -> None:
     assert times == [30.0] * 4
 
 
-def test_nobody_comes_out_of_a_pause_faster_than_the_rate() -> None:
+def test_after_a_pause_requests_keep_to_the_rate() -> None:
     clock = FakeClock()
     times: list[float] = []
 
@@ -126,7 +126,7 @@ def test_nobody_comes_out_of_a_pause_faster_than_the_rate() -> None:
     assert all(late[number + 20] - late[number] >= 1 for number in range(len(late) - 20))
 
 
-def test_a_run_does_not_begin_a_wait_that_it_could_not_end() -> None:
+def test_a_wait_that_ends_after_the_run_is_refused_at_once() -> None:
     clock = FakeClock()
 
     async def work() -> None:
@@ -139,6 +139,6 @@ def test_a_run_does_not_begin_a_wait_that_it_could_not_end() -> None:
     assert clock.monotonic() == 59
 
 
-def test_jitter_only_ever_adds() -> None:
+def test_jitter_is_never_negative() -> None:
     assert all(0 <= Jitter(0.5).seconds() <= 0.5 for _ in range(100))
     assert Jitter(0).seconds() == 0

@@ -25,13 +25,13 @@ def simulator(customers: int = 12, *scenarios: str, on_visit: Any = lambda visit
     return Simulator(World(TODAY.date(), customers), scenarios, Terms(), now=lambda: TODAY, on_visit=on_visit)
 
 
-def reaching(url: str) -> dict[str, str]:
-    """Settings by which the API is read as fast as it answers."""
+def settings_for(url: str) -> dict[str, str]:
+    """Settings to sync from this API without a rate limit."""
     return {"api_url": url, "api_key": "demo", "api_per_page": "6", "api_requests_per_second": "0"}
 
 
 def exported(house: House) -> dict[str, Any]:
-    """The published export; empty while there is none."""
+    """The published export; empty before the first."""
     try:
         found: dict[str, Any] = json.loads(house.read("sample_output.json"))
     except FileNotFoundError:
@@ -39,10 +39,10 @@ def exported(house: House) -> dict[str, Any]:
     return found
 
 
-def test_sync_delivers_and_the_daemon_makes_the_export_of_it(house: House) -> None:
+def test_the_daemon_makes_the_export_of_a_synced_file(house: House) -> None:
     house.watch()
     with running(simulator()) as url:
-        done = house.run("sync", **reaching(url))
+        done = house.run("sync", **settings_for(url))
     assert done.code == 0, done.err
     wait_until(lambda: exported(house))
     assert exported(house)["metadata"]["total_customers"] == 12
@@ -58,30 +58,30 @@ def test_sync_delivers_and_the_daemon_makes_the_export_of_it(house: House) -> No
 def test_the_daemon_syncs_by_schedule_and_reports_a_failed_sync(house: House) -> None:
     every = {"sync_every_minutes": "0.02"}
     with running(simulator()) as url:
-        house.watch(**reaching(url) | every)
+        house.watch(**settings_for(url) | every)
         wait_until(lambda: exported(house))
     wait_until(lambda: any("the last sync failed" in reason for reason in house.health()["reasons"]))
     assert house.health()["state"] == "degraded"
 
 
-def test_a_daemon_that_starts_again_does_not_sync_before_it_is_due(house: House) -> None:
-    asked = simulator()
-    with running(asked) as url:
-        settings = reaching(url) | {"sync_every_minutes": "60"}
+def test_a_restarted_daemon_does_not_sync_before_it_is_due(house: House) -> None:
+    api = simulator()
+    with running(api) as url:
+        settings = settings_for(url) | {"sync_every_minutes": "60"}
         daemon = house.watch(**settings)
         wait_until(lambda: exported(house))
         daemon.stop()
-        before = len(asked.visits)
+        before = len(api.visits)
         daemon = house.watch(**settings)
         house.drop()
         wait_until(house.manifest)
         assert daemon.stop() == 0
-        assert len(asked.visits) == before
+        assert len(api.visits) == before
 
 
 def test_a_daemon_that_is_stopped_during_a_sync_ends(house: House) -> None:
     with running(simulator(3000, "slow")) as url:
-        daemon = house.watch(**reaching(url) | {"sync_every_minutes": "60", "api_concurrency": "1"})
+        daemon = house.watch(**settings_for(url) | {"sync_every_minutes": "60", "api_concurrency": "1"})
         wait_until(lambda: any(event["event"] == "sync.started" for event in house.log()))
         assert daemon.stop(seconds=20) == 0
     assert not list(house.inbox.glob("api*"))
@@ -98,15 +98,15 @@ def test_a_daemon_that_is_stopped_during_a_sync_ends(house: House) -> None:
     ids=["wrong key", "moved", "limited for long", "never a page"],
 )
 def test_the_exit_code_says_how_a_sync_ended(house: House, answer: Answer, code: int) -> None:
-    (house.inbox / "api_customers.json").write_text("the export of before")
-    with serving(lambda asked: answer) as api:
-        done = house.run("sync", **reaching(api.url))
+    (house.inbox / "api_customers.json").write_text("the earlier export")
+    with serving(lambda request: answer) as api:
+        done = house.run("sync", **settings_for(api.url))
     assert done.code == code
     assert "hint:" in done.err
-    assert (house.inbox / "api_customers.json").read_text() == "the export of before"
+    assert (house.inbox / "api_customers.json").read_text() == "the earlier export"
 
 
-def test_a_sync_without_an_api_says_which_setting_is_missing(house: House) -> None:
+def test_a_sync_without_an_api_names_the_missing_setting(house: House) -> None:
     done = house.run("sync")
     assert done.code == 2
     assert "SERVICE_API_URL" in done.err
@@ -126,19 +126,17 @@ PAGES = 5
 
 
 @pytest.mark.parametrize("boundary", range(1, PAGES + 2))
-def test_a_sync_that_is_killed_at_a_page_goes_on_and_asks_again_for_the_overlap_only(
-    house: House, boundary: int
-) -> None:
+def test_a_sync_killed_at_a_page_resumes_and_requests_only_the_overlap_again(house: House, boundary: int) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
     def kill(visit: Visit) -> None:
-        # The server's thread waits for this: the page of this visit is never sent.
+        # The thread of the server waits for this call, so this page is never sent.
         if started and len(api.visits) == boundary:
             os.kill(started.pop().pid, signal.SIGKILL)
 
     undisturbed = House(house.root / "undisturbed")
     with running(simulator(6 * PAGES)) as url:
-        undisturbed.run("sync", **reaching(url))
+        undisturbed.run("sync", **settings_for(url))
     api = simulator(6 * PAGES, on_visit=kill)
     with running(api) as url:
         process = start_sync(house, url, api_concurrency="1", is_held=True)
@@ -147,33 +145,33 @@ def test_a_sync_that_is_killed_at_a_page_goes_on_and_asks_again_for_the_overlap_
         assert process.wait(60) == -signal.SIGKILL
         assert not (house.inbox / "api_customers.json").exists()
         before = api.fetched[:-1]
-        assert house.run("sync", **reaching(url) | {"api_concurrency": "1"}).code == 0
+        assert house.run("sync", **settings_for(url) | {"api_concurrency": "1"}).code == 0
     twice = [page for page in before if page in api.fetched[len(before) + 1 :]]
-    assert len(twice) <= 1, f"asked again for {twice}"
+    assert len(twice) <= 1, f"requested again: {twice}"
     assert rows(house) == rows(undisturbed)
 
 
 def rows(house: House) -> list[Any]:
-    """What was delivered."""
+    """The rows in the file of the sync."""
     found: list[Any] = json.loads((house.inbox / "api_customers.json").read_text())["data"]
     return found
 
 
 def start_sync(house: House, url: str, *, is_held: bool = False, **settings: str) -> subprocess.Popen[bytes]:
-    """A sync that runs by itself; one that is held begins when a file ``go`` is there."""
+    """A sync in a process of its own; ``is_held``: it starts once a file ``go`` exists."""
     held = ["sh", "-c", 'while [ ! -e go ]; do sleep 0.05; done; exec "$@"', "sh"] if is_held else []
     with open(house.root / "sync.log", "wb") as log:
         return subprocess.Popen(
             [*held, sys.executable, "-m", "service", "sync"],
             cwd=house.root,
-            env=house.environment(**reaching(url) | settings),
+            env=house.environment(**settings_for(url) | settings),
             stdout=log,
             stderr=log,
         )
 
 
-def test_the_key_may_lie_in_a_file(house: House, tmp_path: Path) -> None:
+def test_the_key_may_be_in_a_file(house: House, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("demo\n")
     with running(simulator()) as url:
-        settings = reaching(url) | {"api_key": "", "api_key_file": str(tmp_path / "key")}
+        settings = settings_for(url) | {"api_key": "", "api_key_file": str(tmp_path / "key")}
         assert house.run("sync", **settings).code == 0
