@@ -1,1 +1,1 @@
-"""How fast, in ratios: the service against what merely reading and writing costs, and against a plain script."""
+"""Benchmarks, as ratios: the service against reading and writing alone, a plain script, and other API clients."""

@@ -4,9 +4,9 @@ peers        the whole service, against the floor and a plain script: processes 
 dirt         the normalise stage for exports of mixed quality, against clean ones
 sync         the sync, against a loop of requests: processes in turn, with their memory
 sync-peers   the same with dlt beside it, and with faults
-sync-faults  which client makes what of an API that misbehaves
+sync-faults  which client reads which faulty API completely
 
-The machine may be shared, so that seconds drift; quote the ratios.
+On a shared machine seconds drift; quote the ratios.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=tuple(BENCHMARKS), default="peers")
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    BENCHMARKS[asked.what](asked.records, asked.rounds)
+    options = parser.parse_args()
+    BENCHMARKS[options.what](options.records, options.rounds)
 
 
 def compare_with_peers(records: int, rounds: int) -> None:

@@ -1,4 +1,4 @@
-"""What the sync is compared with: the loop that everybody writes, and the REST client of dlt.
+"""The clients that the sync is compared with: the usual loop, and the REST client of dlt.
 
 ``python -m benchmarks.api_clients requests|dlt|dlt-hurried URL PER_PAGE OUT``
 """
@@ -13,17 +13,17 @@ from typing import Any
 
 HEADERS = {"x-api-key": "demo"}
 QUIET = {"RUNTIME__DLTHUB_TELEMETRY": "false"}
-"""Environment in which dlt tells nobody that it is used."""
+"""Environment in which dlt sends no telemetry."""
 
 
 def need_dlt() -> None:
-    """End the benchmark where there is none."""
+    """End the benchmark if dlt is not installed."""
     if find_spec("dlt") is None:
-        raise SystemExit("dlt is not installed here; say: make peers")
+        raise SystemExit("dlt is not installed; run: make peers")
 
 
 def loop(url: str, per_page: int) -> list[Any]:
-    """One page after the other, until the API says that this was the last."""
+    """Read one page after the other, up to the last that the API states."""
     import requests
 
     rows: list[Any] = []
@@ -41,7 +41,7 @@ def loop(url: str, per_page: int) -> list[Any]:
 
 
 def dlt_client(url: str, per_page: int, *, is_hurried: bool = False) -> list[Any]:
-    """dlt's client with its own retries and defaults; ``is_hurried``: with waits of at most two seconds."""
+    """Read with dlt, with its retries and defaults; ``is_hurried``: with waits of at most two seconds."""
     from dlt.sources.helpers.requests import Client
     from dlt.sources.helpers.rest_client import RESTClient
     from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator

@@ -1,8 +1,8 @@
-"""What dirt costs: the seconds of the normalise stage for clean exports and for exports of mixed quality.
+"""The cost of dirty values: seconds of the normalise stage for clean exports and for exports of mixed quality.
 
-Clean values have the shapes that most systems write. In the mixed pair three rows in ten hold at least one value
-off those shapes, and a quarter of all other values of such a row are off as well. Both pairs are about the same
-people, and are normalised in turn in one process, so that a busy machine slows both.
+Clean values have the formats that most systems write. In the mixed exports three rows in ten have at least one value of
+another format, and a quarter of the other values of such a row are dirty as well. Both are about the same people, and
+are normalised in turn in one process, so that a busy machine slows both.
 """
 
 from __future__ import annotations
@@ -32,42 +32,42 @@ Write = Callable[[random.Random, int], str]
 def report(records: int, rounds: int) -> None:
     """Measure and print one table."""
     with tempfile.TemporaryDirectory() as name:
-        pairs = {"clean": Path(name, "clean"), "mixed": Path(name, "mixed")}
-        for quality, folder in pairs.items():
+        folders = {"clean": Path(name, "clean"), "mixed": Path(name, "mixed")}
+        for quality, folder in folders.items():
             folder.mkdir()
             write_pair(folder, records, DIRTY_ROWS if quality == "mixed" else 0)
-        runs: dict[str, list[tuple[float, float]]] = {quality: [] for quality in pairs}
+        runs: dict[str, list[tuple[float, float]]] = {quality: [] for quality in folders}
         for _ in range(rounds):
-            for quality, folder in pairs.items():
+            for quality, folder in folders.items():
                 runs[quality].append(_seconds_to_normalise(folder))
     seconds, cpu_seconds = (
-        {quality: statistics.median(run[clock] for run in runs[quality]) for quality in pairs} for clock in (0, 1)
+        {quality: statistics.median(run[clock] for run in runs[quality]) for quality in folders} for clock in (0, 1)
     )
     print(f"{records} records, {DIRTY_ROWS:.0%} of the mixed ones dirty, median of {rounds} rounds")
     print(f"{'':10}{'seconds':>10}{'mixed / it':>12}{'CPU seconds':>14}{'mixed / it':>12}")
-    for it in pairs:
-        ratio, cpu_ratio = seconds["mixed"] / seconds[it], cpu_seconds["mixed"] / cpu_seconds[it]
-        print(f"{it:10}{seconds[it]:10.2f}{ratio:12.2f}{cpu_seconds[it]:14.2f}{cpu_ratio:12.2f}")
+    for quality in folders:
+        ratio, cpu_ratio = seconds["mixed"] / seconds[quality], cpu_seconds["mixed"] / cpu_seconds[quality]
+        print(f"{quality:10}{seconds[quality]:10.2f}{ratio:12.2f}{cpu_seconds[quality]:14.2f}{cpu_ratio:12.2f}")
 
 
 def _seconds_to_normalise(folder: Path) -> tuple[float, float]:
-    """Seconds by the clock, and of all processors; the second hardly depends on what else the machine does."""
-    inputs = (_delivery(CRM, folder / "crm_customers.csv"), _delivery(ECOM, folder / "ecommerce_customers.json"))
+    """Elapsed seconds and CPU seconds; the second hardly depends on the load of the machine."""
+    inputs = (_input(CRM, folder / "crm_customers.csv"), _input(ECOM, folder / "ecommerce_customers.json"))
     batch = Batch("bench", datetime.now(UTC), inputs)
     work = folder / "work"
     work.mkdir(exist_ok=True)
     with open_engine(work, memory_limit_mb=_MEMORY_LIMIT_MB) as engine:
-        delivered = extract(batch, Guards(), engine)
+        extracted = extract(batch, Guards(), engine)
         started, cpu_started = time.perf_counter(), time.process_time()
-        normalise(delivered, Rules(), engine)
+        normalise(extracted, Rules(), engine)
         return time.perf_counter() - started, time.process_time() - cpu_started
 
 
-def _delivery(source: Source, path: Path) -> InputFile:
+def _input(source: Source, path: Path) -> InputFile:
     return InputFile(source, path, "not hashed", fingerprint_of(path), settle_proof="given")
 
 
-# ----------------------------------------------------------------------------------------------- what is clean
+# ----------------------------------------------------------------------------------------------- clean values
 
 _FIRST = ("John", "Mary", "Jane", "Alice", "Peter", "Anna", "Juan", "Chloé", "Søren", "Jean-Luc")
 _LAST = ("Smith", "Doe", "Wilson", "Brown", "O'Brien", "McDonald", "García", "Müller", "Lee", "Nguyen")
@@ -75,7 +75,7 @@ _CLEAN_PHONES = ("({}) {}-{}", "+1-{}-{}-{}", "{}.{}.{}", "{}{}{}", "1{}{}{}", "
 
 
 def _letters(number: int) -> str:
-    return "".join(chr(97 + number // 26**place % 26) for place in range(4))
+    return "".join(chr(97 + number // 26**power % 26) for power in range(4))
 
 
 def _words(person: int) -> tuple[str, str]:
@@ -102,7 +102,7 @@ def _clean_date(r: random.Random, person: int) -> str:
     return f"{2015 + person % 10}-{1 + person // 10 % 12:02}-{1 + person // 120 % 28:02}"
 
 
-# ----------------------------------------------------------------------------------------------- what is dirty
+# ----------------------------------------------------------------------------------------------- dirty values
 
 _FOREIGN_FIRST = ("łukasz", "NGUYỄN", "Željko", "ÁNGEL", "иван", "ΓΙΩΡΓΟΣ", "Zoe\u0308", "MĂDĂLINA", "J. R.", "王小明")
 _FOREIGN_LAST = ("żółć", "VĂN", "Đorđević", "DE LA CRUZ", "петров", "ΠΑΠΑΣ", "van der Berg", "ȘTEFAN", "TOLKIEN III")
@@ -187,7 +187,7 @@ _DIRTY: Mapping[str, Write] = {
 }
 
 
-# --------------------------------------------------------------------------------------------------- the pairs
+# --------------------------------------------------------------------------------------------------- the exports
 
 
 def write_pair(folder: Path, records: int, dirty_rows: float, seed: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""A deterministic pair of exports of any size: six tenths CRM, four tenths shop, a third of it re-entries."""
+"""Two deterministic exports of any size: six tenths CRM, four tenths shop; 30 % of the rows are repeated people."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _names(person: int) -> tuple[str, str]:
 
 
 def _letters(number: int) -> str:
-    return "".join(chr(97 + number // 26**place % 26) for place in range(4))
+    return "".join(chr(97 + number // 26**power % 26) for power in range(4))
 
 
 def _email(person: int) -> str:

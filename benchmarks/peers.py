@@ -1,4 +1,4 @@
-"""What the service is compared with: the floor (read both files, write one) and a plain Python script.
+"""The programs that the service is compared with: the floor (read both files, write one) and a plain Python script.
 
 ``python -m benchmarks.peers floor|script CRM ECOM OUT``
 """
@@ -18,9 +18,9 @@ from service.readers.served_files import Served, ServedFiles
 
 
 def floor(crm: Path, ecom: Path, out: Path) -> None:
-    """Read both exports and write as many bytes, nothing else: no program can be faster on this engine."""
+    """Only read both exports and write as many bytes: no program can be faster on this engine."""
     window = array_window(ecom, "customers")
-    assert window is not None, "the generator writes the plain shape"
+    assert window is not None, "the generator writes the plain form"
     with duckdb.connect() as connection:
         files = ServedFiles()
         connection.register_filesystem(files)
@@ -39,7 +39,7 @@ def floor(crm: Path, ecom: Path, out: Path) -> None:
 
 
 def script(crm: Path, ecom: Path, out: Path) -> None:
-    """What one would write in an afternoon: csv, json, dictionaries, phonenumbers, union-find; literal rule."""
+    """A script of an afternoon, with the literal rule: csv, json, dictionaries, phonenumbers, union-find."""
     with open(crm, encoding="utf-8", newline="") as file:
         records = [
             (row["full_name"].title(), row["email"].lower(), _phone(row["phone"]), row["signup_date"], row["status"])

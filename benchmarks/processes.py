@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Ran:
-    """One process that ended by itself."""
+    """Seconds and peak memory of a process that succeeded."""
 
     seconds: float
     peak_mb: float
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Ran:
-    """Run ``python`` with these arguments to its end; whatever fails ends the benchmark."""
+    """Run ``python`` with these arguments to its end; a failure ends the benchmark."""
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command],
@@ -38,16 +38,16 @@ def measured(command: Sequence[str], environment: Mapping[str, str] | None = Non
 
 @contextmanager
 def simulated(customers: int, *, latency_ms: int, scenario: str = "") -> Iterator[str]:
-    """The simulated API in a process of its own while the block runs; gives the URL of the collection."""
+    """The simulated API in a process of its own while the block runs; yields the URL of the collection."""
     options = {"--port": 0, "--customers": customers, "--per-page": 100, "--latency-ms": latency_ms}
     command = [sys.executable, "-m", "service", "simulate-api", "--scenario", scenario]
     command += [str(part) for option in options.items() for part in option]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            told = next((line for line in process.stderr if line.startswith("listening on ")), "")
-            if not told:
+            started = next((line for line in process.stderr if line.startswith("listening on ")), "")
+            if not started:
                 raise SystemExit("the simulated API does not start")
-            yield told.split()[-1]
+            yield started.split()[-1]
         finally:
             process.send_signal(signal.SIGTERM)

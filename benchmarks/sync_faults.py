@@ -1,6 +1,6 @@
-"""What becomes of the customers when the API misbehaves: each scenario of the simulator, read by three clients.
+"""Each scenario of the simulator, read by three clients: which customers they lose or double.
 
-The clocks are real; dlt waits two seconds at most (``dlt-hurried``), and what has not ended after a minute is ended.
+The clocks are real; dlt waits at most two seconds (``dlt-hurried``), and a client is stopped after a minute.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ PER_PAGE = 6
 SEED = 1
 MOST_SECONDS = 60
 CLIENTS = {"loop": "requests", "dlt": "dlt-hurried", "sync": None}
-_EXITS = {2: "refuses, says why", 3: "says incomplete", 4: "says when to come again"}
+_EXITS = {2: "refuses with a reason", 3: "reports that it is incomplete", 4: "reports when to try again"}
 
 
 def report() -> None:
-    """Play every scenario to each client, and print what it ended with."""
+    """Run each client against every scenario, and print the results."""
     need_dlt()
     print(f"{CUSTOMERS} customers on pages of {PER_PAGE}, seed {SEED}\n")
     print(f"{'':20}" + "".join(f"{name:32}" for name in CLIENTS))
     for scenario in SCENARIOS:
-        with ThreadPoolExecutor() as together:
-            ends = together.map(lambda name, scenario=scenario: end_of(scenario, name), CLIENTS)
-            print(f"{scenario:20}" + "".join(f"{end:32}" for end in ends), flush=True)
+        with ThreadPoolExecutor() as pool:
+            results = pool.map(lambda name, scenario=scenario: result_of(scenario, name), CLIENTS)
+            print(f"{scenario:20}" + "".join(f"{result:32}" for result in results), flush=True)
 
 
-def end_of(scenario: str, name: str) -> str:
-    """What the client makes of this scenario, in few words."""
+def result_of(scenario: str, name: str) -> str:
+    """The result of a client in this scenario, in a few words."""
     now = datetime.now(UTC)
     world = World(now.date(), CUSTOMERS, SEED)
     other = Simulator(world, now=lambda: datetime.now(UTC))
@@ -49,16 +49,16 @@ def end_of(scenario: str, name: str) -> str:
         terms = Terms(elsewhere=elsewhere.removesuffix("/api/users"))
         simulator = Simulator(world, (scenario,), terms, now=lambda: datetime.now(UTC))
         with running(simulator) as url:
-            end, rows = _run(Path(folder), url, CLIENTS[name])
+            failure, rows = _run(Path(folder), url, CLIENTS[name])
         if other.visits:
-            return "gives the key to another host"
-        end = end or _compared(rows, simulator)
-        # Asked to come again after a day: whoever has everything within a minute did not listen.
-        return f"{end}, came too early" if (scenario, end) == ("rate-limit-far", "complete") else end
+            return "sends the key to another host"
+        result = failure or _compared(rows, simulator)
+        # The API requests a pause of a day: a client that has all customers within a minute ignored it.
+        return f"{result}, too early" if (scenario, result) == ("rate-limit-far", "complete") else result
 
 
 def _run(folder: Path, url: str, client: str | None) -> tuple[str | None, list[object]]:
-    """How it failed, if it did; and the rows it wrote."""
+    """How the client failed, None if it did not; and the rows that it wrote."""
     if client is None:
         command, out = ["service", "sync"], folder / "inbox" / "api_customers.json"
         settings = environment(folder, url, 4) | {
@@ -78,21 +78,21 @@ def _run(folder: Path, url: str, client: str | None) -> tuple[str | None, list[o
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "no end", []
+        return "never ends", []
     if ran.returncode == 0:
         return None, json.loads(out.read_text(encoding="utf-8"))["data"]
     if client is None and ran.returncode in _EXITS:
         return _EXITS[ran.returncode], []
     last = (ran.stderr.strip().splitlines() or ["?"])[-1]
-    return f"dies: {last.partition(':')[0].rpartition('.')[2]}", []
+    return f"fails: {last.partition(':')[0].rpartition('.')[2]}", []
 
 
 def _compared(rows: list[object], simulator: Simulator) -> str:
-    """The rows against what a perfect client ends with."""
+    """Compare the rows with those of a perfect client."""
     found = Counter(repr(row) for row in rows if is_customer(row))
     truth = Counter(map(repr, simulator.truth(PER_PAGE)))
-    lost, over = truth - found, found - truth - Counter(map(repr, simulator.departed(PER_PAGE)))
-    if not lost and not over:
+    lost, doubled = truth - found, found - truth - Counter(map(repr, simulator.departed(PER_PAGE)))
+    if not lost and not doubled:
         return "complete"
-    said = (f"{lost.total()} lost" if lost else "", f"{over.total()} doubled" if over else "")
-    return "silent: " + ", ".join(filter(None, said))
+    counts = (f"{lost.total()} lost" if lost else "", f"{doubled.total()} doubled" if doubled else "")
+    return "silent: " + ", ".join(filter(None, counts))
