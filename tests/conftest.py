@@ -16,12 +16,12 @@ from hypothesis import settings
 
 from service import logs
 from tests.case_runs import CaseRun, shared_run
-from tests.sizes import IS_FULL
+from tests.sizes import IS_FULL, examples
 from tests.slow import MOST_SECONDS, measured
 from tests.worlds import House, Works
 
 # The same examples every time: a change is judged by itself. ``FAULTS=all`` looks for new ones.
-settings.register_profile("same", derandomize=True)
+settings.register_profile("same", derandomize=True, max_examples=examples(100))
 settings.register_profile("new", print_blob=True)
 settings.load_profile("new" if IS_FULL else "same")
 

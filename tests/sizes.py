@@ -29,6 +29,11 @@ def _size(quick: T, sweep: T, full: T) -> T:
     return (quick, sweep, full)[_COLUMNS.index(_CHOSEN)]
 
 
+def examples(usual: int) -> int:
+    """How many generated examples of a property are tried, of which CI tries ``usual``."""
+    return _size(max(4, usual // 4), usual, usual)
+
+
 MB, GB = 1 << 20, 1 << 30
 
 # --------------------------------------------------------------------------------- kills, errors, stops (tests/faults)
@@ -62,6 +67,8 @@ READER_PUBLICATIONS: int = _size(20, 200, 1000)
 SOAK_BATCHES: int = _size(32, 100, 2000)
 INSTANCES_BATCHES: int = _size(5, 20, 500)
 WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
+DEAFNESS_EVERY: int = _size(3, 1, 1)
+"""One in so many of the ways to lose file events is tried."""
 DEAFNESS_TRIALS: int = _size(2, 3, 3)
 """A way to lose events may be late this often; only the last time counts."""
 
@@ -84,10 +91,11 @@ SYNC_CAMPAIGN_PARTS: int = _size(2, 10, 10)
 
 GENERATED_VALUES: int = _size(12_000, 120_000, 1_000_000)
 """Made-up cells on which SQL and the Python definition are compared."""
+
 EVERY_LETTER: int = _size(40, 1, 1)
-"""Every how manieth letter of Unicode is tried."""
+"""One in so many letters of Unicode is tried; all of those in which most special cases are."""
 EVERY_READING_REGION: int = _size(300, 30, 1)
-"""Every how manieth region reads the numbers of all others."""
+"""One in so many regions reads the numbers of all others."""
 LAWS_RECORDS: int = _size(5_000, 85_000, 85_000)
 """Rows of the CRM export; 85,000 are more than one row group of the engine, so that its threads share the work."""
 FUZZ_TIMES: int = _size(1, 1, 20)

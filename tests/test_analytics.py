@@ -31,6 +31,7 @@ from service.vocabulary import word_of
 from tests.analytics_definition import Definition, MasterCustomer, cell_of, part, segment_of_phone
 from tests.regenerate_analytics import CASES as ANALYTICS_CASES
 from tests.regenerate_analytics import case_names, outcome_of, words_table
+from tests.sizes import examples
 from tests.small_batches import (
     NOON,
     crm_text,
@@ -192,7 +193,9 @@ def master_file(folder: Path, customers: Sequence[MasterCustomer]) -> Path:
     return write_master(folder, rows, orders)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(
     records=st.lists(st.one_of(RECORDS, FULL_RECORDS), min_size=1, max_size=40),
     customers=MASTERS,

@@ -22,6 +22,7 @@ from service.errors import DuplicateColumn, InputError, Interrupted, MissingColu
 from service.model import API, CRM, ECOM, Layout
 from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_window
 from service.readers.rows import FileReport
+from tests.sizes import examples
 from tests.small_batches import HEADER, PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
 from tests.worlds import CASES
 
@@ -168,7 +169,7 @@ def tables_of(alphabet: str, fewest: int = 7, most: int = 7) -> st.SearchStrateg
 
 
 @given(shape=shapes(["utf-8", "utf-8-sig"]), rows=tables_of(AWKWARD))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_well_formed_csv_reads_the_same_with_and_without_care(
     engine: EmbeddedEngine, drop: Path, shape: Shape, rows: list[Cells]
 ) -> None:
@@ -180,7 +181,7 @@ def test_a_well_formed_csv_reads_the_same_with_and_without_care(
 
 
 @given(shape=shapes(["utf-8", "utf-16", "cp1252"]), rows=tables_of(WESTERN, fewest=1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_short_rows_and_other_encodings_lose_nothing(
     engine: EmbeddedEngine, drop: Path, shape: Shape, rows: list[Cells]
 ) -> None:
@@ -551,7 +552,7 @@ def elements_expected(elements: Sequence[Any]) -> dict[int, Cells]:
 
 
 @given(document=documents(CUSTOMERS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_json_reads_the_same_with_and_without_care(
     engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]]
 ) -> None:
@@ -562,7 +563,7 @@ def test_json_reads_the_same_with_and_without_care(
 
 
 @given(document=documents(st.one_of(CUSTOMERS, ODD)), mark=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_elements_that_are_no_objects_are_set_apart(
     engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]], mark: str
 ) -> None:
@@ -573,7 +574,7 @@ def test_elements_that_are_no_objects_are_set_apart(
 
 
 @given(document=documents(CUSTOMERS), chunk_bytes=st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_where_a_chunk_ends_does_not_matter(
     engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]], chunk_bytes: int
 ) -> None:

@@ -26,7 +26,7 @@ from service.pipeline.evidence import explain, rank_of_rule
 from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster, smallest_of_component
 from service.pipeline.survivorship import survive
-from tests.sizes import LAWS_RECORDS
+from tests.sizes import LAWS_RECORDS, examples
 from tests.small_batches import (
     HEADER,
     crm_text,
@@ -223,7 +223,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]
 
 
 @given(people=batches())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_groups_survivors_and_evidence_equal_the_reference(engine: EmbeddedEngine, people: list[Person]) -> None:
     reference, found = Reference(people), outcome(engine, people)
     assert found.group == reference.group
@@ -244,7 +244,7 @@ def test_larger_random_batches_equal_the_reference(engine: EmbeddedEngine, seed:
 
 
 @given(people=batches())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_every_removed_record_has_a_true_reason(engine: EmbeddedEngine, people: list[Person]) -> None:
     found = outcome(engine, people)
     kept_of = {group: golden[0] for group, golden in found.golden.items()}
@@ -258,7 +258,7 @@ def test_every_removed_record_has_a_true_reason(engine: EmbeddedEngine, people: 
 
 
 @given(people=batches(), order=st.randoms())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_the_order_of_records_does_not_change_the_groups(
     engine: EmbeddedEngine, people: list[Person], order: random.Random
 ) -> None:
@@ -388,7 +388,7 @@ PEOPLE = st.tuples(CELLS, CELLS, st.sampled_from(["", "@x.org"]), CELLS, st.samp
 
 @given(people=st.lists(PEOPLE, min_size=60, max_size=100))
 # Not shrunk: that takes minutes, and the comparison shows the row that is at fault.
-@settings(max_examples=20, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=examples(20), deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 def test_no_published_cell_is_a_formula_and_the_master_integrated_again_is_itself(
     tmp_path_factory: pytest.TempPathFactory, people: list[tuple[str, ...]]
 ) -> None:

@@ -37,6 +37,7 @@ from service.pipeline.fields.status import read_status
 from service.readers.rows import FileReport
 from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES, REAL_NAMES
 from tests.sizes import GENERATED_VALUES as GENERATED
+from tests.sizes import examples
 from tests.small_batches import NOON, cells_table, delivered_file, raw_table, small_engine, table_of
 from tests.worlds import CASES
 
@@ -423,7 +424,7 @@ def test_every_letter_that_sql_knows_in_two_cases_equals_the_definition(engine: 
 
 
 @given(st.data())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 def test_any_text_equals_its_definition(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     # No lone surrogates: the readers let none through.
     any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)

@@ -25,15 +25,15 @@ from service.presets import PRESETS
 from service.readers import csv_sniff, json_window
 from service.readers.json_paths import steps_of
 from service.readers.rows import cell_name
-from tests.sizes import FUZZ_TIMES
+from tests.sizes import FUZZ_TIMES, examples
 from tests.small_batches import NOON, delivered_file, small_engine
 from tests.worlds import CASES
 
 CANARY = "Qzxvkanari"
 
 
-def tries(examples: int) -> settings:
-    return settings(max_examples=examples * FUZZ_TIMES, deadline=None)
+def tries(usual: int) -> settings:
+    return settings(max_examples=examples(usual) * FUZZ_TIMES, deadline=None)
 
 
 def sources_like(source: Source) -> list[Source]:

@@ -16,6 +16,7 @@ from service.engine.embedded import EmbeddedEngine
 from service.model import PublishedMaster
 from service.register import Identified, Register
 from service.register.assignment import EXACT_UP_TO, assign
+from tests.sizes import examples
 from tests.small_batches import small_engine, table_of
 
 Groups = list[list[str]]
@@ -170,7 +171,7 @@ def histories(draw: st.DrawFn) -> list[Groups]:
 
 
 @given(history=histories())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_the_register_does_what_the_model_does(
     engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactory, history: list[Groups]
 ) -> None:
@@ -309,7 +310,7 @@ def test_a_batch_done_again_never_endangers_the_generation_in_force(engine: Embe
 
 
 @given(st.dictionaries(st.tuples(st.integers(1, 5), st.integers(10, 14)), st.integers(1, 4), max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_as_much_is_kept_as_can_be_and_ties_go_to_the_lower_number(weights: dict[tuple[int, int], int]) -> None:
     overlaps = [(customer, group, shared) for (customer, group), shared in weights.items()]
     assert assign(overlaps) == dict(sorted(best(overlaps).items()))
