@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -50,7 +50,7 @@ commit;
 
 @dataclass(frozen=True)
 class Note:
-    """A stored page without its rows."""
+    """A stored page without its rows; its members are the first columns of the table."""
 
     page: int
     sweep: int
@@ -242,17 +242,7 @@ class Checkpoint:
         self._sql("delete from bodies where sha256 not in (select body_sha256 from pages)")
 
     def _insert(self, note: Note, etag: str | None, digest: str) -> None:
-        self._sql(
-            "insert or replace into pages values (?, ?, ?, ?, ?, ?, ?, ?)",
-            note.page,
-            note.sweep,
-            note.seq,
-            note.total,
-            note.total_pages,
-            note.keys,
-            etag,
-            digest,
-        )
+        self._sql("insert or replace into pages values (?, ?, ?, ?, ?, ?, ?, ?)", *astuple(note), etag, digest)
 
     def _next_seq(self) -> int:
         self._seq += 1
