@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -54,10 +55,19 @@ def lines_of(text: str) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in matches if match]
 
 
+@pytest.fixture(scope="module")
+def integrated_sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+    """An outbox into which the sample was integrated, and how that ended."""
+    house = House(tmp_path_factory.mktemp("sample") / "house")
+    return house.outbox, integrate(house, SAMPLE / CRM, SAMPLE / ECOM)
+
+
 @pytest.fixture
-def sample(house: House) -> Finished:
+def sample(house: House, integrated_sample: tuple[Path, Finished]) -> Finished:
     """The sample, integrated into the outbox of the house."""
-    return integrate(house, SAMPLE / CRM, SAMPLE / ECOM)
+    outbox, done = integrated_sample
+    shutil.copytree(outbox, house.outbox)
+    return done
 
 
 # ------------------------------------------------------------------------------------------------- the sample
