@@ -1,5 +1,5 @@
 # make run    set up and start the service on ./inbox and ./outbox
-# make test   set up and pass the tests
+# make test   set up and run the tests in their quick size, in minutes (ARGS=… for pytest; FAULTS=sweep as CI does)
 # make lint   check style and types
 # make ci     run everything that CI runs (needs a Docker engine)
 # make faults kill the service, and make it fail, at every change it makes (hours)
