@@ -18,7 +18,7 @@ def open_engine(work_folder: Path, *, memory_limit_mb: int, threads: int = 0) ->
 
     ``work_folder`` must exist; the engine writes nowhere else. ``threads=0``: one per processor that we may use.
     """
-    # Imported here: whoever imports the contract must not load DuckDB.
+    # Imported here, so that an import of the contract does not load DuckDB.
     from service.engine.embedded import open_embedded
 
     with open_embedded(work_folder, memory_limit_mb=memory_limit_mb, threads=threads) as engine:

@@ -1,0 +1,138 @@
+"""The SQL that stages give to ``Table.derive`` stays inside one subset of DuckDB SQL, which can be translated.
+
+Every statement of a few batches of both jobs is recorded, parsed, and compared with the lists below. Before a new
+construct is added to the lists, check that it has a counterpart in Spark SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from service.engine.embedded import EmbeddedEngine
+from service.engine.embedded_tables import EmbeddedTable
+from tests import regenerate_analytics
+from tests.case_runs import run_case
+from tests.worlds import CASES
+
+NAMES = ("merged_split_retired", "rejects")
+ANALYTICS_NAMES = ("the_master_fills_in",)
+
+STRUCTURE = {
+    *("Select", "From", "Table", "TableAlias", "Subquery", "With", "CTE", "Union", "Join", "Where", "Group", "Having"),
+    *("Order", "Ordered", "Limit", "Distinct", "Window", "Filter", "Lambda", "Alias", "Column", "Identifier", "Star"),
+    *("Literal", "Boolean", "Null", "Paren", "Case", "If", "DataType", "Var", "Bracket", "Array", "Except"),
+}
+OPERATORS = {
+    *("Add", "Sub", "Mul", "Div", "IntDiv", "Mod", "Neg", "And", "Or", "Not", "EQ", "NEQ", "GT", "GTE", "LT", "LTE"),
+    *("Between", "In", "Is", "NullSafeNEQ", "NullSafeEQ", "DPipe"),
+}
+FUNCTIONS = {
+    *("Cast", "TryCast", "Coalesce", "Nullif", "Count", "Sum", "Min", "Max", "ArgMin", "ArgMax", "AnyValue"),
+    *("LogicalOr", "LogicalAnd", "RowNumber", "DenseRank", "Rank", "IgnoreNulls"),
+    *("ArrayAgg", "ArrayContains", "ArrayFilter", "ArrayToString", "Transform", "GroupConcat"),
+    *("Chr", "ConcatWs", "Concat", "Left", "Right", "Length", "Lower", "Upper", "MD5", "Pad", "Trim", "Replace"),
+    *("RegexpExtract", "RegexpExtractAll", "RegexpFullMatch", "RegexpLike", "RegexpReplace"),
+    *("Split", "SplitPart", "StartsWith", "StrPosition", "Substring", "TimeToUnix", "Least", "Greatest"),
+}
+TYPES = {"TEXT", "BIGINT", "INT", "DATE", "DOUBLE", "TIMESTAMP", "BOOLEAN"}
+OTHER_FUNCTIONS = {"strlen"}
+"""Functions that the parser has no class for; Spark's ``octet_length``."""
+
+EXCEPTIONS = {
+    "min of several rows": "the first rows of a group as an array: array_agg over row_number() elsewhere",
+    "isfinite": "not NaN and not infinite: two comparisons elsewhere",
+    "INT128": "decimal(38, 0) elsewhere",
+    "to_json": "quotes one text as JSON",
+}
+"""What has no counterpart in Spark; each is used in one stage only, and must be rewritten for another engine."""
+
+
+class Recorder:
+    """The statements and the functions that were given to an engine."""
+
+    def __init__(self, patched: pytest.MonkeyPatch) -> None:
+        self.statements: dict[str, None] = {}
+        self.registered: set[str] = set()
+        derive, register = EmbeddedTable.derive, EmbeddedEngine.register
+
+        def recorded_derive(table: EmbeddedTable, sql: str, **others: Any) -> EmbeddedTable:
+            self.statements[sql] = None
+            return derive(table, sql, **others)
+
+        def recorded_register(engine: EmbeddedEngine, name: str, *given: Any, **named: Any) -> None:
+            self.registered.add(name)
+            register(engine, name, *given, **named)
+
+        patched.setattr(EmbeddedTable, "derive", recorded_derive)
+        patched.setattr(EmbeddedEngine, "register", recorded_register)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    with pytest.MonkeyPatch.context() as patched:
+        recorder = Recorder(patched)
+        for case in NAMES:
+            run_case(CASES / case, tmp_path_factory.mktemp(case))
+        for case in ANALYTICS_NAMES:
+            regenerate_analytics.outcome_of(regenerate_analytics.CASES / case, tmp_path_factory.mktemp(case))
+    yield recorder
+
+
+def exceptions_in(statement: exp.Expr) -> set[str]:
+    """The constructs of ``EXCEPTIONS`` that a statement uses."""
+    found = {node.name.lower() for node in statement.find_all(exp.Anonymous)}
+    found |= {node.sql("duckdb") for node in statement.find_all(exp.DataType)}
+    if any(node.args.get("count") for node in statement.find_all(exp.Min)):
+        found.add("min of several rows")
+    return found & EXCEPTIONS.keys()
+
+
+def strange_in(statement: exp.Expr, registered: set[str]) -> set[str]:
+    """The constructs outside the subset that a statement uses."""
+    strange = {type(node).__name__ for node in statement.walk()}
+    strange -= STRUCTURE | OPERATORS | FUNCTIONS | {"Anonymous"}
+    strange |= {node.name.lower() for node in statement.find_all(exp.Anonymous)} - OTHER_FUNCTIONS - registered
+    strange |= {node.sql("duckdb") for node in statement.find_all(exp.DataType)} - TYPES
+    return strange - EXCEPTIONS.keys()
+
+
+def parsed(sql: str) -> exp.Expr:
+    return sqlglot.parse_one(sql, read="duckdb")
+
+
+def test_every_statement_stays_inside_the_subset(recorded: Recorder) -> None:
+    assert len(recorded.statements) > 50
+    for sql in recorded.statements:
+        assert not strange_in(parsed(sql), recorded.registered), sql
+
+
+def test_every_statement_without_an_exception_is_translated_to_spark(recorded: Recorder) -> None:
+    for sql in recorded.statements:
+        if not exceptions_in(parsed(sql)):
+            sqlglot.transpile(sql, read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
+
+
+def test_every_listed_exception_is_used(recorded: Recorder) -> None:
+    used = {name for sql in recorded.statements for name in exceptions_in(parsed(sql))}
+    assert used == EXCEPTIONS.keys()
+
+
+@pytest.mark.parametrize(
+    ("sql", "strange"),
+    [
+        ("from this select unnest(list_value(1, 2))", {"Unnest", "Explode"}),
+        ("from this select * exclude (a) qualify row_number() over () = 1", {"Qualify"}),
+        ("from this select *, current_date", {"CurrentDate"}),
+        ("from this select levenshtein(a, b)", {"Levenshtein"}),
+        ("from this select jaro_winkler_similarity(a, b)", {"JarowinklerSimilarity", "jaro_winkler_similarity"}),
+        ("from this select a::uuid", {"UUID"}),
+        ("pivot this on a using sum(b)", {"Pivot"}),
+    ],
+)
+def test_a_construct_outside_the_subset_is_found(sql: str, strange: set[str]) -> None:
+    assert strange_in(parsed(sql), set()) & strange
