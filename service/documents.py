@@ -2,7 +2,7 @@
 
 A document is read with care, because inbox and outbox are shared folders: regular files only, no links, no blocking
 open, at most ``MOST_BYTES``, and every value of its declared type and form. Members that are not declared are
-ignored, so that an older program reads the documents of a newer one. ``format`` is 1 for all of them; a document
+ignored, so that an older program reads the documents of a newer one. ``format`` is 1 for all that have it; a document
 without it was written before 26 November 2026 and has the same members.
 """
 
@@ -169,7 +169,20 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     """Exports found by a scan without a file event; more than a few: file events do not arrive."""
 
 
-Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport)
+class Generation(Struct, frozen=True, kw_only=True):
+    """``published.json`` in a generation of the register: the set it belongs to.
+
+    Without ``format``: the format of the state counts, and older programs refuse members that they do not know.
+    """
+
+    batch_id: FileName
+    suffix: str = ""
+    source_rows: dict[str, int] = {}
+    former: FileName | None = None
+    """The generation that was in force before."""
+
+
+Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, Generation)
 
 
 def is_batch_id(text: str) -> bool:

@@ -1,5 +1,6 @@
-"""Which customer is which, over batches: ids that stay, merges, splits, aliases. Lives in ``state/``."""
+"""Which customer is which, over batches: stable ids, merges, splits, aliases. Kept in ``state/``."""
 
-from service.register.register import Identified, Register
+from service.register.identify import Identified
+from service.register.register import Register
 
 __all__ = ["Identified", "Register"]

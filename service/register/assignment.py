@@ -1,4 +1,4 @@
-"""Which former customer each new group goes on as, so that as few records as possible change their id."""
+"""Which former customer each new group continues, so that as few records as possible change their id."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Overlap = tuple[int, int, int]
 """Number of the former customer, group, and how much the two share (> 0)."""
 
 EXACT_UP_TO = 120
-"""Tangles with more customers or groups than this are settled greedily: the exact method is cubic."""
+"""Tangles with more customers or groups than this are matched greedily: the exact method is cubic."""
 
 
 def assign(overlaps: Sequence[Overlap]) -> dict[int, int]:
-    """Match groups to former customers, each at most once, so that the shared records are the most possible.
+    """Match groups to former customers, each at most once, with the greatest sum of shared records.
 
-    Ties: the lower customer number is kept; then it goes to the earliest group that it can go to.
+    Ties: the lower customer number is kept; then it continues in the earliest group possible.
 
     Returns: group -> customer; a group that is absent gets a new id.
 
@@ -71,8 +71,8 @@ def _exact(tangle: Sequence[Overlap]) -> dict[int, int]:
         return _greedy(tangle)
     size = max(len(customers), len(groups))
     gain = [[0] * size for _ in range(size)]
-    # Ties as digits below the overlap: first one bit for each customer, the lowest number on top, so that it is
-    # kept; then one digit for each customer, the larger the earlier its group.
+    # Ties as digits below the overlap: first one bit for each customer, that of the lowest number the highest, so that
+    # it is kept; then one digit for each customer, the larger the earlier its group.
     base, digits = len(groups) + 1, len(customers)
     for customer, group, shared in tangle:
         row, column = customers.index(customer), groups.index(group)
@@ -89,25 +89,25 @@ def _exact(tangle: Sequence[Overlap]) -> dict[int, int]:
 def _most_gain(gain: Sequence[Sequence[int]]) -> list[int]:
     """The column of each row in a perfect matching of a square matrix whose sum is the greatest.
 
-    The Hungarian method with potentials (Kuhn 1955, Munkres 1957), in whole numbers. Row and column 0 are
-    outside the matrix: column 0 is where the row to be placed stands until it has found its own.
+    The Hungarian method with potentials (Kuhn 1955, Munkres 1957), in whole numbers. Row and column 0 are outside the
+    matrix: column 0 holds the row that has no column yet.
     """
     size = len(gain)
     row_potential, column_potential = [0] * (size + 1), [0] * (size + 1)
     row_at = [0] * (size + 1)
     for row in range(1, size + 1):
         row_at[0] = row
-        _place(gain, row_potential, column_potential, row_at)
+        _augment(gain, row_potential, column_potential, row_at)
     matched = [0] * size
     for column in range(1, size + 1):
         matched[row_at[column] - 1] = column - 1
     return matched
 
 
-def _place(
+def _augment(
     gain: Sequence[Sequence[int]], row_potential: list[int], column_potential: list[int], row_at: list[int]
 ) -> None:
-    """Find the row in column 0 a column, moving others along the cheapest alternating path."""
+    """Give the row in column 0 a column, moving other rows along the cheapest alternating path."""
     size = len(gain)
     unreached = set(range(1, size + 1))
     slack: dict[int, int] = {}

@@ -1,0 +1,148 @@
+"""Which customer each group is, given the customers that its records belonged to before.
+
+Ids are stable: docs/specification.md section 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.engine.contract import Engine, IntArray, Table
+from service.register.assignment import assign
+
+_NOW = """
+    select this.record_key, any_value(groups.group_id) as group_id
+    from this join groups using (ordinal)
+    group by this.record_key
+"""
+# in_last: the record was there when its customer was last seen, so its moves are its customer's moves.
+_OVERLAPS = """
+    select former.customer, this.group_id,
+        count(*) filter (former.in_last) * 4294967296 + count(*) as shared
+    from this
+    join former using (record_key)
+    join customers on customers.customer = former.customer and customers.state <> 'merged'
+    group by former.customer, this.group_id
+"""
+_MOVES = """
+    select former.customer as was, identified.customer as now, count(*) as records
+    from this
+    join identified using (group_id)
+    join former on former.record_key = this.record_key and former.in_last
+    join customers on customers.customer = former.customer and customers.state <> 'merged'
+    group by former.customer, identified.customer
+"""
+_UNIFIED_ID = "'CUST' || case when {0} < 1000 then lpad({0}::varchar, 3, '0') else {0}::varchar end"
+_CHANGES = f"""
+    with
+    changes as (
+        select customer as number, 'created' as change, [] as was, [customer] as now,
+            'none of its records was with a customer last time' as reason
+        from identified
+        where customer not in (select customer from customers) and customer not in (select now from this)
+        union all
+        select now, 'merged', list(was order by was), [now], 'a rule links their records now'
+        from this group by now having count(*) > 1
+        union all
+        select was, 'split', [was], list(now order by now), 'no rule links their records any more'
+        from this group by was having count(*) > 1
+        union all
+        select customer, 'retired', [customer], [], 'none of its records is in the exports'
+        from customers
+        where state = 'live' and customer not in (select was from this)
+            and customer not in (select customer from identified)
+        union all
+        select customer, 'revived', [customer], [customer], 'records of it are in the exports again'
+        from customers where state = 'retired' and customer in (select customer from identified)
+    )
+    select number, change, {_UNIFIED_ID.format("number")} as unified_id,
+        nullif(array_to_string(list_transform(was, lambda n: {_UNIFIED_ID.format("n")}), ','), '') as from_ids,
+        nullif(array_to_string(list_transform(now, lambda n: {_UNIFIED_ID.format("n")}), ','), '') as to_ids,
+        reason
+    from changes
+"""
+_NEXT_CUSTOMERS = """
+    with targets as (
+        select was, arg_max(now, records * 4294967296 - now) as target from moves group by was
+    )
+    select customer, 'live' as state, null::bigint as merged_into from this
+    union all
+    select customers.customer,
+        case when customers.state = 'merged' or targets.target is not null then 'merged' else 'retired' end,
+        coalesce(customers.merged_into, targets.target)
+    from customers left join targets on targets.was = customers.customer
+    where customers.customer not in (select customer from this)
+"""
+_NEXT_RECORDS = """
+    select this.record_key, identified.customer, true as in_last
+    from this join identified using (group_id)
+    union all
+    select former.record_key, former.customer, former.in_last and customers.state = 'retired'
+    from former
+    left join next_customers as customers on customers.customer = former.customer
+    where former.record_key not in (select record_key from this)
+"""
+
+
+@dataclass(frozen=True)
+class Identified:
+    """The groups with their customer numbers, and the differences from the generation before.
+
+    customers    group_id · customer · unified_id                        one row per group
+    changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv
+    next_records, next_customers                                         the next generation of the register
+    """
+
+    customers: Table
+    changes: Table
+    next_records: Table
+    next_customers: Table
+
+
+def identify(records: Table, groups: Table, former: Table, customers: Table, engine: Engine) -> Identified:
+    """Give every group its customer: a former one where they share records, else a new one.
+
+    In:     records    RECORD
+            groups     ordinal · group_id
+            former     record_key · customer · in_last    every record so far, with its last customer
+            customers  customer · state · merged_into     every customer so far
+    Ties:   docs/specification.md section 6; new numbers count up in order of first appearance
+    """
+    now = records.derive(_NOW, groups=groups)
+    overlaps = now.derive(_OVERLAPS, former=former, customers=customers)
+    group_ids = groups.derive("select distinct group_id from this").integers("group_id")[0]
+    last_number = customers.derive("select coalesce(max(customer), 0) from this").rows()[0][0]
+    shared = overlaps.integers("customer", "group_id", "shared")
+    numbered = engine.table({"group_id": group_ids, "customer": _numbers(group_ids, shared, first_new=last_number + 1)})
+    identified = numbered.derive(f"select *, {_UNIFIED_ID.format('customer')} as unified_id from this")
+    moves = now.derive(_MOVES, identified=identified, former=former, customers=customers)
+    next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
+    return Identified(
+        customers=identified,
+        changes=moves.derive(_CHANGES, identified=identified, customers=customers),
+        next_customers=next_customers,
+        next_records=now.derive(_NEXT_RECORDS, identified=identified, former=former, next_customers=next_customers),
+    )
+
+
+def _numbers(groups: IntArray, overlaps: tuple[IntArray, ...], *, first_new: int) -> IntArray:
+    """The customer number of each group; ``groups`` ascend, ``overlaps`` are the columns customer, group, shared."""
+    customer, group, shared = overlaps
+    numbers = np.zeros(len(groups), dtype=np.int64)
+    # Most customers have one group, and the group no other customer. Only the rest needs a decision.
+    is_plain = _occurs_once(customer) & _occurs_once(group)
+    numbers[np.searchsorted(groups, group[is_plain])] = customer[is_plain]
+    tangled = zip(customer[~is_plain].tolist(), group[~is_plain].tolist(), shared[~is_plain].tolist(), strict=True)
+    for group_id, number in assign(list(tangled)).items():
+        numbers[np.searchsorted(groups, group_id)] = number
+    is_new = numbers == 0
+    numbers[is_new] = np.arange(first_new, first_new + np.count_nonzero(is_new))
+    return numbers
+
+
+def _occurs_once(values: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    once: np.ndarray[tuple[int], np.dtype[np.bool_]] = counts[inverse] == 1
+    return once
