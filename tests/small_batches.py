@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -31,6 +32,22 @@ HEADER = ("customer_id", "full_name", "email", "phone", "signup_date", "status")
 NOON = datetime(2024, 1, 15, 12, 0, 0, tzinfo=UTC)
 
 Cells = Sequence[str | None]
+
+
+@contextmanager
+def shared_engine(folder: Path) -> Iterator[EmbeddedEngine]:
+    """A real engine for all tests of a module. The first function of a name is registered, later ones are ignored."""
+    with small_engine(folder) as engine:
+        names: set[str] = set()
+        register = engine.register
+
+        def register_once(name: str, function: Callable[..., Any], result: str = "varchar") -> None:
+            if name not in names:
+                names.add(name)
+                register(name, function, result)
+
+        with mock.patch.object(engine, "register", register_once):
+            yield engine
 
 
 @contextmanager

@@ -38,7 +38,7 @@ from service.readers.rows import FileReport
 from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES, REAL_NAMES
 from tests.sizes import GENERATED_VALUES as GENERATED
 from tests.sizes import examples
-from tests.small_batches import NOON, cells_table, delivered_file, raw_table, small_engine, table_of
+from tests.small_batches import NOON, cells_table, delivered_file, raw_table, shared_engine, small_engine, table_of
 from tests.worlds import CASES
 
 CORPUS = GENERATED // 5
@@ -50,8 +50,15 @@ TO_PYTHON = "\x00went to Python"
 Cell = str | None
 
 
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
+    with shared_engine(tmp_path_factory.mktemp("engine")) as made:
+        yield made
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[EmbeddedEngine]:
+def own_engine(tmp_path: Path) -> Iterator[EmbeddedEngine]:
+    """For a test that registers other functions."""
     with small_engine(tmp_path / "engine") as made:
         yield made
 
@@ -358,7 +365,7 @@ def test_values_that_sql_decides_alone_equal_the_definition(
     field: str,
     rules: Rules,
     size: int,
-    engine: EmbeddedEngine,
+    own_engine: EmbeddedEngine,
     monkeypatch: pytest.MonkeyPatch,
     record_testsuite_property: Callable[[str, object], None],
 ) -> None:
@@ -366,7 +373,7 @@ def test_values_that_sql_decides_alone_equal_the_definition(
     define = definitions(rules)[field]
     with monkeypatch.context() as patched:
         send_nothing_to_python(patched)
-        found = normalised(engine, field, texts, rules)
+        found = normalised(own_engine, field, texts, rules)
     alone = [(text, value) for text, value in zip(texts, found, strict=True) if value != TO_PYTHON]
     assert [(text, value) for text, value in alone if value != define(text)] == []
     record_testsuite_property(
@@ -393,7 +400,7 @@ def texts_of_the_cases() -> list[str]:
 @pytest.mark.parametrize("field", WRITE)
 def test_every_text_of_the_cases_equals_its_definition(
     field: str,
-    engine: EmbeddedEngine,
+    own_engine: EmbeddedEngine,
     monkeypatch: pytest.MonkeyPatch,
     record_testsuite_property: Callable[[str, object], None],
 ) -> None:
@@ -402,7 +409,7 @@ def test_every_text_of_the_cases_equals_its_definition(
     define = definitions(Rules())[field]
     with monkeypatch.context() as patched:
         send_nothing_to_python(patched)
-        found = normalised(engine, field, texts, Rules())
+        found = normalised(own_engine, field, texts, Rules())
     alone = [(text, value) for text, value in zip(texts, found, strict=True) if value != TO_PYTHON]
     record_testsuite_property(f"SQL alone: {field} of the cases", f"{len(alone)} of {len(texts)}")
     assert [(text, value) for text, value in alone if value != define(text)] == []
@@ -425,21 +432,19 @@ def test_every_letter_that_sql_knows_in_two_cases_equals_the_definition(engine: 
 
 @given(st.data())
 @settings(max_examples=examples(6), deadline=None)
-def test_any_text_equals_its_definition(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_text_equals_its_definition(engine: EmbeddedEngine, data: st.DataObject) -> None:
     # No lone surrogates: the readers let none through.
     any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
     for field in WRITE:
         nearly = st.text(EDITS[field], min_size=1, max_size=20)
         texts = data.draw(st.lists(nearly | any_text, min_size=1, max_size=60), label=field)
-        with small_engine(tmp_path_factory.mktemp("engine")) as engine:
-            assert normalised(engine, field, texts, Rules()) == [definitions(Rules())[field](text) for text in texts]
+        assert normalised(engine, field, texts, Rules()) == [definitions(Rules())[field](text) for text in texts]
 
 
 @pytest.mark.parametrize("text", ["a" * 10_000 + "@x.org", "j" * 10_001 + " smith", "2" * 300])
 def test_a_very_long_cell_equals_its_definition(text: str, engine: EmbeddedEngine) -> None:
     for field in ("email", "full_name", "phone", "signup_date"):
-        with small_engine(Path(engine._work_folder) / field) as fresh:  # functions are registered once for each engine
-            assert normalised(fresh, field, [text], Rules()) == [definitions(Rules())[field](text)]
+        assert normalised(engine, field, [text], Rules()) == [definitions(Rules())[field](text)]
 
 
 def test_names_and_phones_are_compared_and_printed_as_defined(engine: EmbeddedEngine) -> None:

@@ -28,7 +28,7 @@ from tests.small_batches import (
     integrate_pair,
     published,
     rows_of,
-    small_engine,
+    shared_engine,
     write_pair,
 )
 from tests.worlds import CASES
@@ -37,9 +37,9 @@ MANY = 100_000
 SAMPLE = CASES / "the_sample"
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[EmbeddedEngine]:
-    with small_engine(tmp_path / "engine") as made:
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
+    with shared_engine(tmp_path_factory.mktemp("engine")) as made:
         yield made
 
 
