@@ -1,4 +1,4 @@
-"""What a delivered file says, whichever way the engine reads it; and what a table writes."""
+"""Every export is read the same with and without the careful readers; tables write what they hold."""
 
 from __future__ import annotations
 
@@ -87,17 +87,17 @@ def refused(error: pytest.ExceptionInfo[InputError]) -> tuple[str, str]:
 
 
 @pytest.fixture
-def without_care(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that the engine does not read alone fails the test."""
+def by_the_engine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test fails if a file is read by the careful readers."""
 
     def fail(*_: Any) -> Any:
-        raise AssertionError("the careful reader was asked")
+        raise AssertionError("the careful reader was used")
 
     monkeypatch.setattr(csv_rows, "careful_rows", fail)
     monkeypatch.setattr(json_rows, "careful_rows", fail)
 
 
-# ------------------------------------------------------------------------------------------- CSV, as generated
+# --------------------------------------------------------------------------------------------- CSV, generated
 
 COLUMNS = ("customer_id", "full_name", "email", "phone", "signup_date", "status")
 PLAIN = "abcXYZ019@.+-_/'éß漢😀#\\ "
@@ -136,7 +136,7 @@ def shapes(draw: st.DrawFn, encodings: Sequence[str]) -> Shape:
 
 
 def as_csv(shape: Shape, rows: Sequence[Cells]) -> bytes:
-    """The file; only a row of a quoted or visible cell can be told from a blank line."""
+    """The file; only a row with a quoted or visible cell differs from a blank line."""
     lines = [f"sep={shape.delimiter}"] if shape.says_sep else []
     for cells in (shape.names, *rows):
         out = io.StringIO()
@@ -159,7 +159,7 @@ def expected_rows(shape: Shape, rows: Sequence[Cells]) -> dict[int, Cells]:
 
 
 def trimmed(rows: dict[int, Cells]) -> dict[int, Cells]:
-    # Blanks after a delimiter are kept or not; nobody downstream can tell.
+    # Blanks after a delimiter are kept or not; later stages remove them.
     return {number: tuple(cell.lstrip(" ") for cell in cells) for number, cells in rows.items()}
 
 
@@ -189,7 +189,7 @@ def test_short_rows_and_other_encodings_lose_nothing(
     assert (trimmed(read.rows), read.report.rejects) == (trimmed(expected_rows(shape, rows)), ())
 
 
-# --------------------------------------------------------------------------------------------- CSV, as met
+# ------------------------------------------------------------------------------- CSV, as systems write it
 
 HEAD = "customer_id,full_name,email\n"
 ONE = {1: ("1", "Ann", "a@x.org")}
@@ -250,7 +250,7 @@ MET: dict[str, tuple[str | bytes, dict[int, tuple[str, str, str]]]] = {
 
 @pytest.mark.parametrize("carefully", [False, True])
 @pytest.mark.parametrize("name", MET)
-def test_a_csv_as_it_is_met_outside_is_read(engine: EmbeddedEngine, drop: Path, name: str, carefully: bool) -> None:
+def test_a_csv_as_systems_write_it_is_read(engine: EmbeddedEngine, drop: Path, name: str, carefully: bool) -> None:
     content, rows = MET[name]
     read = read_csv(engine, drop, content, carefully=carefully)
     at = [RAW_FIELDS.index(field) for field in ("source_id", "full_name", "email")]
@@ -258,7 +258,7 @@ def test_a_csv_as_it_is_met_outside_is_read(engine: EmbeddedEngine, drop: Path, 
     assert read.report.rejects == ()
 
 
-@pytest.mark.usefixtures("without_care")
+@pytest.mark.usefixtures("by_the_engine_alone")
 @pytest.mark.parametrize("line_break", ["\n", "\r\n"])
 @pytest.mark.parametrize("delimiter", csv_sniff.DELIMITERS)
 def test_a_plain_csv_is_left_to_the_engine(engine: EmbeddedEngine, drop: Path, delimiter: str, line_break: str) -> None:
@@ -275,14 +275,14 @@ def test_a_plain_csv_is_left_to_the_engine(engine: EmbeddedEngine, drop: Path, d
         (f"{HEAD}1,é,\n2,Bob,\n".encode("utf-16-le").join([b"\xff\xfe", b"\x00\xd8"]), {3: "undecodable"}, [1, 2]),
     ],
 )
-def test_a_csv_row_that_cannot_enter_is_set_apart(
+def test_a_csv_row_that_cannot_enter_is_a_reject(
     engine: EmbeddedEngine, drop: Path, content: str | bytes, codes: dict[int, str], rows: list[int]
 ) -> None:
     read = read_csv(engine, drop, content)
     assert (read.codes, list(read.rows)) == (codes, rows)
 
 
-def test_a_reject_says_which_line_and_why_and_quotes_nobody(engine: EmbeddedEngine, drop: Path) -> None:
+def test_a_reject_names_line_and_reason_and_quotes_no_value(engine: EmbeddedEngine, drop: Path) -> None:
     text = f'{HEAD}1,"Ann\nLee",\n2,Bob,,Lee\n\n3,"Bob"by,\n4,Zo'.encode() + b"\x81,\n"
     assert [(it.row_number, it.code, it.explanation) for it in read_csv(engine, drop, text).report.rejects] == [
         (2, "too_many_cells", "line 4: 4 cells where the header has 3"),
@@ -297,7 +297,7 @@ def test_a_reject_says_which_line_and_why_and_quotes_nobody(engine: EmbeddedEngi
     ]
 
 
-def test_reading_as_windows_1252_is_told(engine: EmbeddedEngine, drop: Path) -> None:
+def test_a_warning_says_that_a_file_is_read_as_windows_1252(engine: EmbeddedEngine, drop: Path) -> None:
     assert read_csv(engine, drop, f"{HEAD}1,Zoë,\n".encode("cp1252")).report.warnings == (
         'no column "phone"; its values are N/A',
         'no column "signup_date"; its values are N/A',
@@ -316,9 +316,7 @@ def test_names_of_columns_are_read_in_the_encoding_of_the_file(
     assert engine.read(delivery)[0].derive("select cell_0, cell_1 from this").rows() == [("1", "5550101")]
 
 
-def test_a_byte_that_is_no_utf_8_makes_the_file_windows_1252_wherever_it_stands(
-    engine: EmbeddedEngine, drop: Path
-) -> None:
+def test_a_byte_that_is_no_utf_8_makes_the_file_windows_1252_wherever_it_is(engine: EmbeddedEngine, drop: Path) -> None:
     text = "customer_id,email,x\n1,Zo\u00eb,\n".encode()
     for content in (text.replace(b"x", b"\xff"), text + b"2,\xff,\n"):
         assert read_csv(engine, drop, content).column("email")[0] == "Zo\u00c3\u00ab"
@@ -368,7 +366,7 @@ WRONG_CSV: dict[str, tuple[str | bytes, type[InputError], str, str]] = {
     ),
 }
 WRONG_CSV |= {
-    "two columns of one name that nobody knows": (
+    "two unknown columns of one name": (
         "customer_id,email,tags,Tags\n",
         DuplicateColumn,
         "the header names the column 'tags' more than once",
@@ -384,7 +382,7 @@ WRONG_CSV |= {
 
 
 @pytest.mark.parametrize("name", WRONG_CSV)
-def test_a_wrong_csv_is_refused_with_its_place(engine: EmbeddedEngine, drop: Path, name: str) -> None:
+def test_a_wrong_csv_is_refused_with_its_line(engine: EmbeddedEngine, drop: Path, name: str) -> None:
     content, kind, message, where = WRONG_CSV[name]
     with pytest.raises(InputError) as error:
         read_csv(engine, drop, content)
@@ -397,7 +395,7 @@ def test_a_wrong_csv_is_refused_with_its_place(engine: EmbeddedEngine, drop: Pat
         ("cust_id;full_name;email", 'did you mean "cust_id"', "cust_id, full_name, email"),
         ("Customer-ID,name,mail,tel", 'did you mean "customer-id"', "customer-id, name, mail, tel"),
         ("nr,full_name,email", "add the column", "nr, full_name, email"),
-        # A file without a header shows a customer there: nothing of it is told.
+        # A file without a header has a customer there, of which nothing is quoted.
         ("17,Customer Ida,customer.id@x.org,5550101,active", "add the column", "5 columns, none of them known"),
         ("customer_1d@x.org,Emily Status", "add the column", "2 columns, none of them known"),
         ("Custer Ida,Emilia,Statos,2023-01-01", "add the column", "4 columns, none of them known"),
@@ -450,7 +448,7 @@ def test_a_wrong_gzip_is_refused(engine: EmbeddedEngine, drop: Path, name: str) 
     assert error.value.message == message
 
 
-# ------------------------------------------------------------------------------------------ JSON, as generated
+# -------------------------------------------------------------------------------------------- JSON, generated
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 INTEGERS = st.integers(-(10**25), 10**25)
@@ -494,7 +492,7 @@ def as_json_cells(customer: dict[str, Any]) -> Cells:
         ('{"id": 1, "name": "a", "customers": 5}\n{"id": 2, "name": "b"}', {}),
     ],
 )  # fmt: skip
-def test_what_stands_beside_the_customers_is_told_where_it_stands_before_them(
+def test_members_before_the_customers_are_reported_those_after_them_are_not(
     text: str, members: dict[str, str], engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
     _, report = engine.read(delivered_file(ECOM, tmp_path / ECOM.file_name, text))
@@ -504,7 +502,7 @@ def test_what_stands_beside_the_customers_is_told_where_it_stands_before_them(
 def test_customers_behind_plain_members_are_read_through_the_window(
     engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_rows, "careful_rows", lambda path, layout: pytest.fail("the careful reader was asked"))
+    monkeypatch.setattr(json_rows, "careful_rows", lambda path, layout: pytest.fail("the careful reader was used"))
     text = (
         '{"fetched_at": "2024-01-15T10:00:00Z", "complete": true, "total": 1, "customers": [{"id": 1, "name": "Ann"}]}'
     )
@@ -515,7 +513,7 @@ def test_customers_behind_plain_members_are_read_through_the_window(
 def test_numbers_may_be_fractions_without_a_careful_look(
     engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_rows, "careful_rows", lambda path, layout: pytest.fail("the careful reader was asked"))
+    monkeypatch.setattr(json_rows, "careful_rows", lambda path, layout: pytest.fail("the careful reader was used"))
     text = '{"data": [{"id": 1, "engagement_score": 87.50, "total_spent": 1e3}]}'
     table, _ = engine.read(delivered_file(API, tmp_path / API.file_name, text))
     assert table.count() == 1
@@ -564,7 +562,7 @@ def test_json_reads_the_same_with_and_without_care(
 
 @given(document=documents(st.one_of(CUSTOMERS, ODD)), mark=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
 @settings(max_examples=examples(100), deadline=None)
-def test_elements_that_are_no_objects_are_set_apart(
+def test_elements_that_are_not_objects_are_rejects(
     engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]], mark: str
 ) -> None:
     text, elements = document
@@ -596,7 +594,7 @@ def test_a_number_is_not_cut_where_a_chunk_ends(
 
 @pytest.mark.parametrize("carefully", [False, True])
 @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
-def test_how_deep_a_value_may_be_nested_does_not_depend_on_who_reads_it(
+def test_how_deep_a_value_may_be_nested_does_not_depend_on_the_reader(
     engine: EmbeddedEngine, drop: Path, opens: str, closes: str, carefully: bool
 ) -> None:
     def nested(levels: int) -> str:
@@ -624,7 +622,7 @@ def test_a_number_without_end_is_given_up_early(engine: EmbeddedEngine, drop: Pa
     assert sum(chunks) < 1 << 15
 
 
-# -------------------------------------------------------------------------------------------- JSON, as met
+# ------------------------------------------------------------------------------ JSON, as systems write it
 
 
 def customers(*elements: str) -> str:
@@ -632,9 +630,9 @@ def customers(*elements: str) -> str:
 
 
 MET_JSON: dict[str, tuple[str | bytes, dict[int, tuple[str, str]]]] = {
-    "nobody": ('{"customers": []}', {}),
-    "nobody, with blanks": (' { "customers" :\n[ ] } \n', {}),
-    "a bare array of nobody": ("[]", {}),
+    "no customers": ('{"customers": []}', {}),
+    "no customers, with blanks": (' { "customers" :\n[ ] } \n', {}),
+    "a bare empty array": ("[]", {}),
     "a byte order mark": ('\ufeff[{"id": "1", "name": "A"}]', {1: ("1", "A")}),
     "JSON Lines": ('{"id": "1", "name": "A"}\n{"id": "2"}\n\n{"id": "3"}', {1: ("1", "A"), 2: ("2", ""), 3: ("3", "")}),
     "one JSON Line": ('{"name": "A", "id": 1}', {1: ("1", "A")}),
@@ -684,7 +682,7 @@ MET_JSON: dict[str, tuple[str | bytes, dict[int, tuple[str, str]]]] = {
 
 @pytest.mark.parametrize("carefully", [False, True])
 @pytest.mark.parametrize("name", MET_JSON)
-def test_json_as_it_is_met_outside_is_read(engine: EmbeddedEngine, drop: Path, name: str, carefully: bool) -> None:
+def test_json_as_systems_write_it_is_read(engine: EmbeddedEngine, drop: Path, name: str, carefully: bool) -> None:
     content, rows = MET_JSON[name]
     read = read_json(engine, drop, content, carefully=carefully)
     at = [RAW_FIELDS.index(field) for field in ("source_id", "full_name")]
@@ -692,13 +690,13 @@ def test_json_as_it_is_met_outside_is_read(engine: EmbeddedEngine, drop: Path, n
     assert read.report.rejects == ()
 
 
-@pytest.mark.usefixtures("without_care")
+@pytest.mark.usefixtures("by_the_engine_alone")
 def test_plain_json_is_left_to_the_engine(engine: EmbeddedEngine, drop: Path) -> None:
     assert read_json(engine, drop, SAMPLE_JSON).column("source_id") == ["EC1001", "EC1002", "EC1003"]
     assert read_json(engine, drop, '[{"id": 1, "price": 1.5, "name": "Nan Ray, Inf"}]').column("source_id") == ["1"]
 
 
-def test_half_a_surrogate_pair_is_no_text(engine: EmbeddedEngine, drop: Path) -> None:
+def test_half_a_surrogate_pair_is_not_text(engine: EmbeddedEngine, drop: Path) -> None:
     read = read_json(
         engine, drop, customers('{"id": "\\ud800"}', '{"id": 2, "name": {"first": "\\udc00x"}}', '{"id": 3}')
     )

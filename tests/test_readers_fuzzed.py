@@ -1,4 +1,4 @@
-"""Laws of the readers for any bytes at all: what a file may become, and what its errors may never tell.
+"""Laws of the readers for any bytes: the outcomes that a file may have, and what its errors must not quote.
 
 ``FAULTS=all`` tries twenty times as many files, and new ones every time.
 """
@@ -75,8 +75,8 @@ class Outcome:
     refusal: tuple[str, ...] = ()
 
     @property
-    def told(self) -> str:
-        """All that a person may read of it."""
+    def messages(self) -> str:
+        """All text about the file that a person may read."""
         return "\n".join([*self.refusal, *(explanation for _, explanation in self.rejects.values())])
 
     def check(self) -> None:
@@ -84,7 +84,7 @@ class Outcome:
         numbers = sorted([*self.rows, *self.rejects])
         assert numbers == list(range(1, len(numbers) + 1))
         assert list(self.rejects) == sorted(self.rejects)
-        assert len(self.told) < 2000 + 200 * len(self.rejects)
+        assert len(self.messages) < 2000 + 200 * len(self.rejects)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Reader:
 
 
 def _cells(layout: Layout) -> str:
-    """All cells: counts as numbers, of others blanks before them taken off, which nobody downstream sees."""
+    """All cells: counts as numbers, of others without leading blanks, which later stages remove."""
     counts = layout.paths_of("orders_count")
     cells = ((place in counts, cell_name(index)) for index, place in enumerate(layout.paths))
     return ", ".join(
@@ -281,7 +281,7 @@ def source_of(kind: str) -> st.SearchStrategy[Source]:
 @pytest.mark.parametrize("kind", NAMES)
 @given(drawn=st.data())
 @tries(200)
-def test_a_mutated_export_becomes_the_same_rows_and_rejects_or_the_same_refusal_whoever_reads_it(
+def test_a_mutated_export_becomes_the_same_rows_and_rejects_or_the_same_refusal_by_either_reader(
     engine: EmbeddedEngine, drop: Path, kind: str, drawn: st.DataObject
 ) -> None:
     content, source = drawn.draw(mutants(kind)), drawn.draw(source_of(kind))
@@ -314,7 +314,7 @@ def test_a_packed_export_is_what_was_packed_or_refused(
     reader = Reader(engine, drop, kind)
     outcome = reader.same_with_care(packed, source, packed=True)
     if packed == whole:
-        # A hint may tell a better name for it, which then ends in .gz too.
+        # A hint may suggest a better name, which then ends in .gz too.
         refusal = tuple(part.replace(".gz,", ",") for part in outcome.refusal)
         assert replace(outcome, refusal=refusal) == reader.outcome(content, source)
     assert not list(Path(engine.run("select current_setting('temp_directory')")[0][0]).glob("unpacked*"))
@@ -374,8 +374,8 @@ def _counts(engine: EmbeddedEngine, path: Path, source: Source) -> tuple[int, in
     except InputError as error:
         assert CANARY.lower() not in error.explained().lower()
         return None
-    told = "\n".join([*found.warnings[source.name], *(row[-1] for row in found.rejects.rows())])
-    assert CANARY.lower() not in told.lower()
+    messages = "\n".join([*found.warnings[source.name], *(row[-1] for row in found.rejects.rows())])
+    assert CANARY.lower() not in messages.lower()
     return found.source_rows[source.name], found.source_rejects[source.name]
 
 
@@ -393,10 +393,10 @@ def test_rows_in_are_rows_and_rejects_out_and_those_that_are_blank_or_go_on(
     blank = sum(kind in ("blank", "blanks") for kind in kinds)
     assert {number: code for number, (code, _) in outcome.rejects.items()} == expected
     assert len(kinds) == len(outcome.rows) + len(outcome.rejects) + blank
-    assert CANARY.lower() not in outcome.told.lower()
+    assert CANARY.lower() not in outcome.messages.lower()
     counts = _counts(engine, drop / NAMES["csv"], source)
     going_on = kinds.count("goes on") if layout.is_continued else 0
-    if counts is None:  # nothing usable, or nobody who is known by anything
+    if counts is None:  # nothing usable, or no row with a value that identifies a customer
         assert (expected and not len(outcome.rows)) or going_on == len(outcome.rows)
     else:
         assert counts == (len(outcome.rows) - going_on, len(expected))
@@ -447,7 +447,7 @@ def test_elements_in_are_rows_and_rejects_out(
     assert {number: code for number, (code, _) in outcome.rejects.items()} == _rejects_expected(kinds, codes)
     assert len(kinds) == len(outcome.rows) + len(outcome.rejects)
     assert sum(any(CANARY in str(cell) for cell in cells) for cells in outcome.rows.values()) == kinds.count("good")
-    assert CANARY.lower() not in outcome.told.lower()
+    assert CANARY.lower() not in outcome.messages.lower()
     _counts(engine, drop / NAMES["json"], source)
 
 
@@ -530,7 +530,7 @@ def _is_strict(text: str) -> bool:
 
 @given(text=nearly_json(), is_object=st.booleans())
 @tries(200)
-def test_json_is_taken_if_it_is_strict_and_refused_if_not_whoever_reads_it(
+def test_either_reader_accepts_strict_json_and_refuses_other_json(
     engine: EmbeddedEngine, drop: Path, text: str, is_object: bool
 ) -> None:
     content = f'{{"customers": {text}}}' if is_object else text
@@ -538,7 +538,7 @@ def test_json_is_taken_if_it_is_strict_and_refused_if_not_whoever_reads_it(
     assert (not outcome.refusal) == _is_strict(text)
 
 
-# ------------------------------------------------------------------------------------------- what errors never tell
+# ------------------------------------------------------------------------------------- what errors must not quote
 
 
 def _with_canaries(content: bytes, kind: str) -> tuple[bytes, bytes]:
@@ -553,7 +553,7 @@ def _with_canaries(content: bytes, kind: str) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("kind", NAMES)
 @given(drawn=st.data())
 @tries(100)
-def test_what_is_told_of_a_broken_export_never_quotes_a_customer(
+def test_messages_about_a_broken_export_never_quote_a_customer(
     engine: EmbeddedEngine, drop: Path, kind: str, drawn: st.DataObject
 ) -> None:
     head, rest = _with_canaries(drawn.draw(st.sampled_from(SEEDS[kind])), kind)
@@ -563,5 +563,5 @@ def test_what_is_told_of_a_broken_export_never_quotes_a_customer(
     content = drawn.draw(st.sampled_from([head, head, head, b""])) + rest
     source = drawn.draw(source_of(kind))
     reader = Reader(engine, drop, kind)
-    assert CANARY.lower() not in reader.outcome(content, source).told.lower()
+    assert CANARY.lower() not in reader.outcome(content, source).messages.lower()
     _counts(engine, drop / NAMES[kind], source)

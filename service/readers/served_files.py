@@ -78,9 +78,6 @@ class _ServedFile(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def tell(self) -> int:
-        return self._at
-
     def seek(self, offset: int, whence: int = 0) -> int:
         self._at = {0: 0, 1: self._at, 2: self._served.size}[whence] + offset
         return self._at

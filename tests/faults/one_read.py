@@ -1,4 +1,4 @@
-"""``python -m tests.faults.one_read FILE``: read a shop export by itself, and tell what it took."""
+"""``python -m tests.faults.one_read FILE``: read one shop export, and print time and memory."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.small_batches import small_engine
 
 
 def main(path: Path) -> dict[str, Any]:
-    """How many rows there are, who read them, in which time, and the most memory this process ever had."""
+    """The number of rows, the reader, the time in seconds and the peak memory of this process in bytes."""
     readers = ["engine"]
     careful = json_rows.careful_rows
 
-    def told(*arguments: Any) -> Any:
+    def recorded(*arguments: Any) -> Any:
         readers.append("with care")
         return careful(*arguments)
 
@@ -33,7 +33,7 @@ def main(path: Path) -> dict[str, Any]:
         tempfile.TemporaryDirectory(dir=path.parent) as work,
         small_engine(Path(work)) as engine,
     ):
-        patched.setattr(json_rows, "careful_rows", told)
+        patched.setattr(json_rows, "careful_rows", recorded)
         table, report = engine.read(InputFile(ECOM, path, "", fingerprint_of(path), settle_proof="given"))
         rows = table.derive("select count(*), max(row_number), count(distinct cell_0) from this").rows()[0]
     return {

@@ -57,11 +57,11 @@ class Content:
         block = self.unit * (1 + (1 << 20) // max(1, len(self.unit)))
         with open(path, "wb") as file:
             file.write(self.head)
-            while self.unit and file.tell() < self.size_bytes:
+            while self.unit and file.seek(0, os.SEEK_CUR) < self.size_bytes:
                 file.write(block)
-            file.seek(max(file.tell(), self.size_bytes - len(self.tail)))
+            file.seek(max(file.seek(0, os.SEEK_CUR), self.size_bytes - len(self.tail)))
             file.write(self.tail)
-            file.truncate(max(file.tell(), self.size_bytes))
+            file.truncate(max(file.seek(0, os.SEEK_CUR), self.size_bytes))
 
 
 def crm(says: str | None, head: bytes, unit: bytes = b"", tail: bytes = b"\n", size_bytes: int = 0) -> Content:
@@ -120,7 +120,7 @@ class Run:
     peak_bytes: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def logged(self, event: str) -> list[dict[str, Any]]:
         """The events of this kind."""
         return [entry for entry in self.events if entry["event"] == event]
 
@@ -188,16 +188,16 @@ def test_hostile_exports_take_no_memory_and_no_second_try(
 ) -> None:
     record_property("hostile contents, peak MB", contents.peak_bytes >> 20)
     record_property("hostile contents, seconds", round(contents.seconds, 1))
-    assert contents.told("batch.postponed") == []
-    assert contents.told("bug.found") == []
-    assert len(contents.told("batch.claimed")) == len(CONTENTS) + 1
+    assert contents.logged("batch.postponed") == []
+    assert contents.logged("bug.found") == []
+    assert len(contents.logged("batch.claimed")) == len(CONTENTS) + 1
     assert contents.peak_bytes < SPACE_BYTES // 2
 
 
 def test_the_good_pair_behind_them_is_published(contents: Run) -> None:
     assert contents.code == 1  # something was quarantined
     assert folder_of(contents, "archive", 999) is not None
-    assert contents.told("batch.published")[-1]["records"] == 8
+    assert contents.logged("batch.published")[-1]["records"] == 8
 
 
 # ------------------------------------------------------------------------- no regular files, names of all sorts
@@ -218,7 +218,7 @@ def listening_socket(path: Path) -> None:
 
 
 def device(path: Path) -> None:
-    """The twin of /dev/zero: whoever reads it never ends."""
+    """The twin of /dev/zero: a read of it never ends."""
     os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
 
 
@@ -256,7 +256,7 @@ OTHER_LETTERS = ["\uff43rm_customers.csv", "crm_customers\u200b.csv", "\u0441rm_
 LOOK_ALIKES = [
     ("crm_customers_a.csv", "CRM_CUSTOMERS_A.CSV"),
     ("crm_customers_Z\u00fcrich.csv", unicodedata.normalize("NFD", "crm_customers_Z\u00fcrich.csv")),
-    ("crm_customers_b.csv", "crm_customer\u017f_b.csv"),  # a long s: the same letter to whoever ignores case
+    ("crm_customers_b.csv", "crm_customer\u017f_b.csv"),  # a long s: the same letter if case is ignored
     ("crm_customers_7.csv", "crm_customers-7.csv"),
 ]
 LONGEST = "_" + "x" * (255 - len(ECOM) - 1)
@@ -283,21 +283,21 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def ignored(run: Run) -> dict[str, str]:
-    """What health tells of it: file name -> why."""
+    """File name -> reason, as in the health report."""
     return {entry["file_name"]: entry["why"] for entry in run.house.health()["ignored"]}
 
 
-def told_of(run: Run, event: str) -> list[str]:
-    return [entry["file_name"] for entry in run.told(event)]
+def files_in_events(run: Run, event: str) -> list[str]:
+    return [entry["file_name"] for entry in run.logged(event)]
 
 
 @pytest.mark.parametrize(("name", "make"), STRANGE, ids=[f"{make.__name__} {name}" for name, make in STRANGE])
-def test_what_is_no_regular_file_is_left_alone_and_told_once(
+def test_what_is_no_regular_file_is_left_alone_and_logged_once(
     names: Run, tmp_path: Path, name: str, make: Callable[[Path], None]
 ) -> None:
     found = (names.house.inbox / name).lstat()
     assert not stat.S_ISREG(found.st_mode)
-    assert told_of(names, "inbox.file_ignored").count(name) == 1
+    assert files_in_events(names, "inbox.file_ignored").count(name) == 1
     assert ignored(names)[name].startswith(WHY[make])
     assert not [path for path in names.house.inbox.glob("*/*/*") if path.name == name]
 
@@ -311,8 +311,8 @@ def test_links_are_not_followed(names: Run) -> None:
 
 
 @pytest.mark.parametrize("name", [*NO_TEXTS, *OTHER_LETTERS])
-def test_a_name_that_is_no_text_or_in_other_letters_is_told_once_and_left_alone(names: Run, name: str) -> None:
-    assert told_of(names, "inbox.file_ignored").count(name) == 1
+def test_a_name_that_is_no_text_or_in_other_letters_is_logged_once_and_left_alone(names: Run, name: str) -> None:
+    assert files_in_events(names, "inbox.file_ignored").count(name) == 1
     assert ignored(names)[name] == "no source has exports of this name"
     assert (names.house.inbox / name).read_bytes() == (SAMPLE / CRM).read_bytes()
 
@@ -321,7 +321,7 @@ def test_a_name_that_is_no_text_or_in_other_letters_is_told_once_and_left_alone(
 def test_of_two_look_alikes_neither_is_taken_and_both_are_named(names: Run, pair: tuple[str, str]) -> None:
     waiting = {entry["file_name"] for entry in names.house.health()["waiting"]}
     for name in pair:
-        assert told_of(names, "export.contested").count(name) == 1
+        assert files_in_events(names, "export.contested").count(name) == 1
         assert name in waiting
         assert (names.house.inbox / name).is_file()
     assert (names.house.inbox / pair[0].replace("crm", "ecommerce").replace("csv", "json")).is_file()
@@ -329,8 +329,8 @@ def test_of_two_look_alikes_neither_is_taken_and_both_are_named(names: Run, pair
 
 def test_good_pairs_among_them_are_published_whatever_the_case_the_normal_form_or_the_length(names: Run) -> None:
     assert names.code == 0
-    assert [entry["records"] for entry in names.told("batch.published")] == [8, 8]
-    assert len(names.told("batch.claimed")) == 2
+    assert [entry["records"] for entry in names.logged("batch.published")] == [8, 8]
+    assert len(names.logged("batch.claimed")) == 2
 
 
 # ------------------------------------------------------------------------------------------------------ hard links
@@ -364,5 +364,5 @@ def test_a_hard_link_is_not_taken_while_its_other_name_is_being_written(house: H
     other.hardlink_to(house.inbox / CRM)
     with open(other, "ab"):
         run = limited(house)
-        assert (run.code, run.told("batch.claimed")) == (3, [])
+        assert (run.code, run.logged("batch.claimed")) == (3, [])
     assert limited(house).code == 0

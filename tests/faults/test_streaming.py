@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def write_one_object(path: Path, size_bytes: int, tail: bytes) -> int:
     blocks = 1
     with open(path, "wb") as file:
         file.write(b'{"customers": [\n' + block)
-        while file.tell() < size_bytes:
+        while file.seek(0, os.SEEK_CUR) < size_bytes:
             file.write(b",\n" + block)
             blocks += 1
         file.write(tail)

@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of what reads strangers' bytes: ``make fuzz``, for as many MINUTES as one likes."""
+"""Coverage-guided fuzzing of the readers and the field rules: ``make fuzz``, for as many MINUTES as one likes."""

@@ -1,4 +1,4 @@
-"""What is fuzzed, and what must hold for any bytes at all. Nothing in here knows the fuzzer."""
+"""The functions that are fuzzed, and what must hold for any bytes. Independent of the fuzzer."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def unpack(content: bytes) -> None:
 
 
 def normalise(content: bytes) -> None:
-    """Every cell is read or its trouble is told, never both; what is read reads as itself."""
+    """Every cell is read or has a trouble, never both; a normalised value normalises to itself."""
     if not content:
         return
     text = content[1:].decode("utf-8", errors="replace")
@@ -137,20 +137,20 @@ def normalise(content: bytes) -> None:
     is_missing(text)
     date_evidence(text)
     read_status(text)
-    _stands_still(text, norm_email, trouble_email)
-    _stands_still(text, norm_name, trouble_name)
-    _stands_still(text, lambda it: norm_date(it, order), lambda it: trouble_date(it, order))
-    _stands_still(text, lambda it: norm_phone(it, region), lambda it: trouble_phone(it, region))
+    _is_stable(text, norm_email, trouble_email)
+    _is_stable(text, norm_name, trouble_name)
+    _is_stable(text, lambda it: norm_date(it, order), lambda it: trouble_date(it, order))
+    _is_stable(text, lambda it: norm_phone(it, region), lambda it: trouble_phone(it, region))
     if name := norm_name(text):
         name_key(name)
     if phone := norm_phone(text, region):
         phone_as_printed(phone, region)
 
 
-def _stands_still(text: str, norm: Callable[[str], str | None], trouble: Callable[[str], str | None]) -> None:
+def _is_stable(text: str, norm: Callable[[str], str | None], trouble: Callable[[str], str | None]) -> None:
     value = norm(text)
-    assert (value is None) != (trouble(text) is None), "it is read, or there is a trouble"
-    assert value is None or norm(value) == value, "what is read reads as itself"
+    assert (value is None) != (trouble(text) is None), "either a value or a trouble"
+    assert value is None or norm(value) == value, "a normalised value normalises to itself"
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
