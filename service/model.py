@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 MISSING = "N/A"
 NOT_IDS = frozenset({"", "0", "-1"})
@@ -66,7 +66,6 @@ DateOrder = Literal["MDY", "DMY"]
 
 JobName = Literal["integration", "analytics"]
 """What a batch produces: a customer master, or the analytics export."""
-JOBS: tuple[JobName, ...] = get_args(JobName)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
+from service.pipeline.volume import Volume, refuse_suspicious, shrunk_sources, volumes_of
 from service.publication import Publication
 from service.register import Identified
 from service.settings import Settings
@@ -63,8 +64,8 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     extracted = extract(batch, rules.guards, engine)
     report_extracted(batch, extracted, journal)
     journal.line("INFO", f"Total raw records: {sum(extracted.source_rows.values())}")
-    volumes = quality.volumes(extracted.source_rows, {} if published is None else published.source_rows)
-    quality.refuse_suspicious(volumes, rules.guards, batch)
+    volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
+    refuse_suspicious(volumes, rules.guards, batch)
     journal.stage("normalise")
     normalised = normalise(extracted, rules, engine)
     records = normalised.records
@@ -115,11 +116,11 @@ def _report_problems(
     batch: Batch,
     extracted: Extracted,
     normalised: Normalised,
-    volumes: Mapping[str, quality.Volume],
+    volumes: Mapping[str, Volume],
     risk: quality.OvermergeRisk,
     journal: Journal,
 ) -> None:
-    shrunk = quality.shrunk(volumes)
+    shrunk = shrunk_sources(volumes)
     report_warnings(batch.warnings, journal)
     report_warnings(_input_problems(extracted), journal)
     for name, sentence in shrunk.items():

@@ -12,6 +12,7 @@ from service.model import Batch, InputFile, Rules
 from service.pipeline import quality
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.normalise import Normalised, normalise
+from service.pipeline.volume import volumes_of
 from service.readers import csv_rows, gzip_file
 from service.readers.rows import FileReport
 
@@ -23,7 +24,7 @@ def check_export(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) 
     normalised = normalise(extracted, rules, engine)
     name = file.source.name
     report = extracted.reports[name]
-    volumes = quality.volumes(extracted.source_rows, {})
+    volumes = volumes_of(extracted.source_rows, {})
     figures = quality.report(extracted, normalised, volumes, quality.NO_RISK)["sources"][name]
     troubled = {row for rows in normalised.troubled_rows.values() for row in rows}
     return Checked(
