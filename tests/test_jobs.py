@@ -1,4 +1,4 @@
-"""Two kinds of batches in one house: by the same way in and out, and neither in the other's."""
+"""Batches of both jobs in one inbox and outbox: the same steps, and no job affects the other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def flat_files(house: World) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in house.outbox.iterdir() if path.is_file()}
 
 
-# ---------------------------------------------------------------------------------------------------- the good way
+# ---------------------------------------------------------------------------------------------------- without faults
 
 
 def test_a_pair_and_a_file_of_the_api_that_arrive_together_are_two_batches(house: House) -> None:
@@ -69,7 +69,7 @@ def test_an_export_changes_nothing_of_the_master_and_the_register(works: Works) 
     works.once()
     before, register = flat_files(works), sorted((works.state / "register").rglob("*"))
     works.drop_api(suffix="_2024-01-10")
-    assert works.once() == RunResult(published=1), "that it is older than the master is no reason to refuse it"
+    assert works.once() == RunResult(published=1), "its date is compared with exports, not with the master"
     after = flat_files(works)
     assert {name: after[name] for name in before} == before
     assert sorted((works.state / "register").rglob("*")) == register
@@ -87,14 +87,14 @@ def test_an_export_does_not_wait_for_a_pair_of_an_earlier_date(works: Works) -> 
         wait_until(lambda: len(works.archived()) == 2)
 
 
-def test_half_a_pair_is_told_of_its_own_partners_only(works: Works) -> None:
+def test_an_export_waits_only_for_the_others_of_its_job(works: Works) -> None:
     with works.watching():
         (works.inbox / CRM).write_text("customer_id,full_name\nC1,Ann Lee\n", encoding="utf-8")
         waiting = works.waits_to_be(lambda health: health["waiting"])["waiting"]
     assert [(entry["file_name"], entry["waits_for"]) for entry in waiting] == [(CRM, ECOM)]
 
 
-def test_retention_keeps_so_many_sets_of_each_job(works: Works) -> None:
+def test_retention_keeps_the_given_number_of_sets_of_each_job(works: Works) -> None:
     works.drop("_1")
     works.drop("_2")
     assert works.once(keep_batches=2).published == 2
@@ -102,7 +102,7 @@ def test_retention_keeps_so_many_sets_of_each_job(works: Works) -> None:
     for number in range(5):
         works.drop_api(suffix=f"_{number}")
     assert works.once(keep_batches=2).published == 5
-    assert works.batches_of("integration") == masters, "however often it is synchronised"
+    assert works.batches_of("integration") == masters, "however many exports are published"
     exports = works.batches_of("analytics")
     assert len(exports) == 2
     assert works.archived() == sorted([*masters, *exports])
@@ -116,7 +116,7 @@ def test_retention_keeps_so_many_sets_of_each_job(works: Works) -> None:
 # -------------------------------------------------------------------------------------------------- wrong content
 
 
-def test_a_quarantine_is_over_only_with_a_batch_of_its_own_job(works: Works) -> None:
+def test_a_quarantine_ends_only_with_a_batch_of_its_own_job(works: Works) -> None:
     with works.watching():
         works.drop(ecom='{"customers": [')
         works.waits_to_be(lambda health: health["quarantined"])
@@ -124,10 +124,10 @@ def test_a_quarantine_is_over_only_with_a_batch_of_its_own_job(works: Works) -> 
         works.waits_to_be(lambda health: health["last_batch"])
         (pair,) = works.quarantine()
         assert works.health()["quarantined"] == [f"{pair.name}: UnreadableFile"]
-    time.sleep(1)  # what came after a batch is told by the second in which it was claimed
+    time.sleep(1)  # batches are ordered by the second in which they were claimed
     with works.watching():
         health = works.waits_to_be(lambda health: health["state"] == "degraded")
-        assert health["quarantined"] == [f"{pair.name}: UnreadableFile"], "also over a restart"
+        assert health["quarantined"] == [f"{pair.name}: UnreadableFile"], "also after a restart"
         (works.inbox / API).write_text('{"data": [', encoding="utf-8")
         works.waits_to_be(lambda health: len(health["quarantined"]) == 2)
         works.drop()
@@ -140,7 +140,7 @@ def test_a_quarantine_is_over_only_with_a_batch_of_its_own_job(works: Works) -> 
         works.waits_to_be(lambda health: health["state"] == "ok")
 
 
-def test_the_last_batch_is_the_last_one_of_all_jobs_also_after_a_restart(works: Works) -> None:
+def test_the_last_batch_is_the_last_of_all_jobs_also_after_a_restart(works: Works) -> None:
     for drop, job in ((works.drop, "integration"), (works.drop_api, "analytics"), (works.drop, "integration")):
         drop()
         works.once()
@@ -148,7 +148,7 @@ def test_the_last_batch_is_the_last_one_of_all_jobs_also_after_a_restart(works: 
             assert works.health()["last_batch"] == works.batches_of(job)[-1]
 
 
-def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House) -> None:
+def test_the_reason_of_a_quarantined_api_file_states_its_job_and_retry_works(house: House) -> None:
     (house.inbox / API).write_text('{"data": [', encoding="utf-8")
     assert house.run("watch", "--once", **QUICK).code == 1
     (folder,) = (house.inbox / "quarantine").iterdir()
@@ -161,7 +161,7 @@ def test_a_quarantined_file_of_the_api_says_its_job_and_comes_back(house: House)
 
 
 @pytest.mark.parametrize("lost", ["nothing", "outbox", "ledger"])
-def test_an_export_that_lost_most_customers_is_held_back_and_passes_once_when_accepted(works: Works, lost: str) -> None:
+def test_an_export_that_lost_most_customers_is_held_back_until_it_is_accepted(works: Works, lost: str) -> None:
     guard = {"volume_guard_rows": 10}
     works.drop_api(customers=10)
     assert works.once(**guard) == RunResult(published=1)
@@ -180,10 +180,10 @@ def test_an_export_that_lost_most_customers_is_held_back_and_passes_once_when_ac
     assert works.once(**guard) == RunResult(published=1)
     assert export_manifest(works)["rows"]["records"] == 4
     works.drop_api(customers=1)
-    assert works.once(**guard) == RunResult(published=1), "what had few customers is not held back for having fewer"
+    assert works.once(**guard) == RunResult(published=1), "a small export is not held back for its size"
 
 
-def test_an_export_is_measured_against_exports_and_not_against_masters(works: Works) -> None:
+def test_the_volume_guard_compares_exports_with_exports(works: Works) -> None:
     guard = {"volume_guard_rows": 3}
     works.drop()
     works.once(**guard)
@@ -194,7 +194,7 @@ def test_an_export_is_measured_against_exports_and_not_against_masters(works: Wo
     assert works.once(**guard) == RunResult(published=1)
 
 
-def test_a_ledger_out_of_reach_takes_nothing_from_the_guard(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_volume_guard_works_while_the_ledger_is_out_of_reach(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     guard = {"volume_guard_rows": 10}
     works.drop_api(customers=10)
     works.once(**guard)
@@ -242,9 +242,7 @@ def test_a_death_at_any_step_of_an_export_costs_nothing(
     assert works.verified() == VerifyReport(sets=2, inputs=3)
 
 
-def test_an_export_that_was_committed_is_not_behind_a_master_that_came_after_it(
-    works: Works, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_committed_export_is_not_superseded_by_a_later_master(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     works.drop_api()
     with monkeypatch.context() as patch, pytest.raises(Died):
         patch.setattr("service.outbox.replace_copies", dies)
@@ -258,7 +256,7 @@ def test_an_export_that_was_committed_is_not_behind_a_master_that_came_after_it(
     assert works.verified() == VerifyReport(sets=2, inputs=3)
 
 
-def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
+def test_a_fault_of_the_environment_keeps_the_file_of_the_api_and_tries_again(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     works.drop_api()
@@ -269,9 +267,7 @@ def test_a_fault_of_the_world_keeps_the_file_of_the_api_and_tries_again(
 
 
 @pytest.mark.parametrize("lost", [["analytics_manifest.json"], ["analytics_manifest.json", "sample_output.json"]])
-def test_flat_files_that_were_removed_while_the_sets_are_kept_come_back_with_the_next_start(
-    works: Works, lost: list[str]
-) -> None:
+def test_the_next_start_restores_removed_flat_files_from_the_set(works: Works, lost: list[str]) -> None:
     works.drop_api()
     works.once()
     before = flat_files(works)
@@ -281,7 +277,7 @@ def test_flat_files_that_were_removed_while_the_sets_are_kept_come_back_with_the
     assert flat_files(works) == before
 
 
-def test_without_the_ledger_the_flat_files_come_back_too(works: Works) -> None:
+def test_flat_files_are_restored_without_the_ledger_too(works: Works) -> None:
     works.drop()
     works.once()
     works.drop_api()
@@ -294,7 +290,7 @@ def test_without_the_ledger_the_flat_files_come_back_too(works: Works) -> None:
     assert flat_files(works) == before
 
 
-def test_a_lost_register_begins_anew_though_the_ledger_knows_the_master(works: Works) -> None:
+def test_a_lost_register_begins_again_though_the_ledger_has_the_master(works: Works) -> None:
     works.drop()
     works.once()
     shutil.rmtree(works.state / "register")
@@ -302,7 +298,7 @@ def test_a_lost_register_begins_anew_though_the_ledger_knows_the_master(works: W
     assert works.once() == RunResult(published=1)
 
 
-def test_an_emptied_outbox_that_gets_an_export_lacks_no_master(works: Works) -> None:
+def test_verify_reports_no_missing_master_in_an_emptied_outbox_with_an_export(works: Works) -> None:
     works.drop()
     works.once()
     shutil.rmtree(works.outbox)
@@ -313,7 +309,7 @@ def test_an_emptied_outbox_that_gets_an_export_lacks_no_master(works: Works) -> 
     assert verdict.notes[0].startswith("the outbox was emptied: 1 sets are not there any more")
     works.drop_api()
     assert works.once(keep_batches=1) == RunResult(published=1)
-    assert len(works.archived()) == 2, "the retention of exports does not take the master's inputs"
+    assert len(works.archived()) == 2, "the retention of exports keeps the inputs of the master"
     assert works.verified().findings == []
 
 
@@ -332,7 +328,7 @@ def test_a_ledger_of_the_former_format_is_fine_for_verify_and_for_the_next_start
     assert not (works.state / "ledger.sqlite.damaged").exists()
 
 
-def test_the_analytics_job_uses_the_master_that_is_published_at_that_moment(
+def test_the_analytics_job_uses_the_master_published_at_that_moment(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Path | None] = []

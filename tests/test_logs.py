@@ -1,4 +1,4 @@
-"""Logs carry events we know, ids and counts; the log of a batch tells people what happened."""
+"""The structured log has listed events with ids and counts; the text log of a batch is for people."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def test_an_event_is_one_json_object_on_a_line(capsys: pytest.CaptureFixture[str
     logs.get().info("batch.claimed", batch_id="x", proofs=["lease"])
     line = capsys.readouterr().out
     assert line.count("\n") == 1
-    told = json.loads(line)
-    assert (told["event"], told["level"], told["proofs"]) == ("batch.claimed", "info", ["lease"])
-    assert datetime.fromisoformat(told["timestamp"]).utcoffset() == timedelta(0)
+    logged = json.loads(line)
+    assert (logged["event"], logged["level"], logged["proofs"]) == ("batch.claimed", "info", ["lease"])
+    assert datetime.fromisoformat(logged["timestamp"]).utcoffset() == timedelta(0)
 
 
-def test_an_unlisted_event_is_an_error_of_ours() -> None:
+def test_an_unlisted_event_raises() -> None:
     with pytest.raises(UnlistedEvent):
         logs.get().info("customer.greeted")
 
 
-def test_a_file_name_that_is_no_text_can_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_name_that_is_not_utf_8_can_be_logged(capsys: pytest.CaptureFixture[str]) -> None:
     logs.get().warning("inbox.file_ignored", file_name="bad\udcff.csv\n{}")
     assert json.loads(capsys.readouterr().out)["file_name"] == "bad\udcff.csv\n{}"
 
@@ -59,9 +59,9 @@ def test_an_error_event_shows_where_but_neither_values_nor_messages(capsys: pyte
         logs.get().error("bug.found", batch_id="x", error=error)
     out = capsys.readouterr().out
     assert "jane" not in out
-    told = json.loads(out)
-    assert told["error"] == "ValueError"
-    assert re.fullmatch(r"test_logs\.py:\d+", told["at"][0])
+    logged = json.loads(out)
+    assert logged["error"] == "ValueError"
+    assert re.fullmatch(r"test_logs\.py:\d+", logged["at"][0])
 
 
 def test_events_are_called_noun_and_past_participle() -> None:
@@ -77,13 +77,13 @@ def test_every_listed_event_is_logged_somewhere_and_every_logged_one_is_listed()
     assert logged == set(EVENTS)
 
 
-def test_a_line_of_the_text_log_carries_local_time_and_level() -> None:
+def test_a_line_of_the_text_log_has_local_time_and_level() -> None:
     journal = Journal("x", lambda: NOON)
     journal.line("INFO", "Pipeline started")
     assert journal.text() == "2024-01-15 12:30:59 - INFO - Pipeline started\n"
 
 
-def test_parts_stand_at_their_place_in_the_text_log(tmp_path: Path) -> None:
+def test_parts_are_written_into_the_text_log_in_order(tmp_path: Path) -> None:
     part = tmp_path / "part.txt"
     part.write_text("one\ntwo\n", encoding="utf-8")
     journal = Journal("x", lambda: NOON)
@@ -95,19 +95,19 @@ def test_parts_stand_at_their_place_in_the_text_log(tmp_path: Path) -> None:
     assert [line.split(" - ")[-1] for line in lines] == ["before", "one", "two", "after"]
 
 
-def test_events_of_a_batch_lie_beside_its_text_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_of_a_batch_are_written_beside_its_text_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     journal = Journal("x", lambda: NOON)
     journal.event("source.extracted", rows=3)
     journal.warning("source.suspected", warning="odd")
     journal.write_events(tmp_path / "log.jsonl")
     kept = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(e["event"], e["batch_id"]) for e in kept] == [(e["event"], e["batch_id"]) for e in told]
+    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(e["event"], e["batch_id"]) for e in kept] == [(e["event"], e["batch_id"]) for e in logged]
     assert kept[0] | {"rows": 3, "timestamp": "2024-01-15T12:30:59+0200"} == kept[0]
     assert kept[1]["level"] == "warning"
 
 
-def test_stages_are_handed_on() -> None:
+def test_stages_are_passed_on() -> None:
     stages: list[str] = []
     Journal("x", lambda: NOON, on_stage=stages.append).stage("load")
     assert stages == ["load"]

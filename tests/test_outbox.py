@@ -1,4 +1,4 @@
-"""The outbox: a set is published as one or not at all, and over any crash it only rolls forward."""
+"""The outbox: a set is published as a whole or not at all, and after a crash it only rolls forward."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def batch(id_: str, folder: Path, source: Source = CRM) -> Batch:
 
 
 def commit(outbox: Outbox, id_: str, source: Source = CRM) -> None:
-    """Publish a set whose files all say its id, up to the commit point."""
+    """Commit a set whose files all contain its id."""
     summary = Summary(records=8, rejects=1, duplicates=3, customers=5, source_rows={source.name: 8})
     with publication_of(outbox).stage(batch(id_, outbox.root.parent, source), summary) as folder:
         for name in FILES if source.job == "integration" else EXPORT_FILES:
@@ -86,7 +86,7 @@ def assert_flat_is(outbox: Outbox, id_: str) -> None:
     assert manifest(outbox)["batch_id"] == id_
 
 
-def test_a_set_appears_whole_and_immutable(outbox: Outbox) -> None:
+def test_a_set_appears_complete_and_immutable(outbox: Outbox) -> None:
     commit(outbox, B[1])
     folder = outbox.root / "batches" / B[1]
     assert sorted(path.name for path in folder.iterdir()) == sorted((*FILES, "manifest.json"))
@@ -94,7 +94,7 @@ def test_a_set_appears_whole_and_immutable(outbox: Outbox) -> None:
     assert sorted(path.name for path in outbox.root.iterdir()) == ["batches"]
 
 
-def test_a_set_that_is_being_written_is_not_to_be_seen(outbox: Outbox) -> None:
+def test_a_set_that_is_being_written_is_invisible(outbox: Outbox) -> None:
     with pytest.raises(RuntimeError), outbox.stage(B[1]) as folder:
         (folder / "customer_master.csv").write_text("half", encoding="utf-8")
         assert not outbox.is_committed(B[1])
@@ -104,20 +104,20 @@ def test_a_set_that_is_being_written_is_not_to_be_seen(outbox: Outbox) -> None:
     assert [path.name for path in outbox.root.iterdir()] == ["batches"]
 
 
-def test_the_manifest_tells_the_set_its_inputs_and_its_forerunner(outbox: Outbox) -> None:
+def test_the_manifest_describes_the_set_its_inputs_and_the_set_before_it(outbox: Outbox) -> None:
     publish(outbox, B[1])
     former = (outbox.root / "manifest.json").read_bytes()
     publish(outbox, B[2])
-    told = manifest(outbox)
-    assert told["files"] == {
+    described = manifest(outbox)
+    assert described["files"] == {
         name: {
             "size_bytes": len(f"{name} of {B[2]}\n"),
             "sha256": hashlib.sha256(f"{name} of {B[2]}\n".encode()).hexdigest(),
         }
         for name in sorted(FILES)
     }
-    del told["files"]
-    assert told == {
+    del described["files"]
+    assert described == {
         "format": 1,
         "batch_id": B[2],
         "job": "integration",
@@ -138,7 +138,7 @@ def test_the_manifest_tells_the_set_its_inputs_and_its_forerunner(outbox: Outbox
     }
 
 
-def test_the_first_manifest_has_no_forerunner(outbox: Outbox) -> None:
+def test_the_first_manifest_names_no_former_one(outbox: Outbox) -> None:
     publish(outbox, B[1])
     assert manifest(outbox)["former_manifest_sha256"] is None
 
@@ -159,7 +159,7 @@ def test_the_manifest_is_the_last_of_the_flat_files(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("copied", range(len(FLAT_NAMES) + 1))
-def test_flat_files_of_which_some_were_replaced_are_brought_to_the_set(outbox: Outbox, copied: int) -> None:
+def test_partly_replaced_flat_files_are_completed(outbox: Outbox, copied: int) -> None:
     publish(outbox, B[1])
     commit(outbox, B[2])
     for name in FLAT_NAMES[:copied]:
@@ -169,7 +169,7 @@ def test_flat_files_of_which_some_were_replaced_are_brought_to_the_set(outbox: O
     assert_flat_is(outbox, B[2])
 
 
-def test_flat_files_that_are_those_of_the_set_are_not_touched_again(outbox: Outbox) -> None:
+def test_flat_files_of_the_set_are_not_replaced_again(outbox: Outbox) -> None:
     publish(outbox, B[1])
     before = (outbox.root / "customer_master.csv").stat()
     outbox.copy_flat(B[1], MASTER)
@@ -184,7 +184,7 @@ def test_a_damaged_manifest_is_replaced(outbox: Outbox, damaged: str) -> None:
     assert_flat_is(outbox, B[1])
 
 
-def test_what_a_dead_run_had_staged_is_thrown_away(outbox: Outbox) -> None:
+def test_files_staged_by_a_process_that_died_are_removed(outbox: Outbox) -> None:
     publish(outbox, B[1])
     (outbox.root / f".staging/{B[2]}").mkdir(parents=True)
     (outbox.root / f".staging/{B[2]}/customer_master.csv").write_text("half", encoding="utf-8")
@@ -194,10 +194,10 @@ def test_what_a_dead_run_had_staged_is_thrown_away(outbox: Outbox) -> None:
     assert not outbox.is_committed(B[2])
 
 
-def test_an_outbox_that_was_emptied_meanwhile_takes_the_next_set(outbox: Outbox) -> None:
+def test_the_next_set_is_published_in_an_outbox_that_was_emptied(outbox: Outbox) -> None:
     publish(outbox, B[1])
     shutil.rmtree(outbox.root)
-    outbox.copy_flat(B[1], MASTER)  # a set that is gone has no flat files
+    outbox.copy_flat(B[1], MASTER)  # nothing to copy: the set is gone
     publish(outbox, B[2])
     assert_flat_is(outbox, B[2])
 
@@ -209,10 +209,10 @@ def test_an_outbox_that_was_emptied_meanwhile_takes_the_next_set(outbox: Outbox)
         (1, B[4], [B[4]]),
         (2, B[4], [B[3], B[4]]),
         (9, B[4], [B[1], B[2], B[3], B[4]]),
-        (2, B[1], [B[1], B[3], B[4]]),  # the clock was set back: the published set stays
+        (2, B[1], [B[1], B[3], B[4]]),  # the clock was set back: the current set is kept
     ],
 )
-def test_the_newest_sets_are_kept_and_always_the_published_one(
+def test_retention_keeps_the_newest_sets_and_always_the_current_one(
     outbox: Outbox, keep: int, current: str, kept: list[str]
 ) -> None:
     publish(outbox, B[1], B[2], B[3], B[4])
@@ -223,16 +223,16 @@ def test_the_newest_sets_are_kept_and_always_the_published_one(
     assert not (outbox.root / ".staging").exists()
 
 
-# ------------------------------------------------------------------------------------------------ of several jobs
+# ------------------------------------------------------------------------------------------------ several jobs
 
 
-def test_the_flat_files_of_the_jobs_lie_side_by_side(outbox: Outbox) -> None:
+def test_the_flat_files_of_both_jobs_are_in_the_outbox(outbox: Outbox) -> None:
     publish(outbox, B[1])
     export(outbox, B[2])
     assert sorted(flat(outbox)) == sorted(
         (*FLAT_NAMES, "manifest.json", "sample_output.json", "analytics_manifest.json")
     )
-    assert manifest(outbox)["batch_id"] == B[1], "the master's are not touched by an export"
+    assert manifest(outbox)["batch_id"] == B[1], "an export does not change the files of the master"
     copied = flat(outbox)["analytics_manifest.json"]
     assert copied == (outbox.root / f"batches/{B[2]}/manifest.json").read_text(encoding="utf-8")
     assert json.loads(copied)["job"] == "analytics"
@@ -240,7 +240,7 @@ def test_the_flat_files_of_the_jobs_lie_side_by_side(outbox: Outbox) -> None:
     assert changed["analytics_manifest.json"] == max(changed.values()), "it is the last"
 
 
-def test_a_manifest_names_the_one_before_it_of_its_own_job(outbox: Outbox) -> None:
+def test_a_manifest_names_the_former_one_of_its_own_job(outbox: Outbox) -> None:
     export(outbox, B[1])
     publish(outbox, B[2])
     assert manifest(outbox)["former_manifest_sha256"] is None
@@ -250,7 +250,7 @@ def test_a_manifest_names_the_one_before_it_of_its_own_job(outbox: Outbox) -> No
 
 
 @pytest.mark.parametrize(("job", "gone"), [("integration", [B[1]]), ("analytics", [B[2], B[3]])])
-def test_retention_counts_the_sets_of_each_job_by_themselves(outbox: Outbox, job: JobName, gone: list[str]) -> None:
+def test_retention_counts_the_sets_of_each_job_separately(outbox: Outbox, job: JobName, gone: list[str]) -> None:
     publish(outbox, B[1])
     export(outbox, B[2], B[3], B[4], B[5])
     publish(outbox, B[6], B[7])
@@ -261,18 +261,18 @@ def test_retention_counts_the_sets_of_each_job_by_themselves(outbox: Outbox, job
     )
 
 
-def test_a_set_of_before_there_were_jobs_is_a_master(outbox: Outbox) -> None:
+def test_a_set_whose_manifest_has_no_job_is_a_master(outbox: Outbox) -> None:
     publish(outbox, B[1], B[2])
     path = outbox.root / f"batches/{B[1]}/manifest.json"
-    told = json.loads(path.read_text(encoding="utf-8"))
-    del told["job"]
+    described = json.loads(path.read_text(encoding="utf-8"))
+    del described["job"]
     path.chmod(0o644)
-    path.write_text(json.dumps(told), encoding="utf-8")
+    path.write_text(json.dumps(described), encoding="utf-8")
     assert outbox.superseded(1, B[2], "integration") == [B[1]]
     assert outbox.superseded(1, B[2], "analytics") == []
 
 
-def test_an_export_alone_is_no_master_that_a_failed_run_could_harm(outbox: Outbox) -> None:
+def test_the_log_of_a_failed_run_may_lie_beside_an_analytics_export(outbox: Outbox) -> None:
     export(outbox, B[1])
     assert outbox.folder_for_failed_log("r1") == outbox.root
 
@@ -288,7 +288,7 @@ def test_nothing_is_published_from_a_file_that_was_written_to_while_it_was_read(
     assert [path.name for path in outbox.root.rglob("*")] == ["batches"]
 
 
-def test_of_sets_claimed_in_one_second_the_one_written_first_is_the_older(outbox: Outbox) -> None:
+def test_sets_claimed_in_the_same_second_are_ordered_by_when_they_were_written(outbox: Outbox) -> None:
     publish(outbox, "20240115T120000Z-ffffff", "20240115T120000Z-000000", "20240115T120000Z-aaaaaa")
     assert outbox.superseded(2, "20240115T120000Z-aaaaaa", "integration") == ["20240115T120000Z-ffffff"]
 

@@ -1,4 +1,4 @@
-"""Ids are stable: the register against a plain-Python model, over many batches."""
+"""Ids are stable: the register compared with a model in plain Python, over many batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Groups = list[list[str]]
 Change = tuple[str, str, str, str]
 """unified_id, change, from_ids, to_ids."""
 
-IN_LAST = 1 << 32  # a record that was there when its customer was last seen outweighs all that were not
+IN_LAST = 1 << 32  # one record of the last set that had its customer outweighs all others
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]
 
 @dataclass
 class Model:
-    """The register as the contract tells it, in dictionaries."""
+    """The register as docs/specification.md section 6 defines it, in dictionaries."""
 
     state: dict[int, str] = field(default_factory=dict)
     customer_of: dict[str, tuple[int, bool]] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Model:
         return [(customer, group, weight) for (customer, group), weight in weights.items()]
 
     def identify(self, groups: Groups) -> tuple[list[int], list[Change]]:
-        """The number of each group, and what is different; the model goes on to its next state."""
+        """The number of each group, and the changes; the model advances to its next state."""
         chosen = best(self.overlaps(groups))
         free = iter(range(max(self.state, default=0) + 1, 10**6))
         numbers = [chosen[group] if group in chosen else next(free) for group in range(len(groups))]
@@ -98,7 +98,7 @@ class Model:
 
 
 def best(overlaps: Sequence[tuple[int, int, int]]) -> dict[int, int]:
-    """Of all ways to match, the one that keeps the most; ties: the lower numbers, then the earlier groups."""
+    """The matching that keeps most records; ties: the lower numbers, then the earlier groups."""
     weight = {(customer, group): shared for customer, group, shared in overlaps}
     customers = sorted({customer for customer, _ in weight})
 
@@ -120,11 +120,11 @@ def best(overlaps: Sequence[tuple[int, int, int]]) -> dict[int, int]:
     return max(ways(customers, frozenset()), key=merit)
 
 
-# -------------------------------------------------------------------------------------------- the real thing
+# -------------------------------------------------------------------------------------------- the register
 
 
 class Batches:
-    """A register in a folder of its own, and batches given to it one after the other."""
+    """A register in a temporary folder, and batches that are given to it one after another."""
 
     def __init__(self, engine: EmbeddedEngine, state: Path) -> None:
         self.engine = engine
@@ -146,7 +146,7 @@ class Batches:
         self.register.advance(f"batch{self.given}")
 
     def next(self, groups: Groups) -> tuple[list[int], list[Change]]:
-        """Numbers of the groups, and what id_changes.csv says."""
+        """Numbers of the groups, and the rows of id_changes.csv."""
         identified = self.identify(groups)
         self.publish(identified)
         changes = identified.changes.derive(
@@ -158,7 +158,7 @@ class Batches:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Groups]:
-    """A few batches of a few records, grouped anyhow; a record may stand in a batch twice."""
+    """A few batches of a few records in random groups; a record may be in a batch twice."""
     history: list[Groups] = []
     for _ in range(draw(st.integers(2, 5))):
         labels = draw(st.lists(st.tuples(st.sampled_from("ABCDEFG"), st.integers(0, 3)), max_size=9))
@@ -172,7 +172,7 @@ def histories(draw: st.DrawFn) -> list[Groups]:
 
 @given(history=histories())
 @settings(max_examples=examples(25), deadline=None)
-def test_the_register_does_what_the_model_does(
+def test_the_register_agrees_with_the_model(
     engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactory, history: list[Groups]
 ) -> None:
     batches, model = Batches(engine, tmp_path_factory.mktemp("state")), Model()
@@ -181,7 +181,7 @@ def test_the_register_does_what_the_model_does(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_over_many_batches_ids_are_never_reused_nor_given_to_strangers(
+def test_over_many_batches_no_id_is_reused_or_given_to_unrelated_records(
     engine: EmbeddedEngine, tmp_path: Path, seed: int
 ) -> None:
     r = random.Random(seed)
@@ -198,15 +198,15 @@ def test_over_many_batches_ids_are_never_reused_nor_given_to_strangers(
         assert len(set(numbers)) == len(numbers)
         for number, members in zip(numbers, groups.values(), strict=True):
             if number in ever:
-                assert number in {former.get(key) for key in members}, "an id went to a group of strangers"
+                assert number in {former.get(key) for key in members}, "an id went to unrelated records"
             else:
-                assert number > max(ever, default=0), "an id was used again"
+                assert number > max(ever, default=0), "an id was reused"
         for number, members in zip(numbers, groups.values(), strict=True):
             ever.setdefault(number, set()).update(members)
     assert len(ever) > 8
 
 
-# ------------------------------------------------------------------------------------------------- sentences
+# ------------------------------------------------------------------------------------------------- examples
 
 STORIES: dict[str, tuple[list[Groups], list[int], list[Change]]] = {
     "a growing customer keeps its id": ([[["A"]], [["A", "B"]]], [1], []),
@@ -254,7 +254,7 @@ STORIES: dict[str, tuple[list[Groups], list[int], list[Change]]] = {
         [1, 3],
         [("CUST001", "split", "CUST001", "CUST001,CUST003")],
     ),
-    "nobody": ([[["A"]], []], [], [("CUST001", "retired", "CUST001", "")]),
+    "an empty batch": ([[["A"]], []], [], [("CUST001", "retired", "CUST001", "")]),
     "a record that was away counts less than one that stayed": (
         [[["A", "B", "C"]], [["A"]], [["A"], ["B", "C"]]],
         [1, 2],
@@ -264,7 +264,7 @@ STORIES: dict[str, tuple[list[Groups], list[int], list[Change]]] = {
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_an_id_goes_where_its_records_go(engine: EmbeddedEngine, tmp_path: Path, story: str) -> None:
+def test_an_id_follows_its_records(engine: EmbeddedEngine, tmp_path: Path, story: str) -> None:
     history, numbers, changes = STORIES[story]
     batches = Batches(engine, tmp_path)
     for groups in history[:-1]:
@@ -272,23 +272,23 @@ def test_an_id_goes_where_its_records_go(engine: EmbeddedEngine, tmp_path: Path,
     assert batches.next(history[-1]) == (numbers, changes)
 
 
-def test_ids_have_three_digits_and_then_as_many_as_they_need(engine: EmbeddedEngine, tmp_path: Path) -> None:
+def test_ids_have_three_digits_or_more(engine: EmbeddedEngine, tmp_path: Path) -> None:
     identified = Batches(engine, tmp_path).identify([[f"R{i}"] for i in range(1001)])
     ids = [row[0] for row in identified.customers.derive("select unified_id from this order by customer").rows()]
     assert (ids[0], ids[998], ids[999], ids[1000]) == ("CUST001", "CUST999", "CUST1000", "CUST1001")
 
 
-def test_a_generation_counts_only_after_it_was_advanced_to(engine: EmbeddedEngine, tmp_path: Path) -> None:
+def test_a_generation_is_in_force_only_after_advance(engine: EmbeddedEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     batches.next([["A"], ["B"]])
     batches.register.stage(batches.identify([["X"]]), PublishedMaster("unpublished"))
     assert batches.register.published() == PublishedMaster("batch1")
-    # Crash before the commit: nothing has happened.
+    # A crash before the commit: nothing has happened.
     again = Register(tmp_path)
     again.recover(lambda batch_id: False)
     assert [path.name for path in sorted((tmp_path / "register").iterdir())] == ["batch1", "current"]
     assert batches.next([["B"]])[0] == [2]
-    # Crash after the commit: it rolls forward.
+    # A crash after the commit: it rolls forward.
     batches.register.stage(batches.identify([["B"], ["C"]]), PublishedMaster("committed"))
     Register(tmp_path).recover(lambda batch_id: batch_id == "committed")
     published = Register(tmp_path).published()
@@ -296,7 +296,7 @@ def test_a_generation_counts_only_after_it_was_advanced_to(engine: EmbeddedEngin
     assert batches.next([["C"], ["B"]]) == ([3, 2], [])
 
 
-def test_a_batch_done_again_never_endangers_the_generation_in_force(engine: EmbeddedEngine, tmp_path: Path) -> None:
+def test_integrating_a_batch_again_keeps_the_generation_in_force(engine: EmbeddedEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     batches.next([["A"], ["B"]])
     # Its set was removed, so it is integrated again under its own id; then the process dies before the commit.
@@ -311,13 +311,13 @@ def test_a_batch_done_again_never_endangers_the_generation_in_force(engine: Embe
 
 @given(st.dictionaries(st.tuples(st.integers(1, 5), st.integers(10, 14)), st.integers(1, 4), max_size=12))
 @settings(max_examples=examples(300), deadline=None)
-def test_as_much_is_kept_as_can_be_and_ties_go_to_the_lower_number(weights: dict[tuple[int, int], int]) -> None:
+def test_the_assignment_keeps_most_records_and_ties_go_to_the_lower_number(weights: dict[tuple[int, int], int]) -> None:
     overlaps = [(customer, group, shared) for (customer, group), shared in weights.items()]
     assert assign(overlaps) == dict(sorted(best(overlaps).items()))
     assert assign(overlaps[::-1]) == assign(overlaps)
 
 
-def test_a_tangle_too_large_for_the_exact_method_is_settled_soundly_and_soon() -> None:
+def test_a_large_tangle_is_matched_validly_and_fast() -> None:
     r = random.Random(3)
     for size in (EXACT_UP_TO, 3000):
         overlaps = {(r.randrange(size), r.randrange(size)): r.randrange(1, 9) for _ in range(size * 4)}

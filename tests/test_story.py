@@ -1,4 +1,4 @@
-"""The daemon as its users have it: a process of its own, from the drop of two files to their archive."""
+"""The daemon as users run it, in a process of its own: from the drop of two files to their archive."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def archived(house: House) -> list[str]:
 
 
 def assert_published_once(house: House, times: int = 1) -> None:
-    """So many pairs went in; each is one set, one archive, and nothing is left over."""
+    """``times`` pairs were dropped; each is one set and one archive, and nothing else is left."""
     wait_until(lambda: len(archived(house)) >= times)
     assert archived(house) == house.batches()
     assert len(house.batches()) == times
@@ -66,7 +66,7 @@ def rename_within(house: House, name: str) -> None:
 
 
 def write_slowly(house: House, name: str) -> None:
-    """In pieces, with pauses longer than a closed file must stand still."""
+    """In pieces, with pauses longer than a closed file must be unchanged."""
     content = (SAMPLE / name).read_bytes()
     with (house.inbox / name).open("wb") as file:
         for at in range(0, len(content), len(content) // 3):
@@ -91,7 +91,7 @@ def running(house: House) -> House:
     return house
 
 
-def test_a_pair_is_published_in_a_moment_whichever_half_came_first(running: House) -> None:
+def test_a_pair_is_published_quickly_whichever_file_came_first(running: House) -> None:
     seconds: list[float] = []
     for number, order in enumerate([(CRM, ECOM), (ECOM, CRM), (CRM, ECOM)], 1):
         copy(running, order[0])
@@ -103,11 +103,11 @@ def test_a_pair_is_published_in_a_moment_whichever_half_came_first(running: Hous
         seconds.append(time.monotonic() - closed)
         assert_published_once(running, number)
     assert running.read("customer_master.csv") == EXPECTED
-    told = f"seconds from the close of the second file to the manifest: {[round(s, 2) for s in seconds]}\n"
-    sys.stdout.write(told)  # to be seen with -s
+    figures = f"seconds from the close of the second file to the manifest: {[round(s, 2) for s in seconds]}\n"
+    sys.stdout.write(figures)  # shown with -s
     assert min(seconds) < MOST_SECONDS_TO_PUBLISH * slowness()
     time.sleep(EVENT_GRACE_SECONDS + 2.5)
-    assert running.health()["found_without_event"] == 0, "every file was heard of"
+    assert running.health()["found_without_event"] == 0, "every file had an event"
 
 
 @pytest.mark.parametrize("arrive", [move_in, rename_within, write_slowly, append_slowly])
@@ -126,7 +126,7 @@ def test_both_files_may_be_written_at_the_same_time(running: House) -> None:
     assert_the_sample_is_published_once(running)
 
 
-def test_files_that_lay_there_before_the_start_are_published(house: House) -> None:
+def test_files_that_were_there_before_the_start_are_published(house: House) -> None:
     house.drop()
     house.watch()
     assert_the_sample_is_published_once(house)
@@ -142,7 +142,7 @@ def test_many_pairs_at_once_are_published_one_by_one(running: House) -> None:
     assert order == [f"crm_customers{suffix}" for suffix in suffixes]
 
 
-# --------------------------------------------------------------------------------------------------- what is not one
+# --------------------------------------------------------------------------------------------------- not exports
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def bound_socket(path: Path) -> Iterator[None]:
         yield
 
 
-def test_what_is_no_file_is_left_alone_and_blocks_nothing(running: House) -> None:
+def test_folders_pipes_links_and_sockets_are_ignored_and_block_nothing(running: House) -> None:
     secret = running.root / "secret.csv"
     shutil.copyfile(SAMPLE / CRM, secret)
     (running.inbox / "crm_customers.csv").mkdir()
@@ -173,8 +173,8 @@ def test_what_is_no_file_is_left_alone_and_blocks_nothing(running: House) -> Non
     assert len(running.batches()) == 1
     left = sorted(path.name for path in running.inbox.iterdir() if path.name.startswith("crm"))
     assert left == ["crm_customers.csv", "crm_customers_1.csv", "crm_customers_2.csv", "crm_customers_3.csv"]
-    told = [event["file_name"] for event in running.log() if event["event"] == "inbox.file_ignored"]
-    assert sorted(told) == left
+    logged = [event["file_name"] for event in running.log() if event["event"] == "inbox.file_ignored"]
+    assert sorted(logged) == left
 
 
 def test_a_wrong_pair_is_quarantined_and_the_next_one_is_published(house: House) -> None:
@@ -183,7 +183,7 @@ def test_a_wrong_pair_is_quarantined_and_the_next_one_is_published(house: House)
     copy(house, CRM)
     touched = time.monotonic()
     wait_until(lambda: list((house.inbox / "quarantine").iterdir()))
-    assert time.monotonic() - touched > 0.9, "an empty file must stand still twice as long"
+    assert time.monotonic() - touched > 0.9, "an empty file must be unchanged twice as long"
     copy(house, CRM)
     (house.inbox / ECOM).write_bytes((SAMPLE / ECOM).read_bytes()[:-9])
     wait_until(lambda: len(list((house.inbox / "quarantine").iterdir())) == 2)
@@ -217,7 +217,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def end_while_busy(house: House, many: Path, number: int) -> str:
-    """Let the daemon begin the large pair and ask it to end; returns the id of the batch."""
+    """Send a signal while the daemon integrates the large pair; returns the id of the batch."""
     daemon = house.watch(stop_seconds="2")
     for name in (CRM, ECOM):
         shutil.copyfile(many / name, house.inbox / name)
@@ -227,11 +227,11 @@ def end_while_busy(house: House, many: Path, number: int) -> str:
     assert daemon.stop(number) == 0
     assert time.monotonic() - asked < 6 * slowness()  # within the default of stop_seconds, on a busy machine
     assert house.log()[-1]["event"] == "service.stopped"
-    assert house.manifest() == {}, "the batch was too large to be finished in that time"
+    assert house.manifest() == {}, "the batch was too large to finish in that time"
     return claim.stem
 
 
-def test_a_busy_daemon_ends_in_time_and_its_batch_is_taken_up_at_the_next_start(house: House, many: Path) -> None:
+def test_a_busy_daemon_ends_in_time_and_the_next_start_continues_its_batch(house: House, many: Path) -> None:
     batch = end_while_busy(house, many, signal.SIGTERM)
     house.watch()
     wait_until(lambda: archived(house))
@@ -239,7 +239,7 @@ def test_a_busy_daemon_ends_in_time_and_its_batch_is_taken_up_at_the_next_start(
     assert house.batches() == [batch]
 
 
-def test_a_busy_daemon_ends_in_time_on_an_interrupt_too(house: House, many: Path) -> None:
+def test_a_busy_daemon_ends_in_time_on_sigint_too(house: House, many: Path) -> None:
     batch = end_while_busy(house, many, signal.SIGINT)
     assert sorted(path.name for path in (house.inbox / ".claimed" / batch).iterdir()) == [CRM, ECOM]
 
@@ -251,7 +251,7 @@ def test_a_second_signal_does_no_harm(house: House) -> None:
 
 
 def test_a_writer_that_breaks_our_lease_does_not_kill_the_daemon(running: House) -> None:
-    """The kernel then sends SIGIO, by which a process dies that did not say otherwise."""
+    """The kernel then sends SIGIO, which ends a process that does not ignore it."""
     before = running.health()["written_at"]
     pid = running.health()["pid"]
     for _ in range(3):
@@ -285,7 +285,7 @@ def test_a_daemon_that_is_killed_at_any_moment_loses_nothing_and_repeats_nothing
 # ---------------------------------------------------------------------------------------------- once, and a second one
 
 
-def test_once_says_by_its_exit_code_how_it_went(house: House) -> None:
+def test_the_exit_code_of_once_is_its_result(house: House) -> None:
     house.drop()
     assert house.run("watch", "--once").code == 0
     (house.inbox / CRM).write_text("number\n1\n", encoding="utf-8")
@@ -300,7 +300,7 @@ def test_once_says_by_its_exit_code_how_it_went(house: House) -> None:
 
 
 @pytest.mark.parametrize("moment", [0.3, 2.0])
-def test_once_that_was_asked_to_stop_says_so(house: House, moment: float) -> None:
+def test_once_ends_with_130_after_a_signal(house: House, moment: float) -> None:
     house.drop()
     with (house.inbox / CRM).open("a"):
         once = subprocess.Popen(
@@ -313,7 +313,7 @@ def test_once_that_was_asked_to_stop_says_so(house: House, moment: float) -> Non
 
 @pytest.fixture
 def second(house: House) -> Iterator[Callable[[], Daemon]]:
-    """Starts a second instance on the same house, and waits until it stands by."""
+    """Starts a second instance on the same folders, and waits until it stands by."""
     started: list[Daemon] = []
 
     def start() -> Daemon:
@@ -344,13 +344,13 @@ def test_a_second_instance_stands_by_and_takes_over_at_once_when_the_first_dies(
     died = time.monotonic()
     house.drop()
     wait_until(lambda: house.health()["pid"] == other.process.pid)
-    assert time.monotonic() - died < 5  # it asks five times a second
+    assert time.monotonic() - died < 5  # it tries five times a second
     assert_published_once(house, 2)
     assert standbys(house) == []
     assert other.stop() == 0
 
 
-def test_one_that_stands_by_ends_when_asked(house: House, second: Callable[[], Daemon]) -> None:
+def test_an_instance_that_stands_by_ends_on_a_signal(house: House, second: Callable[[], Daemon]) -> None:
     first, other = house.watch(), second()
     assert other.stop() == 0
     assert standbys(house) == []
@@ -368,19 +368,19 @@ def test_another_state_on_the_same_inbox_is_refused(house: House) -> None:
 
 def test_a_state_of_an_unknown_format_is_refused(house: House) -> None:
     house.state.mkdir()
-    for written, told in (('{"format": 99, "id": "x"}', "has format 99"), ("{}", "damaged"), ("", "damaged")):
+    for written, message in (('{"format": 99, "id": "x"}', "has format 99"), ("{}", "damaged"), ("", "damaged")):
         (house.state / "state.json").write_text(written, encoding="utf-8")
         refused = house.run("watch", "--once")
         assert refused.code == 2
-        assert told in refused.err
+        assert message in refused.err
         assert (house.state / "state.json").read_text(encoding="utf-8") == written
 
 
 # --------------------------------------------------------------------------------------------------- a full disk
 
 
-def test_a_disk_that_is_full_for_a_while_costs_nothing(house: House, tmp_path: Path) -> None:
-    """Stood in for by a limit on the size of files: real errors of the system, at every write beyond it."""
+def test_a_disk_that_is_full_for_a_while_loses_nothing(house: House, tmp_path: Path) -> None:
+    """Simulated by a limit on the size of files: the system fails every write beyond it."""
     write_pair(tmp_path, 2000)
     daemon = house.watch(retry_seconds="0.3")
     _, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
@@ -395,10 +395,10 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(house: House, tmp_path: P
     wait_until(lambda: house.health()["state"] == "ok")
 
 
-def test_a_disk_that_takes_nothing_at_all_does_not_end_the_daemon(house: House) -> None:
+def test_a_disk_without_any_room_does_not_end_the_daemon(house: House) -> None:
     daemon = house.watch(retry_seconds="0.3")
     _, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
-    # Below a claim, a health file, and the log of the daemon, which is a file here, too.
+    # Less than a claim, a health file, or the log of the daemon, which is a file here, too.
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (400, hard))
     house.drop()
     time.sleep(1.5)

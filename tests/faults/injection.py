@@ -1,10 +1,10 @@
 """Kill the service, or fail it, at one chosen system call, with strace.
 
-strace counts calls for each thread and each call by itself, so "the 7th write" is a matter of luck where an engine
-writes from several threads. A point is therefore a call *on a path*: "the 2nd fsync of outbox/.staging/…". The clock
-stands still in these runs (see ``warm``), so batch ids and paths are the same in every one of them, and the points are
-read off an undisturbed run. Two threads that each write once to one file (the engine does: header and rows) share a
-point: the kill comes at the first; the file is staged then, and nobody can see it.
+strace counts calls separately for each thread and each call, so "the 7th write" is random where an engine writes from
+several threads. A point is therefore a call *on a path*: "the 2nd fsync of outbox/.staging/…". The clock does not
+advance in these runs (see ``warm``), so batch ids and paths are the same in all of them, and an undisturbed run shows
+the points. Two threads that each write once to one file (the engine does: header and rows) share a point: the kill
+comes at the first, while the file is staged and no reader can see it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Point:
 
     @property
     def is_of_the_moment(self) -> bool:
-        """Whether not every run comes there: health is told by the clock, the engine writes from any thread."""
+        """Whether not every run has it: health depends on the clock, the engine writes from any thread."""
         return "health" in self.path or (self.call == "pwrite64" and self.nth > 1)
 
     def __str__(self) -> str:
@@ -85,41 +85,41 @@ class Call:
     arguments: str
 
     def paths(self) -> list[str]:
-        """The paths that strace would find in it, the one it changes first."""
+        """The paths in its arguments, the one that it changes first."""
         on_descriptor = _ON_DESCRIPTOR.match(self.arguments)
         if on_descriptor is None or self.name.endswith("at"):
             return [*([on_descriptor[1]] if on_descriptor else []), *_QUOTED.findall(self.arguments)]
         return [on_descriptor[1]]
 
     def is_change(self) -> bool:
-        """Whether it changes something: opening to read does not."""
+        """Whether it changes something; opening a file to read does not."""
         harmless = _CHANGES_NOTHING.get(self.name)
         return harmless is None or not harmless.match(self.arguments)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One ``watch --once`` to be made: in which house, at which moment of its clock, with which settings."""
+    """One run of ``watch --once``: its folders, the time of its clock, its settings."""
 
     house: House
     now: datetime
     settings: Mapping[str, str]
 
     def undisturbed(self) -> Ended:
-        """As every day."""
+        """Run it without a fault."""
         return self._verb(is_awaited=False).wait()
 
     def traced(self) -> tuple[Ended, list[Point]]:
-        """As every day, and the points at which inbox, outbox and state were changed."""
+        """Run it without a fault; also returns the points at which inbox, outbox and state were changed."""
         ended, lines = self.under_strace("-y", "-e", f"trace={','.join(KIND_OF)}")
         return ended, list(_points(self.house.root, calls_in(lines)))
 
     def killed_at(self, point: Point) -> Ended:
-        """Killed when it enters that call: what came before has happened, the call has not."""
+        """Kill it when it enters that call, which then does not happen."""
         return self._injected(point, f"signal=SIGKILL:when={point.nth}")[0]
 
     def failing_at(self, point: Point, error: str, *, lasting: bool) -> tuple[Ended, bool]:
-        """That call fails with ``error``; ``lasting``: as all later ones on that path do.
+        """Let that call fail with ``error``; ``lasting``: all later ones on that path, too.
 
         Returns whether the call was made at all, too.
         """
@@ -137,7 +137,7 @@ class Run:
 
     def _verb(self, *, is_awaited: bool) -> Verb:
         house = self.house
-        # Whole paths: strace compares what a call is given, letter by letter.
+        # Absolute paths: strace compares the arguments of a call as text.
         folders = {path.name: str(path) for path in (house.inbox, house.outbox, house.state)}
         settings = {**folders, "settle_seconds": "0.1", "retry_seconds": "0.1", "min_free_mb": "0", **self.settings}
         environment = {f"SERVICE_{name.upper()}": value for name, value in settings.items()}
@@ -146,7 +146,7 @@ class Run:
 
 def _under_strace(verb: Verb, *options: str) -> tuple[Ended, list[str]]:
     with tempfile.NamedTemporaryFile(prefix="strace-") as log:
-        # "-qq": that a path is not there yet is nothing to talk about.
+        # "-qq": no message about a path that does not exist yet.
         command = ["strace", "-f", "-qq", "-o", log.name, "-p", str(verb.pid), *options]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as strace:
             ended = verb.wait()
@@ -167,8 +167,8 @@ def _points(root: Path, calls: Iterator[Call]) -> Iterator[Point]:
     for call in calls:
         paths = call.paths()
         seen.update((call.thread, call.name, path) for path in set(paths))
-        for place in ("inbox", "outbox", "state"):
-            if paths and paths[0].startswith(f"{root / place}") and call.is_change():
+        for folder in ("inbox", "outbox", "state"):
+            if paths and paths[0].startswith(f"{root / folder}") and call.is_change():
                 path = _OF_THIS_RUN.sub(r"\1.{pid}.new", str(Path(paths[0]).relative_to(root)))
                 point = Point(call.name, path, seen[call.thread, call.name, paths[0]])
                 if point not in known:

@@ -1,4 +1,4 @@
-"""What must hold whatever happens: at every moment, and after the next undisturbed run."""
+"""The promises that every fault test checks: at any moment, and after the next undisturbed run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.worlds import API, CRM, ECOM, House
 
 # How a file was found to be settled depends on the moment, and so does the hash of a manifest that says it.
 _OF_THE_MOMENT = re.compile(rb'"(settle_proof|former_\w+_sha256)": "\w+"')
-# The identity of a state is random, health tells of the moment, output is not kept, the work folder may be empty.
+# The id of a state is random, health depends on the moment, output is not kept, the work folder may be empty.
 _NOT_COMPARED = re.compile(r"out|err|state/(state\.json|health\.json|ledger\.sqlite|\.lock|work)|inbox/\.lock")
 
 _OUTCOMES = """
@@ -24,7 +24,7 @@ _OUTCOMES = """
 
 
 def broken_promises(house: House, inputs: int | None) -> Iterator[str]:
-    """What a reader could find wrong at this very moment, after a kill or while the world fails.
+    """The problems that a reader could see at this moment, after a kill or while calls fail.
 
     ``inputs`` is how many versions of exports were ever dropped; None where old ones are removed after a while.
     """
@@ -35,17 +35,17 @@ def broken_promises(house: House, inputs: int | None) -> Iterator[str]:
     for flat in (job.flat_files for job in JOBS.values()):
         manifest = house.manifest(flat.manifest)
         if manifest and not (house.outbox / "batches" / manifest["batch_id"] / "manifest.json").is_file():
-            yield f"{flat.manifest} names a set that is not there"
+            yield f"{flat.manifest} names a set that does not exist"
         for name in (*flat.names, flat.manifest):
             path = house.outbox / name
             if path.exists() and _sha256(path) not in published:
-                yield f"{name} is no file of any published set"
+                yield f"{name} is a file of no published set"
     yield from _faults_of_register(house)
     yield from _faults_of_inputs(house, inputs)
 
 
 def tree(house: House) -> dict[str, str]:
-    """Every file and folder of inbox, outbox and state, with mode and hash, but for what is random by nature."""
+    """Every file and folder of inbox, outbox and state, with mode and hash, except random ones."""
     found = {"the ledger": _ledger(house)}
     for path in sorted(house.root.rglob("*")):
         name = str(path.relative_to(house.root))
@@ -56,7 +56,7 @@ def tree(house: House) -> dict[str, str]:
 
 
 def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
-    """What is there and should not be, is not and should, or is different."""
+    """The names that are unexpected, missing or different."""
     both = sorted(found.keys() | expected.keys())
     return [
         f"{name}: {found.get(name, 'missing')}, expected {expected.get(name, 'nothing')}"
@@ -66,7 +66,7 @@ def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
 
 
 def litter(house: House) -> list[str]:
-    """Files that no user and no reader asked for."""
+    """Temporary files that were left behind."""
     hidden = [*house.root.rglob(".*.new")]
     for folder in (house.outbox / ".staging", house.state / "work"):
         hidden += [path for path in folder.rglob("*") if path.is_file()]
@@ -74,7 +74,7 @@ def litter(house: House) -> list[str]:
 
 
 def _ledger(house: House) -> str:
-    """The outcomes it tells, without times and hashes of the moment."""
+    """Its outcomes, without times and hashes, which depend on the moment."""
     path = house.state / "ledger.sqlite"
     if not path.exists():
         return "missing"
@@ -90,7 +90,7 @@ def _faults_of_set(folder: Path) -> Iterator[str]:
         return
     there = {path.name: _sha256(path) for path in folder.iterdir() if path.name != "manifest.json"}
     if there != {name: file["sha256"] for name, file in described.items()}:
-        yield f"{folder.name} is not what its manifest says"
+        yield f"{folder.name} does not match its manifest"
 
 
 def _faults_of_register(house: House) -> Iterator[str]:
@@ -103,13 +103,13 @@ def _faults_of_register(house: House) -> Iterator[str]:
 
 
 def _faults_of_inputs(house: House, inputs: int | None) -> Iterator[str]:
-    places: dict[str, set[Path]] = {}
+    folders: dict[str, set[Path]] = {}
     for path in house.inbox.rglob("*"):
         if path.name in (CRM, ECOM, API):
-            places.setdefault(_sha256(path), set()).add(path.parent.relative_to(house.inbox))
-    if inputs is not None and len(places) != inputs:
-        yield f"{len(places)} versions of inputs exist, {inputs} were dropped"
-    for digest, found in places.items():
+            folders.setdefault(_sha256(path), set()).add(path.parent.relative_to(house.inbox))
+    if inputs is not None and len(folders) != inputs:
+        yield f"{len(folders)} versions of inputs exist, {inputs} were dropped"
+    for digest, found in folders.items():
         if len(found) != 1:
             yield f"input {digest[:8]} is in {sorted(map(str, found))}"
 

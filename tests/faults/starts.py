@@ -1,4 +1,4 @@
-"""The houses that faults are tried on, each with what an undisturbed run makes of it."""
+"""The folders that faults are tried on, each with the result of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ LATER = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Start:
-    """A house with a pair in its inbox, and the one lawful end of it."""
+    """Folders with a pair in the inbox, and the only correct result."""
 
     house: House
     settings: dict[str, str]
     inputs: int | None
-    """How many versions of exports were dropped; None where old ones are removed."""
+    """The number of versions of exports that were dropped; None if retention removes old ones."""
     code: int
     points: tuple[Point, ...]
     expected: dict[str, str] = field(repr=False)
-    """``tree`` after the pair was worked on; what is superseded may also be removed after the next pair."""
+    """``tree`` after the pair was published; superseded sets may also be removed after the next pair."""
     expected_next: dict[str, str] = field(repr=False)
-    """``tree`` after one more pair, whose new customers tell whether a number was burnt."""
+    """``tree`` after one more pair, whose new customers show whether a number was skipped."""
 
     def copied_to(self, root: Path) -> House:
-        """This house elsewhere."""
+        """A copy of these folders."""
         return copy_house(self.house, root)
 
     def run(self, house: House) -> Run:
-        """The run that works on the pair."""
+        """The run that publishes the pair."""
         return Run(house, NOON + LATER, self.settings)
 
     def run_next(self, house: House) -> Run:
-        """The run that works on one more pair."""
+        """The run that publishes one more pair."""
         drop_next(house)
         return Run(house, NOON + 2 * LATER, self.settings)
 
 
 def empty_outbox(house: House) -> int:
-    """The first pair ever. Returns how many inputs were dropped."""
+    """The first pair. Returns the number of inputs dropped."""
     house.drop()
     return 2
 
@@ -88,7 +88,7 @@ STARTS: dict[str, tuple[Callable[[House], int], int, dict[str, str]]] = {
 
 
 def build(name: str, root: Path) -> Start:
-    """The start of that name, with its points and its end."""
+    """The start of that name, with the points of its run and its expected result."""
     prepare, code, settings = STARTS[name]
     house = House(root / "start")
     inputs = prepare(house)
@@ -106,7 +106,7 @@ def build(name: str, root: Path) -> Start:
 
 
 def killed(start: Start, house: House, point: Point) -> list[str]:
-    """Kill the run at that point; what is wrong then."""
+    """Kill the run at that point; returns the problems."""
     ended = start.run(house).killed_at(point)
     is_expected = ended.code == -signal.SIGKILL or (point.is_of_the_moment and ended.code in (0, start.code))
     missed = [] if is_expected else [f"it was not killed, but ended with {ended.code}"]
@@ -114,7 +114,7 @@ def killed(start: Start, house: House, point: Point) -> list[str]:
 
 
 def ended_well(start: Start, house: House, *, is_next_tried: bool) -> list[str]:
-    """Start it again; what is not as if nothing had happened. Then one more pair: whether a number was burnt."""
+    """Start it again, then publish one more pair; returns the differences from an undisturbed run."""
     again = start.run(house).undisturbed()
     faults = [] if again.code in (0, start.code) else [f"the restart ended with {again.code}: {again.err}"]
     faults += broken_promises(house, start.inputs)
@@ -128,7 +128,7 @@ def ended_well(start: Start, house: House, *, is_next_tried: bool) -> list[str]:
 
 
 def drop_changed(house: House) -> None:
-    """The sample with a changed phone and two new customers, so that ids could be burnt."""
+    """The sample with a changed phone and two new customers, so that a number could be skipped."""
     house.drop()
     crm, ecom = house.inbox / CRM, house.inbox / ECOM
     changed = crm.read_text(encoding="utf-8").replace("+1-555-0103", "+1-555-0199")
@@ -146,7 +146,7 @@ def drop_next(house: House) -> None:
 
 
 def copy_house(house: House, root: Path) -> House:
-    """The same house elsewhere, as it is now."""
+    """A copy of the folders as they are now."""
     subprocess.run(["cp", "-a", str(house.root), str(root)], check=True)
     copied = House.__new__(House)
     copied.root, copied.inbox, copied.outbox, copied.state = root, root / "inbox", root / "outbox", root / "state"

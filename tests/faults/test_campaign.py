@@ -1,8 +1,8 @@
-"""A random campaign of faults over one house; at the end the faults are removed and verify finds no problem.
+"""A random campaign of faults in one set of folders; at the end the faults are removed and verify finds no problem.
 
-``CAMPAIGN_MINUTES`` and ``CAMPAIGN_SEED`` choose how long and which; the quick size has no campaign. By itself:
-``python -m tests.faults.test_campaign --minutes 60 --seed 7``. What is done is a function of the seed; when it meets
-the service is not, so a seed that failed once may have to be run several times.
+``CAMPAIGN_MINUTES`` and ``CAMPAIGN_SEED`` set length and seed; the quick size has no campaign. By itself:
+``python -m tests.faults.test_campaign --minutes 60 --seed 7``. The actions depend only on the seed; their moments do
+not, so a seed that failed once may have to be run several times.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ SETTINGS = {"settle_seconds": "0.2", "rescan_seconds": "0.2", "retry_seconds": "
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EACCES", "EDQUOT")
 MOST_CALLS = 120
 MOST_INJECTED_SECONDS = 20
-MOST_STOPPING_SECONDS = 60  # test_stop holds the daemon to its word; here it must only not hang
+MOST_STOPPING_SECONDS = 60  # test_stop checks the promised time; here it must only not hang
 MOST_HEALING_RUNS = 10
 
 
 class Campaign:
-    """One house, one seed, and what was dropped into it."""
+    """The folders, the seed, and the versions of files that were dropped."""
 
     def __init__(self, root: Path, seed: int) -> None:
         os.environ["PYTHONFAULTHANDLER"] = "1"
@@ -55,13 +55,13 @@ class Campaign:
         self._may_be_gone: set[str] = set()
 
     def run(self, minutes: float) -> None:
-        """Do things until the time is up, then heal the world; raises AssertionError where a promise is broken."""
+        """Do random things for ``minutes``, then remove all faults. Raises: AssertionError for a broken promise."""
         steps: list[tuple[Callable[[], None], int]] = [
             (self.drop_pair, 10),
-            (self.drop_half, 4),
-            (self.replace_a_half, 3),
+            (self.drop_one_export, 4),
+            (self.replace_a_waiting_export, 3),
             (self.drop_a_wrong_pair, 2),
-            (self.drop_a_stranger, 1),
+            (self.drop_another_file, 1),
             (self.retry, 2),
             (self.empty_the_outbox, 1),
             (self.wait, 6),
@@ -91,11 +91,11 @@ class Campaign:
         self._drop(CRM, suffix)
         self._drop(ECOM, suffix)
 
-    def drop_half(self) -> None:
+    def drop_one_export(self) -> None:
         self._drop(self.random.choice([CRM, ECOM]), self._suffix())
 
-    def replace_a_half(self) -> None:
-        """What waits is replaced in one step by a newer version."""
+    def replace_a_waiting_export(self) -> None:
+        """Replace a waiting file by a newer version, in one rename."""
         waiting = sorted(self.house.inbox.glob("*_customers*"))
         if waiting:
             path = self.random.choice(waiting)
@@ -106,11 +106,11 @@ class Campaign:
         for name in (CRM, ECOM):
             self._drop(name, suffix, is_wrong=name == ECOM)
 
-    def drop_a_stranger(self) -> None:
+    def drop_another_file(self) -> None:
         (self.house.inbox / f"notes {self.random.randrange(5)}.txt").write_text("not ours", encoding="utf-8")
 
     def retry(self) -> None:
-        """One of what lies in quarantine, whatever the service does meanwhile."""
+        """Retry one quarantined batch, whatever the service does meanwhile."""
         quarantined = sorted((self.house.inbox / "quarantine").glob("*"))
         if quarantined:
             batch = self.random.choice(quarantined).name
@@ -125,7 +125,7 @@ class Campaign:
     def wait(self) -> None:
         time.sleep(self.random.uniform(0.05, 1.5))
 
-    # ---------------------------------------------------------------------------------- what the world does
+    # ---------------------------------------------------------------------------------- faults
 
     def start(self) -> None:
         if self._daemon is None:
@@ -141,19 +141,19 @@ class Campaign:
             try:
                 code = self._daemon.stop(signal.SIGTERM, MOST_STOPPING_SECONDS)
             except subprocess.TimeoutExpired:
-                code = self._daemon.stop(signal.SIGABRT)  # its log ends with where each thread hangs
+                code = self._daemon.stop(signal.SIGABRT)  # its log then ends with the stack of each thread
             assert code == 0, (self.house.root / "daemon.log").read_text(encoding="utf-8")[-4000:]
             self._daemon = None
 
     def freeze(self) -> None:
-        """Not scheduled for a while, as on a laptop that sleeps."""
+        """Stop the process for a while, as on a laptop that sleeps."""
         if self._daemon is not None:
             self._daemon.process.send_signal(signal.SIGSTOP)
-            self.random.choice([self.drop_pair, self.replace_a_half, self.wait])()
+            self.random.choice([self.drop_pair, self.replace_a_waiting_export, self.wait])()
             self._daemon.process.send_signal(signal.SIGCONT)
 
     def inject(self) -> None:
-        """A run that is killed, or whose calls fail, somewhere."""
+        """A run that is killed, or whose calls fail, at a random point."""
         if shutil.which("strace") is None:
             return
         self.stop()
@@ -173,7 +173,7 @@ class Campaign:
         ]
         command = [*strace, sys.executable, "-m", "service", "watch", "--once"]
         environment = self.house.environment(**self.settings)
-        # Some faults keep it from ever ending; then it is killed, which is one more fault.
+        # Some faults make it hang; then it is killed, which is one more fault.
         with subprocess.Popen(
             command,
             cwd=self.house.root,
@@ -188,7 +188,7 @@ class Campaign:
                 os.killpg(ran.pid, signal.SIGKILL)
 
     def verify_beside_the_service(self) -> None:
-        """Whatever is in flight, nothing is found while a service works."""
+        """Verify finds nothing while a service works, whatever it is doing."""
         if self._daemon is not None and self._daemon.process.poll() is None:
             found = self._verify()
             assert found == [], f"beside the service: {found}"
@@ -196,7 +196,7 @@ class Campaign:
     # ------------------------------------------------------------------------------------------- the end
 
     def heal(self) -> None:
-        """Give every half its other half, and let the service work until nothing is left to do."""
+        """Complete every pair, and let the service work until nothing is left to do."""
         self.stop()
         for _ in range(MOST_HEALING_RUNS):
             for path in list(self.house.inbox.glob("*_customers*")):
@@ -211,9 +211,9 @@ class Campaign:
         raise AssertionError(f"not done after {MOST_HEALING_RUNS} runs: {left}")
 
     def judge(self) -> None:
-        """Verify is content, by its own word and exit code, and no version that was accepted is lost."""
-        told = self.house.run("verify", **self.settings)
-        assert (told.code, told.out.startswith("ok: ")) == (0, True), told.out
+        """Verify finds nothing, and no version that was accepted is lost."""
+        ended = self.house.run("verify", **self.settings)
+        assert (ended.code, ended.out.startswith("ok: ")) == (0, True), ended.out
         entries, _ = Ledger(self.house.state, self.house.outbox, self.house.inbox).entries()
         accounted = {entry.sha256 for line in entries for entry in line.outcome.inputs}
         lying = Counter(_sha256(path) for path in self.house.inbox.rglob("*_customers*"))
@@ -221,7 +221,7 @@ class Campaign:
         assert lost <= self._may_be_gone, f"lost: {lost - self._may_be_gone}"
         assert [self._dropped[digest] for digest, places in lying.items() if places > 1] == [], "in two places"
 
-    # -------------------------------------------------------------------------------------------- its hands
+    # -------------------------------------------------------------------------------------------- helpers
 
     def _verify(self) -> list[str]:
         return self.house.verified().findings
@@ -235,7 +235,7 @@ class Campaign:
         self._put(self.house.inbox / f"{stem}{suffix}.{kind}", is_wrong=is_wrong)
 
     def _put(self, path: Path, *, is_wrong: bool) -> None:
-        """A version of its own, in one step or (only where nothing lies there) written in two."""
+        """A new version: in one rename, or (only if there is no file yet) written in two steps."""
         content = self._content(path.suffix, is_wrong=is_wrong)
         name = f"{path.name} v{self._version}"
         self._dropped[hashlib.sha256(content).hexdigest()] = name
@@ -278,7 +278,7 @@ def _sha256(path: Path) -> str:
 
 @needs_strace
 @pytest.mark.skipif(not CAMPAIGN_MINUTES, reason="takes five minutes: FAULTS=sweep, or CAMPAIGN_MINUTES=...")
-def test_a_random_campaign_of_faults_ends_in_a_green_verify(tmp_path: Path, tally: Tally) -> None:
+def test_after_a_random_campaign_of_faults_verify_finds_nothing(tmp_path: Path, tally: Tally) -> None:
     seed = int(os.environ.get("CAMPAIGN_SEED") or (random.SystemRandom().randrange(1_000_000) if IS_FULL else 1))
     campaign = Campaign(tmp_path / "house", seed)
     try:
@@ -289,8 +289,8 @@ def test_a_random_campaign_of_faults_ends_in_a_green_verify(tmp_path: Path, tall
     tally(f"campaign, seed {seed}", campaign.done.elements())
 
 
-def test_a_service_that_was_frozen_ends_when_it_is_asked_to(house: House) -> None:
-    """The campaign found: after SIGSTOP and SIGCONT the kernel hands SIGTERM to some thread, not to the first."""
+def test_a_daemon_that_was_stopped_and_continued_ends_on_sigterm(house: House) -> None:
+    """Found by the campaign: after SIGSTOP and SIGCONT the kernel sends SIGTERM to any thread, not to the first."""
     for _ in range(3):
         daemon = house.watch(**SETTINGS)
         daemon.process.send_signal(signal.SIGSTOP)

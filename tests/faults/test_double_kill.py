@@ -26,7 +26,9 @@ def test_a_kill_while_recovering_from_a_kill_loses_nothing_either(
     tried: list[str] = []
 
     def try_one(number: int, point: Point) -> list[str]:
-        recovery = start.copied_to(tmp_path / str(number))  # never a copy of a killed one: its files would be others
+        recovery = start.copied_to(
+            tmp_path / str(number)
+        )  # not a copy of a killed run: its files would have other inodes
         faults = killed(start, recovery, point)
         _, seconds = start.run(recovery).traced()
         for second in sample(seconds, DOUBLE_KILL_SECOND, f"{name} {point}"):

@@ -30,7 +30,7 @@ _RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>")
 
 @dataclass
 class Step:
-    """A call that did its work between two lines of the trace."""
+    """A system call, between the two lines of the trace where it began and ended."""
 
     call: Call
     begin: int
@@ -38,7 +38,7 @@ class Step:
 
 
 class Steps:
-    """What one run did, in order."""
+    """The system calls of one run, in order."""
 
     def __init__(self, lines: list[str]) -> None:
         self.all: list[Step] = []
@@ -52,15 +52,15 @@ class Steps:
                 waiting[resumed[1], resumed[2]].end = number
 
     def last_change(self, path: Path) -> int:
-        """When the content or mode of the file was changed for the last time."""
+        """The line of the last change of the file's content or mode."""
         return max(step.end for step in self.of(CHANGES, path))
 
     def rename_to(self, path: Path) -> Step:
-        """The rename that brought it there."""
+        """The rename that created this path."""
         return next(step for step in self.all if step.call.paths()[1:] == [str(path)])
 
-    def told(self, event: str) -> int:
-        """When that line of the log was begun."""
+    def logged(self, event: str) -> int:
+        """The line at which this event was logged."""
         return next(step.begin for step in self.all if f'"{event}"' in step.call.arguments.replace("\\", ""))
 
     def is_synced_between(self, path: Path, after: int, before: int) -> bool:
@@ -74,20 +74,20 @@ class Steps:
 
 @pytest.fixture
 def house(start_named: Callable[[str], Start], tmp_path: Path) -> House:
-    """A house where a pair waits to be published over an earlier set."""
+    """Folders where a pair waits, and an earlier set is published."""
     return start_named("over an earlier set").copied_to(tmp_path / "house")
 
 
 def traced(house: House) -> Steps:
-    # Long strings: the log's events are looked for in what is written.
+    # Long strings: the events are searched for in what is written to the log.
     ended, lines = Run(house, NOON + LATER, {}).under_strace("-y", "-s", "400", "-e", f"trace={','.join(CALLS)}")
     assert ended.code == 0
     return Steps(lines)
 
 
-def test_what_is_called_published_is_on_the_disk(house: House) -> None:
+def test_a_published_set_is_on_the_disk_before_it_is_logged(house: House) -> None:
     steps = traced(house)
-    published = steps.told("batch.published")
+    published = steps.logged("batch.published")
     sets = house.outbox / "batches"
     batch = house.batches()[-1]
     commit = steps.rename_to(sets / batch)
@@ -101,7 +101,7 @@ def test_what_is_called_published_is_on_the_disk(house: House) -> None:
     for name in (*FLAT_NAMES, "manifest.json"):
         assert_replaced(steps, house.outbox / name, commit.end, published)
     renames = [steps.rename_to(house.outbox / name) for name in (*FLAT_NAMES, "manifest.json")]
-    assert [step.begin for step in renames] == sorted(step.begin for step in renames), "the manifest is the last"
+    assert [step.begin for step in renames] == sorted(step.begin for step in renames), "the manifest comes last"
     copies = [step.end for step in steps.all if Path(step.call.paths()[0]) in {flat_copy(house, n) for n in FLAT_NAMES}]
     assert min(copies) < renames[0].begin, "copies are made before the first file is replaced"
 
@@ -111,7 +111,7 @@ def flat_copy(house: House, name: str) -> Path:
     return house.outbox / f".{name}.new"
 
 
-def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_anyone_is_told(house: House) -> None:
+def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_the_log(house: House) -> None:
     steps = traced(house)
     register, batch = house.state / "register", house.batches()[-1]
     commit = steps.rename_to(house.outbox / "batches" / batch)
@@ -121,21 +121,21 @@ def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_anyon
         assert steps.is_synced_between(register / batch, changed, commit.begin), name
     assert_replaced(steps, register / batch / "published.json", 0, commit.begin)
     assert steps.is_synced_between(register, 0, commit.begin), "the entry of the generation"
-    assert_replaced(steps, register / "current", commit.end, steps.told("batch.published"))
+    assert_replaced(steps, register / "current", commit.end, steps.logged("batch.published"))
 
 
-def test_a_claim_is_on_the_disk_before_the_files_move_and_the_files_before_the_work_begins(house: House) -> None:
+def test_a_claim_is_on_the_disk_before_its_files_move_and_they_before_work_begins(house: House) -> None:
     steps = traced(house)
     claimed, batch = house.inbox / ".claimed", house.batches()[-1]
     moves = [steps.rename_to(claimed / batch / name) for name in (CRM, ECOM)]
     assert_replaced(steps, claimed / f"{batch}.json", 0, moves[0].begin)
     for move in moves:
-        assert steps.is_synced_between(claimed / batch, move.end, steps.told("batch.claimed"))
-        assert steps.is_synced_between(house.inbox, move.end, steps.told("batch.claimed"))
+        assert steps.is_synced_between(claimed / batch, move.end, steps.logged("batch.claimed"))
+        assert steps.is_synced_between(house.inbox, move.end, steps.logged("batch.claimed"))
 
 
 def assert_replaced(steps: Steps, path: Path, after: int, before: int) -> None:
-    """The file was replaced as files must be: changed, synced, renamed, its folder synced."""
+    """The file was replaced durably: changed, synced, renamed, its folder synced."""
     rename = steps.rename_to(path)
     temporary = Path(rename.call.paths()[0])
     changed = max(step.end for step in steps.of(CHANGES, temporary) if step.end < rename.begin)

@@ -1,7 +1,7 @@
-"""Fail the service's system calls one by one, with what full, broken, read-only and forbidden disks answer.
+"""Fail the service's system calls one by one, with the errors of full, broken, read-only and forbidden disks.
 
-A fault of the world costs nothing: the published set and the inputs stay, somebody is told, and a run without the
-fault ends as if it had never been. By default a sample; ``make faults`` tries every call with every error.
+A failing call loses nothing: the published set and the inputs stay, a message says why, and a run without the fault
+ends as if there had been none. By default a sample; ``make faults`` tries every call with every error.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_LITTER = 16
 
 @dataclass(frozen=True)
 class Trial:
-    """A call that fails, once or from then on."""
+    """A call that fails, once or always from then on."""
 
     point: Point
     error: str
@@ -46,7 +46,7 @@ class Trial:
 
 
 @pytest.mark.parametrize(("name", "most_for_each_error"), ERROR_STARTS)
-def test_a_fault_of_the_world_costs_nothing_and_is_told(
+def test_a_failing_call_loses_nothing_and_is_reported(
     name: str, most_for_each_error: int | None, start_named: Callable[[str], Start], tmp_path: Path, tally: Tally
 ) -> None:
     start = start_named(name)
@@ -60,7 +60,7 @@ def test_a_fault_of_the_world_costs_nothing_and_is_told(
         house = start.copied_to(tmp_path / str(number))
         ended, is_hit = start.run(house).failing_at(trial.point, trial.error, lasting=trial.is_lasting)
         missed = [] if is_hit or trial.point.is_of_the_moment else ["the call was not made"]
-        faults = [*missed, *amiss(start, house, trial, ended), *ended_well(start, house, is_next_tried=False)]
+        faults = [*missed, *problems(start, house, trial, ended), *ended_well(start, house, is_next_tried=False)]
         shutil.rmtree(house.root)
         return [f"{trial}: {fault}" for fault in faults]
 
@@ -69,14 +69,14 @@ def test_a_fault_of_the_world_costs_nothing_and_is_told(
     assert not found, "\n".join(found)
 
 
-def amiss(start: Start, house: House, trial: Trial, ended: Ended) -> Iterator[str]:
-    """What is wrong after a run in which a call failed."""
+def problems(start: Start, house: House, trial: Trial, ended: Ended) -> Iterator[str]:
+    """The problems after a run in which a call failed."""
     if ended.code not in (0, start.code, WORLD):
         yield f"it ended with {ended.code}: {ended.err}"
     if "Traceback" in ended.err:
         yield f"it left a traceback: {ended.err}"
     if ended.code == WORLD and os.strerror(getattr(errno, trial.error)) not in ended.err + ended.out:
-        yield f"nobody was told why: {ended.err}{ended.out}"
+        yield f"no message says why: {ended.err}{ended.out}"
     if ended.code == WORLD and not ended.err and house.health()["state"] != "failing":
         yield f"health says {house.health()['state']}"
     if len(litter(house)) > MOST_LITTER:

@@ -1,4 +1,4 @@
-"""A disk that is really full, and has room again later: the daemon says so, waits, and goes on by itself."""
+"""A disk that is full and has room again later: the daemon reports it, waits, and continues by itself."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def mount() -> Iterator[Mount]:
         subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-@pytest.mark.parametrize("place", ["outbox", "inbox", "state"])
-def test_a_full_disk_is_told_and_survived_without_a_restart(house: House, mount: Mount, place: str) -> None:
-    (house.root / place).mkdir(exist_ok=True)
-    mount(house.root / place, SMALL)
+@pytest.mark.parametrize("full", ["outbox", "inbox", "state"])
+def test_a_full_disk_is_reported_and_survived_without_a_restart(house: House, mount: Mount, full: str) -> None:
+    (house.root / full).mkdir(exist_ok=True)
+    mount(house.root / full, SMALL)
     daemon = house.watch(**PACE)
     house.drop()
     wait_until(lambda: len(archived(house)) == 1)
     former = house.manifest()
 
-    drop_when_full(house, house.root / place)
-    wait_until(lambda: is_told(house, place))
+    drop_when_full(house, house.root / full)
+    wait_until(lambda: is_reported(house, full))
     assert list(broken_promises(house, 4)) == []
-    assert house.manifest() == former, "the published set is still the one before"
-    mount(house.root / place, LARGE)
+    assert house.manifest() == former, "the published set is still the former one"
+    mount(house.root / full, LARGE)
     wait_until(lambda: len(archived(house)) == 2)
     wait_until(lambda: house.health()["state"] == "ok" and house.health()["last_batch"] == house.batches()[-1])
     assert list(broken_promises(house, 4)) == []
@@ -63,7 +63,7 @@ def test_a_full_disk_is_told_and_survived_without_a_restart(house: House, mount:
 
 
 def drop_when_full(house: House, folder: Path) -> None:
-    """Use up all room in ``folder``, and only then let a pair appear in the inbox."""
+    """Fill the disk of ``folder``, then let a pair appear in the inbox."""
     beside = House.__new__(House)
     beside.inbox = house.inbox / ".arriving"
     beside.inbox.mkdir()
@@ -76,17 +76,17 @@ def drop_when_full(house: House, folder: Path) -> None:
     beside.inbox.rmdir()
 
 
-def is_told(house: House, place: str) -> bool:
-    """Whether health, or the log where health itself has no room, says what is the matter.
+def is_reported(house: House, full: str) -> bool:
+    """Whether health reports it; or the log, where health itself has no room.
 
-    A batch must have been tried twice by then; a claim that is refused again is no news.
+    A batch must have been tried twice by then; a refused claim is logged once.
     """
-    event, tries = ("claim.refused", 1) if place == "inbox" else ("batch.postponed", 2)
-    told = [entry for entry in house.log() if entry["event"] == event and NO_SPACE in entry["reason"]]
-    if place == "state":
-        return len(told) >= tries and any(event["event"] == "health.unwritten" for event in house.log())
+    event, tries = ("claim.refused", 1) if full == "inbox" else ("batch.postponed", 2)
+    logged = [entry for entry in house.log() if entry["event"] == event and NO_SPACE in entry["reason"]]
+    if full == "state":
+        return len(logged) >= tries and any(event["event"] == "health.unwritten" for event in house.log())
     health = house.health()
-    return len(told) >= tries and health["state"] == "failing" and NO_SPACE in " ".join(health["reasons"])
+    return len(logged) >= tries and health["state"] == "failing" and NO_SPACE in " ".join(health["reasons"])
 
 
 def archived(house: House) -> list[Path]:

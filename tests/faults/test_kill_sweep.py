@@ -1,6 +1,6 @@
 """Kill the service at every system call by which it changes a disk, start it again, and compare every byte.
 
-Whole life cycle: claim, integrate, publish, archive, prune, quarantine.
+All steps of a batch: claim, integrate, publish, archive, prune, quarantine.
 ``tests/sizes.py`` says how many steps of which starts; ``FAULTS=all``: every step of all.
 """
 
@@ -29,7 +29,7 @@ def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(
     name: str, start_named: Callable[[str], Start], tmp_path: Path, tally: Tally
 ) -> None:
     start = start_named(name)
-    # With retention a run is as without, up to the moment when it removes what is superseded.
+    # With retention a run has the same points as without, until it removes superseded sets.
     known = start_named("over an earlier set").points if start.settings else ()
     new = [point for point in start.points if point not in known]
     seen = [point for point in new if is_seen_by_others(point)]
@@ -49,11 +49,11 @@ def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(
 
 
 def is_seen_by_others(point: Point) -> bool:
-    """Whether a name comes or goes by it; health tells of the moment only, and SQLite looks after its own files."""
+    """Whether a name appears or disappears; not of health, which changes all the time, nor of SQLite's own files."""
     return point.kind in ("rename", "link", "unlink") and "health" not in point.path and "ledger" not in point.path
 
 
-def test_a_kill_between_the_commit_of_an_export_and_its_flat_file_is_mended_at_the_start(
+def test_a_start_completes_an_export_that_was_killed_after_its_commit(
     start_named: Callable[[str], Start], tmp_path: Path
 ) -> None:
     start = start_named("export of the API")
@@ -66,13 +66,13 @@ def test_a_kill_between_the_commit_of_an_export_and_its_flat_file_is_mended_at_t
     assert house.run("verify").code == 0
 
 
-def test_a_pair_that_a_kill_left_half_claimed_is_worked_on_with_the_newer_half(
+def test_a_partly_claimed_pair_is_integrated_with_the_newer_file(
     start_named: Callable[[str], Start], tmp_path: Path
 ) -> None:
     start = start_named("over an earlier set")
     house = start.copied_to(tmp_path / "house")
     start.run(house).killed_at(Point("rename", str((house.inbox / ECOM).relative_to(house.root)), 1))
-    assert not (house.inbox / CRM).exists(), "its claim was half made"
+    assert not (house.inbox / CRM).exists(), "it was claimed in part"
     newer = (house.inbox / ECOM).read_text(encoding="utf-8").replace("Ann Lee", "Ann Li")
     (house.inbox / ECOM).unlink()
     (house.inbox / ECOM).write_text(newer, encoding="utf-8")

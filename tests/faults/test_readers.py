@@ -1,4 +1,4 @@
-"""Readers that read all the time, while set after set is published: none ever sees a mixed or a torn one."""
+"""Readers that read all the time while sets are published: none ever sees a mixed or a partial set."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ KEPT = 30
 FLAT = JOBS["integration"].flat_files
 FLAT_NAMES = FLAT.names
 FILES = (*FLAT_NAMES, "crosswalk.csv", "rejects.csv")
-LARGEST_BYTES = 300_000  # a copy of more than a page, so that it could be seen half made
+LARGEST_BYTES = 300_000  # more than a page, so that a partial copy could be seen
 
 
 @dataclass
 class Seen:
-    """What a reader saw."""
+    """The results of a reader."""
 
     sets: set[str] = field(default_factory=set)
     reads: int = 0
     faults: list[str] = field(default_factory=list)
     flat: set[str] = field(default_factory=set)
-    """Hashes of what lay under the flat names."""
+    """Hashes of the flat files."""
 
 
 def test_no_reader_ever_sees_a_mixed_set(tmp_path: Path, tally: Tally) -> None:
@@ -51,8 +51,8 @@ def test_no_reader_ever_sees_a_mixed_set(tmp_path: Path, tally: Tally) -> None:
     followed, flat = (answer.recv() for answer in readers)
     tally("sets read during publications", ["through the manifest"] * followed.reads + ["flat"] * flat.reads)
     assert followed.faults == flat.faults == []
-    assert flat.flat <= published, "a file under a flat name is always a whole one"
-    assert len(followed.sets) > PUBLICATIONS / 20, "the reader was awake"
+    assert flat.flat <= published, "a flat file is always complete"
+    assert len(followed.sets) > PUBLICATIONS / 20, "the reader kept pace"
 
 
 def publish(publication: Publication, number: int) -> set[str]:
@@ -73,7 +73,7 @@ def publish(publication: Publication, number: int) -> set[str]:
 
 
 def begin(read: Callable[[Path, Connection], None], folder: Path) -> Connection:
-    """Run a reader in a process of its own; it answers when the publications are over."""
+    """Run a reader in a process of its own; it answers when all sets are published."""
     ours, theirs = SERVER.Pipe(duplex=False)
     SERVER.Process(target=read, args=(folder, theirs), daemon=True).start()
     return ours
@@ -88,7 +88,7 @@ def follow_manifest(folder: Path, answer: Connection) -> None:
         try:
             seen.faults += faults_of(named, manifest)
         except FileNotFoundError as error:
-            if named.exists():  # else retention overtook a reader that was put to sleep
+            if named.exists():  # else retention removed it while the reader was not scheduled
                 seen.faults.append(f"{named.name}: {error.filename} is missing")
         seen.sets.add(named.name)
         seen.reads += 1
@@ -96,19 +96,19 @@ def follow_manifest(folder: Path, answer: Connection) -> None:
 
 
 def faults_of(named: Path, manifest: dict[str, Any]) -> Iterator[str]:
-    """What in a set is not what the manifest says."""
+    """The differences between a set and its manifest."""
     if (named / MANIFEST).read_bytes() != json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n":
         yield f"{named.name}: its manifest is another"
     for name, described in manifest["files"].items():
         content = (named / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != described["sha256"]:
-            yield f"{named.name}: {name} is not what the manifest says"
+            yield f"{named.name}: {name} does not match the manifest"
         if content.split(maxsplit=2)[:2] != [name.encode(), named.name.encode()]:
             yield f"{named.name}: {name} is of another set"
 
 
 def read_flat_names(folder: Path, answer: Connection) -> None:
-    """Read the files under the names users know, in any moment."""
+    """Read the flat files all the time."""
     seen = Seen()
     while (folder / "go").exists():
         for name in (*FLAT_NAMES, MANIFEST):

@@ -1,7 +1,7 @@
-"""Many batches through one daemon: it ends as small as it was after the first few.
+"""Many batches in one daemon: its memory, threads and files stay as after the first few.
 
-A feeder keeps some pairs waiting, so that batches follow one
-another at once; figures are taken while the daemon is idle, from the kernel.
+A feeder keeps some pairs waiting, so that batches follow each other at once; the kernel's figures are read while the
+daemon is idle.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.worlds import CASES, CRM, ECOM, House, wait_until
 WARM_UP = 20
 WAITING = 10
 LAPS = 4
-# What two idle moments may differ by: the allocator gives back memory when it likes.
+# Two idle moments may differ by this much: the allocator returns memory at any time.
 SLACK_MB = 16.0
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts by /proc")
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="coun
 
 @dataclass(frozen=True)
 class Size:
-    """What a process holds of the machine."""
+    """The memory, threads and open files of a process."""
 
     rss_mb: float
     descriptors: int
@@ -37,7 +37,7 @@ class Size:
 
     @classmethod
     def of(cls, pid: int) -> Size:
-        """As the kernel says."""
+        """As the kernel counts."""
         process = Path(f"/proc/{pid}")
         fields = dict(line.split(":", 1) for line in (process / "status").read_text("utf-8").splitlines())
         opened = list(_links(process / "fd"))
@@ -67,7 +67,7 @@ class Feeder:
     published: int = 0
 
     def feed(self, until: int) -> None:
-        """Keep some pairs waiting, until so many are published."""
+        """Keep some pairs waiting until ``until`` are published."""
         deadline = time.monotonic() + 60 + 10 * (until - self.published)
         while self.published < until:
             while self.dropped < min(until, self.published + WAITING):
@@ -77,7 +77,7 @@ class Feeder:
             assert time.monotonic() < deadline, f"{self.published} of {until} published"
 
     def _drop(self) -> None:
-        # Above the highest published number a user would see a pair refused as outdated.
+        # Numbers rise: a pair below the highest published number is refused as outdated.
         for name in (ECOM, CRM):
             stem, _, kind = name.partition(".")
             staged = self.house.root / f"staged.{kind}"
@@ -89,7 +89,7 @@ class Feeder:
         self.dropped += 1
 
     def _count(self) -> None:
-        """Old sets are pruned, so the latest one tells: each names its number in its inputs."""
+        """Old sets are pruned, so the number of batches is read from the input names of the latest."""
         manifest = self.house.manifest()
         if manifest and manifest["batch_id"] != self.latest:
             self.latest = manifest["batch_id"]
@@ -97,15 +97,13 @@ class Feeder:
 
 
 def idle_size(house: House, pid: int) -> Size:
-    """The size once nothing waits and nothing is done."""
+    """The size once nothing waits and no batch is in work."""
     wait_until(lambda: not house.health()["waiting"] and house.health()["busy_since"] is None)
     time.sleep(0.3)
     return Size.of(pid)
 
 
-def test_a_daemon_does_not_grow_with_the_batches_it_has_done(
-    house: House, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_daemon_does_not_grow_with_its_batches(house: House, record_property: Callable[[str, object], None]) -> None:
     daemon = house.watch(rescan_seconds="0.5")
     feeder = Feeder(house)
     feeder.feed(WARM_UP)

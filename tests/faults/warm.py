@@ -1,4 +1,4 @@
-"""``python -m service VERB`` without the second its imports take: forked from a server that has done them.
+"""``python -m service VERB`` without the second that its imports take: forked from a server that has them loaded.
 
 The verb runs in a process of its own, through ``cli.main``, with its own environment, folder, output and clock.
 """
@@ -23,7 +23,7 @@ from service import cli
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["service.watch.daemon", "tests.faults.warm"])
 MOST_SECONDS = 60.0
-# A start asks after the end of every other process, too; two that ask at once get half an answer each.
+# A start also polls the other processes; of two polls at the same time each may miss an end.
 _one_at_a_time = threading.Lock()
 
 
@@ -37,7 +37,7 @@ class Ended:
 
 
 class Verb:
-    """A running verb. ``is_awaited``: it begins only when something traces it."""
+    """A running verb. ``is_awaited``: it begins only when a process traces it."""
 
     def __init__(
         self, folder: Path, arguments: list[str], settings: Mapping[str, str], now: datetime, *, is_awaited: bool
@@ -53,7 +53,7 @@ class Verb:
         self.pid: int = self._process.pid
 
     def wait(self) -> Ended:
-        """Its end; a verb that hangs is killed and fails the test."""
+        """Wait for its end; a verb that hangs is killed and fails the test."""
         connection.wait([self._process.sentinel], MOST_SECONDS)
         with _one_at_a_time:
             self._process.join(0)
@@ -72,7 +72,7 @@ def _run(folder: Path, arguments: list[str], environment: dict[str, str], now: d
     os.environ.update(environment)
     while is_awaited and not _is_traced():
         time.sleep(0.002)
-    # The same second in every run: the same batch ids, the same bytes everywhere.
+    # The same time in every run, so the same batch ids and the same bytes.
     with mock.patch.object(cli, "_local_now", lambda: now):
         sys.exit(cli.main(arguments))
 
