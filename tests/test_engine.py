@@ -965,6 +965,7 @@ def test_an_engine_has_the_threads_it_was_given_and_no_others(tmp_path: Path) ->
         assert len(list(tasks.iterdir())) - before == 2  # and the one that asks
 
 
+@pytest.mark.slow
 def test_a_cell_as_long_as_it_may_be_is_read_wherever_it_lies(engine: EmbeddedEngine, drop: Path) -> None:
     longest = "x y\n" * (csv_rows.MAX_CELL_CHARACTERS // 4 - 64)
     before = "C1,Ann,,,,\n" * 900_000  # more than half of what the engine reads at once
