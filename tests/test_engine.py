@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -945,6 +946,35 @@ def test_a_derived_table_leaves_its_parents_alone(engine: EmbeddedEngine) -> Non
     assert one.derive("from this join other using (n)", other=other).rows() == [(2,)]
     assert (one.count(), other.count(), sorted(one.rows())) == (2, 2, [(1,), (2,)])
     assert engine.text_table(("a", "b"), [("x", None), ("", 'y"\n')]).rows() == [("x", None), (None, 'y"\n')]
+
+
+def test_statements_of_several_threads_do_not_mix_their_tables(engine: EmbeddedEngine) -> None:
+    tables = [table_of(engine, {"n": [number]}) for number in range(8)]
+
+    def derive_often(number: int) -> set[Any]:
+        other = tables[number - 1]
+        found = (tables[number].derive("select this.n, other.n from this, other", other=other) for _ in range(20))
+        return {row for table in found for row in table.rows()}
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(derive_often, range(8)))
+    assert found == [{(number, (number - 1) % 8)} for number in range(8)]
+    assert engine.run("select count(*) from duckdb_views() where not internal") == [(0,)]
+
+
+def test_a_statement_may_name_tables_of_its_own(engine: EmbeddedEngine) -> None:
+    one, other = table_of(engine, {"n": [1, 2]}), table_of(engine, {"n": [2, 3]})
+    both = one.derive("\n with both_of_them as (from this union all from other) from both_of_them", other=other)
+    assert sorted(both.rows()) == [(1,), (2,), (2,), (3,)]
+
+
+def test_a_released_table_is_gone_and_those_derived_from_it_stay(engine: EmbeddedEngine) -> None:
+    one = table_of(engine, {"n": [1, 2]})
+    derived = one.derive("from this where n > 1")
+    before = len(engine.run("from duckdb_tables()"))
+    one.release()
+    assert derived.rows() == [(2,)]
+    assert len(engine.run("from duckdb_tables()")) == before - 1
 
 
 def test_a_running_statement_can_be_interrupted(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
 
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
@@ -100,9 +99,8 @@ def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTE
         except InputError as error:
             raise _at(error, batch, file) from None
     counts = {name: table.count() for name, table in tables.items()}
-    rows = reduce(lambda one, two: one.derive("from this union all from more", more=two), tables.values())
     return Extracted(
-        rows=rows,
+        rows=_united(*tables.values()),
         rejects=rejects_table(reports, engine),
         reports=reports,
         source_rows=counts,
@@ -113,11 +111,22 @@ def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTE
     )
 
 
+def _united(rows: Table, *others: Table) -> Table:
+    """The rows of all tables, which are released."""
+    for more in others:
+        both = rows.derive("from this union all from more", more=more)
+        rows.release()
+        more.release()
+        rows = both
+    return rows
+
+
 def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) -> tuple[Table, FileReport]:
     """The rows of one file that are customers, as fields, and the report with rejects and warnings of this stage."""
     rows = cells.derive(
         f"select {sql_text(source.name)} as source, row_number, {fields_of(report.layout, spec)} from this"
     )
+    cells.release()
     if report.layout.is_continued:
         rows, report = _without_continuations(rows, report)
     if spec.requires_identity:
