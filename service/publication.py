@@ -1,12 +1,15 @@
 """From the files of a set to the archive of its inputs: every step of a publication, and what a start completes.
 
-1. ``stage``: the files of the set and its manifest; for a job with a register, its next generation.
-2. Commit: one rename. Before it nothing has happened; after it everything rolls forward.
-3. The ledger takes in the outcome, and the register advances to the new generation.
-4. The flat files of the job are replaced one by one, the manifest last.
-5. The inputs go into the archive.
+A set is staged: its files, its manifest and, for a job with a register, the next generation. Then:
 
-Each step may be repeated. ``roll_forward`` is the same code in the ordinary run and after a crash.
+1. commit: one rename. Before it nothing has happened; after it everything rolls forward.
+2. ledger: takes in the outcome.
+3. register: the staged generation is in force.
+4. flat files: those of the job are replaced one by one, the manifest last.
+5. archive: the inputs leave ``.claimed/``.
+
+Each step may be repeated. ``stage`` ends with step 1; ``roll_forward`` has the others, and is the same code in the
+ordinary run and after a crash.
 """
 
 from __future__ import annotations
@@ -123,10 +126,11 @@ class Publication:
         Raises: TransientError if the set was removed from the outbox meanwhile, or the register has lost the
         generation of this batch; OSError.
         """
+        job = self._jobs[batch.job]
         self._write_ledger_best_effort(lambda: self.ledger.note(batch.id, seconds))
         self._refuse_lost_set(batch)
-        self._advance_register(batch.id, batch.job)
-        self.outbox.copy_flat(batch.id, self._jobs[batch.job].flat_files)
+        self._advance_register(batch.id, job)
+        self.outbox.copy_flat(batch.id, job.flat_files)
         _report(batch, summary, seconds)
         self.archive(batch)
 
@@ -146,9 +150,9 @@ class Publication:
         self.outbox.open()
         self.register.recover(self.outbox.is_committed)
         self._write_ledger_best_effort(self.ledger.open)
-        for job, batch_id in self.last_published().items():
-            self._advance_register(batch_id, job)
-            self.outbox.copy_flat(batch_id, self._jobs[job].flat_files)
+        for name, batch_id in self.last_published().items():
+            self._advance_register(batch_id, self._jobs[name])
+            self.outbox.copy_flat(batch_id, self._jobs[name].flat_files)
 
     def last_published(self) -> dict[JobName, str]:
         """The batch of each job that was published last; the latest of them is the last item."""
@@ -190,8 +194,8 @@ class Publication:
             },
         )
 
-    def _advance_register(self, batch_id: str, job: JobName) -> None:
-        if self._jobs[job].has_register:
+    def _advance_register(self, batch_id: str, job: PublishedJob) -> None:
+        if job.has_register:
             self.register.advance(batch_id)
 
     def _refuse_lost_set(self, batch: Batch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import sqlite3
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 
 from service.errors import UnreadableFile
+from service.jobs import JOBS, Job
 from service.jobs.analytics import published_master
 from service.publication import Publication
+from service.settings import Settings
 from service.verify import VerifyReport
 from service.watch.watcher import RunResult
-from tests.worlds import API, CRM, ECOM, House, Works, World, failing, wait_until
+from tests.worlds import API, CRM, ECOM, ROOT, House, Works, World, failing, wait_until
 
 QUICK = {"settle_seconds": "0.3", "retry_seconds": "0.1"}
 EXPORT_SET = (
@@ -350,3 +353,33 @@ def test_the_analytics_job_uses_the_master_published_at_that_moment(
     assert offered() == works.outbox / "batches" / works.manifest()["batch_id"]
     shutil.rmtree(works.outbox)
     assert offered() is None, "the outbox was emptied"
+
+
+# --------------------------------------------------------------------------------------------- a job is a value
+
+# Documents without a job are of the integration, and ``integrate`` is that job by definition.
+NAMING_A_JOB = {"model.py", "documents.py", "outbox.py", "jobs/integration.py", "jobs/analytics.py", "jobs/by_hand.py"}
+# Here the word is a table of service.toml or words.toml.
+NAMING_A_TABLE = {"settings.py", "vocabulary.py"}
+
+
+def test_a_job_is_named_only_where_it_is_defined() -> None:
+    naming = {
+        str(path.relative_to(ROOT / "service"))
+        for path in (ROOT / "service").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in JOBS
+    }
+    assert naming - NAMING_A_TABLE == NAMING_A_JOB
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=lambda job: job.name)
+def test_a_job_takes_exports_of_its_own_sources_and_has_flat_files_of_its_own(job: Job[Any]) -> None:
+    defaults: dict[str, Any] = {}
+    assert JOBS[job.name] is job
+    assert {source.job for source in job.sources(Settings(**defaults))} == {job.name}
+    others = [other.flat_files for other in JOBS.values() if other is not job]
+    assert {*job.flat_files.names, job.flat_files.manifest}.isdisjoint(
+        name for flat in others for name in (*flat.names, flat.manifest)
+    )
+    assert sum(it.has_register for it in JOBS.values()) == 1, "there is one register"

@@ -91,6 +91,7 @@ def running(house: House) -> House:
     return house
 
 
+@pytest.mark.slow
 def test_a_pair_is_published_quickly_whichever_file_came_first(running: House) -> None:
     seconds: list[float] = []
     for number, order in enumerate([(CRM, ECOM), (ECOM, CRM), (CRM, ECOM)], 1):
@@ -285,6 +286,7 @@ def test_a_daemon_that_is_killed_at_any_moment_loses_nothing_and_repeats_nothing
 # ---------------------------------------------------------------------------------------------- once, and a second one
 
 
+@pytest.mark.slow
 def test_the_exit_code_of_once_is_its_result(house: House) -> None:
     house.drop()
     assert house.run("watch", "--once").code == 0
