@@ -62,20 +62,20 @@ def drop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read_csv(engine: EmbeddedEngine, drop: Path, content: bytes | str, *, carefully: bool = False) -> Read:
-    delivery = delivered_file(CRM, drop / "crm_customers.csv", content)
+    file = delivered_file(CRM, drop / "crm_customers.csv", content)
     with pytest.MonkeyPatch.context() as patched:
         if carefully:
-            dialect = csv_sniff.sniff(delivery.path, CRM)
+            dialect = csv_sniff.sniff(file.path, CRM)
             patched.setattr(csv_sniff, "sniff", lambda path, source: replace(dialect, is_plain=False))
-        return _read(*engine.read(delivery))
+        return _read(*engine.read(file))
 
 
 def read_json(engine: EmbeddedEngine, drop: Path, content: bytes | str, *, carefully: bool = False) -> Read:
-    delivery = delivered_file(ECOM, drop / "ecommerce_customers.json", content)
+    file = delivered_file(ECOM, drop / "ecommerce_customers.json", content)
     with pytest.MonkeyPatch.context() as patched:
         if carefully:
             patched.setattr(json_window, "array_window", lambda path, rows_at: None)
-        return _read(*engine.read(delivery))
+        return _read(*engine.read(file))
 
 
 def _read(table: Any, report: FileReport) -> Read:
@@ -154,8 +154,8 @@ def expected_rows(shape: Shape, rows: Sequence[Cells]) -> dict[int, Cells]:
     """What must come out, from what went in."""
     named = [dict(zip((name.strip().lower() for name in shape.names), cells, strict=False)) for cells in rows]
     field = PLACES["crm"]
-    delivered = [{field[name]: cell for name, cell in row.items() if name in field} for row in named]
-    visible = [cells for cells, row in zip(delivered, rows, strict=True) if any(cell.strip() for cell in row)]
+    expected = [{field[name]: cell for name, cell in row.items() if name in field} for row in named]
+    visible = [cells for cells, row in zip(expected, rows, strict=True) if any(cell.strip() for cell in row)]
     return {number: tuple(cells.get(name, "") for name in RAW_FIELDS) for number, cells in enumerate(visible, start=1)}
 
 
@@ -202,15 +202,15 @@ MET: dict[str, tuple[str | bytes, dict[int, tuple[str, str, str]]]] = {
     "a form feed above the header": (f"\x0c\n{HEAD}1,Ann,a@x.org\n", ONE),
     "a separator line": ("sep=;\ncustomer_id;full_name;email\n1;Ann;a@x.org\n", ONE),
     "a separator line that is wrong for no one": ("SEP=|\r\ncustomer_id|full_name|email\r\n1|Ann|a@x.org\r\n", ONE),
-    "a separator line behind a byte order mark": (f"\ufeffsep=,\n{HEAD}1,Ann,a@x.org\n", ONE),
+    "a separator line after a byte order mark": (f"\ufeffsep=,\n{HEAD}1,Ann,a@x.org\n", ONE),
     "a byte order mark": (f"\ufeff{HEAD}1,Ann,a@x.org\n", ONE),
     "UTF-16, little end first": (f"\ufeff{HEAD}1,Ann,a@x.org\n".encode("utf-16-le"), ONE),
     "UTF-16, big end first": (f"\ufeff{HEAD}1,Ann,a@x.org\n".encode("utf-16-be"), ONE),
     "header with other case and blanks": (" Customer_ID ,FULL_NAME, Email\n1,Ann,a@x.org\n", ONE),
-    "quoted header behind blanks": ('"customer_id", "full_name", "email"\n"1", "Ann", "a@x.org"\n', ONE),
+    "quoted header after blanks": ('"customer_id", "full_name", "email"\n"1", "Ann", "a@x.org"\n', ONE),
     "an empty quote before a name": ('customer_id,""full_name,email\n1,Ann,a@x.org\n', ONE),
     "a quote in a name of the header": ('customer_id,full_name,email,a"b\n1,Ann,a@x.org,\n', ONE),
-    "a quote behind a name of the header": (
+    "a quote after a name of the header": (
         'customer_id,"full_name"x,"email"\n1,Ann,a@x.org\n',
         {1: ("1", "", "a@x.org")},
     ),
@@ -313,8 +313,8 @@ def test_names_of_columns_are_read_in_the_encoding_of_the_file(
 ) -> None:
     french = Layout("french", {"source_id": (("N\u00b0",),), "phone": (("T\u00e9l\u00e9phone",),)})
     text = "N\u00b0;T\u00e9l\u00e9phone\n1;5550101\n"
-    delivery = delivered_file(replace(CRM, layouts=(french,)), drop / "crm_customers.csv", text.encode(encoding))
-    assert engine.read(delivery)[0].derive("select cell_0, cell_1 from this").rows() == [("1", "5550101")]
+    file = delivered_file(replace(CRM, layouts=(french,)), drop / "crm_customers.csv", text.encode(encoding))
+    assert engine.read(file)[0].derive("select cell_0, cell_1 from this").rows() == [("1", "5550101")]
 
 
 def test_a_byte_that_is_no_utf_8_makes_the_file_windows_1252_wherever_it_is(engine: EmbeddedEngine, drop: Path) -> None:
@@ -339,13 +339,13 @@ WRONG_CSV: dict[str, tuple[str | bytes, type[InputError], str, str]] = {
         "line 1",
     ),
     "an open quote": (f'{HEAD}1,Ann,\n2,"Bob,\n3,C,\n', UnreadableFile, "a quote is opened and never closed", "line 3"),
-    "an open quote behind a quoted break": (
+    "an open quote after a quoted break": (
         f'{HEAD}1,"A\nnn","a\n2,Bob,\n',
         UnreadableFile,
         "a quote is opened and never closed",
         "line 3",
     ),
-    "an open quote behind doubled ones": (
+    "an open quote after doubled ones": (
         f'{HEAD}1,"A ""nn""\n",\n2,"B ""ob""\n,"" x\n',
         UnreadableFile,
         "a quote is opened and never closed",
@@ -427,7 +427,7 @@ WRONG_GZIP: dict[str, tuple[bytes, str]] = {
     "cut in its checksum": (PACKED[:-3], CUT_SHORT),
     "another checksum": (PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:], DAMAGED),
     "a byte that was flipped": (PACKED[:12] + bytes([PACKED[12] ^ 0xFF]) + PACKED[13:], DAMAGED),
-    "garbage behind it": (PACKED + b"x", DAMAGED),
+    "garbage after it": (PACKED + b"x", DAMAGED),
     "a bomb": (gzip.compress(bytes(80 << 20), mtime=0), "it unpacks to more than 200 times its size"),
 }
 
@@ -471,9 +471,9 @@ CUSTOMERS = st.fixed_dictionaries(
 def as_json_cells(customer: dict[str, Any]) -> Cells:
     """What must come out of one customer: texts and numbers as written, nothing of what is nested wrongly."""
     found: dict[str, str] = {}
-    for place, field in PLACES["ecom"].items():
+    for path, field in PLACES["ecom"].items():
         value: Any = customer
-        for name in place.split("."):
+        for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         if isinstance(value, bool):
             found[field] = str(value).lower()
@@ -500,7 +500,7 @@ def test_members_before_the_customers_are_reported_those_after_them_are_not(
     assert report.members == members
 
 
-def test_customers_behind_plain_members_are_read_through_the_window(
+def test_customers_after_plain_members_are_read_through_the_window(
     engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_rows, "careful_rows", lambda path, layout: pytest.fail("the careful reader was used"))
@@ -733,8 +733,8 @@ WRONG_JSON: dict[str, tuple[str | bytes, str, str]] = {
         )
         for word in ("Infinity", "-Infinity")
     },
-    "garbage behind the array": ('[{"id": 1}] x', "there is text after the end of the document", "line 1, byte 13"),
-    "garbage behind the object": (
+    "garbage after the array": ('[{"id": 1}] x', "there is text after the end of the document", "line 1, byte 13"),
+    "garbage after the object": (
         customers('{"id": 1}') + "\n]",
         "there is text after the end of the document",
         "line 2, byte 28",
@@ -772,12 +772,12 @@ WRONG_JSON: dict[str, tuple[str | bytes, str, str]] = {
         "the document is malformed",
         "line 1, byte 14",
     ),
-    "a form feed behind the document": (
+    "a form feed after the document": (
         customers('{"id": 1}') + "\f",
         "there is text after the end of the document",
         "line 1, byte 27",
     ),
-    "a vertical tab behind the array": (
+    "a vertical tab after the array": (
         '[{"id": 1}]\n\v',
         "there is text after the end of the document",
         "line 2, byte 13",
@@ -800,7 +800,7 @@ WRONG_JSON: dict[str, tuple[str | bytes, str, str]] = {
         'the document is malformed: "," is missing',
         "line 1, byte 25",
     ),
-    "cut behind a nested array": (
+    "cut after a nested array": (
         '{"customers": [{"id": 1, "tags": ["a"]}',
         'the document ends too early: "," is missing',
         "line 1, byte 40",
@@ -884,8 +884,8 @@ def test_a_large_file_keeps_the_order_of_its_rows(engine: EmbeddedEngine, drop: 
     # More than one row group of the engine, so that its threads share the work.
     many = 150_000
     rows = [(f"{number}", None, None, f"a{number}@x.org", None, None) for number in range(many)]
-    delivery = delivered_file(ECOM, drop / "large.json", ecom_text(rows))
-    table, _ = engine.read(delivery)
+    file = delivered_file(ECOM, drop / "large.json", ecom_text(rows))
+    table, _ = engine.read(file)
     assert table.derive("select count(*) from this where cell_0::bigint <> row_number - 1").rows() == [(0,)]
     lines = "".join(f"{number},a{number}@x.org\n" for number in range(many))
     table, _ = engine.read(delivered_file(CRM, drop / "large.csv", f"customer_id,email\n{lines}"))

@@ -37,7 +37,7 @@ def tries(usual: int) -> settings:
 
 
 def sources_like(source: Source) -> list[Source]:
-    """The source as it is built in, with all presets behind it, and in each preset alone."""
+    """The source as it is built in, followed by all presets, and in each preset alone."""
     alone = [replace(source, layouts=(preset,)) for preset in PRESETS]
     return [source, replace(source, layouts=(*source.layouts, *PRESETS)), *alone]
 
@@ -101,14 +101,14 @@ class Reader:
         for (table,) in self.engine.run("select table_name from duckdb_tables() where temporary"):
             self.engine.run(f"drop table {table}")
         name = NAMES[self.kind] + ".gz" * packed
-        delivery = delivered_file(source, self.drop / name, content)
+        file = delivered_file(source, self.drop / name, content)
         sniff = csv_sniff.sniff
         with pytest.MonkeyPatch.context() as patched:
             if carefully:
                 patched.setattr(csv_sniff, "sniff", lambda path, it: replace(sniff(path, it), is_plain=False))
                 patched.setattr(json_window, "array_window", lambda path, rows_at: None)
             try:
-                table, report = self.engine.read(delivery)
+                table, report = self.engine.read(file)
             except InputError as error:
                 refusal = (error.code, error.message, error.where, error.found, error.hint)
                 return Outcome({}, {}, refusal)
@@ -132,7 +132,7 @@ class Reader:
 def _cells(layout: Layout) -> str:
     """All cells: counts as numbers, of others without leading blanks, which later stages remove."""
     counts = layout.paths_of("orders_count")
-    cells = ((place in counts, cell_name(index)) for index, place in enumerate(layout.paths))
+    cells = ((path in counts, cell_name(index)) for index, path in enumerate(layout.paths))
     return ", ".join(
         f"try_cast({cell} as bigint)" if is_count else f"coalesce(ltrim({cell}, ' '), '')" for is_count, cell in cells
     )
@@ -220,13 +220,13 @@ STRUCTURE = {"csv": re.compile(rb'[,;\t|"\r\n]'), "json": re.compile(rb'[\[\]{}:
 
 @dataclass(frozen=True)
 class Cut:
-    """One change: what is between two places (in thousandths of the file) is replaced."""
+    """One change: the bytes between two offsets (in thousandths of the file) are replaced."""
 
     start: int
     length: int
     put: bytes
     beside: int | None = None
-    """Moved before (0) or behind (1) the next character that means something."""
+    """Moved before (0) or after (1) the next structural character."""
 
     def of(self, content: bytes, kind: str, kept_bytes: int = 0) -> bytes:
         """The changed file; its first ``kept_bytes`` stay."""
@@ -252,7 +252,7 @@ def cuts_of(kind: str) -> st.SearchStrategy[Cut]:
 
 @st.composite
 def mutants(draw: st.DrawFn, kind: str) -> bytes:
-    """A real export, in one of several encodings, with a few changes, mostly behind its head."""
+    """A real export, in one of several encodings, with a few changes, mostly after its head."""
     content = draw(st.sampled_from(SEEDS[kind] * 4 + OTHER_SEEDS[kind]))
     encoding = draw(st.sampled_from(["utf-8"] * 9 + ["utf-8-sig", "utf-16", "cp1252"]))
     if kind == "csv":
@@ -343,10 +343,10 @@ JSON_ELEMENTS: dict[str, tuple[str, str | None]] = {
 
 def _csv_row(kind: str, number: int, layout: Layout, width: int) -> bytes:
     """A row of this kind, with values of the canary's name."""
-    cells = {place: f"{CANARY} {number}" for place in layout.paths}
+    cells = {path: f"{CANARY} {number}" for path in layout.paths}
     if kind == "goes on":
-        for place in {*layout.paths_of("full_name"), *layout.paths_of("email")}:
-            cells[place] = ""
+        for path in {*layout.paths_of("full_name"), *layout.paths_of("email")}:
+            cells[path] = ""
     written = [*cells.values(), *[""] * (width - len(cells))]
     if kind == "short":
         # Name and address stay: else the row would go on with the one above it.
@@ -368,9 +368,9 @@ def _rejects_expected(kinds: Sequence[str], codes: dict[str, str | None]) -> dic
 
 def _counts(engine: EmbeddedEngine, path: Path, source: Source) -> tuple[int, int] | None:
     """How many rows and rejects the first stage makes of a written file; None where it refuses it."""
-    delivery = delivered_file(source, path, path.read_bytes())
+    file = delivered_file(source, path, path.read_bytes())
     try:
-        found = extract(Batch("b", NOON, (delivery,)), Guards(), engine)
+        found = extract(Batch("b", NOON, (file,)), Guards(), engine)
     except InputError as error:
         assert CANARY.lower() not in error.explained().lower()
         return None
@@ -402,10 +402,9 @@ def test_rows_in_are_rows_and_rejects_out_and_those_that_are_blank_or_go_on(
         assert counts == (len(outcome.rows) - going_on, len(expected))
 
 
-def _member(element: dict[str, Any], place: str, value: Any) -> None:
-    """Put a value at a place of an element, making the way to it."""
-    *way, last = steps_of(place)
-    steps: list[Any] = [*way, last]
+def _member(element: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a path of an element; create the members and elements on the way."""
+    steps: list[Any] = list(steps_of(path))
     inner: Any = element
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         if isinstance(step, int):
@@ -422,10 +421,10 @@ def _json_element(kind: str, number: int, layout: Layout) -> str:
     if kind in JSON_ELEMENTS:
         return JSON_ELEMENTS[kind][0]
     element: dict[str, Any] = {"notes": [{"id": [None]}, "a, ]"]}
-    for place in layout.paths:
-        # A value's shorter places are left out where longer ones go through them.
-        if not any(other.startswith((f"{place}.", f"{place}[")) for other in layout.paths):
-            _member(element, place, f"{CANARY} {number}" + "\ud800" * (kind == "half"))
+    for path in layout.paths:
+        # A path with longer paths inside it is left out.
+        if not any(other.startswith((f"{path}.", f"{path}[")) for other in layout.paths):
+            _member(element, path, f"{CANARY} {number}" + "\ud800" * (kind == "half"))
     return json.dumps(element)
 
 

@@ -89,7 +89,7 @@ CONTENTS: dict[str, Content] = {
     "a good JSON on one long line": shop(
         None,
         SHOP + b'{"id":"E1","name":"Ann Lee"}',
-        # Not a thousand of them: behind so many good rows the volume guard refuses the few of the next.
+        # Not a thousand of them: after so many good rows the volume guard refuses the few of the next.
         b',{"id":"E1","name":"Ann Lee","note":"%s"}' % (b"x" * (2 << 20)),
         b"]}\n",
         LINE_BYTES,
@@ -161,9 +161,9 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     shutil.rmtree(house.root)
 
 
-def folder_of(run: Run, place: str, number: int) -> Path | None:
-    """Where the pair with this number is, if it is in ``place``."""
-    found = list((run.house.inbox / place).glob(f"*/{suffixed(CRM, f'_{number}')}"))
+def folder_of(run: Run, folder: str, number: int) -> Path | None:
+    """Where the pair with this number is, if it is in that folder of the inbox."""
+    found = list((run.house.inbox / folder).glob(f"*/{suffixed(CRM, f'_{number}')}"))
     assert len(found) < 2
     return found[0].parent if found else None
 
@@ -194,7 +194,7 @@ def test_hostile_exports_take_no_memory_and_no_second_try(
     assert contents.peak_bytes < SPACE_BYTES // 2
 
 
-def test_the_good_pair_behind_them_is_published(contents: Run) -> None:
+def test_the_good_pair_after_them_is_published(contents: Run) -> None:
     assert contents.code == 1  # something was quarantined
     assert folder_of(contents, "archive", 999) is not None
     assert contents.logged("batch.published")[-1]["records"] == 8
