@@ -98,4 +98,6 @@ EVERY_READING_REGION: int = _size(300, 30, 1)
 """One in so many regions reads the numbers of all others."""
 LAWS_RECORDS: int = _size(5_000, 85_000, 85_000)
 """Rows of the CRM export; 85,000 are more than one row group of the engine, so that its threads share the work."""
+GROUPED_RECORDS: int = _size(20_000, 100_000, 100_000)
+"""Records of the worst cases that are grouped, and twice as many."""
 FUZZ_TIMES: int = _size(1, 1, 20)

@@ -20,6 +20,7 @@ from service.pipeline.extract import extract
 from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
 from service.pipeline.survivorship import survive
+from tests.sizes import GROUPED_RECORDS as MANY
 from tests.small_batches import (
     NOON,
     crm_text,
@@ -33,7 +34,6 @@ from tests.small_batches import (
 )
 from tests.worlds import CASES
 
-MANY = 100_000
 SAMPLE = CASES / "the_sample"
 
 
