@@ -476,7 +476,7 @@ def test_cores_hash_seed_time_zone_and_locale_do_not_change_a_byte(
         for name, value in world.items():
             monkeypatch.setenv(name, value)
         out = house.root / f"out{threads}"
-        done = house.run(
+        done = house.run_cold(
             "integrate", pair / "crm_customers.csv", pair / "ecommerce_customers.json", "--outbox", out, threads=threads
         )
         assert done.code == 0, done.err

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from service.settings import Settings
 from service.verify import VerifyReport, verify
 from service.watch import daemon
 from service.watch.watcher import RunResult, Watcher
+from tests import warm
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = Path(__file__).with_name("cases")
@@ -184,7 +186,14 @@ class House(World):
         return kept | {"PYTHONPATH": str(ROOT)} | {f"SERVICE_{name.upper()}": value for name, value in settings.items()}
 
     def run(self, *arguments: str | Path, **settings: str) -> Finished:
-        """Run ``python -m service …`` to its end."""
+        """Run a verb to its end in a process of its own that has its imports already."""
+        with tempfile.TemporaryDirectory() as output:
+            setting = warm.Setting(self.root, Path(output), self.environment(**settings))
+            ended = warm.Verb([*map(str, arguments)], setting).wait(300)
+        return Finished(ended.code, ended.out, ended.err)
+
+    def run_cold(self, *arguments: str | Path, **settings: str) -> Finished:
+        """Run ``python -m service …`` to its end, for tests of what the interpreter reads when it starts."""
         done = subprocess.run(
             [sys.executable, "-m", "service", *map(str, arguments)],
             cwd=self.root,

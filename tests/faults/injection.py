@@ -9,6 +9,7 @@ comes at the first, while the file is staged and no reader can see it.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.warm import Ended, Verb
+from tests.warm import Ended, Setting, Verb
 from tests.worlds import House
 
 # Everything by which a process changes a disk; the *at and vector forms are what some C libraries call instead.
@@ -141,7 +142,8 @@ class Run:
         folders = {path.name: str(path) for path in (house.inbox, house.outbox, house.state)}
         settings = {**folders, "settle_seconds": "0.1", "retry_seconds": "0.1", "min_free_mb": "0", **self.settings}
         environment = {f"SERVICE_{name.upper()}": value for name, value in settings.items()}
-        return Verb(house.root, ["watch", "--once"], environment, self.now, is_awaited=is_awaited)
+        environment["PATH"] = os.environ["PATH"]
+        return Verb(["watch", "--once"], Setting(house.root, house.root, environment, self.now, is_awaited))
 
 
 def _under_strace(verb: Verb, *options: str) -> tuple[Ended, list[str]]:

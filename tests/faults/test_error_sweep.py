@@ -20,8 +20,8 @@ from tests.faults.injection import Point, needs_strace
 from tests.faults.promises import broken_promises, litter
 from tests.faults.starts import Start, ended_well
 from tests.faults.sweep import all_faults, sample
-from tests.faults.warm import Ended
 from tests.sizes import ERROR_STARTS
+from tests.warm import Ended
 from tests.worlds import House
 
 pytestmark = needs_strace

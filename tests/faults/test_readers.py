@@ -18,8 +18,8 @@ from service.jobs import JOBS
 from service.model import CRM, Batch, InputFile, Summary
 from service.publication import PastBatches, Publication
 from tests.faults.conftest import Tally
-from tests.faults.warm import SERVER
 from tests.sizes import READER_PUBLICATIONS as PUBLICATIONS
+from tests.warm import SERVER
 
 KEPT = 30
 FLAT = JOBS["integration"].flat_files

@@ -21,7 +21,10 @@ from unittest import mock
 from service import cli
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["service.watch.daemon", "tests.faults.warm"])
+_VERBS = ("by_hand", "check", "integration", "analytics", "sync", "retry")
+SERVER.set_forkserver_preload(
+    ["service.watch.daemon", "service.verify", *(f"service.jobs.{name}" for name in _VERBS), "tests.warm"]
+)
 MOST_SECONDS = 60.0
 # A start also polls the other processes; of two polls at the same time each may miss an end.
 _one_at_a_time = threading.Lock()
@@ -36,42 +39,56 @@ class Ended:
     err: str
 
 
-class Verb:
-    """A running verb. ``is_awaited``: it begins only when a process traces it."""
+@dataclass(frozen=True)
+class Setting:
+    """Where and how a verb runs."""
 
-    def __init__(
-        self, folder: Path, arguments: list[str], settings: Mapping[str, str], now: datetime, *, is_awaited: bool
-    ) -> None:
-        self._folder = folder
-        environment = {"PATH": os.environ["PATH"], **settings}
-        self._process: ForkServerProcess = SERVER.Process(
-            target=_run, args=(folder, arguments, environment, now, is_awaited), daemon=True
-        )
+    folder: Path
+    """Its working folder."""
+    output: Path
+    """The folder for what it prints: files ``out`` and ``err``."""
+    environment: Mapping[str, str]
+    now: datetime | None = None
+    """The clock stands still at this time; None: the real clock."""
+    is_awaited: bool = False
+    """It begins only when a process traces it."""
+
+
+class Verb:
+    """A running verb."""
+
+    def __init__(self, arguments: list[str], setting: Setting) -> None:
+        self._output = setting.output
+        self._process: ForkServerProcess = SERVER.Process(target=_run, args=(arguments, setting), daemon=True)
         with _one_at_a_time:
             self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
 
-    def wait(self) -> Ended:
+    def wait(self, seconds: float = MOST_SECONDS) -> Ended:
         """Wait for its end; a verb that hangs is killed and fails the test."""
-        connection.wait([self._process.sentinel], MOST_SECONDS)
+        connection.wait([self._process.sentinel], seconds)
         with _one_at_a_time:
             self._process.join(0)
         if self._process.exitcode is None:
             self._process.kill()
-            raise AssertionError(f"{self._folder} was not done after {MOST_SECONDS} s")
-        texts = ((self._folder / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err"))
+            raise AssertionError(f"it was not done after {seconds} s")
+        texts = ((self._output / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err"))
         return Ended(self._process.exitcode, *texts)
 
 
-def _run(folder: Path, arguments: list[str], environment: dict[str, str], now: datetime, is_awaited: bool) -> None:
+def _run(arguments: list[str], setting: Setting) -> None:
     for descriptor, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-    os.chdir(folder)
+        os.dup2(os.open(setting.output / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    os.chdir(setting.folder)
     os.environ.clear()
-    os.environ.update(environment)
-    while is_awaited and not _is_traced():
+    os.environ.update(setting.environment)
+    time.tzset()
+    while setting.is_awaited and not _is_traced():
         time.sleep(0.002)
+    now = setting.now
+    if now is None:
+        sys.exit(cli.main(arguments))
     # The same time in every run, so the same batch ids and the same bytes.
     with mock.patch.object(cli, "_local_now", lambda: now):
         sys.exit(cli.main(arguments))
