@@ -6,6 +6,9 @@ import csv
 import gzip
 import io
 import json
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +28,7 @@ from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_wi
 from service.readers.rows import FileReport
 from tests.sizes import examples
 from tests.small_batches import HEADER, PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
-from tests.worlds import CASES
+from tests.worlds import CASES, ROOT
 
 SAMPLE_JSON = (CASES / "the_sample" / "ecommerce_customers.json").read_bytes()
 
@@ -893,6 +896,17 @@ def test_a_large_file_keeps_the_order_of_its_rows(engine: EmbeddedEngine, drop: 
 
 
 # ----------------------------------------------------------------------------------------------------- tables
+
+
+def test_no_other_package_names_an_engine() -> None:
+    named = re.compile(r"service\.engine\.(?!contract)|\bimport duckdb|from duckdb")
+    others = (path for path in (ROOT / "service").rglob("*.py") if path.parent.name != "engine")
+    assert [str(path) for path in others if named.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_an_import_of_the_contract_does_not_load_the_engine() -> None:
+    code = "import sys, service.engine, service.engine.contract; sys.exit('duckdb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_a_csv_is_quoted_where_it_must_be_and_nowhere_else(engine: EmbeddedEngine, tmp_path: Path) -> None:
