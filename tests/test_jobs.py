@@ -43,6 +43,7 @@ def flat_files(house: World) -> dict[str, bytes]:
 # ---------------------------------------------------------------------------------------------------- without faults
 
 
+@pytest.mark.slow
 def test_a_pair_and_a_file_of_the_api_that_arrive_together_are_two_batches(house: House) -> None:
     house.watch(**QUICK)
     house.drop()
@@ -97,6 +98,7 @@ def test_an_export_waits_only_for_the_others_of_its_job(works: Works) -> None:
     assert [(entry["file_name"], entry["waits_for"]) for entry in waiting] == [(CRM, ECOM)]
 
 
+@pytest.mark.slow
 def test_retention_keeps_the_given_number_of_sets_of_each_job(works: Works) -> None:
     works.drop("_1")
     works.drop("_2")
@@ -119,6 +121,7 @@ def test_retention_keeps_the_given_number_of_sets_of_each_job(works: Works) -> N
 # -------------------------------------------------------------------------------------------------- wrong content
 
 
+@pytest.mark.slow
 def test_a_quarantine_ends_only_with_a_batch_of_its_own_job(works: Works) -> None:
     with works.watching():
         works.drop(ecom='{"customers": [')
@@ -143,6 +146,7 @@ def test_a_quarantine_ends_only_with_a_batch_of_its_own_job(works: Works) -> Non
         works.waits_to_be(lambda health: health["state"] == "ok")
 
 
+@pytest.mark.slow
 def test_the_last_batch_is_the_last_of_all_jobs_also_after_a_restart(works: Works) -> None:
     for drop, job in ((works.drop, "integration"), (works.drop_api, "analytics"), (works.drop, "integration")):
         drop()
@@ -151,6 +155,7 @@ def test_the_last_batch_is_the_last_of_all_jobs_also_after_a_restart(works: Work
             assert works.health()["last_batch"] == works.batches_of(job)[-1]
 
 
+@pytest.mark.slow
 def test_the_reason_of_a_quarantined_api_file_states_its_job_and_retry_works(house: House) -> None:
     (house.inbox / API).write_text('{"data": [', encoding="utf-8")
     assert house.run("watch", "--once", **QUICK).code == 1

@@ -222,6 +222,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]
 # -------------------------------------------------------------------------------------------- inside a batch
 
 
+@pytest.mark.slow
 @given(people=batches())
 @settings(max_examples=examples(50), deadline=None)
 def test_groups_survivors_and_evidence_equal_the_reference(engine: EmbeddedEngine, people: list[Person]) -> None:
@@ -257,6 +258,7 @@ def test_every_removed_record_has_a_true_reason(engine: EmbeddedEngine, people: 
             assert via == kept_of[found.group[removed]], "it agrees with the kept record itself"
 
 
+@pytest.mark.slow
 @given(people=batches(), order=st.randoms())
 @settings(max_examples=examples(25), deadline=None)
 def test_the_order_of_records_does_not_change_the_groups(
@@ -386,6 +388,7 @@ CELLS = st.tuples(QUOTES, GAPS, st.lists(st.sampled_from(PIECES), max_size=2).ma
 PEOPLE = st.tuples(CELLS, CELLS, st.sampled_from(["", "@x.org"]), CELLS, st.sampled_from(["", "2125550"]), CELLS)
 
 
+@pytest.mark.slow
 @given(people=st.lists(PEOPLE, min_size=60, max_size=100))
 # Not shrunk: that takes minutes, and the comparison shows the row that is at fault.
 @settings(max_examples=examples(20), deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -461,6 +464,7 @@ def test_every_record_is_in_the_crosswalk_once_and_the_files_agree(tmp_path: Pat
     assert [row["kept_id"] for row in report] == sorted({row["unified_id"] for row in evidence})
 
 
+@pytest.mark.slow
 def test_cores_hash_seed_time_zone_and_locale_do_not_change_a_byte(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

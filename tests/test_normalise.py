@@ -360,6 +360,7 @@ RULES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("field", "rules", "size"), RULES)
 def test_values_that_sql_decides_alone_equal_the_definition(
     field: str,
@@ -430,6 +431,7 @@ def test_every_letter_that_sql_knows_in_two_cases_equals_the_definition(engine: 
     assert normalised(engine, "full_name", names, Rules()) == [norm_name(name) for name in names]
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=examples(6), deadline=None)
 def test_any_text_equals_its_definition(engine: EmbeddedEngine, data: st.DataObject) -> None:
@@ -447,6 +449,7 @@ def test_a_very_long_cell_equals_its_definition(text: str, engine: EmbeddedEngin
         assert normalised(engine, field, [text], Rules()) == [definitions(Rules())[field](text)]
 
 
+@pytest.mark.slow
 def test_names_and_phones_are_compared_and_printed_as_defined(engine: EmbeddedEngine) -> None:
     names, phones = corpus("full_name", GENERATED // 6, seed=2), corpus("phone", GENERATED // 6, seed=2)
     records = stage.normalise(extracted_rows(engine, full_name=names, phone=phones), Rules(), engine).records
@@ -497,6 +500,7 @@ def extracted(engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.Monkey
     return extract(batch, Guards(), engine).rows
 
 
+@pytest.mark.slow
 def test_a_cell_is_missing_by_its_definition(
     engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -684,6 +684,7 @@ class Pairing(RuleBasedStateMachine):
 has_leases = honours_leases(Path(tempfile.gettempdir()) / "any", Path(tempfile.gettempdir()).stat().st_dev)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_leases, reason="the temporary folder is on a file system without leases")
 def test_every_file_is_where_the_table_says_whatever_happens() -> None:
     run_state_machine_as_test(

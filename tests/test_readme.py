@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from service.cli import parser_for
 from service.demo import _CRM, _ECOM
 from service.raw_settings import PREFIX
@@ -36,6 +38,7 @@ def test_the_readme_lists_every_verb() -> None:
         assert re.search(rf"^\| `{verb}[` ]", README, flags=re.MULTILINE), f"the README does not list {verb}"
 
 
+@pytest.mark.slow
 def test_the_demo_shows_what_the_readme_shows(house: House) -> None:
     printed = README[README.index("```text\n") + 8 :]
     printed = printed[: printed.index("```")]

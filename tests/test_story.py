@@ -133,6 +133,7 @@ def test_files_that_were_there_before_the_start_are_published(house: House) -> N
     assert_the_sample_is_published_once(house)
 
 
+@pytest.mark.slow
 def test_many_pairs_at_once_are_published_one_by_one(running: House) -> None:
     suffixes = [f"_2024-01-{day:02}" for day in range(1, 5)]
     for suffix in reversed(suffixes):
@@ -178,6 +179,7 @@ def test_folders_pipes_links_and_sockets_are_ignored_and_block_nothing(running: 
     assert sorted(logged) == left
 
 
+@pytest.mark.slow
 def test_a_wrong_pair_is_quarantined_and_the_next_one_is_published(house: House) -> None:
     daemon = house.watch(settle_seconds="0.5")
     (house.inbox / ECOM).touch()
@@ -232,6 +234,7 @@ def end_while_busy(house: House, many: Path, number: int) -> str:
     return claim.stem
 
 
+@pytest.mark.slow
 def test_a_busy_daemon_ends_in_time_and_the_next_start_continues_its_batch(house: House, many: Path) -> None:
     batch = end_while_busy(house, many, signal.SIGTERM)
     house.watch()
@@ -240,6 +243,7 @@ def test_a_busy_daemon_ends_in_time_and_the_next_start_continues_its_batch(house
     assert house.batches() == [batch]
 
 
+@pytest.mark.slow
 def test_a_busy_daemon_ends_in_time_on_sigint_too(house: House, many: Path) -> None:
     batch = end_while_busy(house, many, signal.SIGINT)
     assert sorted(path.name for path in (house.inbox / ".claimed" / batch).iterdir()) == [CRM, ECOM]
@@ -263,6 +267,7 @@ def test_a_writer_that_breaks_our_lease_does_not_kill_the_daemon(running: House)
     assert running.health()["written_at"] > before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_daemon_that_is_killed_at_any_moment_loses_nothing_and_repeats_nothing(house: House, seed: int) -> None:
     random_ = random.Random(seed)
@@ -332,6 +337,7 @@ def standbys(house: House) -> list[Path]:
     return list(house.state.glob("health.standby-*.json"))
 
 
+@pytest.mark.slow
 def test_a_second_instance_stands_by_and_takes_over_at_once_when_the_first_dies(
     house: House, second: Callable[[], Daemon]
 ) -> None:
@@ -381,6 +387,7 @@ def test_a_state_of_an_unknown_format_is_refused(house: House) -> None:
 # --------------------------------------------------------------------------------------------------- a full disk
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_loses_nothing(house: House, tmp_path: Path) -> None:
     """Simulated by a limit on the size of files: the system fails every write beyond it."""
     write_pair(tmp_path, 2000)
@@ -397,6 +404,7 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(house: House, tmp_path: P
     wait_until(lambda: house.health()["state"] == "ok")
 
 
+@pytest.mark.slow
 def test_a_disk_without_any_room_does_not_end_the_daemon(house: House) -> None:
     daemon = house.watch(retry_seconds="0.3")
     _, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)

@@ -105,6 +105,7 @@ def problem_of(result: Result) -> str | None:
     return f"{doubled.total()} customers too many" if doubled else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(SYNC_CAMPAIGN_PARTS))
 def test_every_sync_writes_all_customers_once_or_reports_that_some_are_missing(
     tmp_path: Path, part: int, capfd: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]

@@ -39,6 +39,7 @@ def exported(house: House) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_daemon_makes_the_export_of_a_synced_file(house: House) -> None:
     house.watch()
     with running(simulator()) as url:
@@ -55,6 +56,7 @@ def test_the_daemon_makes_the_export_of_a_synced_file(house: House) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_daemon_syncs_by_schedule_and_reports_a_failed_sync(house: House) -> None:
     every = {"sync_every_minutes": "0.02"}
     with running(simulator()) as url:
@@ -87,6 +89,7 @@ def test_a_daemon_that_is_stopped_during_a_sync_ends(house: House) -> None:
     assert not list(house.inbox.glob("api*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
@@ -125,6 +128,7 @@ def test_an_interrupted_sync_reports_it(house: House, number: int) -> None:
 PAGES = 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boundary", range(1, PAGES + 2))
 def test_a_sync_killed_at_a_page_resumes_and_requests_only_the_overlap_again(house: House, boundary: int) -> None:
     started: list[subprocess.Popen[bytes]] = []

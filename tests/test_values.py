@@ -202,6 +202,7 @@ def landline_mobile_and_toll_free() -> list[tuple[str, PhoneNumber]]:
     return [(region, number) for region, number in found if number is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading_region", READING_REGIONS)
 def test_a_number_dialled_from_any_region_is_read_as_itself(reading_region: str) -> None:
     """In the region's own format for calls to every other: 011, 00, 8~10, 0011 …; each is read as itself."""
@@ -299,6 +300,7 @@ def test_names_that_differ_only_in_case_have_one_key(one: str, other: str) -> No
     assert name_key(read_name(one)) == name_key(read_name(other))
 
 
+@pytest.mark.slow
 def test_every_letter_with_a_second_case_or_form_is_stable() -> None:
     """All of Unicode, because one pass is not always enough: ŉ, ß, İ, final sigma, titlecase digraphs."""
     for letter in LETTERS_TRIED:
@@ -467,6 +469,7 @@ def test_a_name_keeps_all_its_letters(text: str) -> None:
         assert name_key(name) == name_key(" ".join(text.split()))
 
 
+@pytest.mark.slow
 def test_every_letter_anywhere_in_a_word_keeps_its_key() -> None:
     for letter in LETTERS_TRIED:
         if unicodedata.category(letter) in ("Lu", "Ll", "Lt", "Lo", "Lm") and letter not in "İıᾷῇῷ":

@@ -188,6 +188,7 @@ def test_a_claimed_batch_is_fine_only_while_a_service_works_on_it(house: House) 
     assert house.verified().findings == []
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_next_start_repairs_everything(house: House) -> None:
     for number in range(5, 8):
         daemon = house.watch(**QUICK)
@@ -199,6 +200,7 @@ def test_after_a_kill_the_next_start_repairs_everything(house: House) -> None:
     assert house.verified() == VerifyReport(sets=6, inputs=12, quarantined=1)
 
 
+@pytest.mark.slow
 def test_beside_a_working_service_there_is_no_finding(house: House) -> None:
     daemon = house.watch(**QUICK, keep_batches="3")
     for number in range(5, 9):

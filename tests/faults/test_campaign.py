@@ -276,6 +276,7 @@ def _sha256(path: Path) -> str:
         return ""
 
 
+@pytest.mark.slow
 @needs_strace
 @pytest.mark.skipif(not CAMPAIGN_MINUTES, reason="takes five minutes: FAULTS=sweep, or CAMPAIGN_MINUTES=...")
 def test_after_a_random_campaign_of_faults_verify_finds_nothing(tmp_path: Path, tally: Tally) -> None:

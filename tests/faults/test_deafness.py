@@ -307,6 +307,7 @@ def _lacking(fault: Fault, folder: Path) -> str:
     return f"needs {fault.needs}: {done.stderr.strip()}" if done.returncode else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(FAULTS)[::DEAFNESS_EVERY])
 def test_a_pair_is_published_and_health_reports_the_fault_while_it_lasts(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]
@@ -378,6 +379,7 @@ sys.exit(cli.main(["watch", "--once"]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_batches", ["0", "1"], ids=["its set is kept", "its set is pruned"])
 def test_a_published_batch_that_is_archived_late_does_not_resite_a_later_one(house: House, keep_batches: str) -> None:
     settings = {"keep_batches": keep_batches}

@@ -40,6 +40,7 @@ def mount() -> Iterator[Mount]:
         subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", ["outbox", "inbox", "state"])
 def test_a_full_disk_is_reported_and_survived_without_a_restart(house: House, mount: Mount, full: str) -> None:
     (house.root / full).mkdir(exist_ok=True)

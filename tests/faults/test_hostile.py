@@ -341,6 +341,7 @@ def test_good_pairs_among_them_are_published_whatever_the_case_the_normal_form_o
 # later changes the claim, which works on a copy of its own.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", LONGEST])
 def test_a_hard_link_is_taken_and_its_other_name_changes_nothing_that_was_accepted(house: House, suffix: str) -> None:
     house.drop(suffix=suffix)
@@ -358,6 +359,7 @@ def test_a_hard_link_is_taken_and_its_other_name_changes_nothing_that_was_accept
     assert list(archived.glob(".*")) == []
 
 
+@pytest.mark.slow
 def test_a_hard_link_is_not_taken_while_its_other_name_is_being_written(house: House) -> None:
     house.drop()
     other = house.root / "crm"

@@ -156,6 +156,7 @@ class Hand:
                 self.done["woken"] += 1
 
 
+@pytest.mark.slow
 def test_each_batch_is_published_once_however_instances_are_killed_and_stopped(
     crew: Crew, house: House, record_property: Callable[[str, object], None]
 ) -> None:
@@ -199,6 +200,7 @@ def assert_each_once(house: House, hashes: dict[str, str]) -> None:
 # ------------------------------------------------------------------------------------------------------- one by one
 
 
+@pytest.mark.slow
 def test_when_the_owner_dies_another_takes_over_at_once(
     crew: Crew, house: House, record_property: Callable[[str, object], None]
 ) -> None:
@@ -236,6 +238,7 @@ def stopped_at_work(crew: Crew, house: House) -> Daemon:
     return owner
 
 
+@pytest.mark.slow
 def test_while_the_owner_is_stopped_the_others_stand_by_and_it_continues_when_it_wakes(
     crew: Crew, house: House
 ) -> None:
@@ -255,6 +258,7 @@ def test_while_the_owner_is_stopped_the_others_stand_by_and_it_continues_when_it
     assert (house.health()["pid"], crew.starts()) == (owner.process.pid, 1), "it was the owner all the time"
 
 
+@pytest.mark.slow
 def test_when_a_stopped_owner_is_killed_another_finishes_its_batch(crew: Crew, house: House) -> None:
     owner = stopped_at_work(crew, house)
     (claim,) = (house.inbox / ".claimed").glob("*.json")
@@ -263,6 +267,7 @@ def test_when_a_stopped_owner_is_killed_another_finishes_its_batch(crew: Crew, h
     assert house.batches() == [claim.stem]
 
 
+@pytest.mark.slow
 def test_an_inbox_that_is_replaced_stays_with_its_owner_and_ends_no_standby(crew: Crew, house: House) -> None:
     for _ in range(3):
         crew.join()
@@ -280,6 +285,7 @@ def test_an_inbox_that_is_replaced_stays_with_its_owner_and_ends_no_standby(crew
     crew.wait_for_standbys(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_owner_alive", [True, False], ids=["its owner works", "its owner is gone"])
 def test_another_state_on_the_same_inbox_is_refused(crew: Crew, house: House, is_owner_alive: bool) -> None:
     owner = crew.join()

@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.files import fingerprint_of, sha256_of
 from service.folders import MANIFEST, Folders
 from service.jobs import JOBS
@@ -39,6 +41,7 @@ class Seen:
     """Hashes of the flat files."""
 
 
+@pytest.mark.slow
 def test_no_reader_ever_sees_a_mixed_set(tmp_path: Path, tally: Tally) -> None:
     publication = Publication(PastBatches(Folders(None, tmp_path / "outbox", tmp_path / "state")), JOBS)
     publication.recover()

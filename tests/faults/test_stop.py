@@ -149,6 +149,7 @@ def signals_for(dice: random.Random) -> list[tuple[float, int]]:
     return [(0.0, number), *((dice.uniform(0, 0.6), signal.SIGTERM) for _ in range(impatience))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(STOP_CHAINS))
 def test_a_stop_at_any_moment_is_soon_and_leaves_nothing_half_done(
     undisturbed: Undisturbed, tmp_path: Path, number: int, tally: Tally
@@ -188,6 +189,7 @@ def test_an_idle_daemon_stops_at_once(house: House, number: int) -> None:
     assert time.monotonic() - started < MOST_SECONDS["2"] * slowness()
 
 
+@pytest.mark.slow
 def test_thousands_of_signals_end_it_too(house: House) -> None:
     """A handler that takes a lock can be interrupted by itself, and then waits for ever."""
     for _ in range(3):

@@ -58,6 +58,7 @@ def read_within_limits(path: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "size_bytes", "tail"),
     [("engine", ENGINE_BYTES, b"\n]}\n"), ("with care", CAREFUL_BYTES, b'\n], "total": 1}\n')],

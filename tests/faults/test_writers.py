@@ -34,6 +34,7 @@ needs_leases = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_leases
 @pytest.mark.parametrize("name", [CRM, ECOM])
 def test_a_writer_that_pauses_ten_times_the_settle_time_with_the_file_open_is_waited_for(
@@ -65,6 +66,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(WRITERS))
 def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mixed_set(
     house: House, large: Path, seed: int, tally: Tally
@@ -95,6 +97,7 @@ def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mix
     tally("writes into a claimed file", ["redone"] * redone(house) + ["written"] * writes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [CRM, ECOM])
 def test_a_change_that_keeps_size_and_time_is_found_and_the_batch_is_done_again(
     house: House, large: Path, name: str
