@@ -126,7 +126,7 @@ PHONES = [
     ("US", "+442079460958 +12125550101", "+442079460958"),
     ("US", "212/555-0101", "+12125550101"),
     ("US", "212/555/0101", "+12125550101"),
-    # possible, though nobody has it
+    # possible, though not in use
     ("US", "1234567890", "+11234567890"),
     ("US", "000-000-0000", "+10000000000"),
     ("US", "999 999 9999", "+19999999999"),
@@ -420,7 +420,7 @@ REAL_NAMES = [
     ("King Jr., Martin Luther", "Martin Luther King Jr.", TURNED),
     ("sammy davis jr", "Sammy Davis Jr", SMALLS),
     ("Thurston Howell III", "Thurston Howell III", "a Roman numeral at the end stays where the name has small letters"),
-    ("THURSTON HOWELL III", "Thurston Howell Iii", "Title Case: in capitals nothing tells a numeral from a word"),
+    ("THURSTON HOWELL III", "Thurston Howell Iii", "Title Case: in capitals a numeral looks like a word"),
     ("thurston howell iii", "Thurston Howell Iii", "Title Case: in small letters it is a word"),
     ("Thurston Howell, III", "Thurston Howell, III", "a suffix behind a comma, and a numeral at the end"),
     ("Howell III, Thurston", "Thurston Howell III", TURNED),

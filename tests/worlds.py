@@ -305,7 +305,7 @@ def failing(error: Exception) -> Callable[..., Any]:
 
 
 def output_as_another_user(statements: str, folder: Path, imports: str) -> str:
-    """What the statements print in a process that started as root and became the user nobody."""
+    """What the statements print in a process that started as root and became another user."""
     program = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
