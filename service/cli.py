@@ -34,7 +34,7 @@ DONE, FINDINGS, USAGE, WORLD, RATE_LIMITED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 _EPILOG = """\
 exit codes: 0 done; 1 wrong content or findings; 2 usage, settings, a path that does not exist;
             3 a temporary fault, or incomplete and resumable; 4 rate-limited; 130 interrupted
-settings:   environment variables SERVICE_*, or service.toml in the working folder; see README.md
+settings:   environment variables SERVICE_*, or service.toml in the working folder; see docs/settings.md
 """
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.strerror or type(error).__name__}: {error.filename or ''}", file=sys.stderr)
         print("  hint:  check that the folder exists, has room, and may be written by this user", file=sys.stderr)
         return WORLD
-    except Exception as error:  # noqa: BLE001  # a bug of ours: its traceback may quote a customer, so it is not shown
+    except Exception as error:  # noqa: BLE001  # a bug: its traceback may quote a customer, so it is not shown
         _log_bug(error)
         print(f"unexpected error ({type(error).__name__}): the log line bug.found says where", file=sys.stderr)
         return WORLD
@@ -167,11 +167,11 @@ def _arguments_of_simulate_api(parser: argparse.ArgumentParser) -> None:
         "--port", type=_between(0, 65535), default=9000, help="port to listen on (9000); 0 = a free one"
     )
     parser.add_argument("--api-key", default="demo", metavar="KEY", help="what x-api-key must be (demo)")
-    parser.add_argument("--customers", type=_between(0, 10**9), default=12, metavar="N", help="how many there are (12)")
+    parser.add_argument("--customers", type=_between(0, 10**9), default=12, metavar="N", help="their number (12)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides customers and faults (0)")
-    parser.add_argument("--per-page", type=_between(1, 100), default=6, metavar="N", help="where none is asked for (6)")
+    parser.add_argument("--per-page", type=_between(1, 100), default=6, metavar="N", help="rows on a page (6)")
     parser.add_argument("--scenario", default="", metavar="NAME[,NAME…]", help="what goes wrong (nothing)")
-    parser.add_argument("--latency-ms", type=_between(0, 600_000), default=0, metavar="N", help="of every answer (0)")
+    parser.add_argument("--latency-ms", type=_between(0, 600_000), default=0, metavar="N", help="delay of answers (0)")
 
 
 def _between(least: int, most: int) -> Callable[[str], int]:
@@ -332,7 +332,7 @@ VERBS = (
     Verb("retry", "move a quarantined batch back into the inbox", _retry, _arguments_of_retry),
     Verb(
         "verify",
-        "recompute every hash of outbox and archive; name what is not as it was written",
+        "recompute every hash of outbox, archive and quarantine; report what differs",
         _verify,
         _arguments_of_verify,
     ),

@@ -1,4 +1,4 @@
-"""The names of every folder and file in inbox, outbox and state, each spelt here only.
+"""The folders of inbox, outbox and state, and the names of the files that several rooms use.
 
 Standard library only: the entry point of the image imports it while it is still root.
 """

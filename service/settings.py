@@ -31,7 +31,7 @@ _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/an
 
 
 class Settings(BaseSettings):
-    """Every setting; the descriptions are the settings table of the README."""
+    """Every setting; the descriptions are the table of docs/settings.md."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
@@ -214,7 +214,7 @@ def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
     except ValidationError as error:
         names = {str(it["loc"][0]) for it in error.errors() if it["loc"]}
         pages = [page for name, page in _PAGES.items() if name in names]
-        hint = f"see {' and '.join(pages) or 'the settings table in README.md'}"
+        hint = f"see {' and '.join(pages) or 'docs/settings.md'}"
         raise SettingsError("; ".join(_complaints(error, values)), hint=hint) from None
     except UnreadableVariable:
         raise SettingsError(
@@ -271,6 +271,6 @@ def _known_names(values: dict[str, Any]) -> dict[str, Any]:
     for name in values:
         if name not in Settings.model_fields:
             close = closest(name.lower().removeprefix(PREFIX.lower()), Settings.model_fields)
-            hint = f"did you mean {close}?" if close else "see the settings table in README.md"
+            hint = f"did you mean {close}?" if close else "see docs/settings.md"
             raise SettingsError(f"{TOML_FILE} has no setting {name!r}", hint=hint)
     return values

@@ -113,7 +113,7 @@ def test_a_file_for_a_secret_wins_over_service_toml(monkeypatch: pytest.MonkeyPa
     ("content", "hint"),
     [
         ("settle_second = 1\n", "did you mean settle_seconds?"),
-        ("entirely_else = 1\n", "see the settings table"),
+        ("entirely_else = 1\n", "see docs/settings.md"),
         ("settle_seconds = \n", "correct the file or remove it"),
     ],
 )

@@ -18,7 +18,7 @@ from service.api.rows import KEY_BYTES, different_customers
 from service.errors import RateLimitedError, TransientError
 
 _PASSES = 3
-"""How often the failed pages of a sweep are requested again, each time with all retries."""
+"""Passes of a sweep: the first over all pages, the others over those that failed, each time with all retries."""
 _MOST_SWEEPS = 5
 _MOST_LOOPS = 10
 _CHANGED = "the API changed while it was read"
