@@ -1,6 +1,6 @@
 """A random campaign of faults in one set of folders; at the end the faults are removed and verify finds no problem.
 
-``CAMPAIGN_MINUTES`` and ``CAMPAIGN_SEED`` set length and seed; the quick size has no campaign. By itself:
+``CAMPAIGN_MINUTES`` and ``CAMPAIGN_SEED`` set length and seed. By itself:
 ``python -m tests.faults.test_campaign --minutes 60 --seed 7``. The actions depend only on the seed; their moments do
 not, so a seed that failed once may have to be run several times.
 """
@@ -278,7 +278,6 @@ def _sha256(path: Path) -> str:
 
 @pytest.mark.slow
 @needs_strace
-@pytest.mark.skipif(not CAMPAIGN_MINUTES, reason="takes five minutes: FAULTS=sweep, or CAMPAIGN_MINUTES=...")
 def test_after_a_random_campaign_of_faults_verify_finds_nothing(tmp_path: Path, tally: Tally) -> None:
     seed = int(os.environ.get("CAMPAIGN_SEED") or (random.SystemRandom().randrange(1_000_000) if IS_FULL else 1))
     campaign = Campaign(tmp_path / "house", seed)
