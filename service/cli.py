@@ -281,7 +281,7 @@ def _healthcheck(options: argparse.Namespace) -> int:
         return FINDINGS
     result = health.judge(folder, datetime.now(UTC), stall_minutes=stall_minutes)
     print(result.sentence, file=sys.stderr)
-    return DONE if result.is_well else FINDINGS
+    return DONE if result.is_healthy else FINDINGS
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -343,7 +343,7 @@ VERBS = (
         _arguments_of_check,
     ),
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
-    Verb("healthcheck", "exit 0 if the daemon is well or degraded, 1 if it fails or is silent", _healthcheck),
+    Verb("healthcheck", "exit 0 if the daemon is ok or degraded, 1 if it is failing or silent", _healthcheck),
     Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
     Verb(
         "simulate-api",

@@ -6,7 +6,7 @@ from datetime import datetime
 
 
 class ServiceError(Exception):
-    """Something the service foresaw: what happened, where, and what to do now.
+    """An expected error: what happened, where, what was found there, and what to do now.
 
     The message never quotes a customer's value; ``where`` names file, line or column.
     """
@@ -20,7 +20,7 @@ class ServiceError(Exception):
 
     @property
     def code(self) -> str:
-        """The name of the error, as it stands in reason.json and in the logs."""
+        """The name of the error in reason.json and in the logs: that of its class."""
         return type(self).__name__
 
     def explained(self) -> str:
@@ -30,7 +30,7 @@ class ServiceError(Exception):
 
 
 def safe_text(error: BaseException) -> str:
-    """What an error says, without a customer's value: the text of a foreign error may quote one (an SQL error does).
+    """The text of an error without a customer's value, which the message of a library may quote (an SQL error does).
 
     A ServiceError gives its message; an OSError its class, the system's words and the file; any other its class.
     """
@@ -43,7 +43,7 @@ def safe_text(error: BaseException) -> str:
 
 
 class UsageError(ServiceError):
-    """What was asked for cannot be done: a path that does not exist, a name that is taken. Exit 2."""
+    """The command cannot be carried out: a path that does not exist, a name that is taken. Exit 2."""
 
 
 class SettingsError(ServiceError):
@@ -51,7 +51,7 @@ class SettingsError(ServiceError):
 
 
 class InputError(ServiceError):
-    """A delivered file is wrong: quarantine the batch, never retry it unasked."""
+    """An input file is wrong: quarantine the batch; only a user retries it."""
 
 
 class UnreadableFile(InputError):
@@ -59,15 +59,15 @@ class UnreadableFile(InputError):
 
 
 class MissingColumn(InputError):
-    """A column the export cannot do without is not there."""
+    """A required column is missing."""
 
 
 class DuplicateColumn(InputError):
-    """Two columns of the export carry the same name, so neither can be trusted."""
+    """Two columns of the export have the same name, so it is not known which one counts."""
 
 
 class TooManyRejects(InputError):
-    """So many rows could not enter that the file is probably a wrong one."""
+    """So many rows are rejects that the file is probably a wrong one."""
 
 
 class SuspiciousVolume(InputError):
@@ -75,19 +75,19 @@ class SuspiciousVolume(InputError):
 
 
 class OutdatedBatch(InputError):
-    """The pair is older than the published set and would turn the master back."""
+    """The batch is older than the published set and would replace the master by an earlier one."""
 
 
 class PoisonedBatch(InputError):
-    """The process died over this batch again and again."""
+    """The process died repeatedly while it worked on this batch."""
 
 
 class LastingFault(InputError):
-    """A fault of the world outlasted every try; the files may be as they should be."""
+    """An environment fault outlasted every retry; the files may be correct."""
 
 
 class TransientError(ServiceError):
-    """A fault of the world, not of the files: keep the batch and try again."""
+    """An environment fault, not one of the files: keep the batch and try again."""
 
 
 class Interrupted(ServiceError):
@@ -95,11 +95,11 @@ class Interrupted(ServiceError):
 
 
 class UpstreamRejectedError(ServiceError):
-    """The API will never answer as it is asked now: stop, and mend the settings. Exit 2."""
+    """The API rejects the request and would reject a retry: a setting must be corrected. Exit 2."""
 
 
 class RateLimitedError(ServiceError):
-    """The API wants to be left alone for longer than we wait; what was got is kept. Exit 4."""
+    """The API requests a pause longer than allowed; the pages received are kept. Exit 4."""
 
     def __init__(self, at: datetime) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
 """The health of the daemon: writing ``state/health.json``, and judging it for a health check.
 
 The processing loop itself writes it, at every tick and at every stage of a batch: if the loop hangs, the file gets
-old, whatever other threads are alive.
+old, even if other threads are alive.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MOST_LISTED = 100
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """Whether the daemon is well, in one sentence."""
+    """Whether the daemon is healthy, and why."""
 
-    is_well: bool
+    is_healthy: bool
     sentence: str
 
 
@@ -68,7 +68,10 @@ def write(report: HealthReport, state: Path, now: datetime, *, standby: str = ""
 
 
 def judge(state: Path, now: datetime, *, stall_minutes: float) -> HealthCheck:
-    """Well if the file says ok or degraded and is fresh; a long batch is fresh as long as its stages move on."""
+    """Judge the health file: healthy if its state is ok or degraded, and it is recent.
+
+    While a batch is in work it is recent for ``stall_minutes`` after the current stage began, else for a minute.
+    """
     path = StateFolders(state).health
     try:
         report = documents.read(path, HealthReport)

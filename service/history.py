@@ -1,6 +1,6 @@
 """Batches of the past: read-only queries, a page at a time, for a dashboard, an API and metrics.
 
-The ledger is read where it lies: no lock, no copy, nothing is created beside it, and a service may write meanwhile. A
+The ledger is read in place: no lock, no copy, nothing is created beside it, and a service may write meanwhile. A
 page costs as much with a million batches as with ten; documents are opened only for the batches on the page. A batch is
 in the history once the ledger has its outcome, which is right after the outcome, or at the next start after a crash.
 """
@@ -117,7 +117,7 @@ _COLUMNS = tuple(MasterCustomer.__dataclass_fields__)
 
 
 class History:
-    """The past of one service. Raises: OSError where a file cannot be read; a ledger that is missing is empty."""
+    """The former batches of one service; none without a ledger. Raises: OSError where a file cannot be read."""
 
     def __init__(self, folders: Folders) -> None:
         self._ledger = StateFolders(folders.state).ledger

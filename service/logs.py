@@ -27,7 +27,7 @@ EVENTS: dict[str, str] = {
     "partner.missed": "an export has waited long for the others of its batch",
     "partner.late": "the exports of a batch arrived far apart",
     "batch.claimed": "settled exports that make a batch were claimed",
-    "batch.recovered": "an earlier process began this batch; it is rolled forward, begun again, or put back",
+    "batch.recovered": "an earlier process began this batch: rolled forward, begun again, put back, or archived late",
     "source.extracted": "rows and rejects of one source",
     "source.suspected": "a possible problem of the file of one source",
     "records.normalised": "values made missing, by reason",

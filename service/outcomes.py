@@ -103,7 +103,7 @@ def _quarantined(reason: Reason) -> dict[str, Any]:
 
 
 class OutcomeFiles:
-    """The documents that lie in ``outbox`` and, unless it is filled by hand, in ``inbox``."""
+    """The documents in ``outbox`` and, unless it is filled by hand, in ``inbox``."""
 
     def __init__(self, outbox: Path, inbox: Path | None) -> None:
         self._outbox = OutboxFolders(outbox)
@@ -124,7 +124,7 @@ class OutcomeFiles:
         return list(_readable(path for path in paths if path.parent.name not in known))
 
     def has_set(self, batch_id: str) -> bool:
-        """Whether the published set of this batch lies in the outbox."""
+        """Whether the published set of this batch is in the outbox."""
         return self._outbox.set_of(batch_id).exists()
 
 

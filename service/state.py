@@ -24,7 +24,7 @@ class State:
         self._lock = Lock(self._folders.lock)
 
     def open(self) -> str:
-        """Create what is missing; returns the id of this state, which its inbox remembers.
+        """Create what is missing; returns the id of this state, which its inbox stores.
 
         Raises: SettingsError if the file with the id is damaged, or another version of the program wrote it.
         """

@@ -61,47 +61,47 @@ def test_a_file_name_that_is_not_utf_8_is_written_and_read_again(tmp_path: Path)
     assert json.loads((tmp_path / "health.json").read_text(encoding="utf-8"))["ignored"][0]["file_name"] == name
 
 
-def test_a_fresh_report_is_well(tmp_path: Path) -> None:
+def test_a_fresh_report_is_healthy(tmp_path: Path) -> None:
     assert judged(tmp_path, HealthReport(), STALE_SECONDS) == HealthCheck(True, "ok")
 
 
-def test_degraded_is_well_and_names_the_reasons(tmp_path: Path) -> None:
+def test_degraded_is_healthy_and_names_the_reasons(tmp_path: Path) -> None:
     report = HealthReport(state="degraded", reasons=("this", "that"))
     assert judged(tmp_path, report, 1) == HealthCheck(True, "degraded: this; that")
 
 
-def test_failing_is_not_well_and_names_the_reasons(tmp_path: Path) -> None:
+def test_failing_is_not_healthy_and_names_the_reasons(tmp_path: Path) -> None:
     assert judged(tmp_path, HealthReport(state="failing", reasons=("no disk",)), 1) == HealthCheck(
         False, "failing: no disk"
     )
 
 
-def test_an_old_report_is_not_well(tmp_path: Path) -> None:
+def test_an_old_report_is_not_healthy(tmp_path: Path) -> None:
     assert judged(tmp_path, HealthReport(), 61) == HealthCheck(False, "failing: the daemon was silent for 61 s")
 
 
-def test_a_long_batch_whose_stages_move_on_is_well(tmp_path: Path) -> None:
+def test_a_long_batch_whose_stages_move_on_is_healthy(tmp_path: Path) -> None:
     long_ago = (NOW - timedelta(hours=5)).isoformat()
     report = HealthReport(busy_since=long_ago, stage="load", stage_since=NOW.isoformat())
-    assert judged(tmp_path, report, 29 * 60).is_well
-    assert not judged(tmp_path, report, 31 * 60).is_well
-    assert judged(tmp_path, report, 31 * 60, stall_minutes=32).is_well
+    assert judged(tmp_path, report, 29 * 60).is_healthy
+    assert not judged(tmp_path, report, 31 * 60).is_healthy
+    assert judged(tmp_path, report, 31 * 60, stall_minutes=32).is_healthy
 
 
-def test_a_stage_that_does_not_end_is_not_well_however_fresh_the_file_is(tmp_path: Path) -> None:
+def test_a_stage_that_does_not_end_is_not_healthy_however_fresh_the_file_is(tmp_path: Path) -> None:
     report = HealthReport(busy_since=NOW.isoformat(), stage="load", stage_since=(NOW - timedelta(hours=1)).isoformat())
-    assert not judged(tmp_path, report, 0).is_well
+    assert not judged(tmp_path, report, 0).is_healthy
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"written_at": "yesterday", "stage_since": null}', "{"])
-def test_a_damaged_file_is_not_well(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_is_not_healthy(tmp_path: Path, content: str) -> None:
     (tmp_path / "health.json").write_text(content, encoding="utf-8")
     check = health.judge(tmp_path, NOW, stall_minutes=30)
-    assert not check.is_well
+    assert not check.is_healthy
     assert "cannot be read" in check.sentence
 
 
-def test_no_file_is_not_well(tmp_path: Path) -> None:
+def test_no_file_is_not_healthy(tmp_path: Path) -> None:
     assert "is the daemon running?" in health.judge(tmp_path, NOW, stall_minutes=30).sentence
 
 

@@ -734,7 +734,7 @@ def watch(tmp_path: Path) -> Iterator[FileEvents]:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox/before.csv").touch()
     events = FileEvents(tmp_path / "inbox")
-    assert events.ensure() is None
+    assert events.ensure_watching() is None
     yield events
     events.stop()
 
@@ -798,9 +798,9 @@ def test_no_event_is_expected_for_files_from_before_the_watch(watch: FileEvents)
 def test_a_folder_that_was_replaced_is_watched_again(watch: FileEvents, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.rename(tmp_path / "old")
-    assert watch.ensure() == "no file events: the inbox cannot be reached (No such file or directory)"
+    assert watch.ensure_watching() == "no file events: the inbox cannot be reached (No such file or directory)"
     inbox.mkdir()
-    assert watch.ensure() is None
+    assert watch.ensure_watching() is None
     write_into(inbox)
     wait_until(lambda: inbox / "a.csv" in watch.closed())
 
@@ -811,12 +811,12 @@ def test_a_folder_that_was_created_again_with_the_same_inode_is_watched_again(
     inbox = tmp_path / "inbox"
     shutil.rmtree(inbox)
     inbox.mkdir()
-    wait_until(lambda: watch.ensure() is None)
+    wait_until(lambda: watch.ensure_watching() is None)
     deadline = time.monotonic() + 5
     closed: list[Path] = []
     while not closed:  # the end of the old watch may come a moment after the new folder
         assert time.monotonic() < deadline
-        watch.ensure()
+        watch.ensure_watching()
         write_into(inbox)
         watch.wait(0.2)
         closed = watch.closed()
@@ -826,5 +826,5 @@ def test_a_watch_that_cannot_begin_leaks_nothing(watch: FileEvents, tmp_path: Pa
     (tmp_path / "inbox").rename(tmp_path / "old")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(50):
-        watch.ensure()
+        watch.ensure_watching()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before

@@ -58,5 +58,5 @@ def _name_note(sources: Sequence[Source]) -> str:
 
 
 def _large_folder(settings: Settings) -> Path | None:
-    """Where an unpacked export fits: in a container the folder for temporary files is small."""
+    """The state folder if it can be written, else None: in a container the folder for temporary files is small."""
     return settings.state if os.access(settings.state, os.W_OK) else None

@@ -20,9 +20,9 @@ class Checked:
 
     lines: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    """Good to know."""
+    """Information that needs no action."""
     findings: tuple[str, ...] = ()
-    """To be looked at before the file is dropped."""
+    """Problems to look at before the file is dropped."""
 
 
 def describe_layout(report: FileReport) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A job: everything that is special about it, as one value. ``service.jobs.JOBS`` lists them all."""
+"""The definition of a job as one value. ``service.jobs.JOBS`` lists them all."""
 
 from __future__ import annotations
 

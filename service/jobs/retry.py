@@ -1,4 +1,4 @@
-"""The story of ``retry``: move a quarantined batch back into the inbox, where it is claimed again."""
+"""``retry``: move a quarantined batch back into the inbox, where it is claimed again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def retry(batch_id: str, settings: Settings, *, accept: bool = False) -> list[st
     quarantine = Quarantine(InboxFolders(settings.inbox))
     quarantine.refuse_retry(batch_id)
     if accept:
-        # Before the files move: a daemon may claim them as soon as they lie in the inbox.
+        # Before the files move: a daemon may claim them as soon as they are in the inbox.
         Acceptance(settings.state).give(quarantine.reason_of(batch_id).inputs_sha256)
     names = quarantine.move_back(batch_id)
     logs.get().info("batch.retried", batch_id=batch_id, accepted=accept)
@@ -30,7 +30,7 @@ def retry(batch_id: str, settings: Settings, *, accept: bool = False) -> list[st
 
 
 def _note(batch_id: str, settings: Settings) -> None:
-    """Write into the ledger, best effort: the next start of the daemon adds what is missing."""
+    """Record the retry in the ledger, best effort: the next start of the daemon adds what is missing."""
     try:
         Ledger(settings.state, settings.outbox, settings.inbox).note_retried(batch_id)
     except OSError as error:

@@ -37,7 +37,7 @@ class _ExpectedFile:
 
 
 def check_placement(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
-    """The files of a batch lie in exactly one of archive, quarantine and claimed."""
+    """Check that the files of a batch are in exactly one of archive, quarantine and claimed."""
     if snapshot.inbox is None:
         return
     folders = (snapshot.inbox.archive, snapshot.inbox.quarantine, snapshot.inbox.claimed)
@@ -50,7 +50,7 @@ def check_placement(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
 
 
 def check_set(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
-    """A published set is there; its manifest is as the ledger knows it, its files are as the manifest states."""
+    """Check that a published set is there, its manifest as the ledger states, its files as the manifest states."""
     entry = snapshot.latest.get(batch_id)
     shown = f"outbox/batches/{batch_id}"
     if batch_id not in snapshot.sets:
@@ -72,14 +72,14 @@ def check_set(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
 
 
 def check_quarantine(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
-    """A reason is as the ledger knows it; the files and the log are as the reason states."""
+    """Check that a reason is as the ledger states, and the files and the log as the reason states."""
     if snapshot.inbox is None or batch_id not in snapshot.quarantined:
         return
     folder, shown = snapshot.inbox.quarantine / batch_id, f"inbox/quarantine/{batch_id}"
     if not folder.is_dir():
         yield f"{shown} is not a batch folder"
         return
-    # A published batch that lies here as well is a finding of ``check_placement``.
+    # A published batch that is here as well is a finding of ``check_placement``.
     entry = None if snapshot.is_published(batch_id) else snapshot.latest.get(batch_id)
     reason = yield from _check_document(folder / REASON, shown, Reason, entry)
     if reason is None:
@@ -94,7 +94,7 @@ def check_quarantine(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
 
 
 def check_claim(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
-    """A claimed batch is in work, and its files are as its claim states."""
+    """Check that a claimed batch is in work, and its files are as its claim states."""
     if snapshot.inbox is None or batch_id not in snapshot.claimed:
         return
     folder, shown = snapshot.inbox.claimed / batch_id, f"inbox/.claimed/{batch_id}"
@@ -114,7 +114,7 @@ def check_claim(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
 
 
 def check_archive(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
-    """The inputs of a published batch are archived as they were accepted, until retention removes them."""
+    """Check that the inputs of a published batch are archived as accepted, until retention removes them."""
     entry = snapshot.latest.get(batch_id)
     if snapshot.inbox is None or entry is None or not snapshot.is_published(batch_id) or entry.removed == "retention":
         return
@@ -128,7 +128,7 @@ def check_archive(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
 
 
 def check_ledger(snapshot: Snapshot) -> Iterator[str]:
-    """The ledger can be read. (A missing one is a note.)"""
+    """Check that the ledger can be read. (A missing one is a note.)"""
     if snapshot.ledger_trouble == "damaged":
         yield f"{_LEDGER} is damaged; the service rebuilds it when it starts"
     elif snapshot.ledger_trouble == "out of reach":
@@ -136,7 +136,7 @@ def check_ledger(snapshot: Snapshot) -> Iterator[str]:
 
 
 def check_folder_names(snapshot: Snapshot) -> Iterator[str]:
-    """Archive and outbox contain batch folders only."""
+    """Check that archive and outbox contain batch folders only."""
     listed = [("outbox/batches", snapshot.outbox.batches, snapshot.sets)]
     if snapshot.inbox is not None:
         listed.insert(0, ("inbox/archive", snapshot.inbox.archive, snapshot.archived))
@@ -147,7 +147,7 @@ def check_folder_names(snapshot: Snapshot) -> Iterator[str]:
 
 
 def check_chain(snapshot: Snapshot) -> Iterator[str]:
-    """Every outcome states the hash of the one before it."""
+    """Check that every outcome states the hash of the one before it."""
     former: Entry | None = None
     for entry in snapshot.entries:
         outcome = entry.outcome
@@ -158,7 +158,7 @@ def check_chain(snapshot: Snapshot) -> Iterator[str]:
 
 
 def check_flat_files(snapshot: Snapshot) -> Iterator[str]:
-    """The flat files of each job are those of its latest set."""
+    """Check that the flat files of each job are those of its latest set."""
     for job in snapshot.jobs.values():
         yield from _check_flat_files_of(snapshot, job)
 
@@ -198,13 +198,13 @@ def _check_flat_files_of(snapshot: Snapshot, job: VerifiedJob) -> Iterator[str]:
 
 
 def note_missing_ledger(snapshot: Snapshot) -> Iterator[str]:
-    """The ledger was removed."""
+    """Note that the ledger was removed."""
     if snapshot.ledger_trouble == "missing" and snapshot.entries:
         yield f"{_LEDGER} is missing; the service rebuilds it when it starts"
 
 
 def note_emptied_outbox(snapshot: Snapshot) -> Iterator[str]:
-    """All sets were removed."""
+    """Note that all sets were removed."""
     is_emptied = not snapshot.sets
     gone = [
         entry
@@ -218,13 +218,13 @@ def note_emptied_outbox(snapshot: Snapshot) -> Iterator[str]:
 
 
 def note_rebuilt_ledger(snapshot: Snapshot) -> Iterator[str]:
-    """The ledger was lost together with documents."""
+    """Note that the ledger was lost together with documents."""
     if bare := sum(entry.removed == "before" for entry in snapshot.entries):
         yield f"the ledger was rebuilt; of {bare} earlier outcomes only the hash is known"
 
 
 def note_emptied_quarantine(snapshot: Snapshot) -> Iterator[str]:
-    """The files of a quarantined batch were removed or moved back by hand."""
+    """Note that the files of a quarantined batch were removed or moved back by hand."""
     for entry in snapshot.entries:
         if entry.outcome.kind != "quarantined" or entry.removed:
             continue
@@ -242,7 +242,7 @@ def note_emptied_quarantine(snapshot: Snapshot) -> Iterator[str]:
 def _check_document(
     path: Path, shown: str, kind: type[Document], entry: Entry | None
 ) -> Generator[str, None, Document | None]:
-    """A manifest or reason is the one that was written, and the ledger agrees. Returns: it; None if unreadable."""
+    """Check a manifest or reason against the ledger. Returns: the document; None if it cannot be read."""
     shown = f"{shown}/{path.name}"
     try:
         document, sha256 = documents.read_hashed(path, kind)
@@ -263,7 +263,7 @@ def _check_document(
 
 
 def _check_files(folder: Path, shown: str, files: list[_ExpectedFile], others: Collection[str] = ()) -> Iterator[str]:
-    """``folder`` contains these files as described, and nothing else but ``others``."""
+    """Check that ``folder`` contains these files as described, and nothing else but ``others``."""
     for file in files:
         path = folder / file.name
         try:

@@ -19,7 +19,7 @@ _TOTAL = re.compile(rb'"total_customers"\s*:\s*(\d+)')
 
 
 def check_master_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:
-    """A set of the integration: each accepted record is in the crosswalk once, each customer in the master once.
+    """Check a set of the integration: each accepted record is in the crosswalk once, each customer in the master once.
 
     ``shown`` is what messages call the folder. Raises: OSError.
     """
@@ -37,7 +37,7 @@ def check_master_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:
 
 
 def check_export_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:
-    """A set of the analytics job: each customer is in the export once, and the export states their number.
+    """Check a set of the analytics job: each customer is in the export once, and the export states their number.
 
     ``shown`` is what messages call the folder. Raises: OSError.
     """
@@ -52,7 +52,7 @@ def check_export_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:
 
 
 def _compare_counts(shown: str, counted: Mapping[str, tuple[int, int, str]]) -> Iterator[str]:
-    """``counted``: file -> (number found in it, number in the manifest, unit)."""
+    """Findings where the counts differ. ``counted``: file -> (number found in it, number in the manifest, unit)."""
     for name, (found, stated, unit) in counted.items():
         if found != stated:
             yield f"{shown}/{name} has {found} {unit}, its manifest states {stated}"

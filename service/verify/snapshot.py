@@ -1,4 +1,4 @@
-"""What lies in inbox and outbox at one moment, and what the ledger says."""
+"""The contents of inbox and outbox at one moment, and the entries of the ledger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CheckSet = Callable[[Path, str, Counts], Iterator[str]]
 
 
 class VerifiedJob(Protocol):
-    """What ``verify`` needs to know about a job."""
+    """The part of a job that ``verify`` uses."""
 
     @property
     def name(self) -> JobName:
@@ -28,7 +28,7 @@ class VerifiedJob(Protocol):
 
     @property
     def flat_files(self) -> FlatFiles:
-        """The files of its latest set that lie in the outbox itself."""
+        """The files of its latest set that are copied into the outbox itself."""
 
     @property
     def check_set(self) -> CheckSet:

@@ -1,7 +1,7 @@
-"""One attempt at one batch, up to a value: Published, Quarantined, Postponed or Abandoned. Nothing is reported here.
+"""One attempt at one batch, and its result as a value; ``status`` reports it.
 
-A fault of the world postpones the batch, longer each time; the fourth in a row quarantines it, as does a process
-that died again and again over it. A batch that is committed is never quarantined.
+An environment fault postpones the batch, longer each time; the fourth fault, and the twentieth death of the process,
+quarantine it. A batch that is committed is never quarantined.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from service.errors import InputError, Interrupted, LastingFault, PoisonedBatch, TransientError, safe_text
 from service.inbox import Inbox
 from service.jobs.batch_runner import BatchRunner
+from service.jobs.reporting import report_failure
 from service.journal import Journal
 from service.model import Batch
 from service.publication import Progress
@@ -105,7 +106,7 @@ class Attempts:
             if claim.starts > MOST_DEATHS and progress is Progress.NEW:
                 raise _poisoned(batch)
             return self._publish(batch, progress, journal)
-        except Exception as error:  # noqa: BLE001  # a bug of ours must not take the daemon down with it
+        except Exception as error:  # noqa: BLE001  # a bug must not end the daemon
             return self._failed(batch, error, journal)
 
     def _publish(self, batch: Batch, progress: Progress, journal: Journal) -> Published | ArchivedLate:
@@ -122,7 +123,7 @@ class Attempts:
             return Published(batch, tuple(self._batch_runner.prune(batch)))
         except OSError:  # what cannot be removed now is superseded after the next batch as well
             return Published(batch)
-        except Exception as bug:  # noqa: BLE001  # the batch is published nevertheless
+        except Exception as bug:  # noqa: BLE001  # a bug; the batch is published all the same
             return Published(batch, bug=bug)
 
     def _failed(self, batch: Batch, error: Exception, journal: Journal) -> Result:
@@ -136,7 +137,7 @@ class Attempts:
                 self._inbox.release(batch)
                 return Abandoned(batch)
             faults = self._inbox.count_fault(batch)
-            # Asked again: this attempt may have committed the batch before it failed.
+            # Read again: this attempt may have committed the batch before it failed.
             if faults > MOST_FAULTS and self._batch_runner.progress_of(batch.id) is Progress.NEW:
                 return self._quarantine(batch, _lasting(batch, faults, error), journal)
             return self._postpone(batch, error, faults, bug)
@@ -145,8 +146,7 @@ class Attempts:
             return self._postpone(batch, unwritten, MOST_FAULTS, bug)
 
     def _quarantine(self, batch: Batch, error: InputError, journal: Journal) -> Quarantined:
-        journal.line("ERROR", error.message)
-        journal.line("ERROR", "Pipeline failed")
+        report_failure(error.message, journal)
         self._batch_runner.quarantine(batch, error, self._now(), journal.text())
         return Quarantined(batch, error)
 

@@ -20,7 +20,7 @@ _RETRY_SECONDS, _MOST_RETRY_SECONDS = 1.0, 30.0  # doubles in between: each try 
 
 @dataclass(frozen=True)
 class NextBatch:
-    """The batch to work on, if there is one, and what happened while it was looked for."""
+    """The batch to work on, if there is one, and what happened during the search."""
 
     batch: Batch | None = None
     progress: Progress = Progress.NEW
@@ -33,7 +33,7 @@ class NextBatch:
     put_back: tuple[str, ...] = ()
     """Ids of claims that could not be completed; their files wait in the inbox again."""
     refusal: Postponed | None = None
-    """Why claimed files could not be looked for or files not be claimed."""
+    """Why the claims could not be read, or files not be claimed."""
 
 
 class Claiming:
@@ -60,7 +60,7 @@ class Claiming:
     def next_batch(self, ready: Ready | None, postponed_id: str | None, clock: float) -> NextBatch:
         """The oldest claimed batch, else ``ready`` as a batch, else a value without a batch.
 
-        ``postponed_id`` is the batch that waits for another attempt: that it is begun again is no news.
+        ``postponed_id`` is the batch that waits for another attempt: ``is_begun_again`` is false for it.
         """
         put_back: tuple[str, ...] = ()
         try:
@@ -70,7 +70,7 @@ class Claiming:
                 found = self._resumed(unfinished.batches[0], postponed_id)
             else:
                 found = self._claimed(ready) if ready else NextBatch()
-        except Exception as error:  # noqa: BLE001  # neither a full disk nor a bug of ours may end the daemon
+        except Exception as error:  # noqa: BLE001  # neither a full disk nor a bug may end the daemon
             return NextBatch(put_back=put_back, refusal=self._refused(error, clock))
         self._refusals = 0
         return replace(found, put_back=put_back)

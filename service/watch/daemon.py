@@ -82,7 +82,7 @@ def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:
         if thread.is_alive():
             watcher.abandon()
             thread.join(settings.stop_seconds / 3)
-    # While the interpreter ends, it restores the default of signals: a second one of an impatient user would kill us.
+    # The interpreter restores the default actions while it ends: a second signal would then kill the process.
     for number in _STOPS:
         signal.signal(number, signal.SIG_IGN)
     return _exit_code(results, received, once=once)
@@ -98,7 +98,7 @@ def _scheduled_syncs(settings: Settings, watcher: Watcher, now: Callable[[], dat
 
 
 class _Wakeup:
-    """Wakes the main thread: a pipe, because a signal handler that takes a lock can wait for itself for ever."""
+    """Wakes the main thread by a pipe: a signal handler that takes a lock could wait for itself without end."""
 
     def __init__(self) -> None:
         self._reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -116,13 +116,13 @@ class _Wakeup:
 
 
 def _on_signal(wakeup: _Wakeup) -> list[int]:
-    """From now on, append each signal that asks for an end to the returned list, and wake the main thread."""
+    """Handle the signals that stop the daemon: each is appended to the returned list and wakes the main thread."""
     received: list[int] = []
     # The kernel may hand a signal to any thread (it does after SIGSTOP and SIGCONT), and that does not wake this one.
     signal.set_wakeup_fd(wakeup.writer, warn_on_full_buffer=False)
     for number in _STOPS:
         signal.signal(number, lambda number, frame: received.append(number))
-    # The kernel sends it when a writer opens a file on which we hold a lease for a moment; unhandled it would kill us.
+    # The kernel sends SIGIO when a writer opens a file on which we hold a lease; unhandled it would end the process.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     return received
 

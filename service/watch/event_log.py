@@ -1,4 +1,4 @@
-"""The log lines of the loop. It remembers what it has logged: a condition is logged once, when it begins."""
+"""The log lines of the loop: a condition is logged once, when it begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.watch.claiming import NextBatch
 
 
 class EventLog:
-    """Logs a condition when it begins, and remembers it until it has ended."""
+    """Logs a condition when it begins, and not again until it has ended."""
 
     def __init__(self) -> None:
         self._problem: str | None = None
@@ -34,25 +34,25 @@ class EventLog:
             logs.get().warning(event, file_name=name, **({key: value} if key else {}))
         self._notices = notices
 
-    def log_next_batch(self, found: NextBatch, postponed: Postponed | None) -> None:
-        """Log what happened while the next batch was looked for; ``postponed``: what waits for another attempt."""
-        for batch_id in found.put_back:
+    def log_next_batch(self, chosen: NextBatch, postponed: Postponed | None) -> None:
+        """Log what happened during the search for the next batch; ``postponed``: what waits for another attempt."""
+        for batch_id in chosen.put_back:
             logs.get().info("batch.recovered", batch_id=batch_id, how="put back")
-        if found.refusal is not None:
-            if found.refusal.bug is not None:
-                logs.get().error("bug.found", error=found.refusal.bug)
-            if found.refusal.reason != self._refusal:
-                logs.get().error("claim.refused", reason=found.refusal.reason, retry_in_seconds=found.refusal.seconds)
+        if chosen.refusal is not None:
+            if chosen.refusal.bug is not None:
+                logs.get().error("bug.found", error=chosen.refusal.bug)
+            if chosen.refusal.reason != self._refusal:
+                logs.get().error("claim.refused", reason=chosen.refusal.reason, retry_in_seconds=chosen.refusal.seconds)
         self._refusal = postponed.reason if postponed is not None and postponed.batch_id is None else None
-        if found.batch is None:
+        if chosen.batch is None:
             return
-        if found.is_begun_again:
-            logs.get().info("batch.recovered", batch_id=found.batch.id, how="begun again")
-        if found.late_hours is not None:
-            logs.get().warning("partner.late", batch_id=found.batch.id, gap_hours=found.late_hours)
-        if found.is_new:
-            proofs = [file.settle_proof for file in found.batch.inputs]
-            logs.get().info("batch.claimed", batch_id=found.batch.id, proofs=proofs)
+        if chosen.is_begun_again:
+            logs.get().info("batch.recovered", batch_id=chosen.batch.id, how="begun again")
+        if chosen.late_hours is not None:
+            logs.get().warning("partner.late", batch_id=chosen.batch.id, gap_hours=chosen.late_hours)
+        if chosen.is_new:
+            proofs = [file.settle_proof for file in chosen.batch.inputs]
+            logs.get().info("batch.claimed", batch_id=chosen.batch.id, proofs=proofs)
 
     def log_result(self, result: Result) -> None:
         """Log the result of an attempt."""

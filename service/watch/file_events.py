@@ -1,6 +1,6 @@
 """File events of the inbox, by watchdog. They only wake the loop; the scan of the inbox decides.
 
-watchdog stops without a sign when the folder is replaced, unmounted or unreadable. So the folder that it watches is
+watchdog stops without an error when the folder is replaced, unmounted or unreadable. So the folder that it watches is
 compared with the folder that is there, at every tick and in between. If the kernel's queue overflows, watchdog only
 writes a line into its log.
 """
@@ -66,7 +66,7 @@ class FileEvents(FileSystemEventHandler):
         self._shown_loss: tuple[str | None, float] = (None, 0.0)
         self._overflow_handler = _OverflowHandler(self._on_overflow)
 
-    def ensure(self) -> str | None:
+    def ensure_watching(self) -> str | None:
         """Watch the folder that is there now; returns why that is not possible, or None."""
         try:
             status = self._folder.stat()
@@ -95,7 +95,7 @@ class FileEvents(FileSystemEventHandler):
         return None
 
     def loss(self, now: float, shown_seconds: float) -> str | None:
-        """Why events were lost, for ``shown_seconds`` after that was noticed: it is over, but should be seen."""
+        """Why events were lost, for ``shown_seconds`` after that was noticed; None after that."""
         if self._loss is not None:
             self._shown_loss, self._loss = (self._loss, now + shown_seconds), None
         reason, until = self._shown_loss

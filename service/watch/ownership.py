@@ -73,8 +73,8 @@ class Ownership:
         self._batch_runner.close()
         self._inbox.unlock()
 
-    def keep(self) -> bool:
-        """Keep the folder that is there now; returns whether it was replaced or mounted again, and had to be locked.
+    def relock_if_replaced(self) -> bool:
+        """Lock the inbox again if it was replaced or mounted again; returns whether it was.
 
         Raises: OSError if the folder cannot be reached; ServiceError if another instance or another state holds it.
         """
@@ -94,5 +94,5 @@ class Ownership:
         return self._inbox.root.stat().st_ino
 
     def confirm(self, inode: int) -> None:
-        """A batch was claimed in the folder with this inode: it is the one that users fill."""
+        """Record that a batch was claimed in the folder with this inode: users fill it, so it is no wrong folder."""
         self.was_replaced, self._known_inode = False, inode

@@ -1,4 +1,4 @@
-"""Which candidate comes next: the oldest whose files have settled, and those of all earlier ones of its job too."""
+"""The candidate to claim next: the oldest whose files, and those of all earlier ones of its job, have settled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Ready:
 
 
 class Readiness:
-    """Follows the files of the inbox from scan to scan. Clocks are monotonic, in seconds, and handed in."""
+    """Follows the files of the inbox from scan to scan. Clocks are monotonic, in seconds, and passed in."""
 
     def __init__(self, settle_seconds: float) -> None:
         self._settle_seconds = settle_seconds
@@ -33,7 +33,7 @@ class Readiness:
         """Names of the files of the last scan that were still waiting for their writers."""
 
     def note_closed(self, paths: Iterable[Path], now: float) -> None:
-        """Writers have closed these files, or renamed them into the inbox."""
+        """Record that writers closed these files, or renamed them into the inbox."""
         for path in paths:
             self._settling.closed(path, now)
 

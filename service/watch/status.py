@@ -1,4 +1,4 @@
-"""What the daemon reports, in its log and in ``state/health.json``: the only place of the loop that reports."""
+"""The reports of the daemon in its log and in ``state/health.json``; no other module of the loop reports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Warnings:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one turn of the loop found, before it works on a batch."""
+    """The state of inbox and claims in one turn of the loop, before it works on a batch."""
 
     scan: Scan | None
     """None if the inbox cannot be used."""
@@ -47,7 +47,7 @@ class Turn:
     """The number of files that arrived without a file event, since the last turn."""
     unsettled: frozenset[str]
     """Names of files that wait for their writers."""
-    found: NextBatch
+    next_batch: NextBatch
     postponed: Postponed | None
     """What waits for another attempt."""
     unreadable: tuple[str, ...]
@@ -91,17 +91,17 @@ class Status:
     # ---------------------------------------------------------------------------------------- the instance
 
     def stand_by(self, *, is_first: bool) -> None:
-        """This instance stands by; ``is_first``: since now."""
+        """Report that this instance stands by; ``is_first``: it begins to."""
         if is_first:
             logs.get().info("service.stood_by", inbox=str(self._inbox.root))
         self._file.write_standby(replace(self._report, reasons=(_STANDS_BY,)))
 
     def end_stand_by(self) -> None:
-        """No instance stands by any more; one that still does writes its report again at once."""
+        """Remove the reports of instances that stood by; one that still does writes its report again."""
         health.forget_standbys(self._folders[2])
 
     def begin(self, published: dict[JobName, str]) -> None:
-        """The work begins; ``published`` maps each job to its last published batch, the latest one last."""
+        """Report that the work begins; ``published`` maps each job to its last published batch, the latest one last."""
         self._report = replace(self._report, last_batch=next(reversed(published.values()), None))
         self._quarantined = self._inbox.quarantined_after(published)
         inbox, outbox, _ = self._folders
@@ -113,7 +113,7 @@ class Status:
         """Log what is new in this turn, and write its health."""
         report = replace(self._report, found_without_event=self._report.found_without_event + turn.missed_events)
         self._log.log_problem(turn.problem)
-        self._log.log_next_batch(turn.found, turn.postponed)
+        self._log.log_next_batch(turn.next_batch, turn.postponed)
         if turn.scan is not None:
             self._note_waits(turn.scan, turn)
             self._log.log_files(turn.scan, self._overdue())
@@ -158,8 +158,8 @@ class Status:
 
     def _note_waits(self, scan: Scan, turn: Turn) -> None:
         causes = causes_of(scan, turn.unsettled, self._inbox.sources)
-        if turn.found.batch is not None and turn.found.is_new:
-            for file in turn.found.batch.inputs:
+        if turn.next_batch.batch is not None and turn.next_batch.is_new:
+            for file in turn.next_batch.batch.inputs:
                 causes.pop(file.file_name, None)
         self._waits.note(causes, self._now(), self._clock())
 
@@ -198,7 +198,7 @@ class Status:
 
 
 class _HealthFile:
-    """The health file of this instance. That it cannot be written is logged once, and stops nothing."""
+    """The health file of this instance. A failure to write it is logged once, and the work continues."""
 
     def __init__(self, folders: Folders, now: Callable[[], datetime], clock: Callable[[], float]) -> None:
         self._state = folders.state

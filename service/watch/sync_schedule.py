@@ -67,12 +67,12 @@ class SyncSchedule:
                 self._note_failure(error.message)
             except OSError as error:
                 self._note_failure(safe_text(error))
-            except Exception as error:  # noqa: BLE001  # a bug of ours must not end the thread
+            except Exception as error:  # noqa: BLE001  # a bug must not end the thread
                 logs.get().error("bug.found", error=error)
                 self._note_failure(type(error).__name__)
 
     def _is_due(self) -> bool:
-        """Whether the last successful sync, by anyone, is long enough ago; sets the next check."""
+        """Whether the last successful sync, scheduled or by hand, is long enough ago; sets when to check next."""
         now = self._now()
         try:
             due = next_due(self._settings, now)

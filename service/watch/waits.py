@@ -24,13 +24,13 @@ class _Wait:
 
 
 class Waits:
-    """The files that wait, from scan to scan; the monotonic clock is handed in."""
+    """The files that wait, from scan to scan; the monotonic clock is passed in."""
 
     def __init__(self) -> None:
         self._waits: dict[str, _Wait] = {}
 
     def note(self, waits_for: Mapping[str, str], now: datetime, clock: float) -> None:
-        """Exactly these files wait at this moment; ``waits_for`` maps each name to what it waits for."""
+        """Record that exactly these files wait at this moment; ``waits_for`` maps each name to what it waits for."""
         former = self._waits
         self._waits = {
             name: former[name]
@@ -54,7 +54,7 @@ class Waits:
         return [(name, wait.waits_for) for name, wait in self._waits.items() if clock - wait.first_seen >= seconds]
 
     def blocked(self) -> list[tuple[str, str]]:
-        """Name and cause of the files that wait for a person, from the first moment."""
+        """Name and cause of the files that wait for a person; reported without delay."""
         return [
             (name, wait.waits_for)
             for name, wait in self._waits.items()

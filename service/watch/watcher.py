@@ -23,7 +23,7 @@ from service.watch.readiness import Readiness, Ready
 from service.watch.status import Status, Turn, Warnings
 
 _UNSETTLED_TICK_SECONDS = 0.1
-_LEAST_PATIENCE_SECONDS = 5.0  # with ``once``: a slow machine is not given up, however short the time to settle
+_LEAST_PATIENCE_SECONDS = 5.0  # with ``once``: time for a slow machine, however short the time to settle
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class Watcher:
         patience_seconds = max(3 * self._pace.settle_seconds, _LEAST_PATIENCE_SECONDS)
         give_up_at = self._clock() + patience_seconds
         while not self._stop.is_set():
-            turn = self._look()
+            turn = self._observe()
             self.status.report(turn)
-            if self._attempt(turn.found):
+            if self._attempt(turn.next_batch):
                 give_up_at = self._clock() + patience_seconds
                 continue
             if once and (turn.is_held_up or not turn.left or self._clock() > give_up_at):
@@ -136,25 +136,25 @@ class Watcher:
                 return
             self._events.wait(self._sleep_seconds(is_unsettled=bool(turn.left) and not turn.is_held_up))
 
-    def _look(self) -> Turn:
+    def _observe(self) -> Turn:
         """Scan the inbox and find the next batch."""
         now = self._clock()
-        no_events = self._events.ensure()
+        no_events = self._events.ensure_watching()
         missed_events = self._events.missed_events(now)
         self._readiness.note_closed(self._events.closed(), now)
         try:
             scan: Scan | None = self._inbox.scan()
-            if self._ownership.keep():
-                self._postponed = None  # its files lie in the folder that was replaced; it goes on when that is back
+            if self._ownership.relock_if_replaced():
+                self._postponed = None  # its files are in the folder that was replaced; it continues when that is back
             problem = self._problem(no_events, now)
         except OSError as error:
             scan, problem = None, f"the inbox cannot be used: {error.strerror}: {self._inbox.root}"
         except ServiceError as error:
             scan, problem = None, error.message
         ready = self._readiness.next(scan or Scan(), now)
-        found = self._next_batch(ready) if scan is not None else NextBatch()
+        next_batch = self._next_batch(ready) if scan is not None else NextBatch()
         unsettled, unreadable = self._readiness.unsettled, self._claiming.unreadable
-        return Turn(scan, problem, missed_events, unsettled, found, self._postponed, unreadable)
+        return Turn(scan, problem, missed_events, unsettled, next_batch, self._postponed, unreadable)
 
     def _problem(self, no_events: str | None, now: float) -> str | None:
         replaced = (
