@@ -1,4 +1,4 @@
-"""What the program does first in the image: become its user for good, and check that it can work.
+"""The first steps of the program in the image: drop root for good, and check access to the folders.
 
 Started as root it becomes ``PUID``/``PGID``, else the owner of the inbox, else 1000:1000, after it has given that user
 the folders that belong to root. Started as any other user it stays that user. All of this happens in the one process
@@ -258,18 +258,18 @@ def list_obstacles(folders: WorkFolders, *, began_as_root: bool) -> list[Setting
     return [
         _obstacle(folder, path, user, began_as_root=began_as_root)
         for folder in folders.all
-        if (path := _closed_path(folder, is_whole_ours=folder == folders.state))
+        if (path := _inaccessible_path(folder, is_whole_ours=folder == folders.state))
     ]
 
 
-def _closed_path(folder: Path, *, is_whole_ours: bool) -> Path | None:
+def _inaccessible_path(folder: Path, *, is_whole_ours: bool) -> Path | None:
     """The folder, or what the service keeps directly in it, where this process may not read and write."""
     if not folder.exists():
         return None if os.access(_nearest(folder), os.W_OK | os.X_OK) else folder  # the service will make it
-    if not _is_open(folder):
+    if not _is_accessible(folder):
         return folder
     ours = (path for path in sorted(folder.iterdir()) if _is_ours(path, is_whole_ours=is_whole_ours))
-    return next((path for path in ours if not _is_open(path)), None)
+    return next((path for path in ours if not _is_accessible(path)), None)
 
 
 def _is_ours(path: Path, *, is_whole_ours: bool) -> bool:
@@ -279,7 +279,7 @@ def _is_ours(path: Path, *, is_whole_ours: bool) -> bool:
     return path.name in _OUR_FOLDERS or (is_whole_ours and path.name not in _OF_THE_FILE_SYSTEM)
 
 
-def _is_open(path: Path) -> bool:
+def _is_accessible(path: Path) -> bool:
     return os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.name != LOCK else 0))
 
 
@@ -309,8 +309,8 @@ def _other_way(owner: Identity, *, began_as_root: bool) -> str:
     if owner.uid != ROOT:
         return f"run as its owner: {f'PUID={owner.uid} PGID={owner.gid}' if began_as_root else f'--user {owner}'}"
     if began_as_root:
-        # It had the chance to give the folder away and did not.
-        return "mount another one: root's folders are given away only if nothing foreign lies in them"
+        # The program was root and did not give this folder to the user.
+        return "mount another one: root's folders are given to the user only if the service made all folders in them"
     return "start the container without --user: it then finds a user and gives root's folders to it"
 
 

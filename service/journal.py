@@ -12,7 +12,7 @@ from service import logs
 
 
 class Journal:
-    """What is logged about one batch: ``integration_log.txt`` and ``integration_log.jsonl``, and events on stdout.
+    """The log of one batch: ``integration_log.txt`` and ``integration_log.jsonl``, and events on stdout.
 
     ``now`` is the clock; the text log is in its time zone, to the second. ``on_stage`` gets the name of each stage.
     """
@@ -30,7 +30,7 @@ class Journal:
         self._events: list[str] = []
 
     def stage(self, name: str) -> None:
-        """The batch enters the stage ``name``."""
+        """Report that the batch enters the stage ``name``."""
         self._on_stage(name)
 
     def line(self, level: str, message: str) -> None:

@@ -2,7 +2,7 @@
 
 A set is staged in a hidden folder, made durable, and appears under ``batches/`` by one rename: the commit. The flat
 files, under the names that users know, are copies of the latest set of their job, the manifest last. A reader who
-follows the manifest never sees a mixed set. ``service.publication`` says what happens in which order.
+follows the manifest never sees a mixed set. ``service.publication`` defines the order of the steps.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Outbox:
     # ------------------------------------------------------------------------------------------ failed runs
 
     def folder_for_failed_log(self, batch_id: str) -> Path:
-        """Where the log of a failed run is written without touching a published set."""
+        """The folder for the log of a failed run; a published set stays unchanged."""
         folder = self._folders.failed / batch_id if (self.root / MANIFEST).exists() else self.root
         make_folder(folder)
         return folder

@@ -47,7 +47,7 @@ class Progress(Enum):
 
 
 class PublishedJob(Protocol):
-    """What the publication needs to know about a job."""
+    """The part of a job that the publication uses."""
 
     @property
     def flat_files(self) -> FlatFiles:
@@ -59,7 +59,7 @@ class PublishedJob(Protocol):
 
 
 class PastBatches:
-    """What outbox, ledger and register know of former batches; read only."""
+    """Outbox, ledger and register, from which former batches are read."""
 
     def __init__(self, folders: Folders) -> None:
         self.outbox = Outbox(folders.outbox)
@@ -169,7 +169,7 @@ class Publication:
         return found
 
     def _manifest(self, batch: Batch, summary: Summary, folder: Path) -> Manifest:
-        """What is in the set, what it was made from, and which set came before it."""
+        """The manifest: the files of the set, its inputs, and the set before it."""
         return Manifest(
             batch_id=batch.id,
             job=batch.job,

@@ -1,4 +1,4 @@
-"""What every SQLite file of the service needs: its errors as OSError, and queries that only read."""
+"""Access to the SQLite files of the service: errors as OSError, and queries that only read."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Unfinished:
     put_back: tuple[str, ...]
     """Ids of claims that could not be completed; their files wait in the inbox again."""
     unreadable: tuple[str, ...] = ()
-    """Names of files that are no claims of ours; they are left alone."""
+    """Names of files that are not claims; they are left unchanged."""
 
 
 class Claims:
@@ -112,16 +112,16 @@ class Claims:
             claim = self._read(self._inbox.claim_of(batch_id))
         except FileNotFoundError:
             return 0
-        # An attempt that ended in a fault was no death.
+        # The process survived this attempt, so it is not counted as a death.
         return self._write(structs.replace(claim, faults=claim.faults + 1, starts=claim.starts - 1)).faults
 
     def release(self, batch_id: str) -> None:
-        """The attempt that was begun ended in order, without an outcome: it was no death."""
+        """Record that the attempt ended in order, without an outcome, so that it is not counted as a death."""
         claim = self._read(self._inbox.claim_of(batch_id))
         self._write(structs.replace(claim, starts=claim.starts - 1))
 
     def end(self, batch_id: str, target: Path) -> None:
-        """The batch has its outcome: move its folder to ``target`` and remove the claim. May be repeated."""
+        """Move the folder of a batch that has its outcome to ``target``, and remove the claim. May be repeated."""
         folder = self._folder(batch_id)
         if folder.exists():
             fsync_path(folder)
@@ -150,7 +150,7 @@ class Claims:
         return True
 
     def _put_back(self, claim: Claim) -> None:
-        """A file was replaced before the claim was whole: the others wait in the inbox again."""
+        """Undo a claim of which a file was replaced before it was complete: move the others back into the inbox."""
         folder = self._folder(claim.batch_id)
         superseded = [path for path in inputs_in(folder) if not move_if_free(path, self._inbox.root / path.name)]
         if superseded:
@@ -159,7 +159,7 @@ class Claims:
         self._inbox.claim_of(claim.batch_id).unlink()
 
     def _set_aside(self, claim: Claim, superseded: list[Path]) -> None:
-        """A newer version waits under the same name. The older was never accepted, but nothing is thrown away."""
+        """Move older versions, whose names newer files have taken, into quarantine: they were never accepted."""
         target = self._inbox.quarantine / claim.batch_id
         make_folder(target)
         names = ", ".join(path.name for path in superseded)
@@ -176,7 +176,7 @@ class Claims:
             move(path, target / path.name)
 
     def _read(self, path: Path) -> Claim:
-        """The claim at ``path``. Raises: MalformedDocument where it is none of ours, OSError."""
+        """The claim at ``path``. Raises: MalformedDocument where it is not a claim, OSError."""
         try:
             claim = documents.read(path, Claim)
             datetime.fromisoformat(claim.claimed_at)
@@ -245,7 +245,7 @@ def claimed_file(file: InputFile) -> ClaimedFile:
 def _is_as_claimed(path: Path, claimed: Fingerprint) -> bool:
     """Whether the file is as it was scanned and no process has it open to write.
 
-    Ask this when it lies in the claim's folder: no process opens it there, so the answer stays true.
+    Call it when the file is in the claim's folder: no process opens it there, so the result stays true.
     """
     try:
         is_same = _is_same_content(fingerprint(path.lstat()), claimed)

@@ -1,4 +1,4 @@
-"""How the service itself drops an export into the inbox: the whole file appears, or nothing does."""
+"""Drop an export of the service itself into the inbox: the whole file appears, or nothing does."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def drop(
     """Write ``parts`` in order into an export of ``source``.
 
     ``former``: the file dropped last time; it is replaced if it still waits, no other file is. ``record`` is called
-    with the fingerprint of the new file before it appears, so that after a crash the next drop knows it as ours.
+    with the fingerprint of the new file before it appears, so that the next drop recognises it, also after a crash.
     Raises: TransientError where another export of the source waits, OSError; then nothing was dropped.
     """
     make_folder(inbox)
-    staged = inbox / f".{source.file_name}.new"  # no name that is ever taken for an export
+    staged = inbox / f".{source.file_name}.new"  # a name that is never an export
     try:
-        staged.unlink(missing_ok=True)  # of a run that died, or a trap such as a link: never write into it
+        staged.unlink(missing_ok=True)  # of a run that died, or a link: never write into it
         with open(staged, "xb") as file:
             file.writelines(parts)
             file.flush()

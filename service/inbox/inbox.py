@@ -1,6 +1,6 @@
-"""The inbox folder: its lock, and the way of a file through it, always by rename.
+"""The inbox folder: its lock, and the moves of its files, each by rename.
 
-What waits is found by ``scan``, a batch in work is remembered by ``claims``, a failed one lies in ``quarantine``.
+``scan`` lists the files that wait, ``claims`` records the batch in work, ``quarantine`` holds the failed batches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Inbox:
     """The folder ``root``; its lock lets one process at a time work in it.
 
     ``is_known`` says whether a batch id was used before: no new batch gets one of them. ``is_accepted`` says whether
-    files with this ``inputs_sha256`` skip the guards: a claim remembers it.
+    files with this ``inputs_sha256`` skip the guards: a claim records it.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Inbox:
             make_folder(folder)
 
     def try_lock(self, state_id: str) -> bool:
-        """Lock the inbox for the state ``state_id``; False while another process holds it. Death unlocks it.
+        """Lock the inbox for the state ``state_id``; False while another process holds it.
 
-        Raises: UsageError where the inbox belongs to another state folder.
+        The lock ends with the process. Raises: UsageError where the inbox belongs to another state folder.
         """
         is_ours = self._lock.acquire()
         owner = self._lock.note()
@@ -127,7 +127,7 @@ class Inbox:
         return self._claims.count_fault(batch.id)
 
     def release(self, batch: Batch) -> None:
-        """The attempt that was begun ended in order, without an outcome."""
+        """Record that the attempt ended in order, without an outcome."""
         self._claims.release(batch.id)
 
     # ------------------------------------------------------------------------------------------------ outcomes

@@ -1,4 +1,4 @@
-"""What lies in the inbox, and which files belong together in a batch. Reads names and states only; changes nothing."""
+"""The files in the inbox, and which of them make a batch. Reads names and states only; changes nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class IgnoredFile:
-    """Something in the inbox that is no export, and why it is none."""
+    """An entry of the inbox that is not an export, and why it is not."""
 
     file_name: str
     why: str
@@ -76,7 +76,7 @@ class Scan:
     unpaired: tuple[WaitingFile, ...] = ()
     """Exports whose required partners are not there."""
     ambiguous: tuple[WaitingFile, ...] = ()
-    """Several files for one and the same export: only a person knows which one counts."""
+    """Several files for one export: a person must decide which one counts."""
     ignored: tuple[IgnoredFile, ...] = ()
     """Entries that belong to no source, or are no regular files."""
 
@@ -116,9 +116,9 @@ def _why_ignored(entry: os.DirEntry[str]) -> str:
     if stat.S_ISLNK(mode):
         return "a symbolic link, which is not followed: copy the file itself"
     if stat.S_ISDIR(mode):
-        return "a folder: exports lie in the inbox itself"
+        return "a folder: exports belong in the inbox itself"
     if not stat.S_ISREG(mode):
-        return "no regular file but a pipe, socket or device"
+        return "a pipe, socket or device, not a regular file"
     return "no source has exports of this name"
 
 

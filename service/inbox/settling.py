@@ -5,7 +5,7 @@
 2. ``close_event``  a writer closed this very file, or it was renamed into the inbox, and it has not changed since.
 3. ``stillness``    size and times have not changed for a while.
 
-Clocks are monotonic and handed in. Source: docs/specification.md section 2.
+Clocks are monotonic and passed in. Source: docs/specification.md section 2.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Settling:
         self._closed: dict[Path, tuple[Fingerprint, float]] = {}
 
     def closed(self, path: Path, now: float) -> None:
-        """Call at the event that a writer closed this file, or that it was renamed into the inbox."""
+        """Record the event that a writer closed this file, or that it was renamed into the inbox."""
         with contextlib.suppress(OSError):
             self._closed[path] = fingerprint(path.lstat()), now
 
@@ -68,7 +68,7 @@ class Settling:
             return None
         leased = _lease(path) if honours_leases(path, state.device) else None
         if leased is False:
-            return None  # the kernel knows of a writer: it is not done, however long the file has not changed
+            return None  # a process has it open for writing, however long it has not changed
         if state.size_bytes == 0:
             return "stillness" if still_seconds >= 2 * self._settle_seconds else None
         if leased and not _json_looks_truncated(path):
@@ -89,7 +89,7 @@ class Settling:
 
 
 def is_being_written(path: Path, device: int) -> bool:
-    """Whether the kernel knows of a writer of ``path``; False also where a lease proves nothing."""
+    """Whether a process has ``path`` open for writing; False also where leases prove nothing."""
     return honours_leases(path, device) and _lease(path) is False
 
 

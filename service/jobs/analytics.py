@@ -31,7 +31,7 @@ from service.publication import Publication
 from service.settings import Settings
 from service.verify.contents import check_export_set
 
-_WITHOUT_MASTER = "checked without the customer master, which may know what these records do not state"
+_WITHOUT_MASTER = "checked without the customer master, which may have what these records lack"
 
 
 def rules_of(settings: Settings) -> AnalyticsRules:

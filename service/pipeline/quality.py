@@ -15,7 +15,7 @@ MANY_NAMES = 3
 LARGE_GROUP = 10
 
 _FIELDS = ("full_name", "email", "phone", "signup_date", "status")
-# An id that we made up does not count; two phones that are only printed alike are two.
+# An id that the service made up does not count; phones are distinct by key, even if they are printed alike.
 _FILLED = """
     select
         source, count(*),
@@ -92,7 +92,7 @@ def overmerge_risk(records: Table, groups: Table, evidence: Table) -> OvermergeR
 
 
 def report(
-    extracted: Extracted, normalised: Normalised, found: Mapping[str, Volume], risk: OvermergeRisk
+    extracted: Extracted, normalised: Normalised, volumes: Mapping[str, Volume], risk: OvermergeRisk
 ) -> dict[str, Any]:
     """The content of ``quality_report.json``: counts of every source and field, and the risk of merging too much.
 
@@ -107,7 +107,7 @@ def report(
                 "rows": rows,
                 "rejects": extracted.source_rejects[name],
                 "rejects_by_code": {code: count for source, code, count in rejects if source == name},
-                "volume": found[name].figures(),
+                "volume": volumes[name].figures(),
                 "warnings": list(extracted.warnings[name]),
                 "fields": _fields(figures.get(name, _NOTHING), name, normalised),
             }

@@ -11,7 +11,7 @@ from service.model import Batch, Guards
 SHRUNK_BELOW_PERCENT = 90
 """A source with a smaller share of its published rows gets a line in the log …"""
 SHRUNK_BY_ROWS = 100
-"""… but only if it lost so many rows: small exports go up and down."""
+"""… but only if it lost so many rows: the size of small exports varies."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Volume:
 
     @property
     def is_shrunk(self) -> bool:
-        """Whether the source lost so many rows that a user should know."""
+        """Whether the source lost so many rows that the log reports it."""
         former = self.rows_published or 0
         if self.rows_now is None:
             return former > 0

@@ -1,1 +1,1 @@
-"""Readers of CSV and JSON exports: bytes in, rows and rejects out; they know encodings, not tables."""
+"""Readers of CSV and JSON exports: they turn bytes into rows and rejects, without an engine."""

@@ -1,4 +1,4 @@
-"""Which customer is which, over batches: stable ids, merges, splits, aliases. Kept in ``state/``."""
+"""The identity register: stable customer ids over all batches, with merges, splits and aliases, in ``state/``."""
 
 from service.register.identify import Identified
 from service.register.register import Register

@@ -26,7 +26,7 @@ _LINKS = """
     from this join shared using (rule, value)
     where this.ordinal <> shared.first
 """
-# A name corroborates, the two identifiers settle: it is no evidence where both already agree.
+# A name is weaker evidence than e-mail address and phone: where both of these agree it is not listed.
 _AGREEMENT = """
     select
         this.ordinal, this.via,
