@@ -363,7 +363,8 @@ def test_the_analytics_job_uses_the_master_published_at_that_moment(
 # --------------------------------------------------------------------------------------------- a job is a value
 
 # Documents without a job are of the integration, and ``integrate`` is that job by definition.
-NAMING_A_JOB = {"model.py", "documents.py", "outbox.py", "jobs/integration.py", "jobs/analytics.py", "jobs/by_hand.py"}
+MODULES_OF_JOBS = {f"{'/'.join(job.build.__module__.split('.')[1:])}.py" for job in JOBS.values()}
+NAMING_A_JOB = {"model.py", "documents.py", "outbox.py", "jobs/by_hand.py"} | MODULES_OF_JOBS
 # Here the word is a table of service.toml or words.toml.
 NAMING_A_TABLE = {"settings.py", "vocabulary.py"}
 

@@ -93,6 +93,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
             records, groups, survivors, evidence, identified.customers, identified.changes, extracted.rejects
         )
         removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
+        journal.line("INFO", f"Duplicates found: {summary.duplicates}")
         merges = folder.parent / "merges.txt"
         write_merge_lines(removed, journal.prefix("WARNING"), merges)
         _report_loaded(summary, identified, merges, journal)
@@ -148,7 +149,6 @@ def _value_problems(normalised: Normalised) -> Iterator[str]:
 
 
 def _report_loaded(summary: Summary, identified: Identified, merges: Path, journal: Journal) -> None:
-    journal.line("INFO", f"Duplicates found: {summary.duplicates}")
     journal.lines_of(merges)
     report_customers(summary, journal)
     journal.event("records.deduplicated", records=summary.records, duplicates=summary.duplicates)

@@ -10,6 +10,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+ONE_POINT = os.environ.get("POINT", "")
+"""Only this point is tried, as a failure prints it; empty: as many as ``tests/sizes.py`` says."""
+
 
 def sample(population: Sequence[T], most: int | None, seed: str) -> list[T]:
     """At most ``most`` of them, in their order; all of them where ``most`` is None."""

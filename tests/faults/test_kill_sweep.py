@@ -15,7 +15,7 @@ import pytest
 from tests.faults.conftest import Tally
 from tests.faults.injection import Point, needs_strace
 from tests.faults.starts import STARTS, Start, ended_well, killed
-from tests.faults.sweep import all_faults, sample
+from tests.faults.sweep import ONE_POINT, all_faults, sample
 from tests.sizes import KILL_STARTS, KILLS_HIDDEN, KILLS_HIDDEN_IN_THE_FIRST_START, KILLS_SEEN_BY_OTHERS
 from tests.worlds import CRM, ECOM
 
@@ -37,12 +37,15 @@ def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(
     hidden = [point for point in new if not is_seen_by_others(point)]
     most_hidden = KILLS_HIDDEN_IN_THE_FIRST_START if name == "empty outbox" else KILLS_HIDDEN
     points = [*sample(seen, KILLS_SEEN_BY_OTHERS, name), *sample(hidden, most_hidden, name)]
+    if ONE_POINT:
+        points = [point for point in start.points if str(point) == ONE_POINT]
+        assert points, f"{name} has no point {ONE_POINT!r}"
 
     def try_one(number: int, point: Point) -> list[str]:
         house = start.copied_to(tmp_path / str(number))
         faults = [*killed(start, house, point), *ended_well(start, house, is_next_tried=not number % NEXT_PAIR_EVERY)]
         shutil.rmtree(house.root)
-        return [f"killed at {point}: {fault}" for fault in faults]
+        return [f"killed at {point}: {fault} (again: POINT={str(point)!r})" for fault in faults]
 
     tally(f"killed, {name}", (point.kind for point in points))
     found = all_faults(try_one, points)
