@@ -29,6 +29,7 @@ MOST_ON_A_PAGE = 1000
 """A larger ``limit`` counts as this."""
 MASTER = "customer_master.csv"
 _MOST_ROW_BYTES = 1 << 20
+_MOST_CELL_CHARACTERS = 131_072
 _MOST_ID_BYTES = 32
 _BOM = b"\xef\xbb\xbf"
 _LAST_SEQ = (1 << 63) - 1
@@ -243,9 +244,13 @@ def _next_row(file: BinaryIO) -> bytes:
 
 def _cells_of(row: bytes) -> list[str]:
     try:
-        return next(csv.reader([row.decode("utf-8")], strict=True), [])
+        cells = next(csv.reader([row.decode("utf-8")], strict=True), [])
     except (csv.Error, UnicodeDecodeError):
         raise MalformedDocument(f"{MASTER}: a row is not CSV in UTF-8") from None
+    # The limit of the csv module is one for the whole process, and the readers of exports raise it.
+    if any(len(cell) > _MOST_CELL_CHARACTERS for cell in cells):
+        raise MalformedDocument(f"{MASTER}: a cell has more than {_MOST_CELL_CHARACTERS} characters")
+    return cells
 
 
 def _seek_row(file: BinaryIO, offset: int) -> None:
