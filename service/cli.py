@@ -29,11 +29,11 @@ from service.errors import (
 if TYPE_CHECKING:
     from service.settings import Settings
 
-DONE, FINDINGS, USAGE, WORLD, RATE_LIMITED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, FINDINGS, USAGE, TRANSIENT, RATE_LIMITED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _EPILOG = """\
 exit codes: 0 done; 1 wrong content or findings; 2 usage, settings, a path that does not exist;
-            3 a temporary fault, or incomplete and resumable; 4 rate-limited; 130 interrupted
+            3 an environment fault, or incomplete and resumable; 4 rate-limited; 130 interrupted
 settings:   environment variables SERVICE_*, or service.toml in the working folder; see docs/settings.md
 """
 
@@ -50,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{error.strerror or type(error).__name__}: {error.filename or ''}", file=sys.stderr)
         print("  hint:  check that the folder exists, has room, and may be written by this user", file=sys.stderr)
-        return WORLD
+        return TRANSIENT
     except Exception as error:  # noqa: BLE001  # a bug: its traceback may quote a customer, so it is not shown
         _log_bug(error)
         print(f"unexpected error ({type(error).__name__}): the log line bug.found says where", file=sys.stderr)
-        return WORLD
+        return TRANSIENT
     except KeyboardInterrupt:
         print("interrupted; no incomplete set was published", file=sys.stderr)
         return INTERRUPTED
@@ -72,7 +72,7 @@ def _exit_code(error: ServiceError) -> int:
         case Interrupted():
             return INTERRUPTED
         case TransientError():
-            return WORLD
+            return TRANSIENT
         case _:
             return FINDINGS
 

@@ -389,9 +389,3 @@ GOLDEN: Columns = {
     "status": "",
     "source_system": "every source of the group joined by +, in source order",
 }
-
-CROSSWALK: Columns = {
-    "ordinal": "the record",
-    "group_id": "its group",
-    "customer": "number of the customer; CUST001 is 1",
-}

@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     api_allow_http: bool = Field(False, description="allow the key to be sent unencrypted to another machine")
     sync_every_minutes: float = Field(0, ge=0, description="`watch` syncs at this interval; 0 = only `sync` by hand")
     sync_minutes: float = Field(60, gt=0, description="a longer run stops; the next one continues it")
-    sync_resume_hours: float = Field(1, ge=0, description="a run interrupted longer ago than this starts from scratch")
+    sync_resume_hours: float = Field(1, ge=0, description="a run that began longer ago than this is not resumed")
 
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")

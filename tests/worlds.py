@@ -39,12 +39,12 @@ CASES = Path(__file__).with_name("cases")
 SAMPLE = CASES / "the_sample"
 CRM, ECOM, API = "crm_customers.csv", "ecommerce_customers.json", "api_customers.json"
 QUICK: dict[str, Any] = {"settle_seconds": 0.2, "rescan_seconds": 0.1, "threads": 1, "retry_seconds": 0.05}
-"""Settings of a watcher that does not let a test wait."""
+"""Settings with short waits."""
 _PROBE_SECONDS = 0.1
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = 180.0) -> None:
-    """Wait for something that other processes bring about; fail when it does not come."""
+    """Wait until ``is_so`` returns true; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
@@ -53,7 +53,7 @@ def wait_until(is_so: Callable[[], object], seconds: float = 180.0) -> None:
 
 
 def slowness() -> float:
-    """How many times longer work takes at this moment than by itself: other processes, other guests of the machine."""
+    """The factor by which other load slows this process at the moment, at least 1."""
     began, spent = time.monotonic(), time.process_time()
     while time.process_time() - spent < _PROBE_SECONDS:
         pass
@@ -82,7 +82,7 @@ class World:
         self.inbox, self.outbox, self.state = root / "inbox", root / "outbox", root / "state"
 
     def drop_api(self, customers: int = 3, suffix: str = "") -> None:
-        """Put what the API says of so many customers into the inbox, as ``sync`` does."""
+        """Drop an API export of this many customers into the inbox, as ``sync`` does."""
         rows = [
             {"id": number, "email": f"user{number}@reqres.in", "first_name": "George", "last_name": f"Bluth {number}"}
             for number in range(1, customers + 1)
@@ -118,7 +118,7 @@ class World:
         return verify(Folders(self.inbox, self.outbox, self.state), JOBS, batch_id)
 
     def health(self) -> dict[str, Any]:
-        """What the daemon says of itself."""
+        """The health report of the daemon."""
         found: dict[str, Any] = json.loads((self.state / "health.json").read_text(encoding="utf-8"))
         return found
 
@@ -166,7 +166,7 @@ class Daemon:
         return code
 
     def kill(self) -> None:
-        """End it without warning."""
+        """Kill it with SIGKILL."""
         self.process.kill()
         self.process.wait(60)
         self._log.close()
@@ -290,7 +290,7 @@ class Works(World):
             return cli.main(["retry", *arguments])
 
     def waits_to_be(self, is_so: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-        """The health, once it is so."""
+        """The health report, once ``is_so`` is true of it."""
         wait_until(lambda: is_so(self.health()))
         return self.health()
 

@@ -36,7 +36,7 @@ def explain(records: Table, groups: Table, survivors: Table, matcher: Matcher, e
             groups     ordinal · group_id
             survivors  GOLDEN
     Out:    EVIDENCE, at least one row per removed record. A record that agrees with the kept one on nothing is
-            linked over others: breadth first from the kept one; ties: the earliest record.
+            linked through others: breadth first from the kept one; ties: the earliest record.
     Source: docs/specification.md section 5 (reason)
     """
     with_kept = groups.derive(_WITH_KEPT, survivors=survivors)
@@ -67,7 +67,7 @@ def _breadth_first(shared: Table, members: Table, survivors: Table) -> tuple[Int
 def breadth_first_from(starts: IntArray, ordinal: IntArray, value: IntArray) -> dict[int, int]:
     """The record before each reached one; records that share a value are neighbours.
 
-    Levels are walked in the order of ordinals, so that among several ways the one over the earliest record is taken.
+    Levels are walked in the order of ordinals, so that of several paths the one through the earliest record is taken.
     Linear: a value is opened once, by the first record that reaches it.
 
     >>> breadth_first_from(np.array([0]), np.array([0, 1, 1, 2]), np.array([7, 7, 8, 8]))

@@ -27,7 +27,7 @@ def start_named(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sta
 
 @pytest.fixture
 def tally(record_property: Callable[[str, object], None]) -> Tally:
-    """Take down what was tried: a title, and a kind for every try."""
+    """A function that records what was tried: a title, and a kind for every try."""
 
     def note(title: str, kinds: Iterable[str]) -> None:
         counts = Counter(kinds)

@@ -118,7 +118,7 @@ class Campaign:
             assert self.house.run("retry", *accept, batch, **self.settings).code in (0, 2)
 
     def empty_the_outbox(self) -> None:
-        """Users may, at any time."""
+        """Empty the outbox, which users may do at any time."""
         for path in self.house.outbox.glob("*"):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -37,7 +37,7 @@ class Size:
 
     @classmethod
     def of(cls, pid: int) -> Size:
-        """As the kernel counts."""
+        """The counts of the kernel for this process."""
         process = Path(f"/proc/{pid}")
         fields = dict(line.split(":", 1) for line in (process / "status").read_text("utf-8").splitlines())
         opened = list(_links(process / "fd"))

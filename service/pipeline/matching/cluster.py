@@ -11,7 +11,7 @@ from service.engine.contract import Engine, IntArray, Table
 
 
 def cluster(links: Table, records: int, engine: Engine) -> Table:
-    """Group the records that links connect, directly or over others.
+    """Group the records that links connect, directly or through others.
 
     In:     links      LINKS
             records    how many records there are; their ordinals are 0 … records - 1
