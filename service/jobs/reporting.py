@@ -12,12 +12,12 @@ from service.pipeline.extract import Extracted
 
 
 def report_started(journal: Journal) -> None:
-    """The first line of the log."""
+    """Log the first line of a batch."""
     journal.line("INFO", "Pipeline started")
 
 
 def report_extracted(batch: Batch, extracted: Extracted, journal: Journal) -> None:
-    """Rows, rejects and warnings of each export."""
+    """Log the rows, rejects and warnings of each export."""
     for file in batch.inputs:
         name = file.source.name
         rows, rejects = extracted.source_rows[name], extracted.source_rejects[name]
@@ -30,13 +30,13 @@ def report_extracted(batch: Batch, extracted: Extracted, journal: Journal) -> No
 
 
 def report_warnings(warnings: Iterable[str], journal: Journal) -> None:
-    """Lines that are in the log only where there is a problem to report."""
+    """Log each warning as a line of its own; without a problem there is none."""
     for warning in warnings:
         journal.line("WARNING", warning)
 
 
 def report_customers(summary: Summary, journal: Journal) -> None:
-    """The number of customers in the set."""
+    """Log the number of customers in the set."""
     journal.line("INFO", f"Final unique customers: {summary.customers}")
 
 
@@ -48,6 +48,6 @@ def write_logs(folder: Path, journal: Journal) -> None:
 
 
 def report_failure(message: str, journal: Journal) -> None:
-    """The last lines of the log of a batch that failed."""
+    """Log the last lines of a batch that failed."""
     journal.line("ERROR", message)
     journal.line("ERROR", "Pipeline failed")

@@ -141,7 +141,7 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
 
 
 def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
-    """One line per removed record, for the text log."""
+    """Write one line per removed record, for the text log."""
     removed.derive(_MERGE_LINES.format(prefix=prefix)).write_lines(path, "line", "customer, ordinal")
 
 

@@ -24,7 +24,7 @@ from service.simulator.wire import JSON_TYPE, Answer, MalformedRequest, Request,
 PATH = "/api/users"
 MAX_PER_PAGE = 100
 _SUPPORT = {"url": "https://reqres.in/#support-heading", "text": "Simulated; no customer of these exists."}
-_MAX_KEPT_BYTES = 128 << 20
+_MAX_CACHED_BYTES = 128 << 20
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -80,8 +80,8 @@ class Simulator:
         self._on_visit = on_visit
         self._requests: dict[int, int] = {}
         self._sent_pages = 0
-        self._kept: dict[tuple[int, int, int], tuple[bytes, str]] = {}
-        self._kept_bytes = 0
+        self._cache: dict[tuple[int, int, int], tuple[bytes, str]] = {}
+        self._cached_bytes = 0
 
     @property
     def requests(self) -> dict[int, int]:
@@ -179,14 +179,14 @@ class Simulator:
     def _body(self, page: int, per_page: int) -> tuple[bytes, str]:
         """The bytes of a page and their ETag, from a cache of limited size."""
         arguments = page, per_page, self._list.changes(self._sent_pages, per_page)
-        kept = self._kept.get(arguments)
-        if kept is None:
+        cached = self._cache.get(arguments)
+        if cached is None:
             body = _json(self._list.envelope(*arguments) | {"support": _SUPPORT})
-            kept = self._kept[arguments] = body, f'"{blake2b(body, digest_size=16).hexdigest()}"'
-            self._kept_bytes += len(body)
-            if self._kept_bytes > _MAX_KEPT_BYTES:
-                self._kept, self._kept_bytes = {arguments: kept}, len(body)
-        return kept
+            cached = self._cache[arguments] = body, f'"{blake2b(body, digest_size=16).hexdigest()}"'
+            self._cached_bytes += len(body)
+            if self._cached_bytes > _MAX_CACHED_BYTES:
+                self._cache, self._cached_bytes = {arguments: cached}, len(body)
+        return cached
 
 
 def _count(text: str) -> int:

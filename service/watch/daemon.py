@@ -22,7 +22,7 @@ from service.jobs.batch_runner import BatchRunner
 from service.publication import PastBatches, Publication
 from service.settings import Settings
 from service.state import State
-from service.watch.watcher import Pace, RunResult, Watcher
+from service.watch.watcher import RunResult, Watcher, WatchOptions
 
 if TYPE_CHECKING:
     from service.watch.sync_schedule import SyncSchedule
@@ -34,7 +34,7 @@ INTERRUPTED = 130
 
 def build(settings: Settings, now: Callable[[], datetime], clock: Callable[[], float] = time.monotonic) -> Watcher:
     """The watcher that these settings describe."""
-    pace = Pace(
+    options = WatchOptions(
         rescan_seconds=settings.rescan_seconds,
         settle_seconds=settings.settle_seconds,
         partner_warning_seconds=60 * settings.partner_warning_minutes,
@@ -47,7 +47,7 @@ def build(settings: Settings, now: Callable[[], datetime], clock: Callable[[], f
     sources = [source for job in JOBS.values() for source in job.sources(settings)]
     inbox = Inbox(settings.inbox, past.knows, acceptance.is_given, sources)
     batch_runner = BatchRunner(settings, state, Publication(past, JOBS, inbox, acceptance))
-    return Watcher(inbox, batch_runner, state, pace, now, clock)
+    return Watcher(inbox, batch_runner, state, options, now, clock)
 
 
 def run(settings: Settings, now: Callable[[], datetime], *, once: bool) -> int:

@@ -27,8 +27,8 @@ _STANDS_BY = "stands by: another instance works on this inbox"
 
 
 @dataclass(frozen=True)
-class Warnings:
-    """When health warns."""
+class WarningLimits:
+    """The limits beyond which health warns."""
 
     partner_seconds: float
     """How long an export may wait for its partner."""
@@ -54,7 +54,7 @@ class Turn:
     """Names of claim files that cannot be read."""
 
     @property
-    def left(self) -> int:
+    def candidate_count(self) -> int:
         """The number of candidates in the inbox."""
         return len(self.scan.candidates) if self.scan is not None else 0
 
@@ -71,7 +71,7 @@ class Status:
         self,
         inbox: Inbox,
         folders: Folders,
-        warnings: Warnings,
+        warnings: WarningLimits,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:

@@ -20,15 +20,15 @@ from service.watch.claiming import Claiming, NextBatch
 from service.watch.file_events import FileEvents
 from service.watch.ownership import RETRY_SECONDS, Ownership
 from service.watch.readiness import Readiness, Ready
-from service.watch.status import Status, Turn, Warnings
+from service.watch.status import Status, Turn, WarningLimits
 
 _UNSETTLED_TICK_SECONDS = 0.1
 _LEAST_PATIENCE_SECONDS = 5.0  # with ``once``: time for a slow machine, however short the time to settle
 
 
 @dataclass(frozen=True)
-class Pace:
-    """When the loop acts and when it warns."""
+class WatchOptions:
+    """The intervals of the loop, and the limits beyond which it warns."""
 
     rescan_seconds: float
     settle_seconds: float
@@ -55,24 +55,24 @@ class Watcher:
         inbox: Inbox,
         batch_runner: BatchRunner,
         state: State,
-        pace: Pace,
+        options: WatchOptions,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
         """``now`` is the wall clock, ``clock`` the monotonic one, in seconds."""
         folders = Folders(inbox.root, batch_runner.outbox.root, state.root)
         self._inbox = inbox
-        self._pace = pace
+        self._options = options
         self._clock = clock
         self._stop = threading.Event()
         self._events = FileEvents(inbox.root)
         self._ownership = Ownership(inbox, batch_runner, state, self._stop)
-        self._readiness = Readiness(pace.settle_seconds)
+        self._readiness = Readiness(options.settle_seconds)
         self._claiming = Claiming(
-            inbox, batch_runner, self._ownership, now, max_partner_gap_seconds=pace.max_partner_gap_seconds
+            inbox, batch_runner, self._ownership, now, max_partner_gap_seconds=options.max_partner_gap_seconds
         )
-        self._attempts = Attempts(inbox, batch_runner, now, clock, retry_seconds=pace.retry_seconds)
-        warnings = Warnings(pace.partner_warning_seconds, pace.min_free_mb)
+        self._attempts = Attempts(inbox, batch_runner, now, clock, retry_seconds=options.retry_seconds)
+        warnings = WarningLimits(options.partner_warning_seconds, options.min_free_mb)
         self.status = Status(inbox, folders, warnings, now, clock)
         self._postponed: Postponed | None = None
         self._result = RunResult()
@@ -123,7 +123,7 @@ class Watcher:
         return not self._stop.is_set()
 
     def _watch(self, *, once: bool) -> None:
-        patience_seconds = max(3 * self._pace.settle_seconds, _LEAST_PATIENCE_SECONDS)
+        patience_seconds = max(3 * self._options.settle_seconds, _LEAST_PATIENCE_SECONDS)
         give_up_at = self._clock() + patience_seconds
         while not self._stop.is_set():
             turn = self._observe()
@@ -131,10 +131,10 @@ class Watcher:
             if self._attempt(turn.next_batch):
                 give_up_at = self._clock() + patience_seconds
                 continue
-            if once and (turn.is_held_up or not turn.left or self._clock() > give_up_at):
-                self._result = replace(self._result, unfinished=turn.left + turn.is_held_up)
+            if once and (turn.is_held_up or not turn.candidate_count or self._clock() > give_up_at):
+                self._result = replace(self._result, unfinished=turn.candidate_count + turn.is_held_up)
                 return
-            self._events.wait(self._sleep_seconds(is_unsettled=bool(turn.left) and not turn.is_held_up))
+            self._events.wait(self._sleep_seconds(is_unsettled=bool(turn.candidate_count) and not turn.is_held_up))
 
     def _observe(self) -> Turn:
         """Scan the inbox and find the next batch."""
@@ -160,7 +160,7 @@ class Watcher:
         replaced = (
             "the inbox is another folder than before, was it unmounted?" if self._ownership.was_replaced else None
         )
-        loss = self._events.loss(now, self._pace.rescan_seconds)
+        loss = self._events.loss(now, self._options.rescan_seconds)
         return "; ".join(filter(None, (replaced, no_events, loss))) or None
 
     def _next_batch(self, ready: Ready | None) -> NextBatch:
@@ -193,5 +193,5 @@ class Watcher:
         """The longest time to sleep until an event."""
         if is_unsettled:
             return _UNSETTLED_TICK_SECONDS
-        until = self._postponed.until - self._clock() if self._postponed is not None else self._pace.rescan_seconds
-        return min(max(until, _UNSETTLED_TICK_SECONDS), self._pace.rescan_seconds)
+        until = self._postponed.until - self._clock() if self._postponed is not None else self._options.rescan_seconds
+        return min(max(until, _UNSETTLED_TICK_SECONDS), self._options.rescan_seconds)
