@@ -200,7 +200,7 @@ def _give_folder(folder: Path, user: Identity) -> None:
 
 
 def _foreign_folders(descriptor: int) -> list[str]:
-    """Folders that the service does not make: /etc or /home, mounted by mistake, have some."""
+    """The folders in an open folder that the service does not make, as in /etc or /home, mounted by mistake."""
     with os.scandir(descriptor) as entries:
         folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     return [name for name in folders if name not in _OUR_FOLDERS | _OF_THE_FILE_SYSTEM]

@@ -213,7 +213,7 @@ def read_hashed(path: Path, kind: type[Document]) -> tuple[Document, str]:
 
 
 def _without_value(error: Exception) -> str:
-    """What msgspec says; only its message about a word that is not in a list quotes the word."""
+    """The message of msgspec without a value, which it quotes only if a word is not in a list."""
     return _INVALID_VALUE.sub("invalid value - at", str(error))
 
 

@@ -55,7 +55,7 @@ def scarce_space(folders: Iterable[Path], min_free_mb: int) -> list[str]:
 
 
 def forget_standbys(state: Path) -> None:
-    """Remove the reports of instances that stand by; one that still does writes its report again at once."""
+    """Remove the reports of instances that stood by; one that still does writes its report again."""
     for path in state.glob(STANDBY_FILES):
         path.unlink(missing_ok=True)
 

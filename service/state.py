@@ -68,5 +68,5 @@ class State:
         return is_locked(self._folders.lock)
 
     def release(self) -> None:
-        """Let another process take it."""
+        """Release the lock, so that another process can take this state."""
         self._lock.release()

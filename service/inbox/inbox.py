@@ -79,13 +79,13 @@ class Inbox:
         return self._lock.is_held()
 
     def unlock(self) -> None:
-        """Let another instance take over."""
+        """Release the lock, so that another instance can take over."""
         self._lock.release()
 
     # ------------------------------------------------------------------------------------- waiting and claimed
 
     def scan(self) -> Scan:
-        """What waits in the inbox. Raises: OSError where the folder cannot be read."""
+        """List what waits in the inbox. Raises: OSError where the folder cannot be read."""
         return scan(self._folders, self.sources)
 
     def claim(

@@ -104,7 +104,7 @@ class _Wakeup:
         self._reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def send(self) -> None:
-        """Wake it; from any thread."""
+        """Wake the main thread; from any thread."""
         with suppress(BlockingIOError):  # the pipe is full: it will wake
             os.write(self.writer, b"!")
 

@@ -121,7 +121,7 @@ class FileEvents(FileSystemEventHandler):
         return found
 
     def expect_event(self, name: str, now: float) -> None:
-        """Call when the scan finds a file: starts the grace period for its event, unless that was seen already."""
+        """Start the grace period for the event of a file that the scan found, unless the event was seen already."""
         if name in self._seen:
             self._seen.discard(name)
         else:
@@ -133,7 +133,7 @@ class FileEvents(FileSystemEventHandler):
         return sum(self._awaited.pop(name, None) is not None for name in overdue)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Note and wake. Nothing here may raise: it would end watchdog's thread."""
+        """Record the event and wake the loop. Nothing here may raise: it would end watchdog's thread."""
         is_arrival = isinstance(event, FileMovedEvent) and bool(event.dest_path)
         name = Path(str(event.dest_path if is_arrival else event.src_path)).name
         if is_arrival or isinstance(event, FileClosedEvent):

@@ -68,7 +68,7 @@ class Ownership:
         return published
 
     def release(self) -> None:
-        """Let another instance take over."""
+        """Release both locks, so that another instance can take over."""
         self.is_working = False
         self._batch_runner.close()
         self._inbox.unlock()

@@ -50,7 +50,7 @@ class SyncSchedule:
             self._thread.join(seconds)
 
     def problems(self) -> list[str]:
-        """Why the last sync failed, if it did."""
+        """The reason why the last sync failed; empty if it succeeded."""
         return [self._problem] if self._problem else []
 
     def _run(self) -> None:

@@ -83,12 +83,12 @@ class Watcher:
         return self._ownership.is_working
 
     def stop(self) -> None:
-        """Ask the loop to end after what it is doing; from any thread."""
+        """Ask the loop to end after the batch in work; from any thread."""
         self._stop.set()
         self._events.wake()
 
     def abandon(self) -> None:
-        """Make it end in the middle of what it is doing; nothing is lost. From any thread."""
+        """End the loop in the middle of a batch; nothing is lost. From any thread."""
         self.stop()
         self._attempts.abandon()
 
