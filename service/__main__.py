@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _end_on_signals(arguments: Sequence[str]) -> None:
     """Handle SIGTERM from the start: the kernel does not deliver it to a process 1 without a handler."""
     if arguments[:1] in (["watch"], ["simulate-api"]):
-        # Until the verb sets its own handlers there is nothing to clean up. No exception is raised: raised
-        # while a compiled module is imported it can end in an abort.
+        # Until the verb sets its own handlers there is nothing to clean up. An exception would not do: one that is
+        # raised while a compiled module is imported can end in an abort.
         code = INTERRUPTED if "--once" in arguments else 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(code))
