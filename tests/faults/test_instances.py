@@ -125,15 +125,20 @@ class Hand:
         self._stopped: dict[Daemon, float] = {}
         self.done: Counter[str] = Counter()
 
+    def has_met_the_owner(self) -> bool:
+        """Whether the owner was both killed and stopped."""
+        return bool(self.done["owner killed"] and self.done["owner stopped"])
+
     def strike(self) -> None:
-        """Kill or stop one; a killed one is replaced, and a stopped one is woken within two seconds."""
+        """Kill or stop one, at first the owner; a killed one is replaced, a stopped one is woken within two seconds."""
         self._wake(before=time.monotonic())
         victim, role = self._dice.choice(self._crew.members), "standby"
         with suppress(StopIteration):  # it was just killed, and no other has taken over yet
             owner = self._crew.owner()
-            victim = owner if self._dice.random() < 0.3 else victim
+            victim = owner if self._dice.random() < 0.3 or not self.has_met_the_owner() else victim
             role = "owner" if victim is owner else role
-        if self._dice.random() < 0.35:
+        is_due = role == "owner" and not self.done["owner killed"]
+        if self._dice.random() < 0.35 or is_due:
             self._stopped.pop(victim, None)
             victim.kill()
             self._crew.members.remove(victim)
@@ -166,8 +171,7 @@ def test_each_batch_is_published_once_however_instances_are_killed_and_stopped(
     wait_until(lambda: (house.state / "health.json").exists())
     hand, hashes, dropped = Hand(crew, dice), dict[str, str](), 0
     deadline = time.monotonic() + 120 + 30 * BATCHES
-    # Few batches may all be done before the dice have met the owner in both ways.
-    while len(archived(house)) < 2 * BATCHES or not (hand.done["owner killed"] and hand.done["owner stopped"]):
+    while len(archived(house)) < 2 * BATCHES or not hand.has_met_the_owner():
         assert time.monotonic() < deadline, f"{len(archived(house))} inputs archived, {hand.done}"
         while dropped < min(BATCHES, len(archived(house)) // 2 + 5):
             hashes |= drop_numbered(house, dropped)
