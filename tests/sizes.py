@@ -57,6 +57,8 @@ ERROR_STARTS: Sequence[tuple[str, int | None]] = _size(
 """Start, and how many of its calls fail with each of five errors; None: every call."""
 CAMPAIGN_MINUTES: float = float(os.environ.get("CAMPAIGN_MINUTES") or _size(0.1, 5.0, 5.0))
 """Without the time in which the faults are removed. In the quick size a few actions; the long campaign is CI's."""
+KILLED_DAEMONS: int = _size(1, 3, 3)
+"""Seeds of the moments at which a daemon with three pairs in its inbox is killed."""
 STOP_CHAINS: int = _size(1, 2, 16)
 STOPS_IN_A_CHAIN: int = _size(5, 13, 13)
 STOP_RECORDS: int = _size(5_000, 20_000, 20_000)

@@ -21,6 +21,7 @@ import pytest
 
 from benchmarks.generate import write_pair
 from service.watch.file_events import EVENT_GRACE_SECONDS
+from tests.sizes import KILLED_DAEMONS
 from tests.worlds import CASES, CRM, ECOM, Daemon, House, slowness, wait_until
 
 SAMPLE = CASES / "the_sample"
@@ -268,7 +269,7 @@ def test_a_writer_that_breaks_our_lease_does_not_kill_the_daemon(running: House)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(KILLED_DAEMONS))
 def test_a_daemon_that_is_killed_at_any_moment_loses_nothing_and_repeats_nothing(house: House, seed: int) -> None:
     random_ = random.Random(seed)
     suffixes = [f"_2024-01-{day:02}" for day in range(1, 4)]
