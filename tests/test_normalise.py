@@ -132,7 +132,7 @@ LAST = [
     "Gal·la",
 ]
 EDITS = {
-    "email": "aZ09.@-_+%' <>:;,\"?/é\u00a0\u200b\uff20İſß\n",
+    "email": "aZ09.@-_+%' <>:;,\"?/()[]{}|*&=•。é\u00a0\u200b\uff20İſß\n",
     "phone": "0123456789+-. ()/,x'=\"#eE\u00a0\uff11\u0661\u2013",
     "full_name": "aMcCdDvV'’- ,.1éÉßÿŸıİſŉΣσςшШƏǅẞ×÷µ\u0301\u0307\u00a0\u200b\t",
     "signup_date": "0123456789-/.: TZtz,+janpmPM\u00a0\uff11",
@@ -157,6 +157,18 @@ def an_email(r: random.Random) -> str:
             "mailto:<{}@{}>",
             "<{}@{}",
             "J (x) {}@{}>",
+            "{}@{};",
+            "{}@{}, ",
+            "'{}@{}'",
+            '="{}@{}"',
+            "{}@{} ::: b@x.org",
+            "a@x.org;{}@{}",
+            "Doe, J. <{}@{}>",
+            "SMTP:{}@{}",
+            "({}@{})",
+            "{}&amp;@{}",
+            "{}*@{}",
+            "{}@{} (home)",
         )
     )
     return shape.format(local, domain)

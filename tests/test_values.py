@@ -18,13 +18,13 @@ from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNum
 from service.pipeline import fields
 from service.pipeline.fields import phone as phone_rules
 from service.pipeline.fields.date import date_evidence, norm_date, read_date, trouble_date
-from service.pipeline.fields.email import norm_email, read_email, trouble_email
+from service.pipeline.fields.email import email_key, norm_email, read_email, trouble_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing
 from service.pipeline.fields.name import name_key, norm_name, read_name, trouble_name
 from service.pipeline.fields.phone import norm_phone, phone_as_printed, read_phone, trouble_phone
 from service.pipeline.fields.status import read_status
 from service.pipeline.fields.text import Unusable
-from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES
+from tests.corpus import DATES, EMAILS, MASKED_EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES
 from tests.sizes import EVERY_LETTER, EVERY_READING_REGION
 
 # Everything a text can hold, lone surrogates too, and text that is nearly a value.
@@ -93,6 +93,29 @@ def test_an_address_is_read(text: str, address: str) -> None:
 @pytest.mark.parametrize("text", NOT_EMAILS)
 def test_any_other_text_is_an_invalid_email(text: str) -> None:
     assert (norm_email(text), trouble_email(text)) == (None, "invalid_email")
+
+
+@pytest.mark.parametrize("text", MASKED_EMAILS)
+def test_a_masked_address_is_missing_with_a_reason_of_its_own(text: str) -> None:
+    assert (norm_email(text), trouble_email(text)) == (None, "masked_email")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("zoë@bücher.example", "zoë@xn--bcher-kva.example"),
+        ("bob@BÜCHER.example", "bob@xn--bcher-kva.example"),
+        ("用户@例子.广告", "用户@xn--fsqu00a.xn--4rr70v"),
+    ],
+)
+def test_a_domain_is_compared_in_its_form_for_the_dns(one: str, other: str) -> None:
+    assert read_email(one) != read_email(other)
+    assert email_key(read_email(one)) == email_key(read_email(other))
+
+
+@pytest.mark.parametrize("address", ["a@x_y.org", "a@[1.2.3.4]", "a@xn--.org", "a@" + "ü." * 400 + "de", "a@-ü-.de"])
+def test_a_domain_that_cannot_exist_is_compared_as_written(address: str) -> None:
+    assert email_key(address) == address
 
 
 # ----------------------------------------------------------------------------------------------------- phone
@@ -430,6 +453,12 @@ def test_the_case_of_a_name_does_not_change_its_key(text: str) -> None:
 def test_every_date_is_stable_or_has_a_reason(text: str, order: str) -> None:
     is_stable(lambda it: norm_date(it, order), lambda it: trouble_date(it, order), text)
     assert date_evidence(text) in ("MDY", "DMY", None)
+
+
+@given(st.one_of(NEARLY_AN_EMAIL, st.emails(), st.text("aé@.*;,|<>()[]'\"&#64; 。", max_size=20)))
+def test_the_key_of_an_address_is_its_own_key(text: str) -> None:
+    if address := norm_email(text):
+        assert email_key(email_key(address)) == email_key(address)
 
 
 # Two different clear values never become equal: a clear value is read as itself (a name: as its own key).
