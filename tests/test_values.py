@@ -19,7 +19,7 @@ from service.pipeline import fields
 from service.pipeline.fields import phone as phone_rules
 from service.pipeline.fields.date import date_evidence, norm_date, read_date, trouble_date
 from service.pipeline.fields.email import email_key, norm_email, read_email, trouble_email
-from service.pipeline.fields.missing import MISSING_WORDS, is_missing
+from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
 from service.pipeline.fields.name import name_key, norm_name, read_name, trouble_name
 from service.pipeline.fields.phone import norm_phone, phone_as_printed, read_phone, trouble_phone
 from service.pipeline.fields.status import read_status
@@ -67,12 +67,24 @@ def test_the_examples_in_the_docstrings_of_a_field_hold(name: str) -> None:
 # ------------------------------------------------------------------------------------------- missing, status
 
 
-@pytest.mark.parametrize("cell", [None, "", "  \t", "\u00a0", *sorted(MISSING_WORDS), " N/A ", "NULL", "NaN", "#N/A"])
+@pytest.mark.parametrize("cell", [None, "", "  \t", "\u00a0", *sorted(MISSING_WORDS), " N/A ", "NULL", "NaN", "#N/A", "####"])
 def test_an_empty_cell_or_a_missing_word_is_missing(cell: str | None) -> None:
     assert is_missing(cell)
 
 
-@pytest.mark.parametrize("cell", ["0", "Na Li", "N/A N/A", "anyone", "---", "..", "Null Island", "False"])
+@pytest.mark.parametrize(
+    "name", [None, "NULL NULL", " , Unknown", "n/a, n/a", "\\N \\N", "Not Provided Unknown", "Na", "- ."]
+)
+def test_a_name_of_missing_words_alone_is_missing(name: str | None) -> None:
+    assert is_missing_name(name)
+
+
+@pytest.mark.parametrize("name", ["Na Li", "Jennifer Null", "Unknown Soldier", "Nano", "NullNull", "N"])
+def test_a_name_with_another_word_is_not_missing(name: str) -> None:
+    assert not is_missing_name(name)
+
+
+@pytest.mark.parametrize("cell", ["0", "Na Li", "N/A N/A", "anyone", "---", "..", "Null Island", "False", "##"])
 def test_any_other_cell_is_not_missing(cell: str) -> None:
     assert not is_missing(cell)
 
@@ -305,6 +317,17 @@ def test_a_name_is_read(text: str, name: str) -> None:
     assert read_name(text) == name
 
 
+@pytest.mark.parametrize("name", ["X", "J.", "É", "王", "***", "-", "7", "(É)"])
+def test_a_name_of_one_letter_is_shown_but_has_no_key(name: str) -> None:
+    assert read_name(name.lower()) == name
+    assert name_key(name) is None
+
+
+@pytest.mark.parametrize("text", ["nu\u200bll", "&quot;NULL&quot;", "un\u200bknown, n/a", "\ufeffNa"])
+def test_hidden_missing_words_are_no_name(text: str) -> None:
+    assert trouble_name(text) == "invalid_name"
+
+
 @pytest.mark.parametrize("text", ["", "  ", "\t\n", "\u200b", "\x00\x01", "\u00a0\ufeff"])
 def test_a_name_without_visible_characters_is_invalid(text: str) -> None:
     assert (norm_name(text), trouble_name(text)) == (None, "invalid_name")
@@ -317,9 +340,17 @@ def test_a_name_without_visible_characters_is_invalid(text: str) -> None:
         ("Ludwig van Beethoven", "LUDWIG VAN BEETHOVEN"),
         ("Straße", "STRASSE"),
         ("ΟΔΟΣ", "οδος"),
+        ("Ann O’Brien", "ANN O'BRIEN"),
+        ("Ann O`Brien", "Ann O´Brien"),
+        ("ʻOkina Lee", "'Okina Lee"),
+        ("Bob O&#039;Neil", "Bob O’Neil"),
+        ("Smith &amp; Sons", "Smith & Sons"),
+        ("\ufb01na", "Fina"),
+        ("ＪＯＨＮ", "John"),
+        ("Ŀuis", "L·uis"),
     ],
 )
-def test_names_that_differ_only_in_case_have_one_key(one: str, other: str) -> None:
+def test_names_that_differ_only_in_case_width_and_apostrophe_have_one_key(one: str, other: str) -> None:
     assert name_key(read_name(one)) == name_key(read_name(other))
 
 
@@ -438,8 +469,9 @@ def test_a_phone_key_reads_the_same_in_every_region(region: str, digits: str) ->
 def test_every_name_is_stable_or_has_a_reason(text: str) -> None:
     is_stable(norm_name, trouble_name, text)
     if name := norm_name(text):
-        assert name_key(read_name(name)) == name_key(name)
-        assert name_key(name_key(name)) == name_key(name)
+        key = name_key(name)
+        assert name_key(read_name(name)) == key
+        assert key is None or name_key(key) == key
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyzäöüéèñçøåß '-.", max_size=30))
