@@ -5,18 +5,28 @@ The rules of each field are in ``service.pipeline.fields``: the definition in Py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from service.engine.contract import Engine, Table, sql_text
 from service.model import Rules
 from service.pipeline.extract import Extracted
-from service.pipeline.fields.date import MAY_SHOW_ORDER_SQL, date_evidence, date_sql, norm_date, trouble_date
+from service.pipeline.fields.date import (
+    DATE_EVIDENCE_SQL,
+    DateColumn,
+    column_of,
+    date_evidence,
+    date_sql,
+    norm_date,
+    trouble_date,
+)
 from service.pipeline.fields.email import EMAIL_SQL, norm_email, trouble_email
 from service.pipeline.fields.name import NAME_KEY_SQL, NAME_SQL, name_key, norm_name, trouble_name
 from service.pipeline.fields.phone import (
+    IS_RAW_SQL,
+    compared_phone,
     is_plain_nanp,
-    norm_phone,
     phone_as_printed_sql,
     phone_is_changed_sql,
     phone_key_sql,
@@ -58,7 +68,7 @@ _RECORDS = """
         from (
             select source, row_number,
                 source || ' content:' || md5(concat_ws(chr(31), coalesce(full_name, chr(30)), coalesce(email, chr(30)),
-                    coalesce(phone_key, chr(30)), coalesce(signup_date, chr(30)), coalesce(status, chr(30)))) as content
+                    coalesce(if(phone is null, null, phone_key), chr(30)), coalesce(signup_date, chr(30)), coalesce(status, chr(30)))) as content
             from shown where not has_id
         )
     )
@@ -73,16 +83,7 @@ _RECORDS = """
     order by ordinal
 """
 
-_DATE_EVIDENCE = f"""
-    select source,
-        count(*) filter (evidence = 'DMY') > 0, count(*) filter (evidence = 'MDY') > 0
-    from (
-        select source, date_evidence(signup_date) as evidence
-        from this
-        where {MAY_SHOW_ORDER_SQL}
-    )
-    group by source
-"""
+_FILLED_DATES = "select source, count(signup_date) from this group by source"
 
 _TROUBLES = """
     select source, field, reason, count(*) as occurrences, min(row_number, {most_rows}) as first_rows
@@ -94,9 +95,9 @@ _TROUBLES = """
             where email is null and written_email is not null
         union all
         select source, row_number, 'phone', trouble_phone(written_phone, {region}) from this
-            where phone_key is null and written_phone is not null
+            where (phone_key is null or {is_raw}) and written_phone is not null
         union all
-        select source, row_number, 'signup_date', trouble_date(written_date, 'MDY') from this
+        select source, row_number, 'signup_date', trouble_date(written_date, {date_column}) from this
             where signup_date is null and written_date is not null
     )
     group by source, field, reason
@@ -143,8 +144,11 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     """
     register_functions(engine)
     rows = extracted.rows
-    orders, ambiguous = _date_orders(rows, rules)
-    order = _of_source({name: sql_text(it) for name, it in orders.items()})
+    columns, ambiguous = _date_columns(rows, rules)
+
+    def of_column(term: Callable[[DateColumn], str]) -> str:
+        return _of_source({name: sql_text(term(column)) for name, column in columns.items()})
+
     region_of = {source.name: source.region or rules.default_region for source in rules.sources}
     region = _of_source({name: sql_text(it) for name, it in region_of.items()})
     is_nanp = _of_source({name: is_plain_nanp(it) for name, it in region_of.items()})
@@ -153,12 +157,16 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
             name=NAME_SQL,
             email=EMAIL_SQL,
             phone_key=phone_key_sql(region, is_nanp),
-            date=date_sql(order),
+            date=date_sql(of_column),
             status=STATUS_SQL,
             source_id=SOURCE_ID_SQL,
         )
     )
-    troubles = values.derive(_TROUBLES.format(region=region, most_rows=MOST_ROWS_NAMED)).rows()
+    troubles = values.derive(
+        _TROUBLES.format(
+            region=region, is_raw=IS_RAW_SQL, date_column=of_column(attrgetter("code")), most_rows=MOST_ROWS_NAMED
+        )
+    ).rows()
     return Normalised(
         records=values.derive(_records_sql(rules)),
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
@@ -172,7 +180,7 @@ def register_functions(engine: Engine) -> None:
     """Make the definitions of all fields callable from SQL; once for each engine."""
     for function in (
         norm_email,
-        norm_phone,
+        compared_phone,
         norm_name,
         norm_date,
         read_status,
@@ -187,15 +195,18 @@ def register_functions(engine: Engine) -> None:
         engine.register(function.__name__, function)
 
 
-def _date_orders(rows: Table, rules: Rules) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The order of day and month for each source, and the sources whose values contradict each other."""
-    evidence = {source: (day, month) for source, day, month in rows.derive(_DATE_EVIDENCE).rows()}
-    orders: dict[str, str] = {}
-    for source in rules.sources:
-        day_first, month_first = evidence.get(source.name, (False, False))
-        decided = "DMY" if day_first and not month_first else "MDY" if month_first and not day_first else None
-        orders[source.name] = decided or source.date_order or rules.date_order
-    return orders, tuple(name for name, (day, month) in evidence.items() if day and month)
+def _date_columns(rows: Table, rules: Rules) -> tuple[dict[str, DateColumn], tuple[str, ...]]:
+    """How the dates of each source are read, and the sources whose values contradict each other."""
+    evidence: dict[str, dict[str, int]] = {source.name: {} for source in rules.sources}
+    for source, shown, times in rows.derive(DATE_EVIDENCE_SQL).rows():
+        evidence[source][shown] = times
+    filled: dict[str, int] = dict(rows.derive(_FILLED_DATES).rows())
+    found = {
+        source.name: column_of(evidence[source.name], filled.get(source.name, 0), source.date_order or rules.date_order)
+        for source in rules.sources
+    }
+    columns = {name: column for name, (column, _) in found.items()}
+    return columns, tuple(name for name, (_, is_contradicting) in found.items() if is_contradicting)
 
 
 def _changed(values: Table, rules: Rules) -> dict[tuple[str, str], int]:

@@ -12,7 +12,9 @@ MISSING_WORDS: frozenset[str] = frozenset(word.casefold() for word in read_toml(
 _NOT_A_PART = frozenset({"n/a", "#n/a"})
 
 # Case-folding splits the ligature "fi", a regular expression does not.
-_WORDS = "|".join(re.escape(word).replace("fi", "(?:fi|\ufb01)") for word in sorted(MISSING_WORDS, key=len, reverse=True))
+_WORDS = "|".join(
+    re.escape(word).replace("fi", "(?:fi|\ufb01)") for word in sorted(MISSING_WORDS, key=len, reverse=True)
+)
 _WORD = f"(?:{_WORDS}|#{{3,}})"  # a column too narrow for its number is printed as ###
 
 MISSING_CELL = f"{BLANK}*{_WORD}?{BLANK}*"

@@ -90,7 +90,9 @@ def _name_once(text: str) -> str:
     words = list(_WORD_PATTERN.finditer(name))
     has_capital = any(_is_capital(word[0][0]) for word in words)
     shown = [
-        _shown_word(word[0], is_particle=index > 0 and has_capital, is_behind_comma=0 <= comma < word.start(), name=name)
+        _shown_word(
+            word[0], is_particle=index > 0 and has_capital, is_behind_comma=0 <= comma < word.start(), name=name
+        )
         for index, word in enumerate(words)
     ]
     if _ends_in_a_numeral([word[0] for word in words]):

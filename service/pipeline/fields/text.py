@@ -97,4 +97,3 @@ def _resolved(entity: re.Match[str]) -> str:
     if name.startswith("#"):
         return html.unescape(entity[0])
     return html5.get(f"{name};") or html5.get(f"{name.lower()};") or entity[0]
-
