@@ -12,7 +12,7 @@ from service.pipeline.fields.cell import part_of_name_sql, value_of_cell_sql
 from service.pipeline.fields.missing import is_missing_name_sql
 from service.pipeline.fields.source_id import LOST_DIGITS
 from service.pipeline.rejects import rejects_table
-from service.readers.rows import FileReport, RejectedRow, cell_name
+from service.readers.rows import BOOLEAN_CELL, FileReport, RejectedRow, cell_name
 
 REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; a source without any usable row always does."""
@@ -154,6 +154,10 @@ def _with_identity(rows: Table, report: FileReport, spec: FieldSpec) -> tuple[Ta
 def _field(layout: Layout, name: str, spec: FieldSpec) -> str:
     """SQL for a field: the first of its options that has a value."""
     options = [_value(layout, option, is_part=name in spec.parts) for option in layout.fields.get(name, ())]
+    if name == "status":
+        # A truth value is no status, but it was stated: no default takes its place.
+        cells = [cell_name(layout.paths.index(path)) for path in layout.paths_of(name)]
+        options += [f"if({cell} = {sql_text(BOOLEAN_CELL)}, {cell}, null)" for cell in cells]
     if name == "full_name":
         options = [_NAME.replace("$text", option) for option in options]
     text = f"coalesce({', '.join([*options, 'null::varchar'])})"

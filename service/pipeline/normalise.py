@@ -14,6 +14,7 @@ from service.model import Rules
 from service.pipeline.extract import Extracted
 from service.pipeline.fields.date import (
     DATE_EVIDENCE_SQL,
+    IS_DOUBTFUL_SQL,
     DateColumn,
     column_of,
     date_evidence,
@@ -21,7 +22,7 @@ from service.pipeline.fields.date import (
     norm_date,
     trouble_date,
 )
-from service.pipeline.fields.email import EMAIL_SQL, norm_email, trouble_email
+from service.pipeline.fields.email import EMAIL_KEY_SQL, EMAIL_SQL, email_key, norm_email, trouble_email
 from service.pipeline.fields.name import NAME_KEY_SQL, NAME_SQL, name_key, norm_name, trouble_name
 from service.pipeline.fields.phone import (
     IS_RAW_SQL,
@@ -56,8 +57,9 @@ _RECORDS = """
             *,
             given_id is not null as has_id,
             coalesce(given_id, source || '-ROW' || row_number) as source_id,
-            coalesce(stated_status, {default_status}) as status,
+            coalesce(stated_status, if(written_status is null, {default_status}, null)) as status,
             {name_key} as name_key,
+            {email_key} as email_key,
             {phone} as phone
         from this
     ),
@@ -68,7 +70,8 @@ _RECORDS = """
         from (
             select source, row_number,
                 source || ' content:' || md5(concat_ws(chr(31), coalesce(full_name, chr(30)), coalesce(email, chr(30)),
-                    coalesce(if(phone is null, null, phone_key), chr(30)), coalesce(signup_date, chr(30)), coalesce(status, chr(30)))) as content
+                    coalesce(if(phone is null, null, phone_key), chr(30)), coalesce(signup_date, chr(30)),
+                    coalesce(status, chr(30)))) as content
             from shown where not has_id
         )
     )
@@ -78,7 +81,7 @@ _RECORDS = """
         coalesce(unnamed.record_key, shown.source || ' id:' || given_id) as record_key,
         full_name, email, phone, signup_date, status,
         stated_status is not null as status_stated,
-        name_key, phone_key, orders_count
+        name_key, phone_key, email_key, orders_count
     from shown left join unnamed on unnamed.source = shown.source and unnamed.row_number = shown.row_number
     order by ordinal
 """
@@ -99,9 +102,15 @@ _TROUBLES = """
         union all
         select source, row_number, 'signup_date', trouble_date(written_date, {date_column}) from this
             where signup_date is null and written_date is not null
+        union all
+        select source, row_number, 'status', 'boolean_status' from this
+            where stated_status is null and written_status is not null
     )
     group by source, field, reason
     order by source, field, reason
+"""
+_DOUBTFUL = f"""
+    select source, count(*) from this where {IS_DOUBTFUL_SQL} group by source order by source
 """
 MOST_ROWS_NAMED = 5
 """So many rows with an unusable value are named, of each kind."""
@@ -127,6 +136,7 @@ class Normalised:
     troubles       (source, field, reason) -> number of values that became missing for this reason
     troubled_rows  (source, field, reason) -> row numbers of the first such values
     changed        (source, field) -> number of values that differ from the text as written
+    doubtful       (source, field, reason) -> number of values that are kept, but hardly true
     ambiguous      sources whose dates contradict each other about which part is the day
     """
 
@@ -134,6 +144,7 @@ class Normalised:
     troubles: Mapping[tuple[str, str, str], int]
     troubled_rows: Mapping[tuple[str, str, str], tuple[int, ...]]
     changed: Mapping[tuple[str, str], int]
+    doubtful: Mapping[tuple[str, str, str], int]
     ambiguous: tuple[str, ...]
 
 
@@ -172,6 +183,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
         troubled_rows={(source, field, reason): tuple(rows) for source, field, reason, _, rows in troubles},
         changed=_changed(values, rules),
+        doubtful={(source, "signup_date", "doubtful_date"): count for source, count in values.derive(_DOUBTFUL).rows()},
         ambiguous=ambiguous,
     )
 
@@ -191,22 +203,30 @@ def register_functions(engine: Engine) -> None:
         trouble_date,
         date_evidence,
         name_key,
+        email_key,
     ):
         engine.register(function.__name__, function)
 
 
 def _date_columns(rows: Table, rules: Rules) -> tuple[dict[str, DateColumn], tuple[str, ...]]:
     """How the dates of each source are read, and the sources whose values contradict each other."""
-    evidence: dict[str, dict[str, int]] = {source.name: {} for source in rules.sources}
+    orders = {source.name: source.date_order or rules.date_order for source in rules.sources}
+    found = date_columns(rows, orders)
+    columns = {name: column for name, (column, _) in found.items()}
+    return columns, tuple(name for name, (_, is_contradicting) in found.items() if is_contradicting)
+
+
+def date_columns(rows: Table, orders: Mapping[str, str]) -> dict[str, tuple[DateColumn, bool]]:
+    """``column_of`` of the dates of each source.
+
+    In:     rows       source · signup_date, as written
+            orders     source -> the order of day and month where its values do not show it
+    """
+    evidence: dict[str, dict[str, int]] = {source: {} for source in orders}
     for source, shown, times in rows.derive(DATE_EVIDENCE_SQL).rows():
         evidence[source][shown] = times
     filled: dict[str, int] = dict(rows.derive(_FILLED_DATES).rows())
-    found = {
-        source.name: column_of(evidence[source.name], filled.get(source.name, 0), source.date_order or rules.date_order)
-        for source in rules.sources
-    }
-    columns = {name: column for name, (column, _) in found.items()}
-    return columns, tuple(name for name, (_, is_contradicting) in found.items() if is_contradicting)
+    return {source: column_of(evidence[source], filled.get(source, 0), order) for source, order in orders.items()}
 
 
 def _changed(values: Table, rules: Rules) -> dict[tuple[str, str], int]:
@@ -219,6 +239,7 @@ def _records_sql(rules: Rules) -> str:
     defaults = {source.name: sql_text(source.defaults.get("status")) for source in rules.sources}
     return _RECORDS.format(
         name_key=NAME_KEY_SQL,
+        email_key=EMAIL_KEY_SQL,
         default_status=_of_source(defaults),
         source_rank=_of_source({source.name: str(rank) for rank, source in enumerate(rules.sources)}, "shown.source"),
         phone=phone_as_printed_sql(rules.default_region),

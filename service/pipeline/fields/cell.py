@@ -57,7 +57,8 @@ def value_of_cell(cell: str | None) -> str | None:
 # Of nearly all cells the first character shows that nothing is to be removed.
 _MAY_BE_WRAPPED = "($cell < '(' or $cell >= '\u00a0' or starts_with($cell, '='))"
 _UNWRAPPED = rf"""case when regexp_full_match($cell, {sql_text(_WRAPPED)})
-            then replace(replace(regexp_replace($cell, {sql_text(f"^(?:{_WRAPPED})$")}, '{_INSIDE}'), '''''', ''''), '""', '"')
+            then replace(replace(regexp_replace($cell, {sql_text(f"^(?:{_WRAPPED})$")}, '{_INSIDE}'),
+                '''''', ''''), '""', '"')
             else $cell end"""
 _WITHOUT_OUR_QUOTE = rf"""case when starts_with(bare, '''') and regexp_matches(bare, {sql_text(_QUOTED_FORMULA)})
             then substr(bare, 2) else bare end"""

@@ -100,8 +100,10 @@ def read_date(text: str, column: str) -> str:
     ('2023-03-04', '2023-04-03', '2023-01-05')
     >>> read_date("30/10/15 12:49", "MDY"), read_date("3/15/69", "DMY"), read_date("03-04-05", "DMY|YMD")
     ('2015-10-30', '1969-03-15', '2003-04-05')
-    >>> read_date("1673778600", "MDY|||unix"), trouble_date("1673778600", "MDY"), trouble_date("03-04-05", "MDY|unclear")
-    ('2023-01-15', 'invalid_date', 'unclear_date')
+    >>> read_date("1673778600", "MDY|||unix"), trouble_date("1673778600", "MDY")
+    ('2023-01-15', 'invalid_date')
+    >>> trouble_date("03-04-05", "MDY|unclear")
+    'unclear_date'
     """
     day = _plain_day(text, _column(column))
     if day is None:
@@ -132,7 +134,21 @@ def date_evidence(text: str) -> str | None:
         if len(written["year"]) == 2:
             return f"{written['mark']}{written['a']} {written['b']} {written['year']}"
         return _clear_order(int(written["a"]), int(written["b"]))
-    return "unix" if _unix_day(cell) and not _COMPACT_WITH_TIME.fullmatch(cell) else None
+    return None if unix_second(cell) is None else "unix"
+
+
+def unix_second(text: str) -> int | None:
+    """The seconds since 1970 that digits write, from 1980 on; None for other texts, and for a date in digits.
+
+    >>> unix_second("1673778600"), unix_second("1673778600123"), unix_second("2125550101"), unix_second("202301151030")
+    (1673778600, 1673778600, None, None)
+    """
+    cell = _date_cell(text)
+    written = _UNIX.fullmatch(cell)
+    if written is None or is_date_in_digits(cell.partition(".")[0]):
+        return None
+    seconds = int(written["seconds"] or int(written["milliseconds"]) // 1000)
+    return seconds if seconds >= _FIRST_UNIX_SECOND else None
 
 
 def column_of(evidence: Mapping[str, int], filled: int, default_order: str) -> tuple[DateColumn, bool]:
@@ -225,8 +241,8 @@ def _plain_day(text: str, column: DateColumn) -> date | None:
             return day
     if written := _YEAR_LAST.fullmatch(cell):
         return _day_of_parts(written, column)
-    if column.unix and (day := _unix_day(cell)):
-        return day
+    if column.unix and (seconds := unix_second(cell)) is not None:
+        return date(1970, 1, 1) + timedelta(days=seconds // 86_400)
     for shape in _TEXTUAL:
         if written := shape.fullmatch(cell):
             month = _MONTHS.index(written["month"][:3].lower()) + 1
@@ -244,14 +260,6 @@ def _day_of_parts(written: re.Match[str], column: DateColumn) -> date | None:
             return _short_day(order, a, b, year) if order in _ORDERS else None
     month, day = (b, a) if (_clear_order(int(a), int(b)) or column.order) == "DMY" else (a, b)
     return _real_day(_whole_year(year), month, day)
-
-
-def _unix_day(cell: str) -> date | None:
-    written = _UNIX.fullmatch(cell)
-    if written is None:
-        return None
-    seconds = int(written["seconds"] or int(written["milliseconds"]) // 1000)
-    return date(1970, 1, 1) + timedelta(days=seconds // 86_400) if seconds >= _FIRST_UNIX_SECOND else None
 
 
 def is_written_date(text: str) -> bool:

@@ -33,7 +33,7 @@ def read_email(text: str) -> str:
 
     >>> read_email(" JANE.DOE@EMAIL.COM "), read_email('"Doe, Jane" <mailto:Jane@X.org>')
     ('jane.doe@email.com', 'jane@x.org')
-    >>> read_email("nobody; a@x.org, b@x.org"), read_email("SMTP:a@x.org;smtp:b@x.org"), read_email("('a@x.org').")
+    >>> read_email("none; a@x.org, b@x.org"), read_email("SMTP:a@x.org;smtp:b@x.org"), read_email("('a@x.org').")
     ('a@x.org', 'a@x.org', 'a@x.org')
     >>> [trouble_email(text) for text in ("bob@", "a b@x.org", "b***@x.org")]
     ['invalid_email', 'invalid_email', 'masked_email']

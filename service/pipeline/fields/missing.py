@@ -7,6 +7,7 @@ import re
 from service.data import read_toml
 from service.engine.contract import BLANK
 from service.pipeline.fields.text import compiled
+from service.readers.rows import BOOLEAN_CELL
 
 MISSING_WORDS: frozenset[str] = frozenset(word.casefold() for word in read_toml("words.toml")["missing"]["words"])
 _NOT_A_PART = frozenset({"n/a", "#n/a"})
@@ -15,7 +16,7 @@ _NOT_A_PART = frozenset({"n/a", "#n/a"})
 _WORDS = "|".join(
     re.escape(word).replace("fi", "(?:fi|\ufb01)") for word in sorted(MISSING_WORDS, key=len, reverse=True)
 )
-_WORD = f"(?:{_WORDS}|#{{3,}})"  # a column too narrow for its number is printed as ###
+_WORD = f"(?:{_WORDS}|{BOOLEAN_CELL}|#{{3,}})"  # a column too narrow for its number is printed as ###
 
 MISSING_CELL = f"{BLANK}*{_WORD}?{BLANK}*"
 """Regular expression, to be matched without case: a whole cell that is missing."""

@@ -214,11 +214,12 @@ def _letters_in_two_cases() -> tuple[str, str]:
 # and particles among them; then those of which each is all capitals, all small letters, or capitalised; last the
 # first again with needless blanks, or as "Last, First". Much larger regular expressions are slower than Python.
 _UPPER, _LOWER = _letters_in_two_cases()
-_TWO_LETTERS = f"(?:(?:{_UPPER}{_LOWER}+)*{_UPPER}{_LOWER}{_LOWER}+|Mc{_UPPER}{_LOWER}+|{_UPPER}{_LOWER}+)"
-_LETTERS = f"(?:{_TWO_LETTERS}|{_UPPER})"
-_WORD = rf"(?:{_LETTERS}(?:\-{_LETTERS}|[''’](?:{_TWO_LETTERS}|{_LOWER}))*\.?|(?:{_UPPER}\.)+)"
+_LETTERS = f"(?:(?:{_UPPER}{_LOWER}+)*{_UPPER}{_LOWER}{_LOWER}+|Mc{_UPPER}{_LOWER}+|{_UPPER}{_LOWER}*)"
+_WORD = rf"(?:{_LETTERS}(?:[''’\-]{_LETTERS}|[''’]{_LOWER})*\.?|(?:{_UPPER}\.)+)"
 _WORDS = f"{_WORD}(?: (?:{_WORD}|{'|'.join(sorted(PARTICLES))}))*"
 _SMALL_AFTER_MC = rf"\bMc{_LOWER}"
+_CAPITAL_AFTER_APOSTROPHE = rf"[''’]{_UPPER}(?:[ ''’.\-]|$)"  # one letter there is a small one
+_ODD_CASE = f"{_SMALL_AFTER_MC}|{_CAPITAL_AFTER_APOSTROPHE}"
 _ONE_CASE = rf"(?:{_UPPER}+|{_UPPER}?{_LOWER}+|Mc{_UPPER}{_LOWER}+)"
 _ONE_CASE_WORDS = rf"{_ONE_CASE}(?:(?:\. |[ ''’.\-]){_ONE_CASE})*\.?"
 _ONE_LETTER_AFTER_APOSTROPHE = rf"[''’](?:{_UPPER}|{_LOWER})(?:[ ''’.\-]|$)"
@@ -236,14 +237,15 @@ NAME_SQL = rf"""
     case
         when full_name is null then null
         when strlen(full_name) > 10000 then norm_name(full_name)
-        when regexp_full_match(full_name, '{_WORDS}') and not regexp_matches(full_name, '{_SMALL_AFTER_MC}')
+        when regexp_full_match(full_name, '{_WORDS}')
+            and not regexp_matches(full_name, '{_ODD_CASE}')
             then full_name
         when regexp_full_match(full_name, '{_ONE_CASE_WORDS}')
             and (full_name in (lower(full_name), upper(full_name)) or not regexp_matches(full_name, '{_AS_WRITTEN}'))
             and not regexp_matches(full_name, '{_ONE_LETTER_AFTER_APOSTROPHE}')
             then {_TITLE_CASE}
         when regexp_matches(full_name, '^ |  |,| $')
-            and not regexp_matches(replace(full_name, '.', ''), '{_NOT_TURNED}|{_SMALL_AFTER_MC}')
+            and not regexp_matches(replace(full_name, '.', ''), '{_NOT_TURNED}|{_ODD_CASE}')
             and regexp_full_match({_TIDY}, '{_WORDS}')
             then {_TIDY}
         else norm_name(full_name)

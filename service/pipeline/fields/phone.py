@@ -55,10 +55,7 @@ _VANITY = re.compile(r"\+?(?:[ ().\-]*[0-9]){3,}[.\-]?[A-Za-z]{3,}(?:-?[A-Za-z0-
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _BREAK = re.compile(r"[,;|&#\n\r]|:::+|[^\W\d_]+|(?=\+)")
 _SINGLE_NUMBER = re.compile(r"\+?(?:[0-9]|[^\w+,;|&#\n\r/])*")
-_NUMBER_TYPES = (
-    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan"),
-    "voicemail",
-)
+_LONGEST_PATTERN = 1000  # a longer one costs each query more than it saves
 _CALLING_CODES = frozenset(map(str, COUNTRY_CODE_TO_REGION_CODE))
 _DIALLED_ABROAD = ("00", "011")
 _SHORTEST_RAW, _LONGEST_RAW = 9, 15
@@ -96,8 +93,8 @@ def compared_phone(text: str, region: str) -> str | None:
     So the very same number in two exports is the same, whatever it is. Dates and runs of digits, which are typed
     where there is no number, have no key.
 
-    >>> compared_phone("212 555 0101 77 1", "US"), compared_phone("2023-01-15 10:30", "US"), compared_phone("9" * 9, "US")
-    ('raw:2125550101771', None, None)
+    >>> [compared_phone(text, "US") for text in ("212 555 0101 77 1", "2023-01-15 10:30", "999999999")]
+    ['raw:2125550101771', None, None]
     """
     found = norm_phone(text, region)
     if found is not None:
@@ -370,20 +367,19 @@ def international_shapes() -> tuple[str, str]:
     return _behind_codes(by_lengths), _behind_codes(by_prefix)
 
 
-def numbers_that_exist() -> str:
-    """Regular expression for SQL: the digits behind a "+" of numbers of each calling code's main region that exist.
+def mobiles_that_exist() -> str:
+    """Regular expression for SQL: the digits behind a "+" of mobiles that exist.
 
-    Whether a number of another region of the code exists (Guernsey of 44), the definition decides.
+    Of the main region of each calling code; whether any other number exists, the definition decides.
     """
     plans: dict[str, list[str]] = {}
     for code, (main_region, *_) in sorted(COUNTRY_CODE_TO_REGION_CODE.items()):
         metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, main_region)
         if metadata is None or metadata.leading_digits or code == 1:
             continue
-        of_types = (getattr(metadata, name) for name in _NUMBER_TYPES)
-        patterns = {it.national_number_pattern for it in of_types if it is not None and it.national_number_pattern}
-        if patterns:
-            plans.setdefault("|".join(sorted(patterns)), []).append(str(code))
+        pattern = (metadata.mobile and metadata.mobile.national_number_pattern) or ""
+        if 0 < len(pattern) < _LONGEST_PATTERN:
+            plans.setdefault(pattern, []).append(str(code))
     return _behind_codes(plans)
 
 
@@ -416,6 +412,16 @@ def phone_as_printed(key: str, region: str) -> str:
     return digits.removeprefix(str(phonenumbers.country_code_for_region(region.upper()) or ""))
 
 
+def key_of_printed_phone(text: str, region: str) -> str | None:
+    """The key of a number that ``phone_as_printed`` printed; None if it is none.
+
+    >>> key_of_printed_phone("5550101", "US"), key_of_printed_phone("442079460958", "US")
+    ('+15550101', '+442079460958')
+    """
+    found = compared_phone(text, region)
+    return found and found.replace(RAW, "+")
+
+
 # ------------------------------------------------------------------------------------------------------- SQL
 
 # Regions where ten digits, with or without 1 before them, are a whole number and nothing is added to fewer.
@@ -424,7 +430,7 @@ _PLAIN_NANP_REGIONS = frozenset({"US", "CA"})
 # In plain NANP regions: ten digits or seven, with an extension, a second number, a spreadsheet's ' or .0. Behind any
 # prefix for calls abroad: possible numbers from which libphonenumber removes nothing. In the definition's order.
 _POSSIBLE, _WITH_TRUNK_PREFIX = international_shapes()
-_EXISTING = numbers_that_exist()
+_MOBILES = mobiles_that_exist()
 _DIGITS = "regexp_replace(phone, '[^0-9]', '', 'g')"
 _DIGITS_ABROAD = "regexp_replace(phone, '^(?:011|00)|[^0-9]', '', 'g')"
 _TEN_DIGITS = r"(?:\+?1[ .\-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .\-]?)[2-9]\d\d[ .\-]?\d{4}"
@@ -448,10 +454,10 @@ _PHONE_KEY = rf"""
             and regexp_full_match({_DIGITS_ABROAD}, '{_POSSIBLE}')
             and not regexp_matches({_DIGITS_ABROAD}, '^(?:{_WITH_TRUNK_PREFIX})')
             then '+' || {_DIGITS_ABROAD}
-        -- digits alone and digits behind 00, where fewer may be a domestic number, are foreign if the number exists
+        -- digits alone, or behind 00, are foreign if the number exists; behind 00, fewer digits may be domestic
         when $is_nanp and regexp_full_match(phone, '(?:00)?[2-9]\d{{10,14}}')
             and not regexp_full_match(phone, '20\d{{10}}(?:\d\d)?')
-            and regexp_full_match({_DIGITS_ABROAD}, '{_EXISTING}')
+            and regexp_full_match({_DIGITS_ABROAD}, '{_MOBILES}')
             and not regexp_matches({_DIGITS_ABROAD}, '^(?:{_WITH_TRUNK_PREFIX})')
             then '+' || {_DIGITS_ABROAD}
         else compared_phone(phone, $region)
@@ -468,8 +474,17 @@ def phone_key_sql(region: str, is_nanp: str) -> str:
 
 
 def phone_key_in(region: str) -> str:
-    """SQL: the key of ``phone``, all read by the rules of one region."""
-    return phone_key_sql(sql_text(region), is_plain_nanp(region))
+    """SQL: the key of ``phone``, all read by the rules of one region; null if it cannot be read."""
+    key = phone_key_sql(sql_text(region), is_plain_nanp(region))
+    return f"list_transform([{key}], lambda key: case when not starts_with(key, '{RAW}') then key end)[1]"
+
+
+def key_of_printed_phone_in(region: str) -> str:
+    """SQL: the key of ``phone``, which was printed by ``phone_as_printed``.
+
+    Whatever the region cannot read was printed with its calling code; it need not exist there.
+    """
+    return f"regexp_replace({phone_key_sql(sql_text(region), is_plain_nanp(region))}, '^{RAW}', '+')"
 
 
 def is_plain_nanp(region: str) -> str:
