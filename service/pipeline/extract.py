@@ -18,7 +18,7 @@ REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; a source without any usable row always does."""
 
 # Of several paths of a name, the first under which not all words are missing words counts.
-_NAME = f"list_transform([$text], lambda name: case when not {is_missing_name_sql('name')} then name end)[1]"
+_NAME = f"case when not {is_missing_name_sql('$text')} then $text end"
 # In layouts with continued rows, a row without name and address continues the customer of the row above.
 _IS_CONTINUATION = "full_name is null and email is null"
 

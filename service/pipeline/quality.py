@@ -21,7 +21,7 @@ _FILLED = """
         source, count(*),
         count(*) filter (has_id), count(distinct source_id) filter (has_id),
         count(full_name), count(distinct full_name),
-        count(email), count(distinct email_key),
+        count(email), count(distinct coalesce(email_key, email)),
         count(phone), count(distinct phone_key) filter (phone is not null),
         count(signup_date), count(distinct signup_date),
         count(status), count(distinct status)
@@ -37,8 +37,8 @@ _ON_ONE_RULE = """
 """
 _SHARED_VALUES = f"""
     select count(*) from (
-        select email_key as value from this where email_key is not null and name_key is not null
-        group by email_key having count(distinct name_key) > {MANY_NAMES}
+        select coalesce(email_key, email) as value from this where email is not null and name_key is not null
+        group by value having count(distinct name_key) > {MANY_NAMES}
         union all
         select phone_key from this where phone_key is not null and name_key is not null
         group by phone_key having count(distinct name_key) > {MANY_NAMES}

@@ -25,7 +25,7 @@ ORDERS = _own_file("orders", "customer_orders.csv", "unified_id", "orders_count"
 
 _SHOP = "ECOM"
 _CUSTOMERS = f"""
-    select *, {NAME_KEY_SQL} as name_key, {EMAIL_KEY_SQL} as email_key
+    select *, {NAME_KEY_SQL} as name_key, coalesce({EMAIL_KEY_SQL}, email) as email_key
     from (
         select
             row_number as customer, unified_id,

@@ -92,7 +92,7 @@ _RECORDS = f"""
         from (select *, nullif(concat_ws(' ', first_name, last_name), '') as written_name from this)
     )
 """
-_WITH_KEYS = f"select *, {EMAIL_KEY_SQL} as email_key from this"
+_WITH_KEYS = f"select *, coalesce({EMAIL_KEY_SQL}, email) as email_key from this"
 
 
 def api_id(text: str) -> str | None:

@@ -142,8 +142,7 @@ EMAIL_SQL = rf"""
 """SQL: the normalised ``email``."""
 
 EMAIL_KEY_SQL = """
-    case when email is null then null
-         when regexp_full_match(email, '[ -~]*') and not contains(email, 'xn--') then email
-         else email_key(email) end
+    case when not contains(email, 'xn--') and regexp_full_match(email, '[ -~]*') then null
+         else nullif(email_key(email), email) end
 """
-"""SQL: ``email_key`` of a normalised ``email``."""
+"""SQL: ``email_key`` of a normalised ``email`` where it differs from it; null for nearly all."""

@@ -64,7 +64,7 @@ def is_missing_cell_sql(cell: str) -> str:
 
 def is_missing_part_sql(part: str) -> str:
     """SQL: ``is_missing_part`` of a text."""
-    return rf"(not regexp_matches({part}, '\pL') or regexp_full_match({part}, '(?i){MISSING_PART}'))"
+    return rf"regexp_full_match({part}, '(?i){MISSING_PART}|\PL*')"
 
 
 def is_missing_name_sql(name: str) -> str:

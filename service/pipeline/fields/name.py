@@ -210,6 +210,14 @@ def _letters_in_two_cases() -> tuple[str, str]:
     return "[" + "".join(pairs) + "]", "[" + "".join(pairs.values()) + "]"
 
 
+def _latin_letters() -> str:
+    """A character class of the Latin letters other than ASCII of which the key is the small letter."""
+    letters = map(chr, (*range(0xC0, 0x250), *range(0x1E00, 0x1F00)))
+    return "".join(
+        it for it in letters if unicodedata.normalize("NFKC", it).casefold() == it.lower() and len(it.lower()) == 1
+    )
+
+
 # Words with blanks, hyphens, apostrophes and full stops between them: first those that do not change, CamelCase
 # and particles among them; then those of which each is all capitals, all small letters, or capitalised; last the
 # first again with needless blanks, or as "Last, First". Much larger regular expressions are slower than Python.
@@ -253,10 +261,11 @@ NAME_SQL = rf"""
 """
 """SQL: the normalised ``full_name``."""
 
-NAME_KEY_SQL = """
+NAME_KEY_SQL = f"""
     case when full_name is null then null
-         when regexp_full_match(full_name, '[ -_a-~]*')
-            then case when regexp_matches(full_name, '[A-Za-z0-9].*[A-Za-z0-9]') then lower(full_name) end
+         when regexp_full_match(full_name, '[ -_a-~{_latin_letters()}]*')
+            and regexp_matches(full_name, '[A-Za-z0-9].*[A-Za-z0-9]')
+            then lower(full_name)
          else name_key(full_name) end
 """
 """SQL: ``name_key`` of a normalised ``full_name``."""
