@@ -361,7 +361,8 @@ RECORD: Columns = {
     "status": "lower case",
     "status_stated": "false if the status is the source's default",
     "name_key": "the key by which names are compared",
-    "phone_key": "the key by which phones are compared: + and the full international number",
+    "phone_key": "the key by which phones are compared: + and the full international number, or raw: and the digits",
+    "email_key": "the key by which addresses are compared where it is not the address: the domain as the DNS has it",
     "orders_count": "for analytics",
 }
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import phonenumbers
@@ -18,10 +19,12 @@ from phonenumbers.timezone import time_zones_for_geographical_number
 from service.analytics_rules import AnalyticsRules, EngagementThresholds, OrdersThresholds
 from service.pipeline.analytics import geography
 from service.pipeline.analytics.records import api_id, moment
-from service.pipeline.fields.email import norm_email
-from service.pipeline.fields.missing import is_missing
+from service.pipeline.fields.cell import unwrapped, value_of_cell
+from service.pipeline.fields.date import column_of, date_evidence
+from service.pipeline.fields.email import email_key, norm_email
+from service.pipeline.fields.missing import is_missing_name, is_missing_part
 from service.pipeline.fields.name import name_key, norm_name
-from service.pipeline.fields.phone import norm_phone
+from service.pipeline.fields.phone import key_of_printed_phone, norm_phone
 from service.vocabulary import word_of
 
 _NUMBER = re.compile(r" *[+\-]?[0-9]+(\.[0-9]+)?([eE][+\-]?[0-9]+)? *", re.ASCII)
@@ -69,10 +72,13 @@ class Definition:
     rules: AnalyticsRules
     fetched_at: int
     master: Sequence[MasterCustomer]
+    column: str = "MDY"
+    """How times are read, see ``DateColumn.code``."""
 
     def export(self, records: Sequence[Cells]) -> list[dict[str, object]]:
         """The customers of the export, in its order."""
-        rows = [self.customer(record) for record in records]
+        reading = self.with_column(records)
+        rows = [reading.customer(record) for record in records]
         kept = [at for at in range(len(rows)) if not self._is_repeated(at, rows)]
         return [rows[at] for at in sorted(kept, key=lambda at: _order(rows[at], at))]
 
@@ -87,11 +93,19 @@ class Definition:
         same = [at for at, it in enumerate(rows) if row["customer_id"] is not None and _same_id(it, row)]
         return bool(same) and position != max(same, key=rank)
 
+    def with_column(self, records: Sequence[Cells]) -> Definition:
+        """The definition for a file of these records: how their times are read, they show together."""
+        written = [it for record in records if (it := cell_of(record, "last_active_at"))]
+        evidence = Counter(filter(None, map(date_evidence, written)))
+        return replace(self, column=column_of(evidence, len(written), self.rules.date_order)[0].code)
+
     def customer(self, record: Cells) -> dict[str, object]:
         """The customer of the export that one record becomes."""
         id_, first, last = cell_of(record, "id"), part(record, "first_name"), part(record, "last_name")
         id_ = api_id(id_) if id_ else None
         written_name = " ".join(it for it in (first, last) if it)
+        if is_missing_name(written_name):
+            first, last, written_name = None, None, ""
         name = norm_name(written_name) if written_name else None
         email = read(record, "email", norm_email)
         match = self.match(name if first_and_last(first, last) else None, email, self.phone_of(record))
@@ -126,8 +140,8 @@ class Definition:
         """The customer of the master that a record belongs to: by e-mail address, else by phone, else by full name."""
         region = self.rules.default_region
         matches = (
-            *(it for it in self.master if email and it.email == email),
-            *(it for it in self.master if phone and it.phone and norm_phone(it.phone, region) == phone),
+            *(it for it in self.master if email and it.email and email_key(it.email) == email_key(email)),
+            *(it for it in self.master if phone and it.phone and key_of_printed_phone(it.phone, region) == phone),
             *(it for it in self.master if name and it.full_name and name_key(it.full_name) == name_key(name)),
         )
         return matches[0] if matches else NO_CUSTOMER
@@ -146,7 +160,7 @@ class Definition:
         written = cell_of(record, "last_active_at")
         if written is None:
             return (match.status, "master") if match.status in ("active", "inactive") else UNKNOWN
-        last_active = moment(written, self.rules.date_order)
+        last_active = moment(written, self.column)
         if last_active is None or last_active > self.fetched_at + DAY_SECONDS:
             return UNKNOWN
         is_recent = self.fetched_at - last_active <= self.rules.active_days * DAY_SECONDS
@@ -186,22 +200,20 @@ class Definition:
             yield meaning(record, "state", geography.states()) or "", "record"
         yield meaning(record, "timezone", geography.zones()) or "", "record"
         yield segment_of_phone(self.phone_of(record)), "record"
-        yield segment_of_phone(match.phone and norm_phone(match.phone, self.rules.default_region)), "master"
+        yield segment_of_phone(match.phone and key_of_printed_phone(match.phone, self.rules.default_region)), "master"
         yield segment_of_domain(email), "record"
         yield segment_of_domain(match.email), "master"
 
 
 def cell_of(record: Cells, name: str) -> str | None:
     """The text of a cell; None if it is missing or holds a word for a missing value."""
-    cell = record.get(name)
-    return None if is_missing(cell) else cell
+    return value_of_cell(record.get(name))
 
 
 def part(record: Cells, name: str) -> str | None:
-    """A part of a name: Na is one, a single sign is not."""
+    """A part of a name: Na is one; signs, digits and n/a are not."""
     cell = record.get(name)
-    word = (cell or "").strip().casefold()
-    return None if not word or (is_missing(word) and not word.isalpha()) else cell
+    return None if cell is None or is_missing_part(unwrapped(cell)) else unwrapped(cell)
 
 
 def read(record: Cells, name: str, reads: Callable[[str], Value | None]) -> Value | None:

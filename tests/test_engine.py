@@ -25,7 +25,7 @@ from service.engine.embedded import EmbeddedEngine
 from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
 from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_window
-from service.readers.rows import FileReport
+from service.readers.rows import BOOLEAN_CELL, FileReport
 from tests.sizes import examples
 from tests.small_batches import HEADER, PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
 from tests.worlds import CASES, ROOT
@@ -479,7 +479,7 @@ def as_json_cells(customer: dict[str, Any]) -> Cells:
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
         if isinstance(value, bool):
-            found[field] = str(value).lower()
+            found[field] = BOOLEAN_CELL
         elif isinstance(value, (str, int, float)):
             found[field] = value if isinstance(value, str) else json.dumps(value)
     return tuple(found.get(field, "") for field in RAW_FIELDS)
@@ -667,7 +667,7 @@ MET_JSON: dict[str, tuple[str | bytes, dict[int, tuple[str, str]]]] = {
         customers('{"id": 1, "name": null, "contact": null}', '{"id": 2, "name": {"first": null}, "tags": [null, {}]}'),
         {1: ("1", ""), 2: ("2", "")},
     ),
-    "words for truth": (customers('{"id": true, "name": false}'), {1: ("true", "false")}),
+    "words for truth": (customers('{"id": true, "name": false}'), {1: (BOOLEAN_CELL, BOOLEAN_CELL)}),
     "a number of a thousand digits": (customers(f'{{"id": {"9" * 1000}}}'), {1: ("9" * 1000, "")}),
     "a number beyond all others": (customers('{"id": 1, "name": 1E999}'), {1: ("1", "1E999")}),
     "a text of a megabyte": (customers(f'{{"id": 1, "name": "{"x" * (1 << 20)}"}}'), {1: ("1", "x" * (1 << 20))}),

@@ -179,6 +179,7 @@ def records_of(engine: EmbeddedEngine, people: Sequence[Person]) -> Table:
         "status_stated": [p.is_stated for p in people],
         "name_key": [p.name for p in people],
         "phone_key": [p.phone for p in people],
+        "email_key": [p.email for p in people],
     }
     return table_of(engine, columns)
 

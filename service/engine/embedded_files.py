@@ -24,7 +24,7 @@ from service.readers.csv_sniff import CsvDialect
 from service.readers.json_paths import steps_of
 from service.readers.json_stream import MAX_DEPTH
 from service.readers.json_window import LaxJson, NeedsStrictParser
-from service.readers.rows import FileReport, RawRow, RejectedRow, cell_name
+from service.readers.rows import BOOLEAN_CELL, FileReport, RawRow, RejectedRow, cell_name
 from service.readers.served_files import Served
 
 
@@ -201,7 +201,11 @@ def _json_query(url: str, layout: Layout) -> str:
                 row_number() over () as row_number,
                 json_type(json) as kind,
                 json::varchar as text,
-                json_extract_string(json, [{paths}]) as cells
+                json_extract_string(json, [{paths}]) as texts,
+                case when contains(text, 'true') or contains(text, 'false')
+                    then list_transform(list_zip(texts, json_type(json, [{paths}])), lambda it:
+                        case it[2] when 'BOOLEAN' then {sql_text(BOOLEAN_CELL)} else it[1] end)
+                    else texts end as cells
             from read_json({sql_text(url)}, format='array', records=false, columns={{json: 'JSON'}})
         )
     """

@@ -144,6 +144,8 @@ def _input_problems(extracted: Extracted) -> Iterator[str]:
 def _value_problems(normalised: Normalised) -> Iterator[str]:
     for (name, field, reason), count in normalised.troubles.items():
         yield f"{name}: unusable values of {field} ({reason}): {count}"
+    for (name, field, reason), count in normalised.doubtful.items():
+        yield f"{name}: doubtful values of {field} ({reason}): {count}"
     for name in normalised.ambiguous:
         yield f"{name}: dates contradict each other about which part is the day"
 

@@ -68,6 +68,8 @@ def _findings(
         count = normalised.troubles[source, field, reason]
         named = ", ".join(f"{row} (line {line_of[row]})" if row in line_of else str(row) for row in rows)
         yield f"{count} unusable values of {field} ({reason}): row {named}{' …' if count > len(rows) else ''}"
+    for (_, field, reason), count in normalised.doubtful.items():
+        yield f"{count} doubtful values of {field} ({reason})"
     if normalised.ambiguous:
         yield "dates contradict each other about which part is the day"
 

@@ -8,27 +8,17 @@ from dataclasses import dataclass, field, replace
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
 from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, Source
-from service.pipeline.fields.missing import MISSING_CELL, MISSING_PART
+from service.pipeline.fields.cell import part_of_name_sql, value_of_cell_sql
+from service.pipeline.fields.missing import is_missing_name_sql
 from service.pipeline.fields.source_id import LOST_DIGITS
-from service.pipeline.formulas import FORMULA
 from service.pipeline.rejects import rejects_table
-from service.readers.rows import FileReport, RejectedRow, cell_name
+from service.readers.rows import BOOLEAN_CELL, FileReport, RejectedRow, cell_name
 
 REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; a source without any usable row always does."""
 
-_CELL = f"""
-    case
-        -- the quote that our own writer puts before a formula is removed; "-" behind it is missing, as without it
-        when starts_with($cell, '''') and regexp_matches($cell, {sql_text(rf"^'+{FORMULA}")})
-            then case when not regexp_full_match($cell, '(?i)''{MISSING_CELL}') then substr($cell, 2) end
-        when regexp_full_match($cell, '(?i){MISSING_CELL}') then null
-        else $cell
-    end
-"""
-
-# A part of a composed value may be "Na": only empty parts and mere signs are missing.
-_PART = f"case when not regexp_full_match($cell, '(?i){MISSING_PART}') then $cell end"
+# Of several paths of a name, the first under which not all words are missing words counts.
+_NAME = f"case when not {is_missing_name_sql('$text')} then $text end"
 # In layouts with continued rows, a row without name and address continues the customer of the row above.
 _IS_CONTINUATION = "full_name is null and email is null"
 
@@ -164,6 +154,12 @@ def _with_identity(rows: Table, report: FileReport, spec: FieldSpec) -> tuple[Ta
 def _field(layout: Layout, name: str, spec: FieldSpec) -> str:
     """SQL for a field: the first of its options that has a value."""
     options = [_value(layout, option, is_part=name in spec.parts) for option in layout.fields.get(name, ())]
+    if name == "status":
+        # A truth value is no status, but it was stated: no default takes its place.
+        cells = [cell_name(layout.paths.index(path)) for path in layout.paths_of(name)]
+        options += [f"if({cell} = {sql_text(BOOLEAN_CELL)}, {cell}, null)" for cell in cells]
+    if name == "full_name":
+        options = [_NAME.replace("$text", option) for option in options]
     text = f"coalesce({', '.join([*options, 'null::varchar'])})"
     return spec.sql_of.get(name, "$text").replace("$text", text)
 
@@ -171,8 +167,8 @@ def _field(layout: Layout, name: str, spec: FieldSpec) -> str:
 def _value(layout: Layout, option: FieldPath, *, is_part: bool) -> str:
     cells = [cell_name(layout.paths.index(path)) for path in option]
     if len(cells) == 1:
-        return (_PART if is_part else _CELL).replace("$cell", cells[0])
-    return f"nullif(concat_ws(' ', {', '.join(_PART.replace('$cell', cell) for cell in cells)}), '')"
+        return part_of_name_sql(cells[0]) if is_part else value_of_cell_sql(cells[0])
+    return f"nullif(concat_ws(' ', {', '.join(map(part_of_name_sql, cells))}), '')"
 
 
 def _warnings(report: FileReport, rows: int, source: Source) -> tuple[str, ...]:

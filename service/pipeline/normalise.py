@@ -5,18 +5,29 @@ The rules of each field are in ``service.pipeline.fields``: the definition in Py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from service.engine.contract import Engine, Table, sql_text
 from service.model import Rules
 from service.pipeline.extract import Extracted
-from service.pipeline.fields.date import MAY_SHOW_ORDER_SQL, date_evidence, date_sql, norm_date, trouble_date
-from service.pipeline.fields.email import EMAIL_SQL, norm_email, trouble_email
+from service.pipeline.fields.date import (
+    DATE_EVIDENCE_SQL,
+    IS_DOUBTFUL_SQL,
+    DateColumn,
+    column_of,
+    date_evidence,
+    date_sql,
+    norm_date,
+    trouble_date,
+)
+from service.pipeline.fields.email import EMAIL_KEY_SQL, EMAIL_SQL, email_key, norm_email, trouble_email
 from service.pipeline.fields.name import NAME_KEY_SQL, NAME_SQL, name_key, norm_name, trouble_name
 from service.pipeline.fields.phone import (
+    IS_RAW_SQL,
+    compared_phone,
     is_plain_nanp,
-    norm_phone,
     phone_as_printed_sql,
     phone_is_changed_sql,
     phone_key_sql,
@@ -46,8 +57,9 @@ _RECORDS = """
             *,
             given_id is not null as has_id,
             coalesce(given_id, source || '-ROW' || row_number) as source_id,
-            coalesce(stated_status, {default_status}) as status,
+            coalesce(stated_status, if(written_status is null, {default_status}, null)) as status,
             {name_key} as name_key,
+            {email_key} as email_key,
             {phone} as phone
         from this
     ),
@@ -58,7 +70,8 @@ _RECORDS = """
         from (
             select source, row_number,
                 source || ' content:' || md5(concat_ws(chr(31), coalesce(full_name, chr(30)), coalesce(email, chr(30)),
-                    coalesce(phone_key, chr(30)), coalesce(signup_date, chr(30)), coalesce(status, chr(30)))) as content
+                    coalesce(if(phone is null, null, phone_key), chr(30)), coalesce(signup_date, chr(30)),
+                    coalesce(status, chr(30)))) as content
             from shown where not has_id
         )
     )
@@ -68,21 +81,12 @@ _RECORDS = """
         coalesce(unnamed.record_key, shown.source || ' id:' || given_id) as record_key,
         full_name, email, phone, signup_date, status,
         stated_status is not null as status_stated,
-        name_key, phone_key, orders_count
+        name_key, phone_key, email_key, orders_count
     from shown left join unnamed on unnamed.source = shown.source and unnamed.row_number = shown.row_number
     order by ordinal
 """
 
-_DATE_EVIDENCE = f"""
-    select source,
-        count(*) filter (evidence = 'DMY') > 0, count(*) filter (evidence = 'MDY') > 0
-    from (
-        select source, date_evidence(signup_date) as evidence
-        from this
-        where {MAY_SHOW_ORDER_SQL}
-    )
-    group by source
-"""
+_FILLED_DATES = "select source, count(signup_date) from this group by source"
 
 _TROUBLES = """
     select source, field, reason, count(*) as occurrences, min(row_number, {most_rows}) as first_rows
@@ -94,13 +98,19 @@ _TROUBLES = """
             where email is null and written_email is not null
         union all
         select source, row_number, 'phone', trouble_phone(written_phone, {region}) from this
-            where phone_key is null and written_phone is not null
+            where (phone_key is null or {is_raw}) and written_phone is not null
         union all
-        select source, row_number, 'signup_date', trouble_date(written_date, 'MDY') from this
+        select source, row_number, 'signup_date', trouble_date(written_date, {date_column}) from this
             where signup_date is null and written_date is not null
+        union all
+        select source, row_number, 'status', 'boolean_status' from this
+            where stated_status is null and written_status is not null
     )
     group by source, field, reason
     order by source, field, reason
+"""
+_DOUBTFUL = f"""
+    select source, count(*) from this where {IS_DOUBTFUL_SQL} group by source order by source
 """
 MOST_ROWS_NAMED = 5
 """So many rows with an unusable value are named, of each kind."""
@@ -126,6 +136,7 @@ class Normalised:
     troubles       (source, field, reason) -> number of values that became missing for this reason
     troubled_rows  (source, field, reason) -> row numbers of the first such values
     changed        (source, field) -> number of values that differ from the text as written
+    doubtful       (source, field, reason) -> number of values that are kept, but hardly true
     ambiguous      sources whose dates contradict each other about which part is the day
     """
 
@@ -133,6 +144,7 @@ class Normalised:
     troubles: Mapping[tuple[str, str, str], int]
     troubled_rows: Mapping[tuple[str, str, str], tuple[int, ...]]
     changed: Mapping[tuple[str, str], int]
+    doubtful: Mapping[tuple[str, str, str], int]
     ambiguous: tuple[str, ...]
 
 
@@ -143,8 +155,11 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     """
     register_functions(engine)
     rows = extracted.rows
-    orders, ambiguous = _date_orders(rows, rules)
-    order = _of_source({name: sql_text(it) for name, it in orders.items()})
+    columns, ambiguous = _date_columns(rows, rules)
+
+    def of_column(term: Callable[[DateColumn], str]) -> str:
+        return _of_source({name: sql_text(term(column)) for name, column in columns.items()})
+
     region_of = {source.name: source.region or rules.default_region for source in rules.sources}
     region = _of_source({name: sql_text(it) for name, it in region_of.items()})
     is_nanp = _of_source({name: is_plain_nanp(it) for name, it in region_of.items()})
@@ -153,17 +168,22 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
             name=NAME_SQL,
             email=EMAIL_SQL,
             phone_key=phone_key_sql(region, is_nanp),
-            date=date_sql(order),
+            date=date_sql(of_column),
             status=STATUS_SQL,
             source_id=SOURCE_ID_SQL,
         )
     )
-    troubles = values.derive(_TROUBLES.format(region=region, most_rows=MOST_ROWS_NAMED)).rows()
+    troubles = values.derive(
+        _TROUBLES.format(
+            region=region, is_raw=IS_RAW_SQL, date_column=of_column(attrgetter("code")), most_rows=MOST_ROWS_NAMED
+        )
+    ).rows()
     return Normalised(
         records=values.derive(_records_sql(rules)),
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
         troubled_rows={(source, field, reason): tuple(rows) for source, field, reason, _, rows in troubles},
         changed=_changed(values, rules),
+        doubtful={(source, "signup_date", "doubtful_date"): count for source, count in values.derive(_DOUBTFUL).rows()},
         ambiguous=ambiguous,
     )
 
@@ -172,7 +192,7 @@ def register_functions(engine: Engine) -> None:
     """Make the definitions of all fields callable from SQL; once for each engine."""
     for function in (
         norm_email,
-        norm_phone,
+        compared_phone,
         norm_name,
         norm_date,
         read_status,
@@ -183,19 +203,30 @@ def register_functions(engine: Engine) -> None:
         trouble_date,
         date_evidence,
         name_key,
+        email_key,
     ):
         engine.register(function.__name__, function)
 
 
-def _date_orders(rows: Table, rules: Rules) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The order of day and month for each source, and the sources whose values contradict each other."""
-    evidence = {source: (day, month) for source, day, month in rows.derive(_DATE_EVIDENCE).rows()}
-    orders: dict[str, str] = {}
-    for source in rules.sources:
-        day_first, month_first = evidence.get(source.name, (False, False))
-        decided = "DMY" if day_first and not month_first else "MDY" if month_first and not day_first else None
-        orders[source.name] = decided or source.date_order or rules.date_order
-    return orders, tuple(name for name, (day, month) in evidence.items() if day and month)
+def _date_columns(rows: Table, rules: Rules) -> tuple[dict[str, DateColumn], tuple[str, ...]]:
+    """How the dates of each source are read, and the sources whose values contradict each other."""
+    orders = {source.name: source.date_order or rules.date_order for source in rules.sources}
+    found = date_columns(rows, orders)
+    columns = {name: column for name, (column, _) in found.items()}
+    return columns, tuple(name for name, (_, is_contradicting) in found.items() if is_contradicting)
+
+
+def date_columns(rows: Table, orders: Mapping[str, str]) -> dict[str, tuple[DateColumn, bool]]:
+    """``column_of`` of the dates of each source.
+
+    In:     rows       source · signup_date, as written
+            orders     source -> the order of day and month where its values do not show it
+    """
+    evidence: dict[str, dict[str, int]] = {source: {} for source in orders}
+    for source, shown, times in rows.derive(DATE_EVIDENCE_SQL).rows():
+        evidence[source][shown] = times
+    filled: dict[str, int] = dict(rows.derive(_FILLED_DATES).rows())
+    return {source: column_of(evidence[source], filled.get(source, 0), order) for source, order in orders.items()}
 
 
 def _changed(values: Table, rules: Rules) -> dict[tuple[str, str], int]:
@@ -208,6 +239,7 @@ def _records_sql(rules: Rules) -> str:
     defaults = {source.name: sql_text(source.defaults.get("status")) for source in rules.sources}
     return _RECORDS.format(
         name_key=NAME_KEY_SQL,
+        email_key=EMAIL_KEY_SQL,
         default_status=_of_source(defaults),
         source_rank=_of_source({source.name: str(rank) for rank, source in enumerate(rules.sources)}, "shown.source"),
         phone=phone_as_printed_sql(rules.default_region),

@@ -21,8 +21,8 @@ _FILLED = """
         source, count(*),
         count(*) filter (has_id), count(distinct source_id) filter (has_id),
         count(full_name), count(distinct full_name),
-        count(email), count(distinct email),
-        count(phone), count(distinct phone_key),
+        count(email), count(distinct coalesce(email_key, email)),
+        count(phone), count(distinct phone_key) filter (phone is not null),
         count(signup_date), count(distinct signup_date),
         count(status), count(distinct status)
     from this
@@ -37,8 +37,8 @@ _ON_ONE_RULE = """
 """
 _SHARED_VALUES = f"""
     select count(*) from (
-        select email as value from this where email is not null and name_key is not null
-        group by email having count(distinct name_key) > {MANY_NAMES}
+        select coalesce(email_key, email) as value from this where email is not null and name_key is not null
+        group by value having count(distinct name_key) > {MANY_NAMES}
         union all
         select phone_key from this where phone_key is not null and name_key is not null
         group by phone_key having count(distinct name_key) > {MANY_NAMES}
@@ -97,7 +97,8 @@ def report(
     """The content of ``quality_report.json``: counts of every source and field, and the risk of merging too much.
 
     For each field: the number of values that are filled, missing, made missing (by reason), changed (not as
-    written) and distinct. All keys are always there, in one order.
+    written) and distinct; of dates also those that are kept, but doubtful (by reason). All keys are always there,
+    in one order.
     """
     figures = {row[0]: row[1:] for row in normalised.records.derive(_FILLED).rows()}
     rejects = extracted.rejects.derive(_REJECTS_BY_CODE).rows()
@@ -122,7 +123,9 @@ def _fields(figures: Sequence[int], source: str, normalised: Normalised) -> dict
     rows, *counts = figures
     filled = dict(zip(("source_id", *_FIELDS), zip(counts[::2], counts[1::2], strict=True), strict=True))
     with_id, ids = filled.pop("source_id")
-    return {"source_id": {"filled": with_id, "missing": rows - with_id, "distinct": ids}} | {
+    fields: dict[str, dict[str, Any]] = {
+        "source_id": {"filled": with_id, "missing": rows - with_id, "distinct": ids}
+    } | {
         field: {
             "filled": count,
             "missing": rows - count,
@@ -136,3 +139,6 @@ def _fields(figures: Sequence[int], source: str, normalised: Normalised) -> dict
         }
         for field, (count, distinct) in filled.items()
     }
+    doubtful = {reason: count for (name, _, reason), count in normalised.doubtful.items() if name == source}
+    fields["signup_date"]["doubtful"] = doubtful
+    return fields

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from service.model import Layout
+from service.readers.rows import BOOLEAN_CELL
 
 
 @cache
@@ -37,6 +38,11 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else None
+
+
+def as_cell(value: Any) -> str | None:
+    """The cell of a value: a text, or a number as text; a truth value is none."""
+    return BOOLEAN_CELL if isinstance(value, bool) else as_text(value)
 
 
 def paths_of(element: Any, layout: Layout) -> set[str]:

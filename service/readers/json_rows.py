@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.model import Layout
-from service.readers.json_paths import as_text, paths_of, value_at
+from service.readers.json_paths import as_cell, paths_of, value_at
 from service.readers.json_stream import elements
 from service.readers.rows import RawRow, RejectedRow
 
@@ -28,7 +28,7 @@ def careful_rows(path: Path, layout: Layout) -> Iterator[RawRow | RejectedRow]:
             if not isinstance(element, dict):
                 yield RejectedRow(row_number, "not_an_object", f"element {row_number} is not a JSON object")
                 continue
-            cells = tuple(as_text(value_at(element, path)) for path in layout.paths)
+            cells = tuple(as_cell(value_at(element, path)) for path in layout.paths)
             broken = (at for at, cell in zip(layout.paths, cells, strict=True) if cell and _LONE_SURROGATE.search(cell))
             if at_fault := next(broken, None):
                 why = f"element {row_number} holds half of a surrogate pair"

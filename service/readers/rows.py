@@ -15,6 +15,8 @@ RAW: Mapping[str, str] = {
     "cell_0, cell_1, …": "text as written, one column for every path of the layout, in their order; null = absent",
 }
 """The columns of the table that ``Engine.read`` returns."""
+BOOLEAN_CELL = "\x02"
+"""The cell of a JSON ``true`` or ``false``. Programs write them where there is no text, so no field gets one."""
 
 
 def cell_name(index: int) -> str:

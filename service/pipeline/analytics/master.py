@@ -7,9 +7,9 @@ from service.engine.contract import Engine, Table
 from service.errors import InputError, TransientError
 from service.model import InputFile, Layout, Source
 from service.pipeline.extract import FieldSpec, fields_of
-from service.pipeline.fields.email import EMAIL_SQL
+from service.pipeline.fields.email import EMAIL_KEY_SQL, EMAIL_SQL
 from service.pipeline.fields.name import NAME_KEY_SQL, NAME_SQL
-from service.pipeline.fields.phone import phone_key_in
+from service.pipeline.fields.phone import key_of_printed_phone_in
 
 
 def _own_file(name: str, file_name: str, *columns: str) -> Source:
@@ -25,7 +25,7 @@ ORDERS = _own_file("orders", "customer_orders.csv", "unified_id", "orders_count"
 
 _SHOP = "ECOM"
 _CUSTOMERS = f"""
-    select *, {NAME_KEY_SQL} as name_key
+    select *, {NAME_KEY_SQL} as name_key, coalesce({EMAIL_KEY_SQL}, email) as email_key
     from (
         select
             row_number as customer, unified_id,
@@ -49,7 +49,9 @@ _MATCHED = f"""
     names as (
         select row_number, {NAME_KEY_SQL} as name_key from this where has_first_name and has_last_name
     ),
-    by_email as (select email, min(customer) as customer from customers where email is not null group by email),
+    by_email as (
+        select email_key, min(customer) as customer from customers where email_key is not null group by email_key
+    ),
     by_phone as (
         select phone_key, min(customer) as customer from customers where phone_key is not null group by phone_key
     ),
@@ -62,7 +64,7 @@ _MATCHED = f"""
              else 'name' end as matched_by
     from this
     left join names on names.row_number = this.row_number
-    left join by_email on by_email.email = this.email
+    left join by_email on by_email.email_key = this.email_key
     left join by_phone on by_phone.phone_key = this.phone_key
     left join by_name on by_name.name_key = names.name_key
     where coalesce(by_email.customer, by_phone.customer, by_name.customer) is not null
@@ -94,7 +96,9 @@ def match(records: Table, master: InputFile, orders: InputFile | None, rules: An
     Raises: TransientError if a published file cannot be read; the API file is not at fault
     Source: docs/specification.md section 8
     """
-    customers = _read(master, engine).derive(_CUSTOMERS.replace("{phone_key}", phone_key_in(rules.default_region)))
+    customers = _read(master, engine).derive(
+        _CUSTOMERS.replace("{phone_key}", key_of_printed_phone_in(rules.default_region))
+    )
     if orders is None:
         customers = customers.derive(_NO_ORDERS)
     else:

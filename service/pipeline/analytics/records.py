@@ -10,12 +10,13 @@ import re
 from datetime import UTC, datetime
 
 from service.analytics_rules import AnalyticsRules
-from service.engine.contract import Engine, Table
+from service.engine.contract import Engine, Table, sql_text
 from service.model import API
 from service.pipeline import normalise
 from service.pipeline.extract import FieldSpec
-from service.pipeline.fields.date import HOUR_TO_SECOND, norm_date
-from service.pipeline.fields.email import EMAIL_SQL
+from service.pipeline.fields.date import HOUR_TO_SECOND, norm_date, unix_second
+from service.pipeline.fields.email import EMAIL_KEY_SQL, EMAIL_SQL
+from service.pipeline.fields.missing import is_missing_name_sql
 from service.pipeline.fields.name import NAME_SQL
 from service.pipeline.fields.phone import phone_key_in
 from service.pipeline.fields.source_id import norm_id
@@ -42,7 +43,6 @@ API_FIELDS = FieldSpec(
 _ZONE = r"(?:[01]\d|2[0-3]):?[0-5]\d"
 _ISO_MOMENT = rf"[1-9]\d{{3}}-\d\d-\d\d(?:[T ]{HOUR_TO_SECOND}(?:Z|[+\-]{_ZONE})?)?"
 _ISO = re.compile(_ISO_MOMENT, re.ASCII)
-_UNIX = re.compile(r"\s*(?P<seconds>\d{9,10})(?:\.\d*)?\s*|\s*(?P<milliseconds>\d{12,13})(?:\.\d*)?\s*", re.ASCII)
 _MOMENT = rf"""
     case
         when last_active_at is null then null
@@ -56,9 +56,9 @@ _MOMENT = rf"""
                         + (regexp_extract(last_active_at, '([+\-])\d\d:?\d\d$', 1) || right(last_active_at, 2))::bigint
                             * 60
                     else 0 end
-        when regexp_full_match(last_active_at, '\d{{9,10}}') then last_active_at::bigint
-        when regexp_full_match(last_active_at, '\d{{12,13}}') then last_active_at::bigint // 1000
-        else moment(last_active_at, '{{order}}')
+        when regexp_full_match(last_active_at, '1\d{{9}}') then last_active_at::bigint
+        when regexp_full_match(last_active_at, '1\d{{12}}') then last_active_at::bigint // 1000
+        else moment(last_active_at, '{{column}}')
     end
 """
 _NUMBER = r" *[+\-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+\-]?[0-9]+)? *"
@@ -76,8 +76,8 @@ _IS_NAME = """
 _RECORDS = f"""
     select
         row_number, id,
-        {_IS_NAME.replace("$name", "first_name")} as has_first_name,
-        {_IS_NAME.replace("$name", "last_name")} as has_last_name,
+        full_name is not null and {_IS_NAME.replace("$name", "first_name")} as has_first_name,
+        full_name is not null and {_IS_NAME.replace("$name", "last_name")} as has_last_name,
         {NAME_SQL} as full_name,
         {EMAIL_SQL} as email,
         {{phone_key}} as phone_key,
@@ -87,8 +87,12 @@ _RECORDS = f"""
         {_MOMENT} as last_active,
         {_NUMBER_SQL.replace("$text", "total_spent")} as total_spent,
         signup_source, plan, region, country, state, timezone
-    from (select *, nullif(concat_ws(' ', first_name, last_name), '') as full_name from this)
+    from (
+        select *, case when not {is_missing_name_sql("written_name")} then written_name end as full_name
+        from (select *, nullif(concat_ws(' ', first_name, last_name), '') as written_name from this)
+    )
 """
+_WITH_KEYS = f"select *, coalesce({EMAIL_KEY_SQL}, email) as email_key from this"
 
 
 def api_id(text: str) -> str | None:
@@ -120,17 +124,19 @@ def iso_moment(text: str) -> int | None:
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).replace(microsecond=0).timestamp())
 
 
-def moment(text: str, order: str) -> int | None:
+def moment(text: str, column: str) -> int | None:
     """Like ``iso_moment``, also for Unix times and for every date that the integration job reads (start of the day).
+
+    `column`: see ``DateColumn.code``.
 
     >>> moment("1795564800", "MDY"), moment("1795564800000", "MDY"), moment("Nov 25, 2026", "MDY")
     (1795564800, 1795564800, 1795564800)
     """
     if (found := iso_moment(text.strip())) is not None:
         return found
-    if unix := _UNIX.fullmatch(text):
-        return int(unix["seconds"] or int(unix["milliseconds"]) // 1000)
-    day = norm_date(text, order)
+    if (seconds := unix_second(text)) is not None:
+        return seconds
+    day = norm_date(text, column)
     return None if day is None else int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
 
 
@@ -148,10 +154,16 @@ def read_records(rows: Table, rules: AnalyticsRules) -> Table:
     In:     rows       row_number · the fields of an API file, as written
     Out:    row_number · id · has_first_name · has_last_name · full_name · email · phone_key · has_avatar ·
             engagement_score, total_spent (any finite number) · has_last_active · last_active (seconds since 1970) ·
-            signup_source · plan · region · country · state · timezone (as written)
+            signup_source · plan · region · country · state · timezone (as written) · email_key
     Source: docs/specification.md section 8; names, addresses and phones: section 4
     """
-    return rows.derive(_with(_RECORDS, order=rules.date_order, phone_key=phone_key_in(rules.default_region)))
+    dates = rows.derive(f"select {sql_text(API.name)} as source, last_active_at as signup_date from this")
+    ((column, _),) = normalise.date_columns(dates, {API.name: rules.date_order}).values()
+    terms = {
+        "column": column.code,
+        "phone_key": phone_key_in(rules.default_region),
+    }
+    return rows.derive(_with(_RECORDS, **terms)).derive(_WITH_KEYS)
 
 
 def _with(sql: str, **terms: str) -> str:

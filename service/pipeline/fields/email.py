@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 
-from service.pipeline.fields.text import Unusable, plain, reason_of, until_stable, value_of
+import idna
+
+from service.pipeline.fields.text import Unusable, plain, reason_of, until_stable, value_of, without_entities
 
 # ------------------------------------------------------------------------------------------------ definition
 
-_ANGLE_BRACKETS = re.compile(r"[^<>]*<([^<>]*)>")
-_MAILTO = re.compile(r"(?:mailto:\s*)+")
+_SCHEME = re.compile(r"(?:(?:mailto|smtp|e-?mail)\s*:\s*)+")
+_NAMED = re.compile(r"[^<>]*<+([^<>]*)>+")
+_COMMENT = re.compile(r"(?<=.)\s*\([^()]*\)$")
+# Quoted texts and addresses in angle brackets are one piece, whatever they hold.
+_PIECE = re.compile(r'(?:"[^"\n\r]*"|<[^<>\n\r]*>|:{1,2}(?!:)|[^,;|:\n\r\v\f\x1c-\x1e\x85\u2028\u2029])+')
+_PAIRS = {"<": ">", "(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`", "“": "”", "„": "“", "‘": "’", "«": "»"}
+_CLOSING = frozenset({*_PAIRS.values(), "”"})
+_BEHIND_AN_ADDRESS = " \t,;.:!/\\"
+_MASKS = frozenset("*•●∗∙⁎⬤█■▪")
+_LOCAL = re.compile(r"""[^\s@<>(),;:|"\[\]]+|"[^"\s<>]+\"""")
+_LITERAL = re.compile(r"\[[0-9a-f:.]+\]")
+_LONGEST_DOMAIN = 253
 
 
 def read_email(text: str) -> str:
-    """The address alone, in lower case. Raises: Unusable (invalid_email).
+    """The first usable address of the cell, in lower case, without what programs and people write round it.
+
+    Raises: Unusable (masked_email where an address was made unreadable on purpose, else invalid_email).
 
     >>> read_email(" JANE.DOE@EMAIL.COM "), read_email('"Doe, Jane" <mailto:Jane@X.org>')
     ('jane.doe@email.com', 'jane@x.org')
-    >>> [trouble_email(text) for text in ("bob@", "a b@x.org", "a@x.org, b@x.org")]
-    ['invalid_email', 'invalid_email', 'invalid_email']
+    >>> read_email("none; a@x.org, b@x.org"), read_email("SMTP:a@x.org;smtp:b@x.org"), read_email("('a@x.org').")
+    ('a@x.org', 'a@x.org', 'a@x.org')
+    >>> [trouble_email(text) for text in ("bob@", "a b@x.org", "b***@x.org")]
+    ['invalid_email', 'invalid_email', 'masked_email']
     """
-    address = until_stable(_bare_address, text)
-    local, at, domain = address.partition("@")
-    labels = domain.split(".")
-    if not (local and at and len(labels) > 1 and all(labels)) or "@" in domain:
-        raise Unusable("invalid_email")
-    if any(c.isspace() or c in "<>" for c in address):
-        raise Unusable("invalid_email")
-    return address
+    cell = until_stable(lambda it: plain(without_entities(it)).replace("。", ".").lower(), text)
+    candidates = list(_candidates(cell))
+    for address in candidates:
+        if _is_address(address):
+            return address
+    raise Unusable("masked_email" if any("@" in it and _MASKS & set(it) for it in candidates) else "invalid_email")
 
 
 def norm_email(text: str) -> str | None:
@@ -40,29 +56,93 @@ def trouble_email(text: str) -> str | None:
     return reason_of(lambda: read_email(text))
 
 
-def _bare_address(text: str) -> str:
-    address = plain(text).lower()
-    if bracketed := _ANGLE_BRACKETS.fullmatch(address):
-        address = bracketed[1].strip()
-    if link := _MAILTO.match(address):
-        address = address[link.end() :].partition("?")[0].strip()
-    return address
+def email_key(address: str) -> str:
+    """The key by which addresses are compared: a domain in other letters than ASCII in its form for the DNS.
+
+    >>> email_key("zoë@bücher.de") == email_key("zoë@xn--bcher-kva.de")
+    True
+    """
+    local, _, domain = address.rpartition("@")
+    if len(domain) > _LONGEST_DOMAIN:
+        return address
+    try:
+        return f"{local}@{idna.encode(domain, uts46=True).decode('ascii')}"
+    except UnicodeError:  # no domain that can exist; it is compared as it is written
+        return address
+
+
+def _candidates(cell: str) -> Iterator[str]:
+    """The pieces of the cell that may be an address, in their order."""
+    return map(_bare_address, _PIECE.findall(cell))
+
+
+def _bare_address(piece: str) -> str:
+    """The address alone; repeated because wrappings are nested: ``"<mailto:a@x.org>".``"""
+    while True:
+        bare = _without_wrapping(piece)
+        if bare == piece:
+            return piece
+        piece = bare  # each round is shorter
+
+
+def _without_wrapping(text: str) -> str:
+    bare = text.rstrip(_BEHIND_AN_ADDRESS).lstrip()
+    if named := _NAMED.fullmatch(bare):
+        return named[1]
+    if link := _SCHEME.match(bare):
+        return bare[link.end() :].partition("?")[0]
+    if bare.startswith('="'):
+        bare = bare[1:]
+    if bare[:1] in _PAIRS and _closes_at_its_end(bare):
+        bare = bare[1:]
+    if (uncommented := _COMMENT.sub("", bare)) != bare:
+        return uncommented
+    is_wrapped = bare[-1:] in _CLOSING and not _LITERAL.fullmatch(bare.rpartition("@")[2])
+    return bare[:-1] if is_wrapped else bare
+
+
+def _closes_at_its_end(text: str) -> bool:
+    """Whether what opens at the beginning is closed at the end or nowhere, and so does not belong to the address."""
+    return text.find(_PAIRS[text[0]], 1) in (-1, len(text) - 1)
+
+
+def _is_address(address: str) -> bool:
+    local, _, domain = address.partition("@")
+    if _MASKS & set(address) or not _LOCAL.fullmatch(local):
+        return False
+    labels = domain.split(".")
+    if _LITERAL.fullmatch(domain):
+        return len(labels) > 1
+    return len(labels) > 1 and all(labels) and all(map(_is_of_a_domain, domain))
+
+
+def _is_of_a_domain(character: str) -> bool:
+    """Letters, digits and marks of any script, the hyphens and dots between them."""
+    return character in "-_.·・" or unicodedata.category(character)[0] in "LMN"
 
 
 # ------------------------------------------------------------------------------------------------------- SQL
 
-_ADDRESS = r"[A-Za-z0-9À-ÖØ-öø-ÿ._%+''\-]+@[A-Za-z0-9À-ÖØ-öø-ÿ\-]+(?:\.[A-Za-z0-9À-ÖØ-öø-ÿ\-]+)+"
+_LETTER = "A-Za-z0-9À-ÖØ-öø-ÿ"
+_ADDRESS = rf"[{_LETTER}._%+\-][{_LETTER}._%+''\-]*@[{_LETTER}\-]+(?:\.[{_LETTER}\-]+)+"
+_NAME = r"""(?:[ -!#-%''-;=?A-~]*|"[ -!#-%''-~]*" *)"""  # no &, which may begin an entity, and no address
 _LINK = "(?:(?i:mailto): *)?"
 EMAIL_SQL = rf"""
     case
         when email is null then null
         when strlen(email) > 10000 then norm_email(email) -- longer texts are unusable
         when regexp_full_match(email, '{_ADDRESS}') then lower(email)
-        -- behind the scheme of a link, in angle brackets behind a name, between blanks
-        when regexp_full_match(email, ' *{_LINK}{_ADDRESS} *|[ -;=?-~]*< *{_LINK}{_ADDRESS} *> *')
-            then lower(regexp_extract(email, '({_ADDRESS})[ >]*$', 1))
-        when regexp_full_match(email, '[ -?A-~]*@?') then null -- no "@", or nothing behind it
+        -- behind the scheme of a link, in angle brackets behind a name, between blanks, before a mark
+        when regexp_full_match(email, ' *{_LINK}{_ADDRESS}[ ;,.]*|{_NAME}< *{_LINK}{_ADDRESS} *> *')
+            then lower(regexp_extract(email, '({_ADDRESS})[ >;,.]*$', 1))
+        when regexp_full_match(email, '[ -%''-?A-~]*@?') then null -- no "@", or nothing behind it
         else norm_email(email)
     end
 """
 """SQL: the normalised ``email``."""
+
+EMAIL_KEY_SQL = """
+    case when not contains(email, 'xn--') and regexp_full_match(email, '[ -~]*') then null
+         else nullif(email_key(email), email) end
+"""
+"""SQL: ``email_key`` of a normalised ``email`` where it differs from it; null for nearly all."""

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import dropwhile
 
-from service.pipeline.fields.missing import is_missing
-from service.pipeline.fields.text import Unusable, reason_of, until_stable, value_of, visible
+from service.data import read_toml
+from service.pipeline.fields.cell import unwrapped
+from service.pipeline.fields.missing import is_missing_name
+from service.pipeline.fields.text import Unusable, reason_of, until_stable, value_of, visible, without_entities
 
 # ------------------------------------------------------------------------------------------------ definition
 
 PARTICLES = frozenset({"van", "von", "der", "den", "de", "da", "di", "del", "la", "le", "bin", "al"})
-SUFFIXES = frozenset({"jr", "sr", "jnr", "snr", "ii", "iii", "iv", "md", "phd", "esq", "dds", "dvm", "cpa", "mba"})
+_WORDS_OF_NAMES = read_toml("words.toml")["names"]
+_BEHIND_A_COMMA = frozenset(
+    word for kind in ("legal_forms", "credentials", "suffixes") for word in _WORDS_OF_NAMES[kind]
+)
+"""Legal forms, credentials and suffixes, in small letters without full stops."""
+_ALSO_NAMES = frozenset(_WORDS_OF_NAMES["also_names"])
+_TITLES = frozenset(_WORDS_OF_NAMES["titles"])
+_MOST_FIRST_NAMES = 4
+_APOSTROPHES = "'’‘`´ʼʻ′"
+_ONE_APOSTROPHE = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
+_OTHER_WIDTHS = re.compile(r"[\uff00-\uffef]+")
 # Letters and digits with their combining marks; any other character (blank, hyphen, full stop …) ends a part.
 _MARKS = r"\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 # But the raised stop of a Catalan double l (Gal·la) is part of its word.
 _PART = re.compile(rf"(?:[^\W_]|[{_MARKS}]|(?<=[lL])·(?=[lL]))+")
 _ROMAN_NUMERALS = frozenset({"II", "III", "IV"})
+_WORD_PATTERN = re.compile(r"[^ ]+")
+_AROUND_WORDS = "()[]{}\"'“”‘’;:&/"
 _CAMEL_CASE = re.compile(r"(?:Ul+)+Ull+")
 
 
@@ -31,21 +46,31 @@ def read_name(text: str) -> str:
     ('Ludwig van Beethoven', 'Ludwig Van Beethoven', 'John Smith')
     >>> read_name("John Smith III"), read_name("JOHN SMITH III"), read_name("DİLEK"), read_name("IJsbrand")
     ('John Smith III', 'John Smith Iii', 'Dilek', 'IJsbrand')
+    >>> read_name("Acme, LLC"), read_name("MCDONALD'S"), read_name("Smith &amp; Sons"), read_name("Smith, Mrs. Jane")
+    ('Acme, LLC', "McDonald's", 'Smith & Sons', 'Mrs. Jane Smith')
     """
     name = until_stable(_name_once, text)
-    # A missing word that invisible characters had hidden is no name. "Na", the part of a composed name, is one.
-    if not name or (is_missing(name) and name.casefold() != text.strip().casefold()):
+    # Missing words that other characters had hidden are no name; visible ones were found in their cells.
+    if not name or (is_missing_name(name) and not is_missing_name(text)):
         raise Unusable("invalid_name")
     return name
 
 
-def name_key(name: str) -> str:
-    """The key by which names are compared: equal keys are the same name, whatever the case.
+def name_key(name: str) -> str | None:
+    """The key by which names are compared: equal keys are the same name, whatever case, width and apostrophe.
 
-    >>> name_key("Straße") == name_key("STRASSE")
-    True
+    None if the name has but one letter: it is an initial, and no evidence.
+
+    >>> name_key("Straße") == name_key("STRASSE"), name_key("Ann O’Brien") == name_key("ANN O'BRIEN"), name_key("J.")
+    (True, True, None)
     """
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    key = name
+    for _ in range(4):  # one round is enough but for a few letters
+        former, key = key, unicodedata.normalize("NFKC", key.translate(_ONE_APOSTROPHE)).casefold()
+        if key == former:
+            break
+    key = unicodedata.normalize("NFC", key)
+    return key if sum(map(str.isalnum, key)) > 1 else None
 
 
 def norm_name(text: str) -> str | None:
@@ -59,15 +84,36 @@ def trouble_name(text: str) -> str | None:
 
 
 def _name_once(text: str) -> str:
-    words = _last_name_last(" ".join(visible(unicodedata.normalize("NFC", text)).split())).split()
-    has_capital = any(_is_capital(word[0]) for word in words)
+    bare = unwrapped(_in_usual_width(visible(without_entities(unicodedata.normalize("NFC", text)))))
+    name = _last_name_last(" ".join(bare.split()))
+    comma = name.find(",")
+    words = list(_WORD_PATTERN.finditer(name))
+    has_capital = any(_is_capital(word[0][0]) for word in words)
     shown = [
-        word if index and has_capital and word in PARTICLES else _PART.sub(_title_case, word)
+        _shown_word(
+            word[0], is_particle=index > 0 and has_capital, is_behind_comma=0 <= comma < word.start(), name=name
+        )
         for index, word in enumerate(words)
     ]
-    if _ends_in_a_numeral(words):
-        shown[-1] = words[-1]
+    if _ends_in_a_numeral([word[0] for word in words]):
+        shown[-1] = words[-1][0]
     return unicodedata.normalize("NFC", " ".join(shown))
+
+
+def _in_usual_width(text: str) -> str:
+    """Full-width Latin letters and half-width Katakana in their usual form."""
+    if text.isascii():
+        return text
+    folded = _OTHER_WIDTHS.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    return unicodedata.normalize("NFC", folded)
+
+
+def _shown_word(word: str, *, is_particle: bool, is_behind_comma: bool, name: str) -> str:
+    if is_particle and word in PARTICLES:
+        return word
+    if is_behind_comma and _is_no_first_name(word, name) and any(map(_is_capital, word)):
+        return word
+    return _PART.sub(_title_case, word)
 
 
 def _ends_in_a_numeral(words: list[str]) -> bool:
@@ -76,20 +122,37 @@ def _ends_in_a_numeral(words: list[str]) -> bool:
 
 
 def _last_name_last(name: str) -> str:
-    """ "Last, First" as "First Last"; "Name, Jr" stays."""
+    """ "Last, First" as "First Last"; "Acme, Inc.", "Name, Jr" and "Mary Jones, RN" stay."""
     last, comma, first = (part.strip() for part in name.partition(","))
     if not (last and comma and first) or "," in first:
         return name
-    if all(word.casefold().replace(".", "") in SUFFIXES for word in first.split()):
+    words = first.split()
+    if any(_is_no_first_name(word, name) or any(map(str.isnumeric, word)) for word in words):
         return name
-    return f"{first} {last}"
+    untitled = list(dropwhile(lambda word: _bare_word(word) in _TITLES, words))
+    names = [word for word in untitled if word.casefold() not in PARTICLES]
+    return f"{first} {last}" if untitled and len(names) <= _MOST_FIRST_NAMES else name
+
+
+def _bare_word(word: str) -> str:
+    return word.casefold().replace(".", "").strip(_AROUND_WORDS)
+
+
+def _is_no_first_name(word: str, name: str) -> bool:
+    """Whether it is a legal form, a credential or a suffix."""
+    bare = _bare_word(word)
+    if bare in _ALSO_NAMES:
+        return "." not in word and word.isupper() and not name.isupper()
+    return bare in _BEHIND_A_COMMA
 
 
 def _title_case(part: re.Match[str]) -> str:
-    written = part[0]
+    written, before = part[0], part.string[: part.start()][-1:]
     if _is_camel_case(written):
         return written
     lower = written.lower()
+    if before and before in "'’‘`´′" and sum(map(str.isalpha, lower)) < 2:
+        return lower  # McDonald's, Rock 'n' Roll
     if lower.startswith("mc") and len(lower) > 2:
         return "Mc" + _capitalised(lower[2:])
     return _capitalised(lower)
@@ -147,17 +210,30 @@ def _letters_in_two_cases() -> tuple[str, str]:
     return "[" + "".join(pairs) + "]", "[" + "".join(pairs.values()) + "]"
 
 
+def _latin_letters() -> str:
+    """A character class of the Latin letters other than ASCII of which the key is the small letter."""
+    letters = map(chr, (*range(0xC0, 0x250), *range(0x1E00, 0x1F00)))
+    return "".join(
+        it for it in letters if unicodedata.normalize("NFKC", it).casefold() == it.lower() and len(it.lower()) == 1
+    )
+
+
 # Words with blanks, hyphens, apostrophes and full stops between them: first those that do not change, CamelCase
 # and particles among them; then those of which each is all capitals, all small letters, or capitalised; last the
 # first again with needless blanks, or as "Last, First". Much larger regular expressions are slower than Python.
 _UPPER, _LOWER = _letters_in_two_cases()
 _LETTERS = f"(?:(?:{_UPPER}{_LOWER}+)*{_UPPER}{_LOWER}{_LOWER}+|Mc{_UPPER}{_LOWER}+|{_UPPER}{_LOWER}*)"
-_WORD = rf"(?:{_LETTERS}(?:[''’\-]{_LETTERS})*\.?|(?:{_UPPER}\.)+)"
+_WORD = rf"(?:{_LETTERS}(?:[''’\-]{_LETTERS}|[''’]{_LOWER})*\.?|(?:{_UPPER}\.)+)"
 _WORDS = f"{_WORD}(?: (?:{_WORD}|{'|'.join(sorted(PARTICLES))}))*"
 _SMALL_AFTER_MC = rf"\bMc{_LOWER}"
+_CAPITAL_AFTER_APOSTROPHE = rf"[''’]{_UPPER}(?:[ ''’.\-]|$)"  # one letter there is a small one
+_ODD_CASE = f"{_SMALL_AFTER_MC}|{_CAPITAL_AFTER_APOSTROPHE}"
 _ONE_CASE = rf"(?:{_UPPER}+|{_UPPER}?{_LOWER}+|Mc{_UPPER}{_LOWER}+)"
 _ONE_CASE_WORDS = rf"{_ONE_CASE}(?:(?:\. |[ ''’.\-]){_ONE_CASE})*\.?"
-_SUFFIX = f", *(?i:{'|'.join(sorted(SUFFIXES))})(?:[^A-Za-z]|$)"
+_ONE_LETTER_AFTER_APOSTROPHE = rf"[''’](?:{_UPPER}|{_LOWER})(?:[ ''’.\-]|$)"
+_LISTED = "|".join(sorted(map(re.escape, _BEHIND_A_COMMA | _ALSO_NAMES | _TITLES)))
+# A word of the lists, a digit, or more than four words behind the comma: the definition decides.
+_NOT_TURNED = f", *(?:[^,]*[ (])?(?i:{_LISTED})(?:[^A-Za-z]|$)|,.*[0-9]|,(?: *[^ ]+){{5}}"
 _AS_WRITTEN = f" (?:(?:{'|'.join(sorted(PARTICLES))})(?: |$)|(?:III?|IV)$)"
 _TIDY = r"regexp_replace(trim(regexp_replace(full_name, ' +', ' ', 'g')), '^([^,]*), ?([^,]*)$', '\2 \1')"
 _TITLE_CASE = rf"""array_to_string(list_transform(
@@ -169,13 +245,15 @@ NAME_SQL = rf"""
     case
         when full_name is null then null
         when strlen(full_name) > 10000 then norm_name(full_name)
-        when regexp_full_match(full_name, '{_WORDS}') and not regexp_matches(full_name, '{_SMALL_AFTER_MC}')
+        when regexp_full_match(full_name, '{_WORDS}')
+            and not regexp_matches(full_name, '{_ODD_CASE}')
             then full_name
         when regexp_full_match(full_name, '{_ONE_CASE_WORDS}')
             and (full_name in (lower(full_name), upper(full_name)) or not regexp_matches(full_name, '{_AS_WRITTEN}'))
+            and not regexp_matches(full_name, '{_ONE_LETTER_AFTER_APOSTROPHE}')
             then {_TITLE_CASE}
         when regexp_matches(full_name, '^ |  |,| $')
-            and not regexp_matches(replace(full_name, '.', ''), '{_SUFFIX}|{_SMALL_AFTER_MC}')
+            and not regexp_matches(replace(full_name, '.', ''), '{_NOT_TURNED}|{_ODD_CASE}')
             and regexp_full_match({_TIDY}, '{_WORDS}')
             then {_TIDY}
         else norm_name(full_name)
@@ -183,9 +261,11 @@ NAME_SQL = rf"""
 """
 """SQL: the normalised ``full_name``."""
 
-NAME_KEY_SQL = """
+NAME_KEY_SQL = f"""
     case when full_name is null then null
-         when regexp_full_match(full_name, '[ -~]*') then lower(full_name)
+         when regexp_full_match(full_name, '[ -_a-~{_latin_letters()}]*')
+            and regexp_matches(full_name, '[A-Za-z0-9].*[A-Za-z0-9]')
+            then lower(full_name)
          else name_key(full_name) end
 """
 """SQL: ``name_key`` of a normalised ``full_name``."""

@@ -6,13 +6,15 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneMetadata
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneMetadata
 
 from service.engine.contract import sql_text
-from service.pipeline.fields.text import Unusable, plain, reason_of, value_of
+from service.pipeline.fields.date import is_date_in_digits, is_written_date
+from service.pipeline.fields.text import Unusable, plain, reason_of, value_of, without_entities
 
 # ------------------------------------------------------------------------------------------------ definition
 
@@ -36,11 +38,13 @@ class _Plan(NamedTuple):
 
 _LONGEST_CELL = 250  # libphonenumber's own limit
 _SHORTEST_NUMBER = 7
+_LONGEST_EXTENSION = 6
+_MEXICO = 52
 _NOTHING = re.compile(r"(?!)")
 
 _ONE_NUMBER = re.compile(r"\+?[0-9 ().\-]*")
 _FORMULA = re.compile(r'=?\s*"(.*)"|=(.*)')
-_FLOAT = re.compile(r"(\+?[0-9]+)\.0?")
+_FLOAT = re.compile(r"(\+?[0-9]+)\.0*")
 _SCIENTIFIC = re.compile(r"(?<![^\s,;/|&])[+-]?([0-9]+)(?:[.,]([0-9]+))?[eE]([+-]?[0-9]{1,3})(?![^\s,;/|&])")
 _EXTENSION = re.compile(
     r"(?<=[0-9])[\s,;.)\-]*(?:e?xt(?:ensi[oó]n?)?n?|x|#|int|anexo|доб)[\s.:=#\-]*[0-9]{1,9}(?![0-9])",
@@ -49,7 +53,14 @@ _EXTENSION = re.compile(
 _CONTEXT = re.compile(r"(?:tel:)?([^;]*);phone-context=(\+[0-9.()\-]+)", re.IGNORECASE)
 _VANITY = re.compile(r"\+?(?:[ ().\-]*[0-9]){3,}[.\-]?[A-Za-z]{3,}(?:-?[A-Za-z0-9])*")
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
-_BREAK = re.compile(r"[,;|&#\n\r]|[^\W\d_]+|(?=\+)")
+_BREAK = re.compile(r"[,;|&#\n\r]|:::+|[^\W\d_]+|(?=\+)")
+_SINGLE_NUMBER = re.compile(r"\+?(?:[0-9]|[^\w+,;|&#\n\r/])*")
+_LONGEST_PATTERN = 1000  # a longer one costs each query more than it saves
+_CALLING_CODES = frozenset(map(str, COUNTRY_CODE_TO_REGION_CODE))
+_DIALLED_ABROAD = ("00", "011")
+_SHORTEST_RAW, _LONGEST_RAW = 9, 15
+RAW = "raw:"
+"""Beginning of the key of a number that cannot be read; see ``compared_phone``."""
 
 
 def read_phone(text: str, region: str) -> str:
@@ -70,22 +81,63 @@ def read_phone(text: str, region: str) -> str:
     region, cell = region.upper(), _phone_cell(text)
     if len(cell) > _LONGEST_CELL:
         raise Unusable("invalid_phone" if re.search("[0-9]", cell) else "phone_no_digits")
+    number, cell, lost_digits = _read_cell(cell, region)
+    if number is not None:
+        return number.key
+    raise Unusable("phone_scientific_notation" if lost_digits else _phone_trouble(cell))
+
+
+def compared_phone(text: str, region: str) -> str | None:
+    """The key by which numbers are compared: ``norm_phone``, or ``raw:`` and the digits of one that cannot be read.
+
+    So the very same number in two exports is the same, whatever it is. Dates and runs of digits, which are typed
+    where there is no number, have no key.
+
+    >>> [compared_phone(text, "US") for text in ("212 555 0101 77 1", "2023-01-15 10:30", "999999999")]
+    ['raw:2125550101771', None, None]
+    """
+    found = norm_phone(text, region)
+    if found is not None:
+        return found
+    cell = _phone_cell(text)
+    if len(cell) > _LONGEST_CELL or _is_date(cell, region.upper()):
+        return None
+    cell = _EXTENSION.sub(" ", cell).strip()
+    digits = _digits(cell)
+    if not _SINGLE_NUMBER.fullmatch(cell) or ":::" in cell or not _SHORTEST_RAW <= len(digits) <= _LONGEST_RAW:
+        return None
+    steps = {(int(after) - int(before)) % 10 for before, after in pairwise(digits)}
+    return None if steps in ({0}, {1}, {9}) else RAW + digits
+
+
+def _read_cell(cell: str, region: str) -> tuple[_Number | None, str, bool]:
+    """The first usable number, the cell without extensions, and whether a number in it had lost digits."""
+    if _is_date(cell, region):
+        return None, cell, False
     if _ONE_NUMBER.fullmatch(cell):
-        number = _read_number(cell, region)
-    else:
-        cell, lost_digits = _written_out(cell)
-        cell = _EXTENSION.sub(" ", cell)
-        number = _vanity_number(cell, region) or _first_number(cell, region)
-        if number is None and lost_digits:
-            raise Unusable("phone_scientific_notation")
-    if number is None:
-        raise Unusable(_phone_trouble(cell))
-    return number.key
+        return _read_number(cell, region), cell, False
+    cell, lost_digits = _written_out(cell)
+    cell = _EXTENSION.sub(" ", cell)
+    return _vanity_number(cell, region) or _first_number(cell, region), cell, lost_digits
+
+
+def _is_date(cell: str, region: str) -> bool:
+    """Whether the cell is a date: with separators, or in 12 or 14 digits; in 8 if no number of the region has 8."""
+    if not cell.isdigit():
+        return is_written_date(cell)
+    if not is_date_in_digits(cell):
+        return False
+    plan = _plan_of_region(region)
+    return len(cell) > 8 or plan is None or 8 not in plan.possible_lengths
+
+
+def _digits(text: str) -> str:
+    return re.sub("[^0-9]", "", text)
 
 
 def _phone_cell(text: str) -> str:
     """The number without the marks of a spreadsheet or a link around it, its digits as 0-9."""
-    cell = plain(text)
+    cell = plain(without_entities(text))
     if not cell.isascii():
         cell = re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), cell)
     if cell[:1] in ("'", "=", '"'):
@@ -146,7 +198,7 @@ def _across_strokes(piece: str, region: str) -> Iterator[_Number]:
     """
     parts = piece.split("/")
     for end in range(1, len(parts) + 1):
-        number = _read_number("".join(parts[:end]), region)
+        number = _read_number("/".join(parts[:end]), region)
         if number and (len(parts) == 1 or len(number.national) >= _SHORTEST_NUMBER):
             yield number
     if len(parts) > 1:
@@ -170,21 +222,64 @@ def _stable(number: _Number) -> _Number | None:
 
 def _readings(text: str, region: str) -> Iterator[_Number | None]:
     """In the order of docs/specification.md section 4: in the region, without its calling code, international."""
-    digits = re.sub("[^0-9]", "", text)
+    if as_float := _FLOAT.fullmatch(text.strip()):
+        text = as_float[1]
+    groups = re.findall("[0-9]+", text)
+    digits = "".join(groups)
+    own_code = str(phonenumbers.country_code_for_region(region))
     if "+" in text:
+        if digits.startswith("1") and (before := _before_an_extension(groups)):
+            yield _international("1" + before)
         yield _international(digits)
         yield _without_second_code(digits)
-    else:
-        yield _national(digits, region)
-        own_code = str(phonenumbers.country_code_for_region(region))
-        if digits.startswith(own_code):
-            yield _national(digits.removeprefix(own_code), region)
-        # A short number may be possible in some country of the world, but that does not make it likely.
-        if len(digits) >= _SHORTEST_NUMBER:
-            yield _international(digits)
-    if digits.startswith("00"):
-        yield _international(digits[2:])
-        yield _without_second_code(digits[2:])
+        if digits.startswith("00"):
+            yield _international(digits[2:])
+            yield _without_second_code(digits[2:])
+        return
+    is_dialled_abroad = digits.startswith(_DIALLED_ABROAD)
+    if own_code == "1" and not is_dialled_abroad and (before := _before_an_extension(groups)):
+        yield _national(before, region)
+    yield _unless_foreign(_national(digits, region), own_code, is_dialled_abroad=is_dialled_abroad)
+    if digits.startswith(own_code):
+        yield _unless_foreign(_national(digits.removeprefix(own_code), region), own_code, is_dialled_abroad=False)
+    # A short number may be possible in some country of the world, but that does not make it likely.
+    if len(digits) >= _SHORTEST_NUMBER:
+        yield from map(_if_valid, _foreign(groups, digits))
+
+
+def _before_an_extension(groups: list[str]) -> str | None:
+    """The ten digits of a North American number (3-3-4) before an extension without a mark; else None."""
+    without_code = [*filter(None, [groups[0][1:]]), *groups[1:]] if groups and groups[0].startswith("1") else []
+    for *number, extension in filter(None, (groups, without_code)):
+        ends = [*accumulate(map(len, number))]
+        if ends[-1:] == [10] and {*ends} <= {3, 6, 10} and len(extension) <= _LONGEST_EXTENSION:
+            return "".join(number)
+    return None
+
+
+def _unless_foreign(number: _Number | None, own_code: str, *, is_dialled_abroad: bool) -> _Number | None:
+    """The number of the region. One behind its prefix for calls abroad must exist, unless the prefix is 00 or 011."""
+    if number is None or str(number.calling_code) == own_code or is_dialled_abroad:
+        return number
+    return _if_valid(number)
+
+
+def _foreign(groups: list[str], digits: str) -> Iterator[_Number | None]:
+    """Readings as a number of another country, for texts that do not begin with "+"."""
+    if len(groups) == 1 or groups[0] in _CALLING_CODES:
+        yield _international(digits)
+    for prefix in _DIALLED_ABROAD:
+        if digits.startswith(prefix):
+            yield _international(digits.removeprefix(prefix))
+            yield _without_second_code(digits.removeprefix(prefix))
+
+
+def _if_valid(number: _Number | None) -> _Number | None:
+    """The number if it exists by the plan of its country: not only its length must be right."""
+    if number is None:
+        return None
+    parsed = phonenumbers.parse(number.key, None)
+    return number if phonenumbers.is_valid_number(parsed) else None
 
 
 def _national(digits: str, region: str) -> _Number | None:
@@ -202,6 +297,9 @@ def _international(digits: str) -> _Number | None:
     if plan is None:
         return None
     national = digits[len(str(plan.calling_code)) :]
+    if plan.calling_code == _MEXICO and len(national) == 11 and national.startswith("1"):
+        national = national[1:]  # mobiles had a 1 until 2019, and have it in WhatsApp to this day
+        digits = f"{_MEXICO}{national}"
     if plan.removed.match(national):
         return _parsed("+" + digits, None)
     return _Number(plan.calling_code, national) if len(national) in plan.possible_lengths else None
@@ -269,6 +367,22 @@ def international_shapes() -> tuple[str, str]:
     return _behind_codes(by_lengths), _behind_codes(by_prefix)
 
 
+def mobiles_that_exist() -> str:
+    """Regular expression for SQL: the digits behind a "+" of mobiles that exist.
+
+    Of the main region of each calling code; whether any other number exists, the definition decides.
+    """
+    plans: dict[str, list[str]] = {}
+    for code, (main_region, *_) in sorted(COUNTRY_CODE_TO_REGION_CODE.items()):
+        metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, main_region)
+        if metadata is None or metadata.leading_digits or code == 1:
+            continue
+        pattern = (metadata.mobile and metadata.mobile.national_number_pattern) or ""
+        if 0 < len(pattern) < _LONGEST_PATTERN:
+            plans.setdefault(pattern, []).append(str(code))
+    return _behind_codes(plans)
+
+
 def _behind_codes(codes_of: dict[str, list[str]]) -> str:
     return "|".join(f"(?:{'|'.join(codes)})(?:{rest})" for rest, codes in codes_of.items())
 
@@ -294,8 +408,18 @@ def phone_as_printed(key: str, region: str) -> str:
     >>> phone_as_printed("+15550101", "US"), phone_as_printed("+442079460958", "US")
     ('5550101', '442079460958')
     """
-    digits = re.sub("[^0-9]", "", key)
+    digits = _digits(key)
     return digits.removeprefix(str(phonenumbers.country_code_for_region(region.upper()) or ""))
+
+
+def key_of_printed_phone(text: str, region: str) -> str | None:
+    """The key of a number that ``phone_as_printed`` printed; None if it is none.
+
+    >>> key_of_printed_phone("5550101", "US"), key_of_printed_phone("442079460958", "US")
+    ('+15550101', '+442079460958')
+    """
+    found = compared_phone(text, region)
+    return found and found.replace(RAW, "+")
 
 
 # ------------------------------------------------------------------------------------------------------- SQL
@@ -306,6 +430,7 @@ _PLAIN_NANP_REGIONS = frozenset({"US", "CA"})
 # In plain NANP regions: ten digits or seven, with an extension, a second number, a spreadsheet's ' or .0. Behind any
 # prefix for calls abroad: possible numbers from which libphonenumber removes nothing. In the definition's order.
 _POSSIBLE, _WITH_TRUNK_PREFIX = international_shapes()
+_MOBILES = mobiles_that_exist()
 _DIGITS = "regexp_replace(phone, '[^0-9]', '', 'g')"
 _DIGITS_ABROAD = "regexp_replace(phone, '^(?:011|00)|[^0-9]', '', 'g')"
 _TEN_DIGITS = r"(?:\+?1[ .\-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .\-]?)[2-9]\d\d[ .\-]?\d{4}"
@@ -317,26 +442,31 @@ _PHONE_KEY = rf"""
         when phone is null then null
         when $is_nanp and regexp_full_match(phone, '''?{_TEN_DIGITS}') then '+1' || right({_DIGITS}, 10)
         when not regexp_matches(phone, '[0-9]|[^ -~]') then null
-        when $is_nanp and regexp_full_match(phone, '{_SEVEN_DIGITS}') then '+1' || right({_DIGITS}, 7)
+        when $is_nanp and regexp_full_match(phone, '{_SEVEN_DIGITS}') and not regexp_full_match(phone, '19\d{{6}}')
+            then '+1' || right({_DIGITS}, 7)
         when $is_nanp
-            and regexp_full_match(phone, '{_TEN_DIGITS}{_AND_MORE}|1?[2-9]\d\d[2-9]\d{{6}}\.0')
-            then '+1' || right(regexp_replace(phone, '\.0$|[xe/].*|[^0-9]', '', 'g'), 10)
+            and regexp_full_match(phone, '{_TEN_DIGITS}{_AND_MORE}|1?[2-9]\d\d[2-9]\d{{6}}\.0*')
+            then '+1' || right(regexp_replace(phone, '\.0*$|[xe/].*|[^0-9]', '', 'g'), 10)
         when (
                 regexp_full_match(phone, '''?\+{_GROUPS}')
-                or ($is_nanp and regexp_full_match(phone, '(?:011|00)[ .\-]?{_GROUPS}|[2-9]\d{{10,14}}')
-                    -- behind 00, fewer digits may be a domestic number
-                    and (not starts_with(phone, '00') or length({_DIGITS_ABROAD}) >= 9))
+                or ($is_nanp and regexp_full_match(phone, '011[ .\-]?{_GROUPS}'))
             )
             and regexp_full_match({_DIGITS_ABROAD}, '{_POSSIBLE}')
             and not regexp_matches({_DIGITS_ABROAD}, '^(?:{_WITH_TRUNK_PREFIX})')
             then '+' || {_DIGITS_ABROAD}
-        else norm_phone(phone, $region)
+        -- digits alone, or behind 00, are foreign if the number exists; behind 00, fewer digits may be domestic
+        when $is_nanp and regexp_full_match(phone, '(?:00)?[2-9]\d{{10,14}}')
+            and not regexp_full_match(phone, '20\d{{10}}(?:\d\d)?')
+            and regexp_full_match({_DIGITS_ABROAD}, '{_MOBILES}')
+            and not regexp_matches({_DIGITS_ABROAD}, '^(?:{_WITH_TRUNK_PREFIX})')
+            then '+' || {_DIGITS_ABROAD}
+        else compared_phone(phone, $region)
     end
 """
 
 
 def phone_key_sql(region: str, is_nanp: str) -> str:
-    """SQL: the key of ``phone``, as ``read_phone``. Both arguments are SQL terms, which may differ from row to row.
+    """SQL: the key of ``phone``, as ``compared_phone``. Both arguments are SQL terms, which may differ from row to row.
 
     ``region`` is the region whose rules apply, ``is_nanp`` the term of ``is_plain_nanp`` for it.
     """
@@ -344,8 +474,17 @@ def phone_key_sql(region: str, is_nanp: str) -> str:
 
 
 def phone_key_in(region: str) -> str:
-    """SQL: the key of ``phone``, all read by the rules of one region."""
-    return phone_key_sql(sql_text(region), is_plain_nanp(region))
+    """SQL: the key of ``phone``, all read by the rules of one region; null if it cannot be read."""
+    key = phone_key_sql(sql_text(region), is_plain_nanp(region))
+    return f"list_transform([{key}], lambda key: case when not starts_with(key, '{RAW}') then key end)[1]"
+
+
+def key_of_printed_phone_in(region: str) -> str:
+    """SQL: the key of ``phone``, which was printed by ``phone_as_printed``.
+
+    Whatever the region cannot read was printed with its calling code; it need not exist there.
+    """
+    return f"regexp_replace({phone_key_sql(sql_text(region), is_plain_nanp(region))}, '^{RAW}', '+')"
 
 
 def is_plain_nanp(region: str) -> str:
@@ -354,17 +493,21 @@ def is_plain_nanp(region: str) -> str:
 
 
 def phone_as_printed_sql(region: str) -> str:
-    """SQL: ``phone_key`` as it is printed, see ``phone_as_printed``."""
+    """SQL: ``phone_key`` as it is printed, see ``phone_as_printed``; null if it could not be read."""
     own_code = _own_code(region)
     return f"""case when starts_with(phone_key, '{own_code}') then substr(phone_key, {len(own_code)} + 1)
-                 else substr(phone_key, 2) end"""
+                 when not {IS_RAW_SQL} then substr(phone_key, 2) end"""
 
 
 def phone_is_changed_sql(region: str) -> str:
     """SQL: whether ``phone_key`` is printed in another way than ``written_phone`` has it."""
     own_code = _own_code(region)
     beginning = f"case when starts_with(phone_key, '{own_code}') then '{own_code}' else '+' end"
-    return f"phone_key <> {beginning} || written_phone"
+    return f"not {IS_RAW_SQL} and phone_key <> {beginning} || written_phone"
+
+
+IS_RAW_SQL = f"starts_with(phone_key, '{RAW}')"
+"""SQL: whether ``phone_key`` is of a number that could not be read."""
 
 
 def _own_code(region: str) -> str:

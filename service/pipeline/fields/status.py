@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from service.engine.contract import sql_text
+from service.readers.rows import BOOLEAN_CELL
+
 
 def read_status(text: str) -> str:
     """The status as its source states it, trimmed, in lower case.
@@ -12,5 +15,8 @@ def read_status(text: str) -> str:
     return text.strip().lower()
 
 
-STATUS_SQL = "case when regexp_full_match(status, '[A-Za-z]+') then lower(status) else read_status(status) end"
-"""SQL: the normalised ``status``."""
+STATUS_SQL = f"""
+    case when regexp_full_match(status, '[A-Za-z]+') then lower(status)
+         when status <> {sql_text(BOOLEAN_CELL)} then read_status(status) end
+"""
+"""SQL: the normalised ``status``; null for a truth value."""

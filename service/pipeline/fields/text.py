@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import html
+import re
 import unicodedata
 from collections.abc import Callable
+from html.entities import html5
+
+from service.engine.contract import BLANK
 
 LONGEST_TEXT = 10_000  # Python sorts a run of combining marks in quadratic time: 200,000 of them take a minute
+
+
+_ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_NESTED_ENTITY = re.compile("&(?:amp;)+", re.IGNORECASE)
+
+
+def compiled(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    """A regular expression that is written for SQL, for Python."""
+    return re.compile(pattern.replace(BLANK, r"\s"), flags)
 
 
 class Unusable(ValueError):
@@ -63,3 +77,23 @@ def until_stable(step: Callable[[str], str], text: str) -> str:
             break
         text = after
     return text
+
+
+def without_entities(text: str) -> str:
+    """The text with HTML entities that are closed by ";" resolved, again and again until there is none.
+
+    Names of entities in another case count too, because exports are often changed to capitals: ``&AMP;``.
+
+    >>> without_entities("O&#039;Neil &amp;amp; Sons"), without_entities("AT&T; R&D"), without_entities("&EACUTE;")
+    ("O'Neil & Sons", 'AT&T; R&D', 'é')
+    """
+    while "&" in text and (after := _ENTITY.sub(_resolved, _NESTED_ENTITY.sub("&", text))) != text:
+        text = after  # each round is shorter
+    return text
+
+
+def _resolved(entity: re.Match[str]) -> str:
+    name = entity[1]
+    if name.startswith("#"):
+        return html.unescape(entity[0])
+    return html5.get(f"{name};") or html5.get(f"{name.lower()};") or entity[0]
