@@ -62,6 +62,7 @@ def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_gro
     ``may_have_grown``: a sweep during which the total only grew is accepted if it ends with the final total; else no
     sweep would ever be accepted while customers keep signing up.
     """
+    sweeps = [_without_idle_ends(sweep, before) for sweep, before in zip(sweeps, [(), *sweeps[:-1]], strict=True)]
     last = sweeps[-1]
     totals = [note.total for note in last if note.total >= 0]
     total, pages = totals[-1], sum(bool(note.keys) for note in last)
@@ -90,10 +91,26 @@ def has_everyone(notes: Sequence[Note]) -> bool:
 
     Then no other page can be missing, whatever the API answers when one is requested.
     """
-    totals = {note.total for note in notes if note.total >= 0}
+    with_rows = [note for note in notes if note.keys]
+    totals = {note.total for note in with_rows or notes if note.total >= 0}
     if len(totals) != 1 or _rows(notes) < max(totals):
         return False
     return totals <= {_different(notes), _different(notes, each_unnamed=True)}
+
+
+def _without_idle_ends(notes: Sequence[Note], before: Sequence[Note]) -> list[Note]:
+    """The notes of a sweep; where it has everyone, what its pages without rows state as total does not count.
+
+    A higher total shows that customers joined meanwhile, unless the sweep before has seen the same one.
+    """
+    with_rows = [note for note in notes if note.keys]
+    if not with_rows or not has_everyone(with_rows):
+        return list(notes)
+    total, known = with_rows[0].total, {note.total for note in before if not note.keys}
+    return [
+        note if note.keys or (note.total > total and note.total not in known) else replace(note, total=-1)
+        for note in notes
+    ]
 
 
 def _rows(notes: Sequence[Note]) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from service.api.checkpoint import Checkpoint, Note, Run
 from service.api.client import ApiClient, PageFailed
 from service.api.completeness import CHANGED, Complete, Doubt, SweepLimits, has_everyone, judge
 from service.api.pacing import RunExpired
-from service.api.pages import Page, empty_page
+from service.api.pages import Page
 from service.api.refusals import hint_for
 from service.api.rows import different_customers
 from service.errors import RateLimitedError, TransientError, UpstreamRejectedError
@@ -221,9 +221,8 @@ class _Sweep:
         if page is not None and page.stated_number != number:
             self._take_clamped(page)
             return
-        if page is not None and not page.keys and self._received.is_beyond(number):
-            page = replace(empty_page(number), etag=page.etag)  # the list has ended, whatever else the page states
-        if page is not None and page.total_pages > self._limits.max_pages:
+        is_end = page is not None and not page.keys and self._received.is_beyond(number)
+        if page is not None and page.total_pages > self._limits.max_pages and not is_end:
             if not is_optional:
                 raise self._too_many_pages()
             self._end_without(number, "too_many_pages")
