@@ -99,16 +99,18 @@ def has_everyone(notes: Sequence[Note]) -> bool:
 
 
 def _without_idle_ends(notes: Sequence[Note], before: Sequence[Note]) -> list[Note]:
-    """The notes of a sweep; where it has everyone, what its pages without rows state as total does not count.
+    """The notes of a sweep; if its pages up to the stated last have everyone, totals of pages beyond do not count.
 
-    A higher total shows that customers joined meanwhile, unless the sweep before has seen the same one.
+    A higher total there shows that customers joined meanwhile, unless the sweep before has seen the same one.
     """
-    with_rows = [note for note in notes if note.keys]
-    if not with_rows or not has_everyone(with_rows):
+    last = max((note.total_pages for note in notes if note.page == 1), default=0)
+    whole = [note for note in notes if note.page <= last]
+    if not any(note.keys for note in whole) or not has_everyone(whole):
         return list(notes)
-    total, known = with_rows[0].total, {note.total for note in before if not note.keys}
+    total = max(note.total for note in whole if note.keys)
+    known = {note.total for note in before if note.page > last}
     return [
-        note if note.keys or (note.total > total and note.total not in known) else replace(note, total=-1)
+        replace(note, total=-1) if note.page > last and (note.total <= total or note.total in known) else note
         for note in notes
     ]
 

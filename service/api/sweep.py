@@ -87,10 +87,12 @@ class _Received:
         now = list(self.notes.values())
         return has_everyone(now) or (bool(self.earlier) and has_everyone([*self.earlier, *now]))
 
-    def know_all(self, keys: bytes) -> bool:
-        """Whether these pages hold everyone, and the rows with these keys are on pages of this sweep."""
+    def make_idle(self, page: Page | Note) -> bool:
+        """Whether these pages hold everyone, and a page beyond them has no other customers and no higher total."""
+        if not self.hold_everyone() or page.total > max(note.total for note in self.notes.values()):
+            return False
         held = b"".join(note.keys for note in self.notes.values())
-        return self.hold_everyone() and different_customers(held + keys) == different_customers(held)
+        return different_customers(held + page.keys) == different_customers(held)
 
 
 @dataclass
@@ -232,7 +234,7 @@ class _Sweep:
         else:
             note = self._checkpoint.save_page(self._run, page)
         other = self._received.page_of.get(note.keys, number) if note.keys else number
-        if other != number or (is_optional and note.keys and self._received.know_all(note.keys)):
+        if other != number or (is_optional and note.keys and self._received.make_idle(note)):
             self._take_repeated(note, other)
             return
         self._failures.in_a_row = 0
@@ -242,7 +244,7 @@ class _Sweep:
     def _take_clamped(self, page: Page) -> None:
         """Some APIs answer with the last page for any page beyond it: that is the end."""
         is_last = self._received.page_of.get(page.keys) == page.stated_number
-        if is_last or (self._received.is_beyond(page.number) and self._received.know_all(page.keys)):
+        if is_last or (self._received.is_beyond(page.number) and self._received.make_idle(page)):
             self._is_at_end = True
         else:
             self._note_failure(page.number, "other_page")

@@ -13,6 +13,7 @@ from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine, Table
 from service.model import API
 from service.pipeline import normalise
+from service.pipeline.analytics import geography
 from service.pipeline.extract import FieldSpec
 from service.pipeline.fields.date import HOUR_TO_SECOND, norm_date
 from service.pipeline.fields.email import EMAIL_SQL
@@ -86,7 +87,8 @@ _RECORDS = f"""
         last_active_at is not null as has_last_active,
         {_MOMENT} as last_active,
         {_NUMBER_SQL.replace("$text", "total_spent")} as total_spent,
-        signup_source, plan, region, country, state, timezone
+        signup_source, plan, region, country, state, timezone,
+        engagement_level, activity_status, acquisition_channel, market_segment, customer_tier
     from (select *, nullif(concat_ws(' ', first_name, last_name), '') as full_name from this)
 """
 
@@ -140,6 +142,7 @@ def register_functions(engine: Engine) -> None:
     engine.register("api_id", api_id)
     engine.register("moment", moment, "bigint")
     engine.register("word_of", word_of)
+    engine.register("cloud_region", geography.segment_of_cloud_region)
 
 
 def read_records(rows: Table, rules: AnalyticsRules) -> Table:
@@ -148,7 +151,8 @@ def read_records(rows: Table, rules: AnalyticsRules) -> Table:
     In:     rows       row_number · the fields of an API file, as written
     Out:    row_number · id · has_first_name · has_last_name · full_name · email · phone_key · has_avatar ·
             engagement_score, total_spent (any finite number) · has_last_active · last_active (seconds since 1970) ·
-            signup_source · plan · region · country · state · timezone (as written)
+            signup_source · plan · region · country · state · timezone · engagement_level · activity_status ·
+            acquisition_channel · market_segment · customer_tier (as written)
     Source: docs/specification.md section 8; names, addresses and phones: section 4
     """
     return rows.derive(_with(_RECORDS, order=rules.date_order, phone_key=phone_key_in(rules.default_region)))
