@@ -12,6 +12,8 @@ from collections import deque
 
 _WINDOW_SECONDS = 10.0
 _FIRST_GUESS_SECONDS = 1.0
+_SHORTEST_SECONDS = 0.25
+"""Doubled for the second refusal in a row, and so on."""
 _LONGEST_PAUSE_SECONDS = 60.0
 _PAGES_BEFORE_MORE = 10
 _MORE = 1.1
@@ -58,13 +60,13 @@ class LearnedRate:
             self._too_short, self.spacing = max(self._too_short, apart), self._permitted
         elif self.refusals == 1:  # what was permitted is refused now: a burst is used up, or others send as well
             self.spacing = self._permitted = max(self.spacing, self._permitted) * _LESS
-            self._too_short, self._is_searching = 0.0, False
+            self._too_short, self._is_searching = 0.0, True
         if self.width is not None and self.width > 1:
             self._is_searching = False
         self.width = max((self.width or 1) - 1, 1)
         base = self.spacing or _FIRST_GUESS_SECONDS
         if self.refusals > 1:
-            base = max(base, _FIRST_GUESS_SECONDS / 2)
+            base = max(base, _SHORTEST_SECONDS)
         return min(base * 2.0 ** (self.refusals - 1), _LONGEST_PAUSE_SECONDS)
 
     def arrived(self, sent_at: float, now: float) -> None:
@@ -87,11 +89,11 @@ class LearnedRate:
         self.refusals = 0
 
     def _narrow(self) -> None:
-        """Try a spacing between the refused and the permitted one, at least half of the latter."""
+        """Try a spacing between the refused and the permitted one, at least a third of the latter."""
         if self._permitted <= self._too_short * _NEAR:
             self._is_searching = False
         else:
-            self.spacing = max(self._permitted / 2, math.sqrt(self._permitted * self._too_short))
+            self.spacing = max(self._permitted / 3, math.sqrt(self._permitted * self._too_short))
 
     def _rise(self, answer_seconds: float) -> None:
         self._streak = 0
