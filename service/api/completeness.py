@@ -69,7 +69,7 @@ def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_gro
     in_last, in_all = _different(last), _different([note for sweep in sweeps for note in sweep])
     is_steady = len({note.total for sweep in sweeps for note in sweep if note.total >= 0}) == 1
     only_last = Complete((last[0].sweep,), in_last, pages, _rows(last))
-    is_confirmed = is_steady and len(sweeps) > 1 and _rows_of_pages(last) == _rows_of_pages(sweeps[-2])
+    is_confirmed = is_steady and len(sweeps) > 1 and rows_of_pages(last) == rows_of_pages(sweeps[-2])
     if len(set(totals)) == 1 and in_last == total:
         return only_last
     if is_steady and in_all == total:
@@ -119,7 +119,8 @@ def _rows(notes: Sequence[Note]) -> int:
     return sum(len(note.keys) for note in notes) // KEY_BYTES
 
 
-def _rows_of_pages(notes: Sequence[Note]) -> dict[int, bytes]:
+def rows_of_pages(notes: Sequence[Note]) -> dict[int, bytes]:
+    """Page -> the keys of its rows, for pages with rows."""
     return {note.page: note.keys for note in notes if note.keys}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.api.checkpoint import Checkpoint, Note, Run
 from service.api.client import ApiClient, PageFailed
-from service.api.completeness import CHANGED, Complete, Doubt, SweepLimits, has_everyone, judge
+from service.api.completeness import CHANGED, Complete, Doubt, SweepLimits, has_everyone, judge, rows_of_pages
 from service.api.pacing import RunExpired
 from service.api.pages import Page
 from service.api.refusals import hint_for
@@ -36,14 +36,16 @@ async def read_collection(
     ``report(event, **counts)`` is called for every page received and every doubt.
     Raises: Incomplete, and what ``ApiClient.page`` raises except PageFailed.
     """
+    pages: Mapping[int, bytes] = {}
     for made in range(1, _MOST_SWEEPS + 1):
         sweep = _Sweep(client, checkpoint, run, limits, report)
         run = await sweep.read()
         sweeps = [checkpoint.notes(number) for number in range(run.first_sweep, run.sweep + 1)]
+        pages_before, pages = pages, rows_of_pages(sweeps[-1])
         found = judge(sweeps, limits, may_have_grown=made > 1)
         if isinstance(found, Complete):
-            if not sweep.has_seen_change:
-                return found
+            if not sweep.has_seen_change or pages == pages_before:
+                return found  # what contradicts it lies beyond the last page, and does so every time
             found = Doubt(CHANGED, found.customers, found.customers, is_steady=False)
         doubt = found
         report("sweep.doubted", reason=doubt.why, received=doubt.received, total=doubt.total)

@@ -25,6 +25,8 @@ from service.model import API
 from service.settings import Settings
 from service.state import State
 
+_PAUSE_WORTH_RECORDING_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Synced:
@@ -57,7 +59,8 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
             if event == "page.fetched":
                 on_page(counts["pages"])
                 return
-            if event == "requests.paused":  # recorded, so that a run after a crash does not send too early
+            if event == "requests.paused" and counts["wait_seconds"] >= _PAUSE_WORTH_RECORDING_SECONDS:
+                # So that a run after a crash does not send too early.
                 checkpoint.postpone(clock.now() + timedelta(seconds=counts["wait_seconds"]))
             logs.get().warning(event, **counts)
 
