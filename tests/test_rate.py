@@ -216,6 +216,26 @@ def test_requests_refused_together_are_one_refusal() -> None:
     assert rate.refusals == 1
 
 
+def test_a_503_is_a_refusal_only_while_pages_arrive_and_not_alone() -> None:
+    rate = LearnedRate()
+    assert not rate.is_refusal(0.1), "no page arrived yet: the API is down"
+    for _ in range(3):
+        rate.arrived(0.2, 0.3)
+    assert [rate.is_refusal(0.4) for _ in range(3)] == [False, True, True]
+    rate.refused(0.4, 0.4, is_stated=False)
+    rate.arrived(1.5, 1.5)
+    assert rate.is_refusal(1.6), "a limit is known"
+    assert not rate.is_refusal(60), "no page arrived for long"
+
+
+def test_a_503_for_every_other_request_is_a_refusal() -> None:
+    rate, found = LearnedRate(), []
+    for second in range(4):
+        rate.arrived(second, second)
+        found.append(rate.is_refusal(second + 0.1))
+    assert found == [False, False, True, True]
+
+
 def test_the_first_spacing_is_that_of_the_pages_of_the_last_ten_seconds() -> None:
     rate = LearnedRate()
     for second in range(100):

@@ -142,6 +142,11 @@ class ApiClient:
             except _Limited as limited:
                 self._limit(sent_at, limited.seconds)
                 raise
+            except _Fault as fault:
+                if fault.reason == "status_503" and not fault.pause_seconds and self._gate.is_refusal():
+                    self._limit(sent_at, None)
+                    raise _Limited(None) from None
+                raise
             self._gate.arrived(sent_at)
         return page
 
@@ -160,7 +165,7 @@ class ApiClient:
         """Pause all requests. Raises: RateLimitedError where the pause is longer than allowed."""
         if seconds > self._endpoint.longest_wait_seconds:
             raise self._rate_limited(seconds)
-        self._report("requests.paused", wait_seconds=round(seconds, 3))
+        self._report("requests.paused", wait_seconds=math.floor(1000 * seconds) / 1000)
         self._gate.pause(seconds + self._jitter.seconds())
 
     def _rate_limited(self, seconds: float) -> RateLimitedError:

@@ -15,7 +15,10 @@ _FIRST_GUESS_SECONDS = 1.0
 _SHORTEST_SECONDS = 0.25
 """Doubled for the second refusal in a row, and so on."""
 _LONGEST_PAUSE_SECONDS = 60.0
+_LEAST_SPACING_SECONDS = 0.005
 _PAGES_BEFORE_MORE = 10
+_MOST_OVERLOADS = 4
+"""An API that answers with 503 so often in a row, in spite of the pauses, is down rather than limiting."""
 _MORE = 1.1
 _NEAR = 1.1
 """The search ends when the permitted time is at most this many times the refused one."""
@@ -43,6 +46,8 @@ class LearnedRate:
         self._is_searching = False
         self._streak = 0
         """Pages since the last refusal, or since the rate rose."""
+        self._overloads = 0.0
+        """Answers with 503, less one for every two pages that arrived."""
 
     def is_counted(self, sent_at: float) -> bool:
         """Whether a refusal of the request sent at this time is already counted: it was under way at the last one."""
@@ -87,13 +92,25 @@ class LearnedRate:
             elif self._streak >= _PAGES_BEFORE_MORE:
                 self._rise(now - sent_at)
         self.refusals = 0
+        self._overloads = max(self._overloads - 0.5, 0.0)
+
+    def is_refusal(self, now: float) -> bool:
+        """Whether a 503 without a pause, which it counts, is a refusal as well: some servers limit the rate like that.
+
+        So it is if pages arrived just now, and many requests get this answer, or a limit is known.
+        """
+        self._overloads += 1
+        is_alive = bool(self._arrivals) and now - self._arrivals[-1] <= _WINDOW_SECONDS
+        is_likely = self.width is not None or self._overloads >= 2
+        return is_alive and is_likely and self.refusals < _MOST_OVERLOADS
 
     def _narrow(self) -> None:
         """Try a spacing between the refused and the permitted one, at least a third of the latter."""
         if self._permitted <= self._too_short * _NEAR:
             self._is_searching = False
         else:
-            self.spacing = max(self._permitted / 3, math.sqrt(self._permitted * self._too_short))
+            narrower = max(self._permitted / 3, math.sqrt(self._permitted * self._too_short))
+            self.spacing = max(narrower, _LEAST_SPACING_SECONDS)
 
     def _rise(self, answer_seconds: float) -> None:
         self._streak = 0
