@@ -120,7 +120,7 @@ class ApiClient:
         faults = 0
         while True:
             try:
-                return await self._attempt(wanted)
+                return await self._attempt(wanted, is_first=not faults)
             except _Limited:
                 continue  # the pause holds for all requests; this one waits for it with the others
             except _Fault as fault:
@@ -135,7 +135,7 @@ class ApiClient:
                 self._report("request.retried", page=number, reason=fault.reason, wait_seconds=round(seconds, 3))
                 await self._gate.rest(seconds)
 
-    async def _attempt(self, wanted: _Wanted) -> Page | None:
+    async def _attempt(self, wanted: _Wanted, *, is_first: bool) -> Page | None:
         async with self._gate.admitted() as sent_at:
             try:
                 page = await self._answer(wanted)
@@ -143,10 +143,11 @@ class ApiClient:
                 self._limit(sent_at, limited.seconds)
                 raise
             except _Fault as fault:
-                if fault.reason == "status_503" and not fault.pause_seconds and self._gate.is_refusal():
-                    self._limit(sent_at, None)
-                    raise _Limited(None) from None
-                raise
+                is_overload = fault.reason == "status_503" and not fault.pause_seconds
+                if not (is_overload and self._gate.is_refusal(is_first=is_first)):
+                    raise
+                self._limit(sent_at, None)
+                raise _Limited(None) from None
             self._gate.arrived(sent_at)
         return page
 

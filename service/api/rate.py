@@ -94,14 +94,15 @@ class LearnedRate:
         self.refusals = 0
         self._overloads = max(self._overloads - 0.5, 0.0)
 
-    def is_refusal(self, now: float) -> bool:
+    def is_refusal(self, now: float, *, is_first: bool) -> bool:
         """Whether a 503 without a pause, which it counts, is a refusal as well: some servers limit the rate like that.
 
-        So it is if pages arrived just now, and many requests get this answer, or a limit is known.
+        So it is if pages arrived just now, and many requests get this answer, or a limit is known. ``is_first``: the
+        page was not requested before; a page that fails again and again says nothing about the others.
         """
-        self._overloads += 1
+        self._overloads += is_first
         is_alive = bool(self._arrivals) and now - self._arrivals[-1] <= _WINDOW_SECONDS
-        is_likely = self.width is not None or self._overloads >= 2
+        is_likely = self.width is not None or (is_first and self._overloads >= 2)
         return is_alive and is_likely and self.refusals < _MOST_OVERLOADS
 
     def _narrow(self) -> None:
