@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -28,13 +28,19 @@ from service.sources import Region, SourceSettings, sources_of
 
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
+_IN_A_PASSWORD = "in a password, / ? # @ : % are written as %2F %3F %23 %40 %3A %25"
 
 
 class Settings(BaseSettings):
     """Every setting; the descriptions are the table of docs/settings.md."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
     )
 
     inbox: Path = Field(Path("inbox"), description="folder users drop exports into")
@@ -111,6 +117,9 @@ class Settings(BaseSettings):
     api_max_pages: int = Field(100_000, ge=1, description="the run fails if the API has more pages")
     api_total_is_exact: bool = Field(True, description="fail if the API gives fewer customers than its total")
     api_proxy: SecretStr | None = Field(None, description="proxy for the API; proxies of the environment are ignored")
+    api_ca_file: Path | None = Field(
+        None, description="certificates (PEM) to trust besides the system's, for an API with a private authority"
+    )
     api_allow_http: bool = Field(False, description="allow the key to be sent unencrypted to another machine")
     sync_every_minutes: float = Field(0, ge=0, description="`watch` syncs at this interval; 0 = only `sync` by hand")
     sync_minutes: float = Field(60, gt=0, description="a longer run stops; the next one continues it")
@@ -135,21 +144,17 @@ class Settings(BaseSettings):
     @field_validator("api_url")
     @classmethod
     def _is_collection(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "http://none")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must begin with https:// (or http://) and name a host")
-        if parts.username or parts.password or parts.query or parts.fragment:
+        parts = _web_url(url or "http://none")
+        if parts.username or parts.password or parts.query or parts.fragment or "@" in parts.path:
             raise ValueError("must have no user, query or fragment; the key belongs in SERVICE_API_KEY")
-        _ = parts.port  # raises ValueError if it is no number
         return url
 
     @field_validator("api_proxy")
     @classmethod
     def _is_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
-        parts = urlsplit(proxy.get_secret_value() if proxy else "http://none")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must begin with http:// (or https://) and name a host")
-        _ = parts.port  # raises ValueError if it is no number
+        parts = _web_url(proxy.get_secret_value() if proxy else "http://none")
+        if parts.netloc.count("@") > 1 or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+            raise ValueError(f"must be http://user:password@host:port; {_IN_A_PASSWORD}")
         return proxy
 
     @field_validator("api_key")
@@ -198,6 +203,21 @@ class Settings(BaseSettings):
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""
         return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
+
+
+def _web_url(url: str) -> SplitResult:
+    """The parts of an http or https URL. Raises: ValueError, never with the words of a library, which quote the URL."""
+    try:
+        parts, host = urlsplit(url), ""
+        host, _ = parts.hostname or "", parts.port
+        is_readable = url.isprintable() and not any(sign.isspace() for sign in url)
+    except ValueError:
+        is_readable = False
+    if not is_readable:
+        raise ValueError(f"is not a URL that can be read: check its host and port; {_IN_A_PASSWORD}")
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError("must begin with https:// (or http://) and name a host")
+    return parts
 
 
 def load(folder: Path = Path()) -> tuple[Settings, list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from service.data import read_toml
 
@@ -18,6 +18,14 @@ Channel = Literal["website", "mobile", "email", "unknown"]
 Segment = Literal["US-West", "US-East", "EU", "APAC", "other", "unknown"]
 Tier = Literal["basic", "premium", "enterprise", "unknown"]
 
+STATED: Mapping[str, tuple[str, ...]] = {
+    "engagement_level": get_args(Engagement),
+    "activity_status": get_args(Activity),
+    "acquisition_channel": get_args(Channel),
+    "market_segment": get_args(Segment),
+    "customer_tier": get_args(Tier),
+}
+"""Field that a record may state itself -> its values."""
 UNKNOWN = "unknown"
 """The value of a field without evidence. As the meaning of a word it removes the word."""
 UNITED_STATES = "US"

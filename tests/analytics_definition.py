@@ -17,6 +17,7 @@ import phonenumbers
 from phonenumbers.timezone import time_zones_for_geographical_number
 
 from service.analytics_rules import AnalyticsRules, EngagementThresholds, OrdersThresholds
+from service.data import read_csv
 from service.pipeline.analytics import geography
 from service.pipeline.analytics.records import api_id, moment
 from service.pipeline.fields.cell import unwrapped, value_of_cell
@@ -25,7 +26,7 @@ from service.pipeline.fields.email import email_key, norm_email
 from service.pipeline.fields.missing import is_missing_name, is_missing_part
 from service.pipeline.fields.name import name_key, norm_name
 from service.pipeline.fields.phone import key_of_printed_phone, norm_phone
-from service.vocabulary import word_of
+from service.vocabulary import STATED, word_of
 
 _NUMBER = re.compile(r" *[+\-]?[0-9]+(\.[0-9]+)?([eE][+\-]?[0-9]+)? *", re.ASCII)
 _WEB_ADDRESS = re.compile(r"https?://[^ \t\r\n/?#][^ \t\r\n]*", re.IGNORECASE | re.ASCII)
@@ -116,19 +117,20 @@ class Definition:
             "market_segment": self.segment(record, email, match),
             "customer_tier": self.tier(record),
         }
+        values = {field: stated(record, field) or value for field, (value, _) in decisions.items()}
         usable = (
             id_,
             first and norm_name(first),
             last and norm_name(last),
             email,
             is_web_address(cell_of(record, "avatar") or ""),
-            *(value != "unknown" for value, _ in decisions.values()),
+            *(value != "unknown" for value in values.values()),
         )
         return {
             "customer_id": int(id_) if id_ and is_number_id(id_) else id_,
             "full_name": name or "unknown",
             "email_domain": email.partition("@")[2] if email else "unknown",
-            **{field: value for field, (value, _) in decisions.items()},
+            **values,
             "data_quality_score": 10 * sum(map(bool, usable)),
         }
 
@@ -185,7 +187,7 @@ class Definition:
 
     def segment(self, record: Cells, email: str | None, match: MasterCustomer) -> Decision:
         """By the first evidence. A customer in the US is on one of its sides, or unknown."""
-        region = meaning(record, "region", {**geography.regions(), **self.rules.tables.regions})
+        region = segment_of_region(record, {**geography.regions(), **self.rules.tables.regions})
         country = meaning(record, "country", geography.countries())
         if region and region != "US":
             return region, "record"
@@ -257,8 +259,24 @@ def segment_of_phone(key: str | None) -> str:
 
 
 def segment_of_domain(email: str | None) -> str:
-    """By the country domain."""
-    return geography.domains().get(email.rpartition(".")[2], "") if email else ""
+    """By the country domain, unless people of every country use the host."""
+    host = (email or "").rpartition("@")[2]
+    if any(host == row["host"] or host.endswith(f".{row['host']}") for row in read_csv("worldwide_hosts.csv")):
+        return ""
+    return geography.domains().get(host.rpartition(".")[2], "") if "." in host else ""
+
+
+def stated(record: Cells, field: str) -> str | None:
+    """The value that a record states for a field of the export itself, in our words; unknown is no statement."""
+    return meaning(record, field, {word_of(value): value for value in STATED[field]})
+
+
+def segment_of_region(record: Cells, words: Mapping[str, str]) -> str | None:
+    """By the words of the rules, else as a region of a cloud."""
+    written = cell_of(record, "region")
+    if written is not None and word_of(written) not in words:
+        return geography.segment_of_cloud_region(written)
+    return meaning(record, "region", words)
 
 
 def is_number_id(id_: str) -> bool:

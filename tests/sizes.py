@@ -87,6 +87,7 @@ STREAMED_WITH_CARE_BYTES: int = _size(10 * MB, 30 * MB, 300 * MB)
 PAIRING_PLAYS: int = _size(15, 100, 1000)
 PAIRING_STEPS: int = _size(25, 40, 40)
 SYNC_CAMPAIGN_RUNS: int = _size(60, 1000, 1000)
+NGINX_REQUESTS_PER_SECOND: int = _size(5, 1, 1)
 SYNC_CAMPAIGN_PARTS: int = _size(2, 10, 10)
 
 # ---------------------------------------------------------------------------------------------------- rules and values

@@ -27,7 +27,7 @@ from service.pipeline.analytics.export import EXPORT, REPORT, schema
 from service.pipeline.analytics.master import no_matches
 from service.pipeline.analytics.records import api_id, iso_moment
 from service.settings import Settings, load
-from service.vocabulary import word_of
+from service.vocabulary import STATED, word_of
 from tests.analytics_definition import Definition, MasterCustomer, cell_of, part, segment_of_phone
 from tests.regenerate_analytics import CASES as ANALYTICS_CASES
 from tests.regenerate_analytics import case_names, outcome_of, words_table
@@ -159,11 +159,19 @@ CELLS: dict[str, list[str]] = {
         *("2024-01-15T12:30:60Z", "0999-01-01", "2024-01-15T12:30+14:60"),
     ],
     "signup_source": ["Web", "google_ads", "Mobile-App", "i.O.S", "E-Mail", "Newsletter", "fax", "ＷＥＢ", "partner"],
-    "region": ["US-West", "us", "Europe", "EU", "California", "Georgia", "CA", "Germany", "apac", "U.S.A.", "mars"],
+    "region": [
+        *("US-West", "us", "Europe", "EU", "California", "Georgia", "CA", "Germany", "apac", "U.S.A.", "mars"),
+        *("us-west-2", "EU-Central", "europe-west2-b", "eastus2", "US East 1", "West Europe", "northeurope", "dach-1"),
+    ],
     "country": ["US", "usa", "United States", "DE", "deu", "Côte d’Ivoire", "GB", "UK", "India", "IR", "Georgia", "XX"],
     "state": ["CA", "ny", "US-TX", "New Mexico", "Bavaria", "Georgia", "D.C."],
     "timezone": ["America/New_York", "US/Pacific", "Europe/Berlin", "Asia/Kolkata", "America/Toronto", "UTC", "cet"],
     "plan": ["Pro", "FREE", "enterprise", "custom", "Gold"],
+    "engagement_level": ["High", "low", "unknown", "very high"],
+    "activity_status": ["active", "INACTIVE", "dormant"],
+    "acquisition_channel": ["website", "Mobile", "email", "fax"],
+    "market_segment": ["us-west", "US_EAST", "EU", "APAC", "Other", "mars"],
+    "customer_tier": ["basic", "Premium", "enterprise", "gold"],
     "total_spent": ["0", "999.99", "1000", "10000", "-5", "1e4", "$5", "10,000", "9999.999", "1e400"],
 }
 RECORDS = st.fixed_dictionaries({}, optional={name: st.sampled_from([*cells, *ODD]) for name, cells in CELLS.items()})
@@ -275,10 +283,63 @@ def test_a_calling_code_is_in_the_segment_of_its_country() -> None:
         ({"country": "Iran"}, "other"),
         ({"country": "IND"}, "APAC"),
         ({"country": "Türkiye"}, "other"),
+        ({"email": "a@reqres.in"}, "unknown"),
+        ({"email": "a@mail.reqres.in"}, "unknown"),
+        ({"email": "a@youtu.be"}, "unknown"),
+        ({"email": "a@redd.it"}, "unknown"),
+        ({"email": "a@notreqres.in"}, "APAC"),
+        ({"email": "a@redd.it.example.in"}, "APAC"),
+        ({"region": "us-west-2"}, "US-West"),
+        ({"region": "us-east-1a"}, "US-East"),
+        ({"region": "EU-Central"}, "EU"),
+        ({"region": "eu-west-1"}, "EU"),
+        ({"region": "eu-west-2"}, "other"),  # London
+        ({"region": "ap-southeast-1"}, "APAC"),
+        ({"region": "europe-west4-a"}, "EU"),
+        ({"region": "us-central1"}, "US-East"),
+        ({"region": "westeurope"}, "EU"),
+        ({"region": "West Europe"}, "unknown"),
+        ({"region": "westus3"}, "US-West"),
+        ({"region": "sa-east-1"}, "other"),
+        ({"region": "mars-1"}, "unknown"),
+        ({"market_segment": "EU", "region": "us-west-2"}, "EU"),
+        ({"market_segment": "Atlantis", "region": "us-west-2"}, "US-West"),
+        ({"market_segment": "unknown", "region": "us-west-2"}, "US-West"),
     ],
 )
 def test_the_first_evidence_decides_the_segment(record: Record, segment: str, tmp_path: Path) -> None:
     assert enriched(tmp_path, record)["market_segment"] == segment
+
+
+def test_a_record_that_states_a_field_in_our_words_keeps_it(tmp_path: Path) -> None:
+    record = {
+        "engagement_score": 5,
+        "last_active_at": "2020-01-01",
+        "signup_source": "app",
+        "region": "EU",
+        "plan": "free",
+    }
+    stated = dict(zip(LEVELS, ("high", "active", "email", "US-West", "enterprise"), strict=True))
+    assert [enriched(tmp_path, record | stated)[field] for field in LEVELS] == list(stated.values())
+    shouted = {field: f" {value.upper()} " for field, value in stated.items()}
+    assert [enriched(tmp_path, record | shouted)[field] for field in LEVELS] == list(stated.values())
+    others = dict.fromkeys(LEVELS, "gold")
+    assert [enriched(tmp_path, record | others)[field] for field in LEVELS] == [
+        "low",
+        "inactive",
+        "mobile",
+        "EU",
+        "basic",
+    ]
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(st.fixed_dictionaries({field: st.sampled_from(values) for field, values in STATED.items()}))
+def test_what_an_export_states_is_kept_when_it_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, stated: Record
+) -> None:
+    customer = enriched(tmp_path_factory.mktemp("again"), stated)
+    assert {field: customer[field] for field in stated} == stated
 
 
 def test_the_master_fills_the_fields_that_the_record_lacks(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from service import data
 from service.analytics_rules import AnalyticsTables
+from service.pipeline.analytics import geography
 from service.vocabulary import CHANNELS, PLANS, REGIONS, Segment
 
 FILES = [it for it in files(data).iterdir() if it.name.endswith((".csv", ".toml"))]
@@ -28,15 +29,26 @@ def test_every_data_file_is_read_by_name() -> None:
     assert {file.name for file in FILES} == {
         *("presets.toml", "words.toml"),
         *("countries.csv", "country_names.csv", "states.csv", "zones.csv"),
+        *("cloud_regions.csv", "worldwide_hosts.csv"),
     }
 
 
-@pytest.mark.parametrize(("name", "key"), [("countries.csv", "alpha_2"), ("states.csv", "code"), ("zones.csv", "zone")])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("countries.csv", "alpha_2"), ("states.csv", "code"), ("zones.csv", "zone"), ("cloud_regions.csv", "region")],
+)
 def test_every_row_has_a_key_and_a_segment(name: str, key: str) -> None:
     rows = data.read_csv(name)
     assert len({row[key] for row in rows}) == len(rows)
     assert {row["segment"] for row in rows} <= SEGMENTS
     assert all(None not in row and all(row.values()) for row in rows)
+
+
+def test_every_worldwide_host_is_below_a_domain_that_would_be_evidence() -> None:
+    hosts = [row["host"] for row in data.read_csv("worldwide_hosts.csv")]
+    assert len(set(hosts)) == len(hosts)
+    assert [host for host in hosts if host.rpartition(".")[2] not in geography.domains()] == []
+    assert [host for host in hosts if host != host.strip().casefold()] == []
 
 
 def test_every_built_in_word_has_a_meaning_that_a_user_may_write() -> None:

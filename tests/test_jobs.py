@@ -191,6 +191,23 @@ def test_an_export_that_lost_most_customers_is_held_back_until_it_is_accepted(wo
     assert works.once(**guard) == RunResult(published=1), "a small export is not held back for its size"
 
 
+def test_an_export_without_customers_replaces_one_with_customers_only_once_accepted(works: Works) -> None:
+    works.drop_api(customers=0)
+    assert works.once() == RunResult(published=1), "the first export may be empty"
+    works.drop_api(customers=3)
+    assert works.once() == RunResult(published=1)
+    before = flat_files(works)
+    works.drop_api(customers=0)
+    assert works.once() == RunResult(quarantined=1)
+    assert works.reason()["error"] == "SuspiciousVolume"
+    assert flat_files(works) == before
+    assert works.retry("--accept", works.quarantine()[0].name) == 0
+    assert works.once() == RunResult(published=1)
+    assert export_manifest(works)["rows"]["records"] == 0
+    works.drop_api(customers=0)
+    assert works.once() == RunResult(published=1), "none replaces none"
+
+
 def test_the_volume_guard_compares_exports_with_exports(works: Works) -> None:
     guard = {"volume_guard_rows": 3}
     works.drop()

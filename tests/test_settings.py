@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service.errors import SettingsError
@@ -46,6 +49,45 @@ def test_the_matcher_reaches_the_pipeline_and_one_that_does_not_exist_stops_the_
     with pytest.raises(SettingsError) as caught:
         load()
     assert caught.value.message == "SERVICE_MATCHING names no matcher; there is: literal"
+
+
+SECRETS = ("hunter2", "pass/word", "p#ss", "p@ss", "p?ss", "1234/5", "p\nss", "\u2100", "[::", "p%zz", "ｐ：１")
+SHAPES = (
+    *("{scheme}://me:{secret}@host.example:port/users", "{scheme}://me:{secret}@[::1/users", "{scheme}://me:{secret}@"),
+    *("{scheme}://me:{secret}@host.example:99999/users", "{scheme}://me:{secret}@host.example", "me:{secret}@host:80"),
+    *("{scheme}://me:{secret}@ho st.example/", "{scheme}://{secret}", "ftp://me:{secret}@host.example/"),
+    "{scheme}://host.example/users?key={secret}",
+)
+
+
+@pytest.mark.parametrize("variable", ["SERVICE_API_URL", "SERVICE_API_PROXY"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_message_about_an_url_quotes_its_password(
+    variable: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for shape in SHAPES:
+        for secret in SECRETS:
+            monkeypatch.setenv(variable, shape.format(scheme=scheme, secret=f"QZJX{secret}"))
+            try:
+                settings, _ = load()
+            except SettingsError as error:
+                assert variable in error.message
+                assert "QZJX" not in error.explained(), shape
+                assert error.__suppress_context__
+            else:
+                assert variable == "SERVICE_API_PROXY" or shape.count("@") == 0
+                assert variable == "SERVICE_API_URL" or "QZJX" not in repr(settings)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(max_size=60))
+def test_every_text_is_an_url_or_refused_without_quoting_it(text: str) -> None:
+    for name in ("api_url", "api_proxy"):
+        given_values: dict[str, Any] = {name: f"https://me:QZJX{text}"}
+        try:
+            Settings(**given_values)
+        except ValidationError as error:
+            assert "QZJX" not in str(error)
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

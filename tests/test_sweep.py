@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from service.api.checkpoint import Note
+from service.api.completeness import Complete, SweepLimits, judge
 from service.api.rows import key_of
-from service.api.sweep import Complete, SweepLimits, judge
 
 EXACT = SweepLimits(concurrency=4, max_pages=100, total_is_exact=True)
 A_HINT = SweepLimits(concurrency=4, max_pages=100, total_is_exact=False)

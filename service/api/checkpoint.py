@@ -68,6 +68,8 @@ class Run:
     first_sweep: int
     started_at: datetime
     is_resumed: bool
+    may_use_etags: bool = True
+    """False after a doubt, and once resumed: an ETag of the rows alone hides that the total has changed."""
 
 
 class Checkpoint:
@@ -110,7 +112,7 @@ class Checkpoint:
                 self._forget_pages(identity)
             elif is_running and now - started_at <= max_age:
                 (self._seq,) = self._sql("select coalesce(max(seq), 0) from pages").fetchone()
-                return Run(sweep, first_sweep, started_at, is_resumed=bool(self.notes(sweep)))
+                return Run(sweep, first_sweep, started_at, is_resumed=bool(self.notes(sweep)), may_use_etags=False)
         with self._transaction():
             if row is None:
                 self._sql("insert into run values (?, ?, 1, 1, 1, null, null, null)", identity, now.isoformat())
@@ -128,12 +130,12 @@ class Checkpoint:
         first_sweep = run.sweep + 1 if is_fresh else run.first_sweep
         with self._transaction():
             self._sql("update run set sweep = ?, first_sweep = ?", run.sweep + 1, first_sweep)
-        return replace(run, sweep=run.sweep + 1, first_sweep=first_sweep, is_resumed=False)
+        return replace(run, sweep=run.sweep + 1, first_sweep=first_sweep, is_resumed=False, may_use_etags=False)
 
     def end(self, now: datetime) -> None:
         """Record a complete run: its last sweep is kept as the cache, earlier ones are removed."""
         with self._transaction():
-            self._sql("update run set is_running = 0, ended_at = ?, not_before = null", now.isoformat())
+            self._sql("update run set is_running = 0, ended_at = ?", now.isoformat())
             self._sql("delete from pages where sweep < (select sweep from run)")
             self._drop_superseded()
 
@@ -170,10 +172,12 @@ class Checkpoint:
 
     # -------------------------------------------------------------------------------------------- the pages
 
-    def etag_of(self, page: int) -> str | None:
-        """The ETag of the latest stored version of a page; None without one."""
-        row = self._sql("select etag from pages where page = ? order by sweep desc limit 1", page).fetchone()
-        return None if row is None else row[0]
+    def etag_of(self, page: int, most_pages: int) -> str | None:
+        """The ETag of the latest stored version of a page; None without one, or if it states more pages than that."""
+        row = self._sql(
+            "select etag, total_pages from pages where page = ? order by sweep desc limit 1", page
+        ).fetchone()
+        return None if row is None or row[1] > most_pages else row[0]
 
     def save_page(self, run: Run, page: Page) -> Note:
         """Store a page of this sweep, durably."""

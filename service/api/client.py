@@ -1,37 +1,36 @@
-"""The only outgoing socket: requests one page of the customers API, with retries, until it is complete.
+"""Requests one page of the customers API, with retries, until it is complete.
 
 An answer is validated inside the retry loop: a page is complete when its body is whole, JSON, of the known shape,
-and the requested page. The key is sent to the configured host and nowhere else.
+and the requested page. Whatever an answer holds ends as a page, a fault, a limit or a rejection.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from types import TracebackType
-from urllib.parse import urlsplit
 
 import aiohttp
 
+from service.api import refusals
 from service.api.clock import Clock
-from service.api.pacing import RETRY_SECONDS, Gate, Jitter, guessed_pause_seconds, http_date, retry_after_seconds
-from service.api.pages import NotAPage, Page, empty_page, parse_page
-from service.errors import RateLimitedError, UpstreamRejectedError
+from service.api.connection import open_session
+from service.api.endpoint import Endpoint
+from service.api.headers import is_rate_limit, requested_pause_seconds, usable_etag
+from service.api.pacing import RETRY_SECONDS, Gate, Jitter
+from service.api.pages import NotAPage, Page, WrongShape, empty_page, has_no_rows, parse_page
+from service.errors import RateLimitedError
 
 _MOST_PAUSES = 10
-_RETRIED_STATUSES = frozenset({408, 425})
+"""Rate limits in a row, without a page between them."""
+_MOST_TIMEOUTS_OF_AN_OPTIONAL_PAGE = 2
+_RETRIED_STATUSES = frozenset({304, 408, 425})
 _NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
-_GONE = frozenset({404, 410})
-_HINTS = {
-    401: "set SERVICE_API_KEY, or SERVICE_API_KEY_FILE",
-    403: "check whether the key in SERVICE_API_KEY may read customers",
-    404: "check whether SERVICE_API_URL is the collection of customers",
-}
+_GONE = frozenset({204, 404, 410})
 
 
 class PageFailed(Exception):
@@ -40,38 +39,6 @@ class PageFailed(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """URL and key of the collection, and the limits of one request."""
-
-    url: str
-    key: str | None = field(repr=False)
-    per_page: int
-    request_seconds: float
-    longest_wait_seconds: float
-    max_response_bytes: int
-    proxy: str | None = field(default=None, repr=False)
-
-    @property
-    def path(self) -> str:
-        """Path of the collection; safe to log."""
-        return urlsplit(self.url).path
-
-    @property
-    def identity(self) -> str:
-        """Hash of URL, page size and key.
-
-        A checkpoint with another identity is not resumed: another key may see other customers.
-        """
-        return hashlib.sha256(f"{self.url} {self.per_page} {self.key}".encode()).hexdigest()
-
-    @property
-    def address(self) -> str:
-        """Host and path, for messages."""
-        parts = urlsplit(self.url)
-        return f"{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
 @dataclass
@@ -96,11 +63,21 @@ class _Fault(Exception):
 
 
 class _Limited(Exception):
-    """429, with the requested pause; None where the answer has none."""
+    """A rate limit, with the requested pause; None where the answer has none."""
 
     def __init__(self, seconds: float | None) -> None:
         super().__init__()
         self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One page to request, and what is known about it."""
+
+    number: int
+    etag: str | None
+    is_beyond: bool
+    is_optional: bool
 
 
 class ApiClient:
@@ -119,14 +96,7 @@ class ApiClient:
         self._http: aiohttp.ClientSession
 
     async def __aenter__(self) -> ApiClient:
-        key = self._endpoint.key
-        self._http = aiohttp.ClientSession(
-            headers={"accept": "application/json"} | ({"x-api-key": key} if key else {}),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Neither proxies nor keys from the environment: only what was set.
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
+        self._http = open_session(self._endpoint)
         await self._http.__aenter__()
         return self
 
@@ -135,37 +105,60 @@ class ApiClient:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    async def page(self, number: int, etag: str | None = None, *, is_beyond: bool = False) -> Page | None:
+    async def page(
+        self, number: int, etag: str | None = None, *, is_beyond: bool = False, is_optional: bool = False
+    ) -> Page | None:
         """The page of this number; None where it is unchanged since ``etag``.
 
-        A fault is retried after 1, 2 and 4 seconds; 429 has a budget of its own and pauses every request. Where the
-        API has no such page, other than the first, the result is a page without rows.
-        ``is_beyond``: the page lies beyond the last, where a page of another number is no fault.
+        A fault is retried after 1, 2 and 4 seconds; a rate limit pauses every request. Where the API has no such page,
+        other than the first, the result is a page without rows.
+        ``is_beyond``: the page lies beyond the last, where a page of another number is no fault. ``is_optional``: it is
+        not needed, so a page that does not arrive in time is not requested often.
         Raises: PageFailed, UpstreamRejectedError, RateLimitedError, RunExpired.
         """
-        faults = pauses = 0
+        wanted = _Wanted(number, etag, is_beyond, is_optional)
+        faults = 0
         while True:
-            await self._gate.enter()
             try:
-                return await self._attempt(number, etag, is_beyond=is_beyond)
-            except _Limited as limited:
-                pauses += 1
-                self._limit(limited.seconds, pauses)
+                return await self._attempt(wanted, is_first=not faults)
+            except _Limited:
+                continue  # the pause holds for all requests; this one waits for it with the others
             except _Fault as fault:
                 if fault.pause_seconds:
                     self._pause(fault.pause_seconds)
-                if faults == len(RETRY_SECONDS):
-                    raise PageFailed(fault.reason) from None
-                seconds = RETRY_SECONDS[faults] + self._jitter.seconds()
                 faults += 1
+                is_late = is_optional and fault.reason == "timeout" and faults >= _MOST_TIMEOUTS_OF_AN_OPTIONAL_PAGE
+                if faults > len(RETRY_SECONDS) or is_late:
+                    raise PageFailed(fault.reason) from None
+                seconds = RETRY_SECONDS[faults - 1] + self._jitter.seconds()
                 self.figures.retries += 1
                 self._report("request.retried", page=number, reason=fault.reason, wait_seconds=round(seconds, 3))
                 await self._gate.rest(seconds)
 
-    def _limit(self, requested_seconds: float | None, number: int) -> None:
+    async def _attempt(self, wanted: _Wanted, *, is_first: bool) -> Page | None:
+        async with self._gate.admitted() as sent_at:
+            try:
+                page = await self._answer(wanted)
+            except _Limited as limited:
+                self._limit(sent_at, limited.seconds)
+                raise
+            except _Fault as fault:
+                is_overload = fault.reason == "status_503" and not fault.pause_seconds
+                if not (is_overload and self._gate.is_refusal(is_first=is_first)):
+                    raise
+                self._limit(sent_at, None)
+                raise _Limited(None) from None
+            self._gate.arrived(sent_at)
+        return page
+
+    def _limit(self, sent_at: float, requested_seconds: float | None) -> None:
+        """Pause all requests. Raises: RateLimitedError where the pause is too long, or one of too many."""
         self.figures.rate_limited += 1
-        seconds = guessed_pause_seconds(number) if requested_seconds is None else requested_seconds
-        if number > _MOST_PAUSES:
+        learned_seconds = self._gate.refused(sent_at, is_stated=requested_seconds is not None)
+        seconds = learned_seconds if requested_seconds is None else requested_seconds
+        if seconds is None:
+            return  # sent before the limit showed, which has been counted
+        if self._gate.refusals > _MOST_PAUSES:
             raise self._rate_limited(seconds)
         self._pause(seconds)
 
@@ -173,74 +166,77 @@ class ApiClient:
         """Pause all requests. Raises: RateLimitedError where the pause is longer than allowed."""
         if seconds > self._endpoint.longest_wait_seconds:
             raise self._rate_limited(seconds)
-        self._report("requests.paused", wait_seconds=round(seconds, 3))
+        self._report("requests.paused", wait_seconds=math.floor(1000 * seconds) / 1000)
         self._gate.pause(seconds + self._jitter.seconds())
 
     def _rate_limited(self, seconds: float) -> RateLimitedError:
         # Rounded up: never earlier than requested.
         return RateLimitedError(self._clock.now().astimezone(UTC) + timedelta(seconds=math.ceil(seconds) + 1))
 
-    async def _attempt(self, number: int, etag: str | None, *, is_beyond: bool) -> Page | None:
+    async def _answer(self, wanted: _Wanted) -> Page | None:
         self.figures.requests += 1
         try:
             # Around everything, so that an answer that arrives byte by byte ends, too.
             async with asyncio.timeout(self._endpoint.request_seconds):
-                page = await self._request(number, etag, is_beyond=is_beyond)
+                page = await self._request(wanted)
         except TimeoutError:
             raise _Fault("timeout") from None
         except aiohttp.ClientError as error:
+            if (lasting := refusals.lasting(error, self._endpoint)) is not None:
+                raise lasting from None
             raise _Fault(_snake(type(error).__name__)) from None
-        if page is not None and page.stated_number != number and not is_beyond:
+        except ValueError:
+            # Something in the answer that the HTTP library cannot read.
+            raise _Fault("unreadable_answer") from None
+        if page is not None and page.stated_number != wanted.number and not wanted.is_beyond:
             raise _Fault("other_page")
         return page
 
-    async def _request(self, number: int, etag: str | None, *, is_beyond: bool) -> Page | None:
-        query = {"page": number, "per_page": self._endpoint.per_page}
-        headers = {"if-none-match": etag} if etag else {}
+    async def _request(self, wanted: _Wanted) -> Page | None:
+        query = {"page": wanted.number, "per_page": self._endpoint.per_page}
+        headers = {"if-none-match": wanted.etag} if wanted.etag else {}
         url, proxy = self._endpoint.url, self._endpoint.proxy
         # Redirects are not followed: the key would be sent to another host.
         async with self._http.get(url, params=query, headers=headers, proxy=proxy, allow_redirects=False) as response:
-            if response.status == 304 and etag:
+            if response.status == 304 and wanted.etag:
                 self.figures.unchanged_pages += 1
                 return None
-            if response.status in (_NO_SUCH_PAGE if is_beyond else _GONE) and number > 1:
-                return empty_page(number)
-            self._refuse_other_than_ok(response)
+            if self._is_no_such_page(response, wanted):
+                return empty_page(wanted.number)
+            self._refuse_other_than_ok(response, wanted.number)
             body = await self._body(response)
         try:
-            page = parse_page(body, number, response.headers.get("etag"))
+            page = parse_page(body, wanted.number, usable_etag(response.headers.get("etag")))
         except NotAPage as error:
+            if wanted.is_beyond and has_no_rows(body):
+                return empty_page(wanted.number)
+            if isinstance(error, WrongShape) and wanted.number == 1:
+                raise refusals.wrong_shape(error.explanation, self._endpoint) from None
             raise _Fault(error.reason) from None
         self.figures.pages += 1
         return page
 
-    def _refuse_other_than_ok(self, response: aiohttp.ClientResponse) -> None:
-        status = response.status
-        if status == 429:
-            raise _Limited(self._requested_pause(response))
+    @staticmethod
+    def _is_no_such_page(response: aiohttp.ClientResponse, wanted: _Wanted) -> bool:
+        statuses = _NO_SUCH_PAGE | _GONE if wanted.is_beyond else _GONE
+        return (
+            wanted.number > 1 and response.status in statuses and not is_rate_limit(response.status, response.headers)
+        )
+
+    def _refuse_other_than_ok(self, response: aiohttp.ClientResponse, page: int) -> None:
+        status, headers = response.status, response.headers
+        if is_rate_limit(status, headers):
+            raise _Limited(requested_pause_seconds(headers, self._clock.now()))
         if status >= 500 or status in _RETRIED_STATUSES:
-            raise _Fault(f"status_{status}", self._requested_pause(response) or 0.0)
+            pause = requested_pause_seconds(headers, self._clock.now()) if "retry-after" in headers else None
+            raise _Fault(f"status_{status}", pause or 0.0)
         if 300 <= status < 400:
-            host = urlsplit(response.headers.get("location", "")).hostname or "another host"
-            raise UpstreamRejectedError(
-                f"the API redirects to {host}, and the key would be sent there",
-                where=self._endpoint.address,
-                hint="if the API has moved there, set SERVICE_API_URL to it",
-            )
+            raise refusals.redirect(headers.get("location"), self._endpoint)
         if status != 200:
-            raise UpstreamRejectedError(
-                f"the API answers {status}",
-                where=self._endpoint.address,
-                hint=_HINTS.get(status, "check SERVICE_API_URL"),
-            )
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            raise refusals.rejection(status, page, self._endpoint)
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise _Fault("no_json")
-
-    def _requested_pause(self, response: aiohttp.ClientResponse) -> float | None:
-        # By the sender's clock: ours may be ahead of it, and the next request would come too early.
-        now = http_date(response.headers.get("date")) or self._clock.now()
-        return retry_after_seconds(response.headers.get("retry-after"), now)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

@@ -2,79 +2,75 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from service.api.clock import Clock
+from service.api.rate import LearnedRate
 from service.errors import TransientError
 
 RETRY_SECONDS = (1.0, 2.0, 4.0)
 """Before the second, third and fourth attempt of a request that failed."""
-_LONGEST_GUESS_SECONDS = 60.0
-_LONGEST_STATED_SECONDS = 366.0 * 86_400  # a longer pause is a mistake, and cannot be written as a date
 
 
 class RunExpired(TransientError):
     """The run exceeded its time limit; its pages are kept."""
 
 
-def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """Seconds that ``Retry-After`` requests, from a number or a date; None where it is neither.
-
-    ``now`` is the time of the sender: the ``Date`` of its answer, where there is one.
-
-    >>> noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    >>> retry_after_seconds("7", noon), retry_after_seconds("Sun, 01 Mar 2026 12:01:30 GMT", noon)
-    (7.0, 90.0)
-    >>> retry_after_seconds("Sun, 01 Mar 2026 11:00:00 GMT", noon), retry_after_seconds("1m0s", noon)
-    (0.0, None)
-    """
-    text = (header or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), _LONGEST_STATED_SECONDS)
-    at = http_date(text)
-    return None if at is None else min(max((at - now).total_seconds(), 0.0), _LONGEST_STATED_SECONDS)
-
-
-def http_date(text: str | None) -> datetime | None:
-    """A parsed HTTP date; None where the text is none."""
-    try:
-        at = parsedate_to_datetime(text or "")
-    except ValueError:
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def guessed_pause_seconds(number: int) -> float:
-    """Seconds of the ``number``-th pause (from 1) for a rate limit without ``Retry-After``."""
-    return min(2.0 ** (number - 1), _LONGEST_GUESS_SECONDS)
-
-
 class Gate:
-    """Admits the requests of a run: rate (token bucket), pauses for all, time limit of the run."""
+    """Admits the requests of a run: rate (token bucket), pauses for all, the learned rate, time limit of the run."""
 
     def __init__(self, clock: Clock, per_second: float, run_seconds: float) -> None:
         """``per_second``: requests, 0 = no limit; the bucket holds one second's worth, at least one."""
         self._clock = clock
+        self._rate = LearnedRate()
         self._interval = 1 / per_second if per_second else 0.0
         self._slack = max(per_second - 1, 0) * self._interval
-        self._next_free = clock.monotonic()
-        self._not_before = clock.monotonic()
+        self._next_free = self._not_before = self._waits_until = clock.monotonic()
+        self._last_sent = clock.monotonic() - run_seconds
         self._ends_at = clock.monotonic() + run_seconds
-        self._waits_until = clock.monotonic()
+        self._queue = asyncio.Lock()
+        self._in_progress: set[asyncio.Future[None]] = set()
         self.waited_seconds = 0.0
         """Seconds waited; simultaneous waits count once."""
 
-    async def enter(self) -> None:
-        """Return when a request may be sent. Raises: RunExpired."""
-        while True:
-            while (left := self._not_before - self._clock.monotonic()) > 0:
-                await self.rest(left)  # the pause may grow meanwhile
-            # The token is taken after the pause; else all waiting requests would be sent at once.
-            await self.rest(self._turn())
-            if self._clock.monotonic() >= self._not_before:
-                return
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[float]:
+        """Wait until a request may be sent; yields the time at which it is. Raises: RunExpired."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with self._queue:
+            await self._enter()
+            self._in_progress.add(done)
+            sent_at = self._last_sent = self._clock.monotonic()
+        try:
+            yield sent_at
+        finally:
+            self._in_progress.discard(done)
+            done.set_result(None)
+
+    @property
+    def refusals(self) -> int:
+        """Rate limits since the last page that arrived."""
+        return self._rate.refusals
+
+    def arrived(self, sent_at: float) -> None:
+        """Count a page that was requested at this time, as ``admitted`` yielded it."""
+        self._rate.arrived(sent_at, self._clock.monotonic())
+
+    def refused(self, sent_at: float, *, is_stated: bool) -> float | None:
+        """Count a rate limit; returns the seconds to pause, None if the same limit is counted already.
+
+        ``is_stated``: the API states the pause itself.
+        """
+        if self._rate.is_counted(sent_at):
+            return None
+        return self._rate.refused(sent_at, self._clock.monotonic(), is_stated=is_stated)
+
+    def is_refusal(self, *, is_first: bool) -> bool:
+        """Whether a 503 without a pause, which it counts, is a rate limit; ``is_first``: no retry of that page."""
+        return self._rate.is_refusal(self._clock.monotonic(), is_first=is_first)
 
     def pause(self, seconds: float) -> None:
         """Admit no request for so long; a longer pause in force stays."""
@@ -92,6 +88,23 @@ class Gate:
             self.waited_seconds += max(until - max(self._clock.monotonic(), self._waits_until), 0.0)
             self._waits_until = max(self._waits_until, until)
             await self._clock.sleep(seconds)
+
+    async def _enter(self) -> None:
+        # The token is taken after the pause; else all waiting requests would be sent at once.
+        while True:
+            while self._is_full():
+                await asyncio.wait(self._in_progress, return_when=asyncio.FIRST_COMPLETED)
+            while (left := self._seconds_left()) > 0:
+                await self.rest(left)  # the pause may grow meanwhile
+            await self.rest(self._turn())
+            if self._seconds_left() <= 0 and not self._is_full():
+                return
+
+    def _is_full(self) -> bool:
+        return self._rate.width is not None and len(self._in_progress) >= self._rate.width
+
+    def _seconds_left(self) -> float:
+        return max(self._not_before, self._last_sent + self._rate.spacing) - self._clock.monotonic()
 
     def _turn(self) -> float:
         """Take a token; returns the seconds until it is available."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -11,6 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from service.api.rows import compact, key_of
+
+_MOST = 10**12
+"""No number in an envelope is greater: such a number is a mistake, and later arithmetic must be able to hold it."""
+_SAFE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}", re.ASCII)
+_MOST_NAMES = 10
 
 
 class NotAPage(Exception):
@@ -21,15 +28,23 @@ class NotAPage(Exception):
         self.reason = reason
 
 
+class WrongShape(NotAPage):
+    """The body is JSON, but of another shape."""
+
+    def __init__(self, explanation: str) -> None:
+        super().__init__("other_shape")
+        self.explanation = explanation
+
+
 class Envelope(BaseModel):
     """The object around the rows of a page; further members are ignored."""
 
     model_config = ConfigDict(strict=True)
 
-    page: int = Field(ge=1)
-    per_page: int = Field(ge=1)
-    total: int = Field(ge=0)
-    total_pages: int = Field(ge=0)
+    page: int = Field(ge=1, le=_MOST)
+    per_page: int = Field(ge=1, le=_MOST)
+    total: int = Field(ge=0, le=_MOST)
+    total_pages: int = Field(ge=0, le=_MOST)
     # Not a list of models: a row of the wrong shape is a reject of the analytics job, not a fault of the page.
     data: list[Any]
 
@@ -64,22 +79,54 @@ def empty_page(number: int) -> Page:
 
 
 def parse_page(body: bytes, number: int, etag: str | None) -> Page:
-    """The page in the body of an answer to the request for page ``number``. Raises: NotAPage."""
+    """The page in the body of an answer to the request for page ``number``. Raises: NotAPage, WrongShape."""
     try:
-        envelope = Envelope.model_validate(_parsed(body))
-    except ValidationError:
-        raise NotAPage("other_shape") from None
+        found = _parsed(body)
+        envelope = Envelope.model_validate(found)
+        return Page(
+            number=number,
+            stated_number=envelope.page,
+            total=envelope.total,
+            total_pages=envelope.total_pages,
+            keys=b"".join(map(key_of, envelope.data)),
+            body=compact(envelope.data)[1:-1],
+            etag=etag,
+        )
+    except ValidationError as error:
+        raise WrongShape(_explanation(found, error)) from None
+    except RecursionError:
+        raise NotAPage("nested_too_deeply") from None
     except ValueError:
         raise NotAPage("malformed_json") from None
-    return Page(
-        number=number,
-        stated_number=envelope.page,
-        total=envelope.total,
-        total_pages=envelope.total_pages,
-        keys=b"".join(map(key_of, envelope.data)),
-        body=compact(envelope.data)[1:-1],
-        etag=etag,
-    )
+
+
+def has_no_rows(body: bytes) -> bool:
+    """Whether the body of an answer of any shape states that there are no rows: ``[]``, or an empty ``data``."""
+    try:
+        found = _parsed(body)
+    except (RecursionError, ValueError):
+        return False
+    return found == [] or (isinstance(found, dict) and found.get("data", 0) in ([], None))
+
+
+def _explanation(found: Any, error: ValidationError) -> str:
+    """Which members are missing or of another type, and which are there; no value, and no name that may be one."""
+    if not isinstance(found, dict):
+        kind = {list: "a list", str: "a text", type(None): "null"}.get(type(found), "a number")
+        return f"it is {kind}, not an object with the members {', '.join(Envelope.model_fields)}"
+    missing = [str(it["loc"][0]) for it in error.errors(include_url=False) if it["type"] == "missing"]
+    wrong = [str(it["loc"][0]) for it in error.errors(include_url=False) if it["type"] != "missing"]
+    parts = [f"members are missing: {', '.join(missing)}"] if missing else []
+    parts += [f"{name} is not {'a list' if name == 'data' else f'a whole number from 0 to {_MOST}'}" for name in wrong]
+    return f"{'; '.join(parts)}; it has: {', '.join(_names(found)) or 'none'}"
+
+
+def _names(found: dict[str, Any]) -> Iterator[str]:
+    """The first names of members that look like names, and the number of the others."""
+    shown = [name for name in found if _SAFE_NAME.fullmatch(name)][:_MOST_NAMES]
+    yield from shown
+    if others := len(found) - len(shown):
+        yield f"{others} others"
 
 
 def _parsed(body: bytes) -> Any:

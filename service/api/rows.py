@@ -36,7 +36,7 @@ def key_of(row: Any) -> bytes:
     A hash of its id, or of the whole row if it has none; the first bit is set in the second case.
     """
     is_named = has_id(row)
-    identity = f"id {str(row['id']).strip()}".encode() if is_named else b"row " + compact(row)
+    identity = f"id {str(row['id']).strip()}".encode("utf-8", "surrogatepass") if is_named else b"row " + compact(row)
     number = int.from_bytes(hashlib.blake2b(identity, digest_size=KEY_BYTES).digest(), "big")
     return (number & ~_HAS_NO_ID if is_named else number | _HAS_NO_ID).to_bytes(KEY_BYTES, "big")
 

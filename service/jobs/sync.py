@@ -11,10 +11,12 @@ from typing import Any
 
 from service import logs
 from service.api.checkpoint import Checkpoint
-from service.api.client import ApiClient, Endpoint, Figures
+from service.api.client import ApiClient, Figures
 from service.api.clock import Clock
+from service.api.completeness import Complete, SweepLimits
+from service.api.endpoint import Endpoint
 from service.api.pacing import Gate, Jitter
-from service.api.sweep import Complete, SweepLimits, read_collection
+from service.api.sweep import read_collection
 from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
 from service.folders import StateFolders
 from service.inbox.drop import drop
@@ -22,6 +24,8 @@ from service.jobs.sync_document import document
 from service.model import API
 from service.settings import Settings
 from service.state import State
+
+_PAUSE_WORTH_RECORDING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
             if event == "page.fetched":
                 on_page(counts["pages"])
                 return
-            if event == "requests.paused":  # recorded, so that a run after a crash does not send too early
+            if event == "requests.paused" and counts["wait_seconds"] >= _PAUSE_WORTH_RECORDING_SECONDS:
+                # So that a run after a crash does not send too early.
                 checkpoint.postpone(clock.now() + timedelta(seconds=counts["wait_seconds"]))
             logs.get().warning(event, **counts)
 
@@ -81,6 +86,7 @@ def endpoint_of(settings: Settings) -> Endpoint:
         longest_wait_seconds=settings.api_longest_wait_seconds,
         max_response_bytes=settings.api_max_response_mb << 20,
         proxy=settings.api_proxy.get_secret_value() if settings.api_proxy else None,
+        ca_file=settings.api_ca_file,
     )
 
 

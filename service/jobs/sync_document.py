@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from service.api.checkpoint import Checkpoint
+from service.api.completeness import Complete
 from service.api.rows import compact, has_id
-from service.api.sweep import Complete
 
 
 def document(whole: Complete, checkpoint: Checkpoint, fetched_at: datetime) -> Iterator[bytes]:

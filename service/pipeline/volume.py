@@ -63,6 +63,20 @@ def refuse_suspicious(volumes: Mapping[str, Volume], guards: Guards, batch: Batc
             )
 
 
+def refuse_empty(rows: int, published: int, batch: Batch) -> None:
+    """Refuse an export without customers after one with customers, unless a user accepted the batch.
+
+    Raises: SuspiciousVolume.
+    Source: docs/specification.md section 8
+    """
+    if not rows and published and not batch.accepted:
+        raise SuspiciousVolume(
+            f"the export has no customers, the published one had {published} records",
+            where=f"batch {batch.id}",
+            hint=f"if there are none any more: python -m service retry --accept {batch.id}",
+        )
+
+
 def shrunk_sources(volumes: Mapping[str, Volume]) -> dict[str, str]:
     """Source -> a sentence, for each source that shrank noticeably or is missing."""
     few, none = "fewer rows than the {0} of the published set: {1}", "not in this batch; it had {0} rows before"

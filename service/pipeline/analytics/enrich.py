@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine, Table
 from service.pipeline.analytics import geography
+from service.vocabulary import STATED, word_of
 
 _DAY_SECONDS = 86_400
 _COLUMN_OF = {
@@ -16,6 +18,7 @@ _COLUMN_OF = {
     "country": "country",
     "state": "state",
     "timezone": "timezone",
+    **{field: field for field in STATED},
 }
 """Kind of word -> the column of the record that holds it."""
 
@@ -25,8 +28,8 @@ _DISTINCT_TEXTS = " union all ".join(
     for kind, column in _COLUMN_OF.items()
 )
 _MEANINGS = """
-    select kind, written, words.meaning
-    from (select kind, written, word_of(written) as word from this) join words using (kind, word)
+    select kind, written, coalesce(words.meaning, case when kind = 'region' then cloud_region(written) end) as meaning
+    from (select kind, written, word_of(written) as word from this) left join words using (kind, word)
 """
 _WORD = "left join (from meanings where kind = '{kind}') as {kind}_word on {kind}_word.written = this.{column}"
 _JOIN_WORDS = "\n".join(_WORD.format(kind=kind, column=column) for kind, column in _COLUMN_OF.items())
@@ -40,12 +43,15 @@ _JOIN_PREFIXES = """
         on {0}_exchange.word = substr({0}.phone_key, 2, 7) and length({0}.phone_key) = 12
     left join (from prefixes where kind = 'domain') as {0}_domain
         on {0}_domain.word = regexp_extract({0}.email, '\\.([a-z][a-z])$', 1)
+        and not regexp_matches({0}.email, '@(.*\\.)?({1})$')
 """
+_WORLDWIDE = "|".join(re.escape(host) for host in sorted(geography.worldwide_hosts()))
 _PHONE_SEGMENT = "nullif(coalesce({0}_calling.meaning, {0}_exchange.meaning, {0}_area.meaning), 'unknown')"
 
 # If region or country is the US, only its sides remain possible. A state counts unless another country is named.
 _SEGMENT = """
     case
+        when market_segment is not null then [market_segment, 'record']
         when region <> 'US' then [region, 'record']
         when country <> 'US' and region is null then [country, 'record']
         else list_filter(
@@ -75,30 +81,34 @@ _EVIDENCE = f"""
     from this
     left join matches using (row_number)
     {_JOIN_WORDS}
-    {_JOIN_PREFIXES.format("this")}
-    {_JOIN_PREFIXES.format("matches")}
+    {_JOIN_PREFIXES.format("this", _WORLDWIDE)}
+    {_JOIN_PREFIXES.format("matches", _WORLDWIDE)}
 """
 # Each field as a pair of its value and the origin of the evidence: record, master or none.
 _DECISIONS = f"""
     select
         row_number, id, full_name, email, has_first_name, has_last_name, has_avatar, matched_by,
-        case when engagement_score is not null
+        case when engagement_level is not null then [engagement_level, 'record']
+             when engagement_score is not null
                  then [case when engagement_score >= {{engagement.high}} then 'high'
                             when engagement_score >= {{engagement.medium}} then 'medium' else 'low' end, 'record']
              when orders_count is not null
                  then [case when orders_count >= {{orders.high}} then 'high'
                             when orders_count >= {{orders.medium}} then 'medium' else 'low' end, 'master']
              else ['unknown', 'none'] end as engagement,
-        case when last_active <= {{fetched_at}} + {_DAY_SECONDS}
+        case when activity_status is not null then [activity_status, 'record']
+             when last_active <= {{fetched_at}} + {_DAY_SECONDS}
                  then [case when last_active >= {{fetched_at}} - {{active_days}} * {_DAY_SECONDS}
                             then 'active' else 'inactive' end, 'record']
              when not has_last_active and customer_status is not null then [customer_status, 'master']
              else ['unknown', 'none'] end as activity,
-        case when channel is not null then [channel, 'record']
+        case when acquisition_channel is not null then [acquisition_channel, 'record']
+             when channel is not null then [channel, 'record']
              when is_of_shop then ['website', 'master']
              else ['unknown', 'none'] end as channel,
         {_SEGMENT} as segment,
-        case when plan is not null then [plan, 'record']
+        case when customer_tier is not null then [customer_tier, 'record']
+             when plan is not null then [plan, 'record']
              when total_spent is not null
                  then [case when total_spent >= {{spent.enterprise}} then 'enterprise'
                             when total_spent >= {{spent.premium}} then 'premium' else 'basic' end, 'record']
@@ -180,6 +190,8 @@ def _words(rules: AnalyticsRules) -> Iterator[tuple[str, str, str]]:
         "country": geography.countries(),
         "state": geography.states(),
         "timezone": geography.zones(),
+        # A value that a record states itself is one of ours, however it is spelt; unknown is no statement.
+        **{field: {word_of(value): value for value in values} for field, values in STATED.items()},
     }.items():
         yield from ((kind, word, meaning) for word, meaning in meaning_of.items())
 

@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.engine.contract import Table
-from service.vocabulary import Activity, Channel, Engagement, Segment, Tier
+from service.vocabulary import STATED, Activity, Channel, Engagement, Segment, Tier
 
 EXPORT = "sample_output.json"
 REPORT = "analytics_report.json"
@@ -101,14 +101,7 @@ _LINES = f"""
     union all select 2, null, null, null, null, {{tail}}
 """
 
-VALUES: Mapping[str, tuple[str, ...]] = {
-    "engagement_level": get_args(Engagement),
-    "activity_status": get_args(Activity),
-    "acquisition_channel": get_args(Channel),
-    "market_segment": get_args(Segment),
-    "customer_tier": get_args(Tier),
-    "data_quality": ("high", "medium", "low"),
-}
+VALUES: Mapping[str, tuple[str, ...]] = {**STATED, "data_quality": ("high", "medium", "low")}
 """Column that the report counts -> its values."""
 _FROM = {
     "engagement_from": "engagement_level",

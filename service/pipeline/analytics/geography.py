@@ -5,6 +5,7 @@ The data is in ``service/data``; calling codes and area codes are those of the p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import product
@@ -20,6 +21,8 @@ Segments = Mapping[str, str]
 _OTHER = "other"
 _NORTH_AMERICAN_PREFIX = len("1212555")  # country code, area code, exchange
 _AREA_PREFIX = len("1212")
+_CLOUD_REGION = re.compile(r"(?P<base>[a-z]+)(?:(?P<number>[0-9]{1,2})[a-z]?)?", re.ASCII)
+_DIGIT = re.compile("[0-9]")
 
 
 @cache
@@ -70,6 +73,43 @@ def domains() -> Segments:
     }
     del national["us"]
     return {**national, "uk": segment_of_country("GB"), "eu": "EU"}
+
+
+@cache
+def worldwide_hosts() -> frozenset[str]:
+    """Hosts that people of every country use: their country domain is no evidence, nor is that of hosts below them."""
+    return frozenset(row["host"] for row in read_csv("worldwide_hosts.csv"))
+
+
+def has_country_domain(email: str) -> bool:
+    """Whether the country domain of a normalised address is evidence of a country.
+
+    >>> [has_country_domain(f"ann@{host}") for host in ("reqres.in", "mail.reqres.in", "notreqres.in", "firm.in")]
+    [False, False, True, True]
+    """
+    labels = email.rpartition("@")[2].split(".")
+    return not any(".".join(labels[start:]) in worldwide_hosts() for start in range(len(labels)))
+
+
+def segment_of_cloud_region(written: str) -> str | None:
+    """The segment of a region as clouds write it; None for other text.
+
+    >>> [segment_of_cloud_region(text) for text in ("us-west-2", "EU-Central", "ap-southeast-1a", "europe-west2", "EU")]
+    ['US-West', 'EU', 'APAC', 'other', None]
+    """
+    word = word_of(written)
+    if " " in word and word == written.casefold().strip() and not _DIGIT.search(word):
+        return None  # words of a person: West Europe is a region of a cloud as well
+    numbered = _CLOUD_REGION.fullmatch(word.replace(" ", ""))
+    if numbered is None:
+        return None
+    base, number = numbered["base"], int(numbered["number"] or 0)
+    return _cloud_regions().get(f"{base}{number}") or _cloud_regions().get(base)
+
+
+@cache
+def _cloud_regions() -> Segments:
+    return {word_of(row["region"]).replace(" ", ""): row["segment"] for row in read_csv("cloud_regions.csv")}
 
 
 @cache

@@ -13,6 +13,7 @@ from service.analytics_rules import AnalyticsRules
 from service.engine.contract import Engine, Table, sql_text
 from service.model import API
 from service.pipeline import normalise
+from service.pipeline.analytics import geography
 from service.pipeline.extract import FieldSpec
 from service.pipeline.fields.date import HOUR_TO_SECOND, norm_date, unix_second
 from service.pipeline.fields.email import EMAIL_KEY_SQL, EMAIL_SQL
@@ -86,7 +87,8 @@ _RECORDS = f"""
         last_active_at is not null as has_last_active,
         {_MOMENT} as last_active,
         {_NUMBER_SQL.replace("$text", "total_spent")} as total_spent,
-        signup_source, plan, region, country, state, timezone
+        signup_source, plan, region, country, state, timezone,
+        engagement_level, activity_status, acquisition_channel, market_segment, customer_tier
     from (
         select *, case when not {is_missing_name_sql("written_name")} then written_name end as full_name
         from (select *, nullif(concat_ws(' ', first_name, last_name), '') as written_name from this)
@@ -146,6 +148,7 @@ def register_functions(engine: Engine) -> None:
     engine.register("api_id", api_id)
     engine.register("moment", moment, "bigint")
     engine.register("word_of", word_of)
+    engine.register("cloud_region", geography.segment_of_cloud_region)
 
 
 def read_records(rows: Table, rules: AnalyticsRules) -> Table:
@@ -154,7 +157,8 @@ def read_records(rows: Table, rules: AnalyticsRules) -> Table:
     In:     rows       row_number · the fields of an API file, as written
     Out:    row_number · id · has_first_name · has_last_name · full_name · email · phone_key · has_avatar ·
             engagement_score, total_spent (any finite number) · has_last_active · last_active (seconds since 1970) ·
-            signup_source · plan · region · country · state · timezone (as written) · email_key
+            signup_source · plan · region · country · state · timezone · engagement_level · activity_status ·
+            acquisition_channel · market_segment · customer_tier (as written) · email_key
     Source: docs/specification.md section 8; names, addresses and phones: section 4
     """
     dates = rows.derive(f"select {sql_text(API.name)} as source, last_active_at as signup_date from this")
