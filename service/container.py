@@ -18,6 +18,7 @@ from pathlib import Path
 
 from service.errors import SettingsError
 from service.folders import LOCK, InboxFolders, OutboxFolders, StateFolders
+from service.printable import printable_lines
 
 ROOT = 0
 HIGHEST_ID = 2**32 - 2  # the kernel reads the next one as "leave as it is"
@@ -220,7 +221,8 @@ def _give_state(folder: Path, user: Identity) -> None:
 def is_state(names: Sequence[str]) -> bool:
     """Whether a folder with these entries is a state of ours, or a new one."""
     mark = _STATE.identity.name
-    return mark in names or all(name in _OF_THE_FILE_SYSTEM or name == f".{mark}.new" for name in names)
+    others = (name for name in names if name not in _OF_THE_FILE_SYSTEM)
+    return mark in names or all(name.startswith(f".{mark}.") and name.endswith(".new") for name in others)
 
 
 def _give_tree(descriptor: int, user: Identity, device: int) -> None:
@@ -320,5 +322,6 @@ def _is_part_of_container(folder: Path) -> bool:
 
 
 def _write_line(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{printable_lines(text)}\n")
+        sys.stderr.flush()

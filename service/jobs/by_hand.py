@@ -12,7 +12,7 @@ from typing import Never
 from tqdm import tqdm
 
 from service.errors import ServiceError, UsageError, safe_text
-from service.files import fingerprint_of, sha256_of
+from service.files import fingerprint_of, replace_text, sha256_of
 from service.folders import TEXT_LOG, Folders, OutboxFolders
 from service.inbox.names import read_name
 from service.jobs import JOBS
@@ -53,6 +53,8 @@ def named_file(source: Source, path: Path) -> InputFile:
     """A file named on the command line, as an export of ``source``. Raises: UsageError if it does not exist."""
     if not path.is_file():
         raise UsageError(f"File not found: {path.name}", where=str(path), hint="check the path and run again")
+    if path.name != path.name.encode(errors="replace").decode():
+        raise UsageError("the name of a file is not UTF-8", where=str(path), hint="rename it and run again")
     # The file is only read, so a link is as good as a file: the user named it.
     real = path.resolve()
     fingerprint = fingerprint_of(real)
@@ -109,7 +111,7 @@ def _write_failed_log(error: Exception, journal: Journal, outbox: Path) -> None:
     report_failure(safe_text(error), journal)
     try:
         folder = Outbox(outbox).folder_for_failed_log(journal.batch_id)
-        (folder / TEXT_LOG).write_text(journal.text(), encoding="utf-8")
+        replace_text(folder / TEXT_LOG, journal.text())
     except OSError:
         if not os.access(outbox, os.W_OK):
             return  # the error that is raised says why; the log cannot be written

@@ -64,7 +64,7 @@ def name_key(name: str) -> str | None:
     >>> name_key("Straße") == name_key("STRASSE"), name_key("Ann O’Brien") == name_key("ANN O'BRIEN"), name_key("J.")
     (True, True, None)
     """
-    key = name
+    key = bounded(name)
     for _ in range(4):  # one round is enough but for a few letters
         former, key = key, unicodedata.normalize("NFKC", key.translate(_ONE_APOSTROPHE)).casefold()
         if key == former:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from html.entities import html5
 
 from service.engine.contract import BLANK
+from service.printable import bounded
 
 LONGEST_TEXT = 10_000  # Python sorts a run of combining marks in quadratic time: 200,000 of them take a minute
 
@@ -73,6 +74,7 @@ def until_stable(step: Callable[[str], str], text: str) -> str:
     for _ in range(10):
         if len(text) > LONGEST_TEXT:
             return ""
+        text = bounded(text)
         if (after := step(text)) == text:
             break
         text = after
