@@ -42,8 +42,14 @@ def safe_text(error: BaseException) -> str:
         return printable(error.message)
     if not isinstance(error, OSError):
         return type(error).__name__
-    where = f": {error.filename}" if error.filename else ""
-    return printable(f"{type(error).__name__}: {error.strerror}{where}")
+    return printable(f"{type(error).__name__}: {error.strerror}{paths_of(error)}")
+
+
+def paths_of(error: OSError) -> str:
+    """The file of an error, of a failed rename both source and target; empty where there is none."""
+    if not error.filename:
+        return ""
+    return f": {error.filename} -> {error.filename2}" if error.filename2 else f": {error.filename}"
 
 
 class UsageError(ServiceError):
@@ -52,6 +58,10 @@ class UsageError(ServiceError):
 
 class SettingsError(ServiceError):
     """A setting is misspelt or impossible: refuse to start. Exit 2."""
+
+
+class StateBehindOutbox(SettingsError):
+    """The outbox has later sets than the state: to go on would give published numbers to other customers."""
 
 
 class InputError(ServiceError):

@@ -34,6 +34,10 @@ _NO_FOLDER = "must be a real folder, and is a link or a file: remove it"
 _PRIVATE = 0o700
 _LOCK_TABLE = Path("/proc/locks")
 _MOST_NOTE_BYTES = 4096
+_NO_SYNC = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS})
+"""What fsync answers for a folder where the file system cannot sync one."""
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
+"""What flock answers where the file system has no locks."""
 
 
 def fingerprint(status: os.stat_result) -> Fingerprint:
@@ -94,10 +98,16 @@ def sha256_of(path: Path) -> str:
 
 
 def fsync_path(path: Path) -> None:
-    """Force a file or a folder to the disk."""
+    """Force a file or a folder to the disk.
+
+    Some network and guest file systems (CIFS, vboxsf, drvfs) cannot sync a folder: there it is left to them.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
     finally:
         os.close(descriptor)
 
@@ -242,6 +252,14 @@ def make_read_only(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def give_to_owner_of(folder: Path, *paths: Path) -> None:
+    """As root, give ``paths`` to the owner of ``folder``: the service, which is another user, works with them."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        for path in paths:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def free_bytes(folder: Path) -> int:
     """Bytes that our user may still write under ``folder``."""
     return shutil.disk_usage(folder).free
@@ -307,6 +325,9 @@ def is_locked(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
     finally:
         os.close(descriptor)
     return False
@@ -333,9 +354,13 @@ def _name_of(process_id: str) -> str:
 class Lock:
     """An exclusive ``flock`` on a file that is never unlinked; the kernel frees it when the holder dies."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_needed: bool = True) -> None:
+        """``is_needed``: on a file system without locks it cannot be taken; else every process may take it."""
         self._path = path
+        self._is_needed = is_needed
         self._descriptor: int | None = None
+        self.is_real = True
+        """False after the lock was taken on a file system without locks."""
 
     def acquire(self) -> bool:
         """Take the lock if it is free; False while another process holds it.
@@ -348,6 +373,11 @@ class Lock:
         except BlockingIOError:
             os.close(descriptor)
             return False
+        except OSError as error:
+            if self._is_needed or error.errno not in _NO_LOCKS:
+                os.close(descriptor)
+                raise OSError(error.errno, f"cannot be locked ({error.strerror})", str(self._path)) from None
+            self.is_real = False
         self._descriptor = descriptor
         return True
 

@@ -14,7 +14,7 @@ ordinary run and after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -22,10 +22,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import UNSET
+
 from service import __version__, documents, logs
 from service.acceptance import Acceptance
-from service.documents import Counts, Manifest, ManifestFile, ManifestInput
-from service.errors import ServiceError, TransientError
+from service.documents import Counts, MalformedDocument, Manifest, ManifestFile, ManifestInput
+from service.errors import ServiceError, TransientError, safe_text
 from service.files import fingerprint_of, sha256_of
 from service.folders import MANIFEST, Folders
 from service.inbox import Inbox
@@ -137,9 +139,15 @@ class Publication:
     def archive(self, batch: Batch) -> None:
         """Move the inputs of a published batch into the archive, and delete the mark that let them skip the guards."""
         if self._acceptance is not None:
-            self._acceptance.use_up(inputs_sha256(batch.inputs))
+            self._acceptance.end(inputs_sha256(batch.inputs), [file.file_name for file in batch.inputs])
         if self.inbox is not None:
             self.inbox.archive(batch)
+
+    def end_unused_acceptances(self, waiting: Collection[str]) -> None:
+        """Delete the marks of accepted files that do not wait any more, best effort. Call it while none is claimed."""
+        if self._acceptance is not None and self.inbox is not None:
+            with suppress(OSError):
+                self._acceptance.end_unused(waiting, self.inbox.is_quarantined)
 
     def recover(self) -> None:
         """Complete what a process that died left undone in outbox, register, ledger and flat files.
@@ -152,7 +160,19 @@ class Publication:
         self._write_ledger_best_effort(self.ledger.open)
         for name, batch_id in self.last_published().items():
             self._advance_register(batch_id, self._jobs[name])
-            self.outbox.copy_flat(batch_id, self._jobs[name].flat_files)
+            try:
+                self.outbox.copy_flat(batch_id, self._jobs[name].flat_files)
+            except OSError as error:  # the set is there; a batch that is still claimed tries again, or the next one
+                logs.get().warning("outbox.unwritten", reason=safe_text(error))
+
+    def is_registered(self, batch: Batch) -> bool:
+        """Whether the register has advanced to the set of this batch, if its job has one."""
+        if not self._jobs[batch.job].has_register:
+            return True
+        with suppress(OSError, MalformedDocument):
+            published = self.register.published()
+            return published is not None and published.batch_id == batch.id
+        return False
 
     def last_published(self) -> dict[JobName, str]:
         """The batch of each job that was published last; the latest of them is the last item."""
@@ -176,6 +196,8 @@ class Publication:
             program_version=__version__,
             former_manifest_sha256=self.outbox.flat_manifest_sha256(self._jobs[batch.job].flat_files),
             former_outcome_sha256=batch.former_outcome_sha256,
+            sequence=batch.sequence,
+            next_number=UNSET if summary.next_number is None else summary.next_number,
             inputs=tuple(
                 ManifestInput(
                     source=file.source.name,
@@ -209,12 +231,15 @@ class Publication:
     # ----------------------------------------------------------------------------- quarantine and retention
 
     def linked(self, batch: Batch) -> Batch:
-        """The batch with the hash of the outcome before it, which its manifest or reason states."""
-        return replace(batch, former_outcome_sha256=self.ledger.head())
+        """The batch with its position, and the hash of the outcome before it, which its manifest or reason states."""
+        former = self.ledger.head()
+        return replace(batch, former_outcome_sha256=former, sequence=self.ledger.next_sequence())
 
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
         """Move the inputs of a batch into quarantine, with the reason and the log. Raises: OSError."""
         assert self.inbox is not None, "named files stay with their owner"
+        if self._acceptance is not None:
+            self._acceptance.end(inputs_sha256(batch.inputs), [file.file_name for file in batch.inputs])
         self.inbox.quarantine(self.linked(batch), error, now, log_text)
         self._write_ledger_best_effort(lambda: self.ledger.note(batch.id))
 
@@ -223,9 +248,9 @@ class Publication:
 
         Returns: the ids of the removed sets. Raises: OSError; the next batch removes the rest.
         """
-        superseded = self.outbox.superseded(keep, batch.id, batch.job)
+        superseded = self.ledger.superseded(self.outbox.set_ids(), batch.job, keep=keep, current=batch.id)
         # The ledger first: a set that it calls removed may be left in part after a crash. Then the archive: which
-        # batches are superseded is known from the published sets.
+        # batches are superseded is known from the published sets that are there.
         removable = self.ledger.retire(superseded, batch.job)
         if self.inbox is not None:
             self.inbox.prune(removable)

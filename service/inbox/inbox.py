@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from msgspec import structs
 
 from service import documents
+from service.container import where_state_is
 from service.documents import Claim
 from service.errors import ServiceError, UsageError
 from service.files import Lock, lock_holders, make_folder, make_own_folder, remove_tree, replace_text, sha256_of
@@ -20,7 +21,7 @@ from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.claims import ChangedFile, Claims, Unfinished, claimed_file, hashed_inputs
 from service.inbox.quarantine import Quarantine, QuarantinedBatch, reason_for
 from service.inbox.scan import Candidate, Scan, scan
-from service.model import API, SOURCES, Batch, JobName, Source, batch_id, inputs_sha256
+from service.model import API, SOURCES, Batch, Source, batch_id, inputs_sha256
 
 
 class Inbox:
@@ -44,7 +45,7 @@ class Inbox:
         self._folders = InboxFolders(root)
         self._claims = Claims(self._folders, self.sources)
         self._quarantine = Quarantine(self._folders)
-        self._lock = Lock(self._folders.lock)
+        self._lock = Lock(self._folders.lock, is_needed=False)
         self.is_new = False
         """Whether no service had worked in this folder before it was locked."""
 
@@ -68,13 +69,34 @@ class Inbox:
             raise UsageError(
                 f"the inbox {self.root} belongs to another state folder",
                 where=str(self._folders.lock),
-                hint="use the SERVICE_STATE it was first used with, or another inbox; if that state is lost for"
-                " good, empty the lock file",
+                hint="use the SERVICE_STATE it was first used with, or another inbox; if that state is lost for good,"
+                " run: python -m service adopt; if it is lost and the outbox is empty, empty the lock file"
+                + where_state_is(),
             )
         if is_ours and not owner:
             self._lock.write_note(state_id)
         self.is_new = is_ours and not owner
         return is_ours
+
+    def disown(self) -> None:
+        """If the inbox was given to a state just now, it belongs to none again. Only while it is locked."""
+        if self.is_new:
+            self._lock.write_note("")
+
+    def adopt(self, state_id: str) -> None:
+        """Give the inbox to the state ``state_id``, whichever state it belonged to. Only while no process holds it.
+
+        Raises: UsageError where a process holds it; OSError.
+        """
+        if not self._lock.acquire():
+            raise UsageError(f"a service works on the inbox {self.root}", hint="stop it, then run adopt again")
+        self._lock.write_note(state_id)
+        self._lock.release()
+
+    @property
+    def has_lock(self) -> bool:
+        """False on a file system without locks, where only the lock of the state keeps others out."""
+        return self._lock.is_real
 
     def is_locked(self) -> bool:
         """Whether we hold the lock of the folder that is there now; False after it was replaced or unmounted."""
@@ -120,9 +142,16 @@ class Inbox:
         paths = (*(folder / id_ for folder in folders), self._folders.claim_of(id_))
         return any(map(os.path.lexists, paths)) or self._is_known(id_)
 
-    def unfinished(self) -> Unfinished:
-        """The claims without an outcome; those that a crash left incomplete are completed or put back."""
-        return self._claims.recover()
+    def unfinished(self, except_for: Collection[str] = ()) -> Unfinished:
+        """The claims without an outcome; those that a crash left incomplete are completed or put back.
+
+        The batches ``except_for`` are left alone.
+        """
+        return self._claims.recover(except_for)
+
+    def has_claims(self) -> bool:
+        """Whether a batch is claimed. Raises: OSError."""
+        return any(self._folders.claimed.glob("*.json"))
 
     def begin(self, batch: Batch) -> Claim:
         """Count the start of an attempt; the count survives the death of the process."""
@@ -160,9 +189,9 @@ class Inbox:
         """Whether a batch is still in quarantine: neither moved back nor removed."""
         return self._quarantine.has(batch_id)
 
-    def quarantined_after(self, last: Mapping[JobName, str]) -> list[QuarantinedBatch]:
-        """Batches in quarantine that were claimed after the ``last`` one of their job, oldest first."""
-        return self._quarantine.after(last)
+    def quarantined(self) -> list[QuarantinedBatch]:
+        """The batches in quarantine, oldest first."""
+        return self._quarantine.listed()
 
     def prune(self, batch_ids: list[str]) -> None:
         """Remove the archived inputs of batches whose published sets were removed."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from service.adoption import refuse_older_state
 from service.engine import open_engine
 from service.engine.contract import Engine
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
 from service.folders import OutboxFolders, StateFolders
-from service.jobs import JOBS
+from service.jobs import JOBS, WITH_REGISTER
 from service.journal import Journal
 from service.model import Batch, JobName, Summary
 from service.publication import Progress, Publication
@@ -35,11 +36,18 @@ class BatchRunner:
     def open(self) -> None:
         """Take the state folder and complete what a process that died left undone.
 
-        Raises: UsageError if another process holds the state; SettingsError if its format is unknown.
+        Raises: UsageError if another process holds the state; SettingsError if its format is unknown, or if the outbox
+        has later sets than it knows.
         """
         self._state.take()
-        remove_tree(self._work)
-        self._publication.recover()
+        past = self._publication.past
+        try:
+            refuse_older_state(self._state.root, past.outbox.root, past.ledger, past.register, WITH_REGISTER)
+            remove_tree(self._work)
+            self._publication.recover()
+        except BaseException:
+            self._state.release()
+            raise
 
     def close(self) -> None:
         """Release the state folder."""
@@ -54,6 +62,23 @@ class BatchRunner:
     def progress_of(self, batch_id: str) -> Progress:
         """How far the publication of this batch has come."""
         return self._publication.past.progress_of(batch_id)
+
+    def is_in_force(self, batch: Batch) -> bool:
+        """Whether the batch is published so far that the next one may begin: the ids of its set are known."""
+        match self.progress_of(batch.id):
+            case Progress.NEW:
+                return False
+            case Progress.SUPERSEDED:
+                return True
+            case Progress.COMMITTED:
+                return self._publication.is_registered(batch)
+
+    def is_overtaken(self, batch_id: str, job: JobName) -> bool:
+        """Whether a batch of the job was published after the outcome of this one; False where that is not known."""
+        try:
+            return self._publication.ledger.is_overtaken(batch_id, job)
+        except OSError:
+            return False
 
     def last_published(self) -> dict[JobName, str]:
         """The batch of each job that was published last; the latest of them is the last item."""
@@ -86,6 +111,10 @@ class BatchRunner:
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
         """Move the inputs of a batch into quarantine, with the reason and the log. Raises: OSError."""
         self._publication.quarantine(batch, error, now, log_text)
+
+    def end_unused_acceptances(self, waiting: Collection[str]) -> None:
+        """Delete the marks of accepted files that do not wait any more. Call it while none is claimed."""
+        self._publication.end_unused_acceptances(waiting)
 
     def prune(self, batch: Batch) -> list[str]:
         """Remove the sets of its job, and their archives, beyond ``keep_batches``; returns the ids of the sets.

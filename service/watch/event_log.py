@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from service import logs
 from service.inbox import Scan, shown_name, shown_text
 from service.model import Source
-from service.watch.attempts import Abandoned, ArchivedLate, Postponed, Published, Quarantined, Result, names_of
+from service.watch.attempts import (
+    Abandoned,
+    ArchivedLate,
+    CompletionPostponed,
+    Postponed,
+    Published,
+    Quarantined,
+    Result,
+    names_of,
+)
 from service.watch.claiming import NextBatch
 
 
@@ -55,13 +64,15 @@ class EventLog:
             logs.get().info("batch.recovered", batch_id=chosen.batch.id, how="begun again")
         if chosen.late_hours is not None:
             logs.get().warning("partner.late", batch_id=chosen.batch.id, gap_hours=chosen.late_hours)
+        for name in chosen.passed:
+            logs.get().warning("export.passed", batch_id=chosen.batch.id, file_name=name)
         if chosen.is_new:
             proofs = [file.settle_proof for file in chosen.batch.inputs]
             logs.get().info("batch.claimed", batch_id=chosen.batch.id, proofs=proofs)
 
     def log_result(self, result: Result) -> None:
         """Log the result of an attempt."""
-        if isinstance(result, Published | Postponed) and result.bug is not None:
+        if isinstance(result, Published | Postponed | CompletionPostponed) and result.bug is not None:
             about = {"batch_id": result.batch_id if isinstance(result, Postponed) else result.batch.id}
             logs.get().error("bug.found", **about, error=result.bug)
         match result:
@@ -75,5 +86,7 @@ class EventLog:
                 logs.get().error("batch.quarantined", batch_id=batch.id, code=error.code, message=message, hint=hint)
             case Postponed(batch_id=batch_id, reason=reason, seconds=seconds):
                 logs.get().error("batch.postponed", batch_id=batch_id, reason=reason, retry_in_seconds=seconds)
+            case CompletionPostponed(batch=batch, reason=reason):
+                logs.get().error("completion.postponed", batch_id=batch.id, reason=reason)
             case Abandoned(batch=batch):
                 logs.get().info("batch.abandoned", batch_id=batch.id)

@@ -10,6 +10,7 @@ from service.data import read_toml
 from service.pipeline.fields.cell import unwrapped
 from service.pipeline.fields.missing import is_missing_name
 from service.pipeline.fields.text import Unusable, reason_of, until_stable, value_of, visible, without_entities
+from service.printable import bounded
 
 # ------------------------------------------------------------------------------------------------ definition
 
