@@ -246,7 +246,7 @@ def _adopt(options: argparse.Namespace) -> int:
 
     settings = _settings()
     adopted = adopt_outbox(settings, _folders_of(options, settings))
-    print(adopted.sentence, file=sys.stderr)
+    _print(adopted.sentence, file=sys.stderr)
     return DONE
 
 
