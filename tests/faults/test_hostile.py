@@ -245,7 +245,7 @@ def folder(path: Path) -> None:
 KINDS = [fifo, listening_socket, link_to_a_good_export, link_to_a_fifo, link_to_itself, folder]
 if os.geteuid() == 0:  # only root makes device nodes
     KINDS.append(device)
-WHY: dict[Callable[[Path], None], str] = {make: "no regular file" for make in KINDS}
+WHY: dict[Callable[[Path], None], str] = {make: "a pipe, socket or device" for make in KINDS}
 WHY[folder] = "a folder"
 for follow in (link_to_a_good_export, link_to_a_fifo, link_to_itself):
     WHY[follow] = "a symbolic link"
