@@ -20,7 +20,6 @@ _CHOSEN = os.environ.get("FAULTS", "")
 if _CHOSEN not in _COLUMNS:
     raise ValueError(f"FAULTS={_CHOSEN} is not a size; leave it out, or set it to sweep or all")
 
-IS_QUICK = _CHOSEN == ""
 IS_FULL = _CHOSEN == "all"
 """Seeds and examples are new in every run."""
 
