@@ -125,7 +125,7 @@ def _is_of_a_domain(character: str) -> bool:
 
 _LETTER = "A-Za-z0-9À-ÖØ-öø-ÿ"
 _ADDRESS = rf"[{_LETTER}._%+\-][{_LETTER}._%+''\-]*@[{_LETTER}\-]+(?:\.[{_LETTER}\-]+)+"
-_NAME = r"""(?:[ -!#-%''-;=?A-~]*|"[ -!#-%''-~]*" *)"""  # no &, which may begin an entity, and no address
+_NAME = r"""(?:[ -!#-%''-;=?A-~]*|"[ -!#-%''-;=?-~]*" *)"""  # no &, which may begin an entity, and no address
 _LINK = "(?:(?i:mailto): *)?"
 EMAIL_SQL = rf"""
     case
