@@ -20,10 +20,10 @@ from service.analytics_rules import AnalyticsRules, EngagementThresholds, Orders
 from service.data import read_csv
 from service.pipeline.analytics import geography
 from service.pipeline.analytics.records import api_id, moment
-from service.pipeline.fields.cell import unwrapped, value_of_cell
+from service.pipeline.fields.cell import part_of_name, value_of_cell
 from service.pipeline.fields.date import column_of, date_evidence
 from service.pipeline.fields.email import email_key, norm_email
-from service.pipeline.fields.missing import is_missing_name, is_missing_part
+from service.pipeline.fields.missing import is_missing_name
 from service.pipeline.fields.name import name_key, norm_name
 from service.pipeline.fields.phone import key_of_printed_phone, norm_phone
 from service.vocabulary import STATED, word_of
@@ -214,8 +214,7 @@ def cell_of(record: Cells, name: str) -> str | None:
 
 def part(record: Cells, name: str) -> str | None:
     """A part of a name: Na is one; signs, digits and n/a are not."""
-    cell = record.get(name)
-    return None if cell is None or is_missing_part(unwrapped(cell)) else unwrapped(cell)
+    return part_of_name(record.get(name))
 
 
 def read(record: Cells, name: str, reads: Callable[[str], Value | None]) -> Value | None:

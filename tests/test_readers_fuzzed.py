@@ -26,7 +26,7 @@ from service.readers import csv_sniff, json_window
 from service.readers.json_paths import steps_of
 from service.readers.rows import cell_name
 from tests.sizes import FUZZ_TIMES, examples
-from tests.small_batches import NOON, delivered_file, small_engine
+from tests.small_batches import NOON, delivered_file, shared_engine
 from tests.worlds import CASES
 
 CANARY = "Qzxvkanari"
@@ -53,7 +53,7 @@ OTHER_SEEDS = {
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
-    with small_engine(tmp_path_factory.mktemp("engine")) as made:
+    with shared_engine(tmp_path_factory.mktemp("engine")) as made:
         yield made
 
 

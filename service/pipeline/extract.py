@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
 from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, Source
-from service.pipeline.fields.cell import part_of_name_sql, value_of_cell_sql
+from service.pipeline.fields.cell import part_of_name_sql, register_cell, value_of_cell_sql
 from service.pipeline.fields.missing import is_missing_name_sql
 from service.pipeline.fields.source_id import LOST_DIGITS
 from service.pipeline.rejects import rejects_table
@@ -79,6 +79,7 @@ def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTE
     are rejects.
     Source: docs/specification.md section 3
     """
+    register_cell(engine)
     tables: dict[str, Table] = {}
     reports: dict[str, FileReport] = {}
     for file in batch.inputs:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.engine.contract import Table, sql_text
+from service.engine.contract import Table
 from service.model import MISSING, Rules
 from service.pipeline.evidence import rank_of_rule
-from service.pipeline.formulas import FORMULA
+from service.pipeline.formulas import escaped_sql
 from service.pipeline.matching import MATCHERS
 from service.pipeline.rejects import write_rejects
 
@@ -23,10 +23,6 @@ CUSTOMER_ORDERS = ("unified_id", "orders_count")
 REGISTER_CUSTOMERS = ("number", "state", "merged_into")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
 
-# A quote of ours before a formula is escaped, too, so that reading removes exactly one.
-_ESCAPED = rf"""
-    case when regexp_matches($cell, {sql_text(f"^'*{FORMULA}")}) then '''' || $cell else $cell end
-"""
 _MASTER = """
     select
         customers.customer, customers.unified_id,
@@ -151,7 +147,7 @@ def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
 
 def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Path) -> None:
     def escaped(cell: str) -> str:
-        return _ESCAPED.replace("$cell", cell) if rules.formula_escape else cell
+        return escaped_sql(cell) if rules.formula_escape else cell
 
     cells = {field: escaped(f"coalesce(this.{field}, '{MISSING}')") for field in MASTER[1:5] + MASTER[6:]}
     master = results.survivors.derive(_MASTER.format(**cells), customers=results.customers)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import idna
 
+from service.pipeline.fields.cell import without_formula_quotes
 from service.pipeline.fields.text import Unusable, plain, reason_of, until_stable, value_of, without_entities
 
 # ------------------------------------------------------------------------------------------------ definition
@@ -79,7 +80,7 @@ def _candidates(cell: str) -> Iterator[str]:
 def _bare_address(piece: str) -> str:
     """The address alone; repeated because wrappings are nested: ``"<mailto:a@x.org>".``"""
     while True:
-        bare = _without_wrapping(piece)
+        bare = without_formula_quotes(_without_wrapping(piece))
         if bare == piece:
             return piece
         piece = bare  # each round is shorter

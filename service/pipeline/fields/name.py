@@ -7,7 +7,7 @@ import unicodedata
 from itertools import dropwhile
 
 from service.data import read_toml
-from service.pipeline.fields.cell import unwrapped
+from service.pipeline.fields.cell import bare_cell
 from service.pipeline.fields.missing import is_missing_name
 from service.pipeline.fields.text import Unusable, reason_of, until_stable, value_of, visible, without_entities
 from service.printable import bounded
@@ -85,7 +85,7 @@ def trouble_name(text: str) -> str | None:
 
 
 def _name_once(text: str) -> str:
-    bare = unwrapped(_in_usual_width(visible(without_entities(unicodedata.normalize("NFC", text)))))
+    bare = bare_cell(_in_usual_width(visible(without_entities(unicodedata.normalize("NFC", text)))))
     name = _last_name_last(" ".join(bare.split()))
     comma = name.find(",")
     words = list(_WORD_PATTERN.finditer(name))
