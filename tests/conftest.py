@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from service import logs
 from tests.case_runs import CaseRun, shared_run
-from tests.sizes import IS_FULL, examples
+from tests.sizes import IS_FULL, IS_QUICK, examples
 from tests.slow import MOST_SECONDS, measured
 from tests.worlds import House, Works
 
@@ -31,9 +31,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One and a half workers for each core: tests of the daemon wait for a third of their time."""
+    """More workers than cores: tests of the daemon wait for a third of their time, in the quick size for half of it."""
     cores = len(os.sched_getaffinity(0))
-    return cores + cores // 2
+    return 2 * cores if IS_QUICK else cores + cores // 2
 
 
 @pytest.hookimpl(wrapper=True)
