@@ -29,6 +29,10 @@ def _size(quick: T, sweep: T, full: T) -> T:
     return (quick, sweep, full)[_COLUMNS.index(_CHOSEN)]
 
 
+UNMARKED_SECONDS: float = _size(5.0, 20.0, float("inf"))
+"""What a test may take of its own without the mark ``slow``; a larger size tries more."""
+
+
 def examples(usual: int) -> int:
     """How many generated examples of a property are tried, of which CI tries ``usual``."""
     return _size(max(4, usual // 4), usual, usual)

@@ -19,7 +19,7 @@ from service import __version__
 from tests.container.conftest import SERVICE, ComposeHouse, Containers, give, needs_root, stop_seconds
 from tests.worlds import CASES, CRM, ECOM, House, slowness, wait_until
 
-pytestmark = pytest.mark.container
+pytestmark = [pytest.mark.container, pytest.mark.slow]
 
 EXPECTED = CASES / "the_sample" / "expected"
 # The strictest options that a user may run the image with.
