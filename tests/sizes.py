@@ -20,12 +20,17 @@ _CHOSEN = os.environ.get("FAULTS", "")
 if _CHOSEN not in _COLUMNS:
     raise ValueError(f"FAULTS={_CHOSEN} is not a size; leave it out, or set it to sweep or all")
 
+IS_QUICK = _CHOSEN == ""
 IS_FULL = _CHOSEN == "all"
 """Seeds and examples are new in every run."""
 
 
 def _size(quick: T, sweep: T, full: T) -> T:
     return (quick, sweep, full)[_COLUMNS.index(_CHOSEN)]
+
+
+UNMARKED_SECONDS: float = _size(5.0, 20.0, float("inf"))
+"""What a test may take of its own without the mark ``slow``; a larger size tries more."""
 
 
 def examples(usual: int) -> int:
@@ -68,7 +73,7 @@ READER_PUBLICATIONS: int = _size(20, 200, 1000)
 SOAK_BATCHES: int = _size(32, 100, 2000)
 INSTANCES_BATCHES: int = _size(5, 20, 500)
 WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
-DEAFNESS_EVERY: int = _size(3, 1, 1)
+DEAFNESS_EVERY: int = _size(5, 1, 1)
 """One in so many of the ways to lose file events is tried."""
 DEAFNESS_TRIALS: int = _size(2, 3, 3)
 """A way to lose events may be late this often; only the last time counts."""
