@@ -27,6 +27,7 @@ from service.errors import (
 )
 
 if TYPE_CHECKING:
+    from service.folders import Folders
     from service.settings import Settings
 
 DONE, FINDINGS, USAGE, TRANSIENT, RATE_LIMITED, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -153,6 +154,10 @@ def _arguments_of_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
 
 
+def _arguments_of_adopt(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
+
+
 def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
 
@@ -216,17 +221,30 @@ def _retry(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _verify(options: argparse.Namespace) -> int:
+def _adopt(options: argparse.Namespace) -> int:
+    from service.jobs.adopt import adopt_outbox
+
+    settings = _settings()
+    adopted = adopt_outbox(settings, _folders_of(options, settings))
+    print(adopted.sentence, file=sys.stderr)
+    return DONE
+
+
+def _folders_of(options: argparse.Namespace, settings: Settings) -> Folders:
+    """The folders of the service, or those that ``integrate --outbox DIR`` filled."""
     from service.folders import Folders
+
+    if options.outbox is None:
+        return Folders(settings.inbox, settings.outbox, settings.state)
+    state = settings.state if "state" in settings.model_fields_set else options.outbox / ".state"
+    return Folders(None, options.outbox, state)
+
+
+def _verify(options: argparse.Namespace) -> int:
     from service.jobs import JOBS
     from service.verify import verify
 
-    settings = _settings()
-    folders = Folders(settings.inbox, settings.outbox, settings.state)
-    if options.outbox is not None:
-        state = settings.state if "state" in settings.model_fields_set else options.outbox / ".state"
-        folders = Folders(None, options.outbox, state)
-    report = verify(folders, JOBS, options.batch)
+    report = verify(_folders_of(options, _settings()), JOBS, options.batch)
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
     print("\n".join(report.findings) or report.sentence)
@@ -335,6 +353,12 @@ VERBS = (
         "recompute every hash of outbox, archive and quarantine; report what differs",
         _verify,
         _arguments_of_verify,
+    ),
+    Verb(
+        "adopt",
+        "rebuild a lost or old state from the newest set of the outbox",
+        _adopt,
+        _arguments_of_adopt,
     ),
     Verb(
         "check",

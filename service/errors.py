@@ -50,6 +50,10 @@ class SettingsError(ServiceError):
     """A setting is misspelt or impossible: refuse to start. Exit 2."""
 
 
+class StateBehindOutbox(SettingsError):
+    """The outbox has later sets than the state: to go on would give published numbers to other customers."""
+
+
 class InputError(ServiceError):
     """An input file is wrong: quarantine the batch; only a user retries it."""
 

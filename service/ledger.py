@@ -7,6 +7,7 @@ Each of these documents states the SHA-256 of the one before it, so that all out
 from __future__ import annotations
 
 import errno
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -118,6 +119,15 @@ class Ledger:
             entries, _ = self.entries()
             return entries[-1].outcome.sha256 if entries else None
 
+    def next_sequence(self) -> int:
+        """The position of the next outcome. Call ``head`` first, which adds what is missing."""
+        try:
+            with self._connected() as db:
+                return _next_sequence(db)
+        except OSError:
+            entries, _ = self.entries()
+            return entries[-1].seq + 1 if entries else 1
+
     def note(self, batch_id: str, seconds: float | None = None) -> None:
         """Add the outcome of a batch; may be repeated. ``seconds``: its duration, where known."""
         self._is_behind = True
@@ -136,12 +146,7 @@ class Ledger:
     def is_superseded(self, batch_id: str) -> bool:
         """Whether the set of this batch was published, and another one of its job after it."""
         with self._connected() as db:
-            later = db.execute(
-                "select 1 from outcomes as it join outcomes as later on later.job = it.job and later.seq > it.seq"
-                " where it.batch_id = ? and it.outcome = 'published' and later.outcome = 'published'",
-                (batch_id,),
-            )
-            return later.fetchone() is not None
+            return _is_superseded(db, batch_id)
 
     def last_published(self) -> dict[JobName, str]:
         """The id of the last published batch of each job; the latest of them comes last."""
@@ -167,6 +172,21 @@ class Ledger:
             counts = [entry.outcome.counts for entry in self.entries()[0] if entry.outcome.job == job]
             return next((found.records for found in reversed(counts) if found), 0)
 
+    def superseded(self, present: Iterable[str], job: JobName, *, keep: int, current: str) -> list[str]:
+        """Of the sets ``present``, all but the ``keep`` newest of a job (0 = keep all); never the ``current`` one.
+
+        The order is that of the outcomes; the clock may have been wrong.
+        """
+        if not keep:
+            return []
+        with self._connected() as db:
+            return [batch_id for batch_id in _in_order(db, present, job)[:-keep] if batch_id != current]
+
+    def is_overtaken(self, batch_id: str, job: JobName) -> bool:
+        """Whether a batch of the job was published after this outcome; without an outcome: was claimed after it."""
+        with self._connected() as db:
+            return _is_overtaken(db, batch_id, job)
+
     def retire(self, superseded: Iterable[str], job: JobName) -> list[str]:
         """Record that retention removes these sets of a job, and older ones that are gone; returns the ids of both.
 
@@ -176,11 +196,7 @@ class Ledger:
         if not leaving:
             return []
         with self._connected() as db, db:
-            older = db.execute(
-                "select distinct batch_id from outcomes where outcome = 'published' and job = ? and batch_id <= ?",
-                (job, max(leaving)),
-            ).fetchall()
-            leaving |= {batch_id for (batch_id,) in older if not self._files.has_set(batch_id)}
+            leaving |= {it for it in _published_until(db, leaving, job) if not self._files.has_set(it)}
             db.executemany(
                 "update outcomes set removed = 'retention' where batch_id = ? and outcome = 'published'",
                 [(batch_id,) for batch_id in leaving],
@@ -329,6 +345,46 @@ def _head(db: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def _in_order(db: sqlite3.Connection, published: Iterable[str], job: JobName) -> list[str]:
+    """Those of the ``published`` batches that are of the job, the earliest outcome first."""
+    found = db.execute(
+        "select batch_id from outcomes where outcome = 'published' and job = ?"
+        " and batch_id in (select value from json_each(?)) group by batch_id order by max(seq)",
+        (job, json.dumps(list(published))),
+    )
+    return [batch_id for (batch_id,) in found.fetchall()]
+
+
+def _published_until(db: sqlite3.Connection, last: Iterable[str], job: JobName) -> list[str]:
+    """The published batches of the job up to the latest outcome of the ``last`` ones."""
+    found = db.execute(
+        "select distinct batch_id from outcomes where outcome = 'published' and job = ? and seq <="
+        " (select max(seq) from outcomes where batch_id in (select value from json_each(?)))",
+        (job, json.dumps(list(last))),
+    )
+    return [batch_id for (batch_id,) in found.fetchall()]
+
+
+def _is_superseded(db: sqlite3.Connection, batch_id: str) -> bool:
+    later = db.execute(
+        "select 1 from outcomes as it join outcomes as later on later.job = it.job and later.seq > it.seq"
+        " where it.batch_id = ? and it.outcome = 'published' and later.outcome = 'published'",
+        (batch_id,),
+    )
+    return later.fetchone() is not None
+
+
+def _is_overtaken(db: sqlite3.Connection, batch_id: str, job: JobName) -> bool:
+    (seq,) = db.execute("select max(seq) from outcomes where batch_id = ?", (batch_id,)).fetchone()
+    later, value = ("batch_id", batch_id) if seq is None else ("seq", seq)
+    found = db.execute(f"select 1 from outcomes where outcome = 'published' and job = ? and {later} > ?", (job, value))
+    return found.fetchone() is not None
+
+
+def _next_sequence(db: sqlite3.Connection) -> int:
+    return int(db.execute("select coalesce(max(seq), 0) + 1 from outcomes").fetchone()[0])
+
+
 def _note_emptied(db: sqlite3.Connection, files: OutcomeFiles) -> None:
     """If none of the former sets is there any more: a user emptied the outbox, which users may do."""
     latest_first = db.execute(
@@ -357,6 +413,8 @@ def _insert_bare(db: sqlite3.Connection, sha256: str) -> None:
 def _insert(db: sqlite3.Connection, outcome: Outcome, seconds: float | None) -> None:
     counts = [outcome.counts and getattr(outcome.counts, name) for name in COUNTS]
     values = (
+        # The position that the manifest states is higher where the ledger was lost, and documents before it as well.
+        max(_next_sequence(db), outcome.sequence or 0),
         outcome.batch_id,
         outcome.kind,
         outcome.job,
@@ -369,7 +427,7 @@ def _insert(db: sqlite3.Connection, outcome: Outcome, seconds: float | None) -> 
         seconds,
     )
     marks = ", ".join("?" * len(values))
-    seq = db.execute(f"insert into outcomes ({_OUTCOME}, seconds) values ({marks})", values).lastrowid
+    seq = db.execute(f"insert into outcomes (seq, {_OUTCOME}, seconds) values ({marks})", values).lastrowid
     db.executemany(
         "insert into inputs values (?, ?, ?, ?)",
         [(seq, it.file_name, it.sha256, it.is_moved) for it in outcome.inputs],

@@ -18,6 +18,8 @@ EVENTS: dict[str, str] = {
     "service.started": "the daemon runs; version and folders",
     "service.stopped": "the daemon ended; why, and after how many batches",
     "service.stood_by": "another instance works on this inbox; this one waits for it to end",
+    "state.adopted": "a lost or old state was rebuilt from the newest set of the outbox",
+    "set.skipped": "an older set cannot be read; the records of customers that it alone has are not adopted",
     "setting.ignored": "an environment variable begins with SERVICE_ but is no setting",
     "inbox.degraded": "the inbox cannot be used, or its file events do not arrive; the reason",
     "inbox.recovered": "the inbox can be used again",

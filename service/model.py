@@ -248,6 +248,8 @@ class Batch:
     """Oddities of its arrival, for its log."""
     former_outcome_sha256: str | None = None
     """Hash of the previous batch's manifest or reason; it makes the outcomes a chain."""
+    sequence: int = 1
+    """Position that its outcome will have in the ledger."""
 
     @property
     def job(self) -> JobName:
@@ -323,6 +325,8 @@ class Summary:
     duplicates: int
     customers: int
     source_rows: Mapping[str, int]
+    next_number: int | None = None
+    """The number that the next new customer gets; None for a job without a register."""
 
     def counts(self) -> dict[str, int]:
         """The counts of the whole batch, for the manifest and the log line."""

@@ -26,7 +26,7 @@ from service.files import (
     sha256_of,
 )
 from service.folders import MANIFEST, OutboxFolders
-from service.model import InputFile, JobName, Source
+from service.model import InputFile, Source
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,9 @@ class Outbox:
         """The folder of a published set; None where it is gone."""
         return self._folders.set_of(batch_id) if self.is_committed(batch_id) else None
 
-    def superseded(self, keep: int, current: str, job: JobName) -> list[str]:
-        """The ids of all but the ``keep`` newest sets of a job (0 = keep all); never the current one."""
-        if not keep:
-            return []
-        ids = [path.name for path in sorted(self._folders.batches.iterdir(), key=_age) if _job_of(path) == job]
-        return [batch_id for batch_id in ids[:-keep] if batch_id != current]
+    def set_ids(self) -> list[str]:
+        """The names of everything in the folder of sets."""
+        return sorted(path.name for path in self._folders.batches.iterdir())
 
     def remove(self, batch_ids: Iterable[str]) -> None:
         """Remove published sets; each disappears by one rename."""
@@ -142,16 +139,3 @@ def published_file(folder: Path, source: Source) -> InputFile | None:
         return InputFile(source, path, sha256="", fingerprint=fingerprint_of(path), settle_proof="published")
     except FileNotFoundError:
         return None
-
-
-def _job_of(folder: Path) -> JobName:
-    """The job of a set, as its manifest states; a damaged set counts as a master."""
-    try:
-        return documents.read(folder / MANIFEST, Manifest).job
-    except (OSError, MalformedDocument):
-        return "integration"
-
-
-def _age(folder: Path) -> tuple[str, int, str]:
-    """Order of sets: by the second of the claim, which begins the id, then by when the set was written."""
-    return folder.name.partition("-")[0], folder.stat().st_mtime_ns, folder.name

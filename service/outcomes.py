@@ -5,9 +5,9 @@ The outcome of a batch is one document: the manifest of its published set, or th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,8 @@ class Outcome:
     former_sha256: str | None
     """Of the document before it in the chain, as this document states."""
     inputs: tuple[Input, ...]
+    sequence: int | None = field(default=None, compare=False)
+    """Its position among all outcomes, where its document states it."""
 
 
 def read_outcome(path: Path) -> Outcome | None:
@@ -88,6 +90,7 @@ def _published(manifest: Manifest) -> dict[str, Any]:
         "code": None,
         "ended_at": None,
         "counts": manifest.rows,
+        "sequence": None if isinstance(manifest.sequence, UnsetType) else manifest.sequence,
         "inputs": tuple(Input(it.file_name, it.sha256, it.settle_proof != "given") for it in inputs),
     }
 
@@ -129,16 +132,28 @@ class OutcomeFiles:
 
 
 def in_order(outcomes: Iterable[Outcome], head: str | None) -> Iterator[Outcome]:
-    """Outcomes along the links of the chain, from ``head`` on; where a link is missing, the oldest is next."""
+    """Outcomes along the links of the chain, from ``head`` on; where a link is missing, the earliest is next."""
     left = {outcome.sha256: outcome for outcome in sorted(outcomes, key=lambda outcome: outcome.batch_id)}
     follower = {outcome.former_sha256: outcome for outcome in reversed(left.values())}
     while left:
         following = follower.get(head)
         if following is None or following.sha256 not in left:
-            begins = (outcome for outcome in left.values() if outcome.former_sha256 not in left)
-            following = next(begins)
+            begins = [outcome for outcome in left.values() if outcome.former_sha256 not in left]
+            following = min(begins, key=lambda outcome: _position(outcome, follower))
         head = following.sha256
         yield left.pop(head)
+
+
+def _position(outcome: Outcome, follower: Mapping[str | None, Outcome]) -> tuple[int, str]:
+    """Where a part of the chain belongs that begins with this outcome: by the first position that it states."""
+    following: Outcome | None = outcome
+    seen: set[str] = set()
+    while following is not None and following.sha256 not in seen:
+        if following.sequence is not None:
+            return following.sequence, ""
+        seen.add(following.sha256)
+        following = follower.get(following.sha256)
+    return 0, outcome.batch_id
 
 
 def _readable(paths: Iterable[Path]) -> Iterator[Outcome]:

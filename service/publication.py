@@ -22,6 +22,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import UNSET
+
 from service import __version__, documents, logs
 from service.acceptance import Acceptance
 from service.documents import Counts, Manifest, ManifestFile, ManifestInput
@@ -176,6 +178,8 @@ class Publication:
             program_version=__version__,
             former_manifest_sha256=self.outbox.flat_manifest_sha256(self._jobs[batch.job].flat_files),
             former_outcome_sha256=batch.former_outcome_sha256,
+            sequence=batch.sequence,
+            next_number=UNSET if summary.next_number is None else summary.next_number,
             inputs=tuple(
                 ManifestInput(
                     source=file.source.name,
@@ -209,8 +213,9 @@ class Publication:
     # ----------------------------------------------------------------------------- quarantine and retention
 
     def linked(self, batch: Batch) -> Batch:
-        """The batch with the hash of the outcome before it, which its manifest or reason states."""
-        return replace(batch, former_outcome_sha256=self.ledger.head())
+        """The batch with its position, and the hash of the outcome before it, which its manifest or reason states."""
+        former = self.ledger.head()
+        return replace(batch, former_outcome_sha256=former, sequence=self.ledger.next_sequence())
 
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
         """Move the inputs of a batch into quarantine, with the reason and the log. Raises: OSError."""
@@ -223,9 +228,9 @@ class Publication:
 
         Returns: the ids of the removed sets. Raises: OSError; the next batch removes the rest.
         """
-        superseded = self.outbox.superseded(keep, batch.id, batch.job)
+        superseded = self.ledger.superseded(self.outbox.set_ids(), batch.job, keep=keep, current=batch.id)
         # The ledger first: a set that it calls removed may be left in part after a crash. Then the archive: which
-        # batches are superseded is known from the published sets.
+        # batches are superseded is known from the published sets that are there.
         removable = self.ledger.retire(superseded, batch.job)
         if self.inbox is not None:
             self.inbox.prune(removable)

@@ -35,7 +35,7 @@ FLAT = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "i
 IN_BATCH = (
     *FLAT,
     *("crosswalk.csv", "customer_orders.csv", "id_changes.csv", "match_evidence.csv", "quality_report.json"),
-    "rejects.csv",
+    *("register_customers.csv", "rejects.csv"),
 )
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (INFO|WARNING|ERROR) - (.+)")
 
@@ -132,8 +132,11 @@ def test_a_trial_keeps_its_state_with_its_results(house: House, sample: Finished
     assert (house.outbox / ".state" / "register").is_dir()
     assert not house.state.exists()
     other = house.root / "elsewhere"
-    assert integrate(house, SAMPLE / CRM, SAMPLE / ECOM, state=str(other)).code == 0
+    apart = house.root / "apart"
+    assert house.run("integrate", SAMPLE / CRM, SAMPLE / ECOM, "--outbox", apart, state=str(other)).code == 0
     assert (other / "register").is_dir()
+    refused = integrate(house, SAMPLE / CRM, SAMPLE / ECOM, state=str(other))
+    assert refused.code == 2, "another outbox with sets is not that of this state"
 
 
 def test_the_exports_stay_where_they_are(house: House, sample: Finished, tmp_path: Path) -> None:

@@ -236,20 +236,17 @@ def test_ambiguous_exports_of_one_job_do_not_delay_another_job(folder: Folder) -
     assert scan.unpaired == ()
 
 
-def test_a_quarantine_ends_with_the_next_batch_of_its_own_job(folder: Folder) -> None:
+def test_quarantined_batches_are_listed_with_their_jobs(folder: Folder) -> None:
     batch = folder.claimed()
     folder.inbox.quarantine(batch, WRONG, NOW, "")
     folder.put(API)
     export = folder.claim()
     assert export is not None
     folder.inbox.quarantine(export, WRONG, NOW, "")
-    assert {it.batch_id: it.job for it in folder.inbox.quarantined_after({})} == {
+    assert {it.batch_id: it.job for it in folder.inbox.quarantined()} == {
         batch.id: "integration",
         export.id: "analytics",
     }
-    later = "20990101T000000Z-ffffff"
-    assert [it.job for it in folder.inbox.quarantined_after({"analytics": later})] == ["integration"]
-    assert [it.job for it in folder.inbox.quarantined_after({"integration": later})] == ["analytics"]
 
 
 def test_a_reason_without_a_job_is_that_of_an_integration(folder: Folder) -> None:
@@ -257,7 +254,7 @@ def test_a_reason_without_a_job_is_that_of_an_integration(folder: Folder) -> Non
     reason = json.loads((quarantined / "reason.json").read_text(encoding="utf-8"))
     del reason["job"]
     (quarantined / "reason.json").write_text(json.dumps(reason), encoding="utf-8")
-    assert [it.job for it in folder.inbox.quarantined_after({})] == ["integration"]
+    assert [it.job for it in folder.inbox.quarantined()] == ["integration"]
 
 
 def test_candidates_are_ordered_by_suffix_and_then_by_arrival(folder: Folder) -> None:
@@ -609,13 +606,12 @@ def test_a_wrong_batch_goes_into_quarantine_with_reason_and_log(folder: Folder) 
     assert folder.inbox.unfinished().batches == ()
 
 
-def test_batches_quarantined_after_a_given_one_are_listed(folder: Folder) -> None:
+def test_quarantined_batches_are_listed_until_they_are_moved_back(folder: Folder) -> None:
     batch = folder.claimed()
     folder.inbox.quarantine(batch, WRONG, NOW, "")
-    assert [str(it) for it in folder.inbox.quarantined_after({})] == [f"{batch.id}: UnreadableFile"]
-    assert folder.inbox.quarantined_after({"integration": batch.id}) == []
+    assert [str(it) for it in folder.inbox.quarantined()] == [f"{batch.id}: UnreadableFile"]
     folder.retry(batch.id)
-    assert folder.inbox.quarantined_after({}) == []
+    assert folder.inbox.quarantined() == []
 
 
 def test_retry_moves_the_files_back(folder: Folder) -> None:
@@ -682,7 +678,7 @@ def test_retry_of_a_batch_whose_files_were_moved_back_by_hand_is_refused(folder:
     quarantined = folder.inbox.quarantine(batch, WRONG, NOW, "")
     for name in (CRM, ECOM):
         (quarantined / name).rename(folder.root / name)
-    assert folder.inbox.quarantined_after({}) == []
+    assert folder.inbox.quarantined() == []
     with pytest.raises(UsageError, match="gone from the quarantine"):
         folder.retry(batch.id)
     assert folder.claim() is not None

@@ -282,6 +282,66 @@ def test_a_set_is_superseded_by_one_of_its_own_job(folders: DocumentFolders) -> 
     assert not folders.ledger.is_superseded(B2)
 
 
+@pytest.mark.parametrize(
+    ("keep", "current", "gone"),
+    [(0, B3, []), (1, B3, [B1, B2]), (2, B3, [B1]), (9, B3, []), (1, B1, [B2])],
+)
+def test_the_newest_sets_are_kept_and_always_the_current_one(
+    folders: DocumentFolders, keep: int, current: str, gone: list[str]
+) -> None:
+    publish_in_order(folders, B1, B2, B3)
+    assert folders.ledger.superseded([B1, B2, B3], "integration", keep=keep, current=current) == gone
+
+
+def test_the_clock_does_not_decide_which_set_is_the_newest(folders: DocumentFolders) -> None:
+    ahead, right = ["20300101T120000Z-00000a", "20300101T120000Z-000001"], [B2, B1]
+    publish_in_order(folders, *ahead, *right)
+    sets = sorted((*ahead, *right))
+    assert folders.ledger.superseded(sets, "integration", keep=2, current=B1) == ahead
+    shutil.rmtree(folders.outbox.set_of(ahead[0]))
+    assert folders.ledger.retire(ahead[1:], "integration") == sorted(ahead)
+    assert [removed for _, _, removed in folders.summary()] == ["retention", "retention", None, None]
+
+
+def test_a_rebuilt_ledger_orders_sets_by_the_position_they_state(folders: DocumentFolders) -> None:
+    ids = ["20300101T120000Z-00000a", B2, B1]
+    for number, batch_id in enumerate(ids):  # the reasons between them were removed
+        folders.publish(batch_id, f"{number}" * 64, sequence=2 * number + 2)
+    folders.ledger.open()
+    published = [entry for entry in folders.entries() if entry.outcome.kind == "published"]
+    assert [(entry.outcome.batch_id, entry.seq) for entry in published] == [(ids[0], 2), (ids[1], 4), (ids[2], 6)]
+    assert folders.ledger.next_sequence() == 7
+
+
+def test_retention_counts_the_sets_of_each_job_by_themselves(folders: DocumentFolders) -> None:
+    head = folders.publish(B1, None)
+    head = folders.publish(B2, head, job="analytics")
+    folders.publish(B3, head)
+    folders.ledger.open()
+    assert folders.ledger.superseded([B1, B2, B3], "integration", keep=1, current=B3) == [B1]
+    assert folders.ledger.superseded([B1, B2, B3], "analytics", keep=1, current=B2) == []
+
+
+def test_a_quarantine_ends_with_the_next_published_batch_of_its_own_job(folders: DocumentFolders) -> None:
+    late = "20300101T120000Z-00000a"  # the clock was ahead
+    head = folders.quarantine(late, None)
+    head = folders.publish(B1, head, job="analytics")
+    folders.ledger.open()
+    assert not folders.ledger.is_overtaken(late, "integration")
+    folders.publish(B2, head)
+    folders.ledger.open()
+    assert folders.ledger.is_overtaken(late, "integration")
+    assert folders.ledger.is_overtaken(batch(0), "integration"), "without an outcome, claimed before"
+    assert not folders.ledger.is_overtaken(B3, "integration"), "without an outcome, claimed after"
+
+
+def publish_in_order(folders: DocumentFolders, *ids: str) -> None:
+    head: str | None = None
+    for batch_id in ids:
+        head = folders.publish(batch_id, head)
+    folders.ledger.open()
+
+
 def test_retention_of_one_job_leaves_the_other_alone(folders: DocumentFolders) -> None:
     head = folders.publish(B1, None)
     head = folders.publish(B2, head, job="analytics")

@@ -17,7 +17,7 @@ from service.errors import TransientError
 from service.files import fingerprint_of, sha256_of
 from service.folders import Folders
 from service.jobs import JOBS
-from service.model import API, CRM, Batch, InputFile, JobName, Source, Summary
+from service.model import API, CRM, Batch, InputFile, Source, Summary
 from service.outbox import Outbox
 from service.publication import PastBatches, Publication
 
@@ -124,6 +124,7 @@ def test_the_manifest_describes_the_set_its_inputs_and_the_set_before_it(outbox:
         "program_version": __version__,
         "former_manifest_sha256": hashlib.sha256(former).hexdigest(),
         "former_outcome_sha256": None,
+        "sequence": 1,
         "inputs": [
             {
                 "source": "CRM",
@@ -202,27 +203,6 @@ def test_the_next_set_is_published_in_an_outbox_that_was_emptied(outbox: Outbox)
     assert_flat_is(outbox, B[2])
 
 
-@pytest.mark.parametrize(
-    ("keep", "current", "kept"),
-    [
-        (0, B[4], [B[1], B[2], B[3], B[4]]),
-        (1, B[4], [B[4]]),
-        (2, B[4], [B[3], B[4]]),
-        (9, B[4], [B[1], B[2], B[3], B[4]]),
-        (2, B[1], [B[1], B[3], B[4]]),  # the clock was set back: the current set is kept
-    ],
-)
-def test_retention_keeps_the_newest_sets_and_always_the_current_one(
-    outbox: Outbox, keep: int, current: str, kept: list[str]
-) -> None:
-    publish(outbox, B[1], B[2], B[3], B[4])
-    gone = sorted({B[1], B[2], B[3], B[4]} - set(kept))
-    assert outbox.superseded(keep, current, "integration") == gone
-    outbox.remove(gone)
-    assert sorted(path.name for path in (outbox.root / "batches").iterdir()) == kept
-    assert not (outbox.root / ".staging").exists()
-
-
 # ------------------------------------------------------------------------------------------------ several jobs
 
 
@@ -249,29 +229,6 @@ def test_a_manifest_names_the_former_one_of_its_own_job(outbox: Outbox) -> None:
     assert json.loads(flat(outbox)["analytics_manifest.json"])["former_manifest_sha256"] == former
 
 
-@pytest.mark.parametrize(("job", "gone"), [("integration", [B[1]]), ("analytics", [B[2], B[3]])])
-def test_retention_counts_the_sets_of_each_job_separately(outbox: Outbox, job: JobName, gone: list[str]) -> None:
-    publish(outbox, B[1])
-    export(outbox, B[2], B[3], B[4], B[5])
-    publish(outbox, B[6], B[7])
-    assert outbox.superseded(2, B[7] if job == "integration" else B[5], job) == gone
-    outbox.remove(gone)
-    assert sorted(path.name for path in (outbox.root / "batches").iterdir()) == sorted(
-        {B[1], B[2], B[3], B[4], B[5], B[6], B[7]} - set(gone)
-    )
-
-
-def test_a_set_whose_manifest_has_no_job_is_a_master(outbox: Outbox) -> None:
-    publish(outbox, B[1], B[2])
-    path = outbox.root / f"batches/{B[1]}/manifest.json"
-    described = json.loads(path.read_text(encoding="utf-8"))
-    del described["job"]
-    path.chmod(0o644)
-    path.write_text(json.dumps(described), encoding="utf-8")
-    assert outbox.superseded(1, B[2], "integration") == [B[1]]
-    assert outbox.superseded(1, B[2], "analytics") == []
-
-
 def test_the_log_of_a_failed_run_may_lie_beside_an_analytics_export(outbox: Outbox) -> None:
     export(outbox, B[1])
     assert outbox.folder_for_failed_log("r1") == outbox.root
@@ -286,11 +243,6 @@ def test_nothing_is_published_from_a_file_that_was_written_to_while_it_was_read(
     ):
         (outbox.root.parent / source.file_name).write_text("customer_ix\n", encoding="utf-8")
     assert [path.name for path in outbox.root.rglob("*")] == ["batches"]
-
-
-def test_sets_claimed_in_the_same_second_are_ordered_by_when_they_were_written(outbox: Outbox) -> None:
-    publish(outbox, "20240115T120000Z-ffffff", "20240115T120000Z-000000", "20240115T120000Z-aaaaaa")
-    assert outbox.superseded(2, "20240115T120000Z-aaaaaa", "integration") == ["20240115T120000Z-ffffff"]
 
 
 def test_the_log_of_a_failed_run_does_not_touch_a_published_set(outbox: Outbox) -> None:

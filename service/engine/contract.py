@@ -73,6 +73,9 @@ class Engine(Protocol):
     def read_parquet(self, path: Path) -> Table:
         """The table that ``write_parquet`` wrote."""
 
+    def read_csv(self, path: Path, columns: Sequence[str]) -> Table:
+        """The table of texts that ``write_csv`` wrote, with these columns; the file lies in the work folder."""
+
     def table(self, columns: Mapping[str, IntArray]) -> Table:
         """A table of integer columns."""
 

@@ -56,6 +56,10 @@ class EmbeddedEngine(Database):
         """See ``Engine.read_parquet``."""
         return self.materialise(f"select * from read_parquet({sql_text(str(path))})")
 
+    def read_csv(self, path: Path, columns: Sequence[str]) -> EmbeddedTable:
+        """See ``Engine.read_csv``."""
+        return self.read_own_csv(path, [f"'{column}': 'VARCHAR'" for column in columns], has_header=True)
+
     def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
         view = f"numpy_{next(self._numbers)}"

@@ -118,12 +118,12 @@ class Database:
         finally:
             path.unlink(missing_ok=True)
 
-    def read_own_csv(self, path: Path, columns: Sequence[str]) -> EmbeddedTable:
-        """A CSV file that we wrote ourselves, without a header. ``columns``: ``'name': 'TYPE'`` each."""
+    def read_own_csv(self, path: Path, columns: Sequence[str], *, has_header: bool = False) -> EmbeddedTable:
+        """A CSV file that we wrote ourselves. ``columns``: ``'name': 'TYPE'`` each."""
         # The line break is given: else DuckDB guesses it, and fails at "\r\n" inside a cell.
         return self.materialise(
-            f"select * from read_csv({sql_text(str(path))}, auto_detect=false, header=false, delim=',', quote='\"', "
-            f"escape='\"', new_line='\\n', parallel=false, max_line_size={4 * MAX_CELL_CHARACTERS}, "
+            f"select * from read_csv({sql_text(str(path))}, auto_detect=false, header={has_header}, delim=',', "
+            f"quote='\"', escape='\"', new_line='\\n', parallel=false, max_line_size={4 * MAX_CELL_CHARACTERS}, "
             f"columns={{{', '.join(columns)}}})"
         )
 

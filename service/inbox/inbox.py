@@ -19,7 +19,7 @@ from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.claims import ChangedFile, Claims, Unfinished, claimed_file, hashed_inputs
 from service.inbox.quarantine import Quarantine, QuarantinedBatch, reason_for
 from service.inbox.scan import Candidate, Scan, scan
-from service.model import API, SOURCES, Batch, JobName, Source, batch_id, inputs_sha256
+from service.model import API, SOURCES, Batch, Source, batch_id, inputs_sha256
 
 
 class Inbox:
@@ -66,13 +66,28 @@ class Inbox:
             raise UsageError(
                 f"the inbox {self.root} belongs to another state folder",
                 where=str(self._folders.lock),
-                hint="use the SERVICE_STATE it was first used with, or another inbox; if that state is lost for"
-                " good, empty the lock file",
+                hint="use the SERVICE_STATE it was first used with, or another inbox; if that state is lost for good,"
+                " run: python -m service adopt; if it is lost and the outbox is empty, empty the lock file",
             )
         if is_ours and not owner:
             self._lock.write_note(state_id)
         self.is_new = is_ours and not owner
         return is_ours
+
+    def disown(self) -> None:
+        """If the inbox was given to a state just now, it belongs to none again. Only while it is locked."""
+        if self.is_new:
+            self._lock.write_note("")
+
+    def adopt(self, state_id: str) -> None:
+        """Give the inbox to the state ``state_id``, whichever state it belonged to. Only while no process holds it.
+
+        Raises: UsageError where a process holds it; OSError.
+        """
+        if not self._lock.acquire():
+            raise UsageError(f"a service works on the inbox {self.root}", hint="stop it, then run adopt again")
+        self._lock.write_note(state_id)
+        self._lock.release()
 
     def is_locked(self) -> bool:
         """Whether we hold the lock of the folder that is there now; False after it was replaced or unmounted."""
@@ -154,9 +169,9 @@ class Inbox:
         """Whether a batch is still in quarantine: neither moved back nor removed."""
         return self._quarantine.has(batch_id)
 
-    def quarantined_after(self, last: Mapping[JobName, str]) -> list[QuarantinedBatch]:
-        """Batches in quarantine that were claimed after the ``last`` one of their job, oldest first."""
-        return self._quarantine.after(last)
+    def quarantined(self) -> list[QuarantinedBatch]:
+        """The batches in quarantine, oldest first."""
+        return self._quarantine.listed()
 
     def prune(self, batch_ids: list[str]) -> None:
         """Remove the archived inputs of batches whose published sets were removed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,15 +40,15 @@ class Quarantine:
         """Whether a batch is still in quarantine: neither moved back nor removed."""
         return (self._inbox.quarantine / batch_id).is_dir()
 
-    def after(self, last: Mapping[JobName, str]) -> list[QuarantinedBatch]:
-        """Batches in quarantine that were claimed after the ``last`` one of their job, oldest first."""
+    def listed(self) -> list[QuarantinedBatch]:
+        """The batches in quarantine whose reason can be read and whose files are there, oldest first."""
         found: list[QuarantinedBatch] = []
         for folder in sorted(self._inbox.quarantine.iterdir()):
             if folder.is_dir() and inputs_in(folder):
                 with suppress(OSError, MalformedDocument):
                     reason = documents.read(folder / REASON, Reason)
                     found.append(QuarantinedBatch(folder.name, reason.job, reason.error))
-        return [it for it in found if it.batch_id > last.get(it.job, "")]
+        return found
 
     def refuse_retry(self, batch_id: str) -> None:
         """Raises: UsageError where there is no such batch, its files are gone, or their names are taken."""

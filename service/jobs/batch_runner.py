@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from service.adoption import refuse_older_state
 from service.engine import open_engine
 from service.engine.contract import Engine
 from service.errors import Interrupted, ServiceError
@@ -34,11 +35,18 @@ class BatchRunner:
     def open(self) -> None:
         """Take the state folder and complete what a process that died left undone.
 
-        Raises: UsageError if another process holds the state; SettingsError if its format is unknown.
+        Raises: UsageError if another process holds the state; SettingsError if its format is unknown, or if the outbox
+        has later sets than it knows.
         """
         self._state.take()
-        remove_tree(self._work)
-        self._publication.recover()
+        past = self._publication.past
+        try:
+            refuse_older_state(self._state.root, past.outbox.root, past.ledger, past.register)
+            remove_tree(self._work)
+            self._publication.recover()
+        except BaseException:
+            self._state.release()
+            raise
 
     def close(self) -> None:
         """Release the state folder."""
@@ -53,6 +61,13 @@ class BatchRunner:
     def progress_of(self, batch_id: str) -> Progress:
         """How far the publication of this batch has come."""
         return self._publication.past.progress_of(batch_id)
+
+    def is_overtaken(self, batch_id: str, job: JobName) -> bool:
+        """Whether a batch of the job was published after the outcome of this one; False where that is not known."""
+        try:
+            return self._publication.ledger.is_overtaken(batch_id, job)
+        except OSError:
+            return False
 
     def last_published(self) -> dict[JobName, str]:
         """The batch of each job that was published last; the latest of them is the last item."""

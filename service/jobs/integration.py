@@ -77,20 +77,20 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     evidence = explain(records, groups, survivors, matcher, engine)
     journal.stage("identify")
     identified = register.identify(records, groups, engine)
-    customers = survivors.count()
-    summary = Summary(
-        records=records.count(),
-        rejects=sum(extracted.source_rejects.values()),
-        duplicates=records.count() - customers,
-        customers=customers,
-        source_rows=extracted.source_rows,
-    )
+    summary = _summary(extracted, records.count(), survivors.count(), identified.next_number)
     risk = quality.overmerge_risk(records, groups, evidence)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
     journal.stage("load")
     with publication.stage(batch, summary) as folder:
         results = Results(
-            records, groups, survivors, evidence, identified.customers, identified.changes, extracted.rejects
+            records=records,
+            groups=groups,
+            survivors=survivors,
+            evidence=evidence,
+            customers=identified.customers,
+            changes=identified.changes,
+            register_customers=identified.next_customers,
+            rejects=extracted.rejects,
         )
         removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
         journal.line("INFO", f"Duplicates found: {summary.duplicates}")
@@ -101,6 +101,17 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         journal.stage("publish")
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows)))
     return summary
+
+
+def _summary(extracted: Extracted, records: int, customers: int, next_number: int) -> Summary:
+    return Summary(
+        records=records,
+        rejects=sum(extracted.source_rejects.values()),
+        duplicates=records - customers,
+        customers=customers,
+        source_rows=extracted.source_rows,
+        next_number=next_number,
+    )
 
 
 def _refuse_outdated(batch: Batch, published: PublishedMaster | None) -> None:

@@ -17,9 +17,10 @@ from service.pipeline.rejects import write_rejects
 
 MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_system", "status")
 DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
-CROSSWALK = ("unified_id", "source_system", "source_id")
+CROSSWALK = ("unified_id", "source_system", "source_id", "record_key")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
 CUSTOMER_ORDERS = ("unified_id", "orders_count")
+REGISTER_CUSTOMERS = ("number", "state", "merged_into")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
 
 # A quote of ours before a formula is escaped, too, so that reading removes exactly one.
@@ -80,7 +81,8 @@ _MERGE_LINES = """
     from this
 """
 _CROSSWALK = """
-    select this.ordinal, customers.unified_id, this.source as source_system, this.source_id
+    select this.ordinal, customers.unified_id, this.source as source_system, this.source_id,
+        this.record_key
     from this join groups using (ordinal) join customers using (group_id)
 """
 # A row that a source repeats holds the same orders again.
@@ -106,6 +108,7 @@ class Results:
     evidence   EVIDENCE
     customers  group_id · customer · unified_id
     changes    see ``register.Identified``
+    register_customers  customer · state · merged_into    every customer so far
     rejects    REJECT
     """
 
@@ -115,6 +118,7 @@ class Results:
     evidence: Table
     customers: Table
     changes: Table
+    register_customers: Table
     rejects: Table
 
 
@@ -168,11 +172,13 @@ def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Pa
 def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
     crosswalk = results.records.derive(_CROSSWALK, groups=results.groups, customers=results.customers)
     orders = results.records.derive(_ORDERS, groups=results.groups, customers=results.customers)
+    registered = results.register_customers.derive("select customer as number, state, merged_into from this")
     for table, name, columns, order in (
         (orders, "customer_orders.csv", CUSTOMER_ORDERS, "customer"),
         (crosswalk, "crosswalk.csv", CROSSWALK, "ordinal"),
         (removed, "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal"),
         (results.changes, "id_changes.csv", ID_CHANGES, "number, change"),
+        (registered, "register_customers.csv", REGISTER_CUSTOMERS, "number"),
     ):
         table.write_csv(folder / name, columns, order)
     write_rejects(results.rejects, folder)

@@ -93,12 +93,14 @@ class Identified:
     customers    group_id · customer · unified_id                        one row per group
     changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv
     next_records, next_customers                                         the next generation of the register
+    next_number  the number that the next new customer gets
     """
 
     customers: Table
     changes: Table
     next_records: Table
     next_customers: Table
+    next_number: int
 
 
 def identify(records: Table, groups: Table, former: Table, customers: Table, engine: Engine) -> Identified:
@@ -115,7 +117,8 @@ def identify(records: Table, groups: Table, former: Table, customers: Table, eng
     group_ids = groups.derive("select distinct group_id from this").integers("group_id")[0]
     last_number = customers.derive("select coalesce(max(customer), 0) from this").rows()[0][0]
     shared = overlaps.integers("customer", "group_id", "shared")
-    numbered = engine.table({"group_id": group_ids, "customer": _numbers(group_ids, shared, first_new=last_number + 1)})
+    numbers = _numbers(group_ids, shared, first_new=last_number + 1)
+    numbered = engine.table({"group_id": group_ids, "customer": numbers})
     identified = numbered.derive(f"select *, {_UNIFIED_ID.format('customer')} as unified_id from this")
     moves = now.derive(_MOVES, identified=identified, former=former, customers=customers)
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
@@ -124,6 +127,7 @@ def identify(records: Table, groups: Table, former: Table, customers: Table, eng
         changes=moves.derive(_CHANGES, identified=identified, customers=customers),
         next_customers=next_customers,
         next_records=now.derive(_NEXT_RECORDS, identified=identified, former=former, next_customers=next_customers),
+        next_number=int(max(last_number, numbers.max(initial=0))) + 1,
     )
 
 

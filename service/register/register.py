@@ -47,13 +47,29 @@ class Register:
 
     def stage(self, identified: Identified, published: PublishedMaster) -> None:
         """Write the next generation durably; ``advance`` puts it in force."""
+        self._write(identified.next_records, identified.next_customers, published)
+
+    def adopt(self, records: Table, customers: Table, published: PublishedMaster) -> None:
+        """Put a generation that was rebuilt from a published set in force; its columns are those of ``_tables``."""
+        self._write(records, customers, published)
+        self.advance(published.batch_id)
+
+    def has_generation(self, batch_id: str) -> bool:
+        """Whether the generation of this batch is in force, or staged and so about to be."""
+        return (self._folder / batch_id).is_dir()
+
+    def former_customers(self, engine: Engine) -> Table:
+        """The customers of the generation in force; see ``identify``."""
+        return self._tables(engine)[1]
+
+    def _write(self, records: Table, customers: Table, published: PublishedMaster) -> None:
         folder = self._folder / published.batch_id
         if self._current() == published.batch_id:
             self._rename_current(folder)
         remove_tree(folder)
         make_folder(folder)
-        identified.next_records.write_parquet(folder / _RECORDS, "record_key")
-        identified.next_customers.write_parquet(folder / _CUSTOMERS, "customer")
+        records.write_parquet(folder / _RECORDS, "record_key")
+        customers.write_parquet(folder / _CUSTOMERS, "customer")
         fsync_path(folder / _RECORDS)
         fsync_path(folder / _CUSTOMERS)
         note = Generation(

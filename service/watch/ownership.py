@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from service.errors import TransientError, UsageError
-from service.inbox import Inbox
+from service.errors import StateBehindOutbox, TransientError, UsageError
+from service.inbox import Inbox, QuarantinedBatch
 from service.jobs.batch_runner import BatchRunner
 from service.model import JobName
 from service.state import State
@@ -51,6 +51,9 @@ class Ownership:
             try:
                 self._batch_runner.open()
                 return True
+            except StateBehindOutbox:
+                self._inbox.disown()
+                raise
             except UsageError:
                 if has_stood_by:
                     break
@@ -66,6 +69,11 @@ class Ownership:
         self._known_inode = self.inode()
         self.is_working = True
         return published
+
+    def unresolved(self) -> list[QuarantinedBatch]:
+        """Batches in quarantine since the last published one of their job, oldest first."""
+        found = self._inbox.quarantined()
+        return [it for it in found if not self._batch_runner.is_overtaken(it.batch_id, it.job)]
 
     def release(self) -> None:
         """Release both locks, so that another instance can take over."""

@@ -100,10 +100,14 @@ class Status:
         """Remove the reports of instances that stood by; one that still does writes its report again."""
         health.forget_standbys(self._folders[2])
 
-    def begin(self, published: dict[JobName, str]) -> None:
-        """Report that the work begins; ``published`` maps each job to its last published batch, the latest one last."""
+    def begin(self, published: dict[JobName, str], quarantined: list[QuarantinedBatch]) -> None:
+        """Report that the work begins.
+
+        ``published`` maps each job to its last published batch, the latest one last; ``quarantined`` are the batches
+        that went into quarantine since then.
+        """
         self._report = replace(self._report, last_batch=next(reversed(published.values()), None))
-        self._quarantined = self._inbox.quarantined_after(published)
+        self._quarantined = quarantined
         inbox, outbox, _ = self._folders
         logs.get().info("service.started", inbox=str(inbox), outbox=str(outbox))
 

@@ -100,7 +100,7 @@ class Watcher:
         self._ownership.open()
         try:
             if self._take_over(once=once):
-                self.status.begin(self._ownership.begin())
+                self.status.begin(self._ownership.begin(), self._ownership.unresolved())
                 self._watch(once=once)
         finally:
             self._events.stop()

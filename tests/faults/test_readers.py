@@ -71,7 +71,7 @@ def publish(publication: Publication, number: int) -> set[str]:
         for name in FILES:
             (folder / name).write_text(f"{name} {content}", encoding="utf-8")
     outbox.copy_flat(id_, FLAT)
-    outbox.remove(outbox.superseded(KEPT, id_, "integration"))
+    outbox.remove(outbox.set_ids()[:-KEPT])
     return {sha256_of(outbox.root / "batches" / id_ / name) for name in (*FLAT_NAMES, MANIFEST)}
 
 

@@ -1,0 +1,75 @@
+"""The story of ``adopt``: a state that is lost, or older than its outbox, is rebuilt from the sets of the outbox."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from service import adoption, logs
+from service.engine import open_engine
+from service.errors import UsageError
+from service.files import make_folder, remove_tree
+from service.folders import Folders, StateFolders
+from service.inbox import Inbox
+from service.jobs import JOBS
+from service.publication import PastBatches
+from service.settings import Settings
+from service.state import State
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What the state knows now."""
+
+    batch_id: str
+    customers: int | None
+    """None where it knew this set already."""
+
+    @property
+    def sentence(self) -> str:
+        """One line for the user."""
+        if self.customers is None:
+            return f"nothing to do: the state knows {self.batch_id}, the newest set of the outbox"
+        return f"adopted {self.customers} customers of batch {self.batch_id}"
+
+
+def adopt_outbox(settings: Settings, folders: Folders) -> Adopted:
+    """Rebuild the register from the newest set of the outbox, and give the inbox to this state.
+
+    Raises: UsageError where there is no set, where the set does not hold what is needed, or where a service works with
+    one of the folders; OSError.
+    """
+    state = State(folders.state)
+    state.take()
+    try:
+        past = PastBatches(folders)
+        sets = adoption.sets_in_order(folders.outbox, past.ledger)
+        if not sets:
+            raise UsageError(
+                "the outbox holds no published customer master", where=str(folders.outbox), hint="see SERVICE_OUTBOX"
+            )
+        if folders.inbox is not None and folders.inbox.is_dir():
+            Inbox(folders.inbox).adopt(state.open())
+        past.register.open()
+        if past.register.has_generation(sets[-1].batch_id):
+            return Adopted(sets[-1].batch_id, None)
+        customers = _rebuild(settings, folders, past, sets)
+        logs.get().info("state.adopted", batch_id=sets[-1].batch_id, customers=customers)
+        return Adopted(sets[-1].batch_id, customers)
+    finally:
+        state.release()
+
+
+def _rebuild(settings: Settings, folders: Folders, past: PastBatches, sets: list[adoption.PublishedSet]) -> int:
+    sources = [source for job in JOBS.values() for source in job.sources(settings)]
+    work = StateFolders(folders.state).work / "adopt"
+    remove_tree(work)
+    make_folder(work)
+    try:
+        with open_engine(work, memory_limit_mb=settings.memory_limit_mb, threads=settings.threads) as engine:
+            customers = adoption.adopt(sets, sources, past.register, engine, work)
+    finally:
+        remove_tree(work)
+    with suppress(OSError):  # the next start adds what is missing
+        past.ledger.open()
+    return customers

@@ -1,0 +1,242 @@
+"""State and outbox belong together: an old or lost state stops the start, and ``adopt`` rebuilds it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from service import cli
+from service.errors import StateBehindOutbox, UsageError
+from service.folders import StateFolders
+from tests.sizes import examples
+from tests.worlds import CRM, ECOM, House, Works
+
+HEADER = "customer_id,full_name,email,phone,signup_date,status\n"
+NAMES = ("Anna", "Bert", "Carl", "Dora", "Emil", "Fred", "Gina", "Hugo")
+
+
+def crm_of(names: Sequence[str]) -> str:
+    return HEADER + "".join(f"{name},Person {name},{name.lower()}@x.com,,2024-01-01,active\n" for name in names)
+
+
+class Restored(Works):
+    """A world whose state is backed up and restored without the outbox."""
+
+    def publish(self, *names: str) -> str:
+        """Publish a batch with these customers; returns its id."""
+        before = set(self.batches())
+        self.drop(crm=crm_of(names), ecom='{"customers": []}')
+        result = self.once()
+        assert (result.published, result.quarantined) == (1, 0)
+        (published,) = set(self.batches()) - before
+        return published
+
+    def back_up(self, name: str) -> None:
+        shutil.copytree(self.state, self.root / name)
+
+    def restore(self, name: str) -> None:
+        shutil.rmtree(self.state)
+        if (self.root / name).exists():
+            shutil.copytree(self.root / name, self.state)
+
+    def adopt(self) -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("inbox", "outbox", "state"):
+                patch.setenv(f"SERVICE_{name.upper()}", str(self.root / name))
+            patch.setenv("SERVICE_THREADS", "1")
+            return cli.main(["adopt"])
+
+    def ids(self) -> dict[str, str]:
+        """Name of each customer of the master -> unified id."""
+        return {row["full_name"].removeprefix("Person "): row["unified_id"] for row in self.rows("customer_master.csv")}
+
+    def tree(self) -> dict[str, bytes]:
+        """Every file of inbox and outbox but the lock."""
+        paths = [path for folder in (self.inbox, self.outbox) for path in folder.rglob("*") if path.is_file()]
+        return {str(path): path.read_bytes() for path in paths if path.name != ".lock"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Restored:
+    return Restored(tmp_path)
+
+
+def test_an_old_state_beside_a_newer_outbox_stops_the_start_and_changes_nothing(world: Restored) -> None:
+    first = world.publish("Anna", "Bert")
+    world.back_up("old")
+    last = world.publish("Anna", "Bert", "Carl")
+    world.restore("old")
+    world.drop(crm=crm_of(["Emil", "Anna"]), ecom='{"customers": []}')
+    before = world.tree()
+    with pytest.raises(StateBehindOutbox) as refused:
+        world.once()
+    text = refused.value.explained()
+    for named in (str(world.state), str(world.outbox), first, last, "newer backup", "adopt", "empty the outbox"):
+        assert named in text
+    assert world.tree() == before
+
+
+def test_after_adopt_a_number_that_was_published_is_not_given_to_another_customer(world: Restored) -> None:
+    world.publish("Anna", "Bert")
+    world.back_up("old")
+    world.publish("Anna", "Bert", "Carl", "Dora")
+    world.restore("old")
+    assert world.adopt() == 0
+    world.publish("Emil", "Anna", "Bert", "Carl", "Dora")
+    assert world.ids() == {
+        "Anna": "CUST001",
+        "Bert": "CUST002",
+        "Carl": "CUST003",
+        "Dora": "CUST004",
+        "Emil": "CUST005",
+    }
+    assert world.verified().findings == []
+
+
+def test_a_lost_state_is_rebuilt_with_its_retired_customers(world: Restored) -> None:
+    world.publish("Anna", "Bert")
+    world.publish("Bert", "Carl")  # Anna is retired
+    world.restore("nothing")
+    assert world.adopt() == 0
+    world.publish("Dora", "Anna", "Bert", "Carl")
+    assert world.ids() == {"Anna": "CUST001", "Bert": "CUST002", "Carl": "CUST003", "Dora": "CUST004"}
+    changes = {row["unified_id"]: row["change"] for row in world.rows("id_changes.csv", world.batches()[-1])}
+    assert changes == {"CUST001": "revived", "CUST004": "created"}
+
+
+def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
+    def contents() -> list[list[tuple[object, ...]]]:
+        register = StateFolders(world.state).register
+        folder = register / (register / "current").read_text().strip()
+        note = json.loads((folder / "published.json").read_text())
+        tables = [
+            duckdb.execute(f"from '{folder}/{name}.parquet' order by all").fetchall()
+            for name in ("records", "customers")
+        ]
+        return [*tables, [(note["batch_id"], note["suffix"], str(note["source_rows"]))]]
+
+    world.publish("Anna", "Bert", "Carl")
+    world.publish("Bert", "Dora")
+    world.drop(
+        "_7",
+        crm=HEADER + 'B1,"Bert, ""x""\nLee",bert@x.com,,,\nDora,Person Dora,,,,\n,No Id,,,,\n',
+        ecom='{"customers": []}',
+    )
+    world.once()
+    kept = contents()
+    world.restore("nothing")
+    assert world.adopt() == 0
+    assert contents() == kept
+
+
+def test_an_empty_pruned_or_older_outbox_is_no_error(world: Restored) -> None:
+    world.publish("Anna")
+    shutil.copytree(world.outbox, world.root / "older")
+    world.publish("Anna", "Bert")
+    shutil.rmtree(world.outbox)
+    assert world.once().published == 0
+    world.publish("Anna", "Bert")
+    shutil.rmtree(world.outbox)
+    shutil.copytree(world.root / "older", world.outbox)
+    assert world.once().published == 0
+    world.publish("Carl", "Anna", "Bert")
+    assert world.ids() == {"Anna": "CUST001", "Bert": "CUST002", "Carl": "CUST003"}
+
+
+def test_a_lost_ledger_alone_stops_nothing(world: Restored) -> None:
+    world.publish("Anna")
+    world.drop("_x", crm="broken", ecom="{")
+    assert world.once().quarantined == 1
+    shutil.rmtree(world.quarantine()[0])
+    world.publish("Anna", "Bert")
+    for path in world.state.glob("ledger*"):
+        path.unlink()
+    assert world.once().published == 0
+    assert [row["change"] for row in world.rows("id_changes.csv", world.batches()[-1])] == ["created"]
+    world.publish("Carl", "Anna", "Bert")
+    assert world.ids()["Carl"] == "CUST003"
+
+
+def test_a_start_that_was_refused_leaves_the_inbox_without_an_owner(world: Restored) -> None:
+    world.publish("Anna")
+    world.back_up("good")
+    world.restore("nothing")
+    (world.inbox / ".lock").write_text("")
+    with pytest.raises(StateBehindOutbox, match="the state has no customers"):
+        world.once()
+    world.restore("good")
+    assert world.once().published == 0, "the backup may take the inbox again"
+
+
+def test_adopt_has_nothing_to_do_beside_the_state_that_published_the_set(
+    world: Restored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch_id = world.publish("Anna")
+    assert world.adopt() == 0
+    assert f"the state knows {batch_id}" in capsys.readouterr().err
+
+
+def test_adopt_refuses_a_set_that_was_changed_and_one_without_a_register(
+    world: Restored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch_id = world.publish("Anna")
+    world.restore("nothing")
+    folder = world.outbox / "batches" / batch_id
+    crosswalk = folder / "crosswalk.csv"
+    crosswalk.chmod(0o644)
+    crosswalk.write_text(crosswalk.read_text() + "CUST009,CRM,Eve,CRM id:Eve\n")
+    assert world.adopt() == 2
+    assert "crosswalk.csv is not as its manifest states" in capsys.readouterr().err
+    manifest = folder / "manifest.json"
+    manifest.chmod(0o644)
+    document = json.loads(manifest.read_text())
+    del document["next_number"]
+    manifest.write_text(json.dumps(document))
+    assert world.adopt() == 2
+    assert "a version that did not store the register" in capsys.readouterr().err
+
+
+def test_an_outbox_that_was_filled_by_hand_is_compared_and_adopted_too(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.drop()
+    crm, ecom = house.inbox / CRM, house.inbox / ECOM
+    out = tmp_path / "out"
+    assert house.run("integrate", crm, ecom, "--outbox", out).code == 0
+    shutil.rmtree(out / ".state")
+    refused = house.run("integrate", crm, ecom, "--outbox", out)
+    assert (refused.code, "StateBehindOutbox" in refused.err) == (2, True)
+    assert house.run("adopt", "--outbox", out).code == 0
+    assert house.run("integrate", crm, ecom, "--outbox", out).code == 0
+    last = max(
+        (out / "batches").iterdir(), key=lambda path: json.loads((path / "manifest.json").read_text())["sequence"]
+    )
+    assert (last / "id_changes.csv").read_text().splitlines()[1:] == []
+
+
+@pytest.mark.parametrize("seed", range(examples(8)))
+def test_no_number_is_given_twice_over_any_restore_of_the_state_alone(tmp_path: Path, seed: int) -> None:
+    """Batches, backups and restores of the state in any order: a number stays with its customer."""
+    r = random.Random(seed)
+    world = Restored(tmp_path)
+    owners: dict[str, str] = {}
+    backups = ["nothing"]
+    for step in range(6):
+        world.publish(*r.sample(NAMES, r.randint(1, 5)))
+        for name, unified_id in world.ids().items():
+            assert owners.setdefault(unified_id, name) == name, f"{unified_id} was {owners[unified_id]}, now {name}"
+        if r.random() < 0.5:
+            world.back_up(f"backup{step}")
+            backups.append(f"backup{step}")
+        if r.random() < 0.6:
+            world.restore(r.choice(backups))
+            try:
+                world.once()
+            except (StateBehindOutbox, UsageError):  # the inbox may belong to the state before the last one
+                assert world.adopt() == 0
+    assert world.verified().findings == []
