@@ -24,6 +24,7 @@ from service.errors import (
     TransientError,
     UpstreamRejectedError,
     UsageError,
+    paths_of,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error.explained(), file=sys.stderr)
         return _exit_code(error)
     except OSError as error:
-        print(f"{error.strerror or type(error).__name__}: {error.filename or ''}", file=sys.stderr)
+        print(f"{error.strerror or type(error).__name__}{paths_of(error)}", file=sys.stderr)
         print("  hint:  check that the folder exists, has room, and may be written by this user", file=sys.stderr)
         return TRANSIENT
     except Exception as error:  # noqa: BLE001  # a bug: its traceback may quote a customer, so it is not shown
@@ -216,8 +217,10 @@ def _retry(options: argparse.Namespace) -> int:
     from service.jobs.retry import retry
 
     settings = _settings()
-    names = retry(options.batch, settings, accept=options.accept)
-    print(f"moved back into {settings.inbox}: {', '.join(names)}", file=sys.stderr)
+    moved = retry(options.batch, settings, accept=options.accept)
+    print(f"moved back into {settings.inbox}: {', '.join(moved.names)}", file=sys.stderr)
+    if moved.left:
+        print(f"left in quarantine/{options.batch}, not files of the batch: {', '.join(moved.left)}", file=sys.stderr)
     return DONE
 
 

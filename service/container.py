@@ -26,14 +26,16 @@ _IMAGE_MARK = "IS_CUSTOMER_INTEGRATION_IMAGE"
 """Variable that the Dockerfile sets to 1. Without ``SERVICE_``: it is no setting."""
 
 # The verbs that work in the mounted folders; the others run as any user.
-_WORKING_VERBS = frozenset({"watch", "retry", "sync"})
+_WORKING_VERBS = frozenset({"watch", "retry", "sync", "adopt"})
 _INBOX, _OUTBOX, _STATE = InboxFolders(Path()), OutboxFolders(Path()), StateFolders(Path())
 # What the service itself makes in inbox and outbox.
 _OUR_FOLDERS = frozenset(
     folder.name
     for folder in (_INBOX.claimed, _INBOX.archive, _INBOX.quarantine, _OUTBOX.staging, _OUTBOX.batches, _OUTBOX.failed)
 )
-_OF_THE_FILE_SYSTEM = frozenset({"lost+found"})  # every new ext4 volume has one, and it always belongs to root
+_OF_THE_FILE_SYSTEM = frozenset(
+    {"lost+found", "@eaDir"}
+)  # every new ext4 volume has one, and it always belongs to root
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -104,10 +106,32 @@ def _drop_root(verb: str, folders: WorkFolders) -> bool:
         if os.environ.get("PUID") or os.environ.get("PGID"):
             _write_line(f"PUID and PGID are ignored: the container was started as user {os.geteuid()}:{os.getegid()}")
         return False
+    if is_user_namespace():
+        return _drop_mapped_root()
     user = choose_identity(os.environ, folders.inbox)
     if verb in _WORKING_VERBS:
         hand_over(folders, user)
     drop_to(user)
+    return True
+
+
+def is_user_namespace(table: Path = Path("/proc/self/uid_map")) -> bool:
+    """Whether root is an ordinary user of the host: rootless Docker, Podman, remapped users."""
+    try:
+        lines = table.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return False
+    return [line.split() for line in lines] != [["0", "0", "4294967295"]]
+
+
+def _drop_mapped_root() -> bool:
+    """Stay root, who owns the user's folders and has no rights on the host, unless a PUID asks for another user.
+
+    Nothing is given away: another user of the container is one of the host that the owner of the folders is not.
+    """
+    uid, gid = (_id_in(os.environ, name, least=ROOT) for name in ("PUID", "PGID"))
+    if uid:
+        drop_to(Identity(uid, uid if gid is None else gid))
     return True
 
 
@@ -129,15 +153,15 @@ def choose_identity(environment: Mapping[str, str], inbox: Path) -> Identity:
     return Identity(uid, gid or uid)
 
 
-def _id_in(environment: Mapping[str, str], name: str) -> int | None:
+def _id_in(environment: Mapping[str, str], name: str, least: int = 1) -> int | None:
     text = environment.get(name, "").strip()
     if not text:
         return None
     option = "-u" if name == "PUID" else "-g"
     hint = f"`id {option}` on the host prints yours; leave {name} empty to go by the owner of the inbox"
     if not (text.isascii() and text.isdigit() and int(text) <= HIGHEST_ID):
-        raise SettingsError(f"{name} must be a number from 1 to {HIGHEST_ID}", found=text[:40], hint=hint)
-    if int(text) == ROOT:
+        raise SettingsError(f"{name} must be a number from {least} to {HIGHEST_ID}", found=text[:40], hint=hint)
+    if int(text) < least:
         raise SettingsError(f"{name} is 0, but the service never runs as root", hint=hint)
     return int(text)
 

@@ -175,6 +175,14 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     """Exports found by a scan without a file event; more than a few: file events do not arrive."""
 
 
+class AcceptedFiles(Struct, frozen=True, kw_only=True):
+    """A mark of ``retry --accept``: the files that skip the guards, once."""
+
+    batch_id: str = ""
+    """The batch that they were quarantined with."""
+    names: tuple[FileName, ...] = ()
+
+
 class Generation(Struct, frozen=True, kw_only=True):
     """``published.json`` in a generation of the register: the set it belongs to.
 
@@ -188,7 +196,7 @@ class Generation(Struct, frozen=True, kw_only=True):
     """The generation that was in force before."""
 
 
-Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, Generation)
+Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, AcceptedFiles, Generation)
 
 
 def is_batch_id(text: str) -> bool:

@@ -38,8 +38,14 @@ def safe_text(error: BaseException) -> str:
         return error.message
     if not isinstance(error, OSError):
         return type(error).__name__
-    where = f": {error.filename}" if error.filename else ""
-    return f"{type(error).__name__}: {error.strerror}{where}"
+    return f"{type(error).__name__}: {error.strerror}{paths_of(error)}"
+
+
+def paths_of(error: OSError) -> str:
+    """The file of an error, of a failed rename both source and target; empty where there is none."""
+    if not error.filename:
+        return ""
+    return f": {error.filename} -> {error.filename2}" if error.filename2 else f": {error.filename}"
 
 
 class UsageError(ServiceError):

@@ -20,6 +20,10 @@ from service.model import Fingerprint
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK_BYTES = 1 << 20
+_NO_SYNC = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS})
+"""What fsync answers for a folder where the file system cannot sync one."""
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
+"""What flock answers where the file system has no locks."""
 
 
 def fingerprint(status: os.stat_result) -> Fingerprint:
@@ -66,10 +70,16 @@ def sha256_of(path: Path) -> str:
 
 
 def fsync_path(path: Path) -> None:
-    """Force a file or a folder to the disk."""
+    """Force a file or a folder to the disk.
+
+    Some network and guest file systems (CIFS, vboxsf, drvfs) cannot sync a folder: there it is left to them.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
     finally:
         os.close(descriptor)
 
@@ -143,6 +153,14 @@ def _write_text(path: Path, text: str, *, durable: bool) -> None:
             os.fsync(file.fileno())
 
 
+def give_to_owner_of(folder: Path, *paths: Path) -> None:
+    """As root, give ``paths`` to the owner of ``folder``: the service, which is another user, works with them."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        for path in paths:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def free_bytes(folder: Path) -> int:
     """Bytes that our user may still write under ``folder``."""
     return shutil.disk_usage(folder).free
@@ -205,6 +223,9 @@ def is_locked(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
     finally:
         os.close(descriptor)
     return False
@@ -213,18 +234,27 @@ def is_locked(path: Path) -> bool:
 class Lock:
     """An exclusive ``flock`` on a file that is never unlinked; the kernel frees it when the holder dies."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_needed: bool = True) -> None:
+        """``is_needed``: on a file system without locks it cannot be taken; else every process may take it."""
         self._path = path
+        self._is_needed = is_needed
         self._descriptor: int | None = None
+        self.is_real = True
+        """False after the lock was taken on a file system without locks."""
 
     def acquire(self) -> bool:
-        """Take the lock if it is free; False while another process holds it."""
+        """Take the lock if it is free; False while another process holds it. Raises: OSError."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return False
+        except OSError as error:
+            if self._is_needed or error.errno not in _NO_LOCKS:
+                os.close(descriptor)
+                raise OSError(error.errno, f"cannot be locked ({error.strerror})", str(self._path)) from None
+            self.is_real = False
         self._descriptor = descriptor
         return True
 

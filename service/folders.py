@@ -144,3 +144,19 @@ class Folders:
     inbox: Path | None
     outbox: Path
     state: Path
+
+    @property
+    def needed(self) -> tuple[Path, ...]:
+        """Every folder without which no batch can be published or quarantined, whether it exists or not."""
+        outbox, state = OutboxFolders(self.outbox), StateFolders(self.state)
+        below = (outbox.batches, outbox.staging, state.register, state.work)
+        if self.inbox is None:
+            return (self.outbox, self.state, *below)
+        inbox = InboxFolders(self.inbox)
+        return (self.inbox, self.outbox, self.state, inbox.claimed, inbox.quarantine, *below)
+
+    @property
+    def needed_later(self) -> tuple[Path, ...]:
+        """The folders that the steps after the commit write."""
+        archive = () if self.inbox is None else (InboxFolders(self.inbox).archive,)
+        return (*archive, StateFolders(self.state).accepted, StateFolders(self.state).sync)

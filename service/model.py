@@ -7,7 +7,7 @@ share one unified_id. In tables a missing value is null; ``N/A`` is written to p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -273,7 +273,12 @@ def batch_id(claimed_at: datetime, inputs: tuple[InputFile, ...], is_taken: Call
 
 def inputs_sha256(inputs: tuple[InputFile, ...]) -> str:
     """One hash of all the files of a batch."""
-    return hashlib.sha256("\n".join(file.sha256 for file in inputs).encode()).hexdigest()
+    return sha256_of_all(file.sha256 for file in inputs)
+
+
+def sha256_of_all(hashes: Iterable[str]) -> str:
+    """One hash of the hashes of all the files of a batch, in source order."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 Matching = Literal["literal"]

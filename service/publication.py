@@ -14,7 +14,7 @@ ordinary run and after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -26,8 +26,8 @@ from msgspec import UNSET
 
 from service import __version__, documents, logs
 from service.acceptance import Acceptance
-from service.documents import Counts, Manifest, ManifestFile, ManifestInput
-from service.errors import ServiceError, TransientError
+from service.documents import Counts, MalformedDocument, Manifest, ManifestFile, ManifestInput
+from service.errors import ServiceError, TransientError, safe_text
 from service.files import fingerprint_of, sha256_of
 from service.folders import MANIFEST, Folders
 from service.inbox import Inbox
@@ -139,9 +139,15 @@ class Publication:
     def archive(self, batch: Batch) -> None:
         """Move the inputs of a published batch into the archive, and delete the mark that let them skip the guards."""
         if self._acceptance is not None:
-            self._acceptance.use_up(inputs_sha256(batch.inputs))
+            self._acceptance.end(inputs_sha256(batch.inputs), [file.file_name for file in batch.inputs])
         if self.inbox is not None:
             self.inbox.archive(batch)
+
+    def end_unused_acceptances(self, waiting: Collection[str]) -> None:
+        """Delete the marks of accepted files that do not wait any more, best effort. Call it while none is claimed."""
+        if self._acceptance is not None and self.inbox is not None:
+            with suppress(OSError):
+                self._acceptance.end_unused(waiting, self.inbox.is_quarantined)
 
     def recover(self) -> None:
         """Complete what a process that died left undone in outbox, register, ledger and flat files.
@@ -154,7 +160,19 @@ class Publication:
         self._write_ledger_best_effort(self.ledger.open)
         for name, batch_id in self.last_published().items():
             self._advance_register(batch_id, self._jobs[name])
-            self.outbox.copy_flat(batch_id, self._jobs[name].flat_files)
+            try:
+                self.outbox.copy_flat(batch_id, self._jobs[name].flat_files)
+            except OSError as error:  # the set is there; a batch that is still claimed tries again, or the next one
+                logs.get().warning("flat_files.unwritten", reason=safe_text(error))
+
+    def is_registered(self, batch: Batch) -> bool:
+        """Whether the register has advanced to the set of this batch, if its job has one."""
+        if not self._jobs[batch.job].has_register:
+            return True
+        with suppress(OSError, MalformedDocument):
+            published = self.register.published()
+            return published is not None and published.batch_id == batch.id
+        return False
 
     def last_published(self) -> dict[JobName, str]:
         """The batch of each job that was published last; the latest of them is the last item."""
@@ -220,6 +238,8 @@ class Publication:
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
         """Move the inputs of a batch into quarantine, with the reason and the log. Raises: OSError."""
         assert self.inbox is not None, "named files stay with their owner"
+        if self._acceptance is not None:
+            self._acceptance.end(inputs_sha256(batch.inputs), [file.file_name for file in batch.inputs])
         self.inbox.quarantine(self.linked(batch), error, now, log_text)
         self._write_ledger_best_effort(lambda: self.ledger.note(batch.id))
 

@@ -10,10 +10,12 @@ The defaults of what the pipeline gets are those of its values (``Rules``, ``Gua
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -28,6 +30,10 @@ from service.sources import Region, SourceSettings, sources_of
 
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
+
+
+_POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d{1,2}(?::\d{2}){0,2}(?:[A-Za-z<].*)?")
+"""Such as ``UTC0`` or ``CET-1CEST,M3.5.0,M10.5.0/3``."""
 
 
 class Settings(BaseSettings):
@@ -89,6 +95,9 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(5, gt=0, description="a file without a better proof must be unchanged for this long")
     partner_warning_minutes: float = Field(60, gt=0, description="warn after an export has waited this long for others")
     max_partner_gap_hours: float = Field(24, gt=0, description="warn when the exports of a batch arrived further apart")
+    stuck_pair_minutes: float = Field(
+        60, gt=0, description="later pairs wait this long for an earlier export that is not ready or cannot be read"
+    )
     retry_seconds: float = Field(5, gt=0, description="first pause after a transient error; doubles each time")
     min_free_mb: int = Field(512, ge=0, description="with less free disk space than this, health is degraded")
     keep_batches: int = Field(30, ge=0, description="published sets and archives to keep for each job; 0 = all")
@@ -208,6 +217,7 @@ def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
     Raises: SettingsError for a misspelt name, an impossible value, an unreadable file.
     """
     unknown = _unknown_variables(os.environ)
+    _refuse_unknown_zone(os.environ.get("TZ", ""))
     values = _known_names(from_toml(folder / TOML_FILE)) | from_files(Settings.model_fields, os.environ)
     try:
         return Settings(**values), unknown
@@ -220,6 +230,22 @@ def load(folder: Path = Path()) -> tuple[Settings, list[str]]:
         raise SettingsError(
             f"{PREFIX}SOURCES is not JSON", hint="write [[sources]] in service.toml instead: docs/sources.md"
         ) from None
+
+
+def _refuse_unknown_zone(name: str) -> None:
+    """Raises: SettingsError for a time zone that does not exist: the C library would take it for UTC, silently."""
+    zone = name.removeprefix(":")
+    if not zone or _POSIX_ZONE.fullmatch(zone) or Path("/etc", zone).is_file():  # absolute paths are themselves
+        return
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = available_timezones()
+        if not known:
+            return  # there is no list of time zones on this machine
+        close = closest(zone, known)
+        hint = f"did you mean {close}?" if close else "use a name such as Europe/Berlin, or leave TZ out for UTC"
+        raise SettingsError("TZ names no time zone", hint=hint) from None
 
 
 def _complaints(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:

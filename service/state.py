@@ -56,7 +56,15 @@ class State:
         an instance that stood by may find the state of a newer program.
         """
         self.open()
-        if not self._lock.acquire():
+        try:
+            is_ours = self._lock.acquire()
+        except OSError as error:
+            raise SettingsError(
+                f"the state folder {self.root} {error.strerror}",
+                where=str(self._folders.lock),
+                hint="give SERVICE_STATE a folder on a local disk; inbox and outbox may be network shares",
+            ) from None
+        if not is_ours:
             raise UsageError(
                 f"another process works with the state folder {self.root}",
                 hint="stop it, or give SERVICE_STATE another folder",

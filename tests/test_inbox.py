@@ -69,11 +69,11 @@ class Folder:
 
     def publish(self, batch: Batch) -> None:
         """The end of a publication: the mark is used up, the inputs are archived."""
-        self.acceptance.use_up(inputs_sha256(batch.inputs))
+        self.acceptance.end(inputs_sha256(batch.inputs), [file.file_name for file in batch.inputs])
         self.inbox.archive(batch)
 
     def retry(self, batch_id: str, *, accept: bool = False) -> list[str]:
-        return retry(batch_id, self.settings, accept=accept)
+        return list(retry(batch_id, self.settings, accept=accept).names)
 
     def crash_in_claim(self, moved: int) -> tuple[str, Path]:
         """Die in a claim after so many files have moved; returns id and folder of the claim."""

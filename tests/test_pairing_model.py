@@ -46,7 +46,7 @@ from service.watch.file_events import FileEvents
 from service.watch.watcher import Watcher
 from tests.sizes import PAIRING_PLAYS, PAIRING_STEPS
 
-STILL, SETTLE, RETRY = 0.3, 5.0, 3.0
+STILL, SETTLE, RETRY, STUCK = 0.3, 5.0, 3.0, 14.0
 # Suffix -> order in time: dates first, then suffixes without an order (docs/specification.md section 2).
 ORDER: dict[str, int | None] = {"": None, "_2024-01-15": 15, "_2024-01-16": 16, " north": None}
 NAMES = [
@@ -156,6 +156,8 @@ class Model:
         """Folder, name and text of the files that left the inbox for good."""
         self.integrated: list[tuple[str, ...]] = []
         self.seen: dict[str, tuple[File, int, float]] = {}
+        self.held_up_since: dict[str, float] = {}
+        """Suffix of each pair that was ready at the last scan: since when."""
         self.claim: Claim | None = None
         self.pause_until = 0.0
         self.trap: tuple[int, Change | None] | None = None
@@ -193,7 +195,7 @@ class Model:
 
     def start(self) -> None:
         """Forget what was seen; a claim remains."""
-        self.seen, self.pause_until = {}, 0.0
+        self.seen, self.held_up_since, self.pause_until = {}, {}, 0.0
 
     def round(self, clock: float, arrival: Callable[[str], int]) -> None:
         """Scan and work until there is nothing more to do at this moment. Raises: Died."""
@@ -229,8 +231,11 @@ class Model:
         exports = self.exports()
         self.reported = {name for names in exports.values() for name in names}
         self.seen = {name: seen for name, seen in self.seen.items() if any(name in names for names in exports.values())}
-        settled = {suffix: all([self._is_settled(name, clock) for name in names]) for suffix, names in exports.items()}
-        arriving = [order for suffix, done in settled.items() if not done and (order := ORDER[suffix])]
+        unsettled = {
+            suffix: [name for name in names if not self._is_settled(name, clock)] for suffix, names in exports.items()
+        }
+        pairs = [suffix for suffix, names in exports.items() if len(names) == 2]
+        self.held_up_since = {suffix: since for suffix, since in self.held_up_since.items() if suffix in pairs}
 
         def sort_key(suffix: str) -> tuple[bool, int, int, str]:
             order = ORDER[suffix]
@@ -241,9 +246,13 @@ class Model:
                 min(exports[suffix]),
             )
 
-        for suffix in sorted((s for s, names in exports.items() if len(names) == 2 and settled[s]), key=sort_key):
-            order = ORDER[suffix]
-            if order is None or not any(other < order for other in arriving):
+        for suffix in sorted(pairs, key=sort_key):
+            if unsettled[suffix]:
+                self.held_up_since.pop(suffix, None)
+                continue
+            since, order = self.held_up_since.setdefault(suffix, clock), ORDER[suffix]
+            earlier = [name for other, names in unsettled.items() if _is_before(other, order) for name in names]
+            if all(clock - max(since, self.seen[name][2]) >= STUCK for name in earlier):
                 return tuple(sorted(exports[suffix], key=str.lower))
         return None
 
@@ -330,6 +339,12 @@ class Model:
         found = Counter(("inbox", name, file.text) for name, file in self.waiting.items())
         found.update((".claimed", name, file.text) for name, file in claimed.items())
         return found + self.gone
+
+
+def _is_before(suffix: str, order: int | None) -> bool:
+    """Whether a pair of this order waits for the one with this suffix."""
+    other = ORDER[suffix]
+    return other is not None and order is not None and other < order
 
 
 # ------------------------------------------------------------------------------------------------------- service
@@ -459,7 +474,9 @@ class Service:
 
     def _build(self) -> Watcher:
         here: dict[str, Any] = {name: self.root / name for name in ("inbox", "outbox", "state")}
-        chosen = Settings(**here, settle_seconds=SETTLE, retry_seconds=RETRY, min_free_mb=0)
+        chosen = Settings(
+            **here, settle_seconds=SETTLE, retry_seconds=RETRY, stuck_pair_minutes=STUCK / 60, min_free_mb=0
+        )
         return daemon.build(chosen, lambda: self.wall, lambda: self.clock)
 
     def _file_events(self, folder: Path) -> Steps:

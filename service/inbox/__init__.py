@@ -3,7 +3,7 @@
 from service.inbox.claims import Unfinished
 from service.inbox.inbox import Inbox
 from service.inbox.names import partner_name
-from service.inbox.quarantine import Quarantine, QuarantinedBatch
+from service.inbox.quarantine import MovedBack, Quarantine, QuarantinedBatch
 from service.inbox.scan import Candidate, IgnoredFile, Scan, WaitingFile
 from service.inbox.settling import Settling
 
@@ -11,6 +11,7 @@ __all__ = [
     "Candidate",
     "IgnoredFile",
     "Inbox",
+    "MovedBack",
     "Quarantine",
     "QuarantinedBatch",
     "Scan",

@@ -7,7 +7,7 @@ that every crash in between is repaired from it: the move is completed, or undon
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +26,7 @@ from service.files import (
     move,
     move_if_free,
     remove_staged,
+    remove_tree,
     sha256_of,
 )
 from service.folders import REASON, TEXT_LOG, InboxFolders
@@ -79,13 +80,18 @@ class Claims:
             return None
         return self._batch(claim, is_just_hashed=True)
 
-    def recover(self) -> Unfinished:
-        """Complete every claim that has no outcome, or put its files back. Removes what a crash left half-written."""
+    def recover(self, except_for: Collection[str] = ()) -> Unfinished:
+        """Complete every claim that has no outcome, or put its files back. Removes what a crash left half-written.
+
+        The batches ``except_for`` are left alone.
+        """
         remove_staged(self._inbox.claimed)
         batches: list[Batch] = []
         put_back: list[str] = []
         unreadable: list[str] = []
         for path in sorted(self._inbox.claimed.glob("*.json")):
+            if path.stem in except_for:
+                continue
             try:
                 claim = self._read(path)
             except MalformedDocument:
@@ -155,7 +161,7 @@ class Claims:
         superseded = [path for path in inputs_in(folder) if not move_if_free(path, self._inbox.root / path.name)]
         if superseded:
             self._set_aside(claim, superseded)
-        folder.rmdir()
+        remove_tree(folder)
         self._inbox.claim_of(claim.batch_id).unlink()
 
     def _set_aside(self, claim: Claim, superseded: list[Path]) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Inbox:
         self._folders = InboxFolders(root)
         self._claims = Claims(self._folders, self.sources)
         self._quarantine = Quarantine(self._folders)
-        self._lock = Lock(self._folders.lock)
+        self._lock = Lock(self._folders.lock, is_needed=False)
         self.is_new = False
         """Whether no service had worked in this folder before it was locked."""
 
@@ -89,6 +89,11 @@ class Inbox:
         self._lock.write_note(state_id)
         self._lock.release()
 
+    @property
+    def has_lock(self) -> bool:
+        """False on a file system without locks, where only the lock of the state keeps others out."""
+        return self._lock.is_real
+
     def is_locked(self) -> bool:
         """Whether we hold the lock of the folder that is there now; False after it was replaced or unmounted."""
         return self._lock.is_held()
@@ -129,9 +134,16 @@ class Inbox:
         is_here = any((folder / id_).exists() for folder in folders) or self._folders.claim_of(id_).exists()
         return is_here or self._is_known(id_)
 
-    def unfinished(self) -> Unfinished:
-        """The claims without an outcome; those that a crash left incomplete are completed or put back."""
-        return self._claims.recover()
+    def unfinished(self, except_for: Collection[str] = ()) -> Unfinished:
+        """The claims without an outcome; those that a crash left incomplete are completed or put back.
+
+        The batches ``except_for`` are left alone.
+        """
+        return self._claims.recover(except_for)
+
+    def has_claims(self) -> bool:
+        """Whether a batch is claimed. Raises: OSError."""
+        return any(self._folders.claimed.glob("*.json"))
 
     def begin(self, batch: Batch) -> Claim:
         """Count the start of an attempt; the count survives the death of the process."""

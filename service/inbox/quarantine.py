@@ -11,9 +11,10 @@ from pathlib import Path
 from service import documents
 from service.documents import MalformedDocument, Reason
 from service.errors import ServiceError, UsageError
-from service.files import move_if_free, remove_tree
+from service.files import move_if_free, remove_tree, sha256_of
 from service.folders import REASON, TEXT_LOG, InboxFolders
-from service.model import InputFile, JobName, inputs_sha256
+from service.inbox.names import is_housekeeping
+from service.model import InputFile, JobName, inputs_sha256, sha256_of_all
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,15 @@ class QuarantinedBatch:
         return f"{self.batch_id}: {self.code}"
 
 
+@dataclass(frozen=True)
+class MovedBack:
+    """The result of moving a batch back into the inbox."""
+
+    names: tuple[str, ...]
+    left: tuple[str, ...]
+    """Names of other files in its folder; they stay there."""
+
+
 class Quarantine:
     """The quarantine of one inbox."""
 
@@ -38,7 +48,7 @@ class Quarantine:
 
     def has(self, batch_id: str) -> bool:
         """Whether a batch is still in quarantine: neither moved back nor removed."""
-        return (self._inbox.quarantine / batch_id).is_dir()
+        return self._inbox.reason_of(batch_id).is_file()
 
     def listed(self) -> list[QuarantinedBatch]:
         """The batches in quarantine whose reason can be read and whose files are there, oldest first."""
@@ -55,7 +65,7 @@ class Quarantine:
         folder = self._inbox.quarantine / batch_id
         if "/" in batch_id or not (folder / REASON).is_file():
             raise UsageError(f"there is no quarantined batch {batch_id}", where=str(folder), hint="check the name")
-        files = inputs_in(folder)
+        files = self._files_of(batch_id)
         if not files:
             raise UsageError(
                 f"the files of {batch_id} are gone from the quarantine",
@@ -78,18 +88,41 @@ class Quarantine:
                 hint="move the files of the batch back into the inbox by hand",
             ) from None
 
-    def move_back(self, batch_id: str) -> list[str]:
-        """Move the files of a batch back into the inbox and remove its folder; returns their names.
+    def accepted_sha256(self, batch_id: str) -> str:
+        """The hash of the batch's files as they are now, in quarantine or, after an interrupted retry, in the inbox.
+
+        Raises: UsageError where the reason cannot be read, OSError.
+        """
+        folder = self._inbox.quarantine / batch_id
+        found: list[str] = []
+        for name, sha256 in self.reason_of(batch_id).inputs.items():
+            paths = [path for path in (folder / name, self._inbox.root / name) if path.exists()]
+            found.append(sha256_of(paths[0]) if paths else sha256)
+        return sha256_of_all(found)
+
+    def move_back(self, batch_id: str) -> MovedBack:
+        """Move the files that the batch had back into the inbox, and remove its folder unless it holds others.
 
         Raises: UsageError where a file of the same name waits there; what was moved before it stays in the inbox.
         """
         folder = self._inbox.quarantine / batch_id
-        files = inputs_in(folder)
+        files = self._files_of(batch_id)
         for path in files:
             if not move_if_free(path, self._inbox.root / path.name):
                 raise _name_taken(self._inbox.root / path.name)
-        remove_tree(folder)
-        return [path.name for path in files]
+        left = [path.name for path in inputs_in(folder)]
+        for name in (TEXT_LOG, REASON) if left else ():
+            (folder / name).unlink(missing_ok=True)
+        if not left:
+            remove_tree(folder)
+        return MovedBack(tuple(path.name for path in files), tuple(left))
+
+    def _files_of(self, batch_id: str) -> list[Path]:
+        """Those files of the batch that lie in its folder; all that do where its reason cannot be read."""
+        folder = self._inbox.quarantine / batch_id
+        with suppress(UsageError):
+            return [folder / name for name in sorted(self.reason_of(batch_id).inputs) if (folder / name).exists()]
+        return inputs_in(folder)
 
 
 def reason_for(batch_id: str, error: ServiceError, now: datetime, inputs: Sequence[InputFile]) -> Reason:
@@ -110,8 +143,9 @@ def reason_for(batch_id: str, error: ServiceError, now: datetime, inputs: Sequen
 
 
 def inputs_in(folder: Path) -> list[Path]:
-    """The input files in the folder of a batch, without the reason and the log that are written beside them."""
-    return sorted(path for path in folder.iterdir() if path.name not in (REASON, TEXT_LOG))
+    """The files in the folder of a batch, without the reason, the log, and what file managers write beside them."""
+    names = (REASON, TEXT_LOG)
+    return sorted(path for path in folder.iterdir() if path.name not in names and not is_housekeeping(path.name))
 
 
 def _name_taken(path: Path) -> UsageError:

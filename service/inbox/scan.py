@@ -11,7 +11,7 @@ from pathlib import Path
 
 from service.files import fingerprint
 from service.folders import InboxFolders
-from service.inbox.names import is_ignored, read_name
+from service.inbox.names import is_ignored, is_incomplete, original_of, read_name
 from service.model import Fingerprint, JobName, Source
 from service.suffixes import sort_key
 
@@ -65,6 +65,8 @@ class IgnoredFile:
 
     file_name: str
     why: str
+    is_copy: bool = False
+    """Whether its name is that of a copy of an export, which a user may have dropped to be integrated."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def scan(folders: InboxFolders, sources: Sequence[Source]) -> Scan:
             with suppress(FileNotFoundError):  # it was removed after it was listed
                 found = _waiting_file(entry, sources)
                 if found is None:
-                    ignored.append(IgnoredFile(entry.name, _why_ignored(entry)))
+                    ignored.append(_ignored_file(entry, sources))
                 else:
                     waiting.setdefault((found.suffix, found.source.name), []).append(found)
     return _paired(waiting, ignored, sources)
@@ -111,7 +113,18 @@ def _waiting_file(entry: os.DirEntry[str], sources: Sequence[Source]) -> Waiting
     return WaitingFile(Path(entry.path), name.source, name.suffix, fingerprint(status), is_readable)
 
 
-def _why_ignored(entry: os.DirEntry[str]) -> str:
+def is_copy(name: str, sources: Sequence[Source]) -> bool:
+    """Whether a browser or file manager named this file as a copy of an export."""
+    original = original_of(name)
+    return original is not None and read_name(original, sources) is not None
+
+
+def _ignored_file(entry: os.DirEntry[str], sources: Sequence[Source]) -> IgnoredFile:
+    is_file = stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
+    return IgnoredFile(entry.name, _why_ignored(entry, sources), is_file and is_copy(entry.name, sources))
+
+
+def _why_ignored(entry: os.DirEntry[str], sources: Sequence[Source]) -> str:
     mode = entry.stat(follow_symlinks=False).st_mode
     if stat.S_ISLNK(mode):
         return "a symbolic link, which is not followed: copy the file itself"
@@ -119,6 +132,10 @@ def _why_ignored(entry: os.DirEntry[str]) -> str:
         return "a folder: exports belong in the inbox itself"
     if not stat.S_ISREG(mode):
         return "a pipe, socket or device, not a regular file"
+    if is_incomplete(entry.name):
+        return "its name is that of an unfinished transfer: rename it when it is complete"
+    if is_copy(entry.name, sources):
+        return f"its name is that of a copy: rename it to {original_of(entry.name)}, or remove it"
     return "no source has exports of this name"
 
 

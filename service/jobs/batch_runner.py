@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -62,6 +62,16 @@ class BatchRunner:
         """How far the publication of this batch has come."""
         return self._publication.past.progress_of(batch_id)
 
+    def is_in_force(self, batch: Batch) -> bool:
+        """Whether the batch is published so far that the next one may begin: the ids of its set are known."""
+        match self.progress_of(batch.id):
+            case Progress.NEW:
+                return False
+            case Progress.SUPERSEDED:
+                return True
+            case Progress.COMMITTED:
+                return self._publication.is_registered(batch)
+
     def is_overtaken(self, batch_id: str, job: JobName) -> bool:
         """Whether a batch of the job was published after the outcome of this one; False where that is not known."""
         try:
@@ -100,6 +110,10 @@ class BatchRunner:
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
         """Move the inputs of a batch into quarantine, with the reason and the log. Raises: OSError."""
         self._publication.quarantine(batch, error, now, log_text)
+
+    def end_unused_acceptances(self, waiting: Collection[str]) -> None:
+        """Delete the marks of accepted files that do not wait any more. Call it while none is claimed."""
+        self._publication.end_unused_acceptances(waiting)
 
     def prune(self, batch: Batch) -> list[str]:
         """Remove the sets of its job, and their archives, beyond ``keep_batches``; returns the ids of the sets.

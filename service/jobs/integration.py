@@ -118,7 +118,8 @@ def _refuse_outdated(batch: Batch, published: PublishedMaster | None) -> None:
     """Raises: OutdatedBatch if the suffix of the published set is later and no user accepted the batch."""
     if published is not None and not batch.accepted and is_before(batch.suffix, published.suffix):
         raise OutdatedBatch(
-            f"the batch {batch.suffix} is older than the published set {published.suffix}",
+            f"the batch {batch.suffix} is older than the published set {published.suffix}, which is that of"
+            f" batch {published.batch_id}",
             where=f"batch {batch.id}",
             hint=f"to publish it nevertheless: python -m service retry --accept {batch.id}",
         )

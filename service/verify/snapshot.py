@@ -10,6 +10,7 @@ from typing import Protocol
 from service.documents import Counts
 from service.files import is_locked, sha256_of
 from service.folders import REASON, TEXT_LOG, Folders, InboxFolders, OutboxFolders
+from service.inbox.names import is_housekeeping
 from service.ledger import Ledger
 from service.model import JobName
 from service.outbox import FlatFiles
@@ -100,8 +101,8 @@ def sha256_or_empty(path: Path) -> str:
 
 
 def names_in(folder: Path | None) -> set[str]:
-    """The names of everything in a folder; none where there is no folder."""
+    """The names in a folder, without what file managers write there; none where there is no folder."""
     try:
-        return set() if folder is None else {path.name for path in folder.iterdir()}
+        return set() if folder is None else {it.name for it in folder.iterdir() if not is_housekeeping(it.name)}
     except (FileNotFoundError, NotADirectoryError):
         return set()

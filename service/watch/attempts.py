@@ -1,7 +1,8 @@
 """One attempt at one batch, and its result as a value; ``status`` reports it.
 
 An environment fault postpones the batch, longer each time; the fourth fault, and the twentieth death of the process,
-quarantine it. A batch that is committed is never quarantined.
+quarantine it. A batch that is committed is never quarantined, and once the register has advanced to it no step that is
+left stops the next batch.
 """
 
 from __future__ import annotations
@@ -64,13 +65,23 @@ class Postponed:
 
 
 @dataclass(frozen=True)
+class Incomplete:
+    """The batch is published, but a step after the commit failed: it is tried again, and the next batch may begin."""
+
+    batch: Batch
+    reason: str
+    bug: Exception | None = None
+    """The error, if it was an unexpected one."""
+
+
+@dataclass(frozen=True)
 class Abandoned:
     """The service was asked to stop: the batch stays claimed, and the next start begins it again."""
 
     batch: Batch
 
 
-Result = Published | ArchivedLate | Quarantined | Postponed | Abandoned
+Result = Published | ArchivedLate | Quarantined | Postponed | Incomplete | Abandoned
 
 
 class Attempts:
@@ -136,6 +147,8 @@ class Attempts:
             if isinstance(error, Interrupted):
                 self._inbox.release(batch)
                 return Abandoned(batch)
+            if self._batch_runner.is_in_force(batch):
+                return Incomplete(batch, safe_text(error), bug)
             faults = self._inbox.count_fault(batch)
             # Read again: this attempt may have committed the batch before it failed.
             if faults > MOST_FAULTS and self._batch_runner.progress_of(batch.id) is Progress.NEW:

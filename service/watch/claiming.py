@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from service.errors import safe_text
-from service.inbox import Inbox
+from service.inbox import Inbox, Scan
 from service.jobs.batch_runner import BatchRunner
 from service.model import Batch
 from service.publication import Progress
 from service.watch.attempts import Postponed
+from service.watch.leftovers import Leftovers
 from service.watch.ownership import Ownership
 from service.watch.readiness import Ready
 
@@ -30,6 +32,8 @@ class NextBatch:
     """Whether an earlier run had begun it, and had not published it."""
     late_hours: float | None = None
     """How far apart its files arrived, if that is too far."""
+    passed: tuple[str, ...] = ()
+    """Names of earlier files that it did not wait for any more."""
     put_back: tuple[str, ...] = ()
     """Ids of claims that could not be completed; their files wait in the inbox again."""
     refusal: Postponed | None = None
@@ -44,6 +48,7 @@ class Claiming:
         inbox: Inbox,
         batch_runner: BatchRunner,
         ownership: Ownership,
+        leftovers: Leftovers,
         now: Callable[[], datetime],
         *,
         max_partner_gap_seconds: float,
@@ -51,11 +56,18 @@ class Claiming:
         self._inbox = inbox
         self._batch_runner = batch_runner
         self._ownership = ownership
+        self.leftovers = leftovers
         self._now = now
         self._max_partner_gap_seconds = max_partner_gap_seconds
         self._refusals = 0
         self.unreadable: tuple[str, ...] = ()
         """Names of claim files that cannot be read; they are left alone."""
+
+    def end_unused_acceptances(self, scan: Scan) -> None:
+        """Delete the marks of accepted files that do not wait any more."""
+        with suppress(OSError):
+            if not self._inbox.has_claims():
+                self._batch_runner.end_unused_acceptances([file.path.name for file in scan.files()])
 
     def next_batch(self, ready: Ready | None, postponed_id: str | None, clock: float) -> NextBatch:
         """The oldest claimed batch, else ``ready`` as a batch, else a value without a batch.
@@ -64,7 +76,7 @@ class Claiming:
         """
         put_back: tuple[str, ...] = ()
         try:
-            unfinished = self._inbox.unfinished()
+            unfinished = self._inbox.unfinished(except_for=self.leftovers.waiting(clock))
             self.unreadable, put_back = unfinished.unreadable, unfinished.put_back
             if unfinished.batches:
                 found = self._resumed(unfinished.batches[0], postponed_id)
@@ -87,13 +99,15 @@ class Claiming:
         is_late = candidate.gap_seconds > self._max_partner_gap_seconds
         warnings = [f"The exports arrived {hours:.0f} hours apart"] if is_late else []
         warnings += [f"{name} was not ready and is not in this batch" for name in candidate.left_behind]
+        warnings += [f"{name} was not ready for long, and this batch did not wait for it" for name in ready.passed]
         proof_of = {file.path: proof for file, proof in zip(candidate.files, ready.proofs, strict=True)}
         inode = self._ownership.inode()
         batch = self._inbox.claim(candidate, proof_of, self._now(), warnings)
         if batch is None:
             return NextBatch()
         self._ownership.confirm(inode)
-        return NextBatch(batch, is_new=True, late_hours=round(hours, 1) if is_late else None)
+        late_hours = round(hours, 1) if is_late else None
+        return NextBatch(batch, is_new=True, late_hours=late_hours, passed=ready.passed)
 
     def _refused(self, error: Exception, clock: float) -> Postponed:
         seconds = min(_RETRY_SECONDS * 2.0**self._refusals, _MOST_RETRY_SECONDS)

@@ -27,7 +27,7 @@ from service.watch.watcher import RunResult, Watcher, WatchOptions
 if TYPE_CHECKING:
     from service.watch.sync_schedule import SyncSchedule
 
-_STOPS = (signal.SIGTERM, signal.SIGINT)
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 INTERRUPTED = 130
 """Exit code of ``watch --once`` after a signal: files may still wait."""
 
@@ -39,6 +39,7 @@ def build(settings: Settings, now: Callable[[], datetime], clock: Callable[[], f
         settle_seconds=settings.settle_seconds,
         partner_warning_seconds=60 * settings.partner_warning_minutes,
         max_partner_gap_seconds=3600 * settings.max_partner_gap_hours,
+        stuck_pair_seconds=60 * settings.stuck_pair_minutes,
         retry_seconds=settings.retry_seconds,
         min_free_mb=settings.min_free_mb,
     )
@@ -121,6 +122,8 @@ def _on_signal(wakeup: _Wakeup) -> list[int]:
     # The kernel may hand a signal to any thread (it does after SIGSTOP and SIGCONT), and that does not wake this one.
     signal.set_wakeup_fd(wakeup.writer, warn_on_full_buffer=False)
     for number in _STOPS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # nohup
         signal.signal(number, lambda number, frame: received.append(number))
     # The kernel sends SIGIO when a writer opens a file on which we hold a lease; unhandled it would end the process.
     signal.signal(signal.SIGIO, signal.SIG_IGN)

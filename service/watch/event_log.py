@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service import logs
 from service.inbox import Scan
-from service.watch.attempts import Abandoned, ArchivedLate, Postponed, Published, Quarantined, Result
+from service.watch.attempts import Abandoned, ArchivedLate, Incomplete, Postponed, Published, Quarantined, Result
 from service.watch.claiming import NextBatch
 
 
@@ -50,13 +50,15 @@ class EventLog:
             logs.get().info("batch.recovered", batch_id=chosen.batch.id, how="begun again")
         if chosen.late_hours is not None:
             logs.get().warning("partner.late", batch_id=chosen.batch.id, gap_hours=chosen.late_hours)
+        for name in chosen.passed:
+            logs.get().warning("export.passed", batch_id=chosen.batch.id, file_name=name)
         if chosen.is_new:
             proofs = [file.settle_proof for file in chosen.batch.inputs]
             logs.get().info("batch.claimed", batch_id=chosen.batch.id, proofs=proofs)
 
     def log_result(self, result: Result) -> None:
         """Log the result of an attempt."""
-        if isinstance(result, Published | Postponed) and result.bug is not None:
+        if isinstance(result, Published | Postponed | Incomplete) and result.bug is not None:
             about = {"batch_id": result.batch_id if isinstance(result, Postponed) else result.batch.id}
             logs.get().error("bug.found", **about, error=result.bug)
         match result:
@@ -71,5 +73,7 @@ class EventLog:
                 )
             case Postponed(batch_id=batch_id, reason=reason, seconds=seconds):
                 logs.get().error("batch.postponed", batch_id=batch_id, reason=reason, retry_in_seconds=seconds)
+            case Incomplete(batch=batch, reason=reason):
+                logs.get().error("completion.postponed", batch_id=batch.id, reason=reason)
             case Abandoned(batch=batch):
                 logs.get().info("batch.abandoned", batch_id=batch.id)

@@ -17,7 +17,7 @@ from service.folders import Folders
 from service.health import MOST_LISTED
 from service.inbox import Inbox, QuarantinedBatch, Scan
 from service.model import JobName
-from service.watch.attempts import Abandoned, ArchivedLate, Postponed, Published, Quarantined, Result
+from service.watch.attempts import Abandoned, ArchivedLate, Incomplete, Postponed, Published, Quarantined, Result
 from service.watch.claiming import NextBatch
 from service.watch.event_log import EventLog
 from service.watch.waits import Waits, causes_of
@@ -52,6 +52,10 @@ class Turn:
     """What waits for another attempt."""
     unreadable: tuple[str, ...]
     """Names of claim files that cannot be read."""
+    incomplete: tuple[str, ...] = ()
+    """One sentence for each published batch with a step after the commit that failed."""
+    stuck: frozenset[str] = frozenset()
+    """Names of files that later batches have passed."""
 
     @property
     def candidate_count(self) -> int:
@@ -76,6 +80,7 @@ class Status:
         clock: Callable[[], float],
     ) -> None:
         self._inbox = inbox
+        self._all_folders = folders
         self._folders = (inbox.root, folders.outbox, folders.state)
         self._now = now
         self._clock = clock
@@ -109,6 +114,8 @@ class Status:
         self._report = replace(self._report, last_batch=next(reversed(published.values()), None))
         self._quarantined = quarantined
         inbox, outbox, _ = self._folders
+        if not self._inbox.has_lock:
+            logs.get().warning("inbox.unlocked", inbox=str(inbox))
         logs.get().info("service.started", inbox=str(inbox), outbox=str(outbox))
 
     # -------------------------------------------------------------------------------------------- one turn
@@ -129,7 +136,7 @@ class Status:
                 waiting_count=len(self._waits),
                 ignored=tuple(IgnoredEntry(file_name=entry.file_name, why=entry.why) for entry in ignored),
             )
-        unwritable = health.unwritable(self._folders)
+        unwritable = health.unwritable(self._all_folders.needed)
         self._quarantined = [it for it in self._quarantined if self._inbox.is_quarantined(it.batch_id)]
         reasons = self._reasons(turn, unwritable)
         self._report = replace(
@@ -150,7 +157,7 @@ class Status:
         """Log the result of an attempt; the health of the next turn contains it."""
         self._log.log_result(result)
         match result:
-            case Published(batch=batch):
+            case Published(batch=batch) | Incomplete(batch=batch):
                 self._report = replace(self._report, last_batch=batch.id)
                 self._quarantined = [it for it in self._quarantined if it.job != batch.job]
             case Quarantined(batch=batch, error=error):
@@ -185,10 +192,17 @@ class Status:
             f"the claim {name} cannot be read: move its files from .claimed back into the inbox, then remove it"
             for name in turn.unreadable
         ]
+        reasons += turn.incomplete
+        reasons += [
+            f"{name} is not ready, and later pairs do not wait for it: complete it, make it readable, or remove it"
+            for name in sorted(turn.stuck)
+        ]
         reasons += self.other_problems()
-        reasons += unwritable
+        reasons += [*unwritable, *health.unwritable(self._all_folders.needed_later)]
         reasons += health.scarce_space(self._folders, self._warnings.min_free_mb)
         reasons += [f"quarantined {it}" for it in self._quarantined]
+        copies = [entry for entry in turn.scan.ignored if entry.is_copy] if turn.scan is not None else []
+        reasons += [f"{entry.file_name} is ignored: {entry.why}" for entry in copies]
         waiting = dict.fromkeys(self._waits.blocked() + self._overdue())
         reasons += [f"{name} waits for {cause}" for name, cause in waiting]
         more = len(reasons) - MOST_LISTED

@@ -15,9 +15,10 @@ from service.folders import Folders
 from service.inbox import Inbox, Scan
 from service.jobs.batch_runner import BatchRunner
 from service.state import State
-from service.watch.attempts import Attempts, Postponed, Published, Quarantined
+from service.watch.attempts import Attempts, Incomplete, Postponed, Published, Quarantined
 from service.watch.claiming import Claiming, NextBatch
 from service.watch.file_events import FileEvents
+from service.watch.leftovers import Leftovers
 from service.watch.ownership import RETRY_SECONDS, Ownership
 from service.watch.readiness import Readiness, Ready
 from service.watch.status import Status, Turn, WarningLimits
@@ -34,6 +35,7 @@ class WatchOptions:
     settle_seconds: float
     partner_warning_seconds: float
     max_partner_gap_seconds: float
+    stuck_pair_seconds: float
     retry_seconds: float
     min_free_mb: int
 
@@ -67,9 +69,14 @@ class Watcher:
         self._stop = threading.Event()
         self._events = FileEvents(inbox.root)
         self._ownership = Ownership(inbox, batch_runner, state, self._stop)
-        self._readiness = Readiness(options.settle_seconds)
+        self._readiness = Readiness(options.settle_seconds, options.stuck_pair_seconds)
         self._claiming = Claiming(
-            inbox, batch_runner, self._ownership, now, max_partner_gap_seconds=options.max_partner_gap_seconds
+            inbox,
+            batch_runner,
+            self._ownership,
+            Leftovers(options.retry_seconds),
+            now,
+            max_partner_gap_seconds=options.max_partner_gap_seconds,
         )
         self._attempts = Attempts(inbox, batch_runner, now, clock, retry_seconds=options.retry_seconds)
         warnings = WarningLimits(options.partner_warning_seconds, options.min_free_mb)
@@ -132,7 +139,8 @@ class Watcher:
                 give_up_at = self._clock() + patience_seconds
                 continue
             if once and (turn.is_held_up or not turn.candidate_count or self._clock() > give_up_at):
-                self._result = replace(self._result, unfinished=turn.candidate_count + turn.is_held_up)
+                unfinished = turn.candidate_count + turn.is_held_up + len(turn.incomplete)
+                self._result = replace(self._result, unfinished=unfinished)
                 return
             self._events.wait(self._sleep_seconds(is_unsettled=bool(turn.candidate_count) and not turn.is_held_up))
 
@@ -152,9 +160,12 @@ class Watcher:
         except ServiceError as error:
             scan, problem = None, error.message
         ready = self._readiness.next(scan or Scan(), now)
+        if scan is not None:
+            self._claiming.end_unused_acceptances(scan)
         next_batch = self._next_batch(ready) if scan is not None else NextBatch()
         unsettled, unreadable = self._readiness.unsettled, self._claiming.unreadable
-        return Turn(scan, problem, missed_events, unsettled, next_batch, self._postponed, unreadable)
+        incomplete, stuck = self._claiming.leftovers.reasons(), self._readiness.stuck
+        return Turn(scan, problem, missed_events, unsettled, next_batch, self._postponed, unreadable, incomplete, stuck)
 
     def _problem(self, no_events: str | None, now: float) -> str | None:
         replaced = (
@@ -183,6 +194,10 @@ class Watcher:
         result = self._attempts.run(found.batch, found.progress, self.status.report_stage)
         self.status.record(result)
         self._postponed = result if isinstance(result, Postponed) else None
+        if isinstance(result, Incomplete):
+            self._claiming.leftovers.note(result, self._clock())
+        else:
+            self._claiming.leftovers.forget(found.batch.id)
         if isinstance(result, Published):
             self._result = replace(self._result, published=self._result.published + 1)
         elif isinstance(result, Quarantined):

@@ -1,0 +1,312 @@
+"""What went wrong in operation, as tests of what is promised now: each is a situation that was reported."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import pytest
+
+from service.acceptance import Acceptance
+from service.inbox import names
+from service.inbox.names import original_of, read_name
+from service.settings import Settings
+from service.watch import daemon
+from tests.worlds import CRM, ECOM, QUICK, House, Works, local_now, wait_until
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+EMPTY_ECOM = '{"customers": []}'
+
+
+def crm_of(rows: int, *more: str) -> str:
+    header = "customer_id,full_name,email\n"
+    return header + "".join(f"C{n},Firsta{n} Last{n},p{n}@x.com\n" for n in range(rows)) + "".join(more)
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Works:
+    return Works(tmp_path)
+
+
+def quarantined_by_the_volume_guard(works: Works) -> Path:
+    """The folder of a pair ``_2`` that has too few rows after the pair ``_1``."""
+    works.drop("_1", crm=crm_of(60), ecom=EMPTY_ECOM)
+    works.drop("_2", crm=crm_of(10), ecom=EMPTY_ECOM)
+    assert works.once(volume_guard_rows=50).quarantined == 1
+    return works.quarantine()[0]
+
+
+# ------------------------------------------------------------------------------------------------ retry --accept
+
+
+def test_acceptance_is_for_the_files_as_they_lie_there_now(works: Works) -> None:
+    folder = quarantined_by_the_volume_guard(works)
+    (folder / "crm_customers_2.csv").write_text(crm_of(10, "C99,One More,one@x.com\n"), encoding="utf-8")
+    assert works.retry("--accept", folder.name) == 0
+    result = works.once(volume_guard_rows=50)
+    assert (result.published, result.quarantined) == (1, 0)
+    assert len(works.rows("customer_master.csv")) == 11
+    assert list((works.state / "accepted").iterdir()) == []
+
+
+@pytest.mark.parametrize("mended", [crm_of(11), "wrong\n", None])
+def test_an_acceptance_that_was_not_used_ends(works: Works, mended: str | None) -> None:
+    folder = quarantined_by_the_volume_guard(works)
+    assert works.retry("--accept", folder.name) == 0
+    for name in ("crm_customers_2.csv", "ecommerce_customers_2.json"):
+        if mended is None:
+            (works.inbox / name).unlink()
+    if mended is not None:
+        (works.inbox / "crm_customers_2.csv").write_text(mended, encoding="utf-8")
+    works.once(volume_guard_rows=50)
+    assert list((works.state / "accepted").iterdir()) == []
+    works.drop("_2", crm=crm_of(10), ecom=EMPTY_ECOM)
+    assert works.once(volume_guard_rows=50).quarantined == 1, "no user accepted these files"
+
+
+@needs_root
+def test_root_may_accept_a_batch_of_a_service_that_is_another_user(tmp_path: Path) -> None:
+    house = House(tmp_path / "house")
+    house.drop(suffix="_2024-02-01")
+    assert house.run("watch", "--once").code == 0
+    house.drop(suffix="_2024-01-01")
+    assert house.run("watch", "--once").code == 1
+    subprocess.run(["chown", "-R", "2501:2501", str(house.root)], check=True)
+    assert house.run("retry", "--accept", house.quarantine()[0].name).code == 0
+    accepted = house.state / "accepted"
+    assert {path.stat().st_uid for path in (accepted, *accepted.iterdir())} == {2501}
+
+
+# ------------------------------------------------------------------------------------- faults after the commit
+
+
+@pytest.mark.parametrize("step", ["acceptance.Acceptance.end", "inbox.inbox.Inbox.archive", "outbox.Outbox.copy_flat"])
+def test_a_step_that_fails_after_the_commit_stops_no_other_batch(
+    works: Works, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    owner, _, name = f"service.{step}".rpartition(".")
+    real = getattr(resolve_name(owner), name)
+    is_broken = [True]
+
+    def guarded(self: Any, *arguments: Any) -> Any:
+        if is_broken[0] and (name == "copy_flat" or "_1" in str(arguments)):
+            raise PermissionError(errno.EACCES, "Permission denied", "state/accepted/x")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(resolve_name(owner), name, guarded)
+    works.drop("_1", ecom=EMPTY_ECOM)
+    with works.watching():
+        wait_until(lambda: len(works.batches()) == 1)
+        health = works.waits_to_be(lambda it: "a step after it failed" in str(it["reasons"]))
+        assert health["state"] == "degraded"
+        assert "Permission denied" in str(health["reasons"])
+        is_broken[0] = step != "outbox.Outbox.copy_flat"
+        works.drop("_2", ecom=EMPTY_ECOM)
+        wait_until(lambda: len(works.batches()) == 2)
+        is_broken[0] = False
+        works.waits_to_be(lambda it: it["state"] == "ok")
+        wait_until(lambda: len(works.archived()) == 2)
+    assert works.verified().findings == []
+
+
+# --------------------------------------------------------------------------------------------------- wrong clock
+
+
+def _now_plus(ahead: timedelta) -> datetime:
+    return local_now() + ahead
+
+
+def test_a_clock_that_was_ahead_deletes_no_new_set(works: Works) -> None:
+    for number in range(1, 7):
+        works.drop(f"_{number}", crm=crm_of(number), ecom=EMPTY_ECOM)
+        ahead = timedelta(days=1500 if number <= 3 else 0)
+        here = {"inbox": works.inbox, "outbox": works.outbox, "state": works.state, "keep_batches": 3}
+        watcher = daemon.build(Settings(**(QUICK | here)), partial(_now_plus, ahead))
+        assert watcher.run(once=True).published == 1
+    kept = [len(works.rows("customer_master.csv", batch_id)) for batch_id in works.batches()]
+    assert sorted(kept) == [4, 5, 6]
+    assert sorted(works.batches()) == works.archived()
+    assert works.verified().findings == []
+
+
+# --------------------------------------------------------------------------------- files that no user has dropped
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._crm_customers.csv", "Thumbs.db", "@eaDir", "desktop.ini"])
+def test_files_of_a_file_manager_hinder_nothing(works: Works, name: str) -> None:
+    works.drop(ecom="{broken")
+    assert works.once().quarantined == 1
+    (folder,) = works.quarantine()
+    for place in (works.inbox, folder):
+        (place / name).mkdir() if name == "@eaDir" else (place / name).write_bytes(b"x")
+    (folder / ECOM).write_text(EMPTY_ECOM, encoding="utf-8")
+    assert works.retry(folder.name) == 0
+    assert not folder.exists()
+    assert works.once().published == 1
+    assert works.health()["ignored"] == []
+    archive = works.inbox / "archive" / works.archived()[0]
+    (archive / ".DS_Store").write_bytes(b"x")
+    (works.outbox / "batches" / ".DS_Store").write_bytes(b"x")
+    assert works.verified().findings == []
+
+
+def test_retry_moves_the_files_that_the_batch_had_and_no_other(
+    works: Works, capsys: pytest.CaptureFixture[str]
+) -> None:
+    works.drop(ecom="{broken")
+    assert works.once().quarantined == 1
+    (folder,) = works.quarantine()
+    (folder / "notes.txt").write_text("mended by hand", encoding="utf-8")
+    (folder / ECOM).write_text(EMPTY_ECOM, encoding="utf-8")
+    assert works.retry(folder.name) == 0
+    assert "notes.txt" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in works.inbox.iterdir() if path.is_file() and path.name != ".lock") == [CRM, ECOM]
+    assert works.once().published == 1
+    assert works.health()["state"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "original"),
+    [
+        ("crm_customers (1).csv", "crm_customers.csv"),
+        ("crm_customers(2).csv", "crm_customers.csv"),
+        ("crm_customers_2024-01-15 (1).csv", "crm_customers_2024-01-15.csv"),
+        ("crm_customers - Copy.csv", "crm_customers.csv"),
+        ("crm_customers - Copy (3).csv", "crm_customers.csv"),
+        ("crm_customers - Kopie.csv", "crm_customers.csv"),
+        ("crm_customers copy 2.csv", "crm_customers.csv"),
+        ("Copy of crm_customers.csv", "crm_customers.csv"),
+        ("crm_customers (1).csv.gz", "crm_customers.csv.gz"),
+    ],
+)
+def test_a_copy_degrades_health_with_the_name_to_give_it(works: Works, name: str, original: str) -> None:
+    assert original_of(name) == original
+    (works.inbox / name).write_text(crm_of(3), encoding="utf-8")
+    works.once()
+    health = works.health()
+    assert health["state"] == "degraded"
+    assert f"rename it to {original}, or remove it" in str(health["reasons"])
+
+
+def test_names_of_exports_are_not_those_of_copies() -> None:
+    for name in ("crm_customers_2024-01-15.csv", "crm_customers 3.csv", "crm_customers_copycat.csv"):
+        assert original_of(name) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["crm_customers.part.csv", "crm_customers_7.tmp.csv", "ecommerce_customers.crdownload.json"]
+)
+def test_an_unfinished_transfer_is_ignored_and_reported(works: Works, name: str) -> None:
+    assert read_name(name) is None
+    (works.inbox / name).write_text(crm_of(3), encoding="utf-8")
+    works.once()
+    (ignored,) = works.health()["ignored"]
+    assert (ignored["file_name"], "unfinished transfer" in ignored["why"]) == (name, True)
+    assert names.is_incomplete(name)
+
+
+def test_a_mended_export_under_another_name_waits_and_health_says_for_what(works: Works) -> None:
+    works.drop("_7", ecom="{broken")
+    assert works.once().quarantined == 1
+    (works.inbox / "ecommerce_customers_7_mended.json").write_text(EMPTY_ECOM, encoding="utf-8")
+    works.once()
+    (waiting,) = works.health()["waiting"]
+    assert waiting["file_name"] == "ecommerce_customers_7_mended.json"
+    assert waiting["waits_for"] == "crm_customers_7_mended.csv"
+
+
+# ------------------------------------------------------------------------------------------------- stuck exports
+
+
+def test_an_export_whose_writer_never_ends_is_passed_and_its_pair_is_outdated(works: Works) -> None:
+    works.drop("_1", crm=crm_of(2), ecom=EMPTY_ECOM)
+    works.drop("_2", crm=crm_of(3), ecom=EMPTY_ECOM)
+    with open(works.inbox / "crm_customers_1.csv", "ab") as writer, works.watching(stuck_pair_minutes=1.5 / 60):
+        wait_until(lambda: len(works.batches()) == 1)
+        health = works.waits_to_be(lambda it: it["state"] == "degraded")
+        assert any("crm_customers_1.csv is not ready" in reason for reason in health["reasons"])
+        wait_until(works.archived)
+        assert "crm_customers_1.csv was not ready for long" in works.read("integration_log.txt")
+        (passed_by,) = works.batches()
+        writer.close()
+        wait_until(works.quarantine)
+        works.waits_to_be(lambda it: not it["waiting"])
+    assert works.reason()["error"] == "OutdatedBatch"
+    assert passed_by in works.reason()["message"]
+
+
+def test_later_pairs_wait_for_an_export_that_still_arrives(works: Works) -> None:
+    works.drop("_1", crm=crm_of(2), ecom=EMPTY_ECOM)
+    works.drop("_2", crm=crm_of(3), ecom=EMPTY_ECOM)
+    with open(works.inbox / "crm_customers_1.csv", "ab") as writer, works.watching():
+        wait_until(lambda: works.health()["waiting_count"] == 4)
+        assert works.batches() == []
+        writer.close()
+        wait_until(lambda: len(works.archived()) == 2)
+    first, second = (works.rows("customer_master.csv", batch_id) for batch_id in works.batches_of("integration"))
+    assert (len(first), len(second)) == (2, 3)
+
+
+# ---------------------------------------------------------------------------------------------- messages, streams
+
+
+def test_a_failed_rename_names_source_and_target(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    works.drop("_1", ecom=EMPTY_ECOM)
+    assert works.once().published == 1
+
+    rename = Path.rename
+
+    def refused(self: Path, target: Path) -> Path:
+        if "batches" in str(target):
+            raise PermissionError(errno.EACCES, "Permission denied", str(self), None, str(target))
+        return rename(self, target)
+
+    works.drop("_2", ecom=EMPTY_ECOM)
+    with works.watching():
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", refused)
+            health = works.waits_to_be(lambda it: "Permission denied" in str(it["reasons"]))
+        assert ".staging/" in str(health["reasons"])
+        assert "outbox/batches/" in str(health["reasons"])
+
+
+def test_a_folder_below_the_roots_that_cannot_be_written_is_named(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works.drop()
+    assert works.once().published == 1
+    access = os.access
+    for name, state in (("outbox/batches", "failing"), ("inbox/archive", "degraded")):
+        monkeypatch.setattr(os, "access", lambda path, mode, name=name: name not in str(path) and access(path, mode))
+        works.once()
+        health = works.health()
+        assert health["state"] == state
+        assert f"{name} cannot be written" in str(health["reasons"])
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_hinder_nothing(tmp_path: Path, closed: str) -> None:
+    house = House(tmp_path)
+    house.drop()
+    command = f'exec "{sys.executable}" -m service watch --once {closed}'
+    done = subprocess.run(["sh", "-c", command], cwd=house.root, env=house.environment(), timeout=120, check=False)
+    assert done.returncode == 0
+    assert len(house.batches()) == 1
+    assert json.loads((house.state / "health.json").read_text())["state"] == "ok"
+    assert house.verified().findings == []
+
+
+def test_a_mark_of_an_earlier_version_ends_unused(works: Works) -> None:
+    (works.state / "accepted").mkdir(parents=True)
+    (works.state / "accepted" / ("a" * 64)).write_text("")
+    works.once()
+    assert not Acceptance(works.state).is_given("a" * 64)
