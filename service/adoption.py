@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec import UnsetType
 
 from service import documents, logs
+from service.container import where_state_is
 from service.documents import MalformedDocument, Manifest
 from service.engine.contract import Engine
 from service.errors import StateBehindOutbox, UsageError
@@ -89,7 +90,8 @@ def refuse_older_state(state: Path, outbox: Path, ledger: Ledger, register: Regi
         f"batch {newest.batch_id} is published there, and {known}",
         where=f"{state}, {newest.folder}",
         hint="restore the state from a newer backup; or run: python -m service adopt, which rebuilds the register from"
-        " the newest set of the outbox; or, to begin with new ids, empty the outbox and the file .lock of the inbox",
+        " the newest set of the outbox; or, to begin with new ids, empty the outbox and the file .lock of the inbox"
+        + where_state_is(),
     )
 
 

@@ -22,6 +22,8 @@ from service.folders import LOCK, InboxFolders, OutboxFolders, StateFolders
 ROOT = 0
 HIGHEST_ID = 2**32 - 2  # the kernel reads the next one as "leave as it is"
 STATE_IN_IMAGE = "/data/state"
+STATE_VOLUME = "customer-integration-state"
+"""Its name in docker-compose.yml."""
 _IMAGE_MARK = "IS_CUSTOMER_INTEGRATION_IMAGE"
 """Variable that the Dockerfile sets to 1. Without ``SERVICE_``: it is no setting."""
 
@@ -77,6 +79,16 @@ class WorkFolders:
 def is_image() -> bool:
     """Whether the program runs in the image. Outside it a root user stays root."""
     return os.environ.get(_IMAGE_MARK) == "1"
+
+
+def where_state_is() -> str:
+    """The end of a hint about the state: in the image, which volume it is; else empty."""
+    if not is_image():
+        return ""
+    return (
+        f"; in the container the state is the volume mounted at {STATE_IN_IMAGE}: with compose {STATE_VOLUME}, or the"
+        " name that STATE_VOLUME in .env gives; `docker volume ls` lists all"
+    )
 
 
 def become_user(verb: str) -> bool:

@@ -47,7 +47,7 @@ EVENTS: dict[str, str] = {
     "batch.abandoned": "the service was asked to stop; the batch is kept",
     "batch.retried": "a quarantined batch was moved back",
     "ledger.unwritten": "the ledger cannot be written; the next start adds what is missing",
-    "flat_files.unwritten": "the files in the outbox itself cannot be replaced; the next batch tries again",
+    "outbox.unwritten": "the files in the outbox itself cannot be replaced; the next batch tries again",
     "batch.pruned": "an old published set was removed by retention",
     "sync.started": "a sync begins; whether it resumes an interrupted run",
     "sync.completed": "the canonical line of a sync: customers, pages, requests, retries, waits, bytes and seconds",

@@ -163,7 +163,7 @@ class Publication:
             try:
                 self.outbox.copy_flat(batch_id, self._jobs[name].flat_files)
             except OSError as error:  # the set is there; a batch that is still claimed tries again, or the next one
-                logs.get().warning("flat_files.unwritten", reason=safe_text(error))
+                logs.get().warning("outbox.unwritten", reason=safe_text(error))
 
     def is_registered(self, batch: Batch) -> bool:
         """Whether the register has advanced to the set of this batch, if its job has one."""

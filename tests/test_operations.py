@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import shutil
+import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,11 +21,13 @@ from typing import Any
 import pytest
 
 from service.acceptance import Acceptance
+from service.container import is_user_namespace
+from service.errors import SettingsError
 from service.inbox import names
 from service.inbox.names import original_of, read_name
-from service.settings import Settings
+from service.settings import Settings, load
 from service.watch import daemon
-from tests.worlds import CRM, ECOM, QUICK, House, Works, local_now, wait_until
+from tests.worlds import CRM, ECOM, QUICK, ROOT, House, Works, local_now, wait_until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 EMPTY_ECOM = '{"customers": []}'
@@ -310,3 +317,168 @@ def test_a_mark_of_an_earlier_version_ends_unused(works: Works) -> None:
     (works.state / "accepted" / ("a" * 64)).write_text("")
     works.once()
     assert not Acceptance(works.state).is_given("a" * 64)
+
+
+# ------------------------------------------------------------------------------------------- other file systems
+
+
+@pytest.mark.parametrize("root", ["inbox", "outbox", "state"])
+def test_a_file_system_that_cannot_sync_folders_can_be_used(
+    works: Works, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    fsync = os.fsync
+
+    def refused(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) and _path_of(descriptor).is_relative_to(works.root / root):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    for suffix in ("_1", "_2"):
+        works.drop(suffix)
+    works.drop("_3", ecom="{broken")
+    result = works.once()
+    assert (result.published, result.quarantined, result.unfinished) == (2, 1, 0)
+    assert works.verified().findings == []
+
+
+def test_a_file_that_cannot_be_synced_is_still_a_fault(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and ".staging" in str(_path_of(descriptor)):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refused)
+    works.drop()
+    assert works.once().unfinished == 1
+    assert works.batches() == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_an_inbox_without_locks_can_be_used_and_a_state_is_refused(
+    works: Works, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    flock = fcntl.flock
+    without_locks = [works.inbox]
+
+    def refused(descriptor: int, operation: int) -> None:
+        if any(_path_of(descriptor).is_relative_to(folder) for folder in without_locks):
+            raise OSError(number, os.strerror(number))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    works.drop()
+    assert works.once().published == 1
+    assert "inbox.unlocked" in capsys.readouterr().out
+    assert works.verified().findings == []
+    without_locks.append(works.state)
+    with pytest.raises(SettingsError, match="cannot be locked") as error:
+        works.once()
+    assert "local disk" in error.value.hint
+
+
+def _path_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}").readlink()
+
+
+# ------------------------------------------------------------------------------------------------- settings, signals
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "UTC", "Europe/Berlin", ":Europe/Berlin", "UTC0", "EST5EDT", "CET-1CEST,M3.5.0,M10.5.0/3"]
+)
+def test_a_time_zone_that_exists_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, zone: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("zone", "hint"),
+    [
+        ("Europe/Berln", "Europe/Berlin"),
+        ("europe/berlin", "Europe/Berlin"),
+        ("Mars/Olympus", "such as"),
+        ("../x", "such as"),
+    ],
+)
+def test_a_misspelt_time_zone_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, zone: str, hint: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    with pytest.raises(SettingsError, match="TZ names no time zone") as error:
+        load(tmp_path)
+    assert hint in error.value.hint
+
+
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_a_hangup_ends_the_daemon_in_order_unless_it_is_ignored(tmp_path: Path, is_ignored: bool) -> None:
+    house = House(tmp_path)
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
+    try:
+        daemon_process = house.watch()
+        daemon_process.process.send_signal(signal.SIGHUP)
+        if is_ignored:
+            house.drop()
+            wait_until(house.batches)
+        assert daemon_process.stop(signal.SIGTERM if is_ignored else signal.SIGHUP) == 0
+        why = [event["why"] for event in house.log() if event["event"] == "service.stopped"]
+        assert why == (["SIGTERM"] if is_ignored else ["SIGHUP"])
+    finally:
+        signal.signal(signal.SIGHUP, former)
+        house.close()
+
+
+# ----------------------------------------------------------------------------------------------- user namespaces
+
+
+def test_a_user_namespace_is_one_whose_ids_are_mapped(tmp_path: Path) -> None:
+    table = tmp_path / "uid_map"
+    for text, expected in (
+        ("         0          0 4294967295\n", False),
+        ("         0       1000          1\n         1     100000      65536\n", True),
+        ("         0     100000      65536\n", True),
+    ):
+        table.write_text(text)
+        assert is_user_namespace(table) == expected
+    assert not is_user_namespace(tmp_path / "missing")
+
+
+@needs_root
+@pytest.mark.parametrize("settings", [{}, {"PUID": "0"}])
+def test_root_of_a_user_namespace_stays_and_gives_nothing_away(settings: dict[str, str]) -> None:
+    python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
+    if python is None:
+        pytest.skip("there is no Python that any user may run")
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        folders = {it: root / it for it in ("inbox", "outbox", "state")}
+        for folder in folders.values():
+            folder.mkdir()
+        for path in (root, *folders.values()):
+            os.chown(path, 2501, 2501)
+        here = {f"SERVICE_{it.upper()}": str(folder) for it, folder in folders.items()}
+        (root / "service").mkdir()
+        for module in ("__init__", "container", "errors", "folders"):  # where this user may read them
+            shutil.copy(ROOT / "service" / f"{module}.py", root / "service")
+        root.chmod(0o755)
+        program = "import os; from service import container; print(container.become_user('watch'), os.geteuid())"
+        as_a_user = (
+            "setpriv",
+            "--reuid=2501",
+            "--regid=2501",
+            "--clear-groups",
+            "unshare",
+            "--user",
+            "--map-root-user",
+        )
+        done = subprocess.run(
+            [*as_a_user, python, "-c", program],
+            cwd=root,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root)} | here | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.stderr.startswith("unshare"):
+            pytest.skip(f"no user namespaces here: {done.stderr}")
+        assert done.stdout == "True 0\n", done.stderr
+        assert {folder.stat().st_uid for folder in folders.values()} == {2501}

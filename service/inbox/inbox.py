@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import structs
 
 from service import documents
+from service.container import where_state_is
 from service.documents import Claim
 from service.errors import ServiceError, UsageError
 from service.files import Lock, make_folder, remove_tree, replace_text, sha256_of
@@ -67,7 +68,8 @@ class Inbox:
                 f"the inbox {self.root} belongs to another state folder",
                 where=str(self._folders.lock),
                 hint="use the SERVICE_STATE it was first used with, or another inbox; if that state is lost for good,"
-                " run: python -m service adopt; if it is lost and the outbox is empty, empty the lock file",
+                " run: python -m service adopt; if it is lost and the outbox is empty, empty the lock file"
+                + where_state_is(),
             )
         if is_ours and not owner:
             self._lock.write_note(state_id)

@@ -65,7 +65,7 @@ class Postponed:
 
 
 @dataclass(frozen=True)
-class Incomplete:
+class CompletionPostponed:
     """The batch is published, but a step after the commit failed: it is tried again, and the next batch may begin."""
 
     batch: Batch
@@ -81,7 +81,7 @@ class Abandoned:
     batch: Batch
 
 
-Result = Published | ArchivedLate | Quarantined | Postponed | Incomplete | Abandoned
+Result = Published | ArchivedLate | Quarantined | Postponed | CompletionPostponed | Abandoned
 
 
 class Attempts:
@@ -148,7 +148,7 @@ class Attempts:
                 self._inbox.release(batch)
                 return Abandoned(batch)
             if self._batch_runner.is_in_force(batch):
-                return Incomplete(batch, safe_text(error), bug)
+                return CompletionPostponed(batch, safe_text(error), bug)
             faults = self._inbox.count_fault(batch)
             # Read again: this attempt may have committed the batch before it failed.
             if faults > MOST_FAULTS and self._batch_runner.progress_of(batch.id) is Progress.NEW:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from service import logs
 from service.inbox import Scan
-from service.watch.attempts import Abandoned, ArchivedLate, Incomplete, Postponed, Published, Quarantined, Result
+from service.watch.attempts import (
+    Abandoned,
+    ArchivedLate,
+    CompletionPostponed,
+    Postponed,
+    Published,
+    Quarantined,
+    Result,
+)
 from service.watch.claiming import NextBatch
 
 
@@ -58,7 +66,7 @@ class EventLog:
 
     def log_result(self, result: Result) -> None:
         """Log the result of an attempt."""
-        if isinstance(result, Published | Postponed | Incomplete) and result.bug is not None:
+        if isinstance(result, Published | Postponed | CompletionPostponed) and result.bug is not None:
             about = {"batch_id": result.batch_id if isinstance(result, Postponed) else result.batch.id}
             logs.get().error("bug.found", **about, error=result.bug)
         match result:
@@ -73,7 +81,7 @@ class EventLog:
                 )
             case Postponed(batch_id=batch_id, reason=reason, seconds=seconds):
                 logs.get().error("batch.postponed", batch_id=batch_id, reason=reason, retry_in_seconds=seconds)
-            case Incomplete(batch=batch, reason=reason):
+            case CompletionPostponed(batch=batch, reason=reason):
                 logs.get().error("completion.postponed", batch_id=batch.id, reason=reason)
             case Abandoned(batch=batch):
                 logs.get().info("batch.abandoned", batch_id=batch.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.watch.attempts import Incomplete
+from service.watch.attempts import CompletionPostponed
 
 _MOST_DOUBLINGS = 6
 
@@ -23,7 +23,7 @@ class Leftovers:
         self._retry_seconds = retry_seconds
         self._of: dict[str, _Leftover] = {}
 
-    def note(self, result: Incomplete, clock: float) -> None:
+    def note(self, result: CompletionPostponed, clock: float) -> None:
         """The batch is tried again after a pause, which doubles each time."""
         former = self._of.get(result.batch.id)
         tries = 1 if former is None else former.tries + 1

@@ -17,7 +17,15 @@ from service.folders import Folders
 from service.health import MOST_LISTED
 from service.inbox import Inbox, QuarantinedBatch, Scan
 from service.model import JobName
-from service.watch.attempts import Abandoned, ArchivedLate, Incomplete, Postponed, Published, Quarantined, Result
+from service.watch.attempts import (
+    Abandoned,
+    ArchivedLate,
+    CompletionPostponed,
+    Postponed,
+    Published,
+    Quarantined,
+    Result,
+)
 from service.watch.claiming import NextBatch
 from service.watch.event_log import EventLog
 from service.watch.waits import Waits, causes_of
@@ -157,7 +165,7 @@ class Status:
         """Log the result of an attempt; the health of the next turn contains it."""
         self._log.log_result(result)
         match result:
-            case Published(batch=batch) | Incomplete(batch=batch):
+            case Published(batch=batch) | CompletionPostponed(batch=batch):
                 self._report = replace(self._report, last_batch=batch.id)
                 self._quarantined = [it for it in self._quarantined if it.job != batch.job]
             case Quarantined(batch=batch, error=error):

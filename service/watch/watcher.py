@@ -15,7 +15,7 @@ from service.folders import Folders
 from service.inbox import Inbox, Scan
 from service.jobs.batch_runner import BatchRunner
 from service.state import State
-from service.watch.attempts import Attempts, Incomplete, Postponed, Published, Quarantined
+from service.watch.attempts import Attempts, CompletionPostponed, Postponed, Published, Quarantined
 from service.watch.claiming import Claiming, NextBatch
 from service.watch.file_events import FileEvents
 from service.watch.leftovers import Leftovers
@@ -194,7 +194,7 @@ class Watcher:
         result = self._attempts.run(found.batch, found.progress, self.status.report_stage)
         self.status.record(result)
         self._postponed = result if isinstance(result, Postponed) else None
-        if isinstance(result, Incomplete):
+        if isinstance(result, CompletionPostponed):
             self._claiming.leftovers.note(result, self._clock())
         else:
             self._claiming.leftovers.forget(found.batch.id)

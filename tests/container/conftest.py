@@ -101,7 +101,8 @@ class ComposeHouse(House):
     def compose(self, *arguments: str, seconds: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run ``docker compose …`` on the clone; ``settings`` are in the environment of the calling shell."""
         command = ("docker", "compose", "--project-directory", str(self.root), "--project-name", self.project)
-        return run(*command, *arguments, seconds=seconds, IMAGE=self._image, **settings)
+        own = {"IMAGE": self._image, "STATE_VOLUME": f"{self.project}-state"}
+        return run(*command, *arguments, seconds=seconds, **(own | settings))
 
     @property
     def container(self) -> Container:
