@@ -24,10 +24,9 @@ from service.files import open_regular, sha256_of
 from service.folders import OutboxFolders
 from service.inbox.names import read_name
 from service.ledger import Ledger
-from service.model import PublishedMaster, Source
+from service.model import JobName, PublishedMaster, Source
 from service.register import Register
 
-_JOB = "integration"
 _CROSSWALK, _CUSTOMERS = "crosswalk.csv", "register_customers.csv"
 _CROSSWALK_COLUMNS = ("unified_id", "source_system", "source_id", "record_key")
 _CHUNK_BYTES = 1 << 20
@@ -71,14 +70,14 @@ class PublishedSet:
         return self.manifest.batch_id
 
 
-def refuse_older_state(state: Path, outbox: Path, ledger: Ledger, register: Register) -> None:
-    """Compare the state with the outbox; nothing is written.
+def refuse_older_state(state: Path, outbox: Path, ledger: Ledger, register: Register, job: JobName) -> None:
+    """Compare the state with the sets of ``job`` in the outbox; nothing is written.
 
     An outbox that is empty, pruned or older than the state is no error, nor is a set whose generation is staged.
 
     Raises: StateBehindOutbox where the outbox has a later set than the state; OSError.
     """
-    sets = sets_in_order(outbox, ledger)
+    sets = sets_in_order(outbox, ledger, job)
     if not sets or register.has_generation(sets[-1].batch_id):
         return
     newest, current = sets[-1], register.published()
@@ -95,8 +94,8 @@ def refuse_older_state(state: Path, outbox: Path, ledger: Ledger, register: Regi
     )
 
 
-def sets_in_order(outbox: Path, ledger: Ledger) -> list[PublishedSet]:
-    """The sets of the integration that lie in the outbox, the newest last.
+def sets_in_order(outbox: Path, ledger: Ledger, job: JobName) -> list[PublishedSet]:
+    """The sets of a job that lie in the outbox, the newest last.
 
     The order is that of the chain of outcomes, never of names or times.
     """
@@ -104,7 +103,7 @@ def sets_in_order(outbox: Path, ledger: Ledger) -> list[PublishedSet]:
     found: dict[str, PublishedSet] = {}
     for entry in ledger.entries()[0]:
         batch_id = entry.outcome.batch_id
-        if entry.outcome.kind != "published" or entry.outcome.job != _JOB:
+        if entry.outcome.kind != "published" or entry.outcome.job != job:
             continue
         with suppress(OSError, MalformedDocument):  # removed, or damaged: ``verify`` reports it
             manifest = documents.read(folders.manifest_of(batch_id), Manifest)

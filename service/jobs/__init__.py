@@ -12,6 +12,8 @@ from service.jobs import analytics, integration
 from service.jobs.job import Job
 from service.model import JobName
 
-__all__ = ["JOBS", "Job"]
+__all__ = ["JOBS", "WITH_REGISTER", "Job"]
 
 JOBS: Mapping[JobName, Job[Any]] = {job.name: job for job in (integration.JOB, analytics.JOB)}
+WITH_REGISTER: JobName = next(name for name, job in JOBS.items() if job.has_register)
+"""The job whose sets have generations of the identity register."""

@@ -11,7 +11,7 @@ from service.errors import UsageError
 from service.files import make_folder, remove_tree
 from service.folders import Folders, StateFolders
 from service.inbox import Inbox
-from service.jobs import JOBS
+from service.jobs import JOBS, WITH_REGISTER
 from service.publication import PastBatches
 from service.settings import Settings
 from service.state import State
@@ -43,7 +43,7 @@ def adopt_outbox(settings: Settings, folders: Folders) -> Adopted:
     state.take()
     try:
         past = PastBatches(folders)
-        sets = adoption.sets_in_order(folders.outbox, past.ledger)
+        sets = adoption.sets_in_order(folders.outbox, past.ledger, WITH_REGISTER)
         if not sets:
             raise UsageError(
                 "the outbox holds no published customer master", where=str(folders.outbox), hint="see SERVICE_OUTBOX"

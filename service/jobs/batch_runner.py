@@ -12,7 +12,7 @@ from service.engine.contract import Engine
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
 from service.folders import StateFolders
-from service.jobs import JOBS
+from service.jobs import JOBS, WITH_REGISTER
 from service.journal import Journal
 from service.model import Batch, JobName, Summary
 from service.publication import Progress, Publication
@@ -41,7 +41,7 @@ class BatchRunner:
         self._state.take()
         past = self._publication.past
         try:
-            refuse_older_state(self._state.root, past.outbox.root, past.ledger, past.register)
+            refuse_older_state(self._state.root, past.outbox.root, past.ledger, past.register, WITH_REGISTER)
             remove_tree(self._work)
             self._publication.recover()
         except BaseException:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,8 +19,9 @@ import pytest
 from docker.models.containers import Container
 
 from service import __version__
+from service.container import STATE_VOLUME
 from tests.container.conftest import SERVICE, ComposeHouse, Containers, give, needs_root, stop_seconds
-from tests.worlds import CASES, CRM, ECOM, House, slowness, wait_until
+from tests.worlds import CASES, CRM, ECOM, ROOT, House, slowness, wait_until
 
 pytestmark = pytest.mark.container
 
@@ -90,6 +94,57 @@ def test_files_dropped_while_it_is_stopped_are_processed_after_the_start(
     house.wait_for_batch(2)
     assert is_the_sample(house)
     assert '"created"' not in house.read("integration_log.jsonl")
+
+
+def test_a_renamed_clone_keeps_its_state(make_compose_house: Callable[[], ComposeHouse]) -> None:
+    before, after = make_compose_house(), make_compose_house()
+    volume = {"STATE_VOLUME": f"{before.project}-state"}  # in place of the fixed name, which other tests must not share
+    before.compose("up", "--detach")
+    before.drop()
+    before.wait_for_batch(1)
+    before.compose("down")
+    shutil.rmtree(after.inbox)
+    shutil.rmtree(after.outbox)
+    shutil.copytree(before.inbox, after.inbox, symlinks=True)
+    shutil.copytree(before.outbox, after.outbox)
+    after.compose("up", "--detach", **volume)
+    after.drop()
+    after.wait_for_batch(2)
+    assert '"created"' not in after.read("integration_log.jsonl")
+    after.compose("down")
+    after.compose("up", "--detach")  # with an empty volume: the inbox is that of another state
+    wait_until(lambda: b"belongs to another state folder" in after.container.logs())
+    log = after.container.logs()
+    assert STATE_VOLUME.encode() in log
+    assert b"service adopt" in log
+
+
+def test_the_state_volume_has_a_fixed_name() -> None:
+    assert f"name: ${{STATE_VOLUME:-{STATE_VOLUME}}}" in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+
+
+def test_a_dollar_in_single_quotes_in_the_env_file_stays(make_compose_house: Callable[[], ComposeHouse]) -> None:
+    house = make_compose_house()
+    (house.root / ".env").write_text("SERVICE_API_KEY='a$b$$c'\n", encoding="utf-8")
+    house.compose("up", "--detach")
+    environment = house.container.attrs["Config"]["Env"]
+    assert "SERVICE_API_KEY=a$b$$c" in environment
+
+
+def test_the_docker_run_line_works_in_a_fresh_clone(make_compose_house: Callable[[], ComposeHouse]) -> None:
+    """The lines of the page, but for the name of the image and the end of the run."""
+    house = make_compose_house()
+    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```sh\n(docker build [^`]*)```", page)
+    assert "mkdir -p inbox outbox state" in lines
+    script = lines.replace("docker run ", f"docker run --rm --name {house.project} ").rstrip() + " watch --once\n"
+    script = script.replace("-t customer-integration .", f"-t {house.project} .")
+    script = re.sub(r"customer-integration watch", f"{house.project} watch", script)
+    house.drop()
+    done = subprocess.run(["sh", "-eu", "-c", script], cwd=house.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert is_the_sample(house)
+    subprocess.run(["docker", "image", "rm", house.project], capture_output=True, check=False)
 
 
 def test_a_stop_in_its_first_moments_ends_with_exit_code_0(containers: Containers, house: House) -> None:
