@@ -98,7 +98,7 @@ def test_files_dropped_while_it_is_stopped_are_processed_after_the_start(
 
 def test_a_renamed_clone_keeps_its_state(make_compose_house: Callable[[], ComposeHouse]) -> None:
     before, after = make_compose_house(), make_compose_house()
-    volume = {"STATE_VOLUME": f"{before.project}-state"}  # in place of the fixed name, which other tests must not share
+    volume = f"{before.project}-state"  # in place of the fixed name, which other tests must not share
     before.compose("up", "--detach")
     before.drop()
     before.wait_for_batch(1)
@@ -107,7 +107,7 @@ def test_a_renamed_clone_keeps_its_state(make_compose_house: Callable[[], Compos
     shutil.rmtree(after.outbox)
     shutil.copytree(before.inbox, after.inbox, symlinks=True)
     shutil.copytree(before.outbox, after.outbox)
-    after.compose("up", "--detach", **volume)
+    after.compose("up", "--detach", STATE_VOLUME=volume)
     after.drop()
     after.wait_for_batch(2)
     assert '"created"' not in after.read("integration_log.jsonl")
