@@ -103,10 +103,9 @@ def test_a_renamed_clone_keeps_its_state(make_compose_house: Callable[[], Compos
     before.drop()
     before.wait_for_batch(1)
     before.compose("down")
-    shutil.rmtree(after.inbox)
-    shutil.rmtree(after.outbox)
-    shutil.copytree(before.inbox, after.inbox, symlinks=True)
-    shutil.copytree(before.outbox, after.outbox)
+    for former, renamed in ((before.inbox, after.inbox), (before.outbox, after.outbox)):
+        shutil.rmtree(renamed)
+        subprocess.run(["cp", "-a", str(former), str(renamed)], check=True)
     after.compose("up", "--detach", STATE_VOLUME=volume)
     after.drop()
     after.wait_for_batch(2)
