@@ -306,7 +306,9 @@ def test_an_inbox_that_cannot_be_written_does_not_end_the_daemon(
             if method == "count_fault":
                 patch.setattr("service.jobs.integration.extract", full)
             works.drop()
-            health = works.waits_to_be(lambda health: health["state"] == "failing")
+            # After the commit the next batch may begin, so the service does not fail.
+            state = "degraded" if method == "archive" else "failing"
+            health = works.waits_to_be(lambda health: health["state"] == state)
             assert "No space left on device" in health["reasons"][0], lasts
         wait_until(works.archived)
         works.waits_to_be(lambda health: health["state"] == "ok")
@@ -327,10 +329,16 @@ def test_a_published_batch_is_never_quarantined_however_long_its_archive_fails(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with works.watching(retry_seconds=0.01):
+        tries: list[None] = []
+
+        def archive(*_: Any) -> None:
+            tries.append(None)
+            raise OSError(errno.EXDEV, "Cross-device link")
+
         with monkeypatch.context() as patch:
-            patch.setattr("service.inbox.inbox.Inbox.archive", failing(OSError(errno.EXDEV, "Cross-device link")))
+            patch.setattr("service.inbox.inbox.Inbox.archive", archive)
             works.drop()
-            wait_until(lambda: any(json.loads(path.read_text())["faults"] > 4 for path in works.claim_files()))
+            wait_until(lambda: len(tries) > 5)
         wait_until(works.archived)
     assert works.quarantine() == []
     assert works.archived() == works.batches()
