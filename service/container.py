@@ -220,7 +220,8 @@ def _give_state(folder: Path, user: Identity) -> None:
 def is_state(names: Sequence[str]) -> bool:
     """Whether a folder with these entries is a state of ours, or a new one."""
     mark = _STATE.identity.name
-    return mark in names or all(name in _OF_THE_FILE_SYSTEM or name == f".{mark}.new" for name in names)
+    others = (name for name in names if name not in _OF_THE_FILE_SYSTEM)
+    return mark in names or all(name.startswith(f".{mark}.") and name.endswith(".new") for name in others)
 
 
 def _give_tree(descriptor: int, user: Identity, device: int) -> None:

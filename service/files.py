@@ -1,7 +1,10 @@
 """Durable file primitives: what is written here survives a crash, and is whole or absent.
 
 Replace = temp file beside the target, fsync, rename, fsync of the folder: a rename can be lost with its directory
-entry. Rooms that own files call these: inbox, outbox, register, ledger, state, acceptance, health, the documents, the
+entry. Other users may create entries in inbox and outbox. So a temp file has a random name and is created, never
+opened; links are not followed; an open does not block; and a folder of ours must be a real one.
+
+Rooms that own files call these: inbox, outbox, register, ledger, state, acceptance, health, the documents, the
 checkpoint of a sync, and the work folders of the jobs. ``docs/architecture.md`` lists them under "moves files".
 """
 
@@ -11,15 +14,24 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from service.model import Fingerprint
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK_BYTES = 1 << 20
+_STAGED = ".{name}.{random}.new"
+_STAGED_FILES = ".*.new"
+_LINK = "a symbolic link, which is not followed: remove it"
+_NO_FILE = "not a regular file: remove it"
+_NO_FOLDER = "must be a real folder, and is a link or a file: remove it"
+_MOST_NOTE_BYTES = 4096
 
 
 def fingerprint(status: os.stat_result) -> Fingerprint:
@@ -35,13 +47,27 @@ def fingerprint_of(path: Path) -> Fingerprint:
 def open_regular(path: Path) -> int:
     """A read-only descriptor of the regular file at ``path``; links are not followed, the open does not block.
 
-    Raises: OSError; ``EINVAL`` where it is not a regular file.
+    Raises: OSError; ``ELOOP`` for a link, ``EINVAL`` where it is not a regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    return _opened(path, os.O_RDONLY)
+
+
+def _opened(path: Path, flags: int) -> int:
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, _LINK, str(path)) from None
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
     return descriptor
+
+
+def open_file(path: Path) -> BinaryIO:
+    """The regular file at ``path``, to be read. Raises: as ``open_regular``."""
+    return os.fdopen(open_regular(path), "rb")
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
@@ -67,7 +93,7 @@ def sha256_of(path: Path) -> str:
 
 def fsync_path(path: Path) -> None:
     """Force a file or a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
@@ -75,12 +101,41 @@ def fsync_path(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its missing parents, durably; it may exist already."""
+    """Create a folder and its missing parents, durably; it may exist already, and be a link to one."""
     if path.is_dir():
         return
     make_folder(path.parent)
     path.mkdir(exist_ok=True)
     fsync_path(path.parent)
+
+
+def make_own_folder(path: Path) -> None:
+    """As ``make_folder``, for a folder that only the service makes. Raises: OSError where it is a link or a file."""
+    if not os.path.lexists(path):
+        make_folder(path)
+    require_folder(path)
+
+
+def require_folder(path: Path) -> None:
+    """Raises: OSError; ``ENOTDIR`` where ``path`` is not a folder itself but a link or a file."""
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise OSError(errno.ENOTDIR, _NO_FOLDER, str(path))
+
+
+def is_own_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder itself; False for a link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def is_regular(path: Path) -> bool:
+    """Whether ``path`` is a regular file itself; False for a link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def move(source: Path, target: Path) -> None:
@@ -119,28 +174,62 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace a small text file as a whole. If not ``durable``, a power cut may bring back an older version."""
-    staged = path.with_name(f".{path.name}.new")
-    _write_text(staged, text, durable=durable)
-    if durable:
-        move(staged, path)
-    else:
-        staged.rename(path)
+    with staged_file(path) as (file, staged):
+        _write(file, text, durable=durable)
+        if durable:
+            move(staged, path)
+        else:
+            staged.rename(path)
 
 
 def create_text(path: Path, text: str) -> None:
     """Create a small text file if it does not exist; of several processes that try, one succeeds."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.new")
-    _write_text(staged, text, durable=True)
-    move_if_free(staged, path)
-    staged.unlink(missing_ok=True)
+    with staged_file(path) as (file, staged):
+        _write(file, text, durable=True)
+        move_if_free(staged, path)
+        staged.unlink(missing_ok=True)
 
 
-def _write_text(path: Path, text: str, *, durable: bool) -> None:
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
+def _write(file: BinaryIO, text: str, *, durable: bool) -> None:
+    file.write(text.encode())
+    file.flush()
+    if durable:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A new temp file for ``path``, and its own path. The block renames it; if the block raises, it is removed.
+
+    ``remove_staged`` removes the one of a process that died.
+    """
+    descriptor, staged = _create_staged(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file, staged
+    except BaseException:
+        with suppress(OSError):
+            staged.unlink()
+        raise
+
+
+def _create_staged(path: Path) -> tuple[int, Path]:
+    while True:
+        staged = _staged_path(path)
+        with suppress(FileExistsError):
+            return os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), staged
+
+
+def _staged_path(path: Path) -> Path:
+    """A name that no other user can expect."""
+    return path.with_name(_STAGED.format(name=path.name, random=secrets.token_hex(8)))
+
+
+def make_read_only(path: Path) -> None:
+    """Take all write permission from a regular file, and force it to the disk. Raises: as ``open_regular``."""
+    with open_file(path) as file:
+        os.fchmod(file.fileno(), 0o444)
+        os.fsync(file.fileno())
 
 
 def free_bytes(folder: Path) -> int:
@@ -153,19 +242,16 @@ def replace_copies(sources: Mapping[str, Path], folder: Path) -> None:
 
     All copies are complete and durable before the first replaces its file; they do so in this order, without a pause.
     """
-    staged = {name: folder / f".{name}.new" for name in sources}
-    try:
-        for name, source in sources.items():
-            _copy(source, staged[name])
-    except OSError:
-        remove_staged(folder)  # on a full disk they would take up space
-        raise
-    for name, copy in staged.items():
-        move(copy, folder / name)
+    with ExitStack() as stack:
+        staged = {name: stack.enter_context(_copied(source, folder / name)) for name, source in sources.items()}
+        for name, copy in staged.items():
+            move(copy, folder / name)
 
 
-def _copy(source: Path, staged: Path) -> None:
-    with open(source, "rb") as original, open(staged, "wb") as copy:
+@contextmanager
+def _copied(source: Path, target: Path) -> Iterator[Path]:
+    """A copy of a regular file, as a temp file for ``target``; see ``staged_file``."""
+    with open_file(source) as original, staged_file(target) as (copy, staged):
         try:
             fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
         except OSError:
@@ -173,32 +259,38 @@ def _copy(source: Path, staged: Path) -> None:
         copy.flush()
         os.fchmod(copy.fileno(), 0o644)
         os.fsync(copy.fileno())
+        yield staged
 
 
 def make_private(path: Path) -> None:
     """Make ``path`` the only name of its file: through another hard link it could still be changed."""
     if path.lstat().st_nlink > 1:
-        staged = path.with_name(".private.new")  # the name may be as long as names can be
-        _copy(path, staged)
-        move(staged, path)
+        with _copied(path, path.with_name("private")) as staged:  # the name may be as long as names can be
+            move(staged, path)
 
 
-def remove_staged(folder: Path) -> None:
-    """Remove temp files that ``replace_text`` or ``replace_copies`` left in ``folder`` when the process died."""
-    for path in folder.glob(".*.new"):
-        path.unlink()
+def remove_staged(folder: Path, name: str = "") -> None:
+    """Remove temp files that a process left in ``folder`` when it died, or only those for the file ``name``.
+
+    What another user made there under such a name may stay: it is not in the way.
+    """
+    for path in folder.glob(_STAGED_FILES if not name else _STAGED.format(name=name, random="*")):
+        with suppress(IsADirectoryError, PermissionError, FileNotFoundError):
+            path.unlink()
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder of ours with all its contents; it may be absent."""
-    if path.exists():
+    """Remove a folder of ours with all its contents; it may be absent. Of a link only the name is removed."""
+    if is_own_folder(path):
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def is_locked(path: Path) -> bool:
     """Whether a process holds the ``Lock`` at ``path``; changes nothing."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except FileNotFoundError:
         return False
     try:
@@ -218,8 +310,11 @@ class Lock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock if it is free; False while another process holds it."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """Take the lock if it is free; False while another process holds it.
+
+        Raises: OSError where the file cannot be opened, or is a link or a special file.
+        """
+        descriptor = _opened(self._path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -238,8 +333,8 @@ class Lock:
             return False
 
     def note(self) -> str:
-        """The text in the lock file."""
-        return self._path.read_text(encoding="utf-8").strip()
+        """The text in the lock file. Raises: as ``read_regular``."""
+        return read_regular(self._path, _MOST_NOTE_BYTES).decode("utf-8", "replace").strip()
 
     def write_note(self, text: str) -> None:
         """Write ``text`` into the lock file; only while it is held."""

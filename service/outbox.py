@@ -8,6 +8,7 @@ follows the manifest never sees a mixed set. ``service.publication`` defines the
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +19,16 @@ from service.documents import MalformedDocument, Manifest
 from service.files import (
     fingerprint_of,
     fsync_path,
+    is_own_folder,
+    is_regular,
     make_folder,
+    make_own_folder,
+    make_read_only,
     move,
     remove_staged,
     remove_tree,
     replace_copies,
+    require_folder,
     sha256_of,
 )
 from service.folders import MANIFEST, OutboxFolders
@@ -46,8 +52,14 @@ class Outbox:
         self._folders = OutboxFolders(root)
 
     def open(self) -> None:
-        """Create missing folders and remove what a process that died had staged."""
-        make_folder(self._folders.batches)
+        """Create missing folders and remove what a process that died had staged.
+
+        Raises: OSError where a folder of ours is a link or a file.
+        """
+        make_folder(self.root)
+        make_own_folder(self._folders.batches)
+        if os.path.lexists(self._folders.staging):
+            require_folder(self._folders.staging)
         remove_tree(self._folders.staging)
         remove_staged(self.root)
 
@@ -57,8 +69,9 @@ class Outbox:
     def stage(self, batch_id: str) -> Iterator[Path]:
         """A hidden folder for the files of a set; it is removed at the end of the block unless it was committed."""
         folder = self._folders.staging / batch_id
+        make_own_folder(self._folders.staging)
         remove_tree(folder)
-        make_folder(folder)
+        make_own_folder(folder)
         try:
             yield folder
         finally:
@@ -68,15 +81,14 @@ class Outbox:
         """Publish the staged set: make its files read-only and durable, then rename its folder."""
         folder = self._folders.staging / batch_id
         for path in sorted(folder.iterdir()):
-            path.chmod(0o444)
-            fsync_path(path)
+            make_read_only(path)
         fsync_path(folder)
-        make_folder(self._folders.batches)  # a user may have emptied the outbox while we worked
+        make_own_folder(self._folders.batches)  # a user may have emptied the outbox while we worked
         move(folder, self._folders.set_of(batch_id))
 
     def is_committed(self, batch_id: str) -> bool:
         """Whether the set of this batch was published, and is still there."""
-        return self._folders.manifest_of(batch_id).exists()
+        return is_own_folder(self._folders.set_of(batch_id)) and is_regular(self._folders.manifest_of(batch_id))
 
     def set_of(self, batch_id: str) -> Path | None:
         """The folder of a published set; None where it is gone."""
@@ -92,7 +104,7 @@ class Outbox:
     def remove(self, batch_ids: Iterable[str]) -> None:
         """Remove published sets; each disappears by one rename."""
         for batch_id in batch_ids:
-            make_folder(self._folders.staging)
+            make_own_folder(self._folders.staging)
             move(self._folders.set_of(batch_id), self._folders.staging / batch_id)
             remove_tree(self._folders.staging)
 
@@ -104,7 +116,7 @@ class Outbox:
         Nothing is done if they are that set's already, or if the set is gone.
         """
         folder = self._folders.set_of(batch_id)
-        if not folder.is_dir() or self._flat_batch(flat_files) == batch_id:
+        if not is_own_folder(folder) or self._flat_batch(flat_files) == batch_id:
             return
         copies = {name: folder / name for name in flat_files.names}
         replace_copies(copies | {flat_files.manifest: folder / MANIFEST}, self.root)
@@ -129,8 +141,12 @@ class Outbox:
 
     def folder_for_failed_log(self, batch_id: str) -> Path:
         """The folder for the log of a failed run; a published set stays unchanged."""
-        folder = self._folders.failed / batch_id if (self.root / MANIFEST).exists() else self.root
-        make_folder(folder)
+        make_folder(self.root)
+        if not os.path.lexists(self.root / MANIFEST):
+            return self.root
+        folder = self._folders.failed / batch_id
+        make_own_folder(self._folders.failed)
+        make_own_folder(folder)
         return folder
 
 

@@ -115,7 +115,7 @@ class Publication:
             yield folder
             _refuse_changed_inputs(batch)
             manifest = self._manifest(batch, summary, folder)
-            (folder / MANIFEST).write_text(documents.to_text(manifest), encoding="utf-8")
+            documents.write(folder / MANIFEST, manifest, durable=False)  # the commit makes it durable
             self.outbox.commit(batch.id)
 
     def roll_forward(self, batch: Batch, summary: Summary | None = None, seconds: float | None = None) -> None:

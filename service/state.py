@@ -61,7 +61,8 @@ class State:
                 f"another process works with the state folder {self.root}",
                 hint="stop it, or give SERVICE_STATE another folder",
             )
-        remove_staged(self.root)
+        for folder in (self.root, self._folders.register, self._folders.accepted):
+            remove_staged(folder)
 
     def is_taken(self) -> bool:
         """Whether a process holds this state; does not take it."""

@@ -361,7 +361,7 @@ def test_a_file_that_became_a_link_is_not_followed(folder: Folder) -> None:
     candidate = folder.candidate()
     (folder.root / CRM).unlink()
     (folder.root / CRM).symlink_to(secret)
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(OSError, match="symbolic link"):
         folder.claim(candidate)
     assert [entry.file_name for entry in folder.inbox.scan().ignored] == [CRM]
 

@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from unittest import mock
 
-from service import cli
+from service import cli, files
 
 SERVER = multiprocessing.get_context("forkserver")
 _VERBS = ("by_hand", "check", "integration", "analytics", "sync", "retry")
@@ -89,9 +89,16 @@ def _run(arguments: list[str], setting: Setting) -> None:
     now = setting.now
     if now is None:
         sys.exit(cli.main(arguments))
-    # The same time in every run, so the same batch ids and the same bytes.
-    with mock.patch.object(cli, "_local_now", lambda: now):
+    # The same time in every run, so the same batch ids and the same bytes; and the same temp files, because a point is
+    # a call on a path.
+    with mock.patch.object(cli, "_local_now", lambda: now), mock.patch.object(files, "_staged_path", staged_path):
         sys.exit(cli.main(arguments))
+
+
+def staged_path(path: Path, number: int = 0) -> Path:
+    """The first free one of the names for a temp file, instead of a random one."""
+    staged = path.with_name(f".{path.name}.{number:016x}.new")
+    return staged_path(path, number + 1) if os.path.lexists(staged) else staged
 
 
 def _is_traced() -> bool:

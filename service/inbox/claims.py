@@ -7,6 +7,7 @@ that every crash in between is repaired from it: the move is completed, or undon
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,7 +22,9 @@ from service.errors import InputError
 from service.files import (
     fingerprint,
     fsync_path,
-    make_folder,
+    is_own_folder,
+    is_regular,
+    make_own_folder,
     make_private,
     move,
     move_if_free,
@@ -35,8 +38,8 @@ from service.inbox.scan import WaitingFile
 from service.inbox.settling import is_being_written
 from service.model import Batch, Fingerprint, InputFile, Source
 
-_NOT_A_CLAIM = {errno.EINVAL, errno.ELOOP, errno.EFBIG}
-"""What ``documents.read`` raises for a link, a special file and one that is too large."""
+_NOT_A_CLAIM = {errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EACCES}
+"""What ``documents.read`` raises for a link, a special file, one that is too large, and one of another user."""
 
 
 class SupersededFile(InputError):
@@ -70,7 +73,7 @@ class Claims:
         """Write the claim and move its files; None, and everything put back, where a file changed meanwhile."""
         self._write(claim)
         folder = self._folder(claim.batch_id)
-        make_folder(folder)
+        make_own_folder(folder)
         with suppress(FileNotFoundError):  # a user removed it at the last moment: the claim is not whole
             for file in files:
                 move(file.path, folder / file.path.name)
@@ -88,6 +91,7 @@ class Claims:
         for path in sorted(self._inbox.claimed.glob("*.json")):
             try:
                 claim = self._read(path)
+                self._refuse_planted(claim)
             except MalformedDocument:
                 unreadable.append(path.name)
                 continue
@@ -96,9 +100,7 @@ class Claims:
             else:
                 self._put_back(claim)
                 put_back.append(claim.batch_id)
-        for folder in sorted(self._inbox.claimed.iterdir()):
-            if folder.is_dir() and not self._inbox.claim_of(folder.name).exists() and not any(folder.iterdir()):
-                folder.rmdir()
+        self._remove_empty_folders()
         return Unfinished(tuple(batches), tuple(put_back), tuple(unreadable))
 
     def begin(self, batch_id: str) -> Claim:
@@ -132,10 +134,29 @@ class Claims:
     def _folder(self, batch_id: str) -> Path:
         return self._inbox.claimed / batch_id
 
+    def _remove_empty_folders(self) -> None:
+        """Remove the empty folders that have no claim; one that another user made may stay."""
+        for folder in sorted(self._inbox.claimed.iterdir()):
+            if is_own_folder(folder) and not os.path.lexists(self._inbox.claim_of(folder.name)):
+                with suppress(OSError):
+                    folder.rmdir()
+
+    def _refuse_planted(self, claim: Claim) -> None:
+        """Raises: MalformedDocument where the folder or a file of the claim is a link or a special file.
+
+        The service never makes such a claim, and would follow its links.
+        """
+        folder = self._folder(claim.batch_id)
+        if os.path.lexists(folder) and not (is_own_folder(folder) and os.access(folder, os.R_OK | os.W_OK | os.X_OK)):
+            raise MalformedDocument(f"{claim.batch_id} is not a folder of ours")
+        for name in claim.files:
+            if os.path.lexists(folder / name) and not is_regular(folder / name):
+                raise MalformedDocument(f"a file of {claim.batch_id} is not a regular file")
+
     def _complete(self, claim: Claim) -> bool:
         """Bring the files of a claim together; False where one is not as it was claimed."""
         folder = self._folder(claim.batch_id)
-        make_folder(folder)
+        make_own_folder(folder)
         remove_staged(folder)
         for name in (REASON, TEXT_LOG):  # of a move into quarantine that a crash ended
             (folder / name).unlink(missing_ok=True)
@@ -161,7 +182,7 @@ class Claims:
     def _set_aside(self, claim: Claim, superseded: list[Path]) -> None:
         """Move older versions, whose names newer files have taken, into quarantine: they were never accepted."""
         target = self._inbox.quarantine / claim.batch_id
-        make_folder(target)
+        make_own_folder(target)
         names = ", ".join(path.name for path in superseded)
         error = SupersededFile(
             f"a newer version of {names} arrived while this one was claimed; the newer one is integrated",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.errors import TransientError
-from service.files import fingerprint_of, make_folder, move
+from service.files import fingerprint_of, make_folder, move, remove_staged, staged_file
 from service.inbox.names import read_name
 from service.model import Fingerprint, Source
 
@@ -27,18 +27,15 @@ def drop(
     Raises: TransientError where another export of the source waits, OSError; then nothing was dropped.
     """
     make_folder(inbox)
-    staged = inbox / f".{source.file_name}.new"  # a name that is never an export
-    try:
-        staged.unlink(missing_ok=True)  # of a run that died, or a link: never write into it
-        with open(staged, "xb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
+    target = inbox / source.file_name
+    remove_staged(inbox, source.file_name)  # of a run that died; such a name is never taken for an export
+    with staged_file(target) as (file, staged):
+        file.writelines(parts)
+        file.flush()
+        os.fsync(file.fileno())
         _refuse_others(inbox, source, former)
         record(_without_ctime(staged))
-        move(staged, inbox / source.file_name)
-    finally:
-        staged.unlink(missing_ok=True)
+        move(staged, target)
 
 
 def _without_ctime(path: Path) -> Fingerprint:

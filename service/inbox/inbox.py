@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from msgspec import structs
 from service import documents
 from service.documents import Claim
 from service.errors import ServiceError, UsageError
-from service.files import Lock, make_folder, remove_tree, replace_text, sha256_of
+from service.files import Lock, make_folder, make_own_folder, remove_tree, replace_text, sha256_of
 from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.claims import ChangedFile, Claims, Unfinished, claimed_file, hashed_inputs
 from service.inbox.quarantine import Quarantine, QuarantinedBatch, reason_for
@@ -50,9 +51,10 @@ class Inbox:
     # --------------------------------------------------------------------------------------- folder and lock
 
     def open(self) -> None:
-        """Create the folders that are missing."""
-        for folder in (self.root, self._folders.claimed, self._folders.archive, self._folders.quarantine):
-            make_folder(folder)
+        """Create the folders that are missing. Raises: OSError where one of ours is a link or a file."""
+        make_folder(self.root)
+        for folder in (self._folders.claimed, self._folders.archive, self._folders.quarantine):
+            make_own_folder(folder)
 
     def try_lock(self, state_id: str) -> bool:
         """Lock the inbox for the state ``state_id``; False while another process holds it.
@@ -111,8 +113,8 @@ class Inbox:
 
     def _is_taken(self, id_: str) -> bool:
         folders = (self._folders.claimed, self._folders.archive, self._folders.quarantine)
-        is_here = any((folder / id_).exists() for folder in folders) or self._folders.claim_of(id_).exists()
-        return is_here or self._is_known(id_)
+        paths = (*(folder / id_ for folder in folders), self._folders.claim_of(id_))
+        return any(map(os.path.lexists, paths)) or self._is_known(id_)
 
     def unfinished(self) -> Unfinished:
         """The claims without an outcome; those that a crash left incomplete are completed or put back."""
@@ -139,7 +141,7 @@ class Inbox:
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> Path:
         """Move the inputs of a failed batch into quarantine, with reason and log; returns the folder."""
         folder = self._folders.claimed / batch.id
-        make_folder(folder)
+        make_own_folder(folder)
         replace_text(folder / TEXT_LOG, log_text)
         reason = structs.replace(
             reason_for(batch.id, error, now, batch.inputs),

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from service import documents
-from service.documents import MalformedDocument, Reason
+from service.documents import MalformedDocument, Reason, is_batch_id
 from service.errors import ServiceError, UsageError
-from service.files import move_if_free, remove_tree
+from service.files import is_own_folder, is_regular, move_if_free, remove_tree
 from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.model import InputFile, JobName, inputs_sha256
 
@@ -38,14 +38,14 @@ class Quarantine:
 
     def has(self, batch_id: str) -> bool:
         """Whether a batch is still in quarantine: neither moved back nor removed."""
-        return (self._inbox.quarantine / batch_id).is_dir()
+        return is_own_folder(self._inbox.quarantine / batch_id)
 
     def after(self, last: Mapping[JobName, str]) -> list[QuarantinedBatch]:
         """Batches in quarantine that were claimed after the ``last`` one of their job, oldest first."""
         found: list[QuarantinedBatch] = []
         for folder in sorted(self._inbox.quarantine.iterdir()):
-            if folder.is_dir() and inputs_in(folder):
-                with suppress(OSError, MalformedDocument):
+            with suppress(OSError, MalformedDocument):  # another user may have made it, or closed it
+                if is_own_folder(folder) and inputs_in(folder):
                     reason = documents.read(folder / REASON, Reason)
                     found.append(QuarantinedBatch(folder.name, reason.job, reason.error))
         return [it for it in found if it.batch_id > last.get(it.job, "")]
@@ -53,7 +53,7 @@ class Quarantine:
     def refuse_retry(self, batch_id: str) -> None:
         """Raises: UsageError where there is no such batch, its files are gone, or their names are taken."""
         folder = self._inbox.quarantine / batch_id
-        if "/" in batch_id or not (folder / REASON).is_file():
+        if not is_batch_id(batch_id) or not is_own_folder(folder) or not is_regular(folder / REASON):
             raise UsageError(f"there is no quarantined batch {batch_id}", where=str(folder), hint="check the name")
         files = inputs_in(folder)
         if not files:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.files import fingerprint
+from service.files import fingerprint, open_file, open_regular
 from service.inbox.mounts import honours_leases
 from service.model import JSON_KINDS, Fingerprint
 
@@ -99,7 +99,7 @@ def _lease(path: Path) -> bool | None:
     A writer that opens the file at this very moment makes the kernel send SIGIO, which the daemon ignores.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except OSError:
         return None
     try:
@@ -122,7 +122,7 @@ def _json_looks_truncated(path: Path) -> bool:
 def _looks_truncated(path: Path) -> bool:
     """Whether the file does not end as a complete one does: with a line break, or a closing bracket."""
     try:
-        with open(path, "rb", opener=_no_link) as file:
+        with open_file(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
             tail = file.read()
     except OSError:
@@ -130,7 +130,3 @@ def _looks_truncated(path: Path) -> bool:
     if path.suffix.lower() in _JSON_SUFFIXES:
         return not tail.rstrip().endswith((b"}", b"]", b"}\0", b"]\0"))
     return not tail.endswith((b"\n", b"\r", b"\n\0"))
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -12,7 +12,7 @@ from typing import Never
 from tqdm import tqdm
 
 from service.errors import ServiceError, UsageError, safe_text
-from service.files import fingerprint_of, sha256_of
+from service.files import fingerprint_of, replace_text, sha256_of
 from service.folders import TEXT_LOG, Folders, OutboxFolders
 from service.inbox.names import read_name
 from service.jobs import JOBS
@@ -109,7 +109,7 @@ def _write_failed_log(error: Exception, journal: Journal, outbox: Path) -> None:
     report_failure(safe_text(error), journal)
     try:
         folder = Outbox(outbox).folder_for_failed_log(journal.batch_id)
-        (folder / TEXT_LOG).write_text(journal.text(), encoding="utf-8")
+        replace_text(folder / TEXT_LOG, journal.text())
     except OSError:
         if not os.access(outbox, os.W_OK):
             return  # the error that is raised says why; the log cannot be written

@@ -148,7 +148,7 @@ class Watcher:
                 self._postponed = None  # its files are in the folder that was replaced; it continues when that is back
             problem = self._problem(no_events, now)
         except OSError as error:
-            scan, problem = None, f"the inbox cannot be used: {error.strerror}: {self._inbox.root}"
+            scan, problem = None, f"the inbox cannot be used: {error.strerror}: {error.filename or self._inbox.root}"
         except ServiceError as error:
             scan, problem = None, error.message
         ready = self._readiness.next(scan or Scan(), now)

@@ -45,7 +45,6 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs 
 _ENTERED = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _ON_DESCRIPTOR = re.compile(r"\d+<([^>]*)>")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_OF_THIS_RUN = re.compile(r"(state/\.state\.json)\.\d+\.new")
 _CHANGES_NOTHING = {
     "openat": re.compile(r"^(?!.*O_(?:CREAT|TRUNC))"),
     "ioctl": re.compile(r"^(?!.*FICLONE)"),
@@ -54,10 +53,7 @@ _CHANGES_NOTHING = {
 
 @dataclass(frozen=True)
 class Point:
-    """The ``nth`` time that a thread makes this ``call`` on ``path``.
-
-    The path is relative to the house; ``{pid}`` in it stands for the run's.
-    """
+    """The ``nth`` time that a thread makes this ``call`` on ``path``, which is relative to the house."""
 
     call: str
     path: str
@@ -133,7 +129,7 @@ class Run:
 
     def _injected(self, point: Point, how: str) -> tuple[Ended, list[str]]:
         verb = self._verb(is_awaited=True)
-        path = str(self.house.root / point.path.format(pid=verb.pid))
+        path = str(self.house.root / point.path)
         return _under_strace(verb, "-P", path, "-e", f"trace={point.call}", "-e", f"inject={point.call}:{how}")
 
     def _verb(self, *, is_awaited: bool) -> Verb:
@@ -171,7 +167,7 @@ def _points(root: Path, calls: Iterator[Call]) -> Iterator[Point]:
         seen.update((call.thread, call.name, path) for path in set(paths))
         for folder in ("inbox", "outbox", "state"):
             if paths and paths[0].startswith(f"{root / folder}") and call.is_change():
-                path = _OF_THIS_RUN.sub(r"\1.{pid}.new", str(Path(paths[0]).relative_to(root)))
+                path = str(Path(paths[0]).relative_to(root))
                 point = Point(call.name, path, seen[call.thread, call.name, paths[0]])
                 if point not in known:
                     known.add(point)

@@ -16,6 +16,7 @@ import pytest
 from service.jobs import JOBS
 from tests.faults.injection import MUTATIONS, Call, Run, needs_strace
 from tests.faults.starts import LATER, NOON, Start
+from tests.warm import staged_path
 from tests.worlds import CRM, ECOM, House
 
 pytestmark = needs_strace
@@ -108,7 +109,7 @@ def test_a_published_set_is_on_the_disk_before_it_is_logged(house: House) -> Non
 
 def flat_copy(house: House, name: str) -> Path:
     """Where the next content of a flat file is staged."""
-    return house.outbox / f".{name}.new"
+    return staged_path(house.outbox / name)
 
 
 def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_the_log(house: House) -> None:

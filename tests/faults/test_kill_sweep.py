@@ -17,6 +17,7 @@ from tests.faults.injection import Point, needs_strace
 from tests.faults.starts import STARTS, Start, ended_well, killed
 from tests.faults.sweep import ONE_POINT, all_faults, sample
 from tests.sizes import KILL_STARTS, KILLS_HIDDEN, KILLS_HIDDEN_IN_THE_FIRST_START, KILLS_SEEN_BY_OTHERS
+from tests.warm import staged_path
 from tests.worlds import CRM, ECOM
 
 pytestmark = needs_strace
@@ -63,7 +64,7 @@ def test_a_start_completes_an_export_that_was_killed_after_its_commit(
 ) -> None:
     start = start_named("export of the API")
     house = start.copied_to(tmp_path / "house")
-    start.run(house).killed_at(Point("rename", "outbox/.sample_output.json.new", 1))
+    start.run(house).killed_at(Point("rename", str(staged_path(Path("outbox/sample_output.json"))), 1))
     assert len(house.batches()) == 2, "it was committed"
     assert not (house.outbox / "sample_output.json").exists()
     assert start.run(house).undisturbed().code == 0
