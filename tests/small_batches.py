@@ -54,7 +54,7 @@ def shared_engine(folder: Path) -> Iterator[EmbeddedEngine]:
 def small_engine(folder: Path, threads: int = 2, memory_limit_mb: int = 1024) -> Iterator[EmbeddedEngine]:
     """A real engine that works in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open_embedded(folder, memory_limit_mb=memory_limit_mb, threads=threads) as engine:
+    with open_embedded(folder, (folder.parent,), memory_limit_mb=memory_limit_mb, threads=threads) as engine:
         yield engine
 
 

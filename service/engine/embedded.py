@@ -1,6 +1,7 @@
 """The embedded engine: DuckDB in this process, within a memory limit, spilling into the work folder.
 
-Nothing is fetched from the network: extensions are neither installed nor loaded automatically.
+Nothing is fetched from the network: extensions are neither installed nor loaded automatically. Files are reached in our
+own folders only, and the configuration is locked: no statement can change that.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from service.engine.contract import Engine, IntArray, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
 from service.readers.rows import FileReport
+from service.readers.served_files import SCHEME
 
 
 @contextmanager
-def open_embedded(work_folder: Path, *, memory_limit_mb: int, threads: int = 0) -> Iterator[EmbeddedEngine]:
+def open_embedded(
+    work_folder: Path, folders: Sequence[Path] = (), *, memory_limit_mb: int, threads: int = 0
+) -> Iterator[EmbeddedEngine]:
     """See ``service.engine.open_engine``."""
     config: dict[str, Any] = {
         "memory_limit": f"{memory_limit_mb}MB",
@@ -40,9 +44,20 @@ def open_embedded(work_folder: Path, *, memory_limit_mb: int, threads: int = 0) 
     }
     connection = duckdb.connect(":memory:", config=config)
     try:
-        yield EmbeddedEngine(connection, work_folder)
+        engine = EmbeddedEngine(connection, work_folder)
+        _lock(connection, (work_folder, *folders))
+        yield engine
     finally:
         connection.close()
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    """Restrict file access to ``folders`` and what the engine serves, and lock the configuration."""
+    # The engine compares resolved paths: a link in one of the folders does not lead out of it.
+    allowed = ", ".join(map(sql_text, [f"{SCHEME}://", *(str(folder.absolute()) for folder in folders)]))
+    connection.execute(f"set allowed_directories = [{allowed}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
 
 
 class EmbeddedEngine(Database):
@@ -54,7 +69,7 @@ class EmbeddedEngine(Database):
 
     def read_parquet(self, path: Path) -> EmbeddedTable:
         """See ``Engine.read_parquet``."""
-        return self.materialise(f"select * from read_parquet({sql_text(str(path))})")
+        return self.materialise(f"select * from read_parquet({sql_text(str(path))}, hive_partitioning=false)")
 
     def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""

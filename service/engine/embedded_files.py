@@ -152,7 +152,7 @@ def _csv_query(url: str, dialect: CsvDialect) -> str:
     return f"""
         select row_number() over () as row_number, {cells}
         from read_csv(
-            {sql_text(url)}, auto_detect=false, header=false, skip={dialect.header_lines},
+            {sql_text(url)}, auto_detect=false, hive_partitioning=false, header=false, skip={dialect.header_lines},
             delim='{dialect.delimiter}', quote='"', escape='"', strict_mode=true,
             max_line_size={MAX_CELL_CHARACTERS}, buffer_size={MAX_ROW_CHARACTERS},
             columns={{{columns}}})

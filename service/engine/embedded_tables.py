@@ -122,7 +122,8 @@ class Database:
         """A CSV file that we wrote ourselves, without a header. ``columns``: ``'name': 'TYPE'`` each."""
         # The line break is given: else DuckDB guesses it, and fails at "\r\n" inside a cell.
         return self.materialise(
-            f"select * from read_csv({sql_text(str(path))}, auto_detect=false, header=false, delim=',', quote='\"', "
+            f"select * from read_csv({sql_text(str(path))}, auto_detect=false, hive_partitioning=false, "
+            "header=false, delim=',', quote='\"', "
             f"escape='\"', new_line='\\n', parallel=false, max_line_size={4 * MAX_CELL_CHARACTERS}, "
             f"columns={{{', '.join(columns)}}})"
         )
@@ -154,7 +155,7 @@ def _errors_translated() -> Iterator[None]:
         yield
     except duckdb.InterruptException:
         raise Interrupted("the work was interrupted", hint="it continues at the next start") from None
-    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.PermissionException) as error:
         kind = OutOfMemory if isinstance(error, duckdb.OutOfMemoryException) else TransientError
         raise kind(
             f"the engine failed: {_reason(error)}",

@@ -10,7 +10,7 @@ from service.engine import open_engine
 from service.engine.contract import Engine
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
-from service.folders import StateFolders
+from service.folders import OutboxFolders, StateFolders
 from service.jobs import JOBS
 from service.journal import Journal
 from service.model import Batch, JobName, Summary
@@ -28,6 +28,7 @@ class BatchRunner:
         self._state = state
         self._publication = publication
         self._work = StateFolders(state.root).work
+        self._engine_folders = OutboxFolders(self.outbox.root).staging, StateFolders(state.root).register
         self._engine: Engine | None = None
         self._is_abandoned = False
 
@@ -100,7 +101,7 @@ class BatchRunner:
         make_folder(folder)
         limits = {"memory_limit_mb": self._settings.memory_limit_mb, "threads": self._settings.threads}
         try:
-            with open_engine(folder, **limits) as engine:
+            with open_engine(folder, self._engine_folders, **limits) as engine:
                 self._engine = engine
                 if self._is_abandoned:
                     raise Interrupted("asked to stop", hint="the batch is taken up at the next start")
