@@ -31,6 +31,7 @@ _STAGED_FILES = ".*.new"
 _LINK = "a symbolic link, which is not followed: remove it"
 _NO_FILE = "not a regular file: remove it"
 _NO_FOLDER = "must be a real folder, and is a link or a file: remove it"
+_PRIVATE = 0o700
 _MOST_NOTE_BYTES = 4096
 
 
@@ -107,6 +108,14 @@ def make_folder(path: Path) -> None:
     make_folder(path.parent)
     path.mkdir(exist_ok=True)
     fsync_path(path.parent)
+
+
+def close_to_others(folder: Path) -> None:
+    """Give a folder of our user the mode 0700, where the file system has modes."""
+    status = folder.stat()
+    if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != _PRIVATE:
+        with suppress(OSError):
+            folder.chmod(_PRIVATE)
 
 
 def make_own_folder(path: Path) -> None:

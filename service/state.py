@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from service.errors import SettingsError, UsageError
-from service.files import Lock, create_text, is_locked, make_folder, read_regular, remove_staged
+from service.files import Lock, close_to_others, create_text, is_locked, make_folder, read_regular, remove_staged
 from service.folders import StateFolders
 
 FORMAT = 1
@@ -24,11 +24,12 @@ class State:
         self._lock = Lock(self._folders.lock)
 
     def open(self) -> str:
-        """Create what is missing; returns the id of this state, which its inbox stores.
+        """Create what is missing, close the folder to other users; returns the id of this state: its inbox stores it.
 
         Raises: SettingsError if the file with the id is damaged, or another version of the program wrote it.
         """
         make_folder(self.root)
+        close_to_others(self.root)
         path = self._folders.identity
         if not path.exists():
             create_text(path, json.dumps({"format": FORMAT, "id": str(uuid.uuid4())}) + "\n")
