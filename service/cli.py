@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from service import __version__
 from service.errors import (
@@ -25,6 +27,7 @@ from service.errors import (
     UpstreamRejectedError,
     UsageError,
 )
+from service.printable import printable_lines
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -41,24 +44,38 @@ settings:   environment variables SERVICE_*, or service.toml in the working fold
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    _accept_any_text()
     options = parser_for(given).parse_args(given)
     try:
         code: int = options.run(options)
     except ServiceError as error:
-        print(error.explained(), file=sys.stderr)
+        _print(error.explained(), file=sys.stderr)
         return _exit_code(error)
     except OSError as error:
-        print(f"{error.strerror or type(error).__name__}: {error.filename or ''}", file=sys.stderr)
-        print("  hint:  check that the folder exists, has room, and may be written by this user", file=sys.stderr)
+        _print(f"{error.strerror or type(error).__name__}: {error.filename or ''}", file=sys.stderr)
+        _print("  hint:  check that the folder exists, has room, and may be written by this user", file=sys.stderr)
         return TRANSIENT
     except Exception as error:  # noqa: BLE001  # a bug: its traceback may quote a customer, so it is not shown
         _log_bug(error)
-        print(f"unexpected error ({type(error).__name__}): the log line bug.found says where", file=sys.stderr)
+        _print(f"unexpected error ({type(error).__name__}): the log line bug.found says where", file=sys.stderr)
         return TRANSIENT
     except KeyboardInterrupt:
-        print("interrupted; no incomplete set was published", file=sys.stderr)
+        _print("interrupted; no incomplete set was published", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _print(text: str, file: TextIO | None = None) -> None:
+    """Print lines that may contain names from outside. A line that cannot be written is dropped."""
+    with suppress(OSError, ValueError):
+        print(printable_lines(text), file=file, flush=True)
+
+
+def _accept_any_text() -> None:
+    """Let stdout and stderr escape what their encoding does not have, instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _exit_code(error: ServiceError) -> int:
@@ -192,7 +209,7 @@ def _integrate(options: argparse.Namespace) -> int:
     settings = _settings()
     paths = (options.crm, options.ecom, *options.more)
     summary = by_hand.integrate_files(paths, options.outbox, settings, _local_now)
-    print(
+    _print(
         f"{summary.records} records, {summary.duplicates} duplicates, {summary.customers} customers: "
         f"see {options.outbox / 'customer_master.csv'}",
         file=sys.stderr,
@@ -212,7 +229,7 @@ def _retry(options: argparse.Namespace) -> int:
 
     settings = _settings()
     names = retry(options.batch, settings, accept=options.accept)
-    print(f"moved back into {settings.inbox}: {', '.join(names)}", file=sys.stderr)
+    _print(f"moved back into {settings.inbox}: {', '.join(names)}", file=sys.stderr)
     return DONE
 
 
@@ -228,8 +245,8 @@ def _verify(options: argparse.Namespace) -> int:
         folders = Folders(None, options.outbox, state)
     report = verify(folders, JOBS, options.batch)
     for note in report.notes:
-        print(f"note: {note}", file=sys.stderr)
-    print("\n".join(report.findings) or report.sentence)
+        _print(f"note: {note}", file=sys.stderr)
+    _print("\n".join(report.findings) or report.sentence)
     return FINDINGS if report.findings else DONE
 
 
@@ -241,7 +258,7 @@ def _check(options: argparse.Namespace) -> int:
     for path in options.files:
         file = check.check_file(path, settings, _local_now())
         found = [f"  note: {note}" for note in file.notes] + [f"  finding: {finding}" for finding in file.findings]
-        print("\n".join([*file.lines, *(found or ["  nothing is wrong with it"])]))
+        _print("\n".join([*file.lines, *(found or ["  nothing is wrong with it"])]))
         code = FINDINGS if file.findings else code
     return code
 
@@ -262,7 +279,7 @@ def _sync(options: argparse.Namespace) -> int:
             bar.update()
 
         synced = asyncio.run(sync(settings, SystemClock(_local_now), advance))
-    print(f"{synced.customers} customers: dropped into {settings.inbox}", file=sys.stderr)
+    _print(f"{synced.customers} customers: dropped into {settings.inbox}", file=sys.stderr)
     return DONE
 
 
@@ -277,10 +294,10 @@ def _healthcheck(options: argparse.Namespace) -> int:
         settings = _settings()  # raises: it explains which value is impossible
         folder, stall_minutes = settings.state, settings.stall_minutes
     if not State(folder).is_taken():
-        print(f"failing: no daemon works with the state folder {folder}", file=sys.stderr)
+        _print(f"failing: no daemon works with the state folder {folder}", file=sys.stderr)
         return FINDINGS
     result = health.judge(folder, datetime.now(UTC), stall_minutes=stall_minutes)
-    print(result.sentence, file=sys.stderr)
+    _print(result.sentence, file=sys.stderr)
     return DONE if result.is_healthy else FINDINGS
 
 
@@ -303,7 +320,7 @@ def _simulate_api(options: argparse.Namespace) -> int:
 
     def report_start(url: str) -> None:
         logs.get().info("simulator.started", port=urlsplit(url).port, customers=options.customers, scenarios=names)
-        print(f"listening on {url}", file=sys.stderr)
+        _print(f"listening on {url}", file=sys.stderr)
 
     world = World(_local_now().astimezone(UTC).date(), options.customers, options.seed)
     terms = server.Terms(options.api_key, options.per_page, options.latency_ms / 1000)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from service.errors import SettingsError
 from service.folders import LOCK, InboxFolders, OutboxFolders, StateFolders
+from service.printable import printable_lines
 
 ROOT = 0
 HIGHEST_ID = 2**32 - 2  # the kernel reads the next one as "leave as it is"
@@ -321,5 +322,6 @@ def _is_part_of_container(folder: Path) -> bool:
 
 
 def _write_line(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{printable_lines(text)}\n")
+        sys.stderr.flush()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from service.printable import printable
+
 
 class ServiceError(Exception):
     """An expected error: what happened, where, what was found there, and what to do now.
@@ -24,22 +26,24 @@ class ServiceError(Exception):
         return type(self).__name__
 
     def explained(self) -> str:
-        """Several lines for a person: what, where, what was found, what to do."""
+        """Several printable lines for a person: what, where, what was found, what to do."""
         parts = (("where", self.where), ("found", self.found), ("hint", self.hint))
-        return "\n".join([f"{self.code}: {self.message}", *(f"  {k + ':':<7}{v}" for k, v in parts if v)])
+        lines = [f"{self.code}: {self.message}", *(f"  {k + ':':<7}{v}" for k, v in parts if v)]
+        return "\n".join(map(printable, lines))
 
 
 def safe_text(error: BaseException) -> str:
     """The text of an error without a customer's value, which the message of a library may quote (an SQL error does).
 
     A ServiceError gives its message; an OSError its class, the system's words and the file; any other its class.
+    The text is printable.
     """
     if isinstance(error, ServiceError):
-        return error.message
+        return printable(error.message)
     if not isinstance(error, OSError):
         return type(error).__name__
     where = f": {error.filename}" if error.filename else ""
-    return f"{type(error).__name__}: {error.strerror}{where}"
+    return printable(f"{type(error).__name__}: {error.strerror}{where}")
 
 
 class UsageError(ServiceError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from service import logs
+from service.printable import printable
 
 
 class Journal:
@@ -35,7 +36,7 @@ class Journal:
 
     def line(self, level: str, message: str) -> None:
         """Add one line to the text log."""
-        self._text.append(f"{self.prefix(level)}{message}")
+        self._text.append(f"{self.prefix(level)}{printable(message)}")
 
     def prefix(self, level: str) -> str:
         """``YYYY-MM-DD HH:MM:SS - LEVEL - `` as of now."""

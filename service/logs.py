@@ -1,18 +1,21 @@
 """The structured log: one JSON object per line on stdout. ``service.journal`` is the log of one batch.
 
-Events are called ``noun.past_participle`` and carry ids and counts only; never a name, e-mail address or phone number.
-``EVENTS`` lists them all: an unlisted event is a bug and raises.
+Events are called ``noun.past_participle`` and carry ids and counts only, as printable text: never a
+person's name, an e-mail address or a phone number. ``EVENTS`` lists them all: an unlisted event is a bug and raises.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
+
+from service.printable import printable
 
 EVENTS: dict[str, str] = {
     "service.started": "the daemon runs; version and folders",
@@ -82,15 +85,27 @@ def _traceback_without_values(_: Any, __: str, event: structlog.typing.EventDict
     return event
 
 
+def _all_printable(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {key: _printable_value(value) for key, value in event.items()}
+
+
+def _printable_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {printable(str(key)): _printable_value(inner) for key, inner in value.items()}
+    return [_printable_value(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 class _Stdout:
     """Writes lines to ``sys.stdout`` as it is at that moment, so that a test can replace it.
 
-    A line that cannot be written (a full disk, a closed pipe) is dropped, and the work continues.
+    A line that cannot be written (a full disk, a closed stream) is dropped, and the work continues.
     """
 
     def msg(self, message: str) -> None:
         """Write one line."""
-        with suppress(OSError):
+        with suppress(OSError, ValueError, AttributeError):
             sys.stdout.write(f"{message}\n")
             sys.stdout.flush()
 
@@ -100,6 +115,7 @@ class _Stdout:
 _SHARED: list[structlog.typing.Processor] = [
     _listed,
     _traceback_without_values,
+    _all_printable,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]

@@ -123,7 +123,7 @@ def test_the_exit_code_of_the_verb_is_the_judgement(house: House) -> None:
 
 
 def test_the_report_lists_what_waits_since_when_and_for_what() -> None:
-    waits = Waits()
+    waits = Waits(str)
     waits.note({"b": "its writer", "c": "d"}, NOW, 0)
     waits.note({"a": "c", "b": "its writer", "c": "its turn"}, NOW + timedelta(seconds=5), 5)
     assert waits.listed() == (
@@ -135,7 +135,7 @@ def test_the_report_lists_what_waits_since_when_and_for_what() -> None:
 
 
 def test_a_file_that_was_removed_and_came_back_waits_from_then() -> None:
-    waits = Waits()
+    waits = Waits(str)
     waits.note({"a": "b"}, NOW, 0)
     waits.note({}, NOW, 5)
     waits.note({"a": "b"}, NOW, 6)

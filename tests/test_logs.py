@@ -43,9 +43,9 @@ def test_an_unlisted_event_raises() -> None:
         logs.get().info("customer.greeted")
 
 
-def test_a_file_name_that_is_not_utf_8_can_be_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.get().warning("inbox.file_ignored", file_name="bad\udcff.csv\n{}")
-    assert json.loads(capsys.readouterr().out)["file_name"] == "bad\udcff.csv\n{}"
+def test_a_text_that_a_terminal_would_obey_is_logged_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.get().warning("inbox.file_ignored", file_name="bad\udcff.csv\n{}\x1b[2J\u202e")
+    assert json.loads(capsys.readouterr().out)["file_name"] == r"bad\xff.csv\n{}\x1b[2J\u202e"
 
 
 def test_an_error_event_shows_where_but_neither_values_nor_messages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 from service.inbox.claims import Unfinished
 from service.inbox.inbox import Inbox
-from service.inbox.names import partner_name
+from service.inbox.names import partner_name, shown_error, shown_name, shown_text
 from service.inbox.quarantine import Quarantine, QuarantinedBatch
 from service.inbox.scan import Candidate, IgnoredFile, Scan, WaitingFile
 from service.inbox.settling import Settling
@@ -18,4 +18,7 @@ __all__ = [
     "Unfinished",
     "WaitingFile",
     "partner_name",
+    "shown_error",
+    "shown_name",
+    "shown_text",
 ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache
+from pathlib import Path
 
+from service.errors import safe_text
 from service.model import CSV_KINDS, JSON_KINDS, SOURCES, Source
-from service.suffixes import SEPARATORS
+from service.suffixes import SEPARATORS, order_of
 
 # Incomplete or private by the conventions of browsers, editors and transfer programs.
 IGNORED_PATTERNS = (".*", "*.tmp", "*.part", "*.crdownload", "*~", "*.filepart", "*.swp")
@@ -61,6 +65,61 @@ def partner_name(source: Source, suffix: str) -> str:
         return source.file_name.replace("*", suffix)
     stem, _, kind = source.file_name.rpartition(".")
     return f"{stem}{'_' if suffix else ''}{suffix}.{kind}"
+
+
+def shown_name(name: str, sources: Sequence[Source] = SOURCES) -> str:
+    """A file name as logs and health show it: a suffix may be the name of a person, and other names anything.
+
+    The name of an export with an empty, date or number suffix is shown as it is. Any other suffix becomes ``#`` and six
+    hex digits of its hash, the same for all exports with that suffix; so does the name of a file of no source.
+
+    >>> shown_name("crm_customers_2024-01-15.csv"), shown_name("crm_customers_Ann Lee.csv")
+    ('crm_customers_2024-01-15.csv', 'crm_customers_#a36e14.csv')
+    >>> shown_name("Ann Lee.csv")
+    '#a36e14.csv'
+    """
+    found = read_name(name, sources)
+    if found is None:
+        stem, kind = _stem_and_kind(name)
+        return f"{_digits_of(stem)}{kind}"
+    if not found.suffix or order_of(found.suffix) is not None:
+        return name
+    written = _as_written(found.source.file_name).fullmatch(name)
+    if written is None:
+        return partner_name(found.source, _digits_of(found.suffix))
+    begin, end = written.span("suffix")
+    return f"{name[:begin]}{_digits_of(name[begin:end])}{name[end:]}"
+
+
+def shown_text(text: str, names: Iterable[tuple[str, Source]]) -> str:
+    """A text about files, with each of these names as logs and health show it."""
+    for name, source in names:
+        text = text.replace(name, shown_name(name, (source,)))
+    return text
+
+
+def shown_error(error: BaseException, sources: Sequence[Source] = SOURCES) -> str:
+    """As ``safe_text``, with the name of an export as logs and health show it."""
+    files = (getattr(error, "filename", None), getattr(error, "filename2", None))
+    names = (Path(os.fsdecode(file)).name for file in files if isinstance(file, str | bytes))
+    return shown_text(safe_text(error), [(name, found.source) for name in names if (found := read_name(name, sources))])
+
+
+def _digits_of(text: str) -> str:
+    return f"#{hashlib.sha256(os.fsencode(text)).hexdigest()[:6]}"
+
+
+def _stem_and_kind(name: str) -> tuple[str, str]:
+    """A name before and from the extension that says what it is; an unknown extension may be a part of the name."""
+    found = re.search(rf"(?:\.(?:{_KINDS}|txt|pdf|zip|xlsx?))?(?:\.gz)?$", name, re.IGNORECASE | re.ASCII)
+    cut = len(name) if found is None else found.start()
+    return name[:cut], name[cut:]
+
+
+@cache
+def _as_written(file_name: str) -> re.Pattern[str]:
+    """The pattern of an export's name in any case, on the name as it is written."""
+    return re.compile(_pattern(file_name).pattern, re.IGNORECASE)
 
 
 @cache

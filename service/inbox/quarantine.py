@@ -14,6 +14,7 @@ from service.errors import ServiceError, UsageError
 from service.files import is_own_folder, is_regular, move_if_free, remove_tree
 from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.model import InputFile, JobName, inputs_sha256
+from service.printable import printable
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ def reason_for(batch_id: str, error: ServiceError, now: datetime, inputs: Sequen
         job=inputs[0].source.job,
         quarantined_at=now.isoformat(),
         error=error.code,
-        message=error.message,
-        where=error.where,
-        found=error.found,
-        hint=error.hint,
+        message=printable(error.message),
+        where=printable(error.where),
+        found=printable(error.found),
+        hint=printable(error.hint),
         retry=f"python -m service retry {batch_id}",
         inputs={file.file_name: file.sha256 for file in inputs},
         inputs_sha256=inputs_sha256(tuple(inputs)),

@@ -53,6 +53,8 @@ def named_file(source: Source, path: Path) -> InputFile:
     """A file named on the command line, as an export of ``source``. Raises: UsageError if it does not exist."""
     if not path.is_file():
         raise UsageError(f"File not found: {path.name}", where=str(path), hint="check the path and run again")
+    if path.name != path.name.encode(errors="replace").decode():
+        raise UsageError("the name of a file is not UTF-8", where=str(path), hint="rename it and run again")
     # The file is only read, so a link is as good as a file: the user named it.
     real = path.resolve()
     fingerprint = fingerprint_of(real)

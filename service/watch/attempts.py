@@ -12,11 +12,11 @@ from datetime import datetime
 from functools import partial
 
 from service.errors import InputError, Interrupted, LastingFault, PoisonedBatch, TransientError, safe_text
-from service.inbox import Inbox
+from service.inbox import Inbox, shown_text
 from service.jobs.batch_runner import BatchRunner
 from service.jobs.reporting import report_failure
 from service.journal import Journal
-from service.model import Batch
+from service.model import Batch, Source
 from service.publication import Progress
 
 MOST_FAULTS = 3
@@ -152,7 +152,13 @@ class Attempts:
 
     def _postpone(self, batch: Batch, error: Exception, faults: int, bug: Exception | None) -> Postponed:
         seconds = self._retry_seconds * 2.0 ** min(max(faults, 1) - 1, MOST_DOUBLINGS)
-        return Postponed(batch.id, safe_text(error), seconds, self._clock() + seconds, bug)
+        reason = shown_text(safe_text(error), names_of(batch))
+        return Postponed(batch.id, reason, seconds, self._clock() + seconds, bug)
+
+
+def names_of(batch: Batch) -> list[tuple[str, Source]]:
+    """File name and source of each input."""
+    return [(file.file_name, file.source) for file in batch.inputs]
 
 
 def _lasting(batch: Batch, faults: int, error: Exception) -> LastingFault:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.errors import safe_text
-from service.inbox import Inbox
+from service.inbox import Inbox, shown_error
 from service.jobs.batch_runner import BatchRunner
 from service.model import Batch
 from service.publication import Progress
@@ -99,4 +98,6 @@ class Claiming:
         seconds = min(_RETRY_SECONDS * 2.0**self._refusals, _MOST_RETRY_SECONDS)
         self._refusals += 1
         bug = None if isinstance(error, OSError) else error
-        return Postponed(None, f"cannot claim files: {safe_text(error)}", seconds, clock + seconds, bug)
+        return Postponed(
+            None, f"cannot claim files: {shown_error(error, self._inbox.sources)}", seconds, clock + seconds, bug
+        )

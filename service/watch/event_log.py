@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from service import logs
-from service.inbox import Scan
-from service.watch.attempts import Abandoned, ArchivedLate, Postponed, Published, Quarantined, Result
+from service.inbox import Scan, shown_name, shown_text
+from service.model import Source
+from service.watch.attempts import Abandoned, ArchivedLate, Postponed, Published, Quarantined, Result, names_of
 from service.watch.claiming import NextBatch
 
 
 class EventLog:
     """Logs a condition when it begins, and not again until it has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sequence[Source]) -> None:
+        """``sources``: those whose file names may be shown."""
+        self._sources = sources
         self._problem: str | None = None
         self._notices: set[tuple[str, str, str, str]] = set()
         self._refusal: str | None = None
@@ -31,7 +36,7 @@ class EventLog:
         unpaired = {file.path.name for file in scan.unpaired}
         notices |= {("partner.missed", name, "missing", cause) for name, cause in overdue if name in unpaired}
         for event, name, key, value in sorted(notices - self._notices):
-            logs.get().warning(event, file_name=name, **({key: value} if key else {}))
+            logs.get().warning(event, file_name=shown_name(name, self._sources), **({key: value} if key else {}))
         self._notices = notices
 
     def log_next_batch(self, chosen: NextBatch, postponed: Postponed | None) -> None:
@@ -66,9 +71,8 @@ class EventLog:
             case ArchivedLate(batch=batch):
                 logs.get().info("batch.recovered", batch_id=batch.id, how="archived late")
             case Quarantined(batch=batch, error=error):
-                logs.get().error(
-                    "batch.quarantined", batch_id=batch.id, code=error.code, message=error.message, hint=error.hint
-                )
+                message, hint = (shown_text(text, names_of(batch)) for text in (error.message, error.hint))
+                logs.get().error("batch.quarantined", batch_id=batch.id, code=error.code, message=message, hint=hint)
             case Postponed(batch_id=batch_id, reason=reason, seconds=seconds):
                 logs.get().error("batch.postponed", batch_id=batch_id, reason=reason, retry_in_seconds=seconds)
             case Abandoned(batch=batch):

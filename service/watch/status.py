@@ -11,12 +11,13 @@ from typing import Literal
 from msgspec.structs import replace
 
 from service import __version__, health, logs
-from service.documents import HealthReport, IgnoredEntry
+from service.documents import HealthReport, IgnoredEntry, is_batch_id
 from service.errors import LastingFault, safe_text
 from service.folders import Folders
 from service.health import MOST_LISTED
-from service.inbox import Inbox, QuarantinedBatch, Scan
+from service.inbox import Inbox, QuarantinedBatch, Scan, shown_name
 from service.model import JobName
+from service.printable import printable
 from service.watch.attempts import Abandoned, ArchivedLate, Postponed, Published, Quarantined, Result
 from service.watch.claiming import NextBatch
 from service.watch.event_log import EventLog
@@ -82,9 +83,9 @@ class Status:
         self._warnings = warnings
         self._report = HealthReport(version=__version__, pid=os.getpid())
         self._file = _HealthFile(folders, now, clock)
-        self._waits = Waits()
+        self._waits = Waits(self._shown)
         self._quarantined: list[QuarantinedBatch] = []
-        self._log = EventLog()
+        self._log = EventLog(inbox.sources)
         self.other_problems: Callable[[], list[str]] = list
         """Problems that background tasks (the scheduled sync) report."""
 
@@ -123,7 +124,7 @@ class Status:
                 last_scan=self._seconds(),
                 waiting=self._waits.listed(),
                 waiting_count=len(self._waits),
-                ignored=tuple(IgnoredEntry(file_name=entry.file_name, why=entry.why) for entry in ignored),
+                ignored=tuple(IgnoredEntry(file_name=self._shown(entry.file_name), why=entry.why) for entry in ignored),
             )
         unwritable = health.unwritable(self._folders)
         self._quarantined = [it for it in self._quarantined if self._inbox.is_quarantined(it.batch_id)]
@@ -179,16 +180,23 @@ class Status:
             reasons.append(f"{prefix}{turn.postponed.reason}")
         reasons += [
             f"the claim {name} cannot be read: move its files from .claimed back into the inbox, then remove it"
-            for name in turn.unreadable
+            for name in map(self._shown_claim, turn.unreadable)
         ]
         reasons += self.other_problems()
         reasons += unwritable
         reasons += health.scarce_space(self._folders, self._warnings.min_free_mb)
         reasons += [f"quarantined {it}" for it in self._quarantined]
         waiting = dict.fromkeys(self._waits.blocked() + self._overdue())
-        reasons += [f"{name} waits for {cause}" for name, cause in waiting]
+        reasons += [f"{self._shown(name)} waits for {cause}" for name, cause in waiting]
         more = len(reasons) - MOST_LISTED
-        return (*reasons[:MOST_LISTED], f"and {more} more") if more > 0 else tuple(reasons)
+        listed = map(printable, reasons[:MOST_LISTED])
+        return (*listed, f"and {more} more") if more > 0 else tuple(listed)
+
+    def _shown(self, name: str) -> str:
+        return shown_name(name, self._inbox.sources)
+
+    def _shown_claim(self, name: str) -> str:
+        return name if is_batch_id(name.removesuffix(".json")) else self._shown(name)
 
     def _overdue(self) -> list[tuple[str, str]]:
         return self._waits.longer_than(self._warnings.partner_seconds, self._clock())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from service.documents import WaitingExport
 from service.health import MOST_LISTED
-from service.inbox import Scan, WaitingFile, partner_name
+from service.inbox import Scan, WaitingFile, partner_name, shown_name
 from service.model import Source
 
 WRITER, TURN = "its writer", "its turn"
@@ -26,7 +26,9 @@ class _Wait:
 class Waits:
     """The files that wait, from scan to scan; the monotonic clock is passed in."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: Callable[[str], str]) -> None:
+        """``shown``: how health shows a file name."""
+        self._shown = shown
         self._waits: dict[str, _Wait] = {}
 
     def note(self, waits_for: Mapping[str, str], now: datetime, clock: float) -> None:
@@ -45,7 +47,7 @@ class Waits:
     def listed(self) -> tuple[WaitingExport, ...]:
         """The first ``MOST_LISTED`` as in the health file, which is written often."""
         return tuple(
-            WaitingExport(file_name=name, since=wait.since, waits_for=wait.waits_for)
+            WaitingExport(file_name=self._shown(name), since=wait.since, waits_for=wait.waits_for)
             for name, wait in islice(self._waits.items(), MOST_LISTED)
         )
 
@@ -76,4 +78,5 @@ def _missing_partners(file: WaitingFile, unpaired: Iterable[WaitingFile], source
     """The names under which the missing exports of the batch of ``file`` are expected."""
     there = {other.source.name for other in unpaired if other.suffix == file.suffix}
     needed = (source for source in sources if source.is_required and source.job == file.source.job)
-    return ", ".join(partner_name(source, file.suffix) for source in needed if source.name not in there)
+    missing = (partner_name(source, file.suffix) for source in needed if source.name not in there)
+    return ", ".join(shown_name(name, sources) for name in missing)
