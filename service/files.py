@@ -32,6 +32,7 @@ _LINK = "a symbolic link, which is not followed: remove it"
 _NO_FILE = "not a regular file: remove it"
 _NO_FOLDER = "must be a real folder, and is a link or a file: remove it"
 _PRIVATE = 0o700
+_LOCK_TABLE = Path("/proc/locks")
 _MOST_NOTE_BYTES = 4096
 
 
@@ -309,6 +310,24 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def lock_holders(path: Path) -> list[str]:
+    """The processes that hold a ``flock`` on the file, as ``process 12 (name)``, as far as the kernel names them."""
+    try:
+        inode = path.lstat().st_ino
+        lines = [line.split() for line in _LOCK_TABLE.read_text(encoding="ascii", errors="replace").splitlines()]
+    except OSError:
+        return []
+    locks = [line for line in lines if line[1:2] == ["FLOCK"] and line[5].rpartition(":")[2] == str(inode)]
+    return [f"process {line[4]}{_name_of(line[4])}" for line in locks]
+
+
+def _name_of(process_id: str) -> str:
+    try:
+        return f" ({Path('/proc', process_id, 'comm').read_text(encoding='utf-8', errors='replace').strip()})"
+    except OSError:
+        return ""
 
 
 class Lock:

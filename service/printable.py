@@ -1,8 +1,12 @@
-"""Text from outside as one harmless line: for everything that is printed, logged or written for people."""
+"""Text from outside, made harmless: as one line that can be printed and logged, and bounded before it is normalised."""
 
 from __future__ import annotations
 
+import unicodedata
+
 _FIRST_BYTE, _LAST_BYTE, _OFFSET = "\udc80", "\udcff", 0xDC00
+LONGEST_RUN = 30
+"""No script puts more combining marks on one letter; Unicode's "stream-safe" texts have the same limit."""
 
 
 def printable(text: str) -> str:
@@ -28,3 +32,19 @@ def _escape(char: str) -> str:
     if _FIRST_BYTE <= char <= _LAST_BYTE:
         return f"\\x{ord(char) - _OFFSET:02x}"
     return char.encode("unicode_escape").decode("ascii")
+
+
+def bounded(text: str) -> str:
+    """The text without the combining marks beyond the first ``LONGEST_RUN`` of a run.
+
+    To normalise a text sorts each run, in quadratic time: 200,000 marks take a minute.
+    """
+    if len(text) <= LONGEST_RUN or text.isascii():
+        return text
+    kept: list[str] = []
+    run = 0
+    for char in text:
+        run = run + 1 if unicodedata.combining(char) else 0
+        if run <= LONGEST_RUN:
+            kept.append(char)
+    return text if len(kept) == len(text) else "".join(kept)

@@ -5,7 +5,9 @@ Standard library only: the health check runs every few seconds and needs two set
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
@@ -17,6 +19,8 @@ PREFIX = "SERVICE_"
 TOML_FILE = "service.toml"
 DEFAULT_STATE = Path("state")
 DEFAULT_STALL_MINUTES = 30
+MOST_BYTES = 64 << 10
+"""Of a file with settings or a secret."""
 
 
 def health_settings(folder: Path = Path()) -> tuple[Path, float]:
@@ -35,7 +39,7 @@ def health_settings(folder: Path = Path()) -> tuple[Path, float]:
 def from_toml(path: Path) -> dict[str, Any]:
     """The contents of ``service.toml``; empty where there is none. Raises: SettingsError where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _read_file(path)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -64,12 +68,27 @@ def from_files(names: Iterable[str], environment: Mapping[str, str]) -> dict[str
         if not path or environment.get(variable):
             continue
         try:
-            values[name] = Path(path).read_text(encoding="utf-8").strip()
+            values[name] = _read_file(Path(path)).strip()
         except (OSError, UnicodeDecodeError):
             raise SettingsError(
-                f"{variable}_FILE names a file that cannot be read", hint=f"check the path in {variable}_FILE"
+                f"{variable}_FILE names a file that cannot be read",
+                hint=f"check the path in {variable}_FILE: a regular file of at most {MOST_BYTES >> 10} kB",
             ) from None
     return values
+
+
+def _read_file(path: Path) -> str:
+    """The text of a regular file. A link is followed: secrets are mounted as links. A pipe does not block.
+
+    Raises: OSError, also where it is no regular file or larger than ``MOST_BYTES``; UnicodeDecodeError.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"larger than {MOST_BYTES} bytes", str(path))
+    return content.decode("utf-8")
 
 
 def _from_variables(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from service.data import read_toml
+from service.printable import bounded
 
 Engagement = Literal["high", "medium", "low", "unknown"]
 Activity = Literal["active", "inactive", "unknown"]
@@ -34,7 +35,7 @@ def word_of(text: str) -> str:
     ['google ads', 'usa', 'cote divoire', 'america new york']
     """
     if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+        text = "".join(c for c in unicodedata.normalize("NFKD", bounded(text)) if not unicodedata.combining(c))
     return _SEPARATORS.sub(" ", _REMOVED.sub("", text.casefold())).strip()
 
 

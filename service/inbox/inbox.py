@@ -15,7 +15,7 @@ from msgspec import structs
 from service import documents
 from service.documents import Claim
 from service.errors import ServiceError, UsageError
-from service.files import Lock, make_folder, make_own_folder, remove_tree, replace_text, sha256_of
+from service.files import Lock, lock_holders, make_folder, make_own_folder, remove_tree, replace_text, sha256_of
 from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.claims import ChangedFile, Claims, Unfinished, claimed_file, hashed_inputs
 from service.inbox.quarantine import Quarantine, QuarantinedBatch, reason_for
@@ -79,6 +79,10 @@ class Inbox:
     def is_locked(self) -> bool:
         """Whether we hold the lock of the folder that is there now; False after it was replaced or unmounted."""
         return self._lock.is_held()
+
+    def lock_holders(self) -> str:
+        """The processes that hold the lock, as text; empty where the kernel names none."""
+        return ", ".join(lock_holders(self._folders.lock))
 
     def unlock(self) -> None:
         """Release the lock, so that another instance can take over."""

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 
 from service.errors import DuplicateColumn, MissingColumn
 from service.model import FieldPath, Layout, Source
+from service.printable import bounded
 
 _COLUMNS_THAT_IDENTIFY_A_SYSTEM = 3
 """With fewer known columns the file may come from any system: messages then name the source's own columns."""
@@ -19,7 +20,7 @@ _COLUMNS_THAT_IDENTIFY_A_SYSTEM = 3
 
 def folded(name: str) -> str:
     """A column name for comparison: case, composition of accents and surrounding blanks do not matter."""
-    return unicodedata.normalize("NFC", name).strip().lower()
+    return unicodedata.normalize("NFC", bounded(name)).strip().lower()
 
 
 def known_paths(names: Collection[str], layout: Layout) -> list[str]:

@@ -60,6 +60,16 @@ class Ownership:
         self._inbox.unlock()
         return False
 
+    def obstacle(self) -> str:
+        """Why this instance stands by.
+
+        Another user may read the lock file, and so can lock it. An instance holds the lock of its state, too.
+        """
+        if self._state.is_taken():
+            return "another instance works on this inbox"
+        holders = self._inbox.lock_holders() or "a process"
+        return f"the lock of the inbox is held by {holders} that is no instance of this service: end it"
+
     def begin(self) -> dict[JobName, str]:
         """Begin to work in the folder that is there now; returns the last published batch of each job, latest last."""
         published = self._batch_runner.last_published()

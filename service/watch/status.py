@@ -24,7 +24,6 @@ from service.watch.event_log import EventLog
 from service.watch.waits import Waits, causes_of
 
 _WRITE_SECONDS = 1.0
-_STANDS_BY = "stands by: another instance works on this inbox"
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,11 @@ class Status:
 
     # ---------------------------------------------------------------------------------------- the instance
 
-    def stand_by(self, *, is_first: bool) -> None:
+    def stand_by(self, obstacle: str, *, is_first: bool) -> None:
         """Report that this instance stands by; ``is_first``: it begins to."""
         if is_first:
-            logs.get().info("service.stood_by", inbox=str(self._inbox.root))
-        self._file.write_standby(replace(self._report, reasons=(_STANDS_BY,)))
+            logs.get().info("service.stood_by", inbox=str(self._inbox.root), why=obstacle)
+        self._file.write_standby(replace(self._report, reasons=(printable(f"stands by: {obstacle}"),)))
 
     def end_stand_by(self) -> None:
         """Remove the reports of instances that stood by; one that still does writes its report again."""

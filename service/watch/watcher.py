@@ -111,12 +111,13 @@ class Watcher:
         """Become the instance that works on this inbox, and stand by until then. False if asked to stop."""
         has_stood_by = False
         while not self._ownership.take(has_stood_by=has_stood_by) and not self._stop.is_set():
+            obstacle = self._ownership.obstacle()
             if once:
                 raise TransientError(
-                    "another instance works on this inbox",
+                    obstacle,
                     hint="it will process what waits; or stop it and try again",
                 )
-            self.status.stand_by(is_first=not has_stood_by)
+            self.status.stand_by(obstacle, is_first=not has_stood_by)
             has_stood_by = True
             self._stop.wait(RETRY_SECONDS)
         self.status.end_stand_by()

@@ -7,6 +7,7 @@ import unicodedata
 
 from service.pipeline.fields.missing import is_missing
 from service.pipeline.fields.text import Unusable, reason_of, until_stable, value_of, visible
+from service.printable import bounded
 
 # ------------------------------------------------------------------------------------------------ definition
 
@@ -45,7 +46,7 @@ def name_key(name: str) -> str:
     >>> name_key("Straße") == name_key("STRASSE")
     True
     """
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", bounded(name)).casefold())
 
 
 def norm_name(text: str) -> str | None:

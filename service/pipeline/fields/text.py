@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 
+from service.printable import bounded
+
 LONGEST_TEXT = 10_000  # Python sorts a run of combining marks in quadratic time: 200,000 of them take a minute
 
 
@@ -59,6 +61,7 @@ def until_stable(step: Callable[[str], str], text: str) -> str:
     for _ in range(10):
         if len(text) > LONGEST_TEXT:
             return ""
+        text = bounded(text)
         if (after := step(text)) == text:
             break
         text = after
