@@ -5,6 +5,7 @@
 #
 # No feature of BuildKit is used, so that the classic builder (and with it the Docker SDK) builds it as well.
 
+# To pin it by digest: --build-arg BASE=python:3.13-slim@sha256:… (docs/operating.md, "In a container").
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS builder
@@ -17,7 +18,7 @@ RUN python -m venv --without-pip /opt/venv \
         --no-cache-dir --no-compile --disable-pip-version-check --root-user-action ignore -r /build/requirements.txt \
  && find /opt/venv/lib -type d -name tests -prune -exec rm -r {} + \
  && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
-COPY LICENSE /app/
+COPY LICENSE requirements/sbom.cdx.json /app/
 COPY service /app/service
 # Any user must be able to read the files, under whatever umask they were cloned, and no user to write them.
 RUN chmod -R u=rwX,go=rX /app \

@@ -7,7 +7,9 @@
 # make bench  measure time and memory
 # make peers  compare the sync with a plain loop and with dlt: speed, and behaviour with a faulty API (minutes)
 # make demo   show every step on the sample, in seconds
-# make lock   write the hash-locked requirements from pyproject.toml
+# make lock   write the hash-locked requirements from pyproject.toml, and the SBOM
+# make sbom   write requirements/sbom.cdx.json, the CycloneDX list of what the image installs
+# make audit  compare what the image installs with PyPI's database of known vulnerabilities (needs the network)
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -16,7 +18,7 @@ MINUTES := 10
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test lint ci faults fuzz demo bench peers lock clean
+.PHONY: run test lint ci faults fuzz demo bench peers lock sbom audit clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run-time
@@ -69,6 +71,20 @@ $(VENV)/peers: requirements/peers.txt $(VENV)/run-time | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	touch $@
 
+# Not in the requirements for development: these programs only read the locked requirements.
+$(VENV)/audit: requirements/audit.txt | $(PY)
+	$(PY) -m venv $(VENV)/auditor
+	$(VENV)/auditor/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	touch $@
+
+sbom: $(VENV)/audit
+	$(VENV)/auditor/bin/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --short-PURLs \
+		--output-reproducible -o requirements/sbom.cdx.json
+
+# --strict: a package that the database could not be asked about is no success.
+audit: $(VENV)/audit
+	$(VENV)/auditor/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/run.txt
+
 $(PY):
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer; install it, or run make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -81,6 +97,8 @@ lock:
 	$(LOCK) --extra dev -o requirements/dev.txt
 	$(LOCK) --extra fuzz -o requirements/fuzz.txt
 	$(LOCK) --extra peers -o requirements/peers.txt
+	$(LOCK) --extra audit -o requirements/audit.txt
+	$(MAKE) sbom
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
