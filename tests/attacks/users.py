@@ -130,6 +130,27 @@ class SharedHouse(World):
         process.join(MOST_SECONDS)
         assert process.exitcode == 0, "the attack itself failed"
 
+    @contextmanager
+    def attacking(self, function: Callable[..., None], *arguments: Any) -> Iterator[ForkServerProcess]:
+        """Run a function as the attacker until the block ends."""
+        process = SERVER.Process(target=_run_attack, args=(function, arguments), daemon=True)
+        process.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.join()
+
+    @contextmanager
+    def standing_by(self) -> Iterator[None]:
+        """``watch`` while another process holds the lock, until the block ends."""
+        process, _, _ = self._start(("watch",), {})
+        try:
+            yield
+        finally:
+            process.kill()
+            process.join()
+
     def make_target(self) -> Path:
         """A folder of the service's user with one file in it: what a link leads to."""
         target = self.root / "elsewhere"

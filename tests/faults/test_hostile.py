@@ -24,6 +24,9 @@ from typing import Any
 
 import pytest
 
+from service.inbox import shown_name
+from service.model import API as API_SOURCE
+from service.model import SOURCES
 from tests.sizes import HOLE_BYTES, LINE_BYTES
 from tests.worlds import CASES, CRM, ECOM, House
 
@@ -283,8 +286,13 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def ignored(run: Run) -> dict[str, str]:
-    """File name -> reason, as in the health report."""
+    """Shown file name -> reason, as in the health report."""
     return {entry["file_name"]: entry["why"] for entry in run.house.health()["ignored"]}
+
+
+def shown(name: str) -> str:
+    """A file name as logs and health show it."""
+    return shown_name(name, (*SOURCES, API_SOURCE))
 
 
 def files_in_events(run: Run, event: str) -> list[str]:
@@ -297,8 +305,8 @@ def test_what_is_no_regular_file_is_left_alone_and_logged_once(
 ) -> None:
     found = (names.house.inbox / name).lstat()
     assert not stat.S_ISREG(found.st_mode)
-    assert files_in_events(names, "inbox.file_ignored").count(name) == 1
-    assert ignored(names)[name].startswith(WHY[make])
+    assert files_in_events(names, "inbox.file_ignored").count(shown(name)) == 1
+    assert ignored(names)[shown(name)].startswith(WHY[make])
     assert not [path for path in names.house.inbox.glob("*/*/*") if path.name == name]
 
 
@@ -312,8 +320,8 @@ def test_links_are_not_followed(names: Run) -> None:
 
 @pytest.mark.parametrize("name", [*NO_TEXTS, *OTHER_LETTERS])
 def test_a_name_that_is_no_text_or_in_other_letters_is_logged_once_and_left_alone(names: Run, name: str) -> None:
-    assert files_in_events(names, "inbox.file_ignored").count(name) == 1
-    assert ignored(names)[name] == "no source has exports of this name"
+    assert files_in_events(names, "inbox.file_ignored").count(shown(name)) == 1
+    assert ignored(names)[shown(name)] == "no source has exports of this name"
     assert (names.house.inbox / name).read_bytes() == (SAMPLE / CRM).read_bytes()
 
 
@@ -321,8 +329,8 @@ def test_a_name_that_is_no_text_or_in_other_letters_is_logged_once_and_left_alon
 def test_of_two_look_alikes_neither_is_taken_and_both_are_named(names: Run, pair: tuple[str, str]) -> None:
     waiting = {entry["file_name"] for entry in names.house.health()["waiting"]}
     for name in pair:
-        assert files_in_events(names, "export.contested").count(name) == 1
-        assert name in waiting
+        assert files_in_events(names, "export.contested").count(shown(name)) == 1
+        assert shown(name) in waiting
         assert (names.house.inbox / name).is_file()
     assert (names.house.inbox / pair[0].replace("crm", "ecommerce").replace("csv", "json")).is_file()
 
