@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -24,7 +24,7 @@ from service.readers.csv_sniff import CsvDialect
 from service.readers.json_paths import steps_of
 from service.readers.json_stream import MAX_DEPTH
 from service.readers.json_window import LaxJson, NeedsStrictParser
-from service.readers.rows import BOOLEAN_CELL, FileReport, RawRow, RejectedRow, cell_name
+from service.readers.rows import BOOLEAN_CELL, FileReport, RawRow, RejectedRow, RejectFile, cell_name
 from service.readers.served_files import Served
 
 
@@ -42,7 +42,7 @@ def read(database: Database, file: InputFile, work_folder: Path) -> tuple[Embedd
 
 def _read_csv(database: Database, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
     dialect = csv_sniff.sniff(path, source)
-    rejects: tuple[RejectedRow, ...] = ()
+    rejects: Sequence[RejectedRow] = ()
     try:
         table = _plain_csv(database, path, dialect)
     except _NotPlain:
@@ -59,7 +59,7 @@ def _read_csv(database: Database, path: Path, source: Source) -> tuple[EmbeddedT
 
 def _careful_csv(
     database: Database, path: Path, dialect: CsvDialect
-) -> tuple[EmbeddedTable, tuple[RejectedRow, ...], CsvDialect]:
+) -> tuple[EmbeddedTable, Sequence[RejectedRow], CsvDialect]:
     try:
         return *_copied(database, csv_rows.careful_rows(path, dialect), len(dialect.positions)), dialect
     except NotUtf8:
@@ -68,7 +68,7 @@ def _careful_csv(
 
 def _read_json(database: Database, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
     shape = json_layout.probe(path, source)
-    rejects: tuple[RejectedRow, ...] = ()
+    rejects: Sequence[RejectedRow] = ()
     try:
         table = _plain_json(database, path, shape.layout)
     except _NotPlain:
@@ -124,19 +124,22 @@ def _loaded(database: Database, served: Served, query: Callable[[str], str]) -> 
 
 def _copied(
     database: Database, rows: Iterator[RawRow | RejectedRow], width: int
-) -> tuple[EmbeddedTable, tuple[RejectedRow, ...]]:
+) -> tuple[EmbeddedTable, Sequence[RejectedRow]]:
     """The rows of a careful reader as a table, and the rejects."""
-    rejects: list[RejectedRow] = []
+    rejects = RejectFile(database.own_path("rejects"))
     with database.own_csv() as path:
-        with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        with (
+            rejects.writing() as add_reject,
+            open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file,
+        ):
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
             for row in rows:
                 if isinstance(row, RejectedRow):
-                    rejects.append(row)
+                    add_reject(row)
                 else:
                     writer.writerow((row[0], *row[1]))
         cells = (f"'{cell_name(index)}': 'VARCHAR'" for index in range(width))
-        return database.read_own_csv(path, ["'row_number': 'BIGINT'", *cells]), tuple(rejects)
+        return database.read_own_csv(path, ["'row_number': 'BIGINT'", *cells]), rejects.rejects()
 
 
 def _csv_query(url: str, dialect: CsvDialect) -> str:

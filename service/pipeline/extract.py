@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
@@ -12,7 +13,7 @@ from service.pipeline.fields.cell import part_of_name_sql, value_of_cell_sql
 from service.pipeline.fields.missing import is_missing_name_sql
 from service.pipeline.fields.source_id import LOST_DIGITS
 from service.pipeline.rejects import rejects_table
-from service.readers.rows import BOOLEAN_CELL, FileReport, RejectedRow, cell_name
+from service.readers.rows import BOOLEAN_CELL, FileReport, RejectedRow, cell_name, rejects_of
 
 REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; a source without any usable row always does."""
@@ -147,7 +148,11 @@ def _with_identity(rows: Table, report: FileReport, spec: FieldSpec) -> tuple[Ta
         return rows, report
     explanation = f"it has none of {', '.join(spec.identity_fields)}"
     (numbers,) = others.integers("row_number")
-    rejects = (*report.rejects, *(RejectedRow(number, "no_identity", explanation) for number in numbers.tolist()))
+
+    def all_rejects() -> Iterator[RejectedRow]:
+        return chain(report.rejects, (RejectedRow(int(number), "no_identity", explanation) for number in numbers))
+
+    rejects = rejects_of(len(report.rejects) + len(numbers), all_rejects)
     return rows.derive(f"from this where {has_identity}"), replace(report, rejects=rejects)
 
 
