@@ -47,6 +47,11 @@ class FileReport:
     warnings: tuple[str, ...] = ()
     unknown_columns: int = 0
     """CSV: the number of columns that no field uses."""
+    others: tuple[str, ...] = ()
+    """Names of columns or paths of members that no field uses, as far as a message may quote them."""
+    repeated_header: Mapping[str, str] = field(default_factory=dict)
+    """CSV: path -> the name of its column in small letters; a row of these names is the header again."""
+    is_csv: bool = False
     members: Mapping[str, str] = field(default_factory=dict)
     """JSON: scalar members before the array of customers, as text ("fetched_at", …); true is "true"."""
     written: str = "UTF-8"
