@@ -622,7 +622,12 @@ def test_a_number_without_end_is_given_up_early(engine: EmbeddedEngine, drop: Pa
     monkeypatch.setattr(json_stream, "MAX_ELEMENT_CHARACTERS", 1 << 12)
     monkeypatch.setattr(json_stream, "CHUNK_BYTES", 1 << 10)
     with pytest.raises(UnreadableFile, match="or has no end"):
-        list(json_stream.elements(Counted(b"[" + b"1" * (1 << 16)), ECOM.own, lambda first: True))
+        list(
+            json_stream.elements(
+                Counted(b"[" + b"1" * (1 << 16)),
+                json_stream.Expected("customers", lambda first: True, lambda first: ""),
+            )
+        )
     assert sum(chunks) < 1 << 15
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.engine.contract import Engine, Table, sql_text
@@ -11,6 +12,8 @@ from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, S
 from service.pipeline.fields.missing import MISSING_CELL, MISSING_PART
 from service.pipeline.fields.source_id import LOST_DIGITS
 from service.pipeline.formulas import FORMULA
+from service.pipeline.lost_fields import elsewhere_warnings, lost_field_warnings, refuse_without_contacts
+from service.pipeline.places import COMPARED, Places, other_column, places_of
 from service.pipeline.rejects import rejects_table
 from service.readers.rows import FileReport, RejectedRow, cell_name
 
@@ -29,6 +32,7 @@ _CELL = f"""
 
 # A part of a composed value may be "Na": only empty parts and mere signs are missing.
 _PART = f"case when not regexp_full_match($cell, '(?i){MISSING_PART}') then $cell end"
+_INVISIBLE = r"[\s\x{feff}\x{200b}-\x{200f}\x{2060}\x{a0}]*"
 # In layouts with continued rows, a row without name and address continues the customer of the row above.
 _IS_CONTINUATION = "full_name is null and email is null"
 
@@ -46,9 +50,11 @@ class FieldSpec:
 
     fields: tuple[str, ...]
     identity_fields: tuple[str, ...]
-    """The fields that identify the customer of a row."""
-    requires_identity: bool = False
-    """True: a row without any identity field is a reject. False: one row of the export with one is enough."""
+    """The fields that identify the customer of a row; a row without any of them is a reject."""
+    contacts: tuple[str, ...] = ()
+    """Fields of which an export must have one; empty: none is required."""
+    optional: frozenset[str] = frozenset()
+    """Fields that most exports do not have: their absence is reported only if something has a similar name."""
     parts: frozenset[str] = frozenset()
     """Fields that are a part of a name: only empty ones and mere signs are missing."""
     sql_of: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +64,7 @@ class FieldSpec:
 INTEGRATION = FieldSpec(
     fields=FIELDS,
     identity_fields=("source_id", "full_name", "email", "phone"),
+    contacts=("full_name", "email", "phone"),
     sql_of={"orders_count": "try_cast($text as bigint)"},
 )
 
@@ -67,11 +74,13 @@ class Extracted:
     """The rows that entered, and reports of the files.
 
     rows            source · row_number · the fields of the FieldSpec, as written; null = missing
+                    and for each field of ``others`` its columns ``places.other_column``
     rejects         REJECT
     reports         source -> report of its file
     source_rows     source -> number of rows that entered
     source_rejects  source -> number of rejects
     warnings        source -> sentences for the log
+    others          field -> number of its paths, where a source has several: see ``first_usable``
     """
 
     rows: Table
@@ -80,6 +89,7 @@ class Extracted:
     source_rows: Mapping[str, int]
     source_rejects: Mapping[str, int]
     warnings: Mapping[str, tuple[str, ...]]
+    others: Mapping[str, int] = field(default_factory=dict)
 
 
 def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTEGRATION) -> Extracted:
@@ -89,18 +99,22 @@ def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTE
     are rejects.
     Source: docs/specification.md section 3
     """
-    tables: dict[str, Table] = {}
-    reports: dict[str, FileReport] = {}
+    entered: dict[str, _Entered] = {}
+    counts: dict[str, int] = {}
     for file in batch.inputs:
         name = file.source.name
         try:
-            tables[name], reports[name] = _entered(*engine.read(file), file.source, spec)
-            _refuse_too_many_rejects(tables[name].count(), len(reports[name].rejects), guards.max_reject_percent)
+            entered[name] = found = _entered(*engine.read(file), file.source, spec)
+            counts[name] = found.rows.count()
+            _refuse_too_many_rejects(counts[name], len(found.report.rejects), guards.max_reject_percent)
         except InputError as error:
             raise _at(error, batch, file) from None
-    counts = {name: table.count() for name, table in tables.items()}
+    reports = {name: it.report for name, it in entered.items()}
+    others = {name: max(it.others.get(name, 1) for it in entered.values()) for name in COMPARED}
+    others = {name: count for name, count in others.items() if count > 1}
     return Extracted(
-        rows=_united(*tables.values()),
+        rows=_united(*(_with_columns(it, others) for it in entered.values())),
+        others=others,
         rejects=rejects_table(reports, engine),
         reports=reports,
         source_rows=counts,
@@ -109,6 +123,35 @@ def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTE
             it.source.name: _warnings(reports[it.source.name], counts[it.source.name], it.source) for it in batch.inputs
         },
     )
+
+
+@dataclass(frozen=True)
+class _Entered:
+    """The rows of one export that are customers."""
+
+    rows: Table
+    report: FileReport
+    """With the rejects and warnings of this stage."""
+    others: Mapping[str, int]
+    """Field -> number of its paths, where there are several."""
+
+
+def _with_columns(entered: _Entered, others: Mapping[str, int]) -> Table:
+    """The rows, with the columns that the rows of other sources have."""
+    has, missing = (
+        [other_column(name, number) for name, count in counts.items() for number in range(2, count + 1)]
+        for counts in (entered.others, others)
+    )
+    added = [column for column in missing if column not in has]
+    if not missing:
+        return entered.rows
+    nulls = ", ".join(f"null::varchar as {column}" for column in added)
+    columns = ", ".join(missing)
+    rows = entered.rows.derive(
+        f"select source, row_number, {', '.join(FIELDS)}, {columns} from (select *{nulls and ', '}{nulls} from this)"
+    )
+    entered.rows.release()
+    return rows
 
 
 def _united(rows: Table, *others: Table) -> Table:
@@ -121,23 +164,75 @@ def _united(rows: Table, *others: Table) -> Table:
     return rows
 
 
-def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) -> tuple[Table, FileReport]:
-    """The rows of one file that are customers, as fields, and the report with rejects and warnings of this stage."""
+def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) -> _Entered:
+    """The rows of one file that are customers, as fields.
+
+    Raises: UnreadableFile if no row has a name, an address or a phone.
+    """
+    layout = report.layout
+    places = places_of(cells, layout, spec.fields, lambda option: _value(layout, option, is_part=False))
+    others = {name: len(places.paths[name]) for name in COMPARED if name in spec.fields}
+    others = {name: count for name, count in others.items() if count > 1 and name not in layout.one_place}
+    columns = ", ".join(_columns(layout, spec, places, others))
     rows = cells.derive(
-        f"select {sql_text(source.name)} as source, row_number, {fields_of(report.layout, spec)} from this"
+        f"select {sql_text(source.name)} as source, row_number, {columns} from this {_unless_header(report)}"
     )
+    repeated = cells.count() - rows.count()
     cells.release()
-    if report.layout.is_continued:
+    headers = f"rows that repeat the header are left out: {repeated}"
+    report = _with_warnings(report, (headers,) if repeated else ())
+    if layout.is_continued:
         rows, report = _without_continuations(rows, report)
-    if spec.requires_identity:
-        return _with_identity(rows, report, spec)
-    _refuse_without_identity(rows, spec)
-    return rows, replace(report, warnings=(*report.warnings, *_suspicious_rows(rows)))
+    filled = _filled(rows, spec)
+    count = rows.count()
+    if spec.contacts:
+        refuse_without_contacts(report, count, filled, spec.contacts)
+    lost = [name for name in layout.fields if count and name in spec.fields and name not in filled]
+    report = _with_warnings(report, lost_field_warnings(report, source, lost, spec.optional))
+    report = _with_warnings(report, elsewhere_warnings(places.elsewhere, report, source))
+    rows, report = _with_identity(rows, report, spec)
+    if spec.contacts:
+        report = _with_warnings(report, _suspicious_rows(rows))
+    return _Entered(rows, report, others)
+
+
+def _with_warnings(report: FileReport, warnings: Iterable[str]) -> FileReport:
+    return replace(report, warnings=(*report.warnings, *warnings))
+
+
+def _filled(rows: Table, spec: FieldSpec) -> set[str]:
+    """The fields of which any row has a value."""
+    counts = rows.derive(f"select {', '.join(f'count({name})' for name in spec.fields)} from this").rows()[0]
+    return {name for name, count in zip(spec.fields, counts, strict=True) if count}
+
+
+def _unless_header(report: FileReport) -> str:
+    """SQL: leaves out rows that repeat the header of a CSV file, as files have that were put together."""
+    # The plain comparison of the last characters is much cheaper than the regular expression.
+    same = [
+        f"coalesce(ends_with(lower(rtrim({cell})), {sql_text(name)})"
+        f" and regexp_full_match(lower({cell}), {sql_text(_INVISIBLE + re.escape(name) + _INVISIBLE)}), false)"
+        for path, name in report.repeated_header.items()
+        for cell in (cell_name(report.layout.paths.index(path)),)
+    ]
+    return f"where not ({' and '.join(same)})" if same else ""
 
 
 def fields_of(layout: Layout, spec: FieldSpec) -> str:
+    """SQL for the fields of ``spec``, on a table of cells (RAW) that was read in this layout; every row decides."""
+    return ", ".join(f"{_field(layout, name, layout.fields.get(name, ()), spec)} as {name}" for name in spec.fields)
+
+
+def _columns(layout: Layout, spec: FieldSpec, places: Places, others: Mapping[str, int]) -> Iterator[str]:
     """SQL for the fields of ``spec``, on a table of cells (RAW) that was read in this layout."""
-    return ", ".join(f"{_field(layout, name, spec)} as {name}" for name in spec.fields)
+    for name in spec.fields:
+        options = places.paths[name]
+        if name not in others:
+            yield f"{_field(layout, name, options, spec)} as {name}"
+            continue
+        for number, option in enumerate(options, start=1):
+            column = other_column(name, number) if number > 1 else name
+            yield f"{_field(layout, name, (option,), spec)} as {column}"
 
 
 def _without_continuations(rows: Table, report: FileReport) -> tuple[Table, FileReport]:
@@ -161,9 +256,9 @@ def _with_identity(rows: Table, report: FileReport, spec: FieldSpec) -> tuple[Ta
     return rows.derive(f"from this where {has_identity}"), replace(report, rejects=rejects)
 
 
-def _field(layout: Layout, name: str, spec: FieldSpec) -> str:
-    """SQL for a field: the first of its options that has a value."""
-    options = [_value(layout, option, is_part=name in spec.parts) for option in layout.fields.get(name, ())]
+def _field(layout: Layout, name: str, paths: Sequence[FieldPath], spec: FieldSpec) -> str:
+    """SQL for a field: the value under the first of these paths that has one."""
+    options = [_value(layout, option, is_part=name in spec.parts) for option in paths]
     text = f"coalesce({', '.join([*options, 'null::varchar'])})"
     return spec.sql_of.get(name, "$text").replace("$text", text)
 
@@ -192,16 +287,6 @@ def _refuse_too_many_rejects(rows: int, rejects: int, max_reject_percent: float)
         raise TooManyRejects(
             f"{rejects} of {rows + rejects} rows cannot enter, more than {max_reject_percent:g} %",
             hint=f"{hint}; SERVICE_MAX_REJECT_PERCENT raises the limit",
-        )
-
-
-def _refuse_without_identity(rows: Table, spec: FieldSpec) -> None:
-    """Raises: UnreadableFile if no row has an identity field; such a file must not replace the real customers."""
-    has_identity = " or ".join(f"{name} is not null" for name in spec.identity_fields)
-    if (count := rows.count()) and not rows.derive(f"select count(*) from this where {has_identity}").rows()[0][0]:
-        raise UnreadableFile(
-            f"none of its {count} rows has an id, a name, an e-mail address or a phone under a known column or path",
-            hint="docs/sources.md lists the columns and paths of each field",
         )
 
 

@@ -24,6 +24,7 @@ from service.pipeline.fields.phone import (
 )
 from service.pipeline.fields.source_id import SOURCE_ID_SQL, norm_id
 from service.pipeline.fields.status import STATUS_SQL, read_status
+from service.pipeline.first_usable import first_usable
 
 _NORMALISED = """
     select
@@ -148,12 +149,19 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     region_of = {source.name: source.region or rules.default_region for source in rules.sources}
     region = _of_source({name: sql_text(it) for name, it in region_of.items()})
     is_nanp = _of_source({name: is_plain_nanp(it) for name, it in region_of.items()})
+    normalised = {
+        "full_name": NAME_SQL,
+        "email": EMAIL_SQL,
+        "phone": phone_key_sql(region, is_nanp),
+        "signup_date": date_sql(order),
+    }
+    rows = first_usable(rows, extracted.others, normalised)
     values = rows.derive(
         _NORMALISED.format(
-            name=NAME_SQL,
-            email=EMAIL_SQL,
-            phone_key=phone_key_sql(region, is_nanp),
-            date=date_sql(order),
+            name=normalised["full_name"],
+            email=normalised["email"],
+            phone_key=normalised["phone"],
+            date=normalised["signup_date"],
             status=STATUS_SQL,
             source_id=SOURCE_ID_SQL,
         )

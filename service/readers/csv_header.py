@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache, cached_property
+from functools import cached_property
 
 from service.errors import DuplicateColumn, MissingColumn
 from service.model import Layout, Source
@@ -86,7 +86,9 @@ class Header:
         present = {path for path in layout.signs_and_paths if self.columns_of(path, only_exact=only_exact)}
         options = [option for options in layout.fields.values() for option in options]
         complete = {path for option in options if present.issuperset(option) for path in option}
-        return [path for path in layout.signs_and_paths if path in complete or path in present.intersection(layout.signs)]
+        return [
+            path for path in layout.signs_and_paths if path in complete or path in present.intersection(layout.signs)
+        ]
 
     def layout(self, source: Source) -> Layout | None:
         """The layout by exact names; by folded names only if none fits by exact ones; None if none fits at all."""

@@ -230,7 +230,7 @@ def _with_layout(head: _Head, record: _Record, layout: Layout, *, is_below_title
 
 
 def _before_header(head: str) -> tuple[int, str, list[str]]:
-    """The number of lines before the header, the delimiter that a ``sep=`` line declares (or ""), and the other lines."""
+    """The number of lines before the header, the delimiter of a ``sep=`` line (or ""), and the other lines."""
     # Not splitlines(): a form feed or U+2028 does not end a line of a CSV file.
     lines = io.StringIO(head, newline="").readlines()
     skipped, declared = 0, ""

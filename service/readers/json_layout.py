@@ -130,7 +130,9 @@ def _arrays(value: Any, path: str = "", depth: int = _MOST_DEPTH) -> Iterator[tu
         if isinstance(inner, list) and any(isinstance(row, dict) for row in inner) and is_rows_path(place):
             rows = inner[:SAMPLED_ELEMENTS]
             yield place, rows
-            below.extend((f"{place}[].{step}", row.get(step)) for row in rows[:1] if isinstance(row, dict) for step in row)
+            below.extend(
+                (f"{place}[].{step}", row.get(step)) for row in rows[:1] if isinstance(row, dict) for step in row
+            )
         elif isinstance(inner, dict):
             yield from _arrays(inner, place, depth - 1)
     for place, inner in below:
