@@ -145,7 +145,12 @@ class Header:
             paths = [option[0] for option in layout.fields.get(field, ()) if len(option) == 1]
             close = ((path, get_close_matches(folded(path), unread, n=1, cutoff=_CLOSE)) for path in paths)
             match = next(((unread.pop(names[0]), path) for path, names in close if names), None)
-            if match is None and field == "source_id" and paths and (ids := filter(is_named_as_id, unread.values())):
+            if (
+                match is None
+                and field == "source_id"
+                and any(map(is_named_as_id, paths))
+                and (ids := filter(is_named_as_id, unread.values()))
+            ):
                 match = next(((name, paths[0]) for name in ids), None)
             if match:
                 yield match

@@ -39,7 +39,8 @@ def array_window(path: Path, rows_at: str) -> tuple[int, int] | None:
     """Offsets of the first byte inside the array of customers and of its closing bracket.
 
     None for a dotted path, and unless the document is a bare array, or ``{"customers": […]}`` with plain members
-    before it only. The closing bracket is a good guess, not a proof: an engine that reads ``[`` + window + ``]`` fails where it is wrong.
+    before it only. The closing bracket is a good guess, not a proof: an engine that reads ``[`` + window + ``]``
+    fails where it is wrong.
     """
     if re.search(r"[.\[]", rows_at):
         return None
