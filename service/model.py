@@ -151,6 +151,9 @@ class Source:
 
     def layout_without_ids(self, found: Callable[[Layout], Collection[str]]) -> Layout | None:
         """The layout for an export that has no ids; None if none of the layouts allows that, or fits."""
+        # The export of a known system without its ids is not complete: it would be read by generic names only.
+        if any(_lacks_its_ids(layout, found(layout)) for layout in self.layouts if layout.name not in _OWN_NAMES):
+            return None
         layouts = [layout.without_ids() for layout in self.layouts if layout.may_lack_ids]
         return next((layout for layout in layouts if layout.fits(found(layout))), None)
 
@@ -161,6 +164,15 @@ class Source:
             if kind in CSV_KINDS + JSON_KINDS:
                 return "csv" if kind in CSV_KINDS else "json"
         return "csv"
+
+
+_OWN_NAMES = ("crm", "ecom")
+_PATHS_OF_A_SYSTEM = 3
+
+
+def _lacks_its_ids(layout: Layout, found: Collection[str]) -> bool:
+    is_of_the_system = not set(layout.signs).isdisjoint(found)
+    return is_of_the_system and len(set(found).intersection(layout.paths)) >= _PATHS_OF_A_SYSTEM
 
 
 CSV_KINDS = ("csv", "tsv", "txt")

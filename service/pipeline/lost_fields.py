@@ -13,7 +13,9 @@ from service.readers.rows import FileReport
 
 MOST_NAMES = 12
 """So many names of columns or members are listed."""
-_CLOSE = 0.6
+_CLOSE = 0.75
+_LONG = 5
+"""A shorter name is not looked for inside others."""
 
 
 def lost_field_warnings(
@@ -92,7 +94,8 @@ def _similar(name: str, layout: Layout, others: Sequence[str]) -> str | None:
     wanted |= {folded(path.rpartition(".")[2]) for path in layout.paths_of(name) if len(path.split(".")) == 2}
     for other in others:
         names = {folded(other), folded(other.rpartition(".")[2])}
-        if any(get_close_matches(it, names, n=1, cutoff=_CLOSE) for it in wanted):
+        is_part = any(it in there for it in wanted if len(it) >= _LONG for there in names)
+        if is_part or any(get_close_matches(it, names, n=1, cutoff=_CLOSE) for it in wanted):
             return other
     return None
 
