@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service import __version__
+from service import __version__, commands
 from service.errors import (
     InputError,
     Interrupted,
@@ -25,6 +25,7 @@ from service.errors import (
     UpstreamRejectedError,
     UsageError,
 )
+from service.raw_settings import command_prefix
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -41,6 +42,7 @@ settings:   environment variables SERVICE_*, or service.toml in the working fold
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    commands.configure(command_prefix())
     options = parser_for(given).parse_args(given)
     try:
         code: int = options.run(options)
@@ -91,6 +93,7 @@ def _settings() -> Settings:
 
     logs.configure()
     settings, unknown = load()
+    commands.configure(settings.command)
     for name in unknown:
         logs.get().warning("setting.ignored", name=name)
     return settings
@@ -117,7 +120,7 @@ class Verb:
 def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser for these arguments: it knows every verb, but only the arguments of those that are named."""
     parser = argparse.ArgumentParser(
-        prog="python -m service",
+        prog=commands.command(),
         description="Drop a CRM export and a shop export into a folder, collect one customer master.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

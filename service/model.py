@@ -370,6 +370,8 @@ class PublishedMaster:
     batch_id: str
     suffix: str = ""
     source_rows: Mapping[str, int] = field(default_factory=dict)
+    filled: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Source -> field -> number of rows with a usable value; empty where an older program wrote the generation."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from service.commands import DEFAULT as DEFAULT_COMMAND
 from service.errors import SettingsError
 
 PREFIX = "SERVICE_"
@@ -70,6 +71,11 @@ def from_files(names: Iterable[str], environment: Mapping[str, str]) -> dict[str
                 f"{variable}_FILE names a file that cannot be read", hint=f"check the path in {variable}_FILE"
             ) from None
     return values
+
+
+def command_prefix() -> str:
+    """How commands begin, before the settings are checked: ``SERVICE_COMMAND``."""
+    return _from_variables(("command",), os.environ).get("command", DEFAULT_COMMAND)
 
 
 def _from_variables(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:

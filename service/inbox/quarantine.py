@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from service import documents
+from service.commands import command
 from service.documents import MalformedDocument, Reason
 from service.errors import ServiceError, UsageError
 from service.files import move_if_free, remove_tree
@@ -103,7 +104,7 @@ def reason_for(batch_id: str, error: ServiceError, now: datetime, inputs: Sequen
         where=error.where,
         found=error.found,
         hint=error.hint,
-        retry=f"python -m service retry {batch_id}",
+        retry=command("retry", batch_id),
         inputs={file.file_name: file.sha256 for file in inputs},
         inputs_sha256=inputs_sha256(tuple(inputs)),
     )

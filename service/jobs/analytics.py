@@ -25,8 +25,9 @@ from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, no_matches
 from service.pipeline.analytics.records import API_FIELDS, iso_moment, read_records, register_functions
 from service.pipeline.extract import Extracted, extract
+from service.pipeline.guards import refuse_held, suspicious_volume
 from service.pipeline.rejects import write_rejects
-from service.pipeline.volume import refuse_suspicious, volumes_of
+from service.pipeline.volume import volumes_of
 from service.publication import Publication
 from service.settings import Settings
 from service.verify.contents import check_export_set
@@ -57,7 +58,7 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     extracted = _with_date_warning(extract(batch, rules.guards, engine, API_FIELDS))
     report_extracted(batch, extracted, journal)
     volumes = volumes_of(extracted.source_rows, {API.name: publication.ledger.last_records("analytics")})
-    refuse_suspicious(volumes, rules.guards, batch)
+    refuse_held(suspicious_volume(volumes, rules.guards), batch)
     fetched_at = _fetched_at(extracted)
     journal.stage("normalise")
     records = read_records(extracted.rows, rules)

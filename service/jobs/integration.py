@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.engine.contract import Engine
-from service.errors import OutdatedBatch
 from service.folders import EVENT_LOG, MANIFEST, TEXT_LOG
 from service.jobs.integration_check import check_export
 from service.jobs.job import Job
@@ -20,20 +19,20 @@ from service.jobs.reporting import (
 from service.journal import Journal
 from service.model import Batch, PublishedMaster, Rules, Summary
 from service.outbox import FlatFiles
-from service.pipeline import quality
+from service.pipeline import guards, quality
 from service.pipeline.evidence import explain
 from service.pipeline.extract import Extracted, extract
+from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
-from service.pipeline.volume import Volume, refuse_suspicious, shrunk_sources, volumes_of
+from service.pipeline.volume import Volume, shrunk_sources, volumes_of
 from service.publication import Publication
 from service.register import Identified
 from service.settings import Settings
 from service.sources import sources_of
-from service.suffixes import is_before
 from service.verify.contents import check_master_set
 
 
@@ -59,13 +58,11 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     register = publication.register
     published = register.published()
     report_started(journal)
-    _refuse_outdated(batch, published)
     journal.stage("extract")
     extracted = extract(batch, rules.guards, engine)
     report_extracted(batch, extracted, journal)
     journal.line("INFO", f"Total raw records: {sum(extracted.source_rows.values())}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
-    refuse_suspicious(volumes, rules.guards, batch)
     journal.stage("normalise")
     normalised = normalise(extracted, rules, engine)
     records = normalised.records
@@ -76,7 +73,10 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     survivors = survive(records, groups, rules)
     evidence = explain(records, groups, survivors, matcher, engine)
     journal.stage("identify")
-    identified = register.identify(records, groups, engine)
+    keys = former_keys(extracted, records, rules, engine) if register.has_former_keys() else None
+    identified = register.identify(records, groups, engine, keys)
+    filled = guards.filled_values(records)
+    guards.refuse_held(_held(batch, published, extracted, volumes, filled, identified, rules), batch)
     customers = survivors.count()
     summary = Summary(
         records=records.count(),
@@ -99,18 +99,25 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         _report_loaded(summary, identified, merges, journal)
         write_logs(folder, journal)
         journal.stage("publish")
-        register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows)))
+        register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
 
 
-def _refuse_outdated(batch: Batch, published: PublishedMaster | None) -> None:
-    """Raises: OutdatedBatch if the suffix of the published set is later and no user accepted the batch."""
-    if published is not None and not batch.accepted and is_before(batch.suffix, published.suffix):
-        raise OutdatedBatch(
-            f"the batch {batch.suffix} is older than the published set {published.suffix}",
-            where=f"batch {batch.id}",
-            hint=f"to publish it nevertheless: python -m service retry --accept {batch.id}",
-        )
+def _held(
+    batch: Batch,
+    published: PublishedMaster | None,
+    extracted: Extracted,
+    volumes: Mapping[str, Volume],
+    filled: Mapping[str, Mapping[str, int]],
+    identified: Identified,
+    rules: Rules,
+) -> Iterator[guards.Guard]:
+    """Every guard that holds the batch back."""
+    yield from guards.outdated(batch, published)
+    yield from guards.suspicious_volume(volumes, rules.guards)
+    yield from guards.missing_ids(extracted.reports, identified.recurring, filled)
+    yield from guards.lost_columns(filled, published, volumes, extracted.reports)
+    yield from guards.changed_ids(identified.recurring, volumes)
 
 
 def _report_problems(

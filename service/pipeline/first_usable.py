@@ -31,8 +31,13 @@ def _chosen(rows: Table, name: str, values: list[str], normalised: str) -> Table
     sql = f"select * exclude ({dropped}) from ({sql})"
     for index in range(len(values)):
         tested = f"select *, case when has_several then value_{index} end as {name} from ({sql})"
-        sql = f"select * exclude ({name}), {normalised} is not null as is_usable_{index} from ({tested})"
+        sql = f"select * exclude ({name}), {_is_usable(normalised)} as is_usable_{index} from ({tested})"
     usable = " ".join(f"when is_usable_{i} then value_{i}" for i in range(len(values)))
     first = ", ".join(f"value_{i}" for i in range(len(values)))
     helpers = ", ".join(["has_several", *(f"value_{i}, is_usable_{i}" for i in range(len(values)))])
     return rows.derive(f"select * exclude ({helpers}), case {usable} else coalesce({first}) end as {name} from ({sql})")
+
+
+def _is_usable(normalised: str) -> str:
+    """SQL: whether the value can be printed. (Digits that are only compared, ``raw:…``, cannot.)"""
+    return f"coalesce(not starts_with({normalised}, 'raw:'), false)"

@@ -12,6 +12,7 @@ from service.engine.contract import Table, sql_text
 from service.model import MISSING, Rules
 from service.pipeline.evidence import rank_of_rule
 from service.pipeline.formulas import FORMULA
+from service.pipeline.literal_cost import LITERAL_COST, literal_cost
 from service.pipeline.matching import MATCHERS
 from service.pipeline.rejects import write_rejects
 
@@ -173,9 +174,14 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
         (crosswalk, "crosswalk.csv", CROSSWALK, "ordinal"),
         (removed, "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal"),
         (results.changes, "id_changes.csv", ID_CHANGES, "number, change"),
+        (_cost(results), "literal_cost.csv", LITERAL_COST, "kind, place"),
     ):
         table.write_csv(folder / name, columns, order)
     write_rejects(results.rejects, folder)
+
+
+def _cost(results: Results) -> Table:
+    return literal_cost(results.records, results.groups, results.evidence, results.customers, results.survivors)
 
 
 def _removed_sql(rank: str) -> str:

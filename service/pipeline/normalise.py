@@ -22,9 +22,10 @@ from service.pipeline.fields.phone import (
     phone_key_sql,
     trouble_phone,
 )
-from service.pipeline.fields.source_id import SOURCE_ID_SQL, norm_id
+from service.pipeline.fields.source_id import ID_KEY_SQL, SOURCE_ID_SQL, id_key, norm_id
 from service.pipeline.fields.status import STATUS_SQL, read_status
 from service.pipeline.first_usable import first_usable
+from service.pipeline.grouped_ids import ungrouped
 
 _NORMALISED = """
     select
@@ -66,7 +67,7 @@ _RECORDS = """
     select
         row_number() over (order by {source_rank}, shown.row_number) - 1 as ordinal,
         shown.source, shown.row_number, source_id, has_id,
-        coalesce(unnamed.record_key, shown.source || ' id:' || given_id) as record_key,
+        coalesce(unnamed.record_key, shown.source || ' id:' || {id_key}) as record_key,
         full_name, email, phone, signup_date, status,
         stated_status is not null as status_stated,
         name_key, phone_key, orders_count
@@ -155,7 +156,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         "phone": phone_key_sql(region, is_nanp),
         "signup_date": date_sql(order),
     }
-    rows = first_usable(rows, extracted.others, normalised)
+    rows = first_usable(ungrouped(rows), extracted.others, normalised)
     values = rows.derive(
         _NORMALISED.format(
             name=normalised["full_name"],
@@ -185,6 +186,7 @@ def register_functions(engine: Engine) -> None:
         norm_date,
         read_status,
         norm_id,
+        id_key,
         trouble_email,
         trouble_phone,
         trouble_name,
@@ -215,6 +217,7 @@ def _changed(values: Table, rules: Rules) -> dict[tuple[str, str], int]:
 def _records_sql(rules: Rules) -> str:
     defaults = {source.name: sql_text(source.defaults.get("status")) for source in rules.sources}
     return _RECORDS.format(
+        id_key=ID_KEY_SQL.format("given_id"),
         name_key=NAME_KEY_SQL,
         default_status=_of_source(defaults),
         source_rank=_of_source({source.name: str(rank) for rank, source in enumerate(rules.sources)}, "shown.source"),
