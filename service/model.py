@@ -73,6 +73,13 @@ class Layout:
         known = {name for name, options in self.fields.items() if any(set(option) <= set(found) for option in options)}
         return next((names for names in self.needs if known.isdisjoint(names)), None)
 
+    def first_paths(self, found: Collection[str]) -> dict[str, set[str]]:
+        """Field -> the paths of its first field path that an export with these paths has."""
+        options = {
+            name: next((it for it in paths if set(it) <= set(found)), None) for name, paths in self.fields.items()
+        }
+        return {name: _folded(option) for name, option in options.items() if option}
+
     def fits(self, found: Collection[str]) -> bool:
         """Whether an export with these paths may have this layout."""
         return not self.lacking(found) and (not self.signs or not set(self.signs).isdisjoint(found))
@@ -147,6 +154,10 @@ class Source:
         if self.own in usable:
             own = read(self.own)
             usable = [layout for layout in usable if own <= read(layout)]
+            first = self.own.first_paths(found(self.own))
+            usable = [
+                it for it in usable if it is self.own or not it.may_lack_ids or _adds(it.first_paths(found(it)), first)
+            ]
         return max(usable, key=lambda layout: len(read(layout)), default=None)
 
     def layout_without_ids(self, found: Callable[[Layout], Collection[str]]) -> Layout | None:
@@ -164,6 +175,11 @@ class Source:
             if kind in CSV_KINDS + JSON_KINDS:
                 return "csv" if kind in CSV_KINDS else "json"
         return "csv"
+
+
+def _adds(other: Mapping[str, set[str]], own: Mapping[str, set[str]]) -> bool:
+    """Whether a generic layout reads every field from where the own layout does, and a further field."""
+    return all(other.get(name) == paths for name, paths in own.items()) and len(other) > len(own)
 
 
 _OWN_NAMES = ("crm", "ecom")

@@ -54,7 +54,7 @@ def refuse_without_contacts(report: FileReport, rows: int, filled: Collection[st
     if rows and not set(fields).intersection(filled):
         raise UnreadableFile(
             f"none of its {rows} rows has a name, an e-mail address or a phone under a known column or path",
-            found=_listed(report.others),
+            found=listed(report.others),
             hint="map its columns or members with fields in service.toml, as docs/sources.md describes",
         )
 
@@ -67,7 +67,7 @@ def _warning(name: str, report: FileReport, source: Source, similar: str | None)
     what = f"no column {places} for {name}" if is_missing else f"no value for {name} in any row, at {places}"
     text = f"{what}; {_effect(name, source)}"
     if report.others:
-        text += f"; not read are {_listed(report.others)}"
+        text += f"; not read are {listed(report.others)}"
     if similar:
         mapped = f"fields.{name} = {json.dumps(similar, ensure_ascii=False)}"
         text += f'; did you mean "{similar}"? Then, {_in_table(layout, source)} {mapped}'
@@ -100,6 +100,7 @@ def _similar(name: str, layout: Layout, others: Sequence[str]) -> str | None:
     return None
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first names, in quotes."""
     shown = ", ".join(f'"{name}"' for name in names[:MOST_NAMES])
     return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown
