@@ -182,7 +182,7 @@ class Generation(Struct, frozen=True, kw_only=True):
     """The generation that was in force before."""
 
 
-class Figures(Struct, frozen=True, kw_only=True):
+class RegisterFigures(Struct, frozen=True, kw_only=True):
     """``figures.json`` in a generation of the register; absent where it was written before 27 November 2026.
 
     A file of its own: a program that does not know it writes a generation without it, which is true.
@@ -194,7 +194,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     """Source -> field -> number of rows with a usable value."""
 
 
-Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, Generation, Figures)
+Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, Generation, RegisterFigures)
 
 
 def is_batch_id(text: str) -> bool:

@@ -40,8 +40,8 @@ class Layout:
     """An export fits this layout only if it has at least one field of each of these groups."""
     signs: tuple[str, ...] = ()
     """Paths that only this system has: an export fits only if it has one of them. Empty: none is needed."""
-    one_place: frozenset[str] = frozenset()
-    """Fields that are read from one place in the whole export: the first place at which any row has a value. For the
+    one_origin: frozenset[str] = frozenset()
+    """Fields that are read from one origin in the whole export: the first origin at which any row has a value. For the
     other fields every row decides."""
     may_lack_ids: bool = False
     """Whether an export without ids may have this layout (``without_ids``) if nothing else fits."""
@@ -84,12 +84,12 @@ class Layout:
         """Whether an export with these paths may have this layout."""
         return not self.lacking(found) and (not self.signs or not set(self.signs).isdisjoint(found))
 
-    def places_of(self, name: str) -> tuple[tuple[FieldPath, ...], ...]:
+    def origins_of(self, name: str) -> tuple[tuple[FieldPath, ...], ...]:
         """The field paths of one field, those below the same member or column together: ``name``, ``name.first``."""
-        places: dict[str, list[FieldPath]] = {}
+        origins: dict[str, list[FieldPath]] = {}
         for option in self.fields.get(name, ()):
-            places.setdefault(re.split(r"[.\[]", option[0], maxsplit=1)[0], []).append(option)
-        return tuple(map(tuple, places.values()))
+            origins.setdefault(re.split(r"[.\[]", option[0], maxsplit=1)[0], []).append(option)
+        return tuple(map(tuple, origins.values()))
 
     def without_ids(self) -> Layout:
         """This layout for an export without ids, which must have a name, and an address or a phone."""
@@ -208,7 +208,7 @@ CRM = Source(
                 "signup_date": (("signup_date",),),
                 "status": (("status",),),
             },
-            one_place=frozenset(FIELDS),
+            one_origin=frozenset(FIELDS),
         ),
     ),
 )
@@ -226,7 +226,7 @@ ECOM = Source(
                 "signup_date": (("registered",),),
                 "orders_count": (("orders_count",),),
             },
-            one_place=frozenset(FIELDS),
+            one_origin=frozenset(FIELDS),
         ),
     ),
     defaults={"status": "active"},

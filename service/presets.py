@@ -36,7 +36,7 @@ def _layout(preset: Mapping[str, Any]) -> Layout:
     options = {name: preset[name] for name in ("rows_at", "is_continued") if name in preset}
     fields = {field: field_paths(written) for field, written in preset["fields"].items()}
     if preset["name"] == _PLAIN:
-        options |= {"one_place": frozenset(fields), "may_lack_ids": True}
+        options |= {"one_origin": frozenset(fields), "may_lack_ids": True}
         return Layout(_PLAIN, fields, needs=_PLAIN_NEEDS, **options)
     return Layout(preset["name"], fields, needs=_NEEDS, signs=tuple(preset["signs"]), **options)
 

@@ -142,7 +142,7 @@ class SourceSettings(BaseModel):
 
     def _changed(self, layout: Layout) -> Layout:
         fields = dict(layout.fields) | {name: field_paths(written) for name, written in self.fields.items()}
-        return replace(self._moved(layout), fields=fields, one_place=layout.one_place - set(self.fields))
+        return replace(self._moved(layout), fields=fields, one_origin=layout.one_origin - set(self.fields))
 
     def _moved(self, layout: Layout) -> Layout:
         """The layout for customers at ``rows_at``, if the table says where they are."""

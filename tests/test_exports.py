@@ -31,7 +31,7 @@ def tries(usual: int) -> settings:
 
 HEADER = ("customer_id", "full_name", "email", "phone", "signup_date", "status")
 ROW = ("C1", "Ann Roe", "ann@roe.example", "2125550101", "2023-01-15", "active")
-NOBODY = '{"customers": []}'
+NO_CUSTOMERS = '{"customers": []}'
 EMPTY_CRM = ",".join(HEADER) + "\n"
 MASTER_FIELDS = {"full_name": "Ann Roe", "email": "ann@roe.example", "phone": "2125550101", "signup_date": "2023-01-15"}
 
@@ -46,7 +46,7 @@ class Export:
     """One export integrated beside an empty one of the other source."""
 
     def __init__(
-        self, folder: Path, *, crm: str | bytes = EMPTY_CRM, ecom: str | bytes = NOBODY, **given_settings: Any
+        self, folder: Path, *, crm: str | bytes = EMPTY_CRM, ecom: str | bytes = NO_CUSTOMERS, **given_settings: Any
     ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         pair = write_pair(folder / "in", crm, ecom)
@@ -89,14 +89,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(
-    places=st.fixed_dictionaries(
+    nested=st.fixed_dictionaries(
         {name: st.tuples(st.sampled_from(NESTS), st.sampled_from(NAMES[name])) for name in NAMES}
     )
 )
 @tries(25)
-def test_of_json_every_field_is_read_or_a_warning_names_it(folder: Path, places: dict[str, tuple[str, str]]) -> None:
+def test_of_json_every_field_is_read_or_a_warning_names_it(folder: Path, nested: dict[str, tuple[str, str]]) -> None:
     customer: dict[str, Any] = {"id": 1}
-    paths = {name: nest.format(last) for name, (nest, last) in places.items()}
+    paths = {name: nest.format(last) for name, (nest, last) in nested.items()}
     for name, path in paths.items():
         put(customer, path, MASTER_FIELDS[name])
     try:
@@ -122,7 +122,7 @@ def test_of_json_every_field_is_read_or_a_warning_names_it(folder: Path, places:
 @tries(25)
 def test_of_csv_every_field_is_read_or_a_warning_names_it(folder: Path, names: dict[str, str]) -> None:
     columns = (names[field] for field in MASTER_FIELDS)
-    header = ["customer_id", *(f"{name}{'s' * place}" if name == "Xy" else name for place, name in enumerate(columns))]
+    header = ["customer_id", *(f"{name}{'s' * index}" if name == "Xy" else name for index, name in enumerate(columns))]
     try:
         export = Export(folder / "csv", crm=csv_of(header, ["C1", *MASTER_FIELDS.values()]))
     except MissingColumn as refused:
@@ -241,7 +241,7 @@ def test_hints_begin_with_the_command_of_this_place(tmp_path: Path, monkeypatch:
         ("CustomerId", "fullName", "E Mail", "PHONE", "SignupDate", "status"),
     ],
 )
-def test_separators_and_invisible_characters_do_not_tell_columns_apart(tmp_path: Path, header: Sequence[str]) -> None:
+def test_separators_and_invisible_characters_do_not_distinguish_columns(tmp_path: Path, header: Sequence[str]) -> None:
     (row,) = Export(tmp_path, crm=csv_of(header, ROW)).rows
     assert list(row.values())[1:5] == list(ROW[1:5])
 
@@ -281,7 +281,7 @@ def test_a_repeated_header_is_left_out_and_counted(tmp_path: Path, again: Sequen
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_ctrl_z_at_the_end_is_ignored(tmp_path: Path, end: str, encoding: str) -> None:
     text = csv_of(HEADER, ROW).rstrip("\n") + end
-    export = Export(tmp_path, crm=text.encode(encoding), ecom=NOBODY + end)
+    export = Export(tmp_path, crm=text.encode(encoding), ecom=NO_CUSTOMERS + end)
     assert [row["status"] for row in export.rows] == ["active"]
 
 
@@ -294,12 +294,12 @@ def test_a_row_without_id_and_contact_is_a_reject(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------- encodings
 
 
-@pytest.mark.parametrize("place", ["head", "far"])
+@pytest.mark.parametrize("index", ["head", "far"])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
-def test_one_bad_byte_rejects_its_row_and_no_other(tmp_path: Path, place: str, bom: bytes) -> None:
+def test_one_bad_byte_rejects_its_row_and_no_other(tmp_path: Path, index: str, bom: bytes) -> None:
     rows = [(f"C{n}", "José Mañas", f"a{n}@x.org", "", "", "x" * 200) for n in range(9_000)]
     text = bom + csv_of(HEADER, *rows).encode()
-    at = 3 if place == "head" else 8_000
+    at = 3 if index == "head" else 8_000
     text = text.replace(f"C{at},José".encode(), b"C%d,Jos\xc3" % at)
     export = Export(tmp_path, crm=text)
     assert {row["full_name"] for row in export.rows} == {"José Mañas"}
@@ -334,7 +334,7 @@ def test_a_float_is_the_id_without_its_fraction(written: str, read: str | None) 
     ("ids", "shown"),
     [
         (("1,001", "12,002", "7"), ("1001", "12002", "7")),
-        (("1,001", "1001", "7"), ("1,001", "1001", "7")),  # the comma tells two customers apart
+        (("1,001", "1001", "7"), ("1,001", "1001", "7")),  # the comma distinguishes two customers
         (("1,001", "10,02", "7"), ("1,001", "10,02", "7")),  # no groups of three
         (("1,001.0", "A-7", "7.0"), ("1001", "A-7", "7")),
     ],
@@ -342,7 +342,7 @@ def test_a_float_is_the_id_without_its_fraction(written: str, read: str | None) 
 def test_thousands_commas_are_removed_where_they_mean_nothing(
     tmp_path: Path, ids: Sequence[str], shown: Sequence[str]
 ) -> None:
-    rows = [(id_, f"Name {place}", f"a{place}@x.org", "", "", "") for place, id_ in enumerate(ids)]
+    rows = [(id_, f"Name {index}", f"a{index}@x.org", "", "", "") for index, id_ in enumerate(ids)]
     export = Export(tmp_path, crm=csv_of(HEADER, *rows))
     assert [row["source_id"] for row in rows_of(export.set / "crosswalk.csv")] == list(shown)
 
@@ -350,7 +350,7 @@ def test_thousands_commas_are_removed_where_they_mean_nothing(
 def test_both_lengths_of_a_salesforce_id_are_one_customer(tmp_path: Path) -> None:
     assert id_key("0035g00000aBcDeAAK") == "0035g00000aBcDe" != id_key("0035g00000aBcDeAAA")
     rows = [
-        (id_, "", f"{place}@x.org", "", "", "") for place, id_ in enumerate(("0035g00000aBcDe", "0035g00000aBcDeAAK"))
+        (id_, "", f"{index}@x.org", "", "", "") for index, id_ in enumerate(("0035g00000aBcDe", "0035g00000aBcDeAAK"))
     ]
     export = Export(tmp_path, crm=csv_of(HEADER, *rows))
     assert len(export.rows) == 1
@@ -386,15 +386,15 @@ def customers(number: int, ids: str = "C{}") -> list[tuple[str, ...]]:
 
 def second(folder: Path, crm: str) -> None:
     if not (folder / "out").exists():
-        integrate_pair(write_pair(folder / "one", csv_of(HEADER, *customers(120)), NOBODY), folder / "out")
-    pair = write_pair(folder / "two", crm, NOBODY)
+        integrate_pair(write_pair(folder / "one", csv_of(HEADER, *customers(120)), NO_CUSTOMERS), folder / "out")
+    pair = write_pair(folder / "two", crm, NO_CUSTOMERS)
     integrate_pair(pair, folder / "out")
 
 
 @pytest.mark.parametrize("field", ["full_name", "email", "phone", "signup_date", "status", "customer_id"])
 def test_a_field_that_no_row_has_any_more_holds_the_batch(tmp_path: Path, field: str) -> None:
     at = HEADER.index(field)
-    rows = [tuple("" if place == at else cell for place, cell in enumerate(row)) for row in customers(120)]
+    rows = [tuple("" if index == at else cell for index, cell in enumerate(row)) for row in customers(120)]
     with pytest.raises(LostColumn, match=f"no usable {field.replace('customer_id', 'source_id')}"):
         second(tmp_path, csv_of(HEADER, *rows))
 

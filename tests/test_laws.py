@@ -171,6 +171,7 @@ def records_of(engine: EmbeddedEngine, people: Sequence[Person]) -> Table:
         "source": [p.source for p in people],
         "source_id": [p.id or f"{p.source}-ROW{i}" for i, p in enumerate(people)],
         "has_id": [p.id is not None for p in people],
+        "record_key": [f"{p.source} id:{p.id}" if p.id else f"{p.source} content:{i}" for i, p in enumerate(people)],
         "full_name": [p.name for p in people],
         "email": [p.email for p in people],
         "phone": [p.phone for p in people],

@@ -52,9 +52,9 @@ def _read_csv(database: Database, path: Path, source: Source) -> tuple[EmbeddedT
         dialect.paths,
         rejects=rejects,
         warnings=dialect.warnings,
-        unknown_columns=dialect.unknown_columns,
-        others=dialect.unread,
-        repeated_header=dialect.repeated_header,
+        unknown_columns=dialect.columns.unread_count,
+        others=dialect.columns.unread,
+        repeated_header=dialect.columns.of_paths,
         is_csv=True,
         written=dialect.description,
     )

@@ -76,15 +76,9 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     keys = former_keys(extracted, records, rules, engine) if register.has_former_keys() else None
     identified = register.identify(records, groups, engine, keys)
     filled = guards.filled_values(records)
-    guards.refuse_held(_held(batch, published, extracted, volumes, filled, identified, rules), batch)
-    customers = survivors.count()
-    summary = Summary(
-        records=records.count(),
-        rejects=sum(extracted.source_rejects.values()),
-        duplicates=records.count() - customers,
-        customers=customers,
-        source_rows=extracted.source_rows,
-    )
+    compared = guards.Compared(published, volumes, extracted.reports, filled, identified.recurring)
+    guards.refuse_held(guards.held(batch, compared, rules.guards), batch)
+    summary = _summary(extracted, records.count(), survivors.count())
     risk = quality.overmerge_risk(records, groups, evidence)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
     journal.stage("load")
@@ -103,21 +97,14 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     return summary
 
 
-def _held(
-    batch: Batch,
-    published: PublishedMaster | None,
-    extracted: Extracted,
-    volumes: Mapping[str, Volume],
-    filled: Mapping[str, Mapping[str, int]],
-    identified: Identified,
-    rules: Rules,
-) -> Iterator[guards.Guard]:
-    """Every guard that holds the batch back."""
-    yield from guards.outdated(batch, published)
-    yield from guards.suspicious_volume(volumes, rules.guards)
-    yield from guards.missing_ids(extracted.reports, identified.recurring, filled)
-    yield from guards.lost_columns(filled, published, volumes, extracted.reports)
-    yield from guards.changed_ids(identified.recurring, volumes)
+def _summary(extracted: Extracted, records: int, customers: int) -> Summary:
+    return Summary(
+        records=records,
+        rejects=sum(extracted.source_rejects.values()),
+        duplicates=records - customers,
+        customers=customers,
+        source_rows=extracted.source_rows,
+    )
 
 
 def _report_problems(

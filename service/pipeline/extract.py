@@ -13,7 +13,7 @@ from service.pipeline.fields.missing import MISSING_CELL, MISSING_PART
 from service.pipeline.fields.source_id import LOST_DIGITS
 from service.pipeline.formulas import FORMULA
 from service.pipeline.lost_fields import elsewhere_warnings, lost_field_warnings, refuse_without_contacts
-from service.pipeline.places import COMPARED, Places, other_column, places_of
+from service.pipeline.origins import COMPARED, Origins, origins_of, other_column
 from service.pipeline.rejects import rejects_table
 from service.readers.rows import FileReport, RejectedRow, cell_name
 
@@ -74,7 +74,7 @@ class Extracted:
     """The rows that entered, and reports of the files.
 
     rows            source · row_number · the fields of the FieldSpec, as written; null = missing
-                    and for each field of ``others`` its columns ``places.other_column``
+                    and for each field of ``others`` its columns ``origins.other_column``
     rejects         REJECT
     reports         source -> report of its file
     source_rows     source -> number of rows that entered
@@ -170,10 +170,10 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) 
     Raises: UnreadableFile if no row has a name, an address or a phone.
     """
     layout = report.layout
-    places = places_of(cells, layout, spec.fields, lambda option: _value(layout, option, is_part=False))
-    others = {name: len(places.paths[name]) for name in COMPARED if name in spec.fields}
-    others = {name: count for name, count in others.items() if count > 1 and name not in layout.one_place}
-    columns = ", ".join(_columns(layout, spec, places, others))
+    origins = origins_of(cells, layout, spec.fields, lambda option: _value(layout, option, is_part=False))
+    others = {name: len(origins.paths[name]) for name in COMPARED if name in spec.fields}
+    others = {name: count for name, count in others.items() if count > 1 and name not in layout.one_origin}
+    columns = ", ".join(_columns(layout, spec, origins, others))
     rows = cells.derive(
         f"select {sql_text(source.name)} as source, row_number, {columns} from this {_unless_header(report)}"
     )
@@ -189,7 +189,7 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) 
         refuse_without_contacts(report, count, filled, spec.contacts)
     lost = [name for name in layout.fields if count and name in spec.fields and name not in filled]
     report = _with_warnings(report, lost_field_warnings(report, source, lost, spec.optional))
-    report = _with_warnings(report, elsewhere_warnings(places.elsewhere, report, source))
+    report = _with_warnings(report, elsewhere_warnings(origins.elsewhere, report, source))
     rows, report = _with_identity(rows, report, spec)
     if spec.contacts:
         report = _with_warnings(report, _suspicious_rows(rows))
@@ -223,10 +223,10 @@ def fields_of(layout: Layout, spec: FieldSpec) -> str:
     return ", ".join(f"{_field(layout, name, layout.fields.get(name, ()), spec)} as {name}" for name in spec.fields)
 
 
-def _columns(layout: Layout, spec: FieldSpec, places: Places, others: Mapping[str, int]) -> Iterator[str]:
+def _columns(layout: Layout, spec: FieldSpec, origins: Origins, others: Mapping[str, int]) -> Iterator[str]:
     """SQL for the fields of ``spec``, on a table of cells (RAW) that was read in this layout."""
     for name in spec.fields:
-        options = places.paths[name]
+        options = origins.paths[name]
         if name not in others:
             yield f"{_field(layout, name, options, spec)} as {name}"
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from service.engine.contract import Table
-from service.pipeline.places import other_column
+from service.pipeline.origins import other_column
 
 
 def first_usable(rows: Table, others: Mapping[str, int], normalised: Mapping[str, str]) -> Table:

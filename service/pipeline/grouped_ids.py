@@ -1,7 +1,7 @@
 """Ids with thousands commas, as a spreadsheet writes a column of numbers: ``1,001`` is ``1001``.
 
 Decided for the column of each source: every id with a comma must be a number in groups of three, and no id without a
-comma may equal one without its commas, for then the comma tells two customers apart.
+comma may equal one without its commas, for then the comma distinguishes two customers.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ Source: docs/specification.md section 3
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from service.commands import command
 from service.engine.contract import Table
@@ -42,72 +43,90 @@ def filled_values(records: Table) -> dict[str, dict[str, int]]:
 
 def refuse_held(found: Iterable[Guard], batch: Batch) -> None:
     """Raises: the error of the first guard, whose message names all, unless a user accepted the batch."""
-    held = list(found)
-    if not held or batch.accepted:
+    guards = list(found)
+    if not guards or batch.accepted:
         return
-    error, _ = held[0]
-    names = dict.fromkeys(it.__name__ for it, _ in held)
+    error, _ = guards[0]
+    names = dict.fromkeys(it.__name__ for it, _ in guards)
     raise error(
-        "; ".join(text for _, text in held),
+        "; ".join(text for _, text in guards),
         where=f"batch {batch.id}",
-        found=f"guards that hold it back: {', '.join(names)}" if len(held) > 1 else "",
+        found=f"guards that hold it back: {', '.join(names)}" if len(guards) > 1 else "",
         hint=f"if the exports are right and complete: {command('retry', '--accept', batch.id)}",
     )
 
 
-def outdated(batch: Batch, published: PublishedMaster | None) -> Iterator[Guard]:
-    """The suffix of the published set is later."""
+@dataclass(frozen=True)
+class Compared:
+    """A batch beside the published set."""
+
+    published: PublishedMaster | None
+    volumes: Mapping[str, Volume]
+    reports: Mapping[str, FileReport]
+    filled: Mapping[str, Mapping[str, int]]
+    """See ``filled_values``."""
+    recurring: Mapping[str, tuple[int, int]]
+    """See ``register.Identified``."""
+
+
+def held(batch: Batch, compared: Compared, limits: Guards) -> Iterator[Guard]:
+    """Every guard that would stop the batch."""
+    yield from _outdated(batch, compared.published)
+    yield from suspicious_volume(compared.volumes, limits)
+    yield from _missing_ids(compared)
+    yield from _lost_columns(compared)
+    yield from _changed_ids(compared)
+
+
+def suspicious_volume(volumes: Mapping[str, Volume], limits: Guards) -> Iterator[Guard]:
+    """A source lost so many rows that it is probably a wrong export."""
+    for name, volume in volumes.items():
+        rows, former = volume.rows_now or 0, volume.rows_published or 0
+        if former >= limits.volume_guard_rows and 100 * rows < limits.min_volume_percent * former:
+            yield SuspiciousVolume, f"{name} has {rows} rows, the published set had {former}"
+
+
+def _outdated(batch: Batch, published: PublishedMaster | None) -> Iterator[Guard]:
     if published is not None and is_before(batch.suffix, published.suffix):
         yield OutdatedBatch, f"the pair {batch.suffix} is older than the published set {published.suffix}"
 
 
-def suspicious_volume(volumes: Mapping[str, Volume], guards: Guards) -> Iterator[Guard]:
-    """A source lost so many rows that it is probably a wrong export."""
-    for name, volume in volumes.items():
-        rows, former = volume.rows_now or 0, volume.rows_published or 0
-        if former >= guards.volume_guard_rows and 100 * rows < guards.min_volume_percent * former:
-            yield SuspiciousVolume, f"{name} has {rows} rows, the published set had {former}"
-
-
-def lost_columns(
-    filled: Mapping[str, Mapping[str, int]],
-    published: PublishedMaster | None,
-    volumes: Mapping[str, Volume],
-    reports: Mapping[str, FileReport],
-) -> Iterator[Guard]:
+def _lost_columns(compared: Compared) -> Iterator[Guard]:
     """No row of a source has a field that many of its published rows had."""
-    former = {} if published is None else published.filled
+    former = {} if compared.published is None else compared.published.filled
     for name, counts in former.items():
-        rows_published = volumes[name].rows_published or 0
-        if name not in reports or not volumes[name].rows_now or rows_published < GUARDED_ROWS:
+        volume = compared.volumes[name]
+        rows = volume.rows_published or 0
+        if name not in compared.reports or not volume.rows_now or rows < GUARDED_ROWS:
             continue
         for field, count in counts.items():
-            if 100 * count >= LOST_FROM_PERCENT * rows_published and not filled.get(name, {}).get(field, 0):
-                places = ", ".join(f'"{path}"' for path in reports[name].layout.paths_of(field)) or "nowhere"
+            if 100 * count >= LOST_FROM_PERCENT * rows and not compared.filled.get(name, {}).get(field, 0):
+                paths = compared.reports[name].layout.paths_of(field)
+                listed = ", ".join(f'"{path}"' for path in paths) or "no column"
                 yield (
                     LostColumn,
                     (
-                        f"{name} has no usable {field} in any row, read from {places}; "
-                        f"{count} of the {rows_published} published rows had one"
+                        f"{name} has no usable {field} in any row, read from {listed}; "
+                        f"{count} of the {rows} published rows had one"
                     ),
                 )
 
 
-def changed_ids(recurring: Mapping[str, tuple[int, int]], volumes: Mapping[str, Volume]) -> Iterator[Guard]:
+def _changed_ids(compared: Compared) -> Iterator[Guard]:
     """Most ids of a source are others than those of the published set, although its rows are as many."""
-    for name, (count, again) in recurring.items():
-        volume = volumes.get(name)
-        if volume is None or (volume.rows_published or 0) < GUARDED_ROWS or 2 * count < (volume.rows_published or 0):
+    for name, (count, again) in compared.recurring.items():
+        volume = compared.volumes.get(name)
+        rows = 0 if volume is None else volume.rows_published or 0
+        # A source of which most rows have no id is no source with ids.
+        if volume is None or rows < GUARDED_ROWS or 2 * count < rows:
             continue
-        if 100 * again < MIN_RECURRING_PERCENT * count and 2 * (volume.rows_now or 0) >= (volume.rows_published or 0):
+        if 100 * again < MIN_RECURRING_PERCENT * count and 2 * (volume.rows_now or 0) >= rows:
             yield ChangedIds, f"{again} of the {count} ids that {name} had in the published set are there again"
 
 
-def missing_ids(
-    reports: Mapping[str, FileReport], recurring: Mapping[str, tuple[int, int]], filled: Mapping[str, Mapping[str, int]]
-) -> Iterator[Guard]:
+def _missing_ids(compared: Compared) -> Iterator[Guard]:
     """A source has no id column, though its published rows had ids."""
-    for name, report in reports.items():
-        had_ids = name in recurring and recurring[name][0]
-        if report.layout.lacks_ids and had_ids and not filled.get(name, {}).get("source_id", 0):
+    for name, report in compared.reports.items():
+        had_ids = compared.recurring.get(name, (0, 0))[0] > 0
+        if report.layout.lacks_ids and had_ids and not compared.filled.get(name, {}).get("source_id", 0):
             yield MissingColumn, f"{name} has no column for ids, the published set had them"

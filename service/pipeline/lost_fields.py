@@ -38,7 +38,7 @@ def lost_field_warnings(
 def elsewhere_warnings(
     elsewhere: Mapping[str, tuple[int, FieldPath]], report: FileReport, source: Source
 ) -> Iterator[str]:
-    """One warning for each field that some rows have at another place only than the one that is read."""
+    """One warning for each field that some rows have at another origin only than the one that is read."""
     for name, (count, path) in elsewhere.items():
         written = " + ".join(path)
         rest = [" + ".join(option) for option in report.layout.fields[name] if option != path]
@@ -62,9 +62,9 @@ def refuse_without_contacts(report: FileReport, rows: int, filled: Collection[st
 def _warning(name: str, report: FileReport, source: Source, similar: str | None) -> str:
     layout = report.layout
     wanted = [" + ".join(f'"{path}"' for path in option) for option in layout.fields[name]]
-    places = f"{', '.join(wanted[:-1])} or {wanted[-1]}" if len(wanted) > 1 else wanted[0]
+    origins = f"{', '.join(wanted[:-1])} or {wanted[-1]}" if len(wanted) > 1 else wanted[0]
     is_missing = report.is_csv and set(report.paths).isdisjoint(layout.paths_of(name))
-    what = f"no column {places} for {name}" if is_missing else f"no value for {name} in any row, at {places}"
+    what = f"no column {origins} for {name}" if is_missing else f"no value for {name} in any row, at {origins}"
     text = f"{what}; {_effect(name, source)}"
     if report.others:
         text += f"; not read are {listed(report.others)}"

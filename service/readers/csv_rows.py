@@ -161,6 +161,6 @@ def _row(row_number: int, line: int, cells: list[str], dialect: CsvDialect) -> R
     at_fault = next((i for i, cell in enumerate(cells) if undecoded.search(cell)), None)
     if at_fault is not None:
         why = f"line {line}: bytes that are not text in the encoding of the file"
-        column = dialect.header[at_fault] if at_fault < len(dialect.header) else ""
+        column = dialect.columns.written[at_fault] if at_fault < len(dialect.columns.written) else ""
         return RejectedRow(row_number, "undecodable", why, column=column)
     return row_number, tuple(cells[i] if i is not None and i < len(cells) else None for i in dialect.positions)

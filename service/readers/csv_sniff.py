@@ -38,6 +38,20 @@ _ENCODING_NAMES = {
 
 
 @dataclass(frozen=True)
+class ColumnNames:
+    """The names in the header of a CSV file."""
+
+    written: tuple[str, ...] = ()
+    """As written, line breaks and runs of blanks replaced by one blank."""
+    unread: tuple[str, ...] = ()
+    """Those that no field uses, as far as a message may quote them."""
+    unread_count: int = 0
+    """The number of those that no field uses."""
+    of_paths: Mapping[str, str] = field(default_factory=dict)
+    """Path -> the name of its column, as ``csv_header.exact`` writes it."""
+
+
+@dataclass(frozen=True)
 class CsvDialect:
     """How a CSV file is to be read."""
 
@@ -58,14 +72,7 @@ class CsvDialect:
     """Whether the bytes of the whole file decide about the encoding: UTF-8 without a byte order mark, or
     Windows-1252."""
     warnings: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
-    """The column names as written, line breaks and runs of blanks replaced by one blank."""
-    unread: tuple[str, ...] = ()
-    """The names of columns that no field uses, as far as a message may quote them."""
-    unknown_columns: int = 0
-    """The number of columns that no field uses."""
-    repeated_header: Mapping[str, str] = field(default_factory=dict)
-    """Path -> the name of its column, as ``csv_header.exact`` writes it."""
+    columns: ColumnNames = ColumnNames()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -222,10 +229,12 @@ def _with_layout(head: _Head, record: _Record, layout: Layout, *, is_below_title
         is_plain=is_one_line and head.is_plain,
         is_guessed=head.is_guessed,
         warnings=(above,) if is_below_titles else (),
-        header=tuple(" ".join(name.split()) for name in header.names),
-        unread=quoted_names(unread),
-        unknown_columns=len(unread),
-        repeated_header=repeated_header(header, layout),
+        columns=ColumnNames(
+            written=tuple(" ".join(name.split()) for name in header.names),
+            unread=quoted_names(unread),
+            unread_count=len(unread),
+            of_paths=repeated_header(header, layout),
+        ),
     )
 
 

@@ -23,7 +23,7 @@ HEAD_BYTES = 1 << 20
 SAMPLED_ELEMENTS = 500
 """The number of elements from which the layout is found."""
 _MOST_DEPTH = 5
-_MOST_PLACES = 200
+_MOST_ARRAYS = 200
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _others(sample: Iterable[Any], layout: Layout) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Hint:
-    """What to do about a document without customers in a known place."""
+    """What to do about a document without customers in a known at."""
 
     source: Source
     layout: Layout
@@ -90,21 +90,21 @@ class _Hint:
     def __call__(self, first: Mapping[str, Any]) -> str:
         if self.layout.page:
             return f'put them into "{self.layout.rows_at}", or into an array, as {self.layout.page} describes'
-        places = list(islice(_arrays(first), _MOST_PLACES))
-        fitting = [place for place, rows in places if self._fits(place, rows)]
+        arrays = list(islice(_arrays(first), _MOST_ARRAYS))
+        fitting = [at for at, rows in arrays if self._fits(at, rows)]
         table = f"in service.toml, in the table [[sources]] of {self.source.name}"
         if fitting:
             return f'{table}, set rows_at = "{fitting[0]}"'
-        if places:
-            place, rows = max(places, key=lambda it: len(it[1]))
+        if arrays:
+            at, rows = max(arrays, key=lambda it: len(it[1]))
             return (
-                f'export the customers as docs/sources.md describes; or {table}, set rows_at = "{place}"'
+                f'export the customers as docs/sources.md describes; or {table}, set rows_at = "{at}"'
                 f" and map its members with fields{_members(rows)}"
             )
         return 'export the customers as an array, or as a member "customers" that is an array'
 
-    def _fits(self, place: str, rows: list[Any]) -> bool:
-        layouts = [replace(layout, rows_at=place) for layout in self.source.layouts]
+    def _fits(self, at: str, rows: list[Any]) -> bool:
+        layouts = [replace(layout, rows_at=at) for layout in self.source.layouts]
         source = replace(self.source, layouts=tuple(layouts))
 
         def found(layout: Layout) -> Collection[str]:
@@ -126,22 +126,20 @@ def _arrays(value: Any, path: str = "", depth: int = _MOST_DEPTH) -> Iterator[tu
     members = {name: inner for name, inner in value.items() if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,40}", name)}
     below: list[tuple[str, Any]] = []
     for name, inner in members.items():
-        place = f"{path}.{name}" if path else name
-        if isinstance(inner, list) and any(isinstance(row, dict) for row in inner) and is_rows_path(place):
+        at = f"{path}.{name}" if path else name
+        if isinstance(inner, list) and any(isinstance(row, dict) for row in inner) and is_rows_path(at):
             rows = inner[:SAMPLED_ELEMENTS]
-            yield place, rows
-            below.extend(
-                (f"{place}[].{step}", row.get(step)) for row in rows[:1] if isinstance(row, dict) for step in row
-            )
+            yield at, rows
+            below.extend((f"{at}[].{step}", row.get(step)) for row in rows[:1] if isinstance(row, dict) for step in row)
         elif isinstance(inner, dict):
-            yield from _arrays(inner, place, depth - 1)
-    for place, inner in below:
-        steps = rows_path(place)
-        if is_rows_path(place) and isinstance(inner, dict | list):
+            yield from _arrays(inner, at, depth - 1)
+    for at, inner in below:
+        steps = rows_path(at)
+        if is_rows_path(at) and isinstance(inner, dict | list):
             array = _array_at(value, path, steps.members)
             rows = [row for element in array[:SAMPLED_ELEMENTS] for row in rows_in(element, steps.inside)]
             if any(isinstance(row, dict) for row in rows):
-                yield place, rows
+                yield at, rows
 
 
 def _array_at(value: Any, path: str, members: tuple[str, ...]) -> list[Any]:

@@ -66,7 +66,7 @@ def elements(file: BinaryIO, expected: Expected) -> Iterator[Any]:
                 yield from rows_in(element, inside)
             _at_end(text)
         case "{":
-            yield from _Document(text, expected).customers()
+            yield from _ObjectOrLines(text, expected).customers()
         case _:
             _refuse("the document is not a JSON object or array", text)
 
@@ -99,7 +99,7 @@ def _array(text: _Stream) -> Iterator[Any]:
         text.expect(",")
 
 
-class _Document:
+class _ObjectOrLines:
     """``{"customers": […], …}``, or JSON Lines: the end of the first object shows which."""
 
     def __init__(self, text: _Stream, expected: Expected) -> None:

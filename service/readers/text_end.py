@@ -36,6 +36,7 @@ class TextFile(io.RawIOBase):
     def __init__(self, path: Path, end: int | None = None) -> None:
         self._end = text_end(path) if end is None else end
         self._file = io.FileIO(path)
+        self._at = 0
 
     def readable(self) -> bool:
         return True
@@ -44,11 +45,14 @@ class TextFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(min(self._end, {0: 0, 1: self._file.tell(), 2: self._end}[whence] + offset))
+        start = (0, self._at, self._end)[whence]
+        self._at = min(self._end, start + offset)
+        return self._file.seek(self._at)
 
     def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)[: max(0, self._end - self._file.tell())]
-        return self._file.readinto(view) or 0
+        length = self._file.readinto(memoryview(buffer)[: self._end - self._at]) or 0
+        self._at += length
+        return length
 
     def close(self) -> None:
         self._file.close()

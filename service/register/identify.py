@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.engine.contract import Engine, IntArray, Table
-from service.pipeline.fields.source_id import ID_KEY_SQL
 from service.register.assignment import assign
 
 _NOW = """
@@ -45,8 +44,12 @@ _CARRIED_OVER = """
         from this
     ) left join keys using (former_key)
 """
-_BARE_ID = "regexp_replace(substr(former_key, length(prefix) + 1), '^([0-9]+)[.]0*$', '\\1')"
-_BY_ID = f"case when prefix = '' then former_key else prefix || {ID_KEY_SQL.format(_BARE_ID)} end"
+_BARE_ID = "regexp_replace(substr(former_key, length(prefix) + 1), '^([0-9]{1,15})[.]0*$', '\\1')"
+_BY_ID = f"""
+    case when prefix = '' then former_key
+        when regexp_full_match({_BARE_ID}, '[A-Za-z0-9]{{15}}[A-Z0-5]{{3}}') then prefix || id_key({_BARE_ID})
+        else prefix || {_BARE_ID} end
+"""
 # Source -> its records with an id in the published set, and how many of them are there again.
 _RECURRING = """
     select source, count(*), count(record_key) from (

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service import documents
-from service.documents import Figures, Generation
+from service.documents import Generation, RegisterFigures
 from service.engine.contract import Engine, Table
 from service.errors import TransientError
 from service.files import fsync_path, make_folder, read_regular, remove_tree, replace_copies, replace_text
@@ -76,7 +76,7 @@ class Register:
             former=self._current(),
         )
         filled = {name: dict(fields) for name, fields in published.filled.items()}
-        documents.write(folder / _FIGURES, Figures(key_rules=KEY_RULES, filled=filled))
+        documents.write(folder / _FIGURES, RegisterFigures(key_rules=KEY_RULES, filled=filled))
         documents.write(folder / _NOTE, note)
 
     def advance(self, batch_id: str) -> None:
@@ -128,12 +128,12 @@ class Register:
         current = self._current()
         return None if current is None else documents.read(self._folder / current / _NOTE, Generation)
 
-    def _figures(self) -> Figures:
+    def _figures(self) -> RegisterFigures:
         """The figures of the generation in force; those of an older program where it has none."""
         try:
-            return documents.read(self._folder / (self._current() or "") / _FIGURES, Figures)
+            return documents.read(self._folder / (self._current() or "") / _FIGURES, RegisterFigures)
         except FileNotFoundError:
-            return Figures()
+            return RegisterFigures()
 
     def _generations(self) -> list[Path]:
         return sorted(path for path in self._folder.iterdir() if path.is_dir())

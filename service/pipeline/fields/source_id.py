@@ -11,7 +11,8 @@ _FORMULA = re.compile(r'="(.*)"')
 LOST_DIGITS = r"[0-9](?:[.,][0-9]+)?E\+[0-9]{2,3}"
 """Regular expression: a long number as a spreadsheet shows it; the other digits are lost when it saves the file."""
 _LOST_DIGITS = re.compile(LOST_DIGITS)
-_AS_A_FLOAT = re.compile(r"([0-9]+)\.0*", re.ASCII)
+# Of longer numbers a program that writes floats has rounded the last digits.
+_AS_A_FLOAT = re.compile(r"([0-9]{1,15})\.0*", re.ASCII)
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -60,7 +61,7 @@ def id_key(source_id: str) -> str:
     if not _SALESFORCE.fullmatch(source_id):
         return source_id
     chunks = (source_id[start : start + 5] for start in (0, 5, 10))
-    bits = (sum(1 << place for place, c in enumerate(chunk) if "A" <= c <= "Z") for chunk in chunks)
+    bits = (sum(1 << index for index, c in enumerate(chunk) if "A" <= c <= "Z") for chunk in chunks)
     return source_id[:15] if "".join(_CHECKSUM[it] for it in bits) == source_id[15:] else source_id
 
 

@@ -13,7 +13,7 @@ from service.pipeline.former.email import norm_email
 from service.pipeline.former.name import norm_name
 from service.pipeline.former.phone import norm_phone
 from service.pipeline.former.source_id import norm_id
-from service.pipeline.places import other_column
+from service.pipeline.origins import other_column
 
 _EVIDENCE = """
     select source,

@@ -1,4 +1,4 @@
-"""Places: which columns or members of an export each field is read from, by what its rows hold."""
+"""Origins: which columns or members of an export each field is read from, by what its rows hold."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ COMPARED = ("full_name", "email", "phone", "signup_date")
 
 
 @dataclass(frozen=True)
-class Places:
+class Origins:
     """What each field of an export is read from."""
 
     paths: Mapping[str, tuple[FieldPath, ...]]
     """Field -> its field paths under which any row has a value, in order of preference."""
     elsewhere: Mapping[str, tuple[int, FieldPath]]
-    """Field that has one place in the whole export -> number of rows with a value at another place only, and a path
+    """Field that has one origin in the whole export -> number of rows with a value at another origin only, and a path
     there."""
 
 
-def places_of(cells: Table, layout: Layout, fields: Collection[str], value: Callable[[FieldPath], str]) -> Places:
-    """Find the places at which the rows of an export have values.
+def origins_of(cells: Table, layout: Layout, fields: Collection[str], value: Callable[[FieldPath], str]) -> Origins:
+    """Find the origins at which the rows of an export have values.
 
     In:   cells  RAW, read in this layout
           value  field path -> SQL for its value
@@ -36,28 +36,29 @@ def places_of(cells: Table, layout: Layout, fields: Collection[str], value: Call
     paths: dict[str, tuple[FieldPath, ...]] = {}
     elsewhere: dict[str, tuple[int, FieldPath]] = {}
     for name in fields:
-        options = [tuple(it for it in place if not filled.isdisjoint(it)) for place in layout.places_of(name)]
-        places = [place for place in options if place]
-        if name in layout.one_place and len(places) > 1:
-            counted = _counts(cells, places, value)
+        options = [tuple(it for it in origin if not filled.isdisjoint(it)) for origin in layout.origins_of(name)]
+        origins = [origin for origin in options if origin]
+        if name in layout.one_origin and len(origins) > 1:
+            counted = _counts(cells, origins, value)
             first = next((index for index, (count, _) in enumerate(counted) if count), 0)
             if stray := counted[first][1]:
                 other = next(index for index, (count, _) in enumerate(counted) if count and index != first)
-                elsewhere[name] = (stray, places[other][0])
-            places = places[first : first + 1]
-        paths[name] = tuple(path for place in places for path in place)
-    return Places(paths, elsewhere)
+                elsewhere[name] = (stray, origins[other][0])
+            origins = origins[first : first + 1]
+        paths[name] = tuple(path for origin in origins for path in origin)
+    return Origins(paths, elsewhere)
 
 
 def _counts(
-    cells: Table, places: list[tuple[FieldPath, ...]], value: Callable[[FieldPath], str]
+    cells: Table, origins: list[tuple[FieldPath, ...]], value: Callable[[FieldPath], str]
 ) -> list[tuple[int, int]]:
-    """For each place the number of rows with a value there, and of those with a value at another place only."""
-    values = [f"coalesce({', '.join([*map(value, place), 'null::varchar'])})" for place in places]
-    named = ", ".join(f"{sql} as place_{index}" for index, sql in enumerate(values))
-    any_place = f"coalesce({', '.join(f'place_{index}' for index in range(len(places)))}) is not null"
+    """For each origin the number of rows with a value there, and of those with a value at another origin only."""
+    values = [f"coalesce({', '.join([*map(value, origin), 'null::varchar'])})" for origin in origins]
+    named = ", ".join(f"{sql} as origin_{index}" for index, sql in enumerate(values))
+    any_origin = f"coalesce({', '.join(f'origin_{index}' for index in range(len(origins)))}) is not null"
     counted = ", ".join(
-        f"count(place_{index}), count(*) filter ({any_place} and place_{index} is null)" for index in range(len(places))
+        f"count(origin_{index}), count(*) filter ({any_origin} and origin_{index} is null)"
+        for index in range(len(origins))
     )
     row = cells.derive(f"select {counted} from (select {named} from this)").rows()[0]
     return list(zip(row[::2], row[1::2], strict=True))
