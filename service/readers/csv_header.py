@@ -182,7 +182,7 @@ def missing_column(header: Header, source: Source, line: int) -> MissingColumn:
     is_enough = any(path in layout.paths_of(name) for name in lacking for path in pairs.values())
     hint = _rename_hint(pairs)
     if not is_enough:
-        hint = f'{hint} and add a column "{wanted[0]}"' if hint else f'add a column "{wanted[0]}" or a header line'
+        hint = f'{hint} and add a column "{wanted[0]}"' if hint else "add the column or a header line"
     remedy = f", as {layout.page} lists them" if layout.page else ", or map the columns in service.toml"
     system = "" if layout is source.own else f" (its other columns are those of {layout.name})"
     listed = " or ".join(f'"{path}"' for path in wanted[:3])
