@@ -79,13 +79,13 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     compared = guards.Compared(published, volumes, extracted.reports, filled, identified.recurring)
     guards.refuse_held(guards.held(batch, compared, rules.guards), batch)
     summary = _summary(extracted, records.count(), survivors.count())
-    risk = quality.overmerge_risk(records, groups, evidence)
+    suspicious = quality.suspicious_values(records, groups, evidence)
+    risk = quality.overmerge_risk(suspicious, groups, evidence)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
     journal.stage("load")
     with publication.stage(batch, summary) as folder:
-        results = Results(
-            records, groups, survivors, evidence, identified.customers, identified.changes, extracted.rejects
-        )
+        customers, changes = identified.customers, identified.changes
+        results = Results(records, groups, survivors, evidence, customers, changes, extracted.rejects, suspicious)
         removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
         journal.line("INFO", f"Duplicates found: {summary.duplicates}")
         merges = folder.parent / "merges.txt"

@@ -208,14 +208,16 @@ def _filled(rows: Table, spec: FieldSpec) -> set[str]:
 
 def _unless_header(report: FileReport) -> str:
     """SQL: leaves out rows that repeat the header of a CSV file, as files have that were put together."""
-    # The plain comparison of the last characters is much cheaper than the regular expression.
-    same = [
-        f"coalesce(ends_with(lower(rtrim({cell})), {sql_text(name)})"
-        f" and regexp_full_match(lower({cell}), {sql_text(_INVISIBLE + re.escape(name) + _INVISIBLE)}), false)"
-        for path, name in report.repeated_header.items()
-        for cell in (cell_name(report.layout.paths.index(path)),)
-    ]
-    return f"where not ({' and '.join(same)})" if same else ""
+    cells = {cell_name(report.layout.paths.index(path)): name for path, name in report.repeated_header.items()}
+    if not cells:
+        return ""
+    # Of nearly all rows the first of these cells shows that they are none.
+    first, name = next(iter(cells.items()))
+    same = " and ".join(
+        f"coalesce(regexp_full_match(lower({cell}), {sql_text(_INVISIBLE + re.escape(name) + _INVISIBLE)}), false)"
+        for cell, name in cells.items()
+    )
+    return f"where not case when strpos(lower({first}), {sql_text(name)}) > 0 then {same} else false end"
 
 
 def fields_of(layout: Layout, spec: FieldSpec) -> str:

@@ -6,32 +6,11 @@ The worst of each kind, for a person to look at; ``quality_report.json`` has the
 from __future__ import annotations
 
 from service.engine.contract import Table
-from service.pipeline.quality import LARGE_GROUP, MANY_NAMES
 
 LITERAL_COST = ("kind", "value", "records", "distinct_names", "unified_ids")
 MOST_OF_A_KIND = 1000
 """So many values of each kind are listed."""
 
-# Only suspicious values are joined: all records and all values would cost as much as the matching itself.
-_SUSPICIOUS = f"""
-    select 'email' as kind, email as key from this where email is not null and name_key is not null
-    group by email having count(distinct name_key) > {MANY_NAMES}
-    union all
-    select 'phone', phone_key from this
-    where phone_key is not null and name_key is not null and not starts_with(phone_key, 'raw:')
-    group by phone_key having count(distinct name_key) > {MANY_NAMES}
-    union all
-    select 'unreadable_phone', phone_key from this where starts_with(phone_key, 'raw:')
-    group by phone_key having count(*) > 1
-    union all
-    select distinct case rule when 'name' then 'name_alone' else 'id_alone' end,
-        case rule when 'name' then this.name_key else this.record_key end
-    from (select ordinal, any_value(rule) as rule from evidence group by ordinal having count(*) = 1) as single
-    join this using (ordinal)
-    where rule in ('name', 'id')
-    union all
-    select 'large_group', group_id::varchar from groups group by group_id having count(*) > {LARGE_GROUP}
-"""
 _KEYS = {
     "email": ("records.email", "records.email"),
     "phone": ("records.phone_key", "records.phone"),
@@ -73,14 +52,13 @@ _RANKED = f"""
 """
 
 
-def literal_cost(records: Table, groups: Table, evidence: Table, customers: Table, survivors: Table) -> Table:
+def literal_cost(suspicious: Table, records: Table, groups: Table, customers: Table, survivors: Table) -> Table:
     """The columns of ``LITERAL_COST``, and ``place``: the order within a kind, the largest first.
 
-    In:     records RECORD · groups ordinal, group_id · evidence EVIDENCE · customers group_id, customer, unified_id
-            survivors GOLDEN
+    In:     suspicious kind, key (see ``quality.suspicious_values``) · records RECORD · groups ordinal, group_id
+            customers group_id, customer, unified_id · survivors GOLDEN
     Source: docs/specification.md section 7
     """
-    suspicious = records.derive(_SUSPICIOUS, groups=groups, evidence=evidence)
     kinds = [kind for (kind,) in suspicious.derive("select distinct kind from this order by kind").rows()]
     parts = [
         _RECORDS_OF_GROUPS

@@ -108,6 +108,7 @@ class Results:
     customers  group_id · customer · unified_id
     changes    see ``register.Identified``
     rejects    REJECT
+    suspicious kind · key, see ``quality.suspicious_values``
     """
 
     records: Table
@@ -117,6 +118,7 @@ class Results:
     customers: Table
     changes: Table
     rejects: Table
+    suspicious: Table
 
 
 def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) -> Table:
@@ -181,7 +183,7 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
 
 
 def _cost(results: Results) -> Table:
-    return literal_cost(results.records, results.groups, results.evidence, results.customers, results.survivors)
+    return literal_cost(results.suspicious, results.records, results.groups, results.customers, results.survivors)
 
 
 def _removed_sql(rank: str) -> str:
