@@ -82,7 +82,7 @@ def _others(sample: Iterable[Any], layout: Layout) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Hint:
-    """What to do about a document without customers in a known at."""
+    """What to do about a document without customers in a known array."""
 
     source: Source
     layout: Layout
@@ -91,10 +91,11 @@ class _Hint:
         if self.layout.page:
             return f'put them into "{self.layout.rows_at}", or into an array, as {self.layout.page} describes'
         arrays = list(islice(_arrays(first), _MOST_ARRAYS))
-        fitting = [at for at, rows in arrays if self._fits(at, rows)]
+        fitting = [(at, rows) for at, rows in arrays if self._fits(at, rows)]
         table = f"in service.toml, in the table [[sources]] of {self.source.name}"
         if fitting:
-            return f'{table}, set rows_at = "{fitting[0]}"'
+            at, _ = max(fitting, key=lambda it: len(it[1]))
+            return f'{table}, set rows_at = "{at}"'
         if arrays:
             at, rows = max(arrays, key=lambda it: len(it[1]))
             return (
