@@ -186,7 +186,7 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) 
     filled = _filled(rows, spec)
     count = rows.count()
     if spec.contacts:
-        refuse_without_contacts(report, count, filled, spec.contacts)
+        refuse_without_contacts(report, source, count, filled, spec.contacts)
     lost = [name for name in layout.fields if count and name in spec.fields and name not in filled]
     report = _with_warnings(report, lost_field_warnings(report, source, lost, spec.optional))
     report = _with_warnings(report, elsewhere_warnings(origins.elsewhere, report, source))

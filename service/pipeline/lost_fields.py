@@ -49,14 +49,25 @@ def elsewhere_warnings(
         )
 
 
-def refuse_without_contacts(report: FileReport, rows: int, filled: Collection[str], fields: Collection[str]) -> None:
+def refuse_without_contacts(
+    report: FileReport, source: Source, rows: int, filled: Collection[str], fields: Collection[str]
+) -> None:
     """Raises: UnreadableFile if no row has one of these fields; such a file must not replace the real customers."""
-    if rows and not set(fields).intersection(filled):
-        raise UnreadableFile(
-            f"none of its {rows} rows has a name, an e-mail address or a phone under a known column or path",
-            found=listed(report.others),
-            hint="map its columns or members with fields in service.toml, as docs/sources.md describes",
-        )
+    if not rows or set(fields).intersection(filled):
+        return
+    free, mapped = list(report.others), []
+    for name in dict.fromkeys((*fields, *(it for it in report.layout.fields if it not in filled))):
+        if similar := _similar(name, report.layout, free):
+            free.remove(similar)
+            mapped.append(f"fields.{name} = {json.dumps(similar, ensure_ascii=False)}")
+    hint = "map its columns or members with fields in service.toml, as docs/sources.md describes"
+    if mapped:
+        hint = f"{_in_table(report.layout, source)} {' and '.join(mapped)}, and drop it again"
+    raise UnreadableFile(
+        f"none of its {rows} rows has a name, an e-mail address or a phone under a known column or path",
+        found=listed(report.others),
+        hint=hint,
+    )
 
 
 def _warning(name: str, report: FileReport, source: Source, similar: str | None) -> str:
