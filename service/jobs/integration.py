@@ -59,7 +59,8 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     published = register.published()
     report_started(journal)
     journal.stage("extract")
-    extracted = extract(batch, rules.guards, engine)
+    has_former = register.has_former_keys()
+    extracted = extract(batch, rules.guards, engine, with_former=has_former)
     report_extracted(batch, extracted, journal)
     journal.line("INFO", f"Total raw records: {sum(extracted.source_rows.values())}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
@@ -73,7 +74,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     survivors = survive(records, groups, rules)
     evidence = explain(records, groups, survivors, matcher, engine)
     journal.stage("identify")
-    keys = former_keys(extracted, records, rules, engine) if register.has_former_keys() else None
+    keys = former_keys(extracted, records, rules, engine) if has_former else None
     identified = register.identify(records, groups, engine, keys)
     filled = guards.filled_values(records)
     compared = guards.Compared(published, volumes, extracted.reports, filled, identified.recurring)

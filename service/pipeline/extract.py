@@ -11,6 +11,8 @@ from service.errors import InputError, TooManyRejects, UnreadableFile
 from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, Source
 from service.pipeline.fields.missing import MISSING_CELL, MISSING_PART
 from service.pipeline.fields.source_id import LOST_DIGITS
+from service.pipeline.former.cells import FIELDS as FORMER_FIELDS
+from service.pipeline.former.cells import former_column, former_columns
 from service.pipeline.formulas import FORMULA
 from service.pipeline.lost_fields import elsewhere_warnings, lost_field_warnings, refuse_without_contacts
 from service.pipeline.origins import COMPARED, Origins, origins_of, other_column
@@ -92,8 +94,12 @@ class Extracted:
     others: Mapping[str, int] = field(default_factory=dict)
 
 
-def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTEGRATION) -> Extracted:
+def extract(
+    batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTEGRATION, *, with_former: bool = False
+) -> Extracted:
     """Read every export of the batch, in source order.
+
+    ``with_former``: the rows have ``former.cells.former_columns``, too, from which their former keys are made.
 
     Raises: InputError (its ``where`` names batch, file and line) for a wrong file, or if too many rows of a source
     are rejects.
@@ -104,7 +110,7 @@ def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTE
     for file in batch.inputs:
         name = file.source.name
         try:
-            entered[name] = found = _entered(*engine.read(file), file.source, spec)
+            entered[name] = found = _entered(*engine.read(file), file.source, spec, with_former)
             counts[name] = found.rows.count()
             _refuse_too_many_rejects(counts[name], len(found.report.rejects), guards.max_reject_percent)
         except InputError as error:
@@ -113,7 +119,7 @@ def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTE
     others = {name: max(it.others.get(name, 1) for it in entered.values()) for name in COMPARED}
     others = {name: count for name, count in others.items() if count > 1}
     return Extracted(
-        rows=_united(*(_with_columns(it, others) for it in entered.values())),
+        rows=_united(*(_with_columns(it, others, with_former) for it in entered.values())),
         others=others,
         rejects=rejects_table(reports, engine),
         reports=reports,
@@ -136,7 +142,7 @@ class _Entered:
     """Field -> number of its paths, where there are several."""
 
 
-def _with_columns(entered: _Entered, others: Mapping[str, int]) -> Table:
+def _with_columns(entered: _Entered, others: Mapping[str, int], with_former: bool) -> Table:
     """The rows, with the columns that the rows of other sources have."""
     has, missing = (
         [other_column(name, number) for name, count in counts.items() for number in range(2, count + 1)]
@@ -146,7 +152,7 @@ def _with_columns(entered: _Entered, others: Mapping[str, int]) -> Table:
     if not missing:
         return entered.rows
     nulls = ", ".join(f"null::varchar as {column}" for column in added)
-    columns = ", ".join(missing)
+    columns = ", ".join([*missing, *(map(former_column, FORMER_FIELDS) if with_former else ())])
     rows = entered.rows.derive(
         f"select source, row_number, {', '.join(FIELDS)}, {columns} from (select *{nulls and ', '}{nulls} from this)"
     )
@@ -164,7 +170,7 @@ def _united(rows: Table, *others: Table) -> Table:
     return rows
 
 
-def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) -> _Entered:
+def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec, with_former: bool = False) -> _Entered:
     """The rows of one file that are customers, as fields.
 
     Raises: UnreadableFile if no row has a name, an address or a phone.
@@ -173,7 +179,8 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) 
     origins = origins_of(cells, layout, spec.fields, lambda option: _value(layout, option, is_part=False))
     others = {name: len(origins.paths[name]) for name in COMPARED if name in spec.fields}
     others = {name: count for name, count in others.items() if count > 1 and name not in layout.one_origin}
-    columns = ", ".join(_columns(layout, spec, origins, others))
+    former = former_columns(layout) if with_former else ()
+    columns = ", ".join([*_columns(layout, spec, origins, others), *former])
     rows = cells.derive(
         f"select {sql_text(source.name)} as source, row_number, {columns} from this {_unless_header(report)}"
     )

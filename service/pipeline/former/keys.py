@@ -13,14 +13,13 @@ from service.pipeline.former.email import norm_email
 from service.pipeline.former.name import norm_name
 from service.pipeline.former.phone import norm_phone
 from service.pipeline.former.source_id import norm_id
-from service.pipeline.origins import other_column
 
 _EVIDENCE = """
     select source,
         count(*) filter (evidence = 'DMY') > 0, count(*) filter (evidence = 'MDY') > 0
     from (
-        select source, former_date_evidence(signup_date) as evidence from this
-        where regexp_matches(signup_date, '[/.\\-]')
+        select source, by_former_date_evidence(former_signup_date) as evidence from this
+        where regexp_matches(former_signup_date, '[/.\\-]')
     )
     group by source
 """
@@ -28,9 +27,11 @@ _EVIDENCE = """
 _KEYS = """
     with
     identified as (
-        select source, row_number, full_name, email, signup_date, status, {phone} as phone,
-            case when regexp_full_match(source_id, '[A-Za-z0-9][A-Za-z0-9_.\\-]*') then nullif(source_id, '0')
-                when source_id is not null then former_id(source_id) end as given_id
+        select source, row_number, former_full_name as full_name, former_email as email, former_phone as phone,
+            former_signup_date as signup_date, former_status as status,
+            case when regexp_full_match(former_source_id, '[A-Za-z0-9][A-Za-z0-9_.\\-]*')
+                    then nullif(former_source_id, '0')
+                when former_source_id is not null then by_former_id(former_source_id) end as given_id
         from this
     ),
     unnamed as (
@@ -39,9 +40,9 @@ _KEYS = """
         from (
             select source, row_number,
                 source || ' content:' || md5(concat_ws(chr(31),
-                    coalesce(former_name(full_name), chr(30)), coalesce(former_email(email), chr(30)),
-                    coalesce(former_phone(phone, {region}), chr(30)),
-                    coalesce(former_date(signup_date, {order}), chr(30)),
+                    coalesce(by_former_name(full_name), chr(30)), coalesce(by_former_email(email), chr(30)),
+                    coalesce(by_former_phone(phone, {region}), chr(30)),
+                    coalesce(by_former_date(signup_date, {order}), chr(30)),
                     coalesce(lower(trim(status)), {default_status}, chr(30)))) as content
             from identified where given_id is null
         )
@@ -60,22 +61,21 @@ _PAIRS = """
 def former_keys(extracted: Extracted, records: Table, rules: Rules, engine: Engine) -> Table:
     """The two keys of each record that has two different ones.
 
-    In:   records  RECORD, made of the rows of ``extracted``
+    In:   extracted  with ``with_former``
+          records    RECORD, made of its rows
     Out:  record_key · former_key
     """
     functions: dict[str, Callable[..., Any]] = {
-        "former_id": norm_id,
-        "former_name": norm_name,
-        "former_email": norm_email,
-        "former_phone": norm_phone,
-        "former_date": norm_date,
-        "former_date_evidence": date_evidence,
+        "by_former_id": norm_id,
+        "by_former_name": norm_name,
+        "by_former_email": norm_email,
+        "by_former_phone": norm_phone,
+        "by_former_date": norm_date,
+        "by_former_date_evidence": date_evidence,
     }
     for name, function in functions.items():
         engine.register(name, function)
-    phones = ["phone", *(other_column("phone", number) for number in range(2, extracted.others.get("phone", 1) + 1))]
     keys = _KEYS.format(
-        phone=f"coalesce({', '.join([*phones, 'null'])})",
         region=_of_source({it.name: sql_text(it.region or rules.default_region) for it in rules.sources}),
         order=_of_source(_orders(extracted.rows, rules)),
         default_status=_of_source({it.name: f"{sql_text(it.defaults.get('status'))}::varchar" for it in rules.sources}),
