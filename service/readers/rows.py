@@ -20,8 +20,11 @@ RAW: Mapping[str, str] = {
     "cell_0, cell_1, …": "text as written, one column for every path of the layout, in their order; null = absent",
 }
 """The columns of the table that ``Engine.read`` returns."""
-BOOLEAN_CELL = "\x02"
-"""The cell of a JSON ``true`` or ``false``. Programs write them where there is no text, so no field gets one."""
+BOOLEAN_MARK = "\x02"
+"""The first character of the cell of a JSON ``true`` or ``false``, before that word.
+
+Programs write them where there is no text, so no field gets one.
+"""
 
 
 def cell_name(index: int) -> str:
@@ -119,6 +122,11 @@ class FileReport:
     warnings: tuple[str, ...] = ()
     unknown_columns: int = 0
     """CSV: the number of columns that no field uses."""
+    others: tuple[str, ...] = ()
+    """Names of columns or paths of members that no field uses, as far as a message may quote them."""
+    repeated_header: Mapping[str, str] = field(default_factory=dict)
+    """CSV: path -> the name of its column in small letters; a row of these names is the header again."""
+    is_csv: bool = False
     members: Mapping[str, str] = field(default_factory=dict)
     """JSON: scalar members before the array of customers, as text ("fetched_at", …); true is "true"."""
     written: str = "UTF-8"
