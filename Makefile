@@ -13,6 +13,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
+# How the service prints commands in hints.
+run demo: export SERVICE_COMMAND := $(PY) -m service
 MINUTES := 10
 # The first Python on the machine that is new enough; PYTHON=… chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -24,6 +26,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 run: $(VENV)/run-time
 	exec $(PY) -m service watch
 
+# Modules are compiled once, not in each of the hundreds of processes that the tests start.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/development
 	$(PY) -m pytest $(ARGS)
 

@@ -6,9 +6,11 @@ published since, and would give them to other customers. Source: docs/specificat
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 from msgspec import UnsetType
 
 from service import documents, logs
+from service.commands import command
 from service.container import where_state_is
 from service.documents import MalformedDocument, Manifest
 from service.engine.contract import Engine
@@ -27,7 +30,7 @@ from service.ledger import Ledger
 from service.model import JobName, PublishedMaster, Source
 from service.register import Register
 
-_CROSSWALK, _CUSTOMERS = "crosswalk.csv", "register_customers.csv"
+_CROSSWALK, _CUSTOMERS, _QUALITY = "crosswalk.csv", "register_customers.csv", "quality_report.json"
 _CROSSWALK_COLUMNS = ("unified_id", "source_system", "source_id", "record_key")
 _CHUNK_BYTES = 1 << 20
 _NUMBER = "cast(substr(unified_id, 5) as bigint)"
@@ -88,10 +91,15 @@ def refuse_older_state(state: Path, outbox: Path, ledger: Ledger, register: Regi
         f"the state folder {state} is older than the outbox {outbox}: "
         f"batch {newest.batch_id} is published there, and {known}",
         where=f"{state}, {newest.folder}",
-        hint="restore the state from a newer backup; or run: python -m service adopt, which rebuilds the register from"
-        " the newest set of the outbox; or, to begin with new ids, empty the outbox and the file .lock of the inbox"
-        + where_state_is(),
+        hint=f"restore the state from a newer backup; or run: {_adopt_command(state, outbox)}, which rebuilds the"
+        " register from the newest set of the outbox; or, to begin with new ids, empty the outbox and the file .lock of"
+        " the inbox" + where_state_is(),
     )
+
+
+def _adopt_command(state: Path, outbox: Path) -> str:
+    """The command that adopts this outbox; a state within it is that of ``integrate``."""
+    return command("adopt", *(("--outbox", shlex.quote(str(outbox))) if state.parent == outbox else ()))
 
 
 def sets_in_order(outbox: Path, ledger: Ledger, job: JobName) -> list[PublishedSet]:
@@ -153,7 +161,7 @@ def adopt(
             records = records.derive(_LATEST.format(age=age), crosswalk=crosswalk)
             crosswalk.release()
     records = records.derive(_RECORDS, customers=customers)
-    register.adopt(records, customers, _master_of(newest.manifest, sources))
+    register.adopt(records, customers, _master_of(newest.manifest, sources, _filled(newest, work)))
     return customers.derive("select 1 from this where state = 'live'").count()
 
 
@@ -173,9 +181,21 @@ def _checked_copy(published: PublishedSet, name: str, work: Path) -> Path:
     return copy
 
 
-def _master_of(manifest: Manifest, sources: Sequence[Source]) -> PublishedMaster:
+def _filled(published: PublishedSet, work: Path) -> dict[str, dict[str, int]]:
+    """Source -> field -> number of rows with a usable value, by its report; without status, which has defaults."""
+    report = json.loads(_checked_copy(published, _QUALITY, work).read_text(encoding="utf-8"))
+    return {
+        source: {field: counts["filled"] for field, counts in figures["fields"].items() if field != "status"}
+        for source, figures in report["sources"].items()
+    }
+
+
+def _master_of(
+    manifest: Manifest, sources: Sequence[Source], filled: Mapping[str, Mapping[str, int]]
+) -> PublishedMaster:
     """What the register notes of the published set."""
     # Files named on the command line have no suffix, whatever they are called.
     names = (read_name(given.file_name, sources) for given in manifest.inputs if given.settle_proof != "given")
     suffix = next((found.suffix for found in names if found), "")
-    return PublishedMaster(manifest.batch_id, suffix, {given.source: given.rows for given in manifest.inputs})
+    source_rows = {given.source: given.rows for given in manifest.inputs}
+    return PublishedMaster(manifest.batch_id, suffix, source_rows, filled)

@@ -16,7 +16,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from service import __version__
+from service import __version__, commands
 from service.errors import (
     InputError,
     Interrupted,
@@ -29,6 +29,7 @@ from service.errors import (
     paths_of,
 )
 from service.printable import printable_lines
+from service.raw_settings import command_prefix
 
 if TYPE_CHECKING:
     from service.folders import Folders
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     _accept_any_text()
+    commands.configure(command_prefix())
     options = parser_for(given).parse_args(given)
     try:
         code: int = options.run(options)
@@ -110,6 +112,7 @@ def _settings() -> Settings:
 
     logs.configure()
     settings, unknown = load()
+    commands.configure(settings.command)
     for name in unknown:
         logs.get().warning("setting.ignored", name=name)
     return settings
@@ -136,7 +139,7 @@ class Verb:
 def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser for these arguments: it knows every verb, but only the arguments of those that are named."""
     parser = argparse.ArgumentParser(
-        prog="python -m service",
+        prog=commands.command(),
         description="Drop a CRM export and a shop export into a folder, collect one customer master.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -196,7 +196,19 @@ class Generation(Struct, frozen=True, kw_only=True):
     """The generation that was in force before."""
 
 
-Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, AcceptedFiles, Generation)
+class RegisterFigures(Struct, frozen=True, kw_only=True):
+    """``figures.json`` in a generation of the register; absent where it was written before 27 November 2026.
+
+    A file of its own: a program that does not know it writes a generation without it, which is true.
+    """
+
+    key_rules: Count = 1
+    """By which rules the keys of its records were made: ``register.KEY_RULES``."""
+    filled: dict[str, dict[str, Count]] = {}
+    """Source -> field -> number of rows with a usable value."""
+
+
+Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, AcceptedFiles, Generation, RegisterFigures)
 
 
 def is_batch_id(text: str) -> bool:

@@ -88,6 +88,14 @@ class SuspiciousVolume(InputError):
     """The export has far fewer rows than that of the published set."""
 
 
+class LostColumn(InputError):
+    """No row of an export has a field that the rows of the published set had."""
+
+
+class ChangedIds(InputError):
+    """Most ids of an export are others than those of the published set."""
+
+
 class OutdatedBatch(InputError):
     """The batch is older than the published set and would replace the master by an earlier one."""
 

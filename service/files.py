@@ -311,8 +311,8 @@ def remove_tree(path: Path) -> None:
     """Remove a folder of ours with all its contents; it may be absent. Of a link only the name is removed."""
     if is_own_folder(path):
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    elif os.path.lexists(path):
+        path.unlink()
 
 
 def is_locked(path: Path) -> bool:

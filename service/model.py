@@ -7,8 +7,9 @@ share one unified_id. In tables a missing value is null; ``N/A`` is written to p
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,9 @@ MISSING = "N/A"
 NOT_IDS = frozenset({"", "0", "-1"})
 """Values that systems write where a record has no id."""
 
+
+FIELDS: tuple[str, ...] = ("source_id", "full_name", "email", "phone", "signup_date", "status", "orders_count")
+"""The fields that a layout may map."""
 
 FieldPath = tuple[str, ...]
 """The paths whose texts, joined by a blank, make one value. A path is the name of a column (CSV, case does not
@@ -34,6 +38,15 @@ class Layout:
     """JSON: the member that holds the array of customers, if the document is an object."""
     needs: tuple[tuple[str, ...], ...] = (("source_id",), ("full_name", "email", "phone"))
     """An export fits this layout only if it has at least one field of each of these groups."""
+    signs: tuple[str, ...] = ()
+    """Paths that only this system has: an export fits only if it has one of them. Empty: none is needed."""
+    one_origin: frozenset[str] = frozenset()
+    """Fields that are read from one origin in the whole export: the first origin at which any row has a value. For the
+    other fields every row decides."""
+    may_lack_ids: bool = False
+    """Whether an export without ids may have this layout (``without_ids``) if nothing else fits."""
+    lacks_ids: bool = False
+    """Whether it was chosen for an export without ids, whose rows are known by their content."""
     is_continued: bool = False
     """Whether a row without name and e-mail address continues the customer of the row above."""
     numbers: tuple[str, ...] = ("orders_count",)
@@ -50,10 +63,37 @@ class Layout:
         """The paths of one field."""
         return tuple(path for option in self.fields.get(name, ()) for path in option)
 
+    @cached_property
+    def signs_and_paths(self) -> tuple[str, ...]:
+        """Every path that decides whether an export fits, once."""
+        return tuple(dict.fromkeys((*self.paths, *self.signs)))
+
     def lacking(self, found: Collection[str]) -> tuple[str, ...] | None:
         """The first group of ``needs`` of which an export with these paths has no field; None if it has all."""
         known = {name for name, options in self.fields.items() if any(set(option) <= set(found) for option in options)}
         return next((names for names in self.needs if known.isdisjoint(names)), None)
+
+    def first_paths(self, found: Collection[str]) -> dict[str, set[str]]:
+        """Field -> the paths of its first field path that an export with these paths has."""
+        options = {
+            name: next((it for it in paths if set(it) <= set(found)), None) for name, paths in self.fields.items()
+        }
+        return {name: _folded(option) for name, option in options.items() if option}
+
+    def fits(self, found: Collection[str]) -> bool:
+        """Whether an export with these paths may have this layout."""
+        return not self.lacking(found) and (not self.signs or not set(self.signs).isdisjoint(found))
+
+    def origins_of(self, name: str) -> tuple[tuple[FieldPath, ...], ...]:
+        """The field paths of one field, those below the same member or column together: ``name``, ``name.first``."""
+        origins: dict[str, list[FieldPath]] = {}
+        for option in self.fields.get(name, ()):
+            origins.setdefault(re.split(r"[.\[]", option[0], maxsplit=1)[0], []).append(option)
+        return tuple(map(tuple, origins.values()))
+
+    def without_ids(self) -> Layout:
+        """This layout for an export without ids, which must have a name, and an address or a phone."""
+        return replace(self, needs=(("full_name",), ("email", "phone")), may_lack_ids=False, lacks_ids=True)
 
 
 def _folded(paths: Collection[str]) -> set[str]:
@@ -83,6 +123,8 @@ class Source:
     """Region of its phones; None: the default region."""
     date_order: DateOrder | None = None
     """How its ambiguous dates are read; None: the default order."""
+    encoding: str | None = None
+    """Of its CSV files; None: found by their bytes."""
     is_required: bool = True
     """Whether a batch waits for it; an optional one joins if it is there when the others are complete."""
     job: JobName = "integration"
@@ -98,17 +140,33 @@ class Source:
         """Its own layout; error messages name its columns if no layout fits."""
         return self.layouts[0]
 
-    def layout_of(self, found: Callable[[Layout], Collection[str]]) -> Layout:
-        """The layout that fits an export; ``found(layout)`` gives the paths of the layout that the export has.
+    def layout_of(self, found: Callable[[Layout], Collection[str]]) -> Layout | None:
+        """The layout that fits an export; ``found(layout)`` gives its ``signs_and_paths`` that the export has.
 
         The source's own layout if it is usable, unless another one has all of the same paths and more: columns
-        that we do not need must not decide. If no layout fits, the own one, and the caller refuses the export.
+        that we do not need must not decide. None if no layout fits.
         """
-        usable = [layout for layout in self.layouts if not layout.lacking(found(layout))]
+
+        def read(layout: Layout) -> set[str]:
+            return _folded(set(found(layout)).intersection(layout.paths))
+
+        usable = [layout for layout in self.layouts if layout.fits(found(layout))]
         if self.own in usable:
-            own = _folded(found(self.own))
-            usable = [layout for layout in usable if own <= _folded(found(layout))]
-        return max(usable, key=lambda layout: len(found(layout)), default=self.own)
+            own = read(self.own)
+            usable = [layout for layout in usable if own <= read(layout)]
+            first = self.own.first_paths(found(self.own))
+            usable = [
+                it for it in usable if it is self.own or not it.may_lack_ids or _adds(it.first_paths(found(it)), first)
+            ]
+        return max(usable, key=lambda layout: len(read(layout)), default=None)
+
+    def layout_without_ids(self, found: Callable[[Layout], Collection[str]]) -> Layout | None:
+        """The layout for an export that has no ids; None if none of the layouts allows that, or fits."""
+        # The export of a known system without its ids is not complete: it would be read by generic names only.
+        if any(_lacks_its_ids(layout, found(layout)) for layout in self.layouts if layout.name not in _OWN_NAMES):
+            return None
+        layouts = [layout.without_ids() for layout in self.layouts if layout.may_lack_ids]
+        return next((layout for layout in layouts if layout.fits(found(layout))), None)
 
     def format_of(self, file_name: str) -> Literal["csv", "json"]:
         """The format of a file with this name; ``.gz`` does not count."""
@@ -117,6 +175,20 @@ class Source:
             if kind in CSV_KINDS + JSON_KINDS:
                 return "csv" if kind in CSV_KINDS else "json"
         return "csv"
+
+
+def _adds(other: Mapping[str, set[str]], own: Mapping[str, set[str]]) -> bool:
+    """Whether a generic layout reads every field from where the own layout does, and a further field."""
+    return all(other.get(name) == paths for name, paths in own.items()) and len(other) > len(own)
+
+
+_OWN_NAMES = ("crm", "ecom")
+_PATHS_OF_A_SYSTEM = 3
+
+
+def _lacks_its_ids(layout: Layout, found: Collection[str]) -> bool:
+    is_of_the_system = not set(layout.signs).isdisjoint(found)
+    return is_of_the_system and len(set(found).intersection(layout.paths)) >= _PATHS_OF_A_SYSTEM
 
 
 CSV_KINDS = ("csv", "tsv", "txt")
@@ -130,12 +202,13 @@ CRM = Source(
             "crm",
             {
                 "source_id": (("customer_id",),),
-                "full_name": (("full_name",),),
+                "full_name": (("full_name",), ("name",), ("first_name", "last_name")),
                 "email": (("email",),),
                 "phone": (("phone",),),
                 "signup_date": (("signup_date",),),
                 "status": (("status",),),
             },
+            one_origin=frozenset(FIELDS),
         ),
     ),
 )
@@ -146,13 +219,14 @@ ECOM = Source(
         Layout(
             "ecom",
             {
-                "source_id": (("id",),),
-                "full_name": (("name",), ("name.first", "name.last")),
-                "email": (("contact.email",),),
-                "phone": (("contact.phone",),),
+                "source_id": (("id",), ("_id",), ("customer_id",)),
+                "full_name": (("name",), ("name.first", "name.last"), ("first_name", "last_name")),
+                "email": (("contact.email",), ("email",)),
+                "phone": (("contact.phone",), ("phone",)),
                 "signup_date": (("registered",),),
                 "orders_count": (("orders_count",),),
             },
+            one_origin=frozenset(FIELDS),
         ),
     ),
     defaults={"status": "active"},
@@ -324,6 +398,8 @@ class PublishedMaster:
     batch_id: str
     suffix: str = ""
     source_rows: Mapping[str, int] = field(default_factory=dict)
+    filled: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Source -> field -> number of rows with a usable value; empty where an older program wrote the generation."""
 
 
 @dataclass(frozen=True)
@@ -349,9 +425,6 @@ class Summary:
 
 
 Columns = Mapping[str, str]
-
-FIELDS: tuple[str, ...] = ("source_id", "full_name", "email", "phone", "signup_date", "status", "orders_count")
-"""The fields that a layout may map."""
 
 REJECT: Columns = {
     "source_system": "name of the source",

@@ -16,6 +16,10 @@ from service.model import SOURCES, FieldPath, Layout
 _PLUS = " + "
 # Stricter than a source's own layout: a file of an unknown system must not pass for a preset because of two columns.
 _NEEDS = (("source_id",), ("full_name",), ("email",))
+_PLAIN_NEEDS = (("source_id",), ("full_name",), ("email", "phone"))
+_PLAIN = "plain"
+# What each built-in source alone has.
+_SIGNS = {"crm": ("full_name", "signup_date"), "ecom": ("name.first", "contact.email", "contact.phone")}
 
 
 def field_paths(written: str | Sequence[str]) -> tuple[FieldPath, ...]:
@@ -31,12 +35,15 @@ def field_paths(written: str | Sequence[str]) -> tuple[FieldPath, ...]:
 def _layout(preset: Mapping[str, Any]) -> Layout:
     options = {name: preset[name] for name in ("rows_at", "is_continued") if name in preset}
     fields = {field: field_paths(written) for field, written in preset["fields"].items()}
-    return Layout(preset["name"], fields, needs=_NEEDS, **options)
+    if preset["name"] == _PLAIN:
+        options |= {"one_origin": frozenset(fields), "may_lack_ids": True}
+        return Layout(_PLAIN, fields, needs=_PLAIN_NEEDS, **options)
+    return Layout(preset["name"], fields, needs=_NEEDS, signs=tuple(preset["signs"]), **options)
 
 
 PRESETS: tuple[Layout, ...] = (
     # Each built-in source may also have the layout of the other.
-    *(replace(source.own, needs=_NEEDS) for source in SOURCES),
+    *(replace(source.own, needs=_NEEDS, signs=_SIGNS[source.own.name]) for source in SOURCES),
     *(_layout(preset) for preset in read_toml("presets.toml")["presets"]),
 )
 """In the order that decides ties."""

@@ -13,6 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from service.commands import DEFAULT as DEFAULT_COMMAND
 from service.errors import SettingsError
 
 PREFIX = "SERVICE_"
@@ -89,6 +90,11 @@ def _read_file(path: Path) -> str:
     if len(content) > MOST_BYTES:
         raise OSError(errno.EFBIG, f"larger than {MOST_BYTES} bytes", str(path))
     return content.decode("utf-8")
+
+
+def command_prefix() -> str:
+    """How commands begin, before the settings are checked: ``SERVICE_COMMAND``."""
+    return _from_variables(("command",), os.environ).get("command", DEFAULT_COMMAND)
 
 
 def _from_variables(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
+from service import commands
 from service.analytics_rules import AnalyticsRules, AnalyticsTables
 from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
@@ -134,6 +135,7 @@ class Settings(BaseSettings):
     sync_minutes: float = Field(60, gt=0, description="a longer run stops; the next one continues it")
     sync_resume_hours: float = Field(1, ge=0, description="a run that began longer ago than this is not resumed")
 
+    command: str = Field(commands.DEFAULT, min_length=1, description="how hints begin commands, as they are typed here")
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
 

@@ -5,6 +5,7 @@ A table named CRM or ECOM changes the built-in source of that name; any other ta
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from service.complaints import suggestion
 from service.model import API, CSV_KINDS, FIELDS, JSON_KINDS, SOURCES, DateOrder, Layout, Source
 from service.presets import PRESET, PRESETS, field_paths
+from service.rows_path import is_rows_path
 from service.suffixes import SEPARATORS
 
 _SECRET = re.compile(r"\bpass|passw|\bpwd|token|secret|api_?key|hash\b|_hash|\bsalt", re.IGNORECASE)
@@ -43,7 +45,10 @@ class SourceSettings(BaseModel):
     required: bool = Field(True, description="whether a batch waits for it")
     preset: str = Field("auto", description="a preset's name, `auto`: any that fits, `none`: only `fields`")
     fields: dict[str, Paths] = Field(default_factory=dict, description="field -> paths, in order of preference")
-    rows_at: str | None = Field(None, description="JSON: the member that holds the array of customers")
+    rows_at: str | None = Field(
+        None, description="JSON: the path of the array of customers: `data`, `data.customers.edges[].node`"
+    )
+    encoding: str | None = Field(None, description="encoding of its CSV files, such as `utf-8` or `cp1250`")
     defaults: dict[str, str] = Field(default_factory=dict, description="the status of rows without one")
     region: Region | None = Field(None, description="region of its phones")
     date_order: DateOrder | None = Field(None, description="how `01/02/2024` is read")
@@ -56,6 +61,28 @@ class SourceSettings(BaseModel):
         if not is_known or not stem.strip("*") or stem.count("*") > 1 or "/" in stem or stem.startswith("."):
             raise ValueError("is not a name such as crm_customers.csv, hubspot-*.csv or customers.json")
         return file
+
+    @field_validator("rows_at")
+    @classmethod
+    def _rows_at_is_a_path(cls, rows_at: str | None) -> str | None:
+        if rows_at is not None and not is_rows_path(rows_at):
+            raise ValueError("is not a path such as data, data.customers or data.customers.edges[].node")
+        return rows_at
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str | None) -> str | None:
+        if encoding is None:
+            return None
+        try:
+            found = codecs.lookup(encoding)
+            # The marks of a CSV file must be the bytes that they are in ASCII, unless units have two bytes.
+            is_text = ',;"\n'.encode(encoding) == b',;"\n' or found.name.startswith("utf-16")
+        except (LookupError, ValueError, TypeError):
+            is_text = False
+        if not is_text:
+            raise ValueError("is not an encoding of text, such as utf-8, cp1250 or iso8859-2")
+        return found.name
 
     @field_validator("preset")
     @classmethod
@@ -97,24 +124,29 @@ class SourceSettings(BaseModel):
             defaults={**base.defaults, **self.defaults},
             region=self.region,
             date_order=self.date_order,
+            encoding=self.encoding,
             is_required=self.required,
         )
 
     def _layouts(self, base: Source) -> tuple[Layout, ...]:
         if self.preset in PRESET:
-            chosen = PRESET[self.preset]
-            return (self._changed(chosen),)
+            return (replace(self._changed(PRESET[self.preset]), signs=()),)
         own = self._changed(base.own)
         is_bare = not own.fields and self.preset == "auto"
         if not is_bare and (lacking := own.lacking(own.paths)):
             raise ValueError(f"[[sources]] {self.name}: fields does not map {' or '.join(lacking)}")
         # A user who maps fields does not want a preset to be guessed.
         is_guessed = self.preset == "auto" and not self.fields
-        return ((own,) if own.fields else ()) + (PRESETS if is_guessed else ())
+        presets = tuple(map(self._moved, PRESETS)) if is_guessed else ()
+        return ((own,) if own.fields else ()) + presets
 
     def _changed(self, layout: Layout) -> Layout:
         fields = dict(layout.fields) | {name: field_paths(written) for name, written in self.fields.items()}
-        return replace(layout, fields=fields, rows_at=self.rows_at or layout.rows_at)
+        return replace(self._moved(layout), fields=fields, one_origin=layout.one_origin - set(self.fields))
+
+    def _moved(self, layout: Layout) -> Layout:
+        """The layout for customers at ``rows_at``, if the table says where they are."""
+        return replace(layout, rows_at=self.rows_at or layout.rows_at)
 
 
 def sources_of(tables: Sequence[SourceSettings]) -> tuple[Source, ...]:

@@ -16,8 +16,8 @@ from hypothesis import settings
 
 from service import logs
 from tests.case_runs import CaseRun, shared_run
-from tests.sizes import IS_FULL, examples
-from tests.slow import MOST_SECONDS, measured
+from tests.sizes import IS_FULL, IS_QUICK, UNMARKED_SECONDS, examples
+from tests.slow import measured
 from tests.worlds import House, Works
 
 # The same examples every time: a change is judged by itself. ``FAULTS=all`` looks for new ones.
@@ -31,9 +31,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One and a half workers for each core: tests of the daemon wait for a third of their time."""
+    """More workers than cores: tests of the daemon wait for a third of their time, in the quick size for half of it."""
     cores = len(os.sched_getaffinity(0))
-    return cores + cores // 2
+    return 2 * cores if IS_QUICK else cores + cores // 2
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,7 +41,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Fail a test that takes too long and is not marked as slow."""
     with measured() as cost:
         yield
-    if cost.seconds > MOST_SECONDS and item.get_closest_marker("slow") is None and not IS_FULL:
+    if cost.seconds > UNMARKED_SECONDS and item.get_closest_marker("slow") is None:
         pytest.fail(
             f"{item.nodeid} took {cost.seconds:.1f} s: make it faster, or mark it with @pytest.mark.slow", pytrace=False
         )

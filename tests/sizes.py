@@ -20,12 +20,17 @@ _CHOSEN = os.environ.get("FAULTS", "")
 if _CHOSEN not in _COLUMNS:
     raise ValueError(f"FAULTS={_CHOSEN} is not a size; leave it out, or set it to sweep or all")
 
+IS_QUICK = _CHOSEN == ""
 IS_FULL = _CHOSEN == "all"
 """Seeds and examples are new in every run."""
 
 
 def _size(quick: T, sweep: T, full: T) -> T:
     return (quick, sweep, full)[_COLUMNS.index(_CHOSEN)]
+
+
+UNMARKED_SECONDS: float = _size(5.0, 20.0, float("inf"))
+"""What a test may take of its own without the mark ``slow``; a larger size tries more."""
 
 
 def examples(usual: int) -> int:
@@ -54,7 +59,7 @@ ERROR_STARTS: Sequence[tuple[str, int | None]] = _size(
     (("over an earlier set", None), ("empty outbox", 100), ("wrong pair", 100)),
 )
 """Start, and how many of its calls fail with each of five errors; None: every call."""
-CAMPAIGN_MINUTES: float = float(os.environ.get("CAMPAIGN_MINUTES") or _size(0.1, 5.0, 5.0))
+CAMPAIGN_MINUTES: float = float(os.environ.get("CAMPAIGN_MINUTES") or _size(0.05, 5.0, 5.0))
 """Without the time in which the faults are removed. In the quick size a few actions; the long campaign is CI's."""
 KILLED_DAEMONS: int = _size(1, 3, 3)
 """Seeds of the moments at which a daemon with three pairs in its inbox is killed."""
@@ -65,10 +70,10 @@ STOP_RECORDS: int = _size(5_000, 20_000, 20_000)
 # --------------------------------------------------------------------------------------------- processes side by side
 
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
-SOAK_BATCHES: int = _size(32, 100, 2000)
+SOAK_BATCHES: int = _size(24, 100, 2000)
 INSTANCES_BATCHES: int = _size(5, 20, 500)
 WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
-DEAFNESS_EVERY: int = _size(3, 1, 1)
+DEAFNESS_EVERY: int = _size(7, 1, 1)
 """One in so many of the ways to lose file events is tried."""
 DEAFNESS_TRIALS: int = _size(2, 3, 3)
 """A way to lose events may be late this often; only the last time counts."""
@@ -83,7 +88,7 @@ STREAMED_WITH_CARE_BYTES: int = _size(10 * MB, 30 * MB, 300 * MB)
 
 # ------------------------------------------------------------------------------------------------ models and the sync
 
-PAIRING_PLAYS: int = _size(15, 100, 1000)
+PAIRING_PLAYS: int = _size(8, 100, 1000)
 PAIRING_STEPS: int = _size(25, 40, 40)
 SYNC_CAMPAIGN_RUNS: int = _size(60, 1000, 1000)
 NGINX_REQUESTS_PER_SECOND: int = _size(5, 1, 1)
@@ -97,7 +102,7 @@ EVERY_LETTER: int = _size(40, 1, 1)
 """One in so many letters of Unicode is tried; all of those in which most special cases are."""
 EVERY_READING_REGION: int = _size(300, 30, 1)
 """One in so many regions reads the numbers of all others."""
-LAWS_RECORDS: int = _size(5_000, 85_000, 85_000)
+LAWS_RECORDS: int = _size(2_000, 85_000, 85_000)
 """Rows of the CRM export; 85,000 are more than one row group of the engine, so that its threads share the work."""
 GROUPED_RECORDS: int = _size(20_000, 100_000, 100_000)
 """Records of the worst cases that are grouped, and twice as many."""

@@ -1,4 +1,4 @@
-"""A test that takes more than five seconds of its own must be marked ``@pytest.mark.slow``.
+"""What a test takes of its own: one that takes too long must be marked ``@pytest.mark.slow``.
 
 Wall time alone would fail tests whenever the machine is busy. Counted is the larger of two figures that other
 processes hardly change: CPU seconds of the test and its children, and the wall time in which no process of the
@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_SECONDS = 5.0
 _PRESSURE = Path("/proc/pressure/cpu")
 
 

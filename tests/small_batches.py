@@ -95,7 +95,7 @@ PLACES = {
 
 def raw_rows(table: Table, layout: Layout) -> list[tuple[Any, ...]]:
     """What ``Engine.read`` gave, by row number: row number and the cells in the order of ``RAW_FIELDS``."""
-    names = [PLACES[layout.name][place] for place in layout.paths]
+    names = [PLACES[layout.name].get(path, path) for path in layout.paths]
     cells = [cell_name(names.index(name)) if name in names else "null" for name in RAW_FIELDS]
     return table.derive(f"select row_number, {', '.join(cells)} from this order by row_number").rows()
 
@@ -111,7 +111,8 @@ def raw_table(engine: EmbeddedEngine, **fields: Sequence[str | None]) -> Table:
 def cells_table(engine: EmbeddedEngine, layout: Layout, **fields: Sequence[str | None]) -> Table:
     """What ``Engine.read`` gives for a built-in layout: the named fields as given, the others null."""
     places = PLACES[layout.name]
-    cells = (f"{places[place]} as {cell_name(index)}" for index, place in enumerate(layout.paths))
+    named = enumerate(places.get(path, "null::varchar") for path in layout.paths)
+    cells = (f"{cell} as {cell_name(index)}" for index, cell in named)
     return raw_table(engine, **fields).derive(f"select row_number, {', '.join(cells)} from this")
 
 

@@ -62,8 +62,8 @@ def test_findings_name_rows_and_lines_and_no_customer(house: House) -> None:
     assert [line for line in printed if line.startswith("note")] == [
         "note: the service does not take a file of this name from the inbox; expected are CRM crm_customers.csv, "
         "ECOM ecommerce_customers.json, API api_customers.json",
-        'note: no column "signup_date"; its values are N/A',
-        'note: no column "status"; its values are N/A',
+        'note: no column "signup_date" for signup_date; its values are N/A; not read are "notes"',
+        'note: no column "status" for status; its values are N/A; not read are "notes"',
         "note: 1 unknown columns are ignored",
     ]
     assert [line for line in printed if line.startswith("finding")] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import hashlib
 import json
@@ -65,9 +66,9 @@ def replaced(members: Any, keys: tuple[str | int, ...], value: Any) -> Any:
     """A copy of ``members`` with another value at ``keys``."""
     if not keys:
         return value
-    copy = dict(members) if isinstance(members, dict) else list(members)
-    copy[keys[0]] = replaced(copy[keys[0]], keys[1:], value)  # type: ignore[index]
-    return copy
+    changed: Any = copy.copy(members)
+    changed[keys[0]] = replaced(changed[keys[0]], keys[1:], value)
+    return changed
 
 
 # ------------------------------------------------------------------------------------------------- round trips

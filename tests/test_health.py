@@ -110,10 +110,10 @@ def test_the_exit_code_of_the_verb_is_the_judgement(house: House) -> None:
     assert (missing.code, missing.out) == (1, "")
     state = State(house.state)
     state.take()
-    for condition, code in (("ok", 0), ("degraded", 0), ("failing", 1)):
-        report = HealthReport(state=condition)  # type: ignore[arg-type]  # one of the three
+    reports = ((HealthReport(state="ok"), 0), (HealthReport(state="degraded"), 0), (HealthReport(state="failing"), 1))
+    for report, code in reports:
         health.write(report, house.state, datetime.now(UTC))
-        assert (house.run("healthcheck").code, condition) == (code, condition)
+        assert (house.run("healthcheck").code, report.state) == (code, report.state)
     health.write(HealthReport(), house.state, datetime.now(UTC) - timedelta(minutes=2))
     assert house.run("healthcheck").code == 1
     health.write(HealthReport(busy_since="since a moment"), house.state, datetime.now(UTC))

@@ -171,6 +171,7 @@ def records_of(engine: EmbeddedEngine, people: Sequence[Person]) -> Table:
         "source": [p.source for p in people],
         "source_id": [p.id or f"{p.source}-ROW{i}" for i, p in enumerate(people)],
         "has_id": [p.id is not None for p in people],
+        "record_key": [f"{p.source} id:{p.id}" if p.id else f"{p.source} content:{i}" for i, p in enumerate(people)],
         "full_name": [p.name for p in people],
         "email": [p.email for p in people],
         "phone": [p.phone for p in people],
@@ -451,6 +452,8 @@ def test_no_published_cell_is_a_formula_and_the_master_integrated_again_is_itsel
         (f"{number}", name, email and email + at, phone and f"{phone}{area}{number:03}", "2023-01-15", status)
         for number, (name, email, at, phone, area, status) in enumerate(people)
     ]
+    # An export in which no row has a name, an address or a phone is refused.
+    rows[0] = rows[-1] = ("0", "Ann Lee", "", "", "2023-01-15", "")
     in_crm = len(rows) * 3 // 4
     shop = [
         {"id": number, "name": name, "contact": {"email": email, "phone": phone}}

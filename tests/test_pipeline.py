@@ -60,7 +60,8 @@ def records_of_shape(engine: EmbeddedEngine, shape: str, size: int) -> Table:
     email, phone = (column.format(size=size) for column in SHAPES[shape])
     return engine.materialise(
         f"""
-        select n as ordinal, 'CRM' as source, 'C' || n as source_id, true as has_id, 'name ' || n as full_name,
+        select n as ordinal, 'CRM' as source, 'C' || n as source_id, true as has_id,
+            'CRM id:C' || n as record_key, 'name ' || n as full_name,
             {email} as email, {phone} as phone, null::varchar as signup_date, 'active' as status,
             true as status_stated, 'name ' || n as name_key, {phone} as phone_key, email as email_key
         from range({size}) as numbers(n)
@@ -102,7 +103,8 @@ def test_every_matcher_that_the_settings_accept_exists() -> None:
 def test_the_links_of_a_shared_value_all_lead_to_its_first_record(engine: EmbeddedEngine) -> None:
     records = engine.materialise(
         """
-        select n as ordinal, 'CRM' as source, 'C' || n as source_id, true as has_id, null::varchar as full_name,
+        select n as ordinal, 'CRM' as source, 'C' || n as source_id, true as has_id,
+            'CRM id:C' || n as record_key, null::varchar as full_name,
             'same@x.org' as email, 'same@x.org' as email_key, null::varchar as phone_key,
             case when n > 1 then 'ann' end as name_key
         from range(4) as numbers(n)
@@ -269,7 +271,7 @@ def test_only_files_for_people_have_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_a_reject_names_its_row_code_and_position(tmp_path: Path) -> None:
     crm = 'customer_id,full_name,email\n1,Ann,a@x.org,more\n\n2,Bob,b@x.org\n3,"C"c,c@x.org\n'
-    ecom = '{"customers": [{"id": "E1"}, null, {"id": "\\ud800"}, 7]}'
+    ecom = '{"customers": [{"id": "E1", "name": "Eve"}, null, {"id": "\\ud800"}, 7]}'
     integrate_pair(write_pair(tmp_path / "in", crm, ecom), tmp_path / "out")
     assert (published(tmp_path / "out") / "rejects.csv").read_text(encoding="utf-8") == (
         "source_system,row_number,code,column,explanation\n"
@@ -284,7 +286,8 @@ def test_a_reject_names_its_row_code_and_position(tmp_path: Path) -> None:
 def test_a_reject_names_its_column_as_the_file_does(tmp_path: Path) -> None:
     header = b'customer_id, E-Mail ,Full_Name,"Old,\rnotes",email\n'
     rows = [b"1,,Ann\x81,,a@x.org\n", b"2,,Bob,\x81,b\x81@x.org\n", b"3,,\xe9,,c@x.org\n", b"4,,,,d@x.org,\x81\n"]
-    ecom = '[{"id": 1, "name": {"last": "\\udc00"}}, {"contact": {"phone": "\\udc00", "fax": "\\udc00"}}, {"id": "3"}]'
+    ecom = '[{"id": 1, "name": {"last": "\\udc00"}},'
+    ecom += ' {"contact": {"phone": "\\udc00", "fax": "\\udc00"}}, {"id": "3", "name": "Eve"}]'
     integrate_pair(write_pair(tmp_path / "in", header + b"".join(rows), ecom), tmp_path / "out")
     rejects = rows_of(published(tmp_path / "out") / "rejects.csv")
     assert [(row["source_system"], row["row_number"], row["code"], row["column"]) for row in rejects] == [
@@ -454,7 +457,7 @@ def test_a_line_above_the_header_with_another_ending_loses_no_row(tmp_path: Path
 )
 def test_rows_without_any_identity_do_not_replace_customers(tmp_path: Path, ecom: str) -> None:
     pair = write_pair(tmp_path / "in", many_customers(3), ecom)
-    with pytest.raises(UnreadableFile, match="rows has an id"):
+    with pytest.raises(UnreadableFile, match="rows has a name"):
         integrate_pair(pair, tmp_path / "out")
 
 

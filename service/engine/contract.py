@@ -5,7 +5,7 @@ The dialect is DuckDB SQL, the subset that ``tests/test_dialect.py`` holds; anot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,7 +79,7 @@ class Engine(Protocol):
     def table(self, columns: Mapping[str, IntArray]) -> Table:
         """A table of integer columns."""
 
-    def text_table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
         """A table of text columns; an empty text is null."""
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +85,16 @@ class EmbeddedEngine(Database):
         finally:
             self._connection.unregister(view)
 
-    def text_table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> EmbeddedTable:
+    def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> EmbeddedTable:
         """See ``Engine.text_table``."""
-        if not rows:
+        rest = iter(rows)
+        if (first := next(rest, None)) is None:
             empty = ", ".join(f"null::varchar as {column}" for column in columns)
             return self.materialise(f"select {empty} where false")
         # Through a file: inserting row by row takes milliseconds each.
         with self.own_csv() as path:
             with open(path, "w", encoding="utf-8", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows(rows)
+                csv.writer(file, lineterminator="\n").writerows(chain([first], rest))
             return self.read_own_csv(path, [f"'{column.strip(chr(34))}': 'VARCHAR'" for column in columns])
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:

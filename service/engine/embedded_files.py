@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -18,13 +18,13 @@ from service.engine.embedded_tables import Database, EmbeddedTable, OutOfMemory
 from service.errors import TransientError
 from service.model import InputFile, Layout, Source
 from service.readers import csv_rows, csv_sniff, file_kind, gzip_file, json_layout, json_rows, json_window
-from service.readers.csv_bytes import CsvBytes
-from service.readers.csv_rows import MAX_CELL_CHARACTERS, MAX_ROW_CHARACTERS, NotUtf8
+from service.readers.csv_bytes import CsvBytes, Utf8Count
+from service.readers.csv_rows import MAX_CELL_CHARACTERS, MAX_ROW_CHARACTERS
 from service.readers.csv_sniff import CsvDialect
 from service.readers.json_paths import steps_of
 from service.readers.json_stream import MAX_DEPTH
 from service.readers.json_window import LaxJson, NeedsStrictParser
-from service.readers.rows import BOOLEAN_CELL, FileReport, RawRow, RejectedRow, cell_name
+from service.readers.rows import BOOLEAN_MARK, FileReport, RawRow, RejectedRow, RejectFile, cell_name
 from service.readers.served_files import Served
 
 
@@ -42,7 +42,7 @@ def read(database: Database, file: InputFile, work_folder: Path) -> tuple[Embedd
 
 def _read_csv(database: Database, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
     dialect = csv_sniff.sniff(path, source)
-    rejects: tuple[RejectedRow, ...] = ()
+    rejects: Sequence[RejectedRow] = ()
     try:
         table = _plain_csv(database, path, dialect)
     except _NotPlain:
@@ -52,35 +52,42 @@ def _read_csv(database: Database, path: Path, source: Source) -> tuple[EmbeddedT
         dialect.paths,
         rejects=rejects,
         warnings=dialect.warnings,
-        unknown_columns=dialect.unknown_columns,
+        unknown_columns=dialect.columns.unread_count,
+        others=dialect.columns.unread,
+        repeated_header=dialect.columns.of_paths,
+        is_csv=True,
         written=dialect.description,
     )
 
 
 def _careful_csv(
     database: Database, path: Path, dialect: CsvDialect
-) -> tuple[EmbeddedTable, tuple[RejectedRow, ...], CsvDialect]:
-    try:
-        return *_copied(database, csv_rows.careful_rows(path, dialect), len(dialect.positions)), dialect
-    except NotUtf8:
-        return _careful_csv(database, path, dialect.as_windows_1252())
+) -> tuple[EmbeddedTable, Sequence[RejectedRow], CsvDialect]:
+    count = Utf8Count()
+    table, rejects = _copied(database, csv_rows.careful_rows(path, dialect, count), len(dialect.positions))
+    decided = dialect.decided(count)
+    if decided.encoding == dialect.encoding:
+        return table, rejects, decided
+    table.release()
+    return *_copied(database, csv_rows.careful_rows(path, decided), len(decided.positions)), decided
 
 
 def _read_json(database: Database, path: Path, source: Source) -> tuple[EmbeddedTable, FileReport]:
     shape = json_layout.probe(path, source)
-    rejects: tuple[RejectedRow, ...] = ()
+    layout = shape.layout
+    rejects: Sequence[RejectedRow] = ()
     try:
-        table = _plain_json(database, path, shape.layout)
+        table = _plain_json(database, path, layout)
     except _NotPlain:
-        table, rejects = _copied(database, json_rows.careful_rows(path, shape.layout), len(shape.layout.paths))
-    return table, FileReport(shape.layout, shape.paths, rejects=rejects, members=shape.members)
+        table, rejects = _copied(database, json_rows.careful_rows(path, shape), len(layout.paths))
+    return table, FileReport(layout, shape.paths, rejects=rejects, members=shape.members, others=shape.others)
 
 
 def _plain_csv(database: Database, path: Path, dialect: CsvDialect) -> EmbeddedTable:
     """Raises: _NotPlain for a ragged row, a stray quote, another encoding; UnreadableFile for a binary file."""
     if not dialect.is_plain:
         raise _NotPlain
-    served = Served(path, 0, path.stat().st_size, CsvBytes(dialect.encoding).feed)
+    served = Served(path, 0, dialect.end, CsvBytes(dialect.encoding).feed)
     return _loaded(database, served, lambda url: _csv_query(url, dialect))
 
 
@@ -124,19 +131,22 @@ def _loaded(database: Database, served: Served, query: Callable[[str], str]) -> 
 
 def _copied(
     database: Database, rows: Iterator[RawRow | RejectedRow], width: int
-) -> tuple[EmbeddedTable, tuple[RejectedRow, ...]]:
+) -> tuple[EmbeddedTable, Sequence[RejectedRow]]:
     """The rows of a careful reader as a table, and the rejects."""
-    rejects: list[RejectedRow] = []
+    rejects = RejectFile(database.own_path("rejects"))
     with database.own_csv() as path:
-        with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        with (
+            rejects.writing() as add_reject,
+            open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file,
+        ):
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
             for row in rows:
                 if isinstance(row, RejectedRow):
-                    rejects.append(row)
+                    add_reject(row)
                 else:
                     writer.writerow((row[0], *row[1]))
         cells = (f"'{cell_name(index)}': 'VARCHAR'" for index in range(width))
-        return database.read_own_csv(path, ["'row_number': 'BIGINT'", *cells]), tuple(rejects)
+        return database.read_own_csv(path, ["'row_number': 'BIGINT'", *cells]), rejects.rejects()
 
 
 def _csv_query(url: str, dialect: CsvDialect) -> str:
@@ -204,7 +214,7 @@ def _json_query(url: str, layout: Layout) -> str:
                 json_extract_string(json, [{paths}]) as texts,
                 case when contains(text, 'true') or contains(text, 'false')
                     then list_transform(list_zip(texts, json_type(json, [{paths}])), lambda it:
-                        case it[2] when 'BOOLEAN' then {sql_text(BOOLEAN_CELL)} else it[1] end)
+                        case it[2] when 'BOOLEAN' then {sql_text(BOOLEAN_MARK)} || it[1] else it[1] end)
                     else texts end as cells
             from read_json({sql_text(url)}, format='array', records=false, columns={{json: 'JSON'}})
         )

@@ -109,10 +109,14 @@ class Database:
         """A URL under which a query can read ``served`` until the block ends."""
         return self._served_files.at_url(served)
 
+    def own_path(self, name: str) -> Path:
+        """A new path in the work folder, which is removed with the folder."""
+        return self._work_folder / f"{name}_{next(self._numbers)}.csv"
+
     @contextmanager
     def own_csv(self) -> Iterator[Path]:
         """A path for a CSV file of ours, which is removed when the block ends."""
-        path = self._work_folder / f"rows_{next(self._numbers)}.csv"
+        path = self.own_path("rows")
         try:
             yield path
         finally:

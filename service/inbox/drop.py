@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from service.commands import command
 from service.errors import TransientError
 from service.files import fingerprint_of, make_folder, move, remove_staged, staged_file
 from service.inbox.names import read_name
@@ -50,5 +51,5 @@ def _refuse_others(inbox: Path, source: Source, former: Fingerprint | None) -> N
             raise TransientError(
                 f"{path.name} waits in the inbox already, and it is not the file of an earlier sync",
                 where=str(path),
-                hint="let it be processed or move it away, then run sync again: the fetched pages are kept",
+                hint=f"let it be processed or move it away, then: {command('sync')} (the fetched pages are kept)",
             )

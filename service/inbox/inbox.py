@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import structs
 
 from service import documents
+from service.commands import command
 from service.container import where_state_is
 from service.documents import Claim
 from service.errors import ServiceError, UsageError
@@ -70,7 +71,7 @@ class Inbox:
                 f"the inbox {self.root} belongs to another state folder",
                 where=str(self._folders.lock),
                 hint="use the SERVICE_STATE it was first used with, or another inbox; if that state is lost for good,"
-                " run: python -m service adopt; if it is lost and the outbox is empty, empty the lock file"
+                f" run: {command('adopt')}; if it is lost and the outbox is empty, empty the lock file"
                 + where_state_is(),
             )
         if is_ours and not owner:
@@ -89,7 +90,7 @@ class Inbox:
         Raises: UsageError where a process holds it; OSError.
         """
         if not self._lock.acquire():
-            raise UsageError(f"a service works on the inbox {self.root}", hint="stop it, then run adopt again")
+            raise UsageError(f"a service works on the inbox {self.root}", hint=f"stop it, then: {command('adopt')}")
         self._lock.write_note(state_id)
         self._lock.release()
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from service import documents
+from service.commands import command
 from service.documents import MalformedDocument, Reason, is_batch_id
 from service.errors import ServiceError, UsageError
 from service.files import is_own_folder, is_regular, move_if_free, remove_tree, sha256_of
@@ -75,7 +76,7 @@ class Quarantine:
             )
         for path in files:
             if (self._inbox.root / path.name).exists():
-                raise _name_taken(self._inbox.root / path.name)
+                raise _name_taken(self._inbox.root / path.name, batch_id)
 
     def reason_of(self, batch_id: str) -> Reason:
         """Why a batch was quarantined. Raises: UsageError where its reason cannot be read."""
@@ -110,7 +111,7 @@ class Quarantine:
         files = self._files_of(batch_id)
         for path in files:
             if not move_if_free(path, self._inbox.root / path.name):
-                raise _name_taken(self._inbox.root / path.name)
+                raise _name_taken(self._inbox.root / path.name, batch_id)
         left = [path.name for path in inputs_in(folder)]
         for name in (TEXT_LOG, REASON) if left else ():
             (folder / name).unlink(missing_ok=True)
@@ -137,7 +138,7 @@ def reason_for(batch_id: str, error: ServiceError, now: datetime, inputs: Sequen
         where=printable(error.where),
         found=printable(error.found),
         hint=printable(error.hint),
-        retry=f"python -m service retry {batch_id}",
+        retry=command("retry", batch_id),
         inputs={file.file_name: file.sha256 for file in inputs},
         inputs_sha256=inputs_sha256(tuple(inputs)),
     )
@@ -149,9 +150,9 @@ def inputs_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name not in names and not is_housekeeping(path.name))
 
 
-def _name_taken(path: Path) -> UsageError:
+def _name_taken(path: Path, batch_id: str) -> UsageError:
     return UsageError(
         f"{path.name} waits in the inbox already",
         where=str(path),
-        hint="let it be processed or move it away, then retry",
+        hint=f"let it be processed or move it away, then: {command('retry', batch_id)}",
     )

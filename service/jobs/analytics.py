@@ -20,13 +20,14 @@ from service.jobs.reporting import (
 from service.journal import Journal
 from service.model import API, Batch, Summary
 from service.outbox import FlatFiles, published_file
+from service.pipeline import guards
 from service.pipeline.analytics import export
 from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, no_matches
 from service.pipeline.analytics.records import API_FIELDS, iso_moment, read_records, register_functions
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.rejects import write_rejects
-from service.pipeline.volume import refuse_empty, refuse_suspicious, volumes_of
+from service.pipeline.volume import volumes_of
 from service.publication import Publication
 from service.settings import Settings
 from service.verify.contents import check_export_set
@@ -56,9 +57,9 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     register_functions(engine)
     extracted = _with_date_warning(extract(batch, rules.guards, engine, API_FIELDS))
     report_extracted(batch, extracted, journal)
-    published = publication.ledger.last_records("analytics")
-    refuse_suspicious(volumes_of(extracted.source_rows, {API.name: published}), rules.guards, batch)
-    refuse_empty(sum(extracted.source_rows.values()), published, batch)
+    former = publication.ledger.last_records("analytics")
+    volumes = volumes_of(extracted.source_rows, {API.name: former})
+    guards.refuse_held(guards.held_export(volumes, rules.guards), batch)
     fetched_at = _fetched_at(extracted)
     journal.stage("normalise")
     records = read_records(extracted.rows, rules)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from service.engine.contract import Engine
-from service.errors import OutdatedBatch
 from service.folders import EVENT_LOG, MANIFEST, TEXT_LOG
 from service.jobs.integration_check import check_export
 from service.jobs.job import Job
@@ -20,20 +19,20 @@ from service.jobs.reporting import (
 from service.journal import Journal
 from service.model import Batch, PublishedMaster, Rules, Summary
 from service.outbox import FlatFiles
-from service.pipeline import quality
+from service.pipeline import guards, quality
 from service.pipeline.evidence import explain
 from service.pipeline.extract import Extracted, extract
+from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
-from service.pipeline.volume import Volume, refuse_suspicious, shrunk_sources, volumes_of
+from service.pipeline.volume import Volume, shrunk_sources, volumes_of
 from service.publication import Publication
 from service.register import Identified
 from service.settings import Settings
 from service.sources import sources_of
-from service.suffixes import is_before
 from service.verify.contents import check_master_set
 
 
@@ -59,13 +58,12 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     register = publication.register
     published = register.published()
     report_started(journal)
-    _refuse_outdated(batch, published)
     journal.stage("extract")
-    extracted = extract(batch, rules.guards, engine)
+    has_former = register.has_former_keys()
+    extracted = extract(batch, rules.guards, engine, with_former=has_former)
     report_extracted(batch, extracted, journal)
     journal.line("INFO", f"Total raw records: {sum(extracted.source_rows.values())}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
-    refuse_suspicious(volumes, rules.guards, batch)
     journal.stage("normalise")
     normalised = normalise(extracted, rules, engine)
     records = normalised.records
@@ -76,9 +74,14 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     survivors = survive(records, groups, rules)
     evidence = explain(records, groups, survivors, matcher, engine)
     journal.stage("identify")
-    identified = register.identify(records, groups, engine)
+    keys = former_keys(extracted, records, rules, engine) if has_former else None
+    identified = register.identify(records, groups, engine, keys)
+    filled = guards.filled_values(records)
+    compared = guards.Compared(published, volumes, extracted.reports, filled, identified.recurring)
+    guards.refuse_held(guards.held(batch, compared, rules.guards), batch)
     summary = _summary(extracted, records.count(), survivors.count(), identified.next_number)
-    risk = quality.overmerge_risk(records, groups, evidence)
+    suspicious = quality.suspicious_values(records, groups, evidence)
+    risk = quality.overmerge_risk(suspicious, groups, evidence)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
     journal.stage("load")
     with publication.stage(batch, summary) as folder:
@@ -91,6 +94,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
             changes=identified.changes,
             register_customers=identified.next_customers,
             rejects=extracted.rejects,
+            suspicious=suspicious,
         )
         removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
         journal.line("INFO", f"Duplicates found: {summary.duplicates}")
@@ -99,7 +103,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         _report_loaded(summary, identified, merges, journal)
         write_logs(folder, journal)
         journal.stage("publish")
-        register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows)))
+        register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
 
 
@@ -112,17 +116,6 @@ def _summary(extracted: Extracted, records: int, customers: int, next_number: in
         source_rows=extracted.source_rows,
         next_number=next_number,
     )
-
-
-def _refuse_outdated(batch: Batch, published: PublishedMaster | None) -> None:
-    """Raises: OutdatedBatch if the suffix of the published set is later and no user accepted the batch."""
-    if published is not None and not batch.accepted and is_before(batch.suffix, published.suffix):
-        raise OutdatedBatch(
-            f"the batch {batch.suffix} is older than the published set {published.suffix}, which is that of"
-            f" batch {published.batch_id}",
-            where=f"batch {batch.id}",
-            hint=f"to publish it nevertheless: python -m service retry --accept {batch.id}",
-        )
 
 
 def _report_problems(

@@ -8,9 +8,10 @@ from typing import Any
 
 from service.engine.contract import Engine
 from service.jobs.checked import Checked, describe_layout, describe_rejects
-from service.model import Batch, InputFile, Rules
+from service.model import FIELDS, Batch, InputFile, Rules, Source
 from service.pipeline import quality
 from service.pipeline.extract import Extracted, extract
+from service.pipeline.lost_fields import listed
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.volume import volumes_of
 from service.readers import csv_rows, gzip_file
@@ -29,7 +30,7 @@ def check_export(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) 
     troubled = {row for rows in normalised.troubled_rows.values() for row in rows}
     return Checked(
         lines=(*describe_layout(report), *_describe_fields(figures)),
-        notes=(*extracted.warnings[name], *_missing_parts(file, report)),
+        notes=(*extracted.warnings[name], *_without_path(report, file.source), *_missing_parts(file, report)),
         findings=tuple(_findings(extracted, normalised, figures, _first_lines(file, troubled, work_folder))),
     )
 
@@ -41,6 +42,14 @@ def _describe_fields(figures: Mapping[str, Any]) -> Iterator[str]:
     for name, field in figures["fields"].items():
         counts = (str(field.get(kind, "–")) for kind in ("filled", "missing", "changed", "distinct"))
         yield f"  {name:<13} {' '.join(f'{count:>9}' for count in counts)}"
+
+
+def _without_path(report: FileReport, source: Source) -> Iterator[str]:
+    """Fields that this layout reads from nowhere."""
+    for name in FIELDS:
+        if name not in {*report.layout.fields, *source.defaults, "orders_count"}:
+            unread = f"; not read are {listed(report.others)}" if report.others else ""
+            yield f"{name}: the layout {report.layout.name} has no place for it{unread}"
 
 
 def _missing_parts(file: InputFile, report: FileReport) -> Iterator[str]:

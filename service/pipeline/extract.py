@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
@@ -11,20 +13,25 @@ from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, S
 from service.pipeline.fields.cell import part_of_name_sql, register_cell, value_of_cell_sql
 from service.pipeline.fields.missing import is_missing_name_sql
 from service.pipeline.fields.source_id import LOST_DIGITS
+from service.pipeline.former.cells import FIELDS as FORMER_FIELDS
+from service.pipeline.former.cells import former_column, former_columns
+from service.pipeline.lost_fields import elsewhere_warnings, lost_field_warnings, refuse_without_contacts
+from service.pipeline.origins import COMPARED, Origins, origins_of, other_column
 from service.pipeline.rejects import rejects_table
-from service.readers.rows import BOOLEAN_CELL, FileReport, RejectedRow, cell_name
+from service.readers.rows import BOOLEAN_MARK, FileReport, RejectedRow, cell_name, rejects_of
 
 REJECTS_THAT_COUNT = 100
 """Fewer rejects than this never fail a batch for their share; a source without any usable row always does."""
 
 # Of several paths of a name, the first under which not all words are missing words counts.
 _NAME = f"case when not {is_missing_name_sql('$text')} then $text end"
+_INVISIBLE = r"[\s\x{feff}\x{200b}-\x{200f}\x{2060}\x{a0}]*"
 # In layouts with continued rows, a row without name and address continues the customer of the row above.
-_IS_CONTINUATION = "full_name is null and email is null"
+_IS_CONTINUATION = "{full_name} is null and {email} is null"
 
 _SUSPICIOUS_ROWS = f"""
     select
-        count(*) filter (coalesce(full_name, email, phone, signup_date, status) is null),
+        count(*) filter (coalesce($texts) is null),
         count(*) filter (regexp_matches(source_id, '{LOST_DIGITS}$'))
     from this
 """
@@ -36,9 +43,11 @@ class FieldSpec:
 
     fields: tuple[str, ...]
     identity_fields: tuple[str, ...]
-    """The fields that identify the customer of a row."""
-    requires_identity: bool = False
-    """True: a row without any identity field is a reject. False: one row of the export with one is enough."""
+    """The fields that identify the customer of a row; a row without any of them is a reject."""
+    contacts: tuple[str, ...] = ()
+    """Fields of which an export must have one; empty: none is required."""
+    optional: frozenset[str] = frozenset()
+    """Fields that most exports do not have: their absence is reported only if something has a similar name."""
     parts: frozenset[str] = frozenset()
     """Fields that are a part of a name: only empty ones and mere signs are missing."""
     sql_of: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +57,7 @@ class FieldSpec:
 INTEGRATION = FieldSpec(
     fields=FIELDS,
     identity_fields=("source_id", "full_name", "email", "phone"),
+    contacts=("full_name", "email", "phone"),
     sql_of={"orders_count": "try_cast($text as bigint)"},
 )
 
@@ -57,11 +67,13 @@ class Extracted:
     """The rows that entered, and reports of the files.
 
     rows            source · row_number · the fields of the FieldSpec, as written; null = missing
+                    and for each field of ``others`` its columns ``origins.other_column``
     rejects         REJECT
     reports         source -> report of its file
     source_rows     source -> number of rows that entered
     source_rejects  source -> number of rejects
     warnings        source -> sentences for the log
+    others          field -> number of its paths, where a source has several: see ``first_usable``
     """
 
     rows: Table
@@ -70,28 +82,37 @@ class Extracted:
     source_rows: Mapping[str, int]
     source_rejects: Mapping[str, int]
     warnings: Mapping[str, tuple[str, ...]]
+    others: Mapping[str, int] = field(default_factory=dict)
 
 
-def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTEGRATION) -> Extracted:
+def extract(
+    batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTEGRATION, *, with_former: bool = False
+) -> Extracted:
     """Read every export of the batch, in source order.
+
+    ``with_former``: the rows have ``former.cells.former_columns``, too, from which their former keys are made.
 
     Raises: InputError (its ``where`` names batch, file and line) for a wrong file, or if too many rows of a source
     are rejects.
     Source: docs/specification.md section 3
     """
     register_cell(engine)
-    tables: dict[str, Table] = {}
-    reports: dict[str, FileReport] = {}
+    entered: dict[str, _Entered] = {}
+    counts: dict[str, int] = {}
     for file in batch.inputs:
         name = file.source.name
         try:
-            tables[name], reports[name] = _entered(*engine.read(file), file.source, spec)
-            _refuse_too_many_rejects(tables[name].count(), len(reports[name].rejects), guards.max_reject_percent)
+            entered[name] = found = _entered(*engine.read(file), file.source, spec, with_former)
+            counts[name] = found.rows.count()
+            _refuse_too_many_rejects(counts[name], len(found.report.rejects), guards.max_reject_percent)
         except InputError as error:
             raise _at(error, batch, file) from None
-    counts = {name: table.count() for name, table in tables.items()}
+    reports = {name: it.report for name, it in entered.items()}
+    others = {name: max(it.others.get(name, 1) for it in entered.values()) for name in COMPARED}
+    others = {name: count for name, count in others.items() if count > 1}
     return Extracted(
-        rows=_united(*tables.values()),
+        rows=_united(*(_with_columns(it, others, with_former) for it in entered.values())),
+        others=others,
         rejects=rejects_table(reports, engine),
         reports=reports,
         source_rows=counts,
@@ -100,6 +121,35 @@ def extract(batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTE
             it.source.name: _warnings(reports[it.source.name], counts[it.source.name], it.source) for it in batch.inputs
         },
     )
+
+
+@dataclass(frozen=True)
+class _Entered:
+    """The rows of one export that are customers."""
+
+    rows: Table
+    report: FileReport
+    """With the rejects and warnings of this stage."""
+    others: Mapping[str, int]
+    """Field -> number of its paths, where there are several."""
+
+
+def _with_columns(entered: _Entered, others: Mapping[str, int], with_former: bool) -> Table:
+    """The rows, with the columns that the rows of other sources have."""
+    has, missing = (
+        [other_column(name, number) for name, count in counts.items() for number in range(2, count + 1)]
+        for counts in (entered.others, others)
+    )
+    added = [column for column in missing if column not in has]
+    if not missing:
+        return entered.rows
+    nulls = ", ".join(f"null::varchar as {column}" for column in added)
+    columns = ", ".join([*missing, *(map(former_column, FORMER_FIELDS) if with_former else ())])
+    rows = entered.rows.derive(
+        f"select source, row_number, {', '.join(FIELDS)}, {columns} from (select *{nulls and ', '}{nulls} from this)"
+    )
+    entered.rows.release()
+    return rows
 
 
 def _united(rows: Table, *others: Table) -> Table:
@@ -112,27 +162,84 @@ def _united(rows: Table, *others: Table) -> Table:
     return rows
 
 
-def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec) -> tuple[Table, FileReport]:
-    """The rows of one file that are customers, as fields, and the report with rejects and warnings of this stage."""
+def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec, with_former: bool = False) -> _Entered:
+    """The rows of one file that are customers, as fields.
+
+    Raises: UnreadableFile if no row has a name, an address or a phone.
+    """
+    layout = report.layout
+    origins = origins_of(cells, layout, spec.fields, lambda name, option: _value(layout, name, option, spec))
+    others = {name: len(origins.paths[name]) for name in COMPARED if name in spec.fields}
+    others = {name: count for name, count in others.items() if count > 1 and name not in layout.one_origin}
+    former = former_columns(report) if with_former else ()
+    columns = ", ".join([*_columns(layout, spec, origins, others), *former])
     rows = cells.derive(
-        f"select {sql_text(source.name)} as source, row_number, {fields_of(report.layout, spec)} from this"
+        f"select {sql_text(source.name)} as source, row_number, {columns} from this {_unless_header(report)}"
     )
+    repeated = cells.count() - rows.count()
     cells.release()
-    if report.layout.is_continued:
-        rows, report = _without_continuations(rows, report)
-    if spec.requires_identity:
-        return _with_identity(rows, report, spec)
-    _refuse_without_identity(rows, spec)
-    return rows, replace(report, warnings=(*report.warnings, *_suspicious_rows(rows)))
+    headers = f"rows that repeat the header are left out: {repeated}"
+    report = _with_warnings(report, (headers,) if repeated else ())
+    if layout.is_continued:
+        rows, report = _without_continuations(rows, report, others)
+    filled = _filled(rows, spec, others)
+    count = rows.count()
+    if spec.contacts:
+        refuse_without_contacts(report, source, count, filled, spec.contacts)
+    lost = [name for name in layout.fields if count and name in spec.fields and name not in filled]
+    report = _with_warnings(report, lost_field_warnings(report, source, lost, spec.optional))
+    report = _with_warnings(report, elsewhere_warnings(origins.elsewhere, report, source))
+    rows, report = _with_identity(rows, report, spec, others)
+    if spec.contacts:
+        report = _with_warnings(report, _suspicious_rows(rows, others))
+    return _Entered(rows, report, others)
+
+
+def _with_warnings(report: FileReport, warnings: Iterable[str]) -> FileReport:
+    return replace(report, warnings=(*report.warnings, *warnings))
+
+
+def _filled(rows: Table, spec: FieldSpec, others: Mapping[str, int]) -> set[str]:
+    """The fields of which any row has a value."""
+    counted = ", ".join(f"count({_text_of(name, others)})" for name in spec.fields)
+    counts = rows.derive(f"select {counted} from this").rows()[0]
+    return {name for name, count in zip(spec.fields, counts, strict=True) if count}
+
+
+def _unless_header(report: FileReport) -> str:
+    """SQL: leaves out rows that repeat the header of a CSV file, as files have that were put together."""
+    cells = {cell_name(report.layout.paths.index(path)): name for path, name in report.repeated_header.items()}
+    if not cells:
+        return ""
+    # Of nearly all rows the first of these cells shows that they are none.
+    first, name = next(iter(cells.items()))
+    same = " and ".join(
+        f"coalesce(regexp_full_match(lower({cell}), {sql_text(_INVISIBLE + re.escape(name) + _INVISIBLE)}), false)"
+        for cell, name in cells.items()
+    )
+    return f"where not case when strpos(lower({first}), {sql_text(name)}) > 0 then {same} else false end"
 
 
 def fields_of(layout: Layout, spec: FieldSpec) -> str:
+    """SQL for the fields of ``spec``, on a table of cells (RAW) that was read in this layout; every row decides."""
+    return ", ".join(f"{_field(layout, name, layout.fields.get(name, ()), spec)} as {name}" for name in spec.fields)
+
+
+def _columns(layout: Layout, spec: FieldSpec, origins: Origins, others: Mapping[str, int]) -> Iterator[str]:
     """SQL for the fields of ``spec``, on a table of cells (RAW) that was read in this layout."""
-    return ", ".join(f"{_field(layout, name, spec)} as {name}" for name in spec.fields)
+    for name in spec.fields:
+        options = origins.paths[name]
+        if name not in others:
+            yield f"{_field(layout, name, options, spec)} as {name}"
+            continue
+        for number, option in enumerate(options, start=1):
+            column = other_column(name, number) if number > 1 else name
+            yield f"{_field(layout, name, (option,), spec)} as {column}"
 
 
-def _without_continuations(rows: Table, report: FileReport) -> tuple[Table, FileReport]:
-    customers = rows.derive(f"from this where not ({_IS_CONTINUATION})")
+def _without_continuations(rows: Table, report: FileReport, others: Mapping[str, int]) -> tuple[Table, FileReport]:
+    is_continuation = _IS_CONTINUATION.format(full_name=_text_of("full_name", others), email=_text_of("email", others))
+    customers = rows.derive(f"from this where not ({is_continuation})")
     continuations = rows.count() - customers.count()
     if continuations and not customers.count():
         raise UnreadableFile("none of its rows has a name or an e-mail address", hint="check that the file is complete")
@@ -140,36 +247,50 @@ def _without_continuations(rows: Table, report: FileReport) -> tuple[Table, File
     return customers, replace(report, warnings=(*report.warnings, *((text,) if continuations else ())))
 
 
-def _with_identity(rows: Table, report: FileReport, spec: FieldSpec) -> tuple[Table, FileReport]:
+def _with_identity(
+    rows: Table, report: FileReport, spec: FieldSpec, others: Mapping[str, int]
+) -> tuple[Table, FileReport]:
     """The rows that have an identity field; the others are rejects."""
-    has_identity = f"coalesce({', '.join(f'{name}::varchar' for name in spec.identity_fields)}) is not null"
-    others = rows.derive(f"select row_number from this where not ({has_identity})")
-    if not others.count():
+    texts = (f"{_text_of(name, others)}::varchar" for name in spec.identity_fields)
+    has_identity = f"coalesce({', '.join(texts)}) is not null"
+    unknown = rows.derive(f"select row_number from this where not ({has_identity})")
+    if not unknown.count():
         return rows, report
     explanation = f"it has none of {', '.join(spec.identity_fields)}"
-    (numbers,) = others.integers("row_number")
-    rejects = (*report.rejects, *(RejectedRow(number, "no_identity", explanation) for number in numbers.tolist()))
+    (numbers,) = unknown.integers("row_number")
+
+    def all_rejects() -> Iterator[RejectedRow]:
+        return chain(report.rejects, (RejectedRow(int(number), "no_identity", explanation) for number in numbers))
+
+    rejects = rejects_of(len(report.rejects) + len(numbers), all_rejects)
     return rows.derive(f"from this where {has_identity}"), replace(report, rejects=rejects)
 
 
-def _field(layout: Layout, name: str, spec: FieldSpec) -> str:
-    """SQL for a field: the first of its options that has a value."""
-    options = [_value(layout, option, is_part=name in spec.parts) for option in layout.fields.get(name, ())]
+def _field(layout: Layout, name: str, paths: Sequence[FieldPath], spec: FieldSpec) -> str:
+    """SQL for a field: the value under the first of these paths that has one."""
+    options = [_value(layout, name, option, spec) for option in paths]
     if name == "status":
         # A truth value is no status, but it was stated: no default takes its place.
-        cells = [cell_name(layout.paths.index(path)) for path in layout.paths_of(name)]
-        options += [f"if({cell} = {sql_text(BOOLEAN_CELL)}, {cell}, null)" for cell in cells]
-    if name == "full_name":
-        options = [_NAME.replace("$text", option) for option in options]
+        cells = [cell_name(layout.paths.index(path)) for option in paths for path in option]
+        options += [f"if(starts_with({cell}, {sql_text(BOOLEAN_MARK)}), {cell}, null)" for cell in cells]
     text = f"coalesce({', '.join([*options, 'null::varchar'])})"
     return spec.sql_of.get(name, "$text").replace("$text", text)
 
 
-def _value(layout: Layout, option: FieldPath, *, is_part: bool) -> str:
+def _value(layout: Layout, name: str, option: FieldPath, spec: FieldSpec) -> str:
+    """SQL for the value of a field under one path."""
     cells = [cell_name(layout.paths.index(path)) for path in option]
-    if len(cells) == 1:
-        return part_of_name_sql(cells[0]) if is_part else value_of_cell_sql(cells[0])
-    return f"nullif(concat_ws(' ', {', '.join(map(part_of_name_sql, cells))}), '')"
+    if len(cells) > 1:
+        text = f"nullif(concat_ws(' ', {', '.join(map(part_of_name_sql, cells))}), '')"
+    else:
+        text = part_of_name_sql(cells[0]) if name in spec.parts else value_of_cell_sql(cells[0])
+    return _NAME.replace("$text", text) if name == "full_name" else text
+
+
+def _text_of(name: str, others: Mapping[str, int]) -> str:
+    """SQL for the first text that a row has for a field, of those under its paths."""
+    columns = [name, *(other_column(name, number) for number in range(2, others.get(name, 1) + 1))]
+    return f"coalesce({', '.join(columns)})" if len(columns) > 1 else name
 
 
 def _warnings(report: FileReport, rows: int, source: Source) -> tuple[str, ...]:
@@ -192,19 +313,10 @@ def _refuse_too_many_rejects(rows: int, rejects: int, max_reject_percent: float)
         )
 
 
-def _refuse_without_identity(rows: Table, spec: FieldSpec) -> None:
-    """Raises: UnreadableFile if no row has an identity field; such a file must not replace the real customers."""
-    has_identity = " or ".join(f"{name} is not null" for name in spec.identity_fields)
-    if (count := rows.count()) and not rows.derive(f"select count(*) from this where {has_identity}").rows()[0][0]:
-        raise UnreadableFile(
-            f"none of its {count} rows has an id, a name, an e-mail address or a phone under a known column or path",
-            hint="docs/sources.md lists the columns and paths of each field",
-        )
-
-
-def _suspicious_rows(rows: Table) -> tuple[str, ...]:
+def _suspicious_rows(rows: Table, others: Mapping[str, int]) -> tuple[str, ...]:
     """Warnings about rows such as the last line of a spreadsheet, and about ids that it has rounded."""
-    empty, rounded = rows.derive(_SUSPICIOUS_ROWS).rows()[0]
+    texts_of_row = (_text_of(name, others) for name in ("full_name", "email", "phone", "signup_date", "status"))
+    empty, rounded = rows.derive(_SUSPICIOUS_ROWS.replace("$texts", ", ".join(texts_of_row))).rows()[0]
     texts = (
         (empty, "rows hold no name, e-mail address, phone, date or status"),
         (rounded, "ids such as 1.23E+12 have lost digits in a spreadsheet and count as missing"),

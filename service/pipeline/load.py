@@ -12,6 +12,7 @@ from service.engine.contract import Table
 from service.model import MISSING, Rules
 from service.pipeline.evidence import rank_of_rule
 from service.pipeline.formulas import escaped_sql
+from service.pipeline.literal_cost import LITERAL_COST, literal_cost
 from service.pipeline.matching import MATCHERS
 from service.pipeline.rejects import write_rejects
 
@@ -106,6 +107,7 @@ class Results:
     changes    see ``register.Identified``
     register_customers  customer · state · merged_into    every customer so far
     rejects    REJECT
+    suspicious kind · key, see ``quality.suspicious_values``
     """
 
     records: Table
@@ -116,6 +118,7 @@ class Results:
     changes: Table
     register_customers: Table
     rejects: Table
+    suspicious: Table
 
 
 def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) -> Table:
@@ -175,9 +178,14 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
         (removed, "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal"),
         (results.changes, "id_changes.csv", ID_CHANGES, "number, change"),
         (registered, "register_customers.csv", REGISTER_CUSTOMERS, "number"),
+        (_cost(results), "literal_cost.csv", LITERAL_COST, "kind, place"),
     ):
         table.write_csv(folder / name, columns, order)
     write_rejects(results.rejects, folder)
+
+
+def _cost(results: Results) -> Table:
+    return literal_cost(results.suspicious, results.records, results.groups, results.customers, results.survivors)
 
 
 def _removed_sql(rank: str) -> str:

@@ -33,8 +33,11 @@ from service.pipeline.fields.phone import (
     phone_key_sql,
     trouble_phone,
 )
-from service.pipeline.fields.source_id import SOURCE_ID_SQL, norm_id
+from service.pipeline.fields.source_id import ID_KEY_SQL, SOURCE_ID_SQL, id_key, norm_id
 from service.pipeline.fields.status import STATUS_SQL, read_status
+from service.pipeline.first_usable import first_usable
+from service.pipeline.grouped_ids import ungrouped
+from service.pipeline.origins import other_column
 
 _NORMALISED = """
     select
@@ -78,7 +81,7 @@ _RECORDS = """
     select
         row_number() over (order by {source_rank}, shown.row_number) - 1 as ordinal,
         shown.source, shown.row_number, source_id, has_id,
-        coalesce(unnamed.record_key, shown.source || ' id:' || given_id) as record_key,
+        coalesce(unnamed.record_key, shown.source || ' id:' || {id_key}) as record_key,
         full_name, email, phone, signup_date, status,
         stated_status is not null as status_stated,
         name_key, phone_key, email_key, orders_count
@@ -155,7 +158,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     """
     register_functions(engine)
     rows = extracted.rows
-    columns, ambiguous = _date_columns(rows, rules)
+    columns, ambiguous = _date_columns(_dates(extracted), rules)
 
     def of_column(term: Callable[[DateColumn], str]) -> str:
         return _of_source({name: sql_text(term(column)) for name, column in columns.items()})
@@ -163,12 +166,19 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     region_of = {source.name: source.region or rules.default_region for source in rules.sources}
     region = _of_source({name: sql_text(it) for name, it in region_of.items()})
     is_nanp = _of_source({name: is_plain_nanp(it) for name, it in region_of.items()})
+    normalised = {
+        "full_name": NAME_SQL,
+        "email": EMAIL_SQL,
+        "phone": phone_key_sql(region, is_nanp),
+        "signup_date": date_sql(of_column),
+    }
+    rows = first_usable(ungrouped(rows), extracted.others, normalised)
     values = rows.derive(
         _NORMALISED.format(
-            name=NAME_SQL,
-            email=EMAIL_SQL,
-            phone_key=phone_key_sql(region, is_nanp),
-            date=date_sql(of_column),
+            name=normalised["full_name"],
+            email=normalised["email"],
+            phone_key=normalised["phone"],
+            date=normalised["signup_date"],
             status=STATUS_SQL,
             source_id=SOURCE_ID_SQL,
         )
@@ -197,6 +207,7 @@ def register_functions(engine: Engine) -> None:
         norm_date,
         read_status,
         norm_id,
+        id_key,
         trouble_email,
         trouble_phone,
         trouble_name,
@@ -206,6 +217,14 @@ def register_functions(engine: Engine) -> None:
         email_key,
     ):
         engine.register(function.__name__, function)
+
+
+def _dates(extracted: Extracted) -> Table:
+    """source · signup_date of every row: the first that it has, of several paths."""
+    others = [other_column("signup_date", number) for number in range(2, extracted.others.get("signup_date", 1) + 1)]
+    if not others:
+        return extracted.rows
+    return extracted.rows.derive(f"select source, coalesce(signup_date, {', '.join(others)}) as signup_date from this")
 
 
 def _date_columns(rows: Table, rules: Rules) -> tuple[dict[str, DateColumn], tuple[str, ...]]:
@@ -238,6 +257,7 @@ def _changed(values: Table, rules: Rules) -> dict[tuple[str, str], int]:
 def _records_sql(rules: Rules) -> str:
     defaults = {source.name: sql_text(source.defaults.get("status")) for source in rules.sources}
     return _RECORDS.format(
+        id_key=ID_KEY_SQL.format("given_id"),
         name_key=NAME_KEY_SQL,
         email_key=EMAIL_KEY_SQL,
         default_status=_of_source(defaults),

@@ -8,6 +8,7 @@ from typing import Any
 
 from service.engine.contract import Table
 from service.pipeline.extract import Extracted
+from service.pipeline.fields.phone import IS_RAW_SQL
 from service.pipeline.normalise import Normalised
 from service.pipeline.volume import Volume
 
@@ -35,16 +36,29 @@ _ON_ONE_RULE = """
     from (select ordinal, any_value(rule) as rule from this group by ordinal having count(*) = 1)
     join groups using (ordinal)
 """
-_SHARED_VALUES = f"""
-    select count(*) from (
-        select coalesce(email_key, email) as value from this where email is not null and name_key is not null
-        group by value having count(distinct name_key) > {MANY_NAMES}
-        union all
-        select phone_key from this where phone_key is not null and name_key is not null
-        group by phone_key having count(distinct name_key) > {MANY_NAMES}
-    )
+# Only suspicious values are joined: all records and all values would cost as much as the matching itself.
+_SUSPICIOUS = f"""
+    select 'email' as kind, coalesce(email_key, email) as key, true as has_many_names
+    from this where email is not null and name_key is not null
+    group by key having count(distinct name_key) > {MANY_NAMES}
+    union all
+    select 'phone', phone_key, true from this
+    where phone_key is not null and name_key is not null and not {IS_RAW_SQL}
+    group by phone_key having count(distinct name_key) > {MANY_NAMES}
+    union all
+    select 'unreadable_phone', phone_key, count(distinct name_key) > {MANY_NAMES}
+    from this where {IS_RAW_SQL}
+    group by phone_key having count(*) > 1
+    union all
+    select distinct case rule when 'name' then 'name_alone' else 'id_alone' end,
+        case rule when 'name' then this.name_key else this.record_key end, false
+    from (select ordinal, any_value(rule) as rule from evidence group by ordinal having count(*) = 1) as single
+    join this using (ordinal)
+    where rule in ('name', 'id')
+    union all
+    select 'large_group', group_id::varchar, false from groups group by group_id having count(*) > {LARGE_GROUP}
 """
-_LARGE_GROUPS = f"select count(*) from (select group_id from this group by group_id having count(*) > {LARGE_GROUP})"
+_COUNTS = "select count(*) filter (has_many_names), count(*) filter (kind = 'large_group') from this"
 
 
 @dataclass(frozen=True)
@@ -74,20 +88,33 @@ NO_RISK = OvermergeRisk(0, 0, 0, 0)
 """For records that were not matched."""
 
 
-def overmerge_risk(records: Table, groups: Table, evidence: Table) -> OvermergeRisk:
-    """Count groups that rest on one weak rule, values with many names, and large groups.
+def suspicious_values(records: Table, groups: Table, evidence: Table) -> Table:
+    """kind · key · has_many_names of every value and group that suggests that matching merged too much.
+
+    ``has_many_names``: it is a value shared by records with more than ``MANY_NAMES`` names. See ``literal_cost``.
 
     In:     records    RECORD
             groups     ordinal · group_id
             evidence   EVIDENCE
+    """
+    return records.derive(_SUSPICIOUS, groups=groups, evidence=evidence)
+
+
+def overmerge_risk(suspicious: Table, groups: Table, evidence: Table) -> OvermergeRisk:
+    """Count groups that rest on one weak rule, values with many names, and large groups.
+
+    In:     suspicious see ``suspicious_values``
+            groups     ordinal · group_id
+            evidence   EVIDENCE
     Source: docs/specification.md section 5
     """
+    with_many_names, large_groups = suspicious.derive(_COUNTS).rows()[0]
     on_name, on_id = evidence.derive(_ON_ONE_RULE, groups=groups).rows()[0]
     return OvermergeRisk(
         groups_on_a_name_alone=on_name,
         groups_on_an_id_alone=on_id,
-        values_shared_by_many_names=records.derive(_SHARED_VALUES).rows()[0][0],
-        large_groups=groups.derive(_LARGE_GROUPS).rows()[0][0],
+        values_shared_by_many_names=with_many_names,
+        large_groups=large_groups,
     )
 
 

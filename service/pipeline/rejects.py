@@ -14,11 +14,11 @@ REJECTS = ("source_system", "row_number", "code", '"column"', "explanation")
 
 def rejects_table(reports: Mapping[str, FileReport], engine: Engine) -> Table:
     """REJECT: the rejected rows of all reports (source -> report); every column is text."""
-    rows = [
+    rows = (
         (name, reject.row_number, reject.code, reject.column or None, reject.explanation)
         for name, report in reports.items()
         for reject in report.rejects
-    ]
+    )
     return engine.text_table(REJECTS, rows)
 
 

@@ -1,12 +1,9 @@
-"""Volume: the rows of each source against the published set, and the guard that refuses a batch that lost too many."""
+"""Volume: the rows of each source against the published set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from service.errors import SuspiciousVolume
-from service.model import Batch, Guards
 
 SHRUNK_BELOW_PERCENT = 90
 """A source with a smaller share of its published rows gets a line in the log …"""
@@ -44,37 +41,6 @@ def volumes_of(source_rows: Mapping[str, int], former: Mapping[str, int]) -> dic
     """Source -> its volume, also for sources of the published set (``former``) that are not in this batch."""
     now: dict[str, int | None] = {**dict.fromkeys(former), **source_rows}
     return {name: Volume(rows, former.get(name)) for name, rows in now.items()}
-
-
-def refuse_suspicious(volumes: Mapping[str, Volume], guards: Guards, batch: Batch) -> None:
-    """Refuse a source that lost so many rows that it is probably a wrong export, unless a user accepted the batch.
-
-    Raises: SuspiciousVolume.
-    Source: docs/specification.md section 3
-    """
-    for name, volume in volumes.items():
-        rows, former = volume.rows_now or 0, volume.rows_published or 0
-        is_far_less = former >= guards.volume_guard_rows and 100 * rows < guards.min_volume_percent * former
-        if is_far_less and not batch.accepted:
-            raise SuspiciousVolume(
-                f"{name} has {rows} rows, the published set had {former}",
-                where=f"batch {batch.id}",
-                hint=f"if the export is complete: python -m service retry --accept {batch.id}",
-            )
-
-
-def refuse_empty(rows: int, published: int, batch: Batch) -> None:
-    """Refuse an export without customers after one with customers, unless a user accepted the batch.
-
-    Raises: SuspiciousVolume.
-    Source: docs/specification.md section 8
-    """
-    if not rows and published and not batch.accepted:
-        raise SuspiciousVolume(
-            f"the export has no customers, the published one had {published} records",
-            where=f"batch {batch.id}",
-            hint=f"if there are none any more: python -m service retry --accept {batch.id}",
-        )
 
 
 def shrunk_sources(volumes: Mapping[str, Volume]) -> dict[str, str]:

@@ -1,10 +1,12 @@
-"""The check that the bytes of a CSV file are text: no NUL bytes, no line without end.
+"""The check that the bytes of a CSV file are text: no NUL bytes, no line without end; and whether they are UTF-8.
 
 It runs on the bytes that a reader or the engine reads anyway, so it costs no pass over the file.
 """
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +15,37 @@ from service.errors import InputError, UnreadableFile
 
 MAX_LINE_BYTES = 16 << 20
 _STEP_BYTES = 1 << 20
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+
+class Utf8Count:
+    """Counts what the bytes of a file are in UTF-8: characters of several bytes, and bytes that are none."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+        self.characters = 0
+        """Of more than one byte."""
+        self.invalid_bytes = 0
+
+    def feed(self, chunk: bytes, *, final: bool = False) -> None:
+        """Count the next bytes."""
+        text = self._decoder.decode(chunk, final)
+        if text.isascii():
+            return
+        self.invalid_bytes += (invalid := len(_UNDECODED.findall(text)))
+        self.characters += len(text) - invalid - len(text.encode("ascii", errors="ignore"))
+
+    @property
+    def is_utf_8(self) -> bool:
+        """Whether the file is UTF-8 but for a few bytes."""
+        return not self.invalid_bytes or self.characters > self.invalid_bytes
 
 
 class CsvBytes:
     """Checks the bytes of one file, which are fed in order from its beginning."""
 
     def __init__(self, encoding: str) -> None:
-        self._may_hold_nul = encoding == "utf-16"
+        self._may_hold_nul = encoding.startswith("utf-16")
         self._passed = 0
         self._line = 1
         self._length = 0

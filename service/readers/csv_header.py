@@ -1,112 +1,227 @@
 """The header of a CSV file against the layouts of its source: which paths it has, and what is wrong with it.
 
-``names`` are the column names of the header, folded (``folded``).
+A column is found by its exact name, in which case does not matter; only where no column has that name by its folded
+name, in which blanks, ``_``, ``-`` and ``.`` do not matter either.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 
 from service.errors import DuplicateColumn, MissingColumn
-from service.model import FieldPath, Layout, Source
+from service.model import Layout, Source
 from service.printable import bounded
+from service.readers.names_there import is_named_as_id, quotable
 
 _COLUMNS_THAT_IDENTIFY_A_SYSTEM = 3
 """With fewer known columns the file may come from any system: messages then name the source's own columns."""
+_SEPARATORS = re.compile(r"[\s_.\-]+")
+_CLOSE = 0.6
+
+
+def exact(name: str) -> str:
+    """A column name for comparison: case, composition of accents, and invisible characters at its ends do not matter.
+
+    >>> exact("\\ufeffCustomer_ID ")
+    'customer_id'
+    """
+    return _without_invisible_ends(unicodedata.normalize("NFC", bounded(name))).lower()
 
 
 def folded(name: str) -> str:
-    """A column name for comparison: case, composition of accents and surrounding blanks do not matter."""
-    return unicodedata.normalize("NFC", bounded(name)).strip().lower()
+    """A column name without its separators.
+
+    >>> folded("E-mail"), folded("Signup Date"), folded("signup_date")
+    ('email', 'signupdate', 'signupdate')
+    """
+    return _SEPARATORS.sub("", exact(name)) or exact(name)
 
 
-def known_paths(names: Collection[str], layout: Layout) -> list[str]:
-    """The paths of the layout that the header has; of a composed value all or none: half a name is another name."""
-    present = set(names)
-    options = [option for options in layout.fields.values() for option in options]
-    complete = {path for option in options if all(folded(it) in present for it in option) for path in option}
-    return [path for path in layout.paths if path in complete]
+def _indexes(names: Iterable[str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        if name:
+            found.setdefault(name, []).append(index)
+    return found
 
 
-def most_known_paths(names: Collection[str], source: Source) -> int:
-    """The number of known paths in the layout that has most of them."""
-    return max(len(known_paths(names, layout)) for layout in source.layouts)
+def _without_invisible_ends(name: str) -> str:
+    visible = [index for index, c in enumerate(name) if not (c.isspace() or unicodedata.category(c) in ("Cc", "Cf"))]
+    return name[visible[0] : visible[-1] + 1] if visible else ""
 
 
-def positions(names: Sequence[str], layout: Layout) -> tuple[int | None, ...]:
-    """For every path of the layout the index of its column; None if there is no such column."""
-    known = set(known_paths(names, layout))
-    return tuple(names.index(folded(path)) if path in known else None for path in layout.paths)
+@dataclass(frozen=True)
+class Header:
+    """The column names of a file, as written."""
 
+    names: tuple[str, ...]
 
-def count_unknown(names: Sequence[str], layout: Layout) -> int:
-    """The number of named columns that no field of the layout uses."""
-    return len({name for name in names if name} - {folded(path) for path in known_paths(names, layout)})
+    @cached_property
+    def _exact(self) -> tuple[str, ...]:
+        return tuple(map(exact, self.names))
 
+    @cached_property
+    def _folded(self) -> dict[str, list[int]]:
+        """Folded name -> indexes of its columns."""
+        return _indexes(map(folded, self.names))
 
-def missing_column_warnings(names: Sequence[str], layout: Layout, source: Source) -> tuple[str, ...]:
-    """One warning per field whose columns are missing."""
-    known = set(known_paths(names, layout))
-    # The number of orders is not a column of the master, and a field with a default is never N/A.
-    fields = [field for field in layout.fields if field != "orders_count" and field not in source.defaults]
-    missing = [options[0] for options in map(layout.fields.__getitem__, fields) if not _has_one(options, known)]
-    columns = (next(path for path in option if folded(path) not in names) for option in missing)
-    return tuple(f'no column "{column}"; its values are N/A' for column in columns)
+    @cached_property
+    def _columns(self) -> dict[str, list[int]]:
+        return _indexes(self._exact)
 
+    def columns_of(self, path: str, *, only_exact: bool = False) -> list[int]:
+        """The indexes of the columns that are equally good for a path: one, unless it is missing or ambiguous."""
+        found = self._columns.get(exact(path), [])
+        return found if found or only_exact else self._folded.get(folded(path), [])
 
-def _has_one(options: Sequence[FieldPath], known: Collection[str]) -> bool:
-    return any(set(option) <= set(known) for option in options)
+    def known(self, layout: Layout, *, only_exact: bool = False) -> list[str]:
+        """The ``signs_and_paths`` of the layout that the header has.
 
+        Of a composed value all or none: half a name is another name.
+        """
+        present = {path for path in layout.signs_and_paths if self.columns_of(path, only_exact=only_exact)}
+        options = [option for options in layout.fields.values() for option in options]
+        complete = {path for option in options if present.issuperset(option) for path in option}
+        return [
+            path for path in layout.signs_and_paths if path in complete or path in present.intersection(layout.signs)
+        ]
 
-def refuse_unusable(names: Sequence[str], layout: Layout, source: Source) -> None:
-    """Raises: DuplicateColumn, MissingColumn."""
-    known = known_paths(names, layout)
-    repeated = sorted({name for name in names if name and names.count(name) > 1})
-    # A file without a header has a customer in its first line: column names are quoted only if it is a header.
-    if repeated and known:
-        # Nor if the first customer has slipped into the header's line.
-        safe = repeated if _is_header(names, layout) else sorted({folded(name) for name in known} & set(repeated))
-        raise DuplicateColumn(
-            f"the header names the column {', '.join(map(repr, safe)) or '(unknown name)'} more than once",
-            where="line 1",
-            hint="keep one of them and drop it again",
+    def layout(self, source: Source) -> Layout | None:
+        """The layout by exact names; by folded names only if none fits by exact ones; None if none fits at all."""
+        return source.layout_of(lambda it: self.known(it, only_exact=True)) or source.layout_of(self.known)
+
+    def layout_without_ids(self, source: Source) -> Layout | None:
+        """The layout for a file without an id column; None if a column looks like a misspelt id column."""
+        own_id = [folded(path) for path in source.own.paths_of("source_id")]
+        if any(get_close_matches(path, self._folded, n=1, cutoff=_CLOSE) for path in own_id):
+            return None
+        if any(map(is_named_as_id, self.names)):
+            return None
+        return source.layout_without_ids(self.known)
+
+    def most_known(self, source: Source) -> tuple[int, int]:
+        """The number of known paths in the layout that has most of them, by folded and by exact names."""
+        return (
+            max(len(self.known(layout)) for layout in source.layouts),
+            max(len(self.known(layout, only_exact=True)) for layout in source.layouts),
         )
-    if layout.lacking(known):
-        raise _missing_column(names, _closest(names, source), source)
+
+    def positions(self, layout: Layout) -> tuple[int | None, ...]:
+        """For every path of the layout the index of its column; None if there is no such column."""
+        known = set(self.known(layout))
+        return tuple(self.columns_of(path)[0] if path in known else None for path in layout.paths)
+
+    def unread(self, layout: Layout) -> list[str]:
+        """The named columns that no field of the layout uses, as written."""
+        read = set(self.positions(layout))
+        return [name for index, name in enumerate(self.names) if self._exact[index] and index not in read]
+
+    def repeated(self, layout: Layout) -> list[str]:
+        """The names that several columns have; and columns that are equally good for a path that is read."""
+        same = {name for name, columns in self._columns.items() if len(columns) > 1}
+        for path in self.known(layout):
+            if path in layout.paths and len(columns := self.columns_of(path)) > 1:
+                same.update(self._exact[index] for index in columns)
+        return sorted(same)
+
+    def is_header(self, layout: Layout) -> bool:
+        """Whether the names are column names: a file without a header has a customer there instead."""
+        if any("@" in name or name.isdigit() or re.search(r"\d{3}", name) for name in self._exact):
+            return False
+        columns = [folded(path) for path in layout.paths]
+        alike = [column for column in columns if get_close_matches(column, self._folded, n=1, cutoff=_CLOSE)]
+        return len(alike) > 2 or (len(alike) > 1 and not set(columns).isdisjoint(self._folded))
+
+    def similar(self, layout: Layout, fields: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Column and path, for every field of ``fields`` that is missing and has a column with a similar name."""
+        unread = {folded(name): name for name in reversed(self.unread(layout))}
+        for field in fields:
+            if any(path in self.known(layout) for path in layout.paths_of(field)):
+                continue
+            paths = [option[0] for option in layout.fields.get(field, ()) if len(option) == 1]
+            close = ((path, get_close_matches(folded(path), unread, n=1, cutoff=_CLOSE)) for path in paths)
+            match = next(((unread.pop(names[0]), path) for path, names in close if names), None)
+            if (
+                match is None
+                and field == "source_id"
+                and any(map(is_named_as_id, paths))
+                and (ids := filter(is_named_as_id, unread.values()))
+            ):
+                match = next(((name, paths[0]) for name in ids), None)
+            if match:
+                yield match
 
 
-def _closest(names: Sequence[str], source: Source) -> Layout:
-    """The layout that was probably meant, for a header that fits none."""
-    closest = max(source.layouts, key=lambda layout: len(known_paths(names, layout)))
-    return closest if len(known_paths(names, closest)) >= _COLUMNS_THAT_IDENTIFY_A_SYSTEM else source.own
+def refuse_repeated(header: Header, layout: Layout, line: int) -> None:
+    """Raises: DuplicateColumn."""
+    # A file without a header has a customer in its first line: column names are quoted only if it is a header.
+    known = [path for path in header.known(layout) if path in layout.paths]
+    if not known or not (repeated := header.repeated(layout)):
+        return
+    # Nor if the first customer has slipped into the header's line.
+    safe = repeated if header.is_header(layout) else sorted({exact(path) for path in known} & set(repeated))
+    raise DuplicateColumn(
+        f"the header names the column {', '.join(map(repr, safe)) or '(unknown name)'} more than once",
+        where=f"line {line}",
+        hint="keep one of them and drop it again",
+    )
 
 
-def _missing_column(names: Sequence[str], layout: Layout, source: Source) -> MissingColumn:
-    lacking = layout.lacking(known_paths(names, layout)) or ("source_id",)
+def missing_column(header: Header, source: Source, line: int) -> MissingColumn:
+    """The error for a header that fits no layout."""
+    layout = _closest(header, source)
+    known = header.known(layout)
+    lacking = layout.lacking(known) or ("source_id",)
     wanted = layout.paths_of("email" if "email" in lacking else lacking[0])
-    is_header = _is_header(names, layout)
-    close = get_close_matches(folded(wanted[0]), names, n=1, cutoff=0.6) if wanted else []
-    found = ", ".join(names) if is_header else f"{len(names)} columns, none of them known"
-    rename = f'did you mean "{close[0]}"? Rename it' if close and is_header else ""
-    hint = rename or "add the column or a header line"
+    is_header = header.is_header(layout)
+    pairs = _quotable_pairs(header, layout, (lacking[0], *layout.fields)) if is_header else {}
+    is_enough = any(path in layout.paths_of(name) for name in lacking for path in pairs.values())
+    hint = _rename_hint(pairs)
+    if not is_enough:
+        hint = f'{hint} and add a column "{wanted[0]}"' if hint else "add the column or a header line"
     remedy = f", as {layout.page} lists them" if layout.page else ", or map the columns in service.toml"
     system = "" if layout is source.own else f" (its other columns are those of {layout.name})"
     listed = " or ".join(f'"{path}"' for path in wanted[:3])
+    named = [name for name in map(quotable, header.names) if name]
     return MissingColumn(
         f"there is no column {listed}{system}",
-        where="line 1",
-        found=found,
+        where=f"line {line}",
+        found=", ".join(named) if is_header else f"{len(header.names)} columns, none of them known",
         hint=f"{hint}{remedy}, and drop it again",
     )
 
 
-def _is_header(names: Sequence[str], layout: Layout) -> bool:
-    """Whether the first line holds column names: a file without a header has a customer there instead."""
-    if any("@" in name or name.isdigit() or re.search(r"\d{3}", name) for name in names):
-        return False
-    columns = [folded(path) for path in layout.paths]
-    alike = [column for column in columns if get_close_matches(column, names, n=1, cutoff=0.6)]
-    return len(alike) > 2 or (len(alike) > 1 and not set(columns).isdisjoint(names))
+def _quotable_pairs(header: Header, layout: Layout, fields: Collection[str]) -> dict[str, str]:
+    """Column, as it may be quoted -> the path that it may stand for."""
+    pairs = ((quotable(column), path) for column, path in header.similar(layout, dict.fromkeys(fields)))
+    return {column: path for column, path in pairs if column}
+
+
+def _rename_hint(pairs: Mapping[str, str]) -> str:
+    if len(pairs) == 1:
+        ((column, path),) = pairs.items()
+        return f'did you mean "{column}"? Rename it to "{path}"'
+    listed = " and ".join(f'"{column}" for "{path}"' for column, path in pairs.items())
+    return f"did you mean {listed}? Rename them" if pairs else ""
+
+
+def _closest(header: Header, source: Source) -> Layout:
+    """The layout that was probably meant, for a header that fits none."""
+    closest = max(source.layouts, key=lambda layout: len(header.known(layout)))
+    return closest if len(header.known(closest)) >= _COLUMNS_THAT_IDENTIFY_A_SYSTEM else source.own
+
+
+def repeated_header(header: Header, layout: Layout) -> dict[str, str]:
+    """Path of the layout -> the exact name of its column: a row that has all of them in its cells is a header again."""
+    positions = zip(layout.paths, header.positions(layout), strict=True)
+    return {path: exact(header.names[index]) for path, index in positions if index is not None}
+
+
+def quoted_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names that a message may quote."""
+    return tuple(name for name in map(quotable, names) if name)

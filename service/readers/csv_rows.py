@@ -15,28 +15,25 @@ from typing import Any, TextIO
 
 from service.errors import UnreadableFile
 from service.model import Source
-from service.readers.csv_bytes import CsvBytes, binary_faults_first, endless_row
+from service.readers.csv_bytes import CsvBytes, Utf8Count, binary_faults_first, endless_row
 from service.readers.csv_sniff import CsvDialect, sniff
 from service.readers.rows import RawRow, RejectedRow
+from service.readers.text_end import TextFile
 
 MAX_CELL_CHARACTERS = 16 << 20
 MAX_ROW_CHARACTERS = 18 << 20
 """The longest cell and some others. Cells of a character or two take twenty times their length, in the engine more."""
 _BUFFER_BYTES = 1 << 20
 _UNDECODED = (re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udfff\ufffd]"))
-"""Characters that stand for an undecodable byte: in Windows-1252, and in UTF-16."""
+"""Characters that stand for an undecodable byte: in most encodings, and in UTF-16."""
 
 
-class NotUtf8(Exception):
-    """The file has a byte that is not UTF-8: read it from the beginning with ``CsvDialect.as_windows_1252``."""
+def careful_rows(path: Path, dialect: CsvDialect, count: Utf8Count | None = None) -> Iterator[RawRow | RejectedRow]:
+    """Every row that is not blank, in order, as cells or as a reject; ``count`` counts the bytes of the file.
 
-
-def careful_rows(path: Path, dialect: CsvDialect) -> Iterator[RawRow | RejectedRow]:
-    """Every row that is not blank, in order, as cells or as a reject.
-
-    Raises: NotUtf8; UnreadableFile for a quote that is never closed, NUL bytes, or a row without end.
+    Raises: UnreadableFile for a quote that is never closed, NUL bytes, or a row without end.
     """
-    with _opened(path, dialect) as (reader, lines):
+    with _opened(path, dialect, count) as (reader, lines):
         for row_number, line, cells in _numbered(reader, lines):
             yield (
                 _broken_row(row_number, line, lines.opened or line, cells)
@@ -50,62 +47,47 @@ def lines_of(path: Path, source: Source, rows: Collection[int]) -> dict[int, int
 
     Raises: InputError for a wrong file.
     """
-    return _lines_of(path, sniff(path, source), rows)
-
-
-def _lines_of(path: Path, dialect: CsvDialect, rows: Collection[int]) -> dict[int, int]:
-    try:
-        with _opened(path, dialect) as (reader, lines):
-            return {row_number: line for row_number, line, _ in _numbered(reader, lines) if row_number in rows}
-    except NotUtf8:
-        return _lines_of(path, dialect.as_windows_1252(), rows)
+    # The encoding does not matter: line breaks, quotes and delimiters are the same bytes in UTF-8 and Windows-1252.
+    with _opened(path, sniff(path, source)) as (reader, lines):
+        return {row_number: line for row_number, line, _ in _numbered(reader, lines) if row_number in rows}
 
 
 @contextmanager
-def _opened(path: Path, dialect: CsvDialect) -> Iterator[tuple[Iterator[list[str]], _Lines]]:
+def _opened(
+    path: Path, dialect: CsvDialect, count: Utf8Count | None = None
+) -> Iterator[tuple[Iterator[list[str]], _Lines]]:
     """A reader of the rows after the header, and the lines that it reads."""
     encoding = dialect.encoding
     csv.field_size_limit(MAX_CELL_CHARACTERS)
-    checked = io.BufferedReader(_Checked(path, CsvBytes(encoding)), _BUFFER_BYTES)
+    checked = io.BufferedReader(_Checked(path, dialect.end, CsvBytes(encoding), count), _BUFFER_BYTES)
+    # Undecodable bytes become characters that mark their row.
+    errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
     with (
         binary_faults_first(path, encoding),
-        io.TextIOWrapper(checked, encoding=encoding, errors=_on_error(encoding), newline="") as text,
+        io.TextIOWrapper(checked, encoding=encoding, errors=errors, newline="") as text,
     ):
-        try:
-            for _ in range(dialect.header_lines):
-                text.readline()
-            # Blanks after a delimiter carry no data, and a quote may follow them.
-            lines = _Lines(text, dialect.header_lines)
-            yield csv.reader(lines, delimiter=dialect.delimiter, strict=True, skipinitialspace=True), lines
-        except UnicodeDecodeError:
-            raise NotUtf8 from None
+        for _ in range(dialect.header_lines):
+            text.readline()
+        # Blanks after a delimiter carry no data, and a quote may follow them.
+        lines = _Lines(text, dialect.header_lines)
+        yield csv.reader(lines, delimiter=dialect.delimiter, strict=True, skipinitialspace=True), lines
 
 
-def _on_error(encoding: str) -> str:
-    """What to do with undecodable bytes: UTF-8 is given up; else they become characters that mark their row."""
-    if encoding.startswith("utf-8"):
-        return "strict"
-    return "replace" if encoding == "utf-16" else "surrogateescape"
-
-
-class _Checked(io.RawIOBase):
+class _Checked(TextFile):
     """The bytes of a file, each checked before it is read."""
 
-    def __init__(self, path: Path, check: CsvBytes) -> None:
-        self._file = io.FileIO(path)
+    def __init__(self, path: Path, end: int, check: CsvBytes, count: Utf8Count | None) -> None:
+        super().__init__(path, end)
         self._check = check
-
-    def readable(self) -> bool:
-        return True
+        self._count = count
 
     def readinto(self, buffer: Any) -> int:
-        count = self._file.readinto(buffer) or 0
-        self._check.feed(bytes(memoryview(buffer)[:count]))
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+        length = super().readinto(buffer)
+        chunk = bytes(memoryview(buffer)[:length])
+        self._check.feed(chunk)
+        if self._count is not None:
+            self._count.feed(chunk, final=not chunk)
+        return length
 
 
 class _Lines:
@@ -175,9 +157,10 @@ def _row(row_number: int, line: int, cells: list[str], dialect: CsvDialect) -> R
             "too_many_cells",
             f"line {line}: {len(cells)} cells where the header has {dialect.width}",
         )
-    undecoded = _UNDECODED[dialect.encoding == "utf-16"]
+    undecoded = _UNDECODED[dialect.encoding.startswith("utf-16")]
     at_fault = next((i for i, cell in enumerate(cells) if undecoded.search(cell)), None)
     if at_fault is not None:
         why = f"line {line}: bytes that are not text in the encoding of the file"
-        return RejectedRow(row_number, "undecodable", why, column=dialect.header[at_fault])
+        column = dialect.columns.written[at_fault] if at_fault < len(dialect.columns.written) else ""
+        return RejectedRow(row_number, "undecodable", why, column=column)
     return row_number, tuple(cells[i] if i is not None and i < len(cells) else None for i in dialect.positions)

@@ -9,17 +9,25 @@ import codecs
 import csv
 import io
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from service.errors import UnreadableFile
 from service.model import Layout, Source
-from service.readers import csv_header
-from service.readers.csv_bytes import CsvBytes, binary_faults_first
+from service.readers.csv_bytes import CsvBytes, Utf8Count, binary_faults_first
+from service.readers.csv_header import Header, missing_column, quoted_names, refuse_repeated, repeated_header
+from service.readers.text_end import text_end
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 20
 MAX_COLUMNS = 4096
+MAX_TITLE_LINES = 10
+"""The header may be below so many lines that are not blank."""
+MAX_HEADER_LINES = 20
+"""Of a header below title lines."""
+_BOM = "\ufeff"
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ENCODING_NAMES = {
     "utf-8": "UTF-8",
@@ -27,6 +35,20 @@ _ENCODING_NAMES = {
     "utf-16": "UTF-16",
     "cp1252": "Windows-1252",
 }
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """The names in the header of a CSV file."""
+
+    written: tuple[str, ...] = ()
+    """As written, line breaks and runs of blanks replaced by one blank."""
+    unread: tuple[str, ...] = ()
+    """Those that no field uses, as far as a message may quote them."""
+    unread_count: int = 0
+    """The number of those that no field uses."""
+    of_paths: Mapping[str, str] = field(default_factory=dict)
+    """Path -> the name of its column, as ``csv_header.exact`` writes it."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +64,15 @@ class CsvDialect:
     """For every path of the layout the index of its column; None if the file has no such column."""
     header_lines: int
     """Physical lines up to and including the header."""
+    end: int
+    """The offset at which the text ends."""
     is_plain: bool
     """Whether the engine may try to read the file by itself: UTF-8, and the header is one line."""
-    unknown_columns: int
+    is_guessed: bool
+    """Whether the bytes of the whole file decide about the encoding: UTF-8 without a byte order mark, or
+    Windows-1252."""
     warnings: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
-    """The column names as written, line breaks and runs of blanks replaced by one blank."""
+    columns: ColumnNames = ColumnNames()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -59,12 +84,27 @@ class CsvDialect:
     def description(self) -> str:
         """Encoding and delimiter, for a person: ``UTF-8, delimiter ;``."""
         delimiter = {"\t": "tab"}.get(self.delimiter, self.delimiter)
-        return f"{_ENCODING_NAMES[self.encoding]}, delimiter {delimiter}"
+        return f"{_ENCODING_NAMES.get(self.encoding, self.encoding)}, delimiter {delimiter}"
 
-    def as_windows_1252(self) -> CsvDialect:
-        """The dialect of a file that has bytes which are not UTF-8, with a warning that says so."""
+    def decided(self, count: Utf8Count) -> CsvDialect:
+        """The dialect of a file with these bytes; its warnings name the encoding if it is not UTF-8."""
+        if not self.is_guessed:
+            return self
+        if count.is_utf_8:
+            return replace(self, encoding="utf-8", is_guessed=False)
         warning = "the file is not UTF-8; it is read as Windows-1252"
-        return replace(self, encoding="cp1252", is_plain=False, warnings=(*self.warnings, warning))
+        return replace(self, encoding="cp1252", is_guessed=False, warnings=(warning, *self.warnings))
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first megabyte of a file."""
+
+    encoding: str
+    text: str
+    is_plain: bool
+    """Whether it decodes, and has no second byte order mark."""
+    is_guessed: bool
 
 
 def sniff(path: Path, source: Source) -> CsvDialect:
@@ -72,16 +112,15 @@ def sniff(path: Path, source: Source) -> CsvDialect:
 
     Raises: UnreadableFile (empty, binary, no header), DuplicateColumn, MissingColumn.
     """
-    encoding, head, is_decoded = _decoded_head(path)
-    with binary_faults_first(path, encoding):
-        dialect = _dialect(encoding, head, source)
-    if is_decoded:
-        return dialect
-    return replace(dialect, is_plain=False) if encoding == "utf-16" else dialect.as_windows_1252()
+    head = _head(path, source.encoding)
+    with binary_faults_first(path, head.encoding):
+        dialect = _dialect(head, source)
+    end = text_end(path, unit_bytes=2 if head.encoding.startswith("utf-16") else 1)
+    return replace(dialect, end=end)
 
 
-def _decoded_head(path: Path) -> tuple[str, str, bool]:
-    """Encoding by byte order mark, the file's first megabyte, and whether it decodes in that encoding.
+def _head(path: Path, encoding: str | None) -> _Head:
+    """Encoding and first megabyte; ``encoding`` is what the user says.
 
     Raises: UnreadableFile for an empty file, and for NUL bytes in the head.
     """
@@ -89,54 +128,118 @@ def _decoded_head(path: Path) -> tuple[str, str, bool]:
         head = file.read(HEAD_BYTES)
     if not head:
         raise UnreadableFile("the file is empty (zero bytes)", hint="export it again and drop it again")
-    if head.startswith(_UTF16_BOMS):
-        encoding = "utf-16"
-    elif head.startswith(codecs.BOM_UTF8):
-        encoding = "utf-8-sig"
-    else:
-        encoding = "utf-8"
+    is_guessed = False
+    if encoding is None:
+        has_bom = head.startswith((*_UTF16_BOMS, codecs.BOM_UTF8))
+        encoding = "utf-16" if head.startswith(_UTF16_BOMS) else "utf-8-sig" if has_bom else "utf-8"
+        is_guessed = not has_bom
     CsvBytes(encoding).feed(head)
+    is_decoded = True
     try:
         # Incremental: the last character may be cut.
-        return encoding, codecs.getincrementaldecoder(encoding)().decode(head), True
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeDecodeError:
-        fallback = "utf-16" if encoding == "utf-16" else "cp1252"
-        return encoding, head.removeprefix(codecs.BOM_UTF8).decode(fallback, errors="replace"), False
+        is_decoded = False
+        count = Utf8Count()
+        count.feed(head)
+        encoding = "cp1252" if is_guessed and not count.is_utf_8 else encoding
+        text = head.decode(encoding, errors="replace")
+    is_plain = is_decoded and encoding.startswith("utf-8") and not text.startswith(_BOM)
+    return _Head(encoding, text.lstrip(_BOM), is_plain, is_guessed)
 
 
-def _dialect(encoding: str, head: str, source: Source) -> CsvDialect:
-    skipped, declared, body = _before_header(head)
+@dataclass(frozen=True)
+class _Record:
+    """A line, or several, that may be the header."""
+
+    line: int
+    """Its first line, from 1."""
+    lines: int
+    delimiter: str
+    header: Header
+    text: str
+    """The file from its first line on."""
+
+
+def _dialect(head: _Head, source: Source) -> CsvDialect:
+    skipped, declared, lines = _before_header(head.text)
+    first = _record(skipped + 1, declared, "".join(lines), source)
+    _refuse_endless(first)
+    if layout := first.header.layout(source):
+        return _with_layout(head, first, layout, is_below_titles=False)
+    records = (first, *_records_below(skipped, declared, lines, source))
+    for find in (Header.layout, Header.layout_without_ids):
+        for record in records:
+            if layout := find(record.header, source):
+                return _with_layout(head, record, layout, is_below_titles=record is not first)
+    refuse_repeated(first.header, source.own, first.line)
+    raise missing_column(first.header, source, first.line)
+
+
+def _records_below(skipped: int, declared: str, lines: list[str], source: Source) -> Iterator[_Record]:
+    """The lines below the first that may be the header instead of it."""
+    candidates = (index for index, line in enumerate(lines) if index and line.strip())
+    for index in islice(candidates, MAX_TITLE_LINES):
+        # A header is rarely longer than a line; not the rest of the megabyte for each of them.
+        record = _record(skipped + index + 1, declared, "".join(lines[index : index + MAX_HEADER_LINES]), source)
+        if len(record.header.names) <= MAX_COLUMNS:
+            yield record
+
+
+def _record(line: int, declared: str, text: str, source: Source) -> _Record:
     delimiters = (declared,) if declared else DELIMITERS
-    headers = {delimiter: _first_record(body, delimiter) for delimiter in delimiters}
-    most = max(len(names) for names, _ in headers.values())
-    if most > MAX_COLUMNS or (len(body) > HEAD_BYTES // 4 and not re.search("[\r\n]", body)):
+    headers = {delimiter: _first_record(text, delimiter) for delimiter in delimiters}
+    # A header without end fits no layout, and looking for one would take long.
+    delimiter = max(
+        headers, key=lambda d: (*_most_known(headers[d][0], source), len(headers[d][0].names), -delimiters.index(d))
+    )
+    header, count = headers[delimiter]
+    return _Record(line, count, delimiter, header, text)
+
+
+def _most_known(header: Header, source: Source) -> tuple[int, int]:
+    return header.most_known(source) if len(header.names) <= MAX_COLUMNS else (0, 0)
+
+
+def _refuse_endless(record: _Record) -> None:
+    has_no_end = len(record.text) > HEAD_BYTES // 4 and not re.search("[\r\n]", record.text)
+    if len(record.header.names) > MAX_COLUMNS or has_no_end:
         raise UnreadableFile(
             f"the header has more than {MAX_COLUMNS} columns or no end",
-            where="line 1",
+            where=f"line {record.line}",
             hint="check that it is a CSV export",
         )
-    delimiter = max(headers, key=lambda d: (csv_header.most_known_paths(headers[d][0], source), -delimiters.index(d)))
-    names, lines = headers[delimiter]
-    layout = source.layout_of(lambda it: csv_header.known_paths(names, it))
-    csv_header.refuse_unusable(names, layout, source)
+
+
+def _with_layout(head: _Head, record: _Record, layout: Layout, *, is_below_titles: bool) -> CsvDialect:
+    header = record.header
+    refuse_repeated(header, layout, record.line)
     # DuckDB miscounts the lines to skip if their line breaks are mixed: one line at most is safe.
-    is_one_line = skipped + lines == 1 and _has_plain_quotes(body, delimiter)
+    is_one_line = record.line + record.lines == 2 and _has_plain_quotes(record.text, record.delimiter)
+    above = f"the header is in line {record.line}; the lines above it are left out"
+    unread = header.unread(layout)
     return CsvDialect(
-        encoding=encoding,
-        delimiter=delimiter,
-        width=len(names),
+        encoding=head.encoding,
+        delimiter=record.delimiter,
+        width=len(header.names),
         layout=layout,
-        positions=csv_header.positions(names, layout),
-        header_lines=skipped + lines,
-        is_plain=is_one_line and encoding.startswith("utf-8"),
-        unknown_columns=csv_header.count_unknown(names, layout),
-        warnings=csv_header.missing_column_warnings(names, layout, source),
-        header=_header_as_written(body, delimiter),
+        positions=header.positions(layout),
+        header_lines=record.line + record.lines - 1,
+        end=0,
+        is_plain=is_one_line and head.is_plain,
+        is_guessed=head.is_guessed,
+        warnings=(above,) if is_below_titles else (),
+        columns=ColumnNames(
+            written=tuple(" ".join(name.split()) for name in header.names),
+            unread=quoted_names(unread),
+            unread_count=len(unread),
+            of_paths=repeated_header(header, layout),
+        ),
     )
 
 
-def _before_header(head: str) -> tuple[int, str, str]:
-    """The number of lines before the header, the delimiter that a ``sep=`` line declares (or ""), and the rest."""
+def _before_header(head: str) -> tuple[int, str, list[str]]:
+    """The number of lines before the header, the delimiter of a ``sep=`` line (or ""), and the other lines."""
     # Not splitlines(): a form feed or U+2028 does not end a line of a CSV file.
     lines = io.StringIO(head, newline="").readlines()
     skipped, declared = 0, ""
@@ -149,22 +252,17 @@ def _before_header(head: str) -> tuple[int, str, str]:
         skipped += 1
     if skipped == len(lines):
         raise UnreadableFile("the file holds blank lines only", hint="a header line must name the columns")
-    return skipped, declared, "".join(lines[skipped:])
+    return skipped, declared, lines[skipped:]
 
 
-def _first_record(body: str, delimiter: str) -> tuple[tuple[str, ...], int]:
-    """The column names, folded for comparison, and the number of lines of the header."""
+def _first_record(body: str, delimiter: str) -> tuple[Header, int]:
+    """The column names, and the number of lines of the header."""
     reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         names = next(reader)
     except (csv.Error, StopIteration):
-        return (), 1
-    return tuple(csv_header.folded(name) for name in names), reader.line_num
-
-
-def _header_as_written(body: str, delimiter: str) -> tuple[str, ...]:
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, skipinitialspace=True)
-    return tuple(" ".join(name.split()) for name in next(reader))
+        return Header(()), 1
+    return Header(tuple(names)), reader.line_num
 
 
 def _has_plain_quotes(body: str, delimiter: str) -> bool:

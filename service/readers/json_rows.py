@@ -9,22 +9,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.model import Layout
-from service.readers.json_paths import as_cell, paths_of, value_at
+from service.readers.json_layout import JsonShape
+from service.readers.json_paths import as_cell, value_at
 from service.readers.json_stream import elements
 from service.readers.rows import RawRow, RejectedRow
+from service.readers.text_end import open_text
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def careful_rows(path: Path, layout: Layout) -> Iterator[RawRow | RejectedRow]:
+def careful_rows(path: Path, shape: JsonShape) -> Iterator[RawRow | RejectedRow]:
     """Every element of the array of customers (or line), in order, as cells or as a reject.
 
     Raises: UnreadableFile with line and byte for a truncated or malformed document, or one without customers.
     """
-    with open(path, "rb") as file:
-        found = elements(file, layout, lambda first: not layout.lacking(paths_of(first, layout)))
-        for row_number, element in enumerate(found, start=1):
+    layout = shape.layout
+    with open_text(path) as file:
+        for row_number, element in enumerate(elements(file, shape.expected), start=1):
             if not isinstance(element, dict):
                 yield RejectedRow(row_number, "not_an_object", f"element {row_number} is not a JSON object")
                 continue

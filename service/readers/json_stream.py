@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
 from service.errors import InputError, UnreadableFile
-from service.model import Layout
-from service.readers.json_paths import as_text
+from service.readers.json_paths import as_text, rows_in
+from service.rows_path import RowsPath, rows_path
 
 CHUNK_BYTES = 1 << 20
 MAX_ELEMENT_CHARACTERS = 16 << 20
@@ -31,8 +32,25 @@ _HINT = "export it again and drop it again"
 _NAME_OF_A_MEMBER = re.compile(r"[A-Za-z_][A-Za-z_-]{0,40}")
 
 
-def elements(file: BinaryIO, layout: Layout, is_customer: Callable[[Any], bool]) -> Iterator[Any]:
-    """The elements of the array of customers, or the JSON Lines; a single object is a line if ``is_customer`` says so.
+@dataclass(frozen=True)
+class Expected:
+    """Where the customers of a document are expected."""
+
+    rows_at: str
+    """See ``service.rows_path``."""
+    is_customer: Callable[[Any], bool]
+    """Whether a single object is a line of JSON Lines."""
+    hint: Callable[[Mapping[str, Any]], str]
+    """What to do about a document with these members, in which there are no customers."""
+
+    @property
+    def path(self) -> RowsPath:
+        """The parsed path."""
+        return rows_path(self.rows_at)
+
+
+def elements(file: BinaryIO, expected: Expected) -> Iterator[Any]:
+    """The customers of a document, or of JSON Lines; None for an element that has none at ``RowsPath.inside``.
 
     Numbers come as text, as written; of repeated members the first counts.
     Raises: UnreadableFile with line and byte for a truncated or malformed document, or one without customers.
@@ -42,10 +60,13 @@ def elements(file: BinaryIO, layout: Layout, is_customer: Callable[[Any], bool])
         case "":
             _refuse("the file is empty" if text.size_bytes == 0 else "the file holds blanks only", text)
         case "[":
-            yield from _array(text)
+            # A bare array holds customers; the steps inside its elements count only where rows_at is such a path.
+            inside = expected.path.inside if not expected.path.members else ()
+            for element in _array(text):
+                yield from rows_in(element, inside)
             _at_end(text)
         case "{":
-            yield from _object_or_lines(text, layout, is_customer)
+            yield from _ObjectOrLines(text, expected).customers()
         case _:
             _refuse("the document is not a JSON object or array", text)
 
@@ -54,11 +75,12 @@ def members_before(file: BinaryIO, rows_at: str) -> dict[str, str]:
     """Member name -> text, for the scalar members before the array of customers; {} if there is no such array."""
     text = _Stream(file)
     found: dict[str, Any] = {}
+    top = rows_path(rows_at).members[:1] or ("",)
     with suppress(InputError):  # the read of the whole document reports what is malformed
         while text.peek() == ("," if found else "{"):
             text.expect(text.peek())
             name = _member_name(text)
-            if name == rows_at and text.peek() == "[":
+            if name in (rows_at, *top) and text.peek() in "[{":
                 return {name: shown for name, value in found.items() if (shown := as_text(value)) is not None}
             found.setdefault(name, text.value())
     return {}  # an array, or JSON Lines: the members belong to customers
@@ -77,37 +99,84 @@ def _array(text: _Stream) -> Iterator[Any]:
         text.expect(",")
 
 
-def _object_or_lines(text: _Stream, layout: Layout, is_customer: Callable[[Any], bool]) -> Iterator[Any]:
+class _ObjectOrLines:
     """``{"customers": […], …}``, or JSON Lines: the end of the first object shows which."""
-    text.expect("{")
-    first: dict[str, Any] = {}
-    found = False
-    members = 0
-    while text.peek() != "}":
-        if members:
-            text.expect(",")
-        members += 1
-        name = _member_name(text)
-        if name == layout.rows_at and text.peek() == "[":
-            if found:
-                _refuse(f'there is more than one member "{layout.rows_at}"', text)
-            found, first[name] = True, None
-            yield from _array(text)
-        elif not found:
-            first.setdefault(name, text.value())
-            if members > MAX_MEMBERS or text.passed_bytes > MAX_ELEMENT_CHARACTERS:
-                _refuse_without_customers("at the beginning, where it must be", first, layout, text)
+
+    def __init__(self, text: _Stream, expected: Expected) -> None:
+        self._text = text
+        self._expected = expected
+        self._is_found = False
+        self._members = 0
+
+    def customers(self) -> Iterator[Any]:
+        """See ``elements``."""
+        text = self._text
+        first: dict[str, Any] = {}
+        yield from self._object(first, self._expected.path.members)
+        if self._is_found:
+            _at_end(text)
+        elif text.peek() == "" and not self._expected.is_customer(first):
+            self._refuse_without_customers("", first)
         else:
-            text.value()
-    text.expect("}")
-    if found:
-        _at_end(text)
-    elif text.peek() == "" and not is_customer(first):
-        _refuse_without_customers("", first, layout, text)
-    else:
-        yield first
-        while text.peek():
-            yield text.value()
+            yield first
+            while text.peek():
+                yield text.value()
+
+    def _object(self, first: dict[str, Any], steps: tuple[str, ...]) -> Iterator[Any]:
+        """The customers inside the object that comes next; ``first`` gets its other members."""
+        text = self._text
+        text.expect("{")
+        is_first = True
+        while text.peek() != "}":
+            if not is_first:
+                text.expect(",")
+            is_first = False
+            self._members += 1
+            name = _member_name(text)
+            rest = self._rest_of(name, steps)
+            if rest == () and text.peek() == "[":
+                if self._is_found:
+                    _refuse(f'there is more than one member "{self._expected.rows_at}"', text)
+                self._is_found, first[name] = True, None
+                for element in _array(text):
+                    yield from rows_in(element, self._expected.path.inside)
+            elif rest and text.peek() == "{":
+                inner: dict[str, Any] = {}
+                yield from self._object(inner, rest)
+                first.setdefault(name, inner)
+            elif not self._is_found:
+                self._keep(name, first)
+            else:
+                text.value()
+        text.expect("}")
+
+    def _rest_of(self, name: str, steps: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The steps behind this member on the way to the customers; None if it is not on the way."""
+        if name == self._expected.rows_at and steps == self._expected.path.members:
+            return ()  # a name with a full stop in it
+        return steps[1:] if steps and steps[0] == name else None
+
+    def _keep(self, name: str, first: dict[str, Any]) -> None:
+        text = self._text
+        is_array = text.peek() == "["
+        try:
+            first.setdefault(name, text.value())
+        except UnreadableFile as error:
+            if is_array and error.message == _TOO_LONG:
+                self._refuse_without_customers("", first | {name: [{}]})
+            raise
+        if self._members > MAX_MEMBERS or text.passed_bytes > MAX_ELEMENT_CHARACTERS:
+            self._refuse_without_customers("at the beginning, where it must be", first)
+
+    def _refuse_without_customers(self, where: str, members: Mapping[str, Any]) -> NoReturn:
+        # Members whose names look like addresses or ids are not quoted.
+        named = [name for name in members if _NAME_OF_A_MEMBER.fullmatch(name)][:20]
+        raise UnreadableFile(
+            f'there is no array "{self._expected.rows_at}" {where}'.rstrip(),
+            where=self._text.position(),
+            found=", ".join(named),
+            hint=f"{self._expected.hint(members)}, and drop it again",
+        )
 
 
 def _member_name(text: _Stream) -> str:
@@ -125,20 +194,6 @@ def _at_end(text: _Stream) -> None:
 
 def _refuse(what: str, text: _Stream) -> NoReturn:
     raise UnreadableFile(what, where=text.position(), hint=_HINT)
-
-
-def _refuse_without_customers(where: str, members: Mapping[str, Any], layout: Layout, text: _Stream) -> NoReturn:
-    # Members whose names look like addresses or ids are not quoted.
-    named = [name for name in members if _NAME_OF_A_MEMBER.fullmatch(name)][:20]
-    hint = "export the customers again, or name the member that holds them as rows_at in service.toml"
-    if layout.page:
-        hint = f'put them into "{layout.rows_at}", or into an array, as {layout.page} describes'
-    raise UnreadableFile(
-        f'there is no array "{layout.rows_at}" {where}'.rstrip(),
-        where=text.position(),
-        found=", ".join(named),
-        hint=f"{hint}, and drop it again",
-    )
 
 
 def _no_constant(name: str) -> NoReturn:

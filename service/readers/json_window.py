@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from service.model import Layout
+from service.readers.text_end import open_text
 
 _HEAD_BYTES = 1 << 20
 _STEP_BYTES = 1 << 16
@@ -37,14 +38,17 @@ def has_simple_paths(layout: Layout) -> bool:
 def array_window(path: Path, rows_at: str) -> tuple[int, int] | None:
     """Offsets of the first byte inside the array of customers and of its closing bracket.
 
-    None unless the document is a bare array, or ``{"customers": […]}`` with plain members before it only. The
-    closing bracket is a good guess, not a proof: an engine that reads ``[`` + window + ``]`` fails where it is wrong.
+    None for a dotted path, and unless the document is a bare array, or ``{"customers": […]}`` with plain members
+    before it only. The closing bracket is a good guess, not a proof: an engine that reads ``[`` + window + ``]``
+    fails where it is wrong.
     """
+    if re.search(r"[.\[]", rows_at):
+        return None
     opens = re.compile(
         rb'(?:\xef\xbb\xbf)?[ \t\r\n]*(?:\{[ \t\r\n]*(?:%s){0,100}"%s"[ \t\r\n]*:[ \t\r\n]*)?\['
         % (_PLAIN_MEMBER, re.escape(rows_at.encode()))
     )
-    with open(path, "rb") as file:
+    with open_text(path) as file:
         opening = opens.match(file.read(_HEAD_BYTES))
         if opening is None:
             return None

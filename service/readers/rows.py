@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import overload
 
 from service.model import Layout
 
@@ -15,8 +20,11 @@ RAW: Mapping[str, str] = {
     "cell_0, cell_1, …": "text as written, one column for every path of the layout, in their order; null = absent",
 }
 """The columns of the table that ``Engine.read`` returns."""
-BOOLEAN_CELL = "\x02"
-"""The cell of a JSON ``true`` or ``false``. Programs write them where there is no text, so no field gets one."""
+BOOLEAN_MARK = "\x02"
+"""The first character of the cell of a JSON ``true`` or ``false``, before that word.
+
+Programs write them where there is no text, so no field gets one.
+"""
 
 
 def cell_name(index: int) -> str:
@@ -37,6 +45,71 @@ class RejectedRow:
     """The column or path at fault, if there is one."""
 
 
+REJECTS_IN_MEMORY = 10_000
+
+
+class ManyRejects(Sequence[RejectedRow]):
+    """So many rejects that they are made again each time they are read, instead of being held in memory."""
+
+    def __init__(self, count: int, read: Callable[[], Iterator[RejectedRow]]) -> None:
+        self._count = count
+        self._read = read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[RejectedRow]:
+        return self._read()
+
+    @overload
+    def __getitem__(self, index: int) -> RejectedRow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[RejectedRow]: ...
+
+    def __getitem__(self, index: int | slice) -> RejectedRow | Sequence[RejectedRow]:
+        if isinstance(index, slice):
+            return tuple(islice(self._read(), *index.indices(self._count)))
+        return next(islice(self._read(), range(self._count)[index], None))
+
+
+def rejects_of(count: int, read: Callable[[], Iterator[RejectedRow]]) -> Sequence[RejectedRow]:
+    """The ``count`` rejects that ``read`` gives, in memory if they are few."""
+    return tuple(read()) if count <= REJECTS_IN_MEMORY else ManyRejects(count, read)
+
+
+class RejectFile:
+    """Rejects on their way to a report, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[[RejectedRow], None]]:
+        """A function that adds a reject, until the block ends."""
+        with open(self._path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+            writer = csv.writer(file)
+
+            def add(row: RejectedRow) -> None:
+                self._count += 1
+                writer.writerow((row.row_number, row.code, row.explanation, row.column))
+
+            yield add
+
+    def rejects(self) -> Sequence[RejectedRow]:
+        """All that were added; the file is needed as long as they are read, if they are many."""
+        found = rejects_of(self._count, self._read)
+        if not isinstance(found, ManyRejects):
+            self._path.unlink()
+        return found
+
+    def _read(self) -> Iterator[RejectedRow]:
+        with open(self._path, encoding="utf-8", errors="surrogatepass", newline="") as file:
+            for number, code, explanation, column in csv.reader(file):
+                yield RejectedRow(int(number), code, explanation, column)
+
+
 @dataclass(frozen=True)
 class FileReport:
     """What reading one file showed besides its rows."""
@@ -45,10 +118,15 @@ class FileReport:
     """The layout that fits the file; its paths are the cells of the table."""
     paths: tuple[str, ...] = ()
     """The paths of the layout that the file has."""
-    rejects: tuple[RejectedRow, ...] = ()
+    rejects: Sequence[RejectedRow] = ()
     warnings: tuple[str, ...] = ()
     unknown_columns: int = 0
     """CSV: the number of columns that no field uses."""
+    others: tuple[str, ...] = ()
+    """Names of columns or paths of members that no field uses, as far as a message may quote them."""
+    repeated_header: Mapping[str, str] = field(default_factory=dict)
+    """CSV: path -> the name of its column in small letters; a row of these names is the header again."""
+    is_csv: bool = False
     members: Mapping[str, str] = field(default_factory=dict)
     """JSON: scalar members before the array of customers, as text ("fetched_at", …); true is "true"."""
     written: str = "UTF-8"

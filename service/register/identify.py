@@ -5,6 +5,7 @@ Ids are stable: docs/specification.md section 6.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,32 @@ _MOVES = """
     join former on former.record_key = this.record_key and former.in_last
     join customers on customers.customer = former.customer and customers.state <> 'merged'
     group by former.customer, identified.customer
+"""
+# A record that is not in this batch keeps its former key, by the present rules where it holds an id.
+_CARRIED_OVER = """
+    select coalesce(keys.record_key, {by_id}) as record_key, customer, in_last
+    from (
+        select record_key as former_key, customer, in_last,
+            regexp_extract(record_key, '^[A-Z][A-Z0-9_]* id:') as prefix
+        from this
+    ) left join keys using (former_key)
+"""
+_BARE_ID = "regexp_replace(substr(former_key, length(prefix) + 1), '^([0-9]{1,15})[.]0*$', '\\1')"
+_BY_ID = f"""
+    case when prefix = '' then former_key
+        when regexp_full_match({_BARE_ID}, '[A-Za-z0-9]{{15}}[A-Z0-5]{{3}}') then prefix || id_key({_BARE_ID})
+        else prefix || {_BARE_ID} end
+"""
+# Source -> its records with an id in the published set, and how many of them are there again.
+_RECURRING = """
+    select source, count(*), count(record_key) from (
+        select regexp_extract(former.record_key, '^([A-Z][A-Z0-9_]*) id:', 1) as source, this.record_key
+        from former
+        join customers on customers.customer = former.customer and customers.state = 'live'
+        left join this on this.record_key = former.record_key
+        where former.in_last
+    )
+    where source <> '' group by source
 """
 _UNIFIED_ID = "'CUST' || case when {0} < 1000 then lpad({0}::varchar, 3, '0') else {0}::varchar end"
 _CHANGES = f"""
@@ -94,6 +121,7 @@ class Identified:
     changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv
     next_records, next_customers                                         the next generation of the register
     next_number  the number that the next new customer gets
+    recurring    source -> its records with an id in the generation before, and how many of them are there again
     """
 
     customers: Table
@@ -101,6 +129,7 @@ class Identified:
     next_records: Table
     next_customers: Table
     next_number: int
+    recurring: Mapping[str, tuple[int, int]]
 
 
 def identify(records: Table, groups: Table, former: Table, customers: Table, engine: Engine) -> Identified:
@@ -128,7 +157,22 @@ def identify(records: Table, groups: Table, former: Table, customers: Table, eng
         next_customers=next_customers,
         next_records=now.derive(_NEXT_RECORDS, identified=identified, former=former, next_customers=next_customers),
         next_number=int(max(last_number, numbers.max(initial=0))) + 1,
+        recurring=_recurring(now, former, customers),
     )
+
+
+def carried_over(former: Table, keys: Table) -> Table:
+    """The records of a generation whose keys were made by former rules, by their present keys.
+
+    In:   former  record_key · customer · in_last
+          keys    record_key · former_key    of the records of this batch that have two different keys
+    """
+    return former.derive(_CARRIED_OVER.format(by_id=_BY_ID), keys=keys)
+
+
+def _recurring(now: Table, former: Table, customers: Table) -> dict[str, tuple[int, int]]:
+    found = now.derive(_RECURRING, former=former, customers=customers).rows()
+    return {source: (count, again) for source, count, again in found}
 
 
 def _numbers(groups: IntArray, overlaps: tuple[IntArray, ...], *, first_new: int) -> IntArray:

@@ -11,15 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service import documents
-from service.documents import Generation
+from service.documents import Generation, RegisterFigures
 from service.engine.contract import Engine, Table
 from service.errors import TransientError
 from service.files import fsync_path, make_folder, read_regular, remove_tree, replace_copies, replace_text
 from service.folders import StateFolders
 from service.model import PublishedMaster
-from service.register.identify import Identified, identify
+from service.register.identify import Identified, carried_over, identify
 
-_RECORDS, _CUSTOMERS, _NOTE = "records.parquet", "customers.parquet", "published.json"
+KEY_RULES = 2
+"""The rules for record keys: 1 until 26 November 2026; 2 has ids without number formats and Salesforce's checksum."""
+_RECORDS, _CUSTOMERS, _NOTE, _FIGURES = "records.parquet", "customers.parquet", "published.json", "figures.json"
 _MOST_BYTES = 4096
 """The file ``current`` is far smaller."""
 
@@ -38,11 +40,22 @@ class Register:
     def published(self) -> PublishedMaster | None:
         """The batch to whose set the generation in force belongs; None before the first."""
         note = self._note()
-        return None if note is None else PublishedMaster(note.batch_id, note.suffix, note.source_rows)
+        if note is None:
+            return None
+        return PublishedMaster(note.batch_id, note.suffix, note.source_rows, self._figures().filled)
 
-    def identify(self, records: Table, groups: Table, engine: Engine) -> Identified:
-        """Give every group its customer, by the generation in force; see ``identify``."""
+    def has_former_keys(self) -> bool:
+        """Whether the keys of the generation in force were made by former rules."""
+        return self._current() is not None and self._figures().key_rules < KEY_RULES
+
+    def identify(self, records: Table, groups: Table, engine: Engine, former_keys: Table | None = None) -> Identified:
+        """Give every group its customer, by the generation in force; see ``identify``.
+
+        ``former_keys``: record_key · former_key, where the generation has keys by former rules.
+        """
         former, customers = self._tables(engine)
+        if former_keys is not None:
+            former = carried_over(former, former_keys)
         return identify(records, groups, former, customers, engine)
 
     def stage(self, identified: Identified, published: PublishedMaster) -> None:
@@ -78,6 +91,8 @@ class Register:
             source_rows=dict(published.source_rows),
             former=self._current(),
         )
+        filled = {name: dict(fields) for name, fields in published.filled.items()}
+        documents.write(folder / _FIGURES, RegisterFigures(key_rules=KEY_RULES, filled=filled))
         documents.write(folder / _NOTE, note)
 
     def advance(self, batch_id: str) -> None:
@@ -128,6 +143,13 @@ class Register:
         """The document of the generation in force; None before the first."""
         current = self._current()
         return None if current is None else documents.read(self._folder / current / _NOTE, Generation)
+
+    def _figures(self) -> RegisterFigures:
+        """The figures of the generation in force; those of an older program where it has none."""
+        try:
+            return documents.read(self._folder / (self._current() or "") / _FIGURES, RegisterFigures)
+        except FileNotFoundError:
+            return RegisterFigures()
 
     def _generations(self) -> list[Path]:
         return sorted(path for path in self._folder.iterdir() if path.is_dir())

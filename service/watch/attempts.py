@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from service.commands import command
 from service.errors import InputError, Interrupted, LastingFault, PoisonedBatch, TransientError, safe_text
 from service.inbox import Inbox, shown_text
 from service.jobs.batch_runner import BatchRunner
@@ -178,7 +179,7 @@ def _lasting(batch: Batch, faults: int, error: Exception) -> LastingFault:
     return LastingFault(
         f"tried {faults} times, the last time: {safe_text(error)}",
         where=f"batch {batch.id}",
-        hint=f"remove the cause that the message names, then: python -m service retry {batch.id}",
+        hint=f"remove the cause that the message names, then: {command('retry', batch.id)}",
     )
 
 
@@ -186,5 +187,5 @@ def _poisoned(batch: Batch) -> PoisonedBatch:
     return PoisonedBatch(
         f"the service died {MOST_DEATHS} times while it worked on this batch",
         where=f"batch {batch.id}",
-        hint=f"see the container's log and memory limit, then: python -m service retry {batch.id}",
+        hint=f"see the container's log and memory limit, then: {command('retry', batch.id)}",
     )

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from service import __version__, health, logs
-from service.documents import HealthReport, IgnoredEntry, is_batch_id
+from service.documents import HealthReport, IgnoredEntry
 from service.errors import LastingFault, safe_text
 from service.folders import Folders
 from service.health import MOST_LISTED
@@ -198,7 +198,7 @@ class Status:
             reasons.append(f"{prefix}{turn.postponed.reason}")
         reasons += [
             f"the claim {name} cannot be read: move its files from .claimed back into the inbox, then remove it"
-            for name in map(self._shown_claim, turn.unreadable)
+            for name in turn.unreadable
         ]
         reasons += turn.incomplete
         reasons += [
@@ -219,9 +219,6 @@ class Status:
 
     def _shown(self, name: str) -> str:
         return shown_name(name, self._inbox.sources)
-
-    def _shown_claim(self, name: str) -> str:
-        return name if is_batch_id(name.removesuffix(".json")) else self._shown(name)
 
     def _overdue(self) -> list[tuple[str, str]]:
         return self._waits.longer_than(self._warnings.partner_seconds, self._clock())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import tracemalloc
 import unicodedata
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from service.model import SOURCES
 from service.pipeline.fields.email import norm_email
 from service.pipeline.fields.name import norm_name
 from service.pipeline.fields.phone import norm_phone
+from service.pipeline.rejects import rejects_table
 from service.printable import LONGEST_RUN, bounded, printable
 from service.raw_settings import from_files
+from service.readers.rows import REJECTS_IN_MEMORY
 from service.vocabulary import word_of
+from tests.small_batches import delivered_file
 from tests.worlds import CRM, ECOM, House
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
@@ -182,6 +186,27 @@ def test_law_bounded_keeps_every_text_whose_runs_are_short(text: str) -> None:
     kept = bounded(text)
     assert bounded(kept) == kept
     assert (kept == text) is (max(map(len, runs), default=0) <= LONGEST_RUN or len(text) <= LONGEST_RUN)
+
+
+# ---------------------------------------------------------------------------------------------------------- rejects
+
+
+@pytest.mark.parametrize("rejected", [REJECTS_IN_MEMORY, 5 * REJECTS_IN_MEMORY])
+def test_many_rejects_take_no_memory_and_all_are_reported(tmp_path: Path, rejected: int) -> None:
+    (tmp_path / "work").mkdir()
+    rows = [f"C{number},Ann Lee\n" for number in range(100)] + [f"C{number},a,b\n" for number in range(rejected)]
+    file = delivered_file(SOURCES[0], tmp_path / CRM, "customer_id,full_name\n" + "".join(rows))
+    with open_embedded(tmp_path / "work", memory_limit_mb=500) as engine:
+        tracemalloc.start()
+        table, report = engine.read(file)
+        listed = rejects_table({"CRM": report}, engine)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (table.count(), len(report.rejects), listed.count()) == (100, rejected, rejected)
+        (numbers,) = listed.derive("select row_number::bigint as row_number from this").integers("row_number")
+    assert numbers.tolist() == list(range(101, 101 + rejected))
+    assert [reject.row_number for reject in report.rejects[:3]] == [101, 102, 103]
+    assert peak < 12 << 20, "as objects they take 235 bytes each"
 
 
 # ---------------------------------------------------------------------------------------------------------- secrets

@@ -23,7 +23,7 @@ from service.container import STATE_VOLUME
 from tests.container.conftest import SERVICE, ComposeHouse, Containers, give, needs_root, stop_seconds
 from tests.worlds import CASES, CRM, ECOM, ROOT, House, slowness, wait_until
 
-pytestmark = pytest.mark.container
+pytestmark = [pytest.mark.container, pytest.mark.slow]
 
 EXPECTED = CASES / "the_sample" / "expected"
 # The strictest options that a user may run the image with.

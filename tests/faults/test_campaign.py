@@ -283,8 +283,8 @@ def test_after_a_random_campaign_of_faults_verify_finds_nothing(tmp_path: Path, 
     campaign = Campaign(tmp_path / "house", seed)
     try:
         campaign.run(CAMPAIGN_MINUTES)
-    except BaseException:
-        print(f"CAMPAIGN_SEED={seed} CAMPAIGN_MINUTES={CAMPAIGN_MINUTES}  {dict(campaign.done)}")  # noqa: T201  # shown on failure
+    except BaseException as error:
+        error.add_note(f"CAMPAIGN_SEED={seed} CAMPAIGN_MINUTES={CAMPAIGN_MINUTES}  {dict(campaign.done)}")
         raise
     tally(f"campaign, seed {seed}", campaign.done.elements())
 

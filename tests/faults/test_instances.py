@@ -283,7 +283,8 @@ def test_an_inbox_that_is_replaced_stays_with_its_owner_and_ends_no_standby(crew
         time.sleep(0.5)
         house.inbox.mkdir()
         drop_numbered(house, number)
-        wait_until(lambda: len(archived(house)) == 2)
+        # Until the claim has ended the owner writes into the inbox, and would create it again.
+        wait_until(lambda: len(archived(house)) == 2 and not house.claim_files())
     assert [member.process.poll() for member in crew.members] == [None, None, None]
     assert (house.health()["pid"], crew.starts()) == (owner.process.pid, 1)
     crew.wait_for_standbys(2)

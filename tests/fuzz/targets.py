@@ -22,6 +22,7 @@ from service.pipeline.fields.phone import norm_phone, phone_as_printed, trouble_
 from service.pipeline.fields.status import read_status
 from service.presets import PRESETS
 from service.readers import csv_rows, csv_sniff, gzip_file, json_layout, json_rows, json_stream, json_window
+from service.readers.csv_bytes import Utf8Count
 from service.readers.rows import RawRow, RejectedRow
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
@@ -71,10 +72,9 @@ def read_csv(content: bytes) -> None:
     with _file("crm_customers.csv", content[1:]) as path:
         try:
             dialect = csv_sniff.sniff(path, SOURCES[content[0] % 4])
-            with suppress(csv_rows.NotUtf8):
-                _numbered(csv_rows.careful_rows(path, dialect), len(dialect.positions))
-                return
-            _numbered(csv_rows.careful_rows(path, dialect.as_windows_1252()), len(dialect.positions))
+            count = Utf8Count()
+            _numbered(csv_rows.careful_rows(path, dialect, count), len(dialect.positions))
+            _numbered(csv_rows.careful_rows(path, dialect.decided(count)), len(dialect.positions))
         except InputError as error:
             _is_short(error)
 
@@ -89,14 +89,14 @@ def read_json(content: bytes) -> None:
     json_stream.CHUNK_BYTES = json_layout.HEAD_BYTES = (1, 2, 3, 5, 8, 64, 1 << 12, 1 << 20)[content[0] >> 2 & 7]
     with _file("ecommerce_customers.json", content[1:]) as path:
         try:
-            layout = json_layout.probe(path, SOURCES[content[0] % 4]).layout
-            json_window.array_window(path, layout.rows_at)
-            rows = list(json_rows.careful_rows(path, layout))
+            shape = json_layout.probe(path, SOURCES[content[0] % 4])
+            json_window.array_window(path, shape.layout.rows_at)
+            rows = list(json_rows.careful_rows(path, shape))
         except InputError as error:
             _is_short(error)
             assert not _is_array_of_flat_values(content[1:]), "strict JSON was refused"
             return
-    _numbered(rows, len(layout.paths))
+    _numbered(rows, len(shape.layout.paths))
     if content[1:].lstrip(b" \t\r\n").startswith(b"["):
         assert len(rows) == len(json.loads(content[1:].removeprefix(b"\xef\xbb\xbf")))
 

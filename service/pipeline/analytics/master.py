@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service.analytics_rules import AnalyticsRules
+from service.commands import command
 from service.engine.contract import Engine, Table
 from service.errors import InputError, TransientError
 from service.model import InputFile, Layout, Source
@@ -112,7 +113,7 @@ def _read(file: InputFile, engine: Engine) -> Table:
     except InputError as error:
         raise TransientError(
             f"{file.file_name} of the published set cannot be read: {error.message}",
-            hint="run python -m service verify to see what is wrong with the outbox",
+            hint=f"run {command('verify')} to see what is wrong with the outbox",
         ) from None
     fields = tuple(file.source.own.fields)
     return table.derive(f"select row_number, {fields_of(report.layout, FieldSpec(fields, fields[:1]))} from this")

@@ -35,7 +35,7 @@ _ID = r"""
 API_FIELDS = FieldSpec(
     fields=tuple(API.own.fields),
     identity_fields=("id", "email", "first_name", "last_name"),
-    requires_identity=True,
+    optional=frozenset(API.own.fields) - {"id", "email", "first_name", "last_name", "avatar"},
     parts=frozenset({"first_name", "last_name"}),
     sql_of={"id": _ID},
 )

@@ -7,7 +7,7 @@ import re
 from service.data import read_toml
 from service.engine.contract import BLANK
 from service.pipeline.fields.text import compiled
-from service.readers.rows import BOOLEAN_CELL
+from service.readers.rows import BOOLEAN_MARK
 
 MISSING_WORDS: frozenset[str] = frozenset(word.casefold() for word in read_toml("words.toml")["missing"]["words"])
 _NOT_A_PART = frozenset({"n/a", "#n/a"})
@@ -16,13 +16,14 @@ _NOT_A_PART = frozenset({"n/a", "#n/a"})
 _WORDS = "|".join(
     re.escape(word).replace("fi", "(?:fi|\ufb01)") for word in sorted(MISSING_WORDS, key=len, reverse=True)
 )
-_WORD = f"(?:{_WORDS}|{BOOLEAN_CELL}|#{{3,}})"  # a column too narrow for its number is printed as ###
+_BOOLEAN = f"{BOOLEAN_MARK}(?:true|false)"
+_WORD = f"(?:{_WORDS}|{_BOOLEAN}|#{{3,}})"  # a column too narrow for its number is printed as ###
 
 MISSING_CELL = f"{BLANK}*{_WORD}?{BLANK}*"
 """Regular expression, to be matched without case: a whole cell that is missing."""
 MISSING_NAME = f"(?:{BLANK}|,)*(?:{_WORD}(?:{BLANK}|,)+)*{_WORD}?(?:{BLANK}|,)*"
 """The same: a name whose words are all missing words. Only other words make a name: Na Li, Jennifer Null."""
-MISSING_PART = f"{BLANK}*(?:{'|'.join(sorted(_NOT_A_PART))}){BLANK}*"
+MISSING_PART = f"{BLANK}*(?:{'|'.join([*sorted(_NOT_A_PART), _BOOLEAN])}){BLANK}*"
 """The same: a part of a composed name that says nothing although it has letters."""
 
 _IS_MISSING = compiled(MISSING_CELL, re.IGNORECASE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.engine.contract import sql_text
-from service.readers.rows import BOOLEAN_CELL
+from service.readers.rows import BOOLEAN_MARK
 
 
 def read_status(text: str) -> str:
@@ -17,6 +17,6 @@ def read_status(text: str) -> str:
 
 STATUS_SQL = f"""
     case when regexp_full_match(status, '[A-Za-z]+') then lower(status)
-         when status <> {sql_text(BOOLEAN_CELL)} then read_status(status) end
+         when not starts_with(status, {sql_text(BOOLEAN_MARK)}) then read_status(status) end
 """
 """SQL: the normalised ``status``; null for a truth value."""

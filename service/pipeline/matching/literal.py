@@ -12,7 +12,7 @@ from service.engine.contract import Engine, Table
 
 # One row for every record and every value by which it can be linked to another.
 _SHARED_VALUES = """
-    select ordinal, 'id' as rule, source || ' ' || source_id as value from this where has_id
+    select ordinal, 'id' as rule, record_key as value from this where has_id
     union all select ordinal, 'email', coalesce(email_key, email) from this where email is not null
     union all select ordinal, 'phone', phone_key from this where phone_key is not null
     union all select ordinal, 'name', name_key from this where name_key is not null
@@ -30,7 +30,7 @@ _LINKS = """
 _AGREEMENT = """
     select
         this.ordinal, this.via,
-        one.has_id and other.has_id and one.source = other.source and one.source_id = other.source_id as same_id,
+        one.has_id and other.has_id and one.record_key = other.record_key as same_id,
         coalesce(coalesce(one.email_key, one.email) = coalesce(other.email_key, other.email), false) as same_email,
         coalesce(one.phone_key = other.phone_key, false) as same_phone,
         coalesce(one.name_key = other.name_key, false) as same_name

@@ -1,0 +1,153 @@
+"""Guards: reasons to hold a batch back that is probably a wrong export, unless a user accepted it.
+
+All guards that would stop a batch are reported at once, so that one ``retry --accept`` lifts them all.
+Source: docs/specification.md section 3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from service.commands import command
+from service.engine.contract import Table
+from service.errors import ChangedIds, InputError, LostColumn, MissingColumn, OutdatedBatch, SuspiciousVolume
+from service.model import Batch, Guards, PublishedMaster
+from service.pipeline.volume import Volume
+from service.readers.rows import FileReport
+from service.suffixes import is_before
+
+GUARDED_ROWS = 100
+"""Sources with fewer rows in the published set may lose a field, and change their ids."""
+LOST_FROM_PERCENT = 20
+"""A field with a usable value in a smaller share of the published rows may be lost."""
+MIN_RECURRING_PERCENT = 50
+"""With a smaller share of the published ids there again, the ids have changed."""
+
+_FIELDS = ("full_name", "email", "phone", "signup_date", "status")
+_FILLED = """
+    select source, count(*) filter (has_id), count(full_name), count(email), count(phone), count(signup_date),
+        count(status) filter (status_stated)
+    from this group by source
+"""
+
+Guard = tuple[type[InputError], str]
+"""The error that a guard raises, and what it found."""
+
+
+def filled_values(records: Table) -> dict[str, dict[str, int]]:
+    """Source -> field -> number of rows with a usable value, of RECORD."""
+    rows = records.derive(_FILLED).rows()
+    return {source: dict(zip(("source_id", *_FIELDS), counts, strict=True)) for source, *counts in rows}
+
+
+def refuse_held(found: Iterable[Guard], batch: Batch) -> None:
+    """Raises: the error of the first guard, whose message names all, unless a user accepted the batch."""
+    guards = list(found)
+    if not guards or batch.accepted:
+        return
+    error, _ = guards[0]
+    names = dict.fromkeys(it.__name__ for it, _ in guards)
+    raise error(
+        "; ".join(text for _, text in guards),
+        where=f"batch {batch.id}",
+        found=f"guards that hold it back: {', '.join(names)}" if len(guards) > 1 else "",
+        hint=f"if the exports are right and complete: {command('retry', '--accept', batch.id)}",
+    )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A batch beside the published set."""
+
+    published: PublishedMaster | None
+    volumes: Mapping[str, Volume]
+    reports: Mapping[str, FileReport]
+    filled: Mapping[str, Mapping[str, int]]
+    """See ``filled_values``."""
+    recurring: Mapping[str, tuple[int, int]]
+    """See ``register.Identified``."""
+
+
+def held(batch: Batch, compared: Compared, limits: Guards) -> Iterator[Guard]:
+    """Every guard that would stop the batch."""
+    yield from _outdated(batch, compared.published)
+    yield from suspicious_volume(compared.volumes, limits)
+    yield from _missing_ids(compared)
+    yield from _lost_columns(compared)
+    yield from _changed_ids(compared)
+
+
+def held_export(volumes: Mapping[str, Volume], limits: Guards) -> Iterator[Guard]:
+    """Every guard that would stop an export of the API; an empty one, too, however small the last was.
+
+    Source: docs/specification.md section 8
+    """
+    for name, volume in volumes.items():
+        if volume.rows_published and not volume.rows_now:
+            yield (
+                SuspiciousVolume,
+                f"the export has no customers, the published one had {volume.rows_published} records",
+            )
+        else:
+            yield from suspicious_volume({name: volume}, limits)
+
+
+def suspicious_volume(volumes: Mapping[str, Volume], limits: Guards) -> Iterator[Guard]:
+    """A source lost so many rows that it is probably a wrong export."""
+    for name, volume in volumes.items():
+        rows, former = volume.rows_now or 0, volume.rows_published or 0
+        if former >= limits.volume_guard_rows and 100 * rows < limits.min_volume_percent * former:
+            yield SuspiciousVolume, f"{name} has {rows} rows, the published set had {former}"
+
+
+def _outdated(batch: Batch, published: PublishedMaster | None) -> Iterator[Guard]:
+    if published is not None and is_before(batch.suffix, published.suffix):
+        yield (
+            OutdatedBatch,
+            (
+                f"the batch {batch.suffix} is older than the published set {published.suffix}, "
+                f"which is that of batch {published.batch_id}"
+            ),
+        )
+
+
+def _lost_columns(compared: Compared) -> Iterator[Guard]:
+    """No row of a source has a field that many of its published rows had."""
+    former = {} if compared.published is None else compared.published.filled
+    for name, counts in former.items():
+        volume = compared.volumes[name]
+        rows = volume.rows_published or 0
+        if name not in compared.reports or not volume.rows_now or rows < GUARDED_ROWS:
+            continue
+        for field, count in counts.items():
+            if 100 * count >= LOST_FROM_PERCENT * rows and not compared.filled.get(name, {}).get(field, 0):
+                paths = compared.reports[name].layout.paths_of(field)
+                listed = ", ".join(f'"{path}"' for path in paths) or "no column"
+                yield (
+                    LostColumn,
+                    (
+                        f"{name} has no usable {field} in any row, read from {listed}; "
+                        f"{count} of the {rows} published rows had one"
+                    ),
+                )
+
+
+def _changed_ids(compared: Compared) -> Iterator[Guard]:
+    """Most ids of a source are others than those of the published set, although its rows are as many."""
+    for name, (count, again) in compared.recurring.items():
+        volume = compared.volumes.get(name)
+        rows = 0 if volume is None else volume.rows_published or 0
+        # A source of which most rows have no id is no source with ids.
+        if volume is None or rows < GUARDED_ROWS or 2 * count < rows:
+            continue
+        if 100 * again < MIN_RECURRING_PERCENT * count and 2 * (volume.rows_now or 0) >= rows:
+            yield ChangedIds, f"{again} of the {count} ids that {name} had in the published set are there again"
+
+
+def _missing_ids(compared: Compared) -> Iterator[Guard]:
+    """A source has no id column, though its published rows had ids."""
+    for name, report in compared.reports.items():
+        had_ids = compared.recurring.get(name, (0, 0))[0] > 0
+        if report.layout.lacks_ids and had_ids and not compared.filled.get(name, {}).get("source_id", 0):
+            yield MissingColumn, f"{name} has no column for ids, the published set had them"

@@ -1,0 +1,71 @@
+"""The cost of the literal rule, in clear: the values and groups by which it may have merged too much.
+
+The worst of each kind, for a person to look at; ``quality_report.json`` has the counts.
+"""
+
+from __future__ import annotations
+
+from service.engine.contract import Table
+
+LITERAL_COST = ("kind", "value", "records", "distinct_names", "unified_ids")
+MOST_OF_A_KIND = 1000
+"""So many values of each kind are listed."""
+
+_KEYS = {
+    "email": ("coalesce(records.email_key, records.email)", "records.email"),
+    "phone": ("records.phone_key", "records.phone"),
+    "unreadable_phone": ("records.phone_key", "substr(records.phone_key, 5)"),
+    "name_alone": ("records.name_key", "records.full_name"),
+    "id_alone": ("records.record_key", "records.source_id"),
+}
+"""Kind -> the key of a record, and the value as it is shown."""
+_RECORDS_WITH = """
+    select this.kind, this.key, {shown} as shown, records.ordinal, records.name_key, customers.customer,
+        customers.unified_id
+    from this
+    join records on {records_key} = this.key
+    join groups on groups.ordinal = records.ordinal
+    join customers on customers.group_id = groups.group_id
+    where this.kind = '{kind}'
+"""
+_RECORDS_OF_GROUPS = """
+    select this.kind, this.key, survivors.full_name as shown, records.ordinal, records.name_key, customers.customer,
+        customers.unified_id
+    from this
+    join groups on groups.group_id::varchar = this.key
+    join records on records.ordinal = groups.ordinal
+    join customers on customers.group_id = groups.group_id
+    join survivors on survivors.group_id = groups.group_id
+    where this.kind = 'large_group'
+"""
+_RANKED = f"""
+    select kind, value, records, distinct_names, unified_ids, place
+    from (
+        select *, row_number() over (partition by kind order by records desc, value, unified_ids) as place
+        from (
+            select kind, coalesce(arg_min(shown, ordinal), 'N/A') as value, count(*) as records,
+                count(distinct name_key) as distinct_names, string_agg(distinct unified_id, ',') as unified_ids
+            from ({{of_each_kind}}) group by kind, key
+        )
+    )
+    where place <= {MOST_OF_A_KIND}
+"""
+
+
+def literal_cost(suspicious: Table, records: Table, groups: Table, customers: Table, survivors: Table) -> Table:
+    """The columns of ``LITERAL_COST``, and ``place``: the order within a kind, the largest first.
+
+    In:     suspicious kind, key (see ``quality.suspicious_values``) · records RECORD · groups ordinal, group_id
+            customers group_id, customer, unified_id · survivors GOLDEN
+    Source: docs/specification.md section 7
+    """
+    kinds = [kind for (kind,) in suspicious.derive("select distinct kind from this order by kind").rows()]
+    parts = [
+        _RECORDS_OF_GROUPS
+        if kind == "large_group"
+        else _RECORDS_WITH.format(kind=kind, records_key=_KEYS[kind][0], shown=_KEYS[kind][1])
+        for kind in kinds
+    ]
+    nothing = "select '' as kind, '' as key, '' as shown, 0 as ordinal, '' as name_key, '' as unified_id where false"
+    others = {"records": records, "groups": groups, "customers": customers, "survivors": survivors}
+    return suspicious.derive(_RANKED.format(of_each_kind=" union all ".join(parts) or nothing), **others)
