@@ -361,8 +361,9 @@ def test_both_lengths_of_a_salesforce_id_are_one_customer(tmp_path: Path) -> Non
     assert [row["source_id"] for row in rows_of(export.set / "crosswalk.csv")] == [id_ for id_, *_ in rows]
 
 
-def test_customers_keep_their_ids_when_the_rules_for_keys_change(tmp_path: Path) -> None:
-    former = Path(__file__).with_name("former") / "d1c35be"
+@pytest.mark.parametrize("written", ["d1c35be", "d1c35be_other_places"])
+def test_customers_keep_their_ids_when_the_rules_for_keys_change(tmp_path: Path, written: str) -> None:
+    former = Path(__file__).with_name("former") / written
     works = Works(tmp_path)
     for name in ("outbox", "state"):
         shutil.copytree(former / name, tmp_path / name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from service.engine.contract import Engine
+from service.engine.contract import Engine, Table
 from service.folders import EVENT_LOG, MANIFEST, TEXT_LOG
 from service.jobs.integration_check import check_export
 from service.jobs.job import Job
@@ -98,9 +98,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         )
         removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
         journal.line("INFO", f"Duplicates found: {summary.duplicates}")
-        merges = folder.parent / "merges.txt"
-        write_merge_lines(removed, journal.prefix("WARNING"), merges)
-        _report_loaded(summary, identified, merges, journal)
+        _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
         journal.stage("publish")
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
@@ -155,7 +153,9 @@ def _value_problems(normalised: Normalised) -> Iterator[str]:
         yield f"{name}: dates contradict each other about which part is the day"
 
 
-def _report_loaded(summary: Summary, identified: Identified, merges: Path, journal: Journal) -> None:
+def _report_loaded(summary: Summary, identified: Identified, removed: Table, merges: Path, journal: Journal) -> None:
+    """``merges``: a path for the lines about removed records, which may be many."""
+    write_merge_lines(removed, journal.prefix("WARNING"), merges)
     journal.lines_of(merges)
     report_customers(summary, journal)
     journal.event("records.deduplicated", records=summary.records, duplicates=summary.duplicates)

@@ -44,7 +44,8 @@ _RANKED = f"""
         select *, row_number() over (partition by kind order by records desc, value, unified_ids) as place
         from (
             select kind, coalesce(arg_min(shown, ordinal), 'N/A') as value, count(*) as records,
-                count(distinct name_key) as distinct_names, string_agg(distinct unified_id, ',') as unified_ids
+                count(distinct name_key) as distinct_names, string_agg(distinct unified_id, ',' order by unified_id)
+                    as unified_ids
             from ({{of_each_kind}}) group by kind, key
         )
     )

@@ -20,7 +20,10 @@ from service.model import PublishedMaster
 from service.register.identify import Identified, carried_over, identify
 
 KEY_RULES = 2
-"""The rules for record keys: 1 until 26 November 2026; 2 has ids without number formats and Salesforce's checksum."""
+"""The rules for record keys: 1 until 26 November 2026.
+
+2 has ids without number formats and Salesforce's checksum, and values as ``pipeline.fields`` reads them since then.
+"""
 _RECORDS, _CUSTOMERS, _NOTE, _FIGURES = "records.parquet", "customers.parquet", "published.json", "figures.json"
 _MOST_BYTES = 4096
 """The file ``current`` is far smaller."""
