@@ -580,7 +580,7 @@ def extracted(engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.Monkey
     table = cells_table(engine, layout, **fields)
     monkeypatch.setattr(engine, "read", lambda file: (table, FileReport(layout)))
     # Columns are tried one at a time, so most rows have no identity.
-    monkeypatch.setattr("service.pipeline.extract._refuse_without_identity", lambda table, rows: None)
+    monkeypatch.setattr("service.pipeline.extract.refuse_without_contacts", lambda *arguments: None)
     batch = Batch("b", NOON, (delivered_file(ECOM, tmp_path / "any.json", "[]"),))
     return extract(batch, Guards(), engine).rows
 

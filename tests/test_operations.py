@@ -457,7 +457,7 @@ def test_root_of_a_user_namespace_stays_and_gives_nothing_away(settings: dict[st
             os.chown(path, 2501, 2501)
         here = {f"SERVICE_{it.upper()}": str(folder) for it, folder in folders.items()}
         (root / "service").mkdir()
-        for module in ("__init__", "container", "errors", "folders"):  # where this user may read them
+        for module in ("__init__", "container", "errors", "folders", "printable"):  # where this user may read them
             shutil.copy(ROOT / "service" / f"{module}.py", root / "service")
         root.chmod(0o755)
         program = "import os; from service import container; print(container.become_user('watch'), os.geteuid())"
