@@ -187,6 +187,7 @@ def _filled(published: PublishedSet, work: Path) -> dict[str, dict[str, int]]:
     return {
         source: {field: counts["filled"] for field, counts in figures["fields"].items() if field != "status"}
         for source, figures in report["sources"].items()
+        if figures["rows"]
     }
 
 

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from service.engine.embedded import EmbeddedEngine
 from service.model import CRM, ECOM, Batch, DateOrder, Guards, Rules
 from service.pipeline import normalise as stage
-from service.pipeline.extract import Extracted, extract
+from service.pipeline.extract import INTEGRATION, Extracted, extract
 from service.pipeline.fields import name as name_rules
 from service.pipeline.fields.cell import (
     bare_cell,
@@ -579,10 +579,10 @@ def extracted(engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.Monkey
     layout = CRM.own if "status" in fields else ECOM.own
     table = cells_table(engine, layout, **fields)
     monkeypatch.setattr(engine, "read", lambda file: (table, FileReport(layout)))
-    # Columns are tried one at a time, so most rows have no identity.
-    monkeypatch.setattr("service.pipeline.extract.refuse_without_contacts", lambda *arguments: None)
     batch = Batch("b", NOON, (delivered_file(ECOM, tmp_path / "any.json", "[]"),))
-    return extract(batch, Guards(), engine).rows
+    # Columns are tried one at a time, so most rows have no identity.
+    spec = replace(INTEGRATION, identity_fields=("row_number",), contacts=())
+    return extract(batch, Guards(), engine, spec).rows
 
 
 def name_of_cell(cell: Cell) -> Cell:

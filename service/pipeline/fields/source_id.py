@@ -39,6 +39,7 @@ SOURCE_ID_SQL = r"""
     case
         when source_id is null then null
         when regexp_full_match(source_id, '[A-Za-z0-9][A-Za-z0-9_\-]*') then nullif(source_id, '0')
+        when regexp_full_match(source_id, '[A-Za-z0-9][A-Za-z0-9_.\-]*[A-Za-z1-9_\-]') then source_id
         else norm_id(source_id)
     end
 """
