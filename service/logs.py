@@ -59,6 +59,7 @@ EVENTS: dict[str, str] = {
     "sync.rejected": "the API rejects the requests; a setting must be corrected",
     "request.retried": "a request to the API failed and is sent again; page, reason and wait",
     "requests.paused": "the API limits the rate, and all requests wait",
+    "page.abandoned": "a page that was not needed failed: every customer had been received",
     "pages.failed": "pages that failed in all their tries; they are requested once more",
     "sweep.doubted": "the pages do not add up; all are read once more",
     "api.suspected": "a possible problem of the API",
