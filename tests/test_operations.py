@@ -24,7 +24,7 @@ from service.acceptance import Acceptance
 from service.container import is_user_namespace
 from service.errors import SettingsError
 from service.inbox import names
-from service.inbox.names import original_of, read_name
+from service.inbox.names import original_of, read_name, shown_name
 from service.settings import Settings, load
 from service.watch import daemon
 from tests.worlds import CRM, ECOM, QUICK, ROOT, House, Works, local_now, wait_until
@@ -217,7 +217,7 @@ def test_an_unfinished_transfer_is_ignored_and_reported(works: Works, name: str)
     (works.inbox / name).write_text(crm_of(3), encoding="utf-8")
     works.once()
     (ignored,) = works.health()["ignored"]
-    assert (ignored["file_name"], "unfinished transfer" in ignored["why"]) == (name, True)
+    assert (ignored["file_name"], "unfinished transfer" in ignored["why"]) == (shown_name(name), True)
     assert names.is_incomplete(name)
 
 
@@ -227,8 +227,8 @@ def test_a_mended_export_under_another_name_waits_and_health_says_for_what(works
     (works.inbox / "ecommerce_customers_7_mended.json").write_text(EMPTY_ECOM, encoding="utf-8")
     works.once()
     (waiting,) = works.health()["waiting"]
-    assert waiting["file_name"] == "ecommerce_customers_7_mended.json"
-    assert waiting["waits_for"] == "crm_customers_7_mended.csv"
+    assert waiting["file_name"] == shown_name("ecommerce_customers_7_mended.json")
+    assert waiting["waits_for"] == shown_name("crm_customers_7_mended.csv")
 
 
 # ------------------------------------------------------------------------------------------------- stuck exports

@@ -73,7 +73,7 @@ def held(batch: Batch, compared: Compared, limits: Guards) -> Iterator[Guard]:
     """Every guard that would stop the batch."""
     yield from _outdated(batch, compared.published)
     yield from suspicious_volume(compared.volumes, limits)
-    yield from _missing_ids(compared)
+    yield from _missing_ids(batch, compared)
     yield from _lost_columns(compared)
     yield from _changed_ids(compared)
 
@@ -145,9 +145,11 @@ def _changed_ids(compared: Compared) -> Iterator[Guard]:
             yield ChangedIds, f"{again} of the {count} ids that {name} had in the published set are there again"
 
 
-def _missing_ids(compared: Compared) -> Iterator[Guard]:
+def _missing_ids(batch: Batch, compared: Compared) -> Iterator[Guard]:
     """A source has no id column, though its published rows had ids."""
-    for name, report in compared.reports.items():
+    for file in batch.inputs:
+        name = file.source.name
+        report = compared.reports[name]
         had_ids = compared.recurring.get(name, (0, 0))[0] > 0
         if report.layout.lacks_ids and had_ids and not compared.filled.get(name, {}).get("source_id", 0):
-            yield MissingColumn, f"{name} has no column for ids, the published set had them"
+            yield MissingColumn, f"{file.file_name} has no column for ids, the published rows of {name} had them"
