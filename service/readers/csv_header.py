@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from service.errors import DuplicateColumn, MissingColumn
 from service.model import Layout, Source
@@ -24,6 +24,7 @@ _SEPARATORS = re.compile(r"[\s_.\-]+")
 _CLOSE = 0.6
 
 
+@lru_cache(maxsize=4096)  # the paths of every layout are compared with every header
 def exact(name: str) -> str:
     """A column name for comparison: case, composition of accents, and invisible characters at its ends do not matter.
 
@@ -33,6 +34,7 @@ def exact(name: str) -> str:
     return _without_invisible_ends(unicodedata.normalize("NFC", bounded(name))).lower()
 
 
+@lru_cache(maxsize=4096)
 def folded(name: str) -> str:
     """A column name without its separators.
 
