@@ -70,7 +70,7 @@ STOP_RECORDS: int = _size(5_000, 20_000, 20_000)
 # --------------------------------------------------------------------------------------------- processes side by side
 
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
-SOAK_BATCHES: int = _size(24, 100, 2000)
+SOAK_BATCHES: int = _size(32, 100, 2000)
 INSTANCES_BATCHES: int = _size(5, 20, 500)
 WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
 DEAFNESS_EVERY: int = _size(7, 1, 1)
@@ -80,8 +80,8 @@ DEAFNESS_TRIALS: int = _size(2, 3, 3)
 
 # --------------------------------------------------------------------------------------------------- hostile contents
 
-HOLE_BYTES: int = _size(32 * MB, 512 * MB, 10 * GB)
-LINE_BYTES: int = _size(40 * MB, 200 * MB, 1024 * MB)
+HOLE_BYTES: int = _size(20 * MB, 512 * MB, 10 * GB)
+LINE_BYTES: int = _size(34 * MB, 200 * MB, 1024 * MB)
 """The readers refuse a line of more than 16 MB, and for certain an element of more than 32 MB."""
 STREAMED_BY_ENGINE_BYTES: int = _size(20 * MB, 50 * MB, 5 * GB)
 STREAMED_WITH_CARE_BYTES: int = _size(10 * MB, 30 * MB, 300 * MB)

@@ -443,6 +443,23 @@ def test_of_several_columns_the_first_usable_value_of_a_row_counts(tmp_path: Pat
     assert (bob["email"], bob["phone"], bob["signup_date"]) == ("bob@sale.example", "N/A", "2023-01-16")
 
 
+def test_a_value_under_a_later_path_alone_is_a_value_of_the_row_and_of_the_export(tmp_path: Path) -> None:
+    fields = {"source_id": "customer_id", "full_name": ["nick", "full"], "email": ["work", "home"]}
+    crm = csv_of(
+        ("customer_id", "nick", "full", "work", "home"),
+        ("", "n/a", "", "unknown", "ann@roe.example"),
+        ("C2", "-", "Bob Sale", "none", ""),
+        ("", "n/a", "", "", "null"),
+    )
+    export = Export(tmp_path, crm=crm, sources=[{"name": "CRM", "fields": fields}])
+    assert [(row["full_name"], row["email"]) for row in export.rows] == [
+        ("N/A", "ann@roe.example"),
+        ("Bob Sale", "N/A"),
+    ]
+    assert [row["code"] for row in rows_of(export.set / "rejects.csv")] == ["no_identity"]
+    assert not [it for it in export.warnings if "for full_name" in it or "for email" in it or "hold no name" in it]
+
+
 # ------------------------------------------------------------------------------------------ cost of the literal rule
 
 
@@ -458,6 +475,21 @@ def test_the_cost_of_the_literal_rule_names_values_and_groups(tmp_path: Path) ->
         ("large_group", "Name 0", "12", "12", "CUST001"),
         ("name_alone", "Kim Lee", "2", "1", "CUST002"),
     ]
+
+
+def test_the_cost_of_the_literal_rule_names_values_as_they_are_compared(tmp_path: Path) -> None:
+    domains = ("b\u00fccher.example", "xn--bcher-kva.example")
+    readers = [(f"A{n}", f"Reader {n}", f"all@{domains[n % 2]}", "", "", "") for n in range(4)]
+    raw = [(f"B{n}", f"Caller {n}", "", "212-55501-0112", "", "") for n in range(4)]
+    pair = [(f"C{n}", f"Sender {n}", "", "999 55501-0112", "", "") for n in range(2)]
+    export = Export(tmp_path, crm=csv_of(HEADER, *readers, *raw, *pair))
+    assert [tuple(row.values()) for row in rows_of(export.set / "literal_cost.csv")] == [
+        ("email", f"all@{domains[0]}", "4", "4", "CUST001"),
+        ("unreadable_phone", "212555010112", "4", "4", "CUST002"),
+        ("unreadable_phone", "999555010112", "2", "2", "CUST003"),
+    ]
+    quality = json.loads((export.set / "quality_report.json").read_text(encoding="utf-8"))
+    assert quality["literal_matching"]["values_shared_by_many_names"] == 2, "an address and unreadable digits"
 
 
 # -------------------------------------------------------------------------------------------------------- presets

@@ -193,21 +193,6 @@ def test_an_absurd_pause_does_not_crash(tmp_path: Path, seconds: str) -> None:
         ApiHouse(tmp_path, api.url).sync()
 
 
-def test_the_longest_of_several_pauses_counts(tmp_path: Path) -> None:
-    def answer(request: Request) -> Answer:
-        if request.page == 1:
-            return page(1, [1, 2], total=6, total_pages=3)
-        return Answer(429, headers={"retry-after": "100" if request.page == 2 else "61"})
-
-    with serving(answer) as api:
-        house = ApiHouse(tmp_path, api.url, sync_minutes=1, api_concurrency=2)
-        with pytest.raises(TransientError, match="exceeded its time limit"):
-            house.sync()
-        house.clock.seconds = 99
-        with pytest.raises(RateLimitedError):
-            house.sync()
-
-
 def test_endless_rate_limits_end_the_run(tmp_path: Path) -> None:
     with serving(lambda request: Answer(429)) as api:
         house = ApiHouse(tmp_path, api.url)
