@@ -70,8 +70,8 @@ STOP_RECORDS: int = _size(5_000, 20_000, 20_000)
 # --------------------------------------------------------------------------------------------- processes side by side
 
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
-SOAK_BATCHES: int = _size(32, 100, 2000)
-INSTANCES_BATCHES: int = _size(5, 20, 500)
+SOAK_BATCHES: int = _size(24, 100, 2000)
+INSTANCES_BATCHES: int = _size(3, 20, 500)
 WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
 DEAFNESS_EVERY: int = _size(7, 1, 1)
 """One in so many of the ways to lose file events is tried."""
