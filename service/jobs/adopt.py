@@ -1,4 +1,4 @@
-"""The story of ``adopt``: a state that is lost, or older than its outbox, is rebuilt from the sets of the outbox."""
+"""``adopt``: a state that is lost, or older than its outbox, is rebuilt from the sets of the outbox."""
 
 from __future__ import annotations
 

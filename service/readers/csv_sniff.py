@@ -1,6 +1,6 @@
 """What a CSV file is: encoding, delimiter, header and layout, read from its first megabyte.
 
-Rules: docs/specification.md section 3.
+Source: docs/specification.md section 3
 """
 
 from __future__ import annotations
