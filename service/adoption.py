@@ -31,7 +31,7 @@ from service.pipeline.load import CROSSWALK, REGISTER_CUSTOMERS
 from service.register import Register
 
 _CROSSWALK, _CUSTOMERS, _QUALITY = "crosswalk.csv", "register_customers.csv", "quality_report.json"
-_BEGIN_ANEW = "to begin with new ids, empty the outbox and the file .lock of the inbox"
+_NEW_IDS = "to begin with new ids, empty the outbox and the file .lock of the inbox"
 _NUMBER = "cast(substr(unified_id, 5) as bigint)"
 # Of records that are in no later set; ``age`` counts the sets from the newest, which has 0.
 _LATEST = f"""
@@ -91,7 +91,7 @@ def refuse_older_state(state: Path, outbox: Path, ledger: Ledger, register: Regi
         f"batch {newest.batch_id} is published there, and {known}",
         where=f"{state}, {newest.folder}",
         hint=f"restore the state from a newer backup; or run: {_adopt_command(state, outbox)}, which rebuilds the"
-        f" register from the newest set of the outbox; or, {_BEGIN_ANEW}{where_state_is()}",
+        f" register from the newest set of the outbox; or, {_NEW_IDS}{where_state_is()}",
     )
 
 
@@ -139,7 +139,7 @@ def adopt(
         raise UsageError(
             f"batch {newest.batch_id} was published by a version that did not store the register in its set",
             where=str(newest.folder),
-            hint=f"restore the state from a backup; or, {_BEGIN_ANEW}",
+            hint=f"restore the state from a backup; or, {_NEW_IDS}",
         )
     registered = engine.read_csv(_checked_copy(newest, _CUSTOMERS, work), REGISTER_CUSTOMERS)
     customers = registered.derive(_REGISTERED, former=register.former_customers(engine))

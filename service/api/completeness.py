@@ -36,7 +36,7 @@ class Complete:
     """More than customers where some were received twice."""
     is_all: bool = True
     """False where the API states a higher total."""
-    has_unnamed_twins: bool = False
+    counts_equal_rows: bool = False
     """Whether equal rows without an id are different customers."""
     warning: str | None = None
 
@@ -62,7 +62,7 @@ def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_gro
     ``may_have_grown``: a sweep during which the total only grew is accepted if it ends with the final total; else no
     sweep would ever be accepted while customers keep signing up.
     """
-    sweeps = [_without_idle_ends(sweep, before) for sweep, before in zip(sweeps, [(), *sweeps[:-1]], strict=True)]
+    sweeps = [_without_totals_beyond(sweep, before) for sweep, before in zip(sweeps, [(), *sweeps[:-1]], strict=True)]
     last = sweeps[-1]
     totals = [note.total for note in last if note.total >= 0]
     total, pages = totals[-1], sum(bool(note.keys) for note in last)
@@ -74,19 +74,19 @@ def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_gro
         return only_last
     if is_steady and in_all == total:
         return Complete(tuple(sweep[0].sweep for sweep in sweeps), in_all, pages, sum(map(_rows, sweeps)))
-    with_each_unnamed = _different(last, each_unnamed=True)
-    if is_confirmed and with_each_unnamed == total:
-        return replace(only_last, customers=total, has_unnamed_twins=True)
-    if is_confirmed and (with_each_unnamed > total or (in_last and not limits.total_is_exact)):
+    with_each_row = _different(last, each_without_id=True)
+    if is_confirmed and with_each_row == total:
+        return replace(only_last, customers=total, counts_equal_rows=True)
+    if is_confirmed and (with_each_row > total or (in_last and not limits.total_is_exact)):
         warning = f"the API states {total} customers, but two readings found {in_last}"
-        return replace(only_last, is_all=with_each_unnamed > total, warning=warning)
+        return replace(only_last, is_all=with_each_row > total, warning=warning)
     if may_have_grown and totals == sorted(totals) and in_last == total:
         return replace(only_last, warning=f"the API grew from {totals[0]} to {total} customers while it was read")
     why = "customers are missing" if in_all < total else "the total is too low"
     return Doubt(why if is_steady else CHANGED, in_all, total, is_steady)
 
 
-def has_everyone(notes: Sequence[Note]) -> bool:
+def has_all_customers(notes: Sequence[Note]) -> bool:
     """Whether pages hold as many different customers as the API states, the same number on each of them.
 
     Then no other page can be missing, whatever the API answers when one is requested.
@@ -95,17 +95,17 @@ def has_everyone(notes: Sequence[Note]) -> bool:
     totals = {note.total for note in with_rows or notes if note.total >= 0}
     if len(totals) != 1 or _rows(notes) < max(totals):
         return False
-    return totals <= {_different(notes), _different(notes, each_unnamed=True)}
+    return totals <= {_different(notes), _different(notes, each_without_id=True)}
 
 
-def _without_idle_ends(notes: Sequence[Note], before: Sequence[Note]) -> list[Note]:
-    """The notes of a sweep; if its pages up to the stated last have everyone, totals of pages beyond do not count.
+def _without_totals_beyond(notes: Sequence[Note], before: Sequence[Note]) -> list[Note]:
+    """The notes of a sweep; if its pages up to the stated last have all customers, totals beyond do not count.
 
     A higher total there shows that customers joined meanwhile, unless the sweep before has seen the same one.
     """
     last = max((note.total_pages for note in notes if note.page == 1), default=0)
     whole = [note for note in notes if note.page <= last]
-    if not any(note.keys for note in whole) or not has_everyone(whole):
+    if not any(note.keys for note in whole) or not has_all_customers(whole):
         return list(notes)
     total = max(note.total for note in whole if note.keys)
     known = {note.total for note in before if note.page > last}
@@ -124,5 +124,5 @@ def rows_of_pages(notes: Sequence[Note]) -> dict[int, bytes]:
     return {note.page: note.keys for note in notes if note.keys}
 
 
-def _different(notes: Sequence[Note], *, each_unnamed: bool = False) -> int:
-    return different_customers(b"".join(note.keys for note in notes), each_unnamed=each_unnamed)
+def _different(notes: Sequence[Note], *, each_without_id: bool = False) -> int:
+    return different_customers(b"".join(note.keys for note in notes), each_without_id=each_without_id)

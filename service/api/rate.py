@@ -94,10 +94,10 @@ class LearnedRate:
         self.refusals = 0
         self._overloads = max(self._overloads - 0.5, 0.0)
 
-    def is_refusal(self, now: float, *, is_first: bool) -> bool:
-        """Whether a 503 without a pause, which it counts, is a refusal as well: some servers limit the rate like that.
+    def count_overload(self, now: float, *, is_first: bool) -> bool:
+        """Count a 503 without a pause; returns whether it is a refusal, too: some servers limit the rate like that.
 
-        So it is if pages arrived just now, and many requests get this answer, or a limit is known. ``is_first``: the
+        It is one if pages arrived just now, and many requests get this answer, or a limit is known. ``is_first``: the
         page was not requested before; a page that fails again and again says nothing about the others.
         """
         self._overloads += is_first
