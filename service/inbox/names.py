@@ -92,6 +92,25 @@ def original_of(name: str) -> str | None:
     return f"{found['before']}{found['after']}" if found else None
 
 
+def is_copy(name: str, sources: Sequence[Source] = SOURCES) -> bool:
+    """Whether a browser or file manager named a file as a copy of an export.
+
+    >>> is_copy("crm_customers (1).csv"), is_copy("notes (1).txt")
+    (True, False)
+    """
+    original = original_of(name)
+    return original is not None and read_name(original, sources) is not None
+
+
+def advice_for_copy(name: str, sources: Sequence[Source] = SOURCES) -> str:
+    """What a user should do with a copy of an export.
+
+    >>> advice_for_copy("crm_customers (1).csv")
+    'rename it to crm_customers.csv, or remove it'
+    """
+    return f"rename it to {shown_name(original_of(name) or name, sources)}, or remove it"
+
+
 def read_name(name: str, sources: Sequence[Source] = SOURCES) -> ExportName | None:
     """Source and suffix of the file name of an export; None where it belongs to no source.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from service.files import fingerprint
 from service.folders import InboxFolders
-from service.inbox.names import is_ignored, is_incomplete, original_of, read_name
+from service.inbox.names import advice_for_copy, is_copy, is_ignored, is_incomplete, read_name
 from service.model import Fingerprint, JobName, Source
 from service.suffixes import sort_key
 
@@ -113,12 +113,6 @@ def _waiting_file(entry: os.DirEntry[str], sources: Sequence[Source]) -> Waiting
     return WaitingFile(Path(entry.path), name.source, name.suffix, fingerprint(status), is_readable)
 
 
-def is_copy(name: str, sources: Sequence[Source]) -> bool:
-    """Whether a browser or file manager named this file as a copy of an export."""
-    original = original_of(name)
-    return original is not None and read_name(original, sources) is not None
-
-
 def _ignored_file(entry: os.DirEntry[str], sources: Sequence[Source]) -> IgnoredFile:
     is_file = stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
     return IgnoredFile(entry.name, _why_ignored(entry, sources), is_file and is_copy(entry.name, sources))
@@ -135,7 +129,7 @@ def _why_ignored(entry: os.DirEntry[str], sources: Sequence[Source]) -> str:
     if is_incomplete(entry.name):
         return "its name is that of an unfinished transfer: rename it when it is complete"
     if is_copy(entry.name, sources):
-        return f"its name is that of a copy: rename it to {original_of(entry.name)}, or remove it"
+        return f"its name is that of a copy: {advice_for_copy(entry.name, sources)}"
     return "no source has exports of this name"
 
 

@@ -210,7 +210,7 @@ class Status:
         reasons += health.scarce_space(self._folders, self._warnings.min_free_mb)
         reasons += [f"quarantined {it}" for it in self._quarantined]
         copies = [entry for entry in turn.scan.ignored if entry.is_copy] if turn.scan is not None else []
-        reasons += [f"{entry.file_name} is ignored: {entry.why}" for entry in copies]
+        reasons += [f"{self._shown(entry.file_name)} is ignored: {entry.why}" for entry in copies]
         waiting = dict.fromkeys(self._waits.blocked() + self._overdue())
         reasons += [f"{self._shown(name)} waits for {cause}" for name, cause in waiting]
         more = len(reasons) - MOST_LISTED
