@@ -23,7 +23,7 @@ from service.publication import Progress
 
 MOST_FAULTS = 3
 MOST_DEATHS = 20
-MOST_DOUBLINGS = 6
+_MOST_DOUBLINGS = 6
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Attempts:
                 self._inbox.release(batch)
                 return Abandoned(batch)
             if self._batch_runner.is_in_force(batch):
-                return CompletionPostponed(batch, safe_text(error), bug)
+                return CompletionPostponed(batch, _shown_reason(batch, error), bug)
             faults = self._inbox.count_fault(batch)
             # Read again: this attempt may have committed the batch before it failed.
             if faults > MOST_FAULTS and self._batch_runner.progress_of(batch.id) is Progress.NEW:
@@ -165,14 +165,22 @@ class Attempts:
         return Quarantined(batch, error)
 
     def _postpone(self, batch: Batch, error: Exception, faults: int, bug: Exception | None) -> Postponed:
-        seconds = self._retry_seconds * 2.0 ** min(max(faults, 1) - 1, MOST_DOUBLINGS)
-        reason = shown_text(safe_text(error), names_of(batch))
-        return Postponed(batch.id, reason, seconds, self._clock() + seconds, bug)
+        seconds = pause_seconds(self._retry_seconds, faults)
+        return Postponed(batch.id, _shown_reason(batch, error), seconds, self._clock() + seconds, bug)
+
+
+def pause_seconds(first_seconds: float, failures: int) -> float:
+    """Seconds before the next try, which double with each failure up to a limit; ``failures``: how many there were."""
+    return first_seconds * 2.0 ** min(max(failures, 1) - 1, _MOST_DOUBLINGS)
 
 
 def names_of(batch: Batch) -> list[tuple[str, Source]]:
     """File name and source of each input."""
     return [(file.file_name, file.source) for file in batch.inputs]
+
+
+def _shown_reason(batch: Batch, error: Exception) -> str:
+    return shown_text(safe_text(error), names_of(batch))
 
 
 def _lasting(batch: Batch, faults: int, error: Exception) -> LastingFault:

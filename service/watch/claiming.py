@@ -11,7 +11,7 @@ from service.inbox import Inbox, Scan, shown_error
 from service.jobs.batch_runner import BatchRunner
 from service.model import Batch
 from service.publication import Progress
-from service.watch.attempts import Postponed
+from service.watch.attempts import Postponed, pause_seconds
 from service.watch.leftovers import Leftovers
 from service.watch.ownership import Ownership
 from service.watch.readiness import Ready
@@ -109,8 +109,8 @@ class Claiming:
         return NextBatch(batch, is_new=True, late_hours=late_hours, passed=ready.passed)
 
     def _refused(self, error: Exception, clock: float) -> Postponed:
-        seconds = min(_RETRY_SECONDS * 2.0**self._refusals, _MOST_RETRY_SECONDS)
         self._refusals += 1
+        seconds = min(pause_seconds(_RETRY_SECONDS, self._refusals), _MOST_RETRY_SECONDS)
         bug = None if isinstance(error, OSError) else error
         return Postponed(
             None, f"cannot claim files: {shown_error(error, self._inbox.sources)}", seconds, clock + seconds, bug
