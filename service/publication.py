@@ -144,10 +144,9 @@ class Publication:
             self.inbox.archive(batch)
 
     def end_unused_acceptances(self, waiting: Collection[str]) -> None:
-        """Delete the marks of accepted files that do not wait any more, best effort. Call it while none is claimed."""
+        """Delete the marks of accepted files that do not wait any more; only while none is claimed. Raises: OSError."""
         if self._acceptance is not None and self.inbox is not None:
-            with suppress(OSError):
-                self._acceptance.end_unused(waiting, self.inbox.is_quarantined)
+            self._acceptance.end_unused(waiting, self.inbox.is_quarantined)
 
     def recover(self) -> None:
         """Complete what a process that died left undone in outbox, register, ledger and flat files.

@@ -113,7 +113,7 @@ class BatchRunner:
         self._publication.quarantine(batch, error, now, log_text)
 
     def end_unused_acceptances(self, waiting: Collection[str]) -> None:
-        """Delete the marks of accepted files that do not wait any more. Call it while none is claimed."""
+        """Delete the marks of accepted files that do not wait any more; only while none is claimed. Raises: OSError."""
         self._publication.end_unused_acceptances(waiting)
 
     def prune(self, batch: Batch) -> list[str]:

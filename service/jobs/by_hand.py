@@ -33,8 +33,6 @@ _BAR = "{desc:<11} {n_fmt}/{total_fmt} {bar} {elapsed}"
 def integrate_files(paths: Sequence[Path], outbox: Path, settings: Settings, now: Callable[[], datetime]) -> Summary:
     """Integrate one export of each source, in their order, into ``outbox``.
 
-    The state is ``outbox/.state`` unless ``SERVICE_STATE`` is set.
-
     Raises: ServiceError, OSError; the text log is then in the outbox, or in its ``failed/`` if it holds a set.
     """
     started = now()
@@ -47,6 +45,11 @@ def integrate_files(paths: Sequence[Path], outbox: Path, settings: Settings, now
     except (ServiceError, OSError, MemoryError) as error:
         _write_failed_log(error, journal, outbox)
         raise
+
+
+def folders_of(outbox: Path, settings: Settings) -> Folders:
+    """The folders of an outbox that is filled by hand; its state is in it, unless ``SERVICE_STATE`` is set."""
+    return Folders(None, outbox, settings.state if "state" in settings.model_fields_set else outbox / ".state")
 
 
 def named_file(source: Source, path: Path) -> InputFile:
@@ -87,9 +90,8 @@ def _sources_of(paths: Sequence[Path], sources: Sequence[Source]) -> list[Source
 
 
 def _run(batch: Batch, journal: Journal, outbox: Path, settings: Settings) -> Summary:
-    state = settings.state if "state" in settings.model_fields_set else outbox / ".state"
-    folders = Folders(None, outbox, state)
-    runner = BatchRunner(settings, State(state), Publication(PastBatches(folders), JOBS))
+    folders = folders_of(outbox, settings)
+    runner = BatchRunner(settings, State(folders.state), Publication(PastBatches(folders), JOBS))
     runner.open()
     try:
         summary = runner.run(batch, journal)

@@ -63,7 +63,7 @@ class Claiming:
         """Names of claim files that cannot be read; they are left alone."""
 
     def end_unused_acceptances(self, scan: Scan) -> None:
-        """Delete the marks of accepted files that do not wait any more."""
+        """Delete the marks of accepted files that do not wait any more, best effort: the next turn tries again."""
         with suppress(OSError):
             if not self._inbox.has_claims():
                 self._batch_runner.end_unused_acceptances([file.path.name for file in scan.files()])
