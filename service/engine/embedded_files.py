@@ -53,8 +53,8 @@ def _read_csv(database: Database, path: Path, source: Source) -> tuple[EmbeddedT
         rejects=rejects,
         warnings=dialect.warnings,
         unknown_columns=dialect.columns.unread_count,
-        others=dialect.columns.unread,
-        repeated_header=dialect.columns.of_paths,
+        unread=dialect.columns.unread,
+        column_names=dialect.columns.of_paths,
         is_csv=True,
         written=dialect.description,
     )
@@ -80,7 +80,7 @@ def _read_json(database: Database, path: Path, source: Source) -> tuple[Embedded
         table = _plain_json(database, path, layout)
     except _NotPlain:
         table, rejects = _copied(database, json_rows.careful_rows(path, shape), len(layout.paths))
-    return table, FileReport(layout, shape.paths, rejects=rejects, members=shape.members, others=shape.others)
+    return table, FileReport(layout, shape.paths, rejects=rejects, members=shape.members, unread=shape.unread)
 
 
 def _plain_csv(database: Database, path: Path, dialect: CsvDialect) -> EmbeddedTable:

@@ -208,7 +208,7 @@ def _filled(rows: Table, spec: FieldSpec, others: Mapping[str, int]) -> set[str]
 
 def _unless_header(report: FileReport) -> str:
     """SQL: leaves out rows that repeat the header of a CSV file, as files have that were put together."""
-    cells = {cell_name(report.layout.paths.index(path)): name for path, name in report.repeated_header.items()}
+    cells = {cell_name(report.layout.paths.index(path)): name for path, name in report.column_names.items()}
     if not cells:
         return ""
     # Of nearly all rows the first of these cells shows that they are none.

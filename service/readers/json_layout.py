@@ -15,7 +15,7 @@ from service.errors import InputError
 from service.model import Layout, Source
 from service.readers.json_paths import leaves_of, paths_in, paths_of, rows_in
 from service.readers.json_stream import Expected, elements, members_before
-from service.readers.names_there import is_named_as_id, quotable
+from service.readers.quotable_names import is_named_as_id, quotable
 from service.readers.text_end import open_text
 from service.rows_path import is_rows_path, rows_path
 
@@ -35,7 +35,7 @@ class JsonShape:
     """The paths of the layout that the first customers have."""
     members: dict[str, str]
     """Scalar members before the array of customers, as text."""
-    others: tuple[str, ...]
+    unread: tuple[str, ...]
     """Other paths at which the first customers have values, as far as a message may quote them."""
     expected: Expected
     """How the stream finds the customers."""
@@ -57,7 +57,7 @@ def probe(path: Path, source: Source) -> JsonShape:
         layout,
         tuple(path for path in found(layout) if path in layout.paths),
         members_before(io.BytesIO(head), layout.rows_at),
-        _others(sample, layout),
+        _unread(sample, layout),
         Expected(layout.rows_at, lambda first: not layout.lacking(paths_of(first, layout)), _Hint(source, layout)),
     )
 
@@ -75,7 +75,7 @@ def _first_customers(head: bytes, layout: Layout) -> Iterator[Any]:
         yield from islice(elements(io.BytesIO(head), expected), SAMPLED_ELEMENTS)
 
 
-def _others(sample: Iterable[Any], layout: Layout) -> tuple[str, ...]:
+def _unread(sample: Iterable[Any], layout: Layout) -> tuple[str, ...]:
     leaves = dict.fromkeys(leaf for element in sample for leaf in leaves_of(element))
     return tuple(leaf for leaf in leaves if leaf not in layout.paths and quotable(leaf) == leaf)
 
