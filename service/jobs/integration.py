@@ -77,7 +77,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     keys = former_keys(extracted, records, rules, engine) if has_former else None
     identified = register.identify(records, groups, engine, keys)
     filled = guards.filled_values(records)
-    compared = guards.Compared(published, volumes, extracted.reports, filled, identified.recurring)
+    compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
     guards.refuse_held(guards.held(batch, compared, rules.guards), batch)
     summary = _summary(extracted, records.count(), survivors.count(), identified.next_number)
     suspicious = quality.suspicious_values(records, groups, evidence)
