@@ -147,7 +147,9 @@ def test_a_clock_that_was_ahead_deletes_no_new_set(works: Works) -> None:
 # --------------------------------------------------------------------------------- files that no user has dropped
 
 
-@pytest.mark.parametrize("name", [".DS_Store", "._crm_customers.csv", "Thumbs.db", "@eaDir", "desktop.ini"])
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "._crm_customers.csv", "~$crm_customers.csv", "Thumbs.db", "@eaDir", "desktop.ini"]
+)
 def test_files_of_a_file_manager_hinder_nothing(works: Works, name: str) -> None:
     works.drop(ecom="{broken")
     assert works.once().quarantined == 1
@@ -201,7 +203,55 @@ def test_a_copy_degrades_health_with_the_name_to_give_it(works: Works, name: str
     works.once()
     health = works.health()
     assert health["state"] == "degraded"
-    assert f"rename it to {original}, or remove it" in str(health["reasons"])
+    assert f"{name} is ignored: its name is that of a copy: rename it to {original}, or remove it" in health["reasons"]
+
+
+def test_copies_of_both_exports_are_no_pair(works: Works) -> None:
+    works.drop(" (1)", ecom=EMPTY_ECOM)
+    works.drop(ecom=EMPTY_ECOM)
+    assert works.once().published == 1
+    assert works.once().published == 0
+    assert len([it for it in works.health()["reasons"] if "that of a copy" in it]) == 2
+    for name in (CRM, ECOM):
+        stem, _, kind = name.partition(".")
+        (works.inbox / f"{stem} (1).{kind}").rename(works.inbox / name)
+    assert works.once().published == 1
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        " (conflicted copy 2024-01-15)",
+        " (Ann Lee's conflicted copy 2024-01-15)",
+        "_2024-01-15 (conflicted copy 2024-01-15 103000)",
+        " (Case Conflict)",
+        " (Konfliktkopie 2024-01-15)",
+        " (SFConflict ann@lee.example 2024-01-15-10-30-00)",
+        ".sync-conflict-20240115-103000-ABCDEFG",
+        "_conflict-20240115-103000",
+    ],
+)
+def test_what_a_sync_program_could_not_merge_is_no_export(mark: str) -> None:
+    for name in (f"crm_customers{mark}.csv", f"ecommerce_customers{mark}.json", f"crm_customers{mark}.csv.gz"):
+        assert read_name(name) is None
+        assert "Ann" not in shown_name(name)
+
+
+def test_what_a_sync_program_could_not_merge_is_never_taken_and_never_in_the_way(works: Works) -> None:
+    mark = " (Ann Lee's conflicted copy 2024-01-15)"
+    works.drop(ecom="{broken")
+    assert works.once().quarantined == 1
+    (folder,) = works.quarantine()
+    works.drop(mark, ecom=EMPTY_ECOM)
+    shutil.copy(works.inbox / f"crm_customers{mark}.csv", folder)
+    (folder / ECOM).write_text(EMPTY_ECOM, encoding="utf-8")
+    assert works.retry(folder.name) == 0
+    assert works.once().published == 1
+    assert works.once().published == 0
+    health = works.health()
+    assert (health["state"], health["waiting"]) == ("ok", [])
+    assert len(health["ignored"]) == 2
+    assert all("could not merge" in entry["why"] and "Ann" not in str(entry) for entry in health["ignored"])
 
 
 def test_names_of_exports_are_not_those_of_copies() -> None:

@@ -203,14 +203,14 @@ class Status:
         reasons += turn.incomplete
         reasons += [
             f"{name} is not ready, and later pairs do not wait for it: complete it, make it readable, or remove it"
-            for name in sorted(turn.stuck)
+            for name in map(self._shown, sorted(turn.stuck))
         ]
         reasons += self.other_problems()
         reasons += [*unwritable, *health.unwritable(self._all_folders.needed_later)]
         reasons += health.scarce_space(self._folders, self._warnings.min_free_mb)
         reasons += [f"quarantined {it}" for it in self._quarantined]
         copies = [entry for entry in turn.scan.ignored if entry.is_copy] if turn.scan is not None else []
-        reasons += [f"{entry.file_name} is ignored: {entry.why}" for entry in copies]
+        reasons += [f"{self._shown(entry.file_name)} is ignored: {entry.why}" for entry in copies]
         waiting = dict.fromkeys(self._waits.blocked() + self._overdue())
         reasons += [f"{self._shown(name)} waits for {cause}" for name, cause in waiting]
         more = len(reasons) - MOST_LISTED
