@@ -21,7 +21,16 @@ EFFECTS = frozenset(
     }
 )
 """What only named rooms may do; ``moves files``: call what writes, moves or removes in ``service.files``."""
-_LOOKS = {"fingerprint", "fingerprint_of", "sha256_of", "free_bytes", "is_locked", "open_regular", "read_regular"}
+_LOOKS = {
+    "fingerprint",
+    "fingerprint_of",
+    "sha256_of",
+    "free_bytes",
+    "is_locked",
+    "is_synced",
+    "open_regular",
+    "read_regular",
+}
 _MOST_CLASS_LINES, _MOST_ATTRIBUTES, _MOST_LINES, _MOST_ARGUMENTS = 200, 12, 50, 6
 
 

@@ -389,6 +389,9 @@ def test_a_file_system_that_cannot_sync_folders_can_be_used(
     works.drop("_3", ecom="{broken")
     result = works.once()
     assert (result.published, result.quarantined, result.unfinished) == (2, 1, 0)
+    health = works.health()
+    assert [note.split()[4] for note in health["notes"]] == [str(works.root / root)]
+    assert "cannot sync" not in str(health["reasons"])
     assert works.verified().findings == []
 
 
@@ -404,26 +407,26 @@ def test_a_file_that_cannot_be_synced_is_still_a_fault(works: Works, monkeypatch
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
-def test_an_inbox_without_locks_can_be_used_and_a_state_is_refused(
-    works: Works, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+@pytest.mark.parametrize("root", ["inbox", "state"])
+def test_a_start_on_a_file_system_without_locks_is_refused_with_path_and_reason(
+    works: Works, monkeypatch: pytest.MonkeyPatch, root: str, number: int
 ) -> None:
     flock = fcntl.flock
-    without_locks = [works.inbox]
 
     def refused(descriptor: int, operation: int) -> None:
-        if any(_path_of(descriptor).is_relative_to(folder) for folder in without_locks):
+        if _path_of(descriptor).is_relative_to(works.root / root):
             raise OSError(number, os.strerror(number))
         flock(descriptor, operation)
 
-    monkeypatch.setattr(fcntl, "flock", refused)
     works.drop()
-    assert works.once().published == 1
-    assert "inbox.unlocked" in capsys.readouterr().out
-    assert works.verified().findings == []
-    without_locks.append(works.state)
-    with pytest.raises(SettingsError, match="cannot be locked") as error:
-        works.once()
-    assert "local disk" in error.value.hint
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refused)
+        with pytest.raises(SettingsError) as error:
+            works.once()
+    assert f"{works.root / root} cannot be locked ({os.strerror(number)})" in error.value.message
+    assert f"SERVICE_{root.upper()}" in error.value.hint
+    assert works.batches() == []
+    assert works.once().published == 1, "nothing is left of the refused start"
 
 
 def _path_of(descriptor: int) -> Path:

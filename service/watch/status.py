@@ -119,11 +119,10 @@ class Status:
         ``published`` maps each job to its last published batch, the latest one last; ``quarantined`` are the batches
         that went into quarantine since then.
         """
-        self._report = replace(self._report, last_batch=next(reversed(published.values()), None))
+        last_batch, notes = next(reversed(published.values()), None), health.unsynced(self._folders)
+        self._report = replace(self._report, last_batch=last_batch, notes=notes)
         self._quarantined = quarantined
         inbox, outbox, _ = self._folders
-        if not self._inbox.has_lock:
-            logs.get().warning("inbox.unlocked", inbox=str(inbox))
         logs.get().info("service.started", inbox=str(inbox), outbox=str(outbox))
 
     # -------------------------------------------------------------------------------------------- one turn
