@@ -156,6 +156,8 @@ class HealthReport(_Document, frozen=True, kw_only=True):
 
     state: Literal["ok", "degraded", "failing"] = "ok"
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is as it is and needs no action, such as a file system that cannot sync folders."""
     written_at: str = ""
     version: str = ""
     pid: int = 0

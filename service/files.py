@@ -112,6 +112,20 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def is_synced(folder: Path) -> bool:
+    """Whether the file system can sync this folder. Raises: OSError where the folder cannot be opened or is faulty."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its missing parents, durably; it may exist already, and be a link to one."""
     if path.is_dir():
@@ -351,21 +365,21 @@ def _name_of(process_id: str) -> str:
         return ""
 
 
+class NoLocksError(OSError):
+    """The file system has no locks."""
+
+
 class Lock:
     """An exclusive ``flock`` on a file that is never unlinked; the kernel frees it when the holder dies."""
 
-    def __init__(self, path: Path, *, is_needed: bool = True) -> None:
-        """``is_needed``: on a file system without locks it cannot be taken; else every process may take it."""
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._is_needed = is_needed
         self._descriptor: int | None = None
-        self.is_real = True
-        """False after the lock was taken on a file system without locks."""
 
     def acquire(self) -> bool:
         """Take the lock if it is free; False while another process holds it.
 
-        Raises: OSError where the file cannot be opened, or is a link or a special file.
+        Raises: NoLocksError; other OSError where the file cannot be opened, or is a link or a special file.
         """
         descriptor = _opened(self._path, os.O_RDWR | os.O_CREAT)
         try:
@@ -374,10 +388,9 @@ class Lock:
             os.close(descriptor)
             return False
         except OSError as error:
-            if self._is_needed or error.errno not in _NO_LOCKS:
-                os.close(descriptor)
-                raise OSError(error.errno, f"cannot be locked ({error.strerror})", str(self._path)) from None
-            self.is_real = False
+            os.close(descriptor)
+            kind = NoLocksError if error.errno in _NO_LOCKS else OSError
+            raise kind(error.errno, f"cannot be locked ({error.strerror})", str(self._path)) from None
         self._descriptor = descriptor
         return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 
 from service import documents
 from service.documents import HealthReport
-from service.files import free_bytes
+from service.files import free_bytes, is_synced
 from service.folders import STANDBY_FILES, StateFolders
 
 STALE_SECONDS = 60.0
@@ -52,6 +53,16 @@ def scarce_space(folders: Iterable[Path], min_free_mb: int) -> list[str]:
         if free_mb < min_free_mb:
             found.append(f"the disk runs low: less than {min_free_mb} MB free for {folder}")
     return found
+
+
+def unsynced(folders: Iterable[Path]) -> tuple[str, ...]:
+    """One message per folder that its file system cannot sync."""
+    found: list[str] = []
+    for folder in folders:
+        with suppress(OSError):  # reported elsewhere
+            if not is_synced(folder):
+                found.append(f"the file system of {folder} cannot sync folders: after a power cut it may lose a rename")
+    return tuple(found)
 
 
 def forget_standbys(state: Path) -> None:

@@ -25,7 +25,6 @@ EVENTS: dict[str, str] = {
     "set.skipped": "an older set cannot be read; the records of customers that it alone has are not adopted",
     "setting.ignored": "an environment variable begins with SERVICE_ but is no setting",
     "inbox.degraded": "the inbox cannot be used, or its file events do not arrive; the reason",
-    "inbox.unlocked": "the file system of the inbox has no locks: no service with another state may work on it",
     "inbox.recovered": "the inbox can be used again",
     "inbox.file_ignored": "something in the inbox is not an export",
     "export.contested": "the inbox has several files for one export; none of them is claimed",

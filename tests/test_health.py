@@ -37,6 +37,7 @@ def test_the_file_contains_every_member_and_is_replaced_as_a_whole(tmp_path: Pat
         "format": 1,
         "state": "ok",
         "reasons": [],
+        "notes": [],
         "written_at": "2024-01-15T12:00:00.000+00:00",
         "version": "1.2.3",
         "pid": 8,

@@ -130,7 +130,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
         ("crm_customers.2024-01-15.csv", "CRM", "2024-01-15"),
         ("crm_customers 2024-01-15.csv", "CRM", "2024-01-15"),
         ("crm_customers - 7.csv", "CRM", "7"),
-        ("crm_customers (1).csv", "CRM", "(1)"),
+        ("crm_customers (north).csv", "CRM", "(north)"),
         ("ecommerce_customers_North.json", "ECOM", "north"),
         ("crm_customers_Zu\u0308rich.csv", "CRM", "z\u00fcrich"),
     ],
@@ -174,6 +174,8 @@ def test_other_names_belong_to_no_source(name: str) -> None:
         "crm_customers.csv.filepart",
         ".crm_customers.csv.swp",
         "crm_customers.swp",
+        "crm_customers.csv.bak",
+        "~$crm_customers.csv",
     ],
 )
 def test_incomplete_and_private_names_are_never_inputs_and_never_reported(folder: Folder, name: str) -> None:

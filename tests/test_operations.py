@@ -147,7 +147,9 @@ def test_a_clock_that_was_ahead_deletes_no_new_set(works: Works) -> None:
 # --------------------------------------------------------------------------------- files that no user has dropped
 
 
-@pytest.mark.parametrize("name", [".DS_Store", "._crm_customers.csv", "Thumbs.db", "@eaDir", "desktop.ini"])
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "._crm_customers.csv", "~$crm_customers.csv", "Thumbs.db", "@eaDir", "desktop.ini"]
+)
 def test_files_of_a_file_manager_hinder_nothing(works: Works, name: str) -> None:
     works.drop(ecom="{broken")
     assert works.once().quarantined == 1
@@ -201,7 +203,55 @@ def test_a_copy_degrades_health_with_the_name_to_give_it(works: Works, name: str
     works.once()
     health = works.health()
     assert health["state"] == "degraded"
-    assert f"rename it to {original}, or remove it" in str(health["reasons"])
+    assert f"{name} is ignored: its name is that of a copy: rename it to {original}, or remove it" in health["reasons"]
+
+
+def test_copies_of_both_exports_are_no_pair(works: Works) -> None:
+    works.drop(" (1)", ecom=EMPTY_ECOM)
+    works.drop(ecom=EMPTY_ECOM)
+    assert works.once().published == 1
+    assert works.once().published == 0
+    assert len([it for it in works.health()["reasons"] if "that of a copy" in it]) == 2
+    for name in (CRM, ECOM):
+        stem, _, kind = name.partition(".")
+        (works.inbox / f"{stem} (1).{kind}").rename(works.inbox / name)
+    assert works.once().published == 1
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        " (conflicted copy 2024-01-15)",
+        " (Ann Lee's conflicted copy 2024-01-15)",
+        "_2024-01-15 (conflicted copy 2024-01-15 103000)",
+        " (Case Conflict)",
+        " (Konfliktkopie 2024-01-15)",
+        " (SFConflict ann@lee.example 2024-01-15-10-30-00)",
+        ".sync-conflict-20240115-103000-ABCDEFG",
+        "_conflict-20240115-103000",
+    ],
+)
+def test_what_a_sync_program_could_not_merge_is_no_export(mark: str) -> None:
+    for name in (f"crm_customers{mark}.csv", f"ecommerce_customers{mark}.json", f"crm_customers{mark}.csv.gz"):
+        assert read_name(name) is None
+        assert "Ann" not in shown_name(name)
+
+
+def test_what_a_sync_program_could_not_merge_is_never_taken_and_never_in_the_way(works: Works) -> None:
+    mark = " (Ann Lee's conflicted copy 2024-01-15)"
+    works.drop(ecom="{broken")
+    assert works.once().quarantined == 1
+    (folder,) = works.quarantine()
+    works.drop(mark, ecom=EMPTY_ECOM)
+    shutil.copy(works.inbox / f"crm_customers{mark}.csv", folder)
+    (folder / ECOM).write_text(EMPTY_ECOM, encoding="utf-8")
+    assert works.retry(folder.name) == 0
+    assert works.once().published == 1
+    assert works.once().published == 0
+    health = works.health()
+    assert (health["state"], health["waiting"]) == ("ok", [])
+    assert len(health["ignored"]) == 2
+    assert all("could not merge" in entry["why"] and "Ann" not in str(entry) for entry in health["ignored"])
 
 
 @pytest.mark.parametrize("name", ["crm_customers_Ann Lee (1).csv", "Copy of crm_customers_Ann Lee.csv"])
@@ -347,6 +397,9 @@ def test_a_file_system_that_cannot_sync_folders_can_be_used(
     works.drop("_3", ecom="{broken")
     result = works.once()
     assert (result.published, result.quarantined, result.unfinished) == (2, 1, 0)
+    health = works.health()
+    assert [note.split()[4] for note in health["notes"]] == [str(works.root / root)]
+    assert "cannot sync" not in str(health["reasons"])
     assert works.verified().findings == []
 
 
@@ -362,26 +415,26 @@ def test_a_file_that_cannot_be_synced_is_still_a_fault(works: Works, monkeypatch
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
-def test_an_inbox_without_locks_can_be_used_and_a_state_is_refused(
-    works: Works, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+@pytest.mark.parametrize("root", ["inbox", "state"])
+def test_a_start_on_a_file_system_without_locks_is_refused_with_path_and_reason(
+    works: Works, monkeypatch: pytest.MonkeyPatch, root: str, number: int
 ) -> None:
     flock = fcntl.flock
-    without_locks = [works.inbox]
 
     def refused(descriptor: int, operation: int) -> None:
-        if any(_path_of(descriptor).is_relative_to(folder) for folder in without_locks):
+        if _path_of(descriptor).is_relative_to(works.root / root):
             raise OSError(number, os.strerror(number))
         flock(descriptor, operation)
 
-    monkeypatch.setattr(fcntl, "flock", refused)
     works.drop()
-    assert works.once().published == 1
-    assert "inbox.unlocked" in capsys.readouterr().out
-    assert works.verified().findings == []
-    without_locks.append(works.state)
-    with pytest.raises(SettingsError, match="cannot be locked") as error:
-        works.once()
-    assert "local disk" in error.value.hint
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refused)
+        with pytest.raises(SettingsError) as error:
+            works.once()
+    assert f"{works.root / root} cannot be locked ({os.strerror(number)})" in error.value.message
+    assert f"SERVICE_{root.upper()}" in error.value.hint
+    assert works.batches() == []
+    assert works.once().published == 1, "nothing is left of the refused start"
 
 
 def _path_of(descriptor: int) -> Path:

@@ -16,8 +16,17 @@ from service import documents
 from service.commands import command
 from service.container import where_state_is
 from service.documents import Claim
-from service.errors import ServiceError, UsageError
-from service.files import Lock, lock_holders, make_folder, make_own_folder, remove_tree, replace_text, sha256_of
+from service.errors import ServiceError, SettingsError, UsageError
+from service.files import (
+    Lock,
+    NoLocksError,
+    lock_holders,
+    make_folder,
+    make_own_folder,
+    remove_tree,
+    replace_text,
+    sha256_of,
+)
 from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.claims import ChangedFile, Claims, Unfinished, claimed_file, hashed_inputs
 from service.inbox.quarantine import Quarantine, QuarantinedBatch, reason_for
@@ -46,7 +55,7 @@ class Inbox:
         self._folders = InboxFolders(root)
         self._claims = Claims(self._folders, self.sources)
         self._quarantine = Quarantine(self._folders)
-        self._lock = Lock(self._folders.lock, is_needed=False)
+        self._lock = Lock(self._folders.lock)
         self.is_new = False
         """Whether no service had worked in this folder before it was locked."""
 
@@ -61,9 +70,10 @@ class Inbox:
     def try_lock(self, state_id: str) -> bool:
         """Lock the inbox for the state ``state_id``; False while another process holds it.
 
-        The lock ends with the process. Raises: UsageError where the inbox belongs to another state folder.
+        The lock ends with the process. Raises: UsageError where the inbox belongs to another state folder;
+        SettingsError where its file system has no locks.
         """
-        is_ours = self._lock.acquire()
+        is_ours = self._acquire()
         owner = self._lock.note()
         if owner and owner != state_id:
             self._lock.release()
@@ -87,17 +97,22 @@ class Inbox:
     def adopt(self, state_id: str) -> None:
         """Give the inbox to the state ``state_id``, whichever state it belonged to. Only while no process holds it.
 
-        Raises: UsageError where a process holds it; OSError.
+        Raises: UsageError where a process holds it; SettingsError where its file system has no locks; OSError.
         """
-        if not self._lock.acquire():
+        if not self._acquire():
             raise UsageError(f"a service works on the inbox {self.root}", hint=f"stop it, then: {command('adopt')}")
         self._lock.write_note(state_id)
         self._lock.release()
 
-    @property
-    def has_lock(self) -> bool:
-        """False on a file system without locks, where only the lock of the state keeps others out."""
-        return self._lock.is_real
+    def _acquire(self) -> bool:
+        try:
+            return self._lock.acquire()
+        except NoLocksError as error:
+            raise SettingsError(
+                f"the inbox {self.root} {error.strerror}",
+                where=str(self._folders.lock),
+                hint="mount it with locks, or give SERVICE_INBOX a folder on another file system",
+            ) from None
 
     def is_locked(self) -> bool:
         """Whether we hold the lock of the folder that is there now; False after it was replaced or unmounted."""

@@ -17,11 +17,12 @@ from service.model import CSV_KINDS, JSON_KINDS, SOURCES, Source
 from service.suffixes import SEPARATORS, order_of
 
 # Incomplete or private by the conventions of browsers, editors and transfer programs.
-IGNORED_PATTERNS = (".*", "*.tmp", "*.part", "*.crdownload", "*~", "*.filepart", "*.swp")
+IGNORED_PATTERNS = (".*", "*.tmp", "*.part", "*.crdownload", "*~", "*.filepart", "*.swp", "*.bak")
 _IGNORED = re.compile("|".join(map(translate, IGNORED_PATTERNS)))
-# What file managers, indexers and network file systems write into folders.
+# What file managers, indexers, office programs and network file systems write into folders.
 HOUSEKEEPING_PATTERNS = (
     *(".ds_store", "._*", ".appledouble", ".directory", ".fseventsd", ".spotlight-v100", ".trash*", ".localized"),
+    "~$*",
     *("thumbs.db", "ehthumbs*.db", "desktop.ini", "$recycle.bin", "system volume information"),
     *("@eadir", "@tmp", "@recycle", ".@__thumb", "#recycle", "#snapshot", "lost+found", ".nfs*", ".fuse_hidden*"),
     *(".stfolder*", ".stversions", ".syncthing.*"),
@@ -29,6 +30,17 @@ HOUSEKEEPING_PATTERNS = (
 _HOUSEKEEPING = re.compile("|".join(map(translate, HOUSEKEEPING_PATTERNS)))
 _INCOMPLETE = re.compile(r".*\.(?:part|partial|tmp|crdownload|filepart|download|swp)\.[^.]+(?:\.gz)?")
 """An extension of an unfinished transfer before that of the export."""
+_CONFLICT_COPY = re.compile(
+    r"""
+    .+ (?:
+        \ \( .* \b (?:conflicted\ copy|case\ conflict|konfliktkopie|sfconflict) \b .* \) .*     # Dropbox, Seafile
+    |   [._\-\ ] sync-conflict - .*                                                            # Syncthing
+    |   [._\-\ ] conflict - \d{6} .*                                                           # ownCloud
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What a sync program names the one of two versions that it could not merge."""
 _COPY = re.compile(
     r"""
     (?P<before> .+?)
@@ -80,6 +92,15 @@ def is_incomplete(name: str) -> bool:
     return _INCOMPLETE.fullmatch(name.lower()) is not None
 
 
+def is_conflict_copy(name: str) -> bool:
+    """Whether a sync program gave this name to a version that it could not merge.
+
+    >>> is_conflict_copy("crm (Ann's conflicted copy 2024-01-15).csv"), is_conflict_copy("crm.sync-conflict-2024.csv")
+    (True, True)
+    """
+    return _CONFLICT_COPY.fullmatch(name) is not None
+
+
 def original_of(name: str) -> str | None:
     """The name that a browser or file manager made this one of, so that both fit into one folder; None for others.
 
@@ -92,37 +113,33 @@ def original_of(name: str) -> str | None:
     return f"{found['before']}{found['after']}" if found else None
 
 
-def is_copy(name: str, sources: Sequence[Source] = SOURCES) -> bool:
-    """Whether a browser or file manager named a file as a copy of an export.
+def copied_export(name: str, sources: Sequence[Source] = SOURCES) -> str | None:
+    """The name of the export that a browser or file manager made a file of this name of; None for others.
 
-    >>> is_copy("crm_customers (1).csv"), is_copy("notes (1).txt")
-    (True, False)
+    >>> copied_export("crm_customers (1).csv"), copied_export("notes (1).csv")
+    ('crm_customers.csv', None)
     """
     original = original_of(name)
-    return original is not None and read_name(original, sources) is not None
-
-
-def advice_for_copy(name: str, sources: Sequence[Source] = SOURCES) -> str:
-    """What a user should do with a copy of an export.
-
-    >>> advice_for_copy("crm_customers (1).csv")
-    'rename it to crm_customers.csv, or remove it'
-    """
-    return f"rename it to {shown_name(original_of(name) or name, sources)}, or remove it"
+    return original if original is not None and _read_name(original, sources) is not None else None
 
 
 def read_name(name: str, sources: Sequence[Source] = SOURCES) -> ExportName | None:
     """Source and suffix of the file name of an export; None where it belongs to no source.
 
     The exports of a source may be CSV or JSON, with gzip or without: the extension says how they are read.
-    A name with control characters, or that is not valid UTF-8, belongs to no source: it could not be logged.
+    A name with control characters, or that is not valid UTF-8, belongs to no source: it could not be logged. Nor does
+    the name of a copy of an export: which of the two counts, only a user can say.
 
     >>> read_name("CRM_Customers_2024-01-15.CSV").suffix
     '2024-01-15'
-    >>> read_name("crm_customersX.csv") is None
-    True
+    >>> read_name("crm_customersX.csv") is None, read_name("crm_customers (1).csv") is None
+    (True, True)
     """
-    if not name.isprintable() or is_incomplete(name):
+    return None if copied_export(name, sources) else _read_name(name, sources)
+
+
+def _read_name(name: str, sources: Sequence[Source]) -> ExportName | None:
+    if not name.isprintable() or is_incomplete(name) or is_conflict_copy(name):
         return None
     plain = unicodedata.normalize("NFC", name).casefold()
     for source in sources:
@@ -143,13 +160,17 @@ def shown_name(name: str, sources: Sequence[Source] = SOURCES) -> str:
     """A file name as logs and health show it: a suffix may be the name of a person, and other names anything.
 
     The name of an export with an empty, date or number suffix is shown as it is. Any other suffix becomes ``#`` and six
-    hex digits of its hash, the same for all exports with that suffix; so does the name of a file of no source.
+    hex digits of its hash, the same for all exports with that suffix; so does the name of a file of no source. The copy
+    of an export is shown as it is if the export is.
 
     >>> shown_name("crm_customers_2024-01-15.csv"), shown_name("crm_customers_Ann Lee.csv")
     ('crm_customers_2024-01-15.csv', 'crm_customers_#a36e14.csv')
     >>> shown_name("Ann Lee.csv")
     '#a36e14.csv'
     """
+    original = copied_export(name, sources)
+    if original is not None and shown_name(original, sources) == original:
+        return name
     found = read_name(name, sources)
     if found is None:
         stem, kind = _stem_and_kind(name)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from service.files import fingerprint
 from service.folders import InboxFolders
-from service.inbox.names import advice_for_copy, is_copy, is_ignored, is_incomplete, read_name
+from service.inbox.names import copied_export, is_conflict_copy, is_ignored, is_incomplete, read_name, shown_name
 from service.model import Fingerprint, JobName, Source
 from service.suffixes import sort_key
 
@@ -115,7 +115,8 @@ def _waiting_file(entry: os.DirEntry[str], sources: Sequence[Source]) -> Waiting
 
 def _ignored_file(entry: os.DirEntry[str], sources: Sequence[Source]) -> IgnoredFile:
     is_file = stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
-    return IgnoredFile(entry.name, _why_ignored(entry, sources), is_file and is_copy(entry.name, sources))
+    is_copy = is_file and copied_export(entry.name, sources) is not None
+    return IgnoredFile(entry.name, _why_ignored(entry, sources), is_copy)
 
 
 def _why_ignored(entry: os.DirEntry[str], sources: Sequence[Source]) -> str:
@@ -128,8 +129,10 @@ def _why_ignored(entry: os.DirEntry[str], sources: Sequence[Source]) -> str:
         return "a pipe, socket or device, not a regular file"
     if is_incomplete(entry.name):
         return "its name is that of an unfinished transfer: rename it when it is complete"
-    if is_copy(entry.name, sources):
-        return f"its name is that of a copy: {advice_for_copy(entry.name, sources)}"
+    if is_conflict_copy(entry.name):
+        return "a sync program could not merge it with the export: keep one of the two under the name of the export"
+    if original := copied_export(entry.name, sources):
+        return f"its name is that of a copy: rename it to {shown_name(original, sources)}, or remove it"
     return "no source has exports of this name"
 
 

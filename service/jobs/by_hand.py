@@ -14,7 +14,7 @@ from tqdm import tqdm
 from service.errors import ServiceError, UsageError, safe_text
 from service.files import fingerprint_of, replace_text, sha256_of
 from service.folders import TEXT_LOG, Folders, OutboxFolders
-from service.inbox.names import read_name
+from service.inbox.names import copied_export, read_name
 from service.jobs import JOBS
 from service.jobs.batch_runner import BatchRunner
 from service.jobs.reporting import report_failure, report_started
@@ -76,7 +76,8 @@ def _sources_of(paths: Sequence[Path], sources: Sequence[Source]) -> list[Source
 
     By position the built-in sources come first and the added ones after them, whatever order decides ties.
     """
-    named = [found.source for path in paths if (found := read_name(path.name, sources))]
+    names = (copied_export(path.name, sources) or path.name for path in paths)
+    named = [found.source for name in names if (found := read_name(name, sources))]
     if len({source.name for source in named}) == len(paths):
         return named
     built_in = [source.name for source in SOURCES]

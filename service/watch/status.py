@@ -119,11 +119,10 @@ class Status:
         ``published`` maps each job to its last published batch, the latest one last; ``quarantined`` are the batches
         that went into quarantine since then.
         """
-        self._report = replace(self._report, last_batch=next(reversed(published.values()), None))
+        last_batch, notes = next(reversed(published.values()), None), health.unsynced(self._folders)
+        self._report = replace(self._report, last_batch=last_batch, notes=notes)
         self._quarantined = quarantined
         inbox, outbox, _ = self._folders
-        if not self._inbox.has_lock:
-            logs.get().warning("inbox.unlocked", inbox=str(inbox))
         logs.get().info("service.started", inbox=str(inbox), outbox=str(outbox))
 
     # -------------------------------------------------------------------------------------------- one turn
@@ -203,7 +202,7 @@ class Status:
         reasons += turn.incomplete
         reasons += [
             f"{name} is not ready, and later pairs do not wait for it: complete it, make it readable, or remove it"
-            for name in sorted(turn.stuck)
+            for name in map(self._shown, sorted(turn.stuck))
         ]
         reasons += self.other_problems()
         reasons += [*unwritable, *health.unwritable(self._all_folders.needed_later)]

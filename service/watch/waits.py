@@ -10,11 +10,9 @@ from itertools import islice
 from service.documents import WaitingExport
 from service.health import MOST_LISTED
 from service.inbox import Scan, WaitingFile, partner_name, shown_name
-from service.inbox.names import advice_for_copy, is_copy
 from service.model import Source
 
 WRITER, TURN = "its writer", "its turn"
-A_USER = "a user: "
 OTHER_VERSIONS, PERMISSION = "the other versions of it to be removed", "permission to be read"
 
 
@@ -62,7 +60,7 @@ class Waits:
         return [
             (name, wait.waits_for)
             for name, wait in self._waits.items()
-            if wait.waits_for in (OTHER_VERSIONS, PERMISSION) or wait.waits_for.startswith(A_USER)
+            if wait.waits_for in (OTHER_VERSIONS, PERMISSION)
         ]
 
 
@@ -77,9 +75,7 @@ def causes_of(scan: Scan, unsettled: Collection[str], sources: Sequence[Source])
 
 
 def _missing_partners(file: WaitingFile, unpaired: Iterable[WaitingFile], sources: Sequence[Source]) -> str:
-    """The names under which the missing exports of the batch of ``file`` are expected, or what a user should do."""
-    if is_copy(file.path.name, sources):
-        return f"{A_USER}{advice_for_copy(file.path.name, sources)}"
+    """The names under which the missing exports of the batch of ``file`` are expected."""
     there = {other.source.name for other in unpaired if other.suffix == file.suffix}
     needed = (source for source in sources if source.is_required and source.job == file.source.job)
     missing = (partner_name(source, file.suffix) for source in needed if source.name not in there)

@@ -108,6 +108,7 @@ def test_the_exports_of_one_suffix_are_shown_with_the_same_digits() -> None:
 
 def test_no_personal_data_of_a_file_name_reaches_stdout_and_health(house: House) -> None:
     for name in (f"crm_customers_{PERSON}.csv", f"{PERSON}.pdf", f"{ECOM[:-5]}_{PERSON} 2.json", f"{PERSON}.{PERSON}"):
+        (house.inbox / f"crm_customers_{PERSON} (1).csv").write_text("x\n", encoding="utf-8")
         (house.inbox / name).write_text("x\n", encoding="utf-8")
     run = house.run("watch", "--once", settle_seconds="0.2", partner_warning_minutes="0.001")
     waiting = (house.state / "health.json").read_text("utf-8")
