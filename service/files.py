@@ -102,23 +102,21 @@ def fsync_path(path: Path) -> None:
 
     Some network and guest file systems (CIFS, vboxsf, drvfs) cannot sync a folder: there it is left to them.
     """
+    _sync(path)
+
+
+def is_synced(folder: Path) -> bool:
+    """Whether the file system can sync this folder. Raises: OSError where the folder cannot be opened or is faulty."""
+    return _sync(folder)
+
+
+def _sync(path: Path) -> bool:
+    """Force a file or a folder to the disk; False for a folder that its file system cannot sync."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _NO_SYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def is_synced(folder: Path) -> bool:
-    """Whether the file system can sync this folder. Raises: OSError where the folder cannot be opened or is faulty."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
             raise
         return False
     finally:
