@@ -16,7 +16,7 @@ from service.model import SOURCES, FieldPath, Layout
 _PLUS = " + "
 # Stricter than a source's own layout: a file of an unknown system must not pass for a preset because of two columns.
 _NEEDS = (("source_id",), ("full_name",), ("email",))
-_PLAIN_NEEDS = (("source_id",), ("full_name",), ("email", "phone"))
+_PLAIN_NEEDS = (("source_id",), ("email", "phone"))
 _PLAIN = "plain"
 # What each built-in source alone has.
 _SIGNS = {"crm": ("full_name", "signup_date"), "ecom": ("name.first", "contact.email", "contact.phone")}

@@ -504,3 +504,15 @@ def test_a_contact_list_is_no_export_of_a_known_system(tmp_path: Path, id_name: 
     log = (export.set / "integration_log.jsonl").read_text(encoding="utf-8")
     assert '"layout": "plain"' in log or '"layout": "crm"' in log
     assert (export.rows[0]["full_name"], export.rows[0]["phone"]) == ("Ann Roe", "2125550101")
+
+
+@pytest.mark.parametrize("name", ["email", "phone"])
+def test_a_contact_list_without_names_is_read(tmp_path: Path, name: str) -> None:
+    export = Export(tmp_path, crm=csv_of(("ID", name.title()), ("7", MASTER_FIELDS[name])))
+    assert [row[name] for row in export.rows] == [MASTER_FIELDS[name]]
+    assert any(warning.startswith('CRM: no column "name"') for warning in export.warnings)
+
+
+def test_a_list_of_names_alone_is_no_contact_list(tmp_path: Path) -> None:
+    with pytest.raises(MissingColumn):
+        Export(tmp_path, crm=csv_of(("ID", "Name", "Price"), ("7", "Red chair", "20.00")))
