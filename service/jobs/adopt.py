@@ -65,8 +65,10 @@ def _rebuild(settings: Settings, folders: Folders, past: PastBatches, sets: list
     remove_tree(work)
     make_folder(work)
     try:
-        limits = {"memory_limit_mb": settings.memory_limit_mb, "threads": settings.threads}
-        with open_engine(work, (StateFolders(folders.state).register,), **limits) as engine:
+        register = StateFolders(folders.state).register
+        with open_engine(
+            work, (register,), memory_limit_mb=settings.memory_limit_mb, threads=settings.threads
+        ) as engine:
             customers = adoption.adopt(sets, all_sources(settings), past.register, engine, work)
     finally:
         remove_tree(work)
