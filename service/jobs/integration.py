@@ -98,7 +98,6 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
             suspicious=suspicious,
         )
         removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
-        journal.line("INFO", f"Duplicates found: {summary.duplicates}")
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
         journal.stage("publish", rows)
@@ -156,6 +155,7 @@ def _value_problems(normalised: Normalised) -> Iterator[str]:
 
 def _report_loaded(summary: Summary, identified: Identified, removed: Table, merges: Path, journal: Journal) -> None:
     """``merges``: a path for the lines about removed records, which may be many."""
+    journal.line("INFO", f"Duplicates found: {summary.duplicates}")
     write_merge_lines(removed, journal.prefix("WARNING"), merges)
     journal.lines_of(merges)
     report_customers(summary, journal)
