@@ -37,7 +37,7 @@ from service.pipeline.fields.source_id import ID_KEY_SQL, SOURCE_ID_SQL, id_key,
 from service.pipeline.fields.status import STATUS_SQL, read_status
 from service.pipeline.first_usable import first_usable
 from service.pipeline.grouped_ids import ungrouped
-from service.pipeline.origins import other_column
+from service.pipeline.origins import columns_of
 
 _NORMALISED = """
     select
@@ -178,7 +178,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         "phone": phone_key_sql(region, is_nanp),
         "signup_date": date_sql(of_column),
     }
-    rows = first_usable(ungrouped(rows), extracted.others, normalised)
+    rows = first_usable(ungrouped(rows), extracted.path_counts, normalised)
     with engine.meter.part(_SHARES["values"]):
         values = _values(rows, normalised)
     date_column = of_column(attrgetter("code"))
@@ -235,10 +235,10 @@ def register_functions(engine: Engine) -> None:
 
 def _dates(extracted: Extracted) -> Table:
     """source · signup_date of every row: the first that it has, of several paths."""
-    others = [other_column("signup_date", number) for number in range(2, extracted.others.get("signup_date", 1) + 1)]
-    if not others:
+    columns = columns_of("signup_date", extracted.path_counts.get("signup_date", 1))
+    if len(columns) == 1:
         return extracted.rows
-    return extracted.rows.derive(f"select source, coalesce(signup_date, {', '.join(others)}) as signup_date from this")
+    return extracted.rows.derive(f"select source, coalesce({', '.join(columns)}) as signup_date from this")
 
 
 def _date_columns(rows: Table, rules: Rules) -> tuple[dict[str, DateColumn], tuple[str, ...]]:
