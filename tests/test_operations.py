@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import json
@@ -20,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from service.__main__ import main
 from service.acceptance import Acceptance
 from service.container import is_user_namespace
 from service.errors import SettingsError
@@ -27,10 +29,14 @@ from service.inbox import names
 from service.inbox.names import original_of, read_name, shown_name
 from service.settings import Settings, load
 from service.watch import daemon
+from tests.attacks.users import SERVICE_USER, shared_house
+from tests.warm import SERVER
 from tests.worlds import CRM, ECOM, QUICK, ROOT, House, Works, local_now, wait_until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 EMPTY_ECOM = '{"customers": []}'
+_PR_SET_DUMPABLE, _CLONE_NEWUSER = 4, 0x10000000
+_NO_NAMESPACES = 77
 
 
 def crm_of(rows: int, *more: str) -> str:
@@ -80,16 +86,28 @@ def test_an_acceptance_that_was_not_used_ends(works: Works, mended: str | None) 
 
 
 @needs_root
-def test_root_may_accept_a_batch_of_a_service_that_is_another_user(tmp_path: Path) -> None:
-    house = House(tmp_path / "house")
-    house.drop(suffix="_2024-02-01")
-    assert house.run("watch", "--once").code == 0
-    house.drop(suffix="_2024-01-01")
-    assert house.run("watch", "--once").code == 1
-    subprocess.run(["chown", "-R", "2501:2501", str(house.root)], check=True)
-    assert house.run("retry", "--accept", house.quarantine()[0].name).code == 0
-    accepted = house.state / "accepted"
-    assert {path.stat().st_uid for path in (accepted, *accepted.iterdir())} == {2501}
+def test_root_may_accept_a_batch_while_the_service_works_as_another_user() -> None:
+    with shared_house() as house:
+        with house.watching():
+            house.drop("_2024-02-01")
+            wait_until(house.batches)
+            house.drop("_2024-01-01")
+            wait_until(house.quarantine)
+            (folder,) = house.quarantine()
+            accepted = subprocess.run(
+                [sys.executable, "-m", "service", "retry", "--accept", folder.name],
+                cwd=house.root,
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+                check=False,
+            )
+            assert accepted.returncode == 0
+            wait_until(lambda: len(house.archived()) == 2)
+            house.drop("_2024-03-01")
+            wait_until(lambda: len(house.archived()) == 3)
+            house.health_is("ok")
+            assert list((house.state / "accepted").iterdir()) == []
+        assert len(house.batches()) == 3
+        assert house.verified().findings == []
 
 
 # ------------------------------------------------------------------------------------- faults after the commit
@@ -309,6 +327,23 @@ def test_an_export_whose_writer_never_ends_is_passed_and_its_pair_is_outdated(wo
     assert passed_by in works.reason()["message"]
 
 
+@needs_root
+def test_an_export_that_cannot_be_read_is_passed_and_its_pair_is_outdated() -> None:
+    with shared_house() as house:
+        for suffix in ("_1", "_2"):
+            house.drop(suffix)
+        closed = house.inbox / "crm_customers_1.csv"
+        closed.chmod(0o000)
+        with house.watching(stuck_pair_minutes="0.02"):
+            wait_until(house.archived)
+            house.health_is("degraded", "crm_customers_1.csv is not ready, and later pairs do not wait for it")
+            (passed_by,) = house.batches()
+            closed.chmod(0o644)
+            wait_until(house.quarantine)
+        assert house.reason()["error"] == "OutdatedBatch"
+        assert passed_by in house.reason()["message"]
+
+
 def test_later_pairs_wait_for_an_export_that_still_arrives(works: Works) -> None:
     works.drop("_1", crm=crm_of(2), ecom=EMPTY_ECOM)
     works.drop("_2", crm=crm_of(3), ecom=EMPTY_ECOM)
@@ -342,6 +377,28 @@ def test_a_failed_rename_names_source_and_target(works: Works, monkeypatch: pyte
             health = works.waits_to_be(lambda it: "Permission denied" in str(it["reasons"]))
         assert ".staging/" in str(health["reasons"])
         assert "outbox/batches/" in str(health["reasons"])
+
+
+@needs_root
+def test_a_folder_that_belongs_to_another_user_is_named_in_health_and_reason() -> None:
+    with shared_house() as house:
+        house.drop("_1")
+        assert house.once().code == 0
+        os.chown(house.outbox / "batches", 0, 0)
+        house.drop("_2")
+        with house.watching():
+            house.health_is("failing", "outbox/batches cannot be written")
+            wait_until(house.quarantine)
+        reason = house.reason()
+        assert reason["error"] == "LastingFault"
+        source, _, target = reason["message"].partition(" -> ")
+        assert "outbox/.staging/" in source
+        assert f"outbox/batches/{reason['batch_id']}" in target
+        assert "remove the cause that the message names" in reason["hint"]
+        os.chown(house.outbox / "batches", SERVICE_USER, SERVICE_USER)
+        assert house.service("retry", reason["batch_id"]).code == 0
+        assert house.once().code == 0
+        assert len(house.batches()) == 2
 
 
 def test_a_folder_below_the_roots_that_cannot_be_written_is_named(
@@ -543,3 +600,43 @@ def test_root_of_a_user_namespace_stays_and_gives_nothing_away(settings: dict[st
             pytest.skip(f"no user namespaces here: {done.stderr}")
         assert done.stdout == "True 0\n", done.stderr
         assert {folder.stat().st_uid for folder in folders.values()} == {2501}
+
+
+def _work_in_a_user_namespace(root: Path, settings: dict[str, str], log: Path) -> None:
+    """The program of the image, in a namespace in which its user is root, as rootless engines start it."""
+    out = os.open(log, os.O_WRONLY | os.O_CREAT, 0o644)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.chdir(root)
+    os.environ.clear()
+    os.environ.update({"PATH": "/usr/bin:/bin", "IS_CUSTOMER_INTEGRATION_IMAGE": "1", **settings})
+    os.setgroups([])
+    os.setgid(SERVICE_USER)
+    os.setuid(SERVICE_USER)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_DUMPABLE, 1)  # else the tables of this process belong to the root of the host
+    if libc.unshare(_CLONE_NEWUSER) != 0:
+        os._exit(_NO_NAMESPACES)
+    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+    for table in ("uid_map", "gid_map"):
+        Path("/proc/self", table).write_text(f"0 {SERVICE_USER} 1", encoding="ascii")
+    sys.exit(main(["watch", "--once"]))
+
+
+@needs_root
+@pytest.mark.parametrize("settings", [{}, {"PUID": "0"}])
+def test_in_a_user_namespace_the_results_belong_to_the_owner_of_the_folders(settings: dict[str, str]) -> None:
+    with shared_house() as house:
+        house.drop()
+        os.chown(house.root, SERVICE_USER, SERVICE_USER)
+        work = {f"SERVICE_{it.upper()}": str(house.root / it) for it in ("inbox", "outbox", "state")}
+        log = house.root / "log"
+        process = SERVER.Process(target=_work_in_a_user_namespace, args=(house.root, settings | work, log))
+        process.start()
+        process.join(60)
+        if process.exitcode == _NO_NAMESPACES:
+            pytest.skip("no user namespaces here")
+        assert process.exitcode == 0, log.read_text(encoding="utf-8")
+        assert len(house.archived()) == 1
+        written = [house.inbox, house.outbox, house.state, *house.outbox.rglob("*"), *house.state.rglob("*")]
+        assert {path.stat().st_uid for path in written} == {SERVICE_USER}

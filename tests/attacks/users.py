@@ -192,6 +192,16 @@ class SharedHouse(World):
         shutil.rmtree(self.root)
 
 
+@contextmanager
+def shared_house() -> Iterator[SharedHouse]:
+    """A house until the block ends; not under ``tmp_path``, which other users may not enter."""
+    house = SharedHouse(Path(tempfile.mkdtemp(prefix="shared-")))
+    try:
+        yield house
+    finally:
+        house.close()
+
+
 # --------------------------------------------------------------------------------- what the attacker does to a path
 
 
