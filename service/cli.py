@@ -172,10 +172,10 @@ def _arguments_of_retry(parser: argparse.ArgumentParser) -> None:
 
 def _arguments_of_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("batch", nargs="?", metavar="BATCH", help="only this batch")
-    _arguments_of_adopt(parser)
+    _argument_of_filled_outbox(parser)
 
 
-def _arguments_of_adopt(parser: argparse.ArgumentParser) -> None:
+def _argument_of_filled_outbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
 
 
@@ -381,7 +381,7 @@ VERBS = (
         "adopt",
         "rebuild a lost or old state from the newest set of the outbox",
         _adopt,
-        _arguments_of_adopt,
+        _argument_of_filled_outbox,
     ),
     Verb(
         "check",

@@ -16,15 +16,6 @@ CHANGED = "the API changed while it was read"
 
 
 @dataclass(frozen=True)
-class SweepLimits:
-    """Limits of a sweep."""
-
-    concurrency: int
-    max_pages: int
-    total_is_exact: bool
-
-
-@dataclass(frozen=True)
 class Complete:
     """A collection that was read completely."""
 
@@ -52,13 +43,13 @@ class Doubt:
     """Whether the total did not change, so that what was read still counts."""
 
 
-def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_grown: bool) -> Complete | Doubt:
+def judge(sweeps: Sequence[Sequence[Note]], *, total_is_exact: bool, may_have_grown: bool) -> Complete | Doubt:
     """Decide whether the sweeps are the whole collection; ``sweeps``: the notes of each, in order of arrival.
 
     The total must not have changed, and that many different customers must have been received: in the last sweep, or
     in all together. A result that contradicts the total is accepted when two sweeps found exactly the same pages:
     more customers than stated; as many or more, if each row without an id is one, although some are equal; fewer,
-    where the total is only a hint.
+    where the total is only a hint (not ``total_is_exact``).
     ``may_have_grown``: a sweep during which the total only grew is accepted if it ends with the final total; else no
     sweep would ever be accepted while customers keep signing up.
     """
@@ -77,7 +68,7 @@ def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_gro
     with_each_row = _different(last, each_without_id=True)
     if is_confirmed and with_each_row == total:
         return replace(only_last, customers=total, counts_equal_rows=True)
-    if is_confirmed and (with_each_row > total or (in_last and not limits.total_is_exact)):
+    if is_confirmed and (with_each_row > total or (in_last and not total_is_exact)):
         warning = f"the API states {total} customers, but two readings found {in_last}"
         return replace(only_last, is_all=with_each_row > total, warning=warning)
     if may_have_grown and totals == sorted(totals) and in_last == total:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from service.api.checkpoint import Checkpoint, Note, Run
 from service.api.client import ApiClient, PageFailed
-from service.api.completeness import CHANGED, Complete, Doubt, SweepLimits, has_all_customers, judge, rows_of_pages
+from service.api.completeness import CHANGED, Complete, Doubt, has_all_customers, judge, rows_of_pages
 from service.api.pacing import RunExpired
 from service.api.pages import Page
 from service.api.rejections import hint_for
@@ -22,6 +22,17 @@ _MOST_SWEEPS = 5
 _MOST_LOOPS = 10
 _RESUMABLE = "run it again: it resumes from here"
 Report = Callable[..., object]
+
+
+@dataclass(frozen=True)
+class SweepLimits:
+    """What a user set about the reading of a collection."""
+
+    concurrency: int
+    """The most requests in progress at the same time."""
+    max_pages: int
+    total_is_exact: bool
+    """Whether fewer customers than the API states are never complete."""
 
 
 class Incomplete(TransientError):
@@ -42,7 +53,7 @@ async def read_collection(
         run = await sweep.read()
         sweeps = [checkpoint.notes(number) for number in range(run.first_sweep, run.sweep + 1)]
         pages_before, pages = pages, rows_of_pages(sweeps[-1])
-        found = judge(sweeps, limits, may_have_grown=made > 1)
+        found = judge(sweeps, total_is_exact=limits.total_is_exact, may_have_grown=made > 1)
         if isinstance(found, Complete):
             if not sweep.has_seen_change or pages == pages_before:
                 return found  # what contradicts it lies beyond the last page, and does so every time

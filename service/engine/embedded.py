@@ -105,7 +105,8 @@ class EmbeddedEngine(Database):
         with self.own_csv() as path:
             with open(path, "w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(chain([first], rest))
-            return self.read_own_csv(path, [f"'{column.strip(chr(34))}': 'VARCHAR'" for column in columns])
+            names = (column.strip('"') for column in columns)  # words of SQL are in quotes
+            return self.read_own_csv(path, [f"'{name}': 'VARCHAR'" for name in names])
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """See ``Engine.register``."""

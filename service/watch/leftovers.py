@@ -15,7 +15,7 @@ class _Leftover:
 
 
 class Leftovers:
-    """The batches whose inputs are not archived yet. The monotonic clock is handed in, in seconds."""
+    """The batches whose inputs are not archived yet. The monotonic clock is passed in, in seconds."""
 
     def __init__(self, retry_seconds: float) -> None:
         self._retry_seconds = retry_seconds
