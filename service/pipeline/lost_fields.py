@@ -79,7 +79,9 @@ def _warning(name: str, report: FileReport, source: Source, similar: str | None)
     text = f"{what}; {_effect(name, source)}"
     if report.others:
         text += f"; not read are {listed(report.others)}"
-    if similar:
+    if similar and layout.page:
+        text += f'; did you mean "{similar}"? Then give it the name {origins}, as {layout.page} lists it'
+    elif similar:
         mapped = f"fields.{name} = {json.dumps(similar, ensure_ascii=False)}"
         text += f'; did you mean "{similar}"? Then, {_in_table(layout, source)} {mapped}'
     return text
