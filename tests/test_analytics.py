@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -612,6 +613,22 @@ def test_the_hint_suits_a_file_of_the_api(content: str, hint: str, tmp_path: Pat
     with pytest.raises(InputError) as raised:
         analysed(tmp_path, content, file_name="api_customers.json" if "{" in content else "api_customers.csv")
     assert raised.value.hint == hint
+
+
+@pytest.mark.parametrize("there", ["firstName", "profile.first_name", "First_Name_"])
+def test_a_hint_about_a_member_of_the_api_leads_to_its_value(there: str, tmp_path: Path) -> None:
+    """No setting maps the members of the API: another name helps."""
+    record: Record = {"id": 1, "last_name": "Roe", "email": "ann@roe.example"}
+    *outer, last = there.split(".")
+    written = record | ({outer[0]: {last: "Ann"}} if outer else {last: "Ann"})
+    _, found = analysed(tmp_path / "one", api_text([written]))
+    log = (found / "integration_log.txt").read_text(encoding="utf-8")
+    warning = next(line for line in log.splitlines() if "no value for first_name" in line)
+    _, _, hint = warning.partition(f'did you mean "{there}"? Then give it the name ')
+    (name,) = re.findall(r'^"([^"]+)", as docs/analytics.md lists it$', hint)
+    _, found = analysed(tmp_path / "two", api_text([record | {name: "Ann"}]))
+    assert "Ann Roe" in (found / "sample_output.json").read_text(encoding="utf-8")
+    assert "first_name" not in (found / "integration_log.txt").read_text(encoding="utf-8")
 
 
 def test_a_table_without_a_known_column_is_refused(tmp_path: Path) -> None:

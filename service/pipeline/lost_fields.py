@@ -79,7 +79,9 @@ def _warning(name: str, report: FileReport, source: Source, similar: str | None)
     text = f"{what}; {_effect(name, source)}"
     if report.unread:
         text += f"; not read are {listed(report.unread)}"
-    if similar:
+    if similar and layout.page:
+        text += f'; did you mean "{similar}"? Then give it the name {origins}, as {layout.page} lists it'
+    elif similar:
         text += f'; did you mean "{similar}"? Then, {_in_table(layout, source)} {_mapped(name, similar)}'
     return text
 
