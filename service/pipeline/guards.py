@@ -28,7 +28,7 @@ _FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 _FILLED = """
     select source, count(*) filter (has_id), count(full_name), count(email), count(phone), count(signup_date),
         count(status) filter (status_stated)
-    from this group by source
+    from this group by source order by source
 """
 
 Hold = tuple[type[InputError], str]
