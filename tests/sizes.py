@@ -64,8 +64,8 @@ CAMPAIGN_MINUTES: float = float(os.environ.get("CAMPAIGN_MINUTES") or _size(0.05
 KILLED_DAEMONS: int = _size(1, 3, 3)
 """Seeds of the moments at which a daemon with three pairs in its inbox is killed."""
 STOP_CHAINS: int = _size(1, 2, 16)
-STOPS_IN_A_CHAIN: int = _size(5, 13, 13)
-STOP_RECORDS: int = _size(5_000, 20_000, 20_000)
+STOPS_IN_A_CHAIN: int = _size(3, 13, 13)
+STOP_RECORDS: int = _size(3_000, 20_000, 20_000)
 
 # --------------------------------------------------------------------------------------------- processes side by side
 
@@ -73,7 +73,8 @@ PROGRESS_RECORDS: int = _size(20_000, 400_000, 1_000_000)
 """Records of a pair whose progress is watched; the engine works on some 100,000 at a time."""
 
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
-SOAK_BATCHES: int = _size(24, 100, 2000)
+SOAK_BATCHES: int = _size(14, 100, 2000)
+SOAK_WARM_UP: int = _size(6, 20, 20)
 INSTANCES_BATCHES: int = _size(3, 20, 500)
 WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
 DEAFNESS_EVERY: int = _size(7, 1, 1)
@@ -93,13 +94,13 @@ STREAMED_WITH_CARE_BYTES: int = _size(10 * MB, 30 * MB, 300 * MB)
 
 PAIRING_PLAYS: int = _size(8, 100, 1000)
 PAIRING_STEPS: int = _size(25, 40, 40)
-SYNC_CAMPAIGN_RUNS: int = _size(60, 1000, 1000)
+SYNC_CAMPAIGN_RUNS: int = _size(40, 1000, 1000)
 NGINX_REQUESTS_PER_SECOND: int = _size(5, 1, 1)
 SYNC_CAMPAIGN_PARTS: int = _size(2, 10, 10)
 
 # ---------------------------------------------------------------------------------------------------- rules and values
 
-GENERATED_VALUES: int = _size(12_000, 120_000, 1_000_000)
+GENERATED_VALUES: int = _size(8_000, 120_000, 1_000_000)
 """Made-up cells on which SQL and the Python definition are compared."""
 EVERY_LETTER: int = _size(40, 1, 1)
 """One in so many letters of Unicode is tried; all of those in which most special cases are."""
@@ -107,6 +108,12 @@ EVERY_READING_REGION: int = _size(300, 30, 1)
 """One in so many regions reads the numbers of all others."""
 LAWS_RECORDS: int = _size(2_000, 85_000, 85_000)
 """Rows of the CRM export; 85,000 are more than one row group of the engine, so that its threads share the work."""
-GROUPED_RECORDS: int = _size(20_000, 100_000, 100_000)
+GROUPED_RECORDS: int = _size(10_000, 100_000, 100_000)
 """Records of the worst cases that are grouped, and twice as many."""
 FUZZ_TIMES: int = _size(1, 1, 20)
+CASES_EVERY: int = _size(2, 1, 1)
+"""One in so many case folders is integrated, and always the sample."""
+RESTORES: int = _size(1, 8, 8)
+"""Random histories in which the state alone is restored."""
+ROWS_BEFORE_A_LONG_CELL: int = _size(1_000, 900_000, 900_000)
+"""900,000 rows are more than half of what the engine reads at once."""

@@ -15,7 +15,7 @@ import pytest
 from service import cli
 from service.errors import StateBehindOutbox, UsageError
 from service.folders import StateFolders
-from tests.sizes import examples
+from tests.sizes import RESTORES
 from tests.worlds import CRM, ECOM, House, Works
 
 HEADER = "customer_id,full_name,email,phone,signup_date,status\n"
@@ -226,7 +226,7 @@ def test_an_outbox_that_was_filled_by_hand_is_compared_and_adopted_too(tmp_path:
     assert (last / "id_changes.csv").read_text().splitlines()[1:] == []
 
 
-@pytest.mark.parametrize("seed", range(examples(8)))
+@pytest.mark.parametrize("seed", range(RESTORES))
 def test_no_number_is_given_twice_over_any_restore_of_the_state_alone(tmp_path: Path, seed: int) -> None:
     """Batches, backups and restores of the state in any order: a number stays with its customer."""
     r = random.Random(seed)

@@ -26,7 +26,7 @@ from service.errors import DuplicateColumn, InputError, Interrupted, MissingColu
 from service.model import API, CRM, ECOM, Layout
 from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_window
 from service.readers.rows import BOOLEAN_MARK, FileReport
-from tests.sizes import examples
+from tests.sizes import ROWS_BEFORE_A_LONG_CELL, examples
 from tests.small_batches import HEADER, PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
 from tests.worlds import CASES, ROOT
 
@@ -1015,8 +1015,11 @@ def test_an_engine_has_the_threads_it_was_given_and_no_others(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_cell_as_long_as_it_may_be_is_read_wherever_it_lies(engine: EmbeddedEngine, drop: Path) -> None:
     longest = "x y\n" * (csv_rows.MAX_CELL_CHARACTERS // 4 - 64)
-    before = "C1,Ann,,,,\n" * 900_000  # more than half of what the engine reads at once
+    before = "C1,Ann,,,,\n" * ROWS_BEFORE_A_LONG_CELL
     content = f'{",".join(HEADER)}\n{before}C2,"{longest}",,,,\nC3,Eve,,,,\n'
     table, report = engine.read(delivered_file(CRM, drop / "crm.csv", content))
     found = table.derive("select row_number, length(cell_1) from this order by row_number desc limit 2").rows()
-    assert (found, report.rejects) == ([(900_002, 3), (900_001, len(longest))], ())
+    assert (found, report.rejects) == (
+        [(ROWS_BEFORE_A_LONG_CELL + 2, 3), (ROWS_BEFORE_A_LONG_CELL + 1, len(longest))],
+        (),
+    )

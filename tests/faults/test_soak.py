@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.sizes import SOAK_BATCHES as BATCHES
+from tests.sizes import SOAK_WARM_UP as WARM_UP
 from tests.worlds import CASES, CRM, ECOM, House, wait_until
 
-WARM_UP = 20
 WAITING = 10
-KEPT = 20
+KEPT = 10
 LAPS = 4
 # Two idle moments may differ by this much: the allocator returns memory at any time.
 SLACK_MB = 16.0
