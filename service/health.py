@@ -35,12 +35,19 @@ class HealthCheck:
 
 
 def unwritable(folders: Iterable[Path]) -> list[str]:
-    """One message per folder that exists but is not writable. Missing folders are reported elsewhere."""
+    """One message per folder that exists but is not writable. What is missing or out of reach is reported elsewhere."""
     return [
         f"the folder {folder} cannot be written: check its owner and mode, and whether its disk is read-only"
         for folder in folders
-        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
+        if _is_unwritable(folder)
     ]
+
+
+def _is_unwritable(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
+    except OSError:  # a folder above it is closed, or its server does not answer
+        return False
 
 
 def scarce_space(folders: Iterable[Path], min_free_mb: int) -> list[str]:

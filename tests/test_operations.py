@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -413,6 +414,31 @@ def test_a_folder_below_the_roots_that_cannot_be_written_is_named(
         health = works.health()
         assert health["state"] == state
         assert f"{name} cannot be written" in str(health["reasons"])
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["inbox", "inbox/quarantine", "outbox", "state"])
+def test_a_folder_that_is_closed_for_a_while_does_not_end_the_daemon(name: str) -> None:
+    with shared_house() as house:
+        house.drop("_1")
+        (house.inbox / "crm_customers_1.csv").write_text("klantnummer\n1\n", encoding="utf-8")
+        folder = house.root / name
+        with house.watching() as daemon_process:
+            wait_until(house.quarantine)
+            house.health_is("degraded", "quarantined")
+            mode = stat.S_IMODE(folder.stat().st_mode)
+            folder.chmod(0o000)
+            if name == "state":  # where health itself is written
+                time.sleep(1)
+            else:
+                house.health_is("failing", f"{name} cannot be")
+            folder.chmod(mode)
+            house.health_is("degraded", "quarantined")
+            house.drop("_2")
+            wait_until(house.archived)
+            house.health_is("ok")
+            assert daemon_process.is_alive()
+        assert house.verified().findings == []
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])

@@ -202,7 +202,7 @@ class Inbox:
         return self._folders.quarantine / batch.id
 
     def is_quarantined(self, batch_id: str) -> bool:
-        """Whether a batch is still in quarantine: neither moved back nor removed."""
+        """Whether a batch is still in quarantine: neither moved back nor removed. True while that cannot be seen."""
         return self._quarantine.has(batch_id)
 
     def quarantined(self) -> list[QuarantinedBatch]:

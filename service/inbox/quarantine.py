@@ -49,8 +49,11 @@ class Quarantine:
         self._inbox = folders
 
     def has(self, batch_id: str) -> bool:
-        """Whether a batch is still in quarantine: neither moved back nor removed."""
-        return is_own_folder(self._inbox.quarantine / batch_id) and is_regular(self._inbox.reason_of(batch_id))
+        """Whether a batch is still in quarantine: neither moved back nor removed. True while that cannot be seen."""
+        try:
+            return is_own_folder(self._inbox.quarantine / batch_id) and is_regular(self._inbox.reason_of(batch_id))
+        except OSError:
+            return True
 
     def listed(self) -> list[QuarantinedBatch]:
         """The batches in quarantine whose reason can be read and whose files are there, oldest first."""

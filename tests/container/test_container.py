@@ -441,4 +441,4 @@ def test_the_image_contains_nothing_it_does_not_need(
     )
     code, out, err = containers.run("-c", program, entrypoint="python")
     assert code == 0, err
-    assert out.splitlines() == ["[]", "[]", "['LICENSE', 'service']", "[]", "[]"]
+    assert out.splitlines() == ["[]", "[]", "['LICENSE', 'sbom.cdx.json', 'service']", "[]", "[]"]

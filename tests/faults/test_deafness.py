@@ -95,13 +95,14 @@ class Site:
         """Wait until health is in this state, for this reason."""
 
         def is_so() -> bool:
+            assert self.daemon.poll() is None, f"the daemon ended: {Path(self._log.name).read_text('utf-8')[-500:]}"
             health = self.house.health()
             return health["state"] == state and bool(re.search(reason, "; ".join(health["reasons"])))
 
         try:
             wait_until(is_so)
-        except AssertionError:
-            raise AssertionError(f"health was never {state}: {reason}; it is {self.house.health()}") from None
+        except AssertionError as error:
+            raise AssertionError(f"health was never {state}: {reason}; {error}; {self.house.health()}") from None
         return self.house.health()
 
     def instances(self) -> list[Path]:

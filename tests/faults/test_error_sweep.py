@@ -1,7 +1,8 @@
 """Fail the service's system calls one by one, with the errors of full, broken, read-only and forbidden disks.
 
-A failing call loses nothing: the published set and the inputs stay, a message says why, and a run without the fault
-ends as if there had been none. By default a sample; ``make faults`` tries every call with every error.
+A failing call loses nothing: the published set and the inputs stay, a message says why, health fails, or is degraded
+where the batch is published already, and a run without the fault ends as if there had been none. By default a sample;
+``make faults`` tries every call with every error.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ pytestmark = needs_strace
 KINDS = ("write", "create", "fsync", "rename", "mkdir", "link")
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE")
 WORLD = 3
+DEGRADED_AFTER_COMMIT = "is published, but a step after it failed and is tried again"
 # One staged set, one generation of the register, and what was about to be renamed.
 MOST_LITTER = 16
 
@@ -62,6 +64,8 @@ def test_a_failing_call_loses_nothing_and_is_reported(
         ended, is_hit = start.run(house).failing_at(trial.point, trial.error, lasting=trial.is_lasting)
         missed = [] if is_hit or trial.point.is_of_the_moment else ["the call was not made"]
         faults = [*missed, *problems(start, house, trial, ended), *ended_well(start, house, is_next_tried=False)]
+        usual = "degraded" if start.code else "ok"  # a batch in quarantine
+        faults += [] if house.health()["state"] == usual else [f"at last health says {house.health()['state']}"]
         shutil.rmtree(house.root)
         return [f"{trial}: {fault}" for fault in faults]
 
@@ -78,8 +82,19 @@ def problems(start: Start, house: House, trial: Trial, ended: Ended) -> Iterator
         yield f"it left a traceback: {ended.err}"
     if ended.code == WORLD and os.strerror(getattr(errno, trial.error)) not in ended.err + ended.out:
         yield f"no message says why: {ended.err}{ended.out}"
-    if ended.code == WORLD and not ended.err and house.health()["state"] != "failing":
-        yield f"health says {house.health()['state']}"
+    if ended.code == WORLD and not ended.err:
+        health = house.health()
+        is_told = DEGRADED_AFTER_COMMIT in "; ".join(health["reasons"])
+        expected = ("degraded", True) if is_in_force(start, house) else ("failing", False)
+        if (health["state"], is_told) != expected:
+            yield f"health says {health['state']}: {health['reasons']}"
     if len(litter(house)) > MOST_LITTER:
         yield f"litter: {litter(house)}"
     yield from broken_promises(house, start.inputs)
+
+
+def is_in_force(start: Start, house: House) -> bool:
+    """Whether the pair is published and the register has its customers: only flat files and archive may be left."""
+    current = house.state / "register" / "current"
+    new = set(house.batches()) - set(start.house.batches())
+    return current.exists() and current.read_text(encoding="utf-8").strip() in new
