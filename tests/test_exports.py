@@ -227,11 +227,13 @@ def test_a_hint_about_columns_names_all_of_them_and_leads_to_their_values(
 
 def test_hints_begin_with_the_command_of_this_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert commands.command("retry", "X") == "python -m service retry X"
-    monkeypatch.setattr(commands, "_prefix", "docker compose exec customer-integration python -m service")
-    assert commands.command("retry", "X").endswith("exec customer-integration python -m service retry X")
+    monkeypatch.setattr(commands, "_prefix", "docker compose run --rm customer-integration")
+    assert commands.command("retry", "X") == "docker compose run --rm customer-integration retry X"
     assert Settings.model_fields["command"].default == commands.DEFAULT
     makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
     assert "export SERVICE_COMMAND := $(PY) -m service" in makefile
+    compose = (Path(__file__).parents[1] / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "SERVICE_COMMAND: ${SERVICE_COMMAND:-docker compose run --rm customer-integration}" in compose
 
 
 # ------------------------------------------------------------------------------------------------------ headers
