@@ -206,6 +206,23 @@ def test_a_hint_about_the_array_leads_to_all_customers(tmp_path: Path, document:
     ]
 
 
+def test_a_hint_about_the_array_does_not_lose_ids_that_are_beside_the_other_members(tmp_path: Path) -> None:
+    """As JSON:API writes customers: ``{"data": [{"id": "7", "attributes": {"name": …}}]}``."""
+    text = json.dumps({"data": [{"type": "customer", "id": "7", "attributes": {"name": "Ann", "email": "a@x.org"}}]})
+    with pytest.raises(UnreadableFile) as refused:
+        Export(tmp_path / "one", ecom=text)
+    assert (
+        'set rows_at = "data" and map its members with fields (attributes.email, attributes.name, id, type)'
+        in refused.value.hint
+    )
+    with pytest.raises(UnreadableFile) as refused:
+        Export(tmp_path / "two", ecom=text, sources=[{"name": "ECOM", "rows_at": "data"}])
+    table = table_of(refused.value.hint) | {"rows_at": "data"}
+    followed = Export(tmp_path / "three", ecom=text, sources=[table])
+    assert [(row["full_name"], row["email"]) for row in followed.rows] == [("Ann", "a@x.org")]
+    assert [row["source_id"] for row in rows_of(followed.set / "crosswalk.csv")] == ["7"]
+
+
 @pytest.mark.parametrize(
     "header", [("cust_id", "fullname_", "e_mailadress", "phone"), ("User ID", "nme", "emial", "phone")]
 )
