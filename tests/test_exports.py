@@ -184,6 +184,32 @@ def test_a_hint_about_a_member_leads_to_its_value(tmp_path: Path, name: str, pat
     assert row["status"] == export.rows[0]["status"]
 
 
+@pytest.mark.parametrize("has_email", [False, True])
+@pytest.mark.parametrize("first, last", [("firstName", "lastName"), ("person.first", "person.last")])
+def test_a_hint_about_a_name_in_parts_leads_to_the_whole_name(
+    tmp_path: Path, first: str, last: str, has_email: bool
+) -> None:
+    customer: dict[str, Any] = {"id": 1, "phoneNumber": "2125550101"}
+    customer |= {"email" if has_email else "emailAddress": "ann@roe.example"}
+    put(customer, first, "Ann")
+    put(customer, last, "Roe")
+    if has_email:
+        hint = next(it for it in Export(tmp_path / "one", ecom=shop(customer)).warnings if " for full_name" in it)
+    else:
+        with pytest.raises(UnreadableFile) as refused:
+            Export(tmp_path / "one", ecom=shop(customer))
+        hint = refused.value.hint
+    followed = Export(tmp_path / "two", ecom=shop(customer), sources=[table_of(hint)])
+    assert [row["full_name"] for row in followed.rows] == ["Ann Roe"]
+
+
+def test_no_hint_proposes_half_a_name(tmp_path: Path) -> None:
+    export = Export(tmp_path, ecom=shop({"id": 1, "email": "ann@roe.example", "lastName": "Roe"}))
+    (warning,) = [it for it in export.warnings if " for full_name" in it]
+    assert '"lastName"' in warning
+    assert "fields.full_name" not in warning
+
+
 @pytest.mark.parametrize(
     "document",
     [
