@@ -7,7 +7,6 @@ published since, and would give them to other customers. Source: docs/specificat
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -23,16 +22,16 @@ from service.container import where_state_is
 from service.documents import MalformedDocument, Manifest
 from service.engine.contract import Engine
 from service.errors import StateBehindOutbox, UsageError
-from service.files import open_regular, sha256_of
+from service.files import open_file, sha256_of
 from service.folders import OutboxFolders
 from service.inbox.names import read_name
 from service.ledger import Ledger
 from service.model import JobName, PublishedMaster, Source
+from service.pipeline.load import CROSSWALK, REGISTER_CUSTOMERS
 from service.register import Register
 
 _CROSSWALK, _CUSTOMERS, _QUALITY = "crosswalk.csv", "register_customers.csv", "quality_report.json"
-_CROSSWALK_COLUMNS = ("unified_id", "source_system", "source_id", "record_key")
-_CHUNK_BYTES = 1 << 20
+_NEW_IDS = "to begin with new ids, empty the outbox and the file .lock of the inbox"
 _NUMBER = "cast(substr(unified_id, 5) as bigint)"
 # Of records that are in no later set; ``age`` counts the sets from the newest, which has 0.
 _LATEST = f"""
@@ -92,8 +91,7 @@ def refuse_older_state(state: Path, outbox: Path, ledger: Ledger, register: Regi
         f"batch {newest.batch_id} is published there, and {known}",
         where=f"{state}, {newest.folder}",
         hint=f"restore the state from a newer backup; or run: {_adopt_command(state, outbox)}, which rebuilds the"
-        " register from the newest set of the outbox; or, to begin with new ids, empty the outbox and the file .lock of"
-        " the inbox" + where_state_is(),
+        f" register from the newest set of the outbox; or, {_NEW_IDS}{where_state_is()}",
     )
 
 
@@ -141,10 +139,9 @@ def adopt(
         raise UsageError(
             f"batch {newest.batch_id} was published by a version that did not store the register in its set",
             where=str(newest.folder),
-            hint="restore the state from a backup; or, to begin with new ids, empty the outbox and"
-            " the file .lock of the inbox",
+            hint=f"restore the state from a backup; or, {_NEW_IDS}",
         )
-    registered = engine.read_csv(_checked_copy(newest, _CUSTOMERS, work), ("number", "state", "merged_into"))
+    registered = engine.read_csv(_checked_copy(newest, _CUSTOMERS, work), REGISTER_CUSTOMERS)
     customers = registered.derive(_REGISTERED, former=register.former_customers(engine))
     records = engine.text_table(("record_key",), ()).derive(
         "select record_key, 0::bigint as customer, 0 as age from this"
@@ -152,7 +149,7 @@ def adopt(
     complete = [it for it in sets if not isinstance(it.manifest.next_number, UnsetType)]
     for age, published in enumerate(reversed(complete)):
         try:
-            crosswalk = engine.read_csv(_checked_copy(published, _CROSSWALK, work), _CROSSWALK_COLUMNS)
+            crosswalk = engine.read_csv(_checked_copy(published, _CROSSWALK, work), CROSSWALK)
         except (OSError, UsageError):
             if published is newest:
                 raise
@@ -170,8 +167,8 @@ def _checked_copy(published: PublishedSet, name: str, work: Path) -> Path:
     copy = work / f"{published.batch_id}-{name}"
     stated = published.manifest.files.get(name)
     if stated is not None:
-        with os.fdopen(open_regular(published.folder / name), "rb") as file, open(copy, "wb") as copied:
-            shutil.copyfileobj(file, copied, _CHUNK_BYTES)
+        with open_file(published.folder / name) as file, open(copy, "wb") as copied:
+            shutil.copyfileobj(file, copied)
     if stated is None or sha256_of(copy) != stated.sha256:
         raise UsageError(
             f"{name} is not as its manifest states",

@@ -172,10 +172,10 @@ def _arguments_of_retry(parser: argparse.ArgumentParser) -> None:
 
 def _arguments_of_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("batch", nargs="?", metavar="BATCH", help="only this batch")
-    parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
+    _argument_of_filled_outbox(parser)
 
 
-def _arguments_of_adopt(parser: argparse.ArgumentParser) -> None:
+def _argument_of_filled_outbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
 
 
@@ -256,11 +256,11 @@ def _adopt(options: argparse.Namespace) -> int:
 def _folders_of(options: argparse.Namespace, settings: Settings) -> Folders:
     """The folders of the service, or those that ``integrate --outbox DIR`` filled."""
     from service.folders import Folders
+    from service.jobs import by_hand
 
     if options.outbox is None:
         return Folders(settings.inbox, settings.outbox, settings.state)
-    state = settings.state if "state" in settings.model_fields_set else options.outbox / ".state"
-    return Folders(None, options.outbox, state)
+    return by_hand.folders_of(options.outbox, settings)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -381,7 +381,7 @@ VERBS = (
         "adopt",
         "rebuild a lost or old state from the newest set of the outbox",
         _adopt,
-        _arguments_of_adopt,
+        _argument_of_filled_outbox,
     ),
     Verb(
         "check",

@@ -36,9 +36,8 @@ _OUR_FOLDERS = frozenset(
     folder.name
     for folder in (_INBOX.claimed, _INBOX.archive, _INBOX.quarantine, _OUTBOX.staging, _OUTBOX.batches, _OUTBOX.failed)
 )
-_OF_THE_FILE_SYSTEM = frozenset(
-    {"lost+found", "@eaDir"}
-)  # every new ext4 volume has one, and it always belongs to root
+# Folders of root that a new ext4 volume and a Synology share have.
+_OF_THE_FILE_SYSTEM = frozenset({"lost+found", "@eaDir"})
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

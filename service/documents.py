@@ -31,7 +31,7 @@ FileName = Annotated[str, Meta(pattern=r"^(?!\.{1,2}\Z)[^/\x00]+\Z", max_length=
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 """A number of rows or bytes; the ledger stores 64 bits."""
-Sequence = Annotated[int, Meta(ge=1, le=1 << 53)]
+Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
 """A position or a customer's number; numbers that follow it have room."""
 
 
@@ -82,9 +82,9 @@ class Manifest(_Document, frozen=True, kw_only=True):
     """Of the flat manifest of the job before this set."""
     former_outcome_sha256: Sha256 | UnsetType | None = UNSET
     """Of the manifest or reason of the batch before it: the link of the chain."""
-    sequence: Sequence | UnsetType = UNSET
+    sequence: Positive | UnsetType = UNSET
     """Position among all outcomes, as in the ledger. Absent in sets of 0.1.0, as the next."""
-    next_number: Sequence | UnsetType = UNSET
+    next_number: Positive | UnsetType = UNSET
     """The number that the next new customer gets; of a job with a register."""
     inputs: tuple[ManifestInput, ...]
     rows: Counts
@@ -151,6 +151,20 @@ class IgnoredEntry(Struct, frozen=True, kw_only=True):
     why: str
 
 
+class StageProgress(Struct, frozen=True, kw_only=True):
+    """How far the stage in work has come. Rows are those of the stage; while exports are read an estimate."""
+
+    stage_number: int
+    """From 1."""
+    stage_count: int
+    rows_done: int
+    rows_in_all: int
+    rows_per_second: int
+    """On average since the stage began."""
+    moved_at: str
+    """When ``rows_done`` last rose."""
+
+
 class HealthReport(_Document, frozen=True, kw_only=True):
     """``health.json``: the condition of the daemon. File names, ids and counts only."""
 
@@ -169,6 +183,7 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     busy_since: str | None = None
     stage: str | None = None
     stage_since: str | None = None
+    progress: StageProgress | None = None
     batch_id: str | None = None
     last_batch: str | None = None
     """The batch published last, of any job."""

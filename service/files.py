@@ -28,9 +28,9 @@ _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK_BYTES = 1 << 20
 _STAGED = ".{name}.{random}.new"
 _STAGED_FILES = ".*.new"
-_LINK = "a symbolic link, which is not followed: remove it"
-_NO_FILE = "not a regular file: remove it"
-_NO_FOLDER = "must be a real folder, and is a link or a file: remove it"
+_IS_A_LINK = "a symbolic link, which is not followed: remove it"
+_NOT_A_FILE = "not a regular file: remove it"
+_NOT_A_FOLDER = "must be a real folder, and is a link or a file: remove it"
 _PRIVATE = 0o700
 _LOCK_TABLE = Path("/proc/locks")
 _MOST_NOTE_BYTES = 4096
@@ -63,11 +63,11 @@ def _opened(path: Path, flags: int) -> int:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, _LINK, str(path)) from None
+            raise OSError(errno.ELOOP, _IS_A_LINK, str(path)) from None
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+        raise OSError(errno.EINVAL, _NOT_A_FILE, str(path))
     return descriptor
 
 
@@ -81,7 +81,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
     Raises: OSError; ``EFBIG`` where it has more than ``most_bytes``.
     """
-    with os.fdopen(open_regular(path), "rb") as file:
+    with open_file(path) as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"larger than {most_bytes} bytes", str(path))
@@ -91,7 +91,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a regular file's bytes, in hex. Raises: OSError; a link or a special file is refused."""
     digest = hashlib.sha256()
-    with os.fdopen(open_regular(path), "rb") as file:
+    with open_file(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
@@ -102,23 +102,21 @@ def fsync_path(path: Path) -> None:
 
     Some network and guest file systems (CIFS, vboxsf, drvfs) cannot sync a folder: there it is left to them.
     """
+    _sync(path)
+
+
+def is_synced(folder: Path) -> bool:
+    """Whether the file system can sync this folder. Raises: OSError where the folder cannot be opened or is faulty."""
+    return _sync(folder)
+
+
+def _sync(path: Path) -> bool:
+    """Force a file or a folder to the disk; False for a folder that its file system cannot sync."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _NO_SYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def is_synced(folder: Path) -> bool:
-    """Whether the file system can sync this folder. Raises: OSError where the folder cannot be opened or is faulty."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SYNC:
             raise
         return False
     finally:
@@ -153,7 +151,7 @@ def make_own_folder(path: Path) -> None:
 def require_folder(path: Path) -> None:
     """Raises: OSError; ``ENOTDIR`` where ``path`` is not a folder itself but a link or a file."""
     if not stat.S_ISDIR(path.lstat().st_mode):
-        raise OSError(errno.ENOTDIR, _NO_FOLDER, str(path))
+        raise OSError(errno.ENOTDIR, _NOT_A_FOLDER, str(path))
 
 
 def is_own_folder(path: Path) -> bool:

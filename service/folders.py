@@ -119,7 +119,7 @@ class StateFolders:
 
     @property
     def accepted(self) -> Path:
-        """One empty file per accepted input hash (``retry --accept``)."""
+        """One mark per accepted input hash (``retry --accept``)."""
         return self.root / "accepted"
 
     @property

@@ -180,7 +180,7 @@ class Ledger:
         if not keep:
             return []
         with self._connected() as db:
-            return [batch_id for batch_id in _in_order(db, present, job)[:-keep] if batch_id != current]
+            return [batch_id for batch_id in _published_in_order(db, present, job)[:-keep] if batch_id != current]
 
     def is_overtaken(self, batch_id: str, job: JobName) -> bool:
         """Whether a batch of the job was published after this outcome; without an outcome: was claimed after it."""
@@ -345,7 +345,7 @@ def _head(db: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _in_order(db: sqlite3.Connection, published: Iterable[str], job: JobName) -> list[str]:
+def _published_in_order(db: sqlite3.Connection, published: Iterable[str], job: JobName) -> list[str]:
     """Those of the ``published`` batches that are of the job, the earliest outcome first."""
     found = db.execute(
         "select batch_id from outcomes where outcome = 'published' and job = ?"

@@ -34,6 +34,7 @@ EVENTS: dict[str, str] = {
     "partner.late": "the exports of a batch arrived far apart",
     "batch.claimed": "settled exports that make a batch were claimed",
     "batch.recovered": "an earlier process began this batch: rolled forward, begun again, put back, or archived late",
+    "batch.progressed": "a batch takes long: stage, number of stages, rows done and in all, rows per second",
     "source.extracted": "rows and rejects of one source",
     "source.suspected": "a possible problem of the file of one source",
     "records.normalised": "values made missing, by reason",

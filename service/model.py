@@ -35,7 +35,7 @@ class Layout:
     name: str
     fields: Mapping[str, tuple[FieldPath, ...]] = field(hash=False)
     rows_at: str = "customers"
-    """JSON: the member that holds the array of customers, if the document is an object."""
+    """JSON: the path of the array of customers, if the document is an object; see ``service.rows_path``."""
     needs: tuple[tuple[str, ...], ...] = (("source_id",), ("full_name", "email", "phone"))
     """An export fits this layout only if it has at least one field of each of these groups."""
     signs: tuple[str, ...] = ()
@@ -183,10 +183,13 @@ def _adds(other: Mapping[str, set[str]], own: Mapping[str, set[str]]) -> bool:
 
 
 _OWN_NAMES = ("crm", "ecom")
+"""The layouts of the built-in sources: any contact list may have their columns."""
 _PATHS_OF_A_SYSTEM = 3
+"""With fewer known paths an export is not taken for that of a system, whatever signs it has."""
 
 
 def _lacks_its_ids(layout: Layout, found: Collection[str]) -> bool:
+    """Whether an export with these paths is probably that of the layout's system, without its ids."""
     is_of_the_system = not set(layout.signs).isdisjoint(found)
     return is_of_the_system and len(set(found).intersection(layout.paths)) >= _PATHS_OF_A_SYSTEM
 
@@ -322,7 +325,7 @@ class Batch:
     """In the order of their sources."""
     suffix: str = ""
     accepted: bool = False
-    """True when a user accepted it with ``retry --accept``: the guards (volume, outdated) are skipped once."""
+    """True when a user accepted it with ``retry --accept``: the guards are skipped once."""
     warnings: tuple[str, ...] = ()
     """Oddities of its arrival, for its log."""
     former_outcome_sha256: str | None = None

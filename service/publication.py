@@ -138,16 +138,18 @@ class Publication:
 
     def archive(self, batch: Batch) -> None:
         """Move the inputs of a published batch into the archive, and delete the mark that let them skip the guards."""
-        if self._acceptance is not None:
-            self._acceptance.end(inputs_sha256(batch.inputs), [file.file_name for file in batch.inputs])
+        self._end_acceptance(batch)
         if self.inbox is not None:
             self.inbox.archive(batch)
 
+    def _end_acceptance(self, batch: Batch) -> None:
+        if self._acceptance is not None:
+            self._acceptance.end(inputs_sha256(batch.inputs), [file.file_name for file in batch.inputs])
+
     def end_unused_acceptances(self, waiting: Collection[str]) -> None:
-        """Delete the marks of accepted files that do not wait any more, best effort. Call it while none is claimed."""
+        """Delete the marks of accepted files that do not wait any more; only while none is claimed. Raises: OSError."""
         if self._acceptance is not None and self.inbox is not None:
-            with suppress(OSError):
-                self._acceptance.end_unused(waiting, self.inbox.is_quarantined)
+            self._acceptance.end_unused(waiting, self.inbox.is_quarantined)
 
     def recover(self) -> None:
         """Complete what a process that died left undone in outbox, register, ledger and flat files.
@@ -238,8 +240,7 @@ class Publication:
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
         """Move the inputs of a batch into quarantine, with the reason and the log. Raises: OSError."""
         assert self.inbox is not None, "named files stay with their owner"
-        if self._acceptance is not None:
-            self._acceptance.end(inputs_sha256(batch.inputs), [file.file_name for file in batch.inputs])
+        self._end_acceptance(batch)
         self.inbox.quarantine(self.linked(batch), error, now, log_text)
         self._write_ledger_best_effort(lambda: self.ledger.note(batch.id))
 

@@ -32,8 +32,6 @@ from service.sources import Region, SourceSettings, sources_of
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
 _IN_A_PASSWORD = "in a password, / ? # @ : % are written as %2F %3F %23 %40 %3A %25"
-
-
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d{1,2}(?::\d{2}){0,2}(?:[A-Za-z<].*)?")
 """Such as ``UTC0`` or ``CET-1CEST,M3.5.0,M10.5.0/3``."""
 
@@ -110,7 +108,7 @@ class Settings(BaseSettings):
     keep_batches: int = Field(30, ge=0, description="published sets and archives to keep for each job; 0 = all")
     stop_seconds: float = Field(8, gt=0, description="time to finish or abandon work after a stop signal")
     stall_minutes: float = Field(
-        DEFAULT_STALL_MINUTES, gt=0, description="health fails after a batch has been in one stage for this long"
+        DEFAULT_STALL_MINUTES, gt=0, description="health fails after this long in a stage of a batch without a row done"
     )
 
     api_url: str | None = Field(None, description="collection of the customers API that `sync` reads: `https://…`")
@@ -218,14 +216,14 @@ class Settings(BaseSettings):
 
 def _web_url(url: str) -> SplitResult:
     """The parts of an http or https URL. Raises: ValueError, never with the words of a library, which quote the URL."""
+    unreadable = ValueError(f"is not a URL that can be read: check its host and port; {_IN_A_PASSWORD}")
     try:
-        parts, host = urlsplit(url), ""
-        host, _ = parts.hostname or "", parts.port
-        is_readable = url.isprintable() and not any(sign.isspace() for sign in url)
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # the port is parsed when it is asked for
     except ValueError:
-        is_readable = False
-    if not is_readable:
-        raise ValueError(f"is not a URL that can be read: check its host and port; {_IN_A_PASSWORD}")
+        raise unreadable from None
+    if not url.isprintable() or any(sign.isspace() for sign in url):
+        raise unreadable
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("must begin with https:// (or http://) and name a host")
     return parts

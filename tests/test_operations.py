@@ -272,6 +272,14 @@ def test_what_a_sync_program_could_not_merge_is_never_taken_and_never_in_the_way
     assert all("could not merge" in entry["why"] and "Ann" not in str(entry) for entry in health["ignored"])
 
 
+@pytest.mark.parametrize("name", ["crm_customers_Ann Lee (1).csv", "Copy of crm_customers_Ann Lee.csv"])
+def test_health_shows_no_person_whose_name_a_copy_has(works: Works, name: str) -> None:
+    (works.inbox / name).write_text(crm_of(3), encoding="utf-8")
+    works.once()
+    assert "rename it to crm_customers_#a36e14.csv" in str(works.health()["reasons"])
+    assert "Ann" not in str(works.health())
+
+
 def test_names_of_exports_are_not_those_of_copies() -> None:
     for name in ("crm_customers_2024-01-15.csv", "crm_customers 3.csv", "crm_customers_copycat.csv"):
         assert original_of(name) is None

@@ -218,21 +218,21 @@ def test_requests_refused_together_are_one_refusal() -> None:
 
 def test_a_503_is_a_refusal_only_while_pages_arrive_and_not_alone() -> None:
     rate = LearnedRate()
-    assert not rate.is_refusal(0.1, is_first=True), "no page arrived yet: the API is down"
+    assert not rate.count_overload(0.1, is_first=True), "no page arrived yet: the API is down"
     for _ in range(3):
         rate.arrived(0.2, 0.3)
-    assert [rate.is_refusal(0.4, is_first=True) for _ in range(3)] == [False, True, True]
+    assert [rate.count_overload(0.4, is_first=True) for _ in range(3)] == [False, True, True]
     rate.refused(0.4, 0.4, is_stated=False)
     rate.arrived(1.5, 1.5)
-    assert rate.is_refusal(1.6, is_first=True), "a limit is known"
-    assert not rate.is_refusal(60, is_first=True), "no page arrived for long"
+    assert rate.count_overload(1.6, is_first=True), "a limit is known"
+    assert not rate.count_overload(60, is_first=True), "no page arrived for long"
 
 
 def test_a_503_for_every_other_request_is_a_refusal() -> None:
     rate, found = LearnedRate(), []
     for second in range(4):
         rate.arrived(second, second)
-        found.append(rate.is_refusal(second + 0.1, is_first=True))
+        found.append(rate.count_overload(second + 0.1, is_first=True))
     assert found == [False, False, True, True]
 
 

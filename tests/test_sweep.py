@@ -8,11 +8,8 @@ from dataclasses import replace
 import pytest
 
 from service.api.checkpoint import Note
-from service.api.completeness import Complete, SweepLimits, judge
+from service.api.completeness import Complete, judge
 from service.api.rows import key_of
-
-EXACT = SweepLimits(concurrency=4, max_pages=100, total_is_exact=True)
-A_HINT = SweepLimits(concurrency=4, max_pages=100, total_is_exact=False)
 
 
 def sweep(number: int, *pages: Sequence[int], totals: int | Sequence[int]) -> list[Note]:
@@ -25,9 +22,9 @@ def sweep(number: int, *pages: Sequence[int], totals: int | Sequence[int]) -> li
 
 
 def is_complete(
-    *sweeps: list[Note], limits: SweepLimits = EXACT, may_have_grown: bool = False
+    *sweeps: list[Note], total_is_exact: bool = True, may_have_grown: bool = False
 ) -> tuple[bool, tuple[int, ...]]:
-    found = judge(sweeps, limits, may_have_grown=may_have_grown)
+    found = judge(sweeps, total_is_exact=total_is_exact, may_have_grown=may_have_grown)
     return isinstance(found, Complete), found.sweeps if isinstance(found, Complete) else ()
 
 
@@ -69,10 +66,10 @@ def test_two_equal_sweeps_overrule_a_total_that_is_too_low() -> None:
     assert is_complete(one, sweep(2, [1, 2], [3, 5], totals=2)) == (False, ())
 
 
-@pytest.mark.parametrize(("limits", "expected"), [(EXACT, False), (A_HINT, True)])
-def test_fewer_than_the_total_are_complete_only_if_the_total_is_a_hint(limits: SweepLimits, expected: bool) -> None:
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_fewer_than_the_total_are_complete_only_if_the_total_is_a_hint(is_exact: bool) -> None:
     one, two = sweep(1, [1, 2], [3], totals=9), sweep(2, [1, 2], [3], totals=9)
-    assert is_complete(one, two, limits=limits)[0] is expected
+    assert is_complete(one, two, total_is_exact=is_exact)[0] is not is_exact
 
 
 def test_an_empty_api_is_complete_without_customers() -> None:

@@ -18,6 +18,7 @@ import pytest
 from service.errors import TransientError, UsageError
 from service.inbox import shown_name
 from service.watch import file_events
+from service.watch.attempts import pause_seconds
 from service.watch.file_events import EVENT_GRACE_SECONDS, FileEvents
 from service.watch.watcher import RunResult
 from tests.worlds import CRM, ECOM, SAMPLE, Works, failing, local_now, wait_until
@@ -271,6 +272,10 @@ def test_after_three_tries_with_growing_pauses_the_batch_is_quarantined(
     (works.state / "work").unlink()
     assert works.retry(works.quarantine()[0].name) == 0
     assert works.once() == RunResult(published=1)
+
+
+def test_the_pause_between_tries_stops_growing() -> None:
+    assert [pause_seconds(5, failures) for failures in (0, 1, 2, 7, 8, 100_000)] == [5, 5, 10, 320, 320, 320]
 
 
 def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_continues_it(

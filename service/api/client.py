@@ -16,7 +16,7 @@ from types import TracebackType
 
 import aiohttp
 
-from service.api import refusals
+from service.api import rejections
 from service.api.clock import Clock
 from service.api.connection import open_session
 from service.api.endpoint import Endpoint
@@ -144,7 +144,7 @@ class ApiClient:
                 raise
             except _Fault as fault:
                 is_overload = fault.reason == "status_503" and not fault.pause_seconds
-                if not (is_overload and self._gate.is_refusal(is_first=is_first)):
+                if not (is_overload and self._gate.count_overload(is_first=is_first)):
                     raise
                 self._limit(sent_at, None)
                 raise _Limited(None) from None
@@ -182,7 +182,7 @@ class ApiClient:
         except TimeoutError:
             raise _Fault("timeout") from None
         except aiohttp.ClientError as error:
-            if (lasting := refusals.lasting(error, self._endpoint)) is not None:
+            if (lasting := rejections.lasting(error, self._endpoint)) is not None:
                 raise lasting from None
             raise _Fault(_snake(type(error).__name__)) from None
         except ValueError:
@@ -211,7 +211,7 @@ class ApiClient:
             if wanted.is_beyond and has_no_rows(body):
                 return empty_page(wanted.number)
             if isinstance(error, WrongShape) and wanted.number == 1:
-                raise refusals.wrong_shape(error.explanation, self._endpoint) from None
+                raise rejections.wrong_shape(error.explanation, self._endpoint) from None
             raise _Fault(error.reason) from None
         self.figures.pages += 1
         return page
@@ -231,9 +231,9 @@ class ApiClient:
             pause = requested_pause_seconds(headers, self._clock.now()) if "retry-after" in headers else None
             raise _Fault(f"status_{status}", pause or 0.0)
         if 300 <= status < 400:
-            raise refusals.redirect(headers.get("location"), self._endpoint)
+            raise rejections.redirect(headers.get("location"), self._endpoint)
         if status != 200:
-            raise refusals.rejection(status, page, self._endpoint)
+            raise rejections.rejection(status, page, self._endpoint)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise _Fault("no_json")

@@ -16,15 +16,6 @@ CHANGED = "the API changed while it was read"
 
 
 @dataclass(frozen=True)
-class SweepLimits:
-    """Limits of a sweep."""
-
-    concurrency: int
-    max_pages: int
-    total_is_exact: bool
-
-
-@dataclass(frozen=True)
 class Complete:
     """A collection that was read completely."""
 
@@ -36,7 +27,7 @@ class Complete:
     """More than customers where some were received twice."""
     is_all: bool = True
     """False where the API states a higher total."""
-    has_unnamed_twins: bool = False
+    counts_equal_rows: bool = False
     """Whether equal rows without an id are different customers."""
     warning: str | None = None
 
@@ -52,17 +43,17 @@ class Doubt:
     """Whether the total did not change, so that what was read still counts."""
 
 
-def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_grown: bool) -> Complete | Doubt:
+def judge(sweeps: Sequence[Sequence[Note]], *, total_is_exact: bool, may_have_grown: bool) -> Complete | Doubt:
     """Decide whether the sweeps are the whole collection; ``sweeps``: the notes of each, in order of arrival.
 
     The total must not have changed, and that many different customers must have been received: in the last sweep, or
     in all together. A result that contradicts the total is accepted when two sweeps found exactly the same pages:
     more customers than stated; as many or more, if each row without an id is one, although some are equal; fewer,
-    where the total is only a hint.
+    where the total is only a hint (not ``total_is_exact``).
     ``may_have_grown``: a sweep during which the total only grew is accepted if it ends with the final total; else no
     sweep would ever be accepted while customers keep signing up.
     """
-    sweeps = [_without_idle_ends(sweep, before) for sweep, before in zip(sweeps, [(), *sweeps[:-1]], strict=True)]
+    sweeps = [_without_totals_beyond(sweep, before) for sweep, before in zip(sweeps, [(), *sweeps[:-1]], strict=True)]
     last = sweeps[-1]
     totals = [note.total for note in last if note.total >= 0]
     total, pages = totals[-1], sum(bool(note.keys) for note in last)
@@ -74,19 +65,19 @@ def judge(sweeps: Sequence[Sequence[Note]], limits: SweepLimits, *, may_have_gro
         return only_last
     if is_steady and in_all == total:
         return Complete(tuple(sweep[0].sweep for sweep in sweeps), in_all, pages, sum(map(_rows, sweeps)))
-    with_each_unnamed = _different(last, each_unnamed=True)
-    if is_confirmed and with_each_unnamed == total:
-        return replace(only_last, customers=total, has_unnamed_twins=True)
-    if is_confirmed and (with_each_unnamed > total or (in_last and not limits.total_is_exact)):
+    with_each_row = _different(last, each_without_id=True)
+    if is_confirmed and with_each_row == total:
+        return replace(only_last, customers=total, counts_equal_rows=True)
+    if is_confirmed and (with_each_row > total or (in_last and not total_is_exact)):
         warning = f"the API states {total} customers, but two readings found {in_last}"
-        return replace(only_last, is_all=with_each_unnamed > total, warning=warning)
+        return replace(only_last, is_all=with_each_row > total, warning=warning)
     if may_have_grown and totals == sorted(totals) and in_last == total:
         return replace(only_last, warning=f"the API grew from {totals[0]} to {total} customers while it was read")
     why = "customers are missing" if in_all < total else "the total is too low"
     return Doubt(why if is_steady else CHANGED, in_all, total, is_steady)
 
 
-def has_everyone(notes: Sequence[Note]) -> bool:
+def has_all_customers(notes: Sequence[Note]) -> bool:
     """Whether pages hold as many different customers as the API states, the same number on each of them.
 
     Then no other page can be missing, whatever the API answers when one is requested.
@@ -95,17 +86,17 @@ def has_everyone(notes: Sequence[Note]) -> bool:
     totals = {note.total for note in with_rows or notes if note.total >= 0}
     if len(totals) != 1 or _rows(notes) < max(totals):
         return False
-    return totals <= {_different(notes), _different(notes, each_unnamed=True)}
+    return totals <= {_different(notes), _different(notes, each_without_id=True)}
 
 
-def _without_idle_ends(notes: Sequence[Note], before: Sequence[Note]) -> list[Note]:
-    """The notes of a sweep; if its pages up to the stated last have everyone, totals of pages beyond do not count.
+def _without_totals_beyond(notes: Sequence[Note], before: Sequence[Note]) -> list[Note]:
+    """The notes of a sweep; if its pages up to the stated last have all customers, totals beyond do not count.
 
     A higher total there shows that customers joined meanwhile, unless the sweep before has seen the same one.
     """
     last = max((note.total_pages for note in notes if note.page == 1), default=0)
     whole = [note for note in notes if note.page <= last]
-    if not any(note.keys for note in whole) or not has_everyone(whole):
+    if not any(note.keys for note in whole) or not has_all_customers(whole):
         return list(notes)
     total = max(note.total for note in whole if note.keys)
     known = {note.total for note in before if note.page > last}
@@ -124,5 +115,5 @@ def rows_of_pages(notes: Sequence[Note]) -> dict[int, bytes]:
     return {note.page: note.keys for note in notes if note.keys}
 
 
-def _different(notes: Sequence[Note], *, each_unnamed: bool = False) -> int:
-    return different_customers(b"".join(note.keys for note in notes), each_unnamed=each_unnamed)
+def _different(notes: Sequence[Note], *, each_without_id: bool = False) -> int:
+    return different_customers(b"".join(note.keys for note in notes), each_without_id=each_without_id)

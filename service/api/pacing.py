@@ -68,9 +68,9 @@ class Gate:
             return None
         return self._rate.refused(sent_at, self._clock.monotonic(), is_stated=is_stated)
 
-    def is_refusal(self, *, is_first: bool) -> bool:
-        """Whether a 503 without a pause, which it counts, is a rate limit; ``is_first``: no retry of that page."""
-        return self._rate.is_refusal(self._clock.monotonic(), is_first=is_first)
+    def count_overload(self, *, is_first: bool) -> bool:
+        """Count a 503 without a pause; returns whether it is a rate limit. ``is_first``: no retry of that page."""
+        return self._rate.count_overload(self._clock.monotonic(), is_first=is_first)
 
     def pause(self, seconds: float) -> None:
         """Admit no request for so long; a longer pause in force stays."""

@@ -20,9 +20,13 @@ _PAGES_BEFORE_MORE = 10
 _MOST_OVERLOADS = 4
 """An API that answers with 503 so often in a row, in spite of the pauses, is down rather than limiting."""
 _MORE = 1.1
+"""How much faster after so many pages."""
 _NEAR = 1.1
 """The search ends when the permitted time is at most this many times the refused one."""
 _LESS = 1.25
+"""How much slower after what was permitted is refused."""
+_AS_FAR = 0.99
+"""Requests this share of a time apart count as that far apart: a clock is never exact."""
 
 
 class LearnedRate:
@@ -61,7 +65,7 @@ class LearnedRate:
         if self.width is None:
             self.spacing = self._measured(now, _WINDOW_SECONDS) or (0.0 if is_stated else _FIRST_GUESS_SECONDS)
             self._too_short, self._is_searching = min(apart, self.spacing), not is_stated
-        elif self.refusals == 1 and apart < self._permitted * 0.99:
+        elif self.refusals == 1 and apart < self._permitted * _AS_FAR:
             self._too_short, self.spacing = max(self._too_short, apart), self._permitted
         elif self.refusals == 1:  # what was permitted is refused now: a burst is used up, or others send as well
             self.spacing = self._permitted = max(self.spacing, self._permitted) * _LESS
@@ -94,10 +98,10 @@ class LearnedRate:
         self.refusals = 0
         self._overloads = max(self._overloads - 0.5, 0.0)
 
-    def is_refusal(self, now: float, *, is_first: bool) -> bool:
-        """Whether a 503 without a pause, which it counts, is a refusal as well: some servers limit the rate like that.
+    def count_overload(self, now: float, *, is_first: bool) -> bool:
+        """Count a 503 without a pause; returns whether it is a refusal, too: some servers limit the rate like that.
 
-        So it is if pages arrived just now, and many requests get this answer, or a limit is known. ``is_first``: the
+        It is one if pages arrived just now, and many requests get this answer, or a limit is known. ``is_first``: the
         page was not requested before; a page that fails again and again says nothing about the others.
         """
         self._overloads += is_first

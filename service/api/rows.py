@@ -41,10 +41,10 @@ def key_of(row: Any) -> bytes:
     return (number & ~_HAS_NO_ID if is_named else number | _HAS_NO_ID).to_bytes(KEY_BYTES, "big")
 
 
-def different_customers(keys: bytes, *, each_unnamed: bool = False) -> int:
-    """Number of different keys; ``each_unnamed``: every row without an id counts, even if another is equal."""
+def different_customers(keys: bytes, *, each_without_id: bool = False) -> int:
+    """Number of different keys; ``each_without_id``: every row without an id counts, even if another is equal."""
     numbers = np.frombuffer(keys, dtype=f">u{KEY_BYTES}")
-    if not each_unnamed:
+    if not each_without_id:
         return int(np.unique(numbers).size)
-    is_unnamed = numbers & np.uint64(_HAS_NO_ID) != 0
-    return int(np.unique(numbers[~is_unnamed]).size + np.count_nonzero(is_unnamed))
+    is_without_id = numbers & np.uint64(_HAS_NO_ID) != 0
+    return int(np.unique(numbers[~is_without_id]).size + np.count_nonzero(is_without_id))

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from service.api.checkpoint import Checkpoint, Note, Run
 from service.api.client import ApiClient, PageFailed
-from service.api.completeness import CHANGED, Complete, Doubt, SweepLimits, has_everyone, judge, rows_of_pages
+from service.api.completeness import CHANGED, Complete, Doubt, has_all_customers, judge, rows_of_pages
 from service.api.pacing import RunExpired
 from service.api.pages import Page
-from service.api.refusals import hint_for
+from service.api.rejections import hint_for
 from service.api.rows import different_customers
 from service.errors import RateLimitedError, TransientError, UpstreamRejectedError
 
@@ -22,6 +22,17 @@ _MOST_SWEEPS = 5
 _MOST_LOOPS = 10
 _RESUMABLE = "run it again: it resumes from here"
 Report = Callable[..., object]
+
+
+@dataclass(frozen=True)
+class SweepLimits:
+    """What a user set about the reading of a collection."""
+
+    concurrency: int
+    """The most requests in progress at the same time."""
+    max_pages: int
+    total_is_exact: bool
+    """Whether fewer customers than the API states are never complete."""
 
 
 class Incomplete(TransientError):
@@ -42,7 +53,7 @@ async def read_collection(
         run = await sweep.read()
         sweeps = [checkpoint.notes(number) for number in range(run.first_sweep, run.sweep + 1)]
         pages_before, pages = pages, rows_of_pages(sweeps[-1])
-        found = judge(sweeps, limits, may_have_grown=made > 1)
+        found = judge(sweeps, total_is_exact=limits.total_is_exact, may_have_grown=made > 1)
         if isinstance(found, Complete):
             if not sweep.has_seen_change or pages == pages_before:
                 return found  # what contradicts it lies beyond the last page, and does so every time
@@ -84,14 +95,14 @@ class _Received:
         """Whether a page lies beyond the last that the API stated."""
         return bool(self.notes) and page > self.stated_pages
 
-    def hold_everyone(self) -> bool:
+    def hold_all_customers(self) -> bool:
         """Whether these pages hold as many customers as the API states."""
         now = list(self.notes.values())
-        return has_everyone(now) or (bool(self.earlier) and has_everyone([*self.earlier, *now]))
+        return has_all_customers(now) or (bool(self.earlier) and has_all_customers([*self.earlier, *now]))
 
-    def make_idle(self, page: Page | Note) -> bool:
-        """Whether these pages hold everyone, and a page beyond them has no other customers and no higher total."""
-        if not self.hold_everyone() or page.total > max(note.total for note in self.notes.values()):
+    def are_complete_without(self, page: Page | Note) -> bool:
+        """Whether these pages hold all customers, and a page beyond them has no others and no higher total."""
+        if not self.hold_all_customers() or page.total > max(note.total for note in self.notes.values()):
             return False
         held = b"".join(note.keys for note in self.notes.values())
         return different_customers(held + page.keys) == different_customers(held)
@@ -208,14 +219,14 @@ class _Sweep:
     async def _work(self, pages: Iterator[int]) -> None:
         for number in pages:
             is_beyond = self._received.is_beyond(number)
-            is_optional = is_beyond and self._received.hold_everyone()
+            is_optional = is_beyond and self._received.hold_all_customers()
             etag = self._checkpoint.etag_of(number, self._limits.max_pages) if self._run.may_use_etags else None
             try:
                 page = await self._client.page(number, etag, is_beyond=is_beyond, is_optional=is_optional)
             except PageFailed as failed:
                 self._fail(number, failed.reason)
             except (UpstreamRejectedError, RateLimitedError, RunExpired) as error:
-                if not self._received.hold_everyone():
+                if not self._received.hold_all_customers():
                     raise
                 self._end_without(number, error.code)
             else:
@@ -236,7 +247,7 @@ class _Sweep:
         else:
             note = self._checkpoint.save_page(self._run, page)
         other = self._received.page_of.get(note.keys, number) if note.keys else number
-        if other != number or (is_optional and note.keys and self._received.make_idle(note)):
+        if other != number or (is_optional and note.keys and self._received.are_complete_without(note)):
             self._take_repeated(note, other)
             return
         self._failures.in_a_row = 0
@@ -246,7 +257,7 @@ class _Sweep:
     def _take_clamped(self, page: Page) -> None:
         """Some APIs answer with the last page for any page beyond it: that is the end."""
         is_last = self._received.page_of.get(page.keys) == page.stated_number
-        if is_last or (self._received.is_beyond(page.number) and self._received.make_idle(page)):
+        if is_last or (self._received.is_beyond(page.number) and self._received.are_complete_without(page)):
             self._is_at_end = True
         else:
             self._note_failure(page.number, "other_page")
@@ -266,7 +277,7 @@ class _Sweep:
         self._failures.reasons |= {note.page: "repeated_page", other: "repeated_page"}
 
     def _fail(self, page: int, reason: str) -> None:
-        if self._received.hold_everyone():
+        if self._received.hold_all_customers():
             self._end_without(page, reason)
         else:
             self._note_failure(page, reason)

@@ -10,19 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.engine.contract import Engine
+from service.progress import Meter
 
 
 @contextmanager
 def open_engine(
-    work_folder: Path, folders: Sequence[Path] = (), *, memory_limit_mb: int, threads: int = 0
+    work_folder: Path,
+    folders: Sequence[Path] = (),
+    meter: Meter | None = None,
+    *,
+    memory_limit_mb: int,
+    threads: int = 0,
 ) -> Iterator[Engine]:
     """An engine whose tables exist until the block ends.
 
     ``work_folder`` must exist. By path the engine reads and writes only in it and in ``folders``, whatever a statement
     says; exports are given to it. ``threads=0``: one per processor that we may use.
+    ``meter`` is moved by each statement.
     """
     # Imported here, so that an import of the contract does not load DuckDB.
     from service.engine.embedded import open_embedded
 
-    with open_embedded(work_folder, folders, memory_limit_mb=memory_limit_mb, threads=threads) as engine:
+    with open_embedded(work_folder, folders, meter, memory_limit_mb=memory_limit_mb, threads=threads) as engine:
         yield engine

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.model import InputFile
+from service.progress import Meter
 from service.readers.rows import FileReport
 
 BLANK = "[" + "".join(f"\\x{{{ord(c):x}}}" for c in map(chr, range(0x3001)) if c.isspace()) + "]"
@@ -63,6 +64,9 @@ class Table(Protocol):
 
 class Engine(Protocol):
     """Makes tables."""
+
+    meter: Meter
+    """Each statement that ends is a step of it, and so is the reading of a file row by row."""
 
     def read(self, file: InputFile) -> tuple[Table, FileReport]:
         """The rows of one export, with the columns ``readers.rows.RAW``.

@@ -22,13 +22,19 @@ from service.engine import embedded_files
 from service.engine.contract import Engine, IntArray, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
+from service.progress import Meter
 from service.readers.rows import FileReport
 from service.readers.served_files import SCHEME
 
 
 @contextmanager
 def open_embedded(
-    work_folder: Path, folders: Sequence[Path] = (), *, memory_limit_mb: int, threads: int = 0
+    work_folder: Path,
+    folders: Sequence[Path] = (),
+    meter: Meter | None = None,
+    *,
+    memory_limit_mb: int,
+    threads: int = 0,
 ) -> Iterator[EmbeddedEngine]:
     """See ``service.engine.open_engine``."""
     config: dict[str, Any] = {
@@ -45,15 +51,19 @@ def open_embedded(
     }
     connection = duckdb.connect(":memory:", config=config)
     try:
-        engine = EmbeddedEngine(connection, work_folder)
+        engine = EmbeddedEngine(connection, work_folder, meter or Meter())
         _lock(connection, (work_folder, *folders))
-        yield engine
+        with engine.meter.following(engine.steps):
+            yield engine
     finally:
         connection.close()
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
     """Restrict file access to ``folders`` and what the engine serves, and lock the configuration."""
+    # DuckDB knows how far a statement is only while its own bar, which is not to be printed, is on.
+    connection.execute("set enable_progress_bar = true")
+    connection.execute("set enable_progress_bar_print = false")
     # The engine compares resolved paths: a link in one of the folders does not lead out of it.
     allowed = ", ".join(map(sql_text, [f"{SCHEME}://", *(str(folder.absolute()) for folder in folders)]))
     connection.execute(f"set allowed_directories = [{allowed}]")
@@ -95,7 +105,8 @@ class EmbeddedEngine(Database):
         with self.own_csv() as path:
             with open(path, "w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(chain([first], rest))
-            return self.read_own_csv(path, [f"'{column.strip(chr(34))}': 'VARCHAR'" for column in columns])
+            names = (column.strip('"') for column in columns)  # words of SQL are in quotes
+            return self.read_own_csv(path, [f"'{name}': 'VARCHAR'" for name in names])
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """See ``Engine.register``."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from service.engine.contract import IntArray, Row, Table, sql_text
 from service.errors import Interrupted, TransientError
+from service.progress import Meter
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
 from service.readers.served_files import Served, ServedFiles
 
@@ -91,11 +92,13 @@ class EmbeddedTable:
 class Database:
     """A DuckDB connection and the folder that it may write to; statements run one at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, meter: Meter) -> None:
+        self.meter = meter
         self._connection = connection
         self._work_folder = work_folder
         self._numbers = count(1)
         self._statement = Lock()
+        self._ended = 0
         self._served_files = ServedFiles()
         connection.register_filesystem(self._served_files)
 
@@ -134,13 +137,28 @@ class Database:
 
     def run(self, sql: str) -> list[Row]:
         """Run a statement; errors of the engine are translated into ours."""
-        with self._statement, _errors_translated():
+        with self._one_statement():
             return list(self._connection.execute(sql).fetchall())
 
     def arrays(self, sql: str) -> dict[str, Any]:
         """Run a query into numpy columns."""
-        with self._statement, _errors_translated():
+        with self._one_statement():
             return dict(self._connection.execute(sql).fetchnumpy())
+
+    def steps(self) -> float:
+        """The number of statements that have ended, and the share of the running one that is done; from any thread."""
+        ended = self._ended
+        share = self._connection.query_progress() / 100
+        is_running = ended == self._ended and share > 0  # without a statement DuckDB says -1
+        return ended + min(share, 1.0) if is_running else float(ended)
+
+    @contextmanager
+    def _one_statement(self) -> Iterator[None]:
+        with self._statement, _errors_translated():
+            try:
+                yield
+            finally:
+                self._ended += 1
 
 
 class OutOfMemory(TransientError):

@@ -24,8 +24,6 @@ from service.model import JSON_KINDS, Fingerprint
 # A writer that appends in pieces closes the file in between: with the lease alone the first piece would be claimed.
 LEASE_STILL_SECONDS = 0.3
 CLOSE_EVENT_STILL_SECONDS = 1.0
-
-
 _JSON_SUFFIXES = tuple(f".{kind}" for kind in JSON_KINDS)
 
 

@@ -10,10 +10,16 @@ from typing import Any
 
 from service.jobs import analytics, integration
 from service.jobs.job import Job
-from service.model import JobName
+from service.model import JobName, Source
+from service.settings import Settings
 
-__all__ = ["JOBS", "WITH_REGISTER", "Job"]
+__all__ = ["JOBS", "WITH_REGISTER", "Job", "all_sources"]
 
 JOBS: Mapping[JobName, Job[Any]] = {job.name: job for job in (integration.JOB, analytics.JOB)}
 WITH_REGISTER: JobName = next(name for name, job in JOBS.items() if job.has_register)
 """The job whose sets have generations of the identity register."""
+
+
+def all_sources(settings: Settings) -> list[Source]:
+    """The sources of all jobs, those of one job in the order that decides ties."""
+    return [source for job in JOBS.values() for source in job.sources(settings)]

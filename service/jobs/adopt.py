@@ -1,4 +1,4 @@
-"""The story of ``adopt``: a state that is lost, or older than its outbox, is rebuilt from the sets of the outbox."""
+"""``adopt``: a state that is lost, or older than its outbox, is rebuilt from the sets of the outbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.errors import UsageError
 from service.files import make_folder, remove_tree
 from service.folders import Folders, StateFolders
 from service.inbox import Inbox
-from service.jobs import JOBS, WITH_REGISTER
+from service.jobs import WITH_REGISTER, all_sources
 from service.publication import PastBatches
 from service.settings import Settings
 from service.state import State
@@ -61,14 +61,15 @@ def adopt_outbox(settings: Settings, folders: Folders) -> Adopted:
 
 
 def _rebuild(settings: Settings, folders: Folders, past: PastBatches, sets: list[adoption.PublishedSet]) -> int:
-    sources = [source for job in JOBS.values() for source in job.sources(settings)]
     work = StateFolders(folders.state).work / "adopt"
     remove_tree(work)
     make_folder(work)
     try:
-        limits = {"memory_limit_mb": settings.memory_limit_mb, "threads": settings.threads}
-        with open_engine(work, (StateFolders(folders.state).register,), **limits) as engine:
-            customers = adoption.adopt(sets, sources, past.register, engine, work)
+        register = StateFolders(folders.state).register
+        with open_engine(
+            work, (register,), memory_limit_mb=settings.memory_limit_mb, threads=settings.threads
+        ) as engine:
+            customers = adoption.adopt(sets, all_sources(settings), past.register, engine, work)
     finally:
         remove_tree(work)
     with suppress(OSError):  # the next start adds what is missing

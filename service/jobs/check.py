@@ -14,7 +14,7 @@ from pathlib import Path
 from service.engine import open_engine
 from service.errors import InputError
 from service.inbox.names import partner_name, read_name
-from service.jobs import JOBS
+from service.jobs import JOBS, all_sources
 from service.jobs.by_hand import named_file
 from service.jobs.checked import Checked
 from service.model import Batch, Source
@@ -27,7 +27,7 @@ def check_file(path: Path, settings: Settings, now: datetime) -> Checked:
     A file whose name belongs to no source is read as an export of the first source with files of that format.
     Raises: UsageError if there is no such file.
     """
-    sources = [source for job in JOBS.values() for source in job.sources(settings)]
+    sources = all_sources(settings)
     named = read_name(path.name, sources)
     source = named.source if named else _likely_source(path, sources)
     checked = _check(Batch("check", now, (named_file(source, path),)), settings)

@@ -21,7 +21,7 @@ from service.model import Batch, PublishedMaster, Rules, Summary
 from service.outbox import FlatFiles
 from service.pipeline import guards, quality
 from service.pipeline.evidence import explain
-from service.pipeline.extract import Extracted, extract
+from service.pipeline.extract import Extracted, estimated_rows, extract
 from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matching import MATCHERS
@@ -58,32 +58,33 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     register = publication.register
     published = register.published()
     report_started(journal)
-    journal.stage("extract")
+    journal.stage("extract", estimated_rows(batch))
     has_former = register.has_former_keys()
     extracted = extract(batch, rules.guards, engine, with_former=has_former)
     report_extracted(batch, extracted, journal)
-    journal.line("INFO", f"Total raw records: {sum(extracted.source_rows.values())}")
+    rows = sum(extracted.source_rows.values())
+    journal.line("INFO", f"Total raw records: {rows}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
-    journal.stage("normalise")
+    journal.stage("normalise", rows)
     normalised = normalise(extracted, rules, engine)
     records = normalised.records
-    journal.stage("deduplicate")
+    journal.stage("deduplicate", rows)
     matcher = MATCHERS[rules.matching]
     groups = cluster(matcher.links(records, engine), records.count(), engine)
-    journal.stage("survive")
+    journal.stage("survive", rows)
     survivors = survive(records, groups, rules)
     evidence = explain(records, groups, survivors, matcher, engine)
-    journal.stage("identify")
+    journal.stage("identify", rows)
     keys = former_keys(extracted, records, rules, engine) if has_former else None
     identified = register.identify(records, groups, engine, keys)
     filled = guards.filled_values(records)
-    compared = guards.Compared(published, volumes, extracted.reports, filled, identified.recurring)
+    compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
     guards.refuse_held(guards.held(batch, compared, rules.guards), batch)
     summary = _summary(extracted, records.count(), survivors.count(), identified.next_number)
     suspicious = quality.suspicious_values(records, groups, evidence)
     risk = quality.overmerge_risk(suspicious, groups, evidence)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
-    journal.stage("load")
+    journal.stage("load", rows)
     with publication.stage(batch, summary) as folder:
         results = Results(
             records=records,
@@ -97,10 +98,9 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
             suspicious=suspicious,
         )
         removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
-        journal.line("INFO", f"Duplicates found: {summary.duplicates}")
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
-        journal.stage("publish")
+        journal.stage("publish", rows)
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
 
@@ -155,6 +155,7 @@ def _value_problems(normalised: Normalised) -> Iterator[str]:
 
 def _report_loaded(summary: Summary, identified: Identified, removed: Table, merges: Path, journal: Journal) -> None:
     """``merges``: a path for the lines about removed records, which may be many."""
+    journal.line("INFO", f"Duplicates found: {summary.duplicates}")
     write_merge_lines(removed, journal.prefix("WARNING"), merges)
     journal.lines_of(merges)
     report_customers(summary, journal)
@@ -167,7 +168,15 @@ JOB = Job(
     name="integration",
     sources=lambda settings: sources_of(settings.sources),
     rules=rules_of,
-    stages=("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish"),
+    stages={
+        "extract": 0,
+        "normalise": 0,
+        "deduplicate": 5,
+        "survive": 8,
+        "identify": 26,
+        "load": 26,
+        "publish": 4,  # as if hashing and syncing were two more
+    },
     build=integrate,
     flat_files=FlatFiles(("customer_master.csv", "duplicate_report.csv", TEXT_LOG, EVENT_LOG), MANIFEST),
     check=check_export,

@@ -48,7 +48,7 @@ def _without_path(report: FileReport, source: Source) -> Iterator[str]:
     """Fields that this layout reads from nowhere."""
     for name in FIELDS:
         if name not in {*report.layout.fields, *source.defaults, "orders_count"}:
-            unread = f"; not read are {listed(report.others)}" if report.others else ""
+            unread = f"; not read are {listed(report.unread)}" if report.unread else ""
             yield f"{name}: the layout {report.layout.name} has no place for it{unread}"
 
 

@@ -13,10 +13,10 @@ from service import logs
 from service.api.checkpoint import Checkpoint
 from service.api.client import ApiClient, Figures
 from service.api.clock import Clock
-from service.api.completeness import Complete, SweepLimits
+from service.api.completeness import Complete
 from service.api.endpoint import Endpoint
 from service.api.pacing import Gate, Jitter
-from service.api.sweep import read_collection
+from service.api.sweep import SweepLimits, read_collection
 from service.errors import RateLimitedError, ServiceError, SettingsError, UpstreamRejectedError
 from service.folders import StateFolders
 from service.inbox.drop import drop

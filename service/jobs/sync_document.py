@@ -25,20 +25,22 @@ def document(whole: Complete, checkpoint: Checkpoint, fetched_at: datetime) -> I
     }
     yield json.dumps(head)[:-1].encode() + b', "data": ['
     bodies = checkpoint.bodies(whole.sweeps)
+    if whole.rows != whole.customers:
+        bodies = _distinct(bodies, keeps_equal_rows=whole.counts_equal_rows)
     separator = b"\n"
-    for body in bodies if whole.rows == whole.customers else _distinct(bodies, keeps_unnamed=whole.has_unnamed_twins):
+    for body in bodies:
         yield separator + body
         separator = b",\n"
     yield b"\n]}\n"
 
 
-def _distinct(bodies: Iterable[bytes], *, keeps_unnamed: bool) -> Iterator[bytes]:
-    """Each different row once, as compact JSON; ``keeps_unnamed``: every row without an id is kept."""
+def _distinct(bodies: Iterable[bytes], *, keeps_equal_rows: bool) -> Iterator[bytes]:
+    """Each different row once, as compact JSON; ``keeps_equal_rows``: of those without an id all."""
     seen: set[bytes] = set()
     for body in bodies:
         for row in json.loads(b"[" + body + b"]"):
             text = compact(row)
             digest = hashlib.blake2b(text, digest_size=16).digest()
-            if digest not in seen or (keeps_unnamed and not has_id(row)):
+            if digest not in seen or (keeps_equal_rows and not has_id(row)):
                 seen.add(digest)
                 yield text

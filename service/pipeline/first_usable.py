@@ -6,20 +6,19 @@ from collections.abc import Mapping
 
 from service.engine.contract import Table
 from service.pipeline.fields.phone import RAW
-from service.pipeline.origins import other_column
+from service.pipeline.origins import columns_of
 
 
-def first_usable(rows: Table, others: Mapping[str, int], normalised: Mapping[str, str]) -> Table:
+def first_usable(rows: Table, path_counts: Mapping[str, int], normalised: Mapping[str, str]) -> Table:
     """The rows with one value for each field: the first that is usable, else the first.
 
-    In:   rows        source · row_number · fields · for each field of ``others`` its columns ``other_column``
-          others      field -> number of its paths
-          normalised  field -> SQL that normalises the column of that name; null if it cannot be used
+    In:   rows         source · row_number · fields · for each field of ``path_counts`` its ``columns_of``
+          path_counts  field -> number of its paths
+          normalised   field -> SQL that normalises the column of that name; null if it cannot be used
     Out:  source · row_number · fields
     """
-    for name, count in others.items():
-        values = [name, *(other_column(name, number) for number in range(2, count + 1))]
-        rows = _chosen(rows, name, values, normalised[name])
+    for name, count in path_counts.items():
+        rows = _chosen(rows, name, columns_of(name, count), normalised[name])
     return rows
 
 

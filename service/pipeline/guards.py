@@ -28,11 +28,11 @@ _FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 _FILLED = """
     select source, count(*) filter (has_id), count(full_name), count(email), count(phone), count(signup_date),
         count(status) filter (status_stated)
-    from this group by source
+    from this group by source order by source
 """
 
-Guard = tuple[type[InputError], str]
-"""The error that a guard raises, and what it found."""
+Hold = tuple[type[InputError], str]
+"""A reason to hold a batch back: the error to raise, and what was found."""
 
 
 def filled_values(records: Table) -> dict[str, dict[str, int]]:
@@ -41,24 +41,24 @@ def filled_values(records: Table) -> dict[str, dict[str, int]]:
     return {source: dict(zip(("source_id", *_FIELDS), counts, strict=True)) for source, *counts in rows}
 
 
-def refuse_held(found: Iterable[Guard], batch: Batch) -> None:
-    """Raises: the error of the first guard, whose message names all, unless a user accepted the batch."""
-    guards = list(found)
-    if not guards or batch.accepted:
+def refuse_held(found: Iterable[Hold], batch: Batch) -> None:
+    """Raises: the error of the first hold, whose message names all, unless a user accepted the batch."""
+    holds = list(found)
+    if not holds or batch.accepted:
         return
-    error, _ = guards[0]
-    names = dict.fromkeys(it.__name__ for it, _ in guards)
+    error, _ = holds[0]
+    names = dict.fromkeys(it.__name__ for it, _ in holds)
     raise error(
-        "; ".join(text for _, text in guards),
+        "; ".join(text for _, text in holds),
         where=f"batch {batch.id}",
-        found=f"guards that hold it back: {', '.join(names)}" if len(guards) > 1 else "",
+        found=f"guards that hold it back: {', '.join(names)}" if len(holds) > 1 else "",
         hint=f"if the exports are right and complete: {command('retry', '--accept', batch.id)}",
     )
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A batch beside the published set."""
+class Comparison:
+    """A batch, and the published set that it is compared with."""
 
     published: PublishedMaster | None
     volumes: Mapping[str, Volume]
@@ -69,31 +69,29 @@ class Compared:
     """See ``register.Identified``."""
 
 
-def held(batch: Batch, compared: Compared, limits: Guards) -> Iterator[Guard]:
-    """Every guard that would stop the batch."""
+def held(batch: Batch, compared: Comparison, limits: Guards) -> Iterator[Hold]:
+    """Every reason to hold the batch back."""
     yield from _outdated(batch, compared.published)
-    yield from suspicious_volume(compared.volumes, limits)
+    yield from _suspicious_volume(compared.volumes, limits)
     yield from _missing_ids(batch, compared)
     yield from _lost_columns(compared)
     yield from _changed_ids(compared)
 
 
-def held_export(volumes: Mapping[str, Volume], limits: Guards) -> Iterator[Guard]:
-    """Every guard that would stop an export of the API; an empty one, too, however small the last was.
+def held_export(volumes: Mapping[str, Volume], limits: Guards) -> Iterator[Hold]:
+    """Every reason to hold an export of the API back; an empty one, too, however small the last was.
 
     Source: docs/specification.md section 8
     """
     for name, volume in volumes.items():
         if volume.rows_published and not volume.rows_now:
-            yield (
-                SuspiciousVolume,
-                f"the export has no customers, the published one had {volume.rows_published} records",
-            )
+            found = f"the export has no customers, the published one had {volume.rows_published} records"
+            yield SuspiciousVolume, found
         else:
-            yield from suspicious_volume({name: volume}, limits)
+            yield from _suspicious_volume({name: volume}, limits)
 
 
-def suspicious_volume(volumes: Mapping[str, Volume], limits: Guards) -> Iterator[Guard]:
+def _suspicious_volume(volumes: Mapping[str, Volume], limits: Guards) -> Iterator[Hold]:
     """A source lost so many rows that it is probably a wrong export."""
     for name, volume in volumes.items():
         rows, former = volume.rows_now or 0, volume.rows_published or 0
@@ -101,18 +99,16 @@ def suspicious_volume(volumes: Mapping[str, Volume], limits: Guards) -> Iterator
             yield SuspiciousVolume, f"{name} has {rows} rows, the published set had {former}"
 
 
-def _outdated(batch: Batch, published: PublishedMaster | None) -> Iterator[Guard]:
+def _outdated(batch: Batch, published: PublishedMaster | None) -> Iterator[Hold]:
     if published is not None and is_before(batch.suffix, published.suffix):
-        yield (
-            OutdatedBatch,
-            (
-                f"the batch {batch.suffix} is older than the published set {published.suffix}, "
-                f"which is that of batch {published.batch_id}"
-            ),
+        found = (
+            f"the batch {batch.suffix} is older than the published set {published.suffix}, "
+            f"which is that of batch {published.batch_id}"
         )
+        yield OutdatedBatch, found
 
 
-def _lost_columns(compared: Compared) -> Iterator[Guard]:
+def _lost_columns(compared: Comparison) -> Iterator[Hold]:
     """No row of a source has a field that many of its published rows had."""
     former = {} if compared.published is None else compared.published.filled
     for name, counts in former.items():
@@ -124,16 +120,14 @@ def _lost_columns(compared: Compared) -> Iterator[Guard]:
             if 100 * count >= LOST_FROM_PERCENT * rows and not compared.filled.get(name, {}).get(field, 0):
                 paths = compared.reports[name].layout.paths_of(field)
                 listed = ", ".join(f'"{path}"' for path in paths) or "no column"
-                yield (
-                    LostColumn,
-                    (
-                        f"{name} has no usable {field} in any row, read from {listed}; "
-                        f"{count} of the {rows} published rows had one"
-                    ),
+                found = (
+                    f"{name} has no usable {field} in any row, read from {listed}; "
+                    f"{count} of the {rows} published rows had one"
                 )
+                yield LostColumn, found
 
 
-def _changed_ids(compared: Compared) -> Iterator[Guard]:
+def _changed_ids(compared: Comparison) -> Iterator[Hold]:
     """Most ids of a source are others than those of the published set, although its rows are as many."""
     for name, (count, again) in compared.recurring.items():
         volume = compared.volumes.get(name)
@@ -145,7 +139,7 @@ def _changed_ids(compared: Compared) -> Iterator[Guard]:
             yield ChangedIds, f"{again} of the {count} ids that {name} had in the published set are there again"
 
 
-def _missing_ids(batch: Batch, compared: Compared) -> Iterator[Guard]:
+def _missing_ids(batch: Batch, compared: Comparison) -> Iterator[Hold]:
     """A source has no id column, though its published rows had ids."""
     for file in batch.inputs:
         name = file.source.name

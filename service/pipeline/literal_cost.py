@@ -6,6 +6,8 @@ The worst of each kind, for a person to look at; ``quality_report.json`` has the
 from __future__ import annotations
 
 from service.engine.contract import Table
+from service.model import MISSING
+from service.pipeline.fields.phone import RAW
 
 LITERAL_COST = ("kind", "value", "records", "distinct_names", "unified_ids")
 MOST_OF_A_KIND = 1000
@@ -14,7 +16,7 @@ MOST_OF_A_KIND = 1000
 _KEYS = {
     "email": ("coalesce(records.email_key, records.email)", "records.email"),
     "phone": ("records.phone_key", "records.phone"),
-    "unreadable_phone": ("records.phone_key", "substr(records.phone_key, 5)"),
+    "unreadable_phone": ("records.phone_key", f"substr(records.phone_key, {len(RAW) + 1})"),
     "name_alone": ("records.name_key", "records.full_name"),
     "id_alone": ("records.record_key", "records.source_id"),
 }
@@ -39,22 +41,22 @@ _RECORDS_OF_GROUPS = """
     where this.kind = 'large_group'
 """
 _RANKED = f"""
-    select kind, value, records, distinct_names, unified_ids, place
+    select kind, value, records, distinct_names, unified_ids, rank_in_kind
     from (
-        select *, row_number() over (partition by kind order by records desc, value, unified_ids) as place
+        select *, row_number() over (partition by kind order by records desc, value, unified_ids) as rank_in_kind
         from (
-            select kind, coalesce(arg_min(shown, ordinal), 'N/A') as value, count(*) as records,
+            select kind, coalesce(arg_min(shown, ordinal), '{MISSING}') as value, count(*) as records,
                 count(distinct name_key) as distinct_names, string_agg(distinct unified_id, ',' order by unified_id)
                     as unified_ids
             from ({{of_each_kind}}) group by kind, key
         )
     )
-    where place <= {MOST_OF_A_KIND}
+    where rank_in_kind <= {MOST_OF_A_KIND}
 """
 
 
 def literal_cost(suspicious: Table, records: Table, groups: Table, customers: Table, survivors: Table) -> Table:
-    """The columns of ``LITERAL_COST``, and ``place``: the order within a kind, the largest first.
+    """The columns of ``LITERAL_COST``, and ``rank_in_kind``: from 1, the largest value or group of a kind first.
 
     In:     suspicious kind, key (see ``quality.suspicious_values``) · records RECORD · groups ordinal, group_id
             customers group_id, customer, unified_id · survivors GOLDEN

@@ -178,7 +178,7 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
         (removed, "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal"),
         (results.changes, "id_changes.csv", ID_CHANGES, "number, change"),
         (registered, "register_customers.csv", REGISTER_CUSTOMERS, "number"),
-        (_cost(results), "literal_cost.csv", LITERAL_COST, "kind, place"),
+        (_cost(results), "literal_cost.csv", LITERAL_COST, "kind, rank_in_kind"),
     ):
         table.write_csv(folder / name, columns, order)
     write_rejects(results.rejects, folder)

@@ -14,6 +14,7 @@ from service.readers.rows import FileReport
 MOST_NAMES = 12
 """So many names of columns or members are listed."""
 _CLOSE = 0.75
+"""How similar two names must be, as ``difflib`` measures it, for one to be meant by the other."""
 _LONG = 5
 """A shorter name is not looked for inside others."""
 
@@ -25,7 +26,7 @@ def lost_field_warnings(
 
     A field of ``optional`` is reported only if something with a similar name is there.
     """
-    free = list(report.others)
+    free = list(report.unread)
     for name in lost:
         similar = _taken(name, report.layout, free)
         if not similar and name in optional:
@@ -40,10 +41,9 @@ def elsewhere_warnings(
     for name, (count, path) in elsewhere.items():
         written = " + ".join(path)
         rest = [" + ".join(option) for option in report.layout.fields[name] if option != path]
-        mapped = f"fields.{name} = {json.dumps([*rest, written], ensure_ascii=False)}"
         yield (
             f'{count} rows have a value for {name} under "{written}" only, which is not read because others have it '
-            f"elsewhere; to read both, {_in_table(report.layout, source)} {mapped}"
+            f"elsewhere; to read both, {_in_table(report.layout, source)} {_mapped(name, [*rest, written])}"
         )
 
 
@@ -53,16 +53,16 @@ def refuse_without_contacts(
     """Raises: UnreadableFile if no row has one of these fields; such a file must not replace the real customers."""
     if not rows or set(fields).intersection(filled):
         return
-    free, mapped = list(report.others), []
+    free, mapped = list(report.unread), []
     for name in dict.fromkeys((*fields, *(it for it in report.layout.fields if it not in filled))):
         if similar := _taken(name, report.layout, free):
-            mapped.append(f"fields.{name} = {json.dumps(similar, ensure_ascii=False)}")
+            mapped.append(_mapped(name, similar))
     hint = "map its columns or members with fields in service.toml, as docs/sources.md describes"
     if mapped:
         hint = f"{_in_table(report.layout, source)} {' and '.join(mapped)}, and drop it again"
     raise UnreadableFile(
         f"none of its {rows} rows has a name, an e-mail address or a phone under a known column or path",
-        found=listed(report.others),
+        found=listed(report.unread),
         hint=hint,
     )
 
@@ -74,13 +74,12 @@ def _warning(name: str, report: FileReport, source: Source, similar: str) -> str
     is_missing = report.is_csv and set(report.paths).isdisjoint(layout.paths_of(name))
     what = f"no column {origins} for {name}" if is_missing else f"no value for {name} in any row, at {origins}"
     text = f"{what}; {_effect(name, source)}"
-    if report.others:
-        text += f"; not read are {listed(report.others)}"
+    if report.unread:
+        text += f"; not read are {listed(report.unread)}"
     if similar and layout.page:
         text += f'; did you mean "{similar}"? Then give it the name {origins}, as {layout.page} lists it'
     elif similar:
-        mapped = f"fields.{name} = {json.dumps(similar, ensure_ascii=False)}"
-        text += f'; did you mean "{similar}"? Then, {_in_table(layout, source)} {mapped}'
+        text += f'; did you mean "{similar}"? Then, {_in_table(layout, source)} {_mapped(name, similar)}'
     return text
 
 
@@ -96,6 +95,11 @@ def _in_table(layout: Layout, source: Source) -> str:
     """Where a field is mapped, so that the other fields stay as they are."""
     preset = "" if layout.name == source.own.name else f'preset = "{layout.name}" and '
     return f"in service.toml, in the table [[sources]] of {source.name}, set {preset}".rstrip()
+
+
+def _mapped(name: str, paths: str | list[str]) -> str:
+    """The line of ``service.toml`` that reads the field from these paths."""
+    return f"fields.{name} = {json.dumps(paths, ensure_ascii=False)}"
 
 
 def _taken(name: str, layout: Layout, free: list[str]) -> str:

@@ -10,7 +10,7 @@ from service.engine.contract import Table
 from service.model import FieldPath, Layout
 from service.readers.rows import cell_name
 
-COMPARED = ("full_name", "email", "phone", "signup_date")
+FIRST_USABLE = ("full_name", "email", "phone", "signup_date")
 """Fields of which the first usable value of a row counts, where a layout has several paths; see ``first_usable``."""
 
 
@@ -67,6 +67,10 @@ def _counts(
     return list(zip(row[::2], row[1::2], strict=True))
 
 
-def other_column(name: str, number: int) -> str:
-    """The column of the rows with the field's value under its path with this number, from 2."""
-    return f"{name}_{number}"
+def columns_of(name: str, path_count: int) -> list[str]:
+    """The columns of the rows with the field's values under each of its paths, in order.
+
+    >>> columns_of("email", 3)
+    ['email', 'email_2', 'email_3']
+    """
+    return [name, *(f"{name}_{number}" for number in range(2, path_count + 1))]

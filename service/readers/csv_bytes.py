@@ -15,6 +15,7 @@ from service.errors import InputError, UnreadableFile
 
 MAX_LINE_BYTES = 16 << 20
 _STEP_BYTES = 1 << 20
+_NEWLINE = b"\n"
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -69,11 +70,11 @@ class CsvBytes:
         if not self._may_hold_nul and b"\0" in step:
             raise UnreadableFile(
                 "the file holds NUL bytes; it is not CSV text",
-                where=f"line {self._line + step[: step.index(0)].count(10)}",
+                where=f"line {self._line + step[: step.index(0)].count(_NEWLINE)}",
                 hint="export as CSV in UTF-8",
             )
-        self._line += step.count(10)
-        last_break = max(step.rfind(b"\n"), step.rfind(b"\r"))
+        self._line += step.count(_NEWLINE)
+        last_break = max(step.rfind(_NEWLINE), step.rfind(b"\r"))
         self._length = self._length + len(step) if last_break < 0 else len(step) - last_break - 1
         if self._length > MAX_LINE_BYTES:
             raise endless_row(self._line)

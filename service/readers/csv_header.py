@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -16,12 +16,13 @@ from functools import cached_property, lru_cache
 from service.errors import DuplicateColumn, MissingColumn
 from service.model import Layout, Source
 from service.printable import bounded
-from service.readers.names_there import is_named_as_id, quotable
+from service.readers.quotable_names import is_named_as_id, quotable, quotable_names
 
 _COLUMNS_THAT_IDENTIFY_A_SYSTEM = 3
 """With fewer known columns the file may come from any system: messages then name the source's own columns."""
 _SEPARATORS = re.compile(r"[\s_.\-]+")
 _CLOSE = 0.6
+"""How similar two names must be, as ``difflib`` measures it, for one to be a misspelling of the other."""
 
 
 @lru_cache(maxsize=4096)  # the paths of every layout are compared with every header
@@ -148,13 +149,8 @@ class Header:
             paths = [option[0] for option in layout.fields.get(field, ()) if len(option) == 1]
             close = ((path, get_close_matches(folded(path), unread, n=1, cutoff=_CLOSE)) for path in paths)
             match = next(((unread.pop(names[0]), path) for path, names in close if names), None)
-            if (
-                match is None
-                and field == "source_id"
-                and any(map(is_named_as_id, paths))
-                and (ids := filter(is_named_as_id, unread.values()))
-            ):
-                match = next(((name, paths[0]) for name in ids), None)
+            if match is None and field == "source_id" and any(map(is_named_as_id, paths)):
+                match = next(((name, paths[0]) for name in unread.values() if is_named_as_id(name)), None)
             if match:
                 yield match
 
@@ -189,11 +185,11 @@ def missing_column(header: Header, source: Source, line: int) -> MissingColumn:
     remedy = f", as {layout.page} lists them" if layout.page else ", or map the columns in service.toml"
     system = "" if layout is source.own else f" (its other columns are those of {layout.name})"
     listed = " or ".join(f'"{path}"' for path in wanted[:3])
-    named = [name for name in map(quotable, header.names) if name]
+    found = ", ".join(quotable_names(header.names)) if is_header else f"{len(header.names)} columns, none of them known"
     return MissingColumn(
         f"there is no column {listed}{system}",
         where=f"line {line}",
-        found=", ".join(named) if is_header else f"{len(header.names)} columns, none of them known",
+        found=found,
         hint=f"{hint}{remedy}, and drop it again",
     )
 
@@ -218,12 +214,7 @@ def _closest(header: Header, source: Source) -> Layout:
     return closest if len(header.known(closest)) >= _COLUMNS_THAT_IDENTIFY_A_SYSTEM else source.own
 
 
-def repeated_header(header: Header, layout: Layout) -> dict[str, str]:
-    """Path of the layout -> the exact name of its column: a row that has all of them in its cells is a header again."""
+def column_names(header: Header, layout: Layout) -> dict[str, str]:
+    """Path of the layout -> the exact name of its column."""
     positions = zip(layout.paths, header.positions(layout), strict=True)
     return {path: exact(header.names[index]) for path, index in positions if index is not None}
-
-
-def quoted_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The names that a message may quote."""
-    return tuple(name for name in map(quotable, names) if name)

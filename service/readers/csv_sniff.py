@@ -1,6 +1,6 @@
 """What a CSV file is: encoding, delimiter, header and layout, read from its first megabyte.
 
-Rules: docs/specification.md section 3.
+Source: docs/specification.md section 3
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from service.errors import UnreadableFile
 from service.model import Layout, Source
 from service.readers.csv_bytes import CsvBytes, Utf8Count, binary_faults_first
-from service.readers.csv_header import Header, missing_column, quoted_names, refuse_repeated, repeated_header
+from service.readers.csv_header import Header, column_names, missing_column, refuse_repeated
+from service.readers.quotable_names import quotable_names
 from service.readers.text_end import text_end
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -231,9 +232,9 @@ def _with_layout(head: _Head, record: _Record, layout: Layout, *, is_below_title
         warnings=(above,) if is_below_titles else (),
         columns=ColumnNames(
             written=tuple(" ".join(name.split()) for name in header.names),
-            unread=quoted_names(unread),
+            unread=quotable_names(unread),
             unread_count=len(unread),
-            of_paths=repeated_header(header, layout),
+            of_paths=column_names(header, layout),
         ),
     )
 

@@ -15,7 +15,7 @@ from service.errors import InputError
 from service.model import Layout, Source
 from service.readers.json_paths import leaves_of, paths_in, paths_of, rows_in
 from service.readers.json_stream import Expected, elements, members_before
-from service.readers.names_there import is_named_as_id, quotable
+from service.readers.quotable_names import is_named_as_id, quotable
 from service.readers.text_end import open_text
 from service.rows_path import is_rows_path, rows_path
 
@@ -24,6 +24,7 @@ SAMPLED_ELEMENTS = 500
 """The number of elements from which the layout is found."""
 _MOST_DEPTH = 5
 _MOST_ARRAYS = 200
+_MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,40}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class JsonShape:
     """The paths of the layout that the first customers have."""
     members: dict[str, str]
     """Scalar members before the array of customers, as text."""
-    others: tuple[str, ...]
+    unread: tuple[str, ...]
     """Other paths at which the first customers have values, as far as a message may quote them."""
     expected: Expected
     """How the stream finds the customers."""
@@ -57,7 +58,7 @@ def probe(path: Path, source: Source) -> JsonShape:
         layout,
         tuple(path for path in found(layout) if path in layout.paths),
         members_before(io.BytesIO(head), layout.rows_at),
-        _others(sample, layout),
+        _unread(sample, layout),
         Expected(layout.rows_at, lambda first: not layout.lacking(paths_of(first, layout)), _Hint(source, layout)),
     )
 
@@ -80,7 +81,7 @@ def _first_customers(head: bytes, layout: Layout) -> Iterator[Any]:
         yield from islice(elements(io.BytesIO(head), expected), SAMPLED_ELEMENTS)
 
 
-def _others(sample: Iterable[Any], layout: Layout) -> tuple[str, ...]:
+def _unread(sample: Iterable[Any], layout: Layout) -> tuple[str, ...]:
     leaves = dict.fromkeys(leaf for element in sample for leaf in leaves_of(element))
     return tuple(leaf for leaf in leaves if leaf not in layout.paths and quotable(leaf) == leaf)
 
@@ -133,26 +134,26 @@ def _arrays(value: Any, path: str = "", depth: int = _MOST_DEPTH) -> Iterator[tu
     """Path, as rows_at, and first elements of every array of objects; the outer arrays first."""
     if not isinstance(value, dict) or not depth:
         return
-    members = {name: inner for name, inner in value.items() if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,40}", name)}
-    below: list[tuple[str, Any]] = []
-    for name, inner in members.items():
+    found: list[tuple[str, list[Any]]] = []
+    for name, inner in value.items():
         at = f"{path}.{name}" if path else name
-        if isinstance(inner, list) and any(isinstance(row, dict) for row in inner) and is_rows_path(at):
-            rows = inner[:SAMPLED_ELEMENTS]
-            yield at, rows
-            below.extend((f"{at}[].{step}", row.get(step)) for row in rows[:1] if isinstance(row, dict) for step in row)
+        if not _MEMBER.fullmatch(name):
+            continue
+        if isinstance(inner, list) and any(isinstance(row, dict) for row in inner):
+            found.append((at, inner[:SAMPLED_ELEMENTS]))
+            yield found[-1]
         elif isinstance(inner, dict):
             yield from _arrays(inner, at, depth - 1)
-    for at, inner in below:
-        steps = rows_path(at)
-        if is_rows_path(at) and isinstance(inner, dict | list):
-            array = _array_at(value, path, steps.members)
-            rows = [row for element in array[:SAMPLED_ELEMENTS] for row in rows_in(element, steps.inside)]
+    for at, rows in found:
+        yield from _within_elements(at, rows)
+
+
+def _within_elements(at: str, array: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Path and customers of what lies inside the elements of an array, by its first: ``edges[].node``."""
+    first = array[0]
+    for name, inner in first.items() if isinstance(first, dict) else ():
+        path = f"{at}[].{name}"
+        if isinstance(inner, dict | list) and is_rows_path(path):
+            rows = [row for element in array for row in rows_in(element, rows_path(path).inside)]
             if any(isinstance(row, dict) for row in rows):
-                yield at, rows
-
-
-def _array_at(value: Any, path: str, members: tuple[str, ...]) -> list[Any]:
-    for name in members[len(path.split(".")) if path else 0 :]:
-        value = value[name]
-    return list(value)
+                yield path, rows

@@ -1,7 +1,8 @@
 """A strict JSON parser that reads a document of any size in bounded memory, element by element.
 
 It gives the elements of the array of customers, or of JSON Lines, and alone says at which line and byte a document
-is malformed. Rules: docs/specification.md section 3.
+is malformed.
+Source: docs/specification.md section 3
 """
 
 from __future__ import annotations

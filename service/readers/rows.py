@@ -122,10 +122,10 @@ class FileReport:
     warnings: tuple[str, ...] = ()
     unknown_columns: int = 0
     """CSV: the number of columns that no field uses."""
-    others: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     """Names of columns or paths of members that no field uses, as far as a message may quote them."""
-    repeated_header: Mapping[str, str] = field(default_factory=dict)
-    """CSV: path -> the name of its column in small letters; a row of these names is the header again."""
+    column_names: Mapping[str, str] = field(default_factory=dict)
+    """CSV: path -> the name of its column, as ``csv_header.exact`` writes it."""
     is_csv: bool = False
     members: Mapping[str, str] = field(default_factory=dict)
     """JSON: scalar members before the array of customers, as text ("fetched_at", …); true is "true"."""

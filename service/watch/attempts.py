@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from service.commands import command
 from service.errors import InputError, Interrupted, LastingFault, PoisonedBatch, TransientError, safe_text
 from service.inbox import Inbox, shown_text
+from service.jobs import JOBS
 from service.jobs.batch_runner import BatchRunner
 from service.jobs.reporting import report_failure
 from service.journal import Journal
 from service.model import Batch, Source
+from service.progress import Meter, Reading, Reporter
 from service.publication import Progress
 
 MOST_FAULTS = 3
 MOST_DEATHS = 20
-MOST_DOUBLINGS = 6
+_MOST_DOUBLINGS = 6
 
 
 @dataclass(frozen=True)
@@ -107,17 +108,19 @@ class Attempts:
         """Make the running attempt end as soon as possible, and every later one; from any thread."""
         self._batch_runner.abandon()
 
-    def run(self, batch: Batch, progress: Progress, report_stage: Callable[[str, datetime, str], None]) -> Result:
+    def run(self, batch: Batch, progress: Progress, show: Callable[[Reading], None]) -> Result:
         """Bring a claimed batch to its outcome, or as far as possible.
 
-        ``report_stage`` is called with the batch id, the begin of the attempt, and each stage that begins.
+        ``show`` gets how far it has come, often, and not any more once this method has returned.
         """
-        journal = Journal(batch.id, self._now, on_stage=partial(report_stage, batch.id, self._now()))
+        meter = Meter(JOBS[batch.job].stages)
+        journal = Journal(batch.id, self._now, meter)
         try:
             claim = self._inbox.begin(batch)
             if claim.starts > MOST_DEATHS and progress is Progress.NEW:
                 raise _poisoned(batch)
-            return self._publish(batch, progress, journal)
+            with Reporter(meter, batch.id, show):
+                return self._publish(batch, progress, journal)
         except Exception as error:  # noqa: BLE001  # a bug must not end the daemon
             return self._failed(batch, error, journal)
 
@@ -149,7 +152,7 @@ class Attempts:
                 self._inbox.release(batch)
                 return Abandoned(batch)
             if self._batch_runner.is_in_force(batch):
-                return CompletionPostponed(batch, safe_text(error), bug)
+                return CompletionPostponed(batch, _shown_reason(batch, error), bug)
             faults = self._inbox.count_fault(batch)
             # Read again: this attempt may have committed the batch before it failed.
             if faults > MOST_FAULTS and self._batch_runner.progress_of(batch.id) is Progress.NEW:
@@ -165,14 +168,22 @@ class Attempts:
         return Quarantined(batch, error)
 
     def _postpone(self, batch: Batch, error: Exception, faults: int, bug: Exception | None) -> Postponed:
-        seconds = self._retry_seconds * 2.0 ** min(max(faults, 1) - 1, MOST_DOUBLINGS)
-        reason = shown_text(safe_text(error), names_of(batch))
-        return Postponed(batch.id, reason, seconds, self._clock() + seconds, bug)
+        seconds = pause_seconds(self._retry_seconds, faults)
+        return Postponed(batch.id, _shown_reason(batch, error), seconds, self._clock() + seconds, bug)
+
+
+def pause_seconds(first_seconds: float, failures: int) -> float:
+    """Seconds before the next try, which double with each failure up to a limit; ``failures``: how many there were."""
+    return first_seconds * 2.0 ** min(max(failures, 1) - 1, _MOST_DOUBLINGS)
 
 
 def names_of(batch: Batch) -> list[tuple[str, Source]]:
     """File name and source of each input."""
     return [(file.file_name, file.source) for file in batch.inputs]
+
+
+def _shown_reason(batch: Batch, error: Exception) -> str:
+    return shown_text(safe_text(error), names_of(batch))
 
 
 def _lasting(batch: Batch, faults: int, error: Exception) -> LastingFault:

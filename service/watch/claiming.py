@@ -11,7 +11,7 @@ from service.inbox import Inbox, Scan, shown_error
 from service.jobs.batch_runner import BatchRunner
 from service.model import Batch
 from service.publication import Progress
-from service.watch.attempts import Postponed
+from service.watch.attempts import Postponed, pause_seconds
 from service.watch.leftovers import Leftovers
 from service.watch.ownership import Ownership
 from service.watch.readiness import Ready
@@ -63,7 +63,7 @@ class Claiming:
         """Names of claim files that cannot be read; they are left alone."""
 
     def end_unused_acceptances(self, scan: Scan) -> None:
-        """Delete the marks of accepted files that do not wait any more."""
+        """Delete the marks of accepted files that do not wait any more, best effort: the next turn tries again."""
         with suppress(OSError):
             if not self._inbox.has_claims():
                 self._batch_runner.end_unused_acceptances([file.path.name for file in scan.files()])
@@ -109,8 +109,8 @@ class Claiming:
         return NextBatch(batch, is_new=True, late_hours=late_hours, passed=ready.passed)
 
     def _refused(self, error: Exception, clock: float) -> Postponed:
-        seconds = min(_RETRY_SECONDS * 2.0**self._refusals, _MOST_RETRY_SECONDS)
         self._refusals += 1
+        seconds = min(pause_seconds(_RETRY_SECONDS, self._refusals), _MOST_RETRY_SECONDS)
         bug = None if isinstance(error, OSError) else error
         return Postponed(
             None, f"cannot claim files: {shown_error(error, self._inbox.sources)}", seconds, clock + seconds, bug

@@ -17,7 +17,7 @@ from service import logs
 from service.acceptance import Acceptance
 from service.folders import Folders
 from service.inbox import Inbox
-from service.jobs import JOBS
+from service.jobs import JOBS, all_sources
 from service.jobs.batch_runner import BatchRunner
 from service.publication import PastBatches, Publication
 from service.settings import Settings
@@ -45,8 +45,7 @@ def build(settings: Settings, now: Callable[[], datetime], clock: Callable[[], f
     )
     state, acceptance = State(settings.state), Acceptance(settings.state)
     past = PastBatches(Folders(settings.inbox, settings.outbox, settings.state))
-    sources = [source for job in JOBS.values() for source in job.sources(settings)]
-    inbox = Inbox(settings.inbox, past.knows, acceptance.is_given, sources)
+    inbox = Inbox(settings.inbox, past.knows, acceptance.is_given, all_sources(settings))
     batch_runner = BatchRunner(settings, state, Publication(past, JOBS, inbox, acceptance))
     return Watcher(inbox, batch_runner, state, options, now, clock)
 

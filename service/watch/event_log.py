@@ -65,7 +65,7 @@ class EventLog:
         if chosen.late_hours is not None:
             logs.get().warning("partner.late", batch_id=chosen.batch.id, gap_hours=chosen.late_hours)
         for name in chosen.passed:
-            logs.get().warning("export.passed", batch_id=chosen.batch.id, file_name=name)
+            logs.get().warning("export.passed", batch_id=chosen.batch.id, file_name=shown_name(name, self._sources))
         if chosen.is_new:
             proofs = [file.settle_proof for file in chosen.batch.inputs]
             logs.get().info("batch.claimed", batch_id=chosen.batch.id, proofs=proofs)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.watch.attempts import CompletionPostponed
-
-_MOST_DOUBLINGS = 6
+from service.watch.attempts import CompletionPostponed, pause_seconds
 
 
 @dataclass
@@ -17,7 +15,7 @@ class _Leftover:
 
 
 class Leftovers:
-    """The batches whose inputs are not archived yet. The monotonic clock is handed in, in seconds."""
+    """The batches whose inputs are not archived yet. The monotonic clock is passed in, in seconds."""
 
     def __init__(self, retry_seconds: float) -> None:
         self._retry_seconds = retry_seconds
@@ -27,8 +25,8 @@ class Leftovers:
         """The batch is tried again after a pause, which doubles each time."""
         former = self._of.get(result.batch.id)
         tries = 1 if former is None else former.tries + 1
-        seconds = self._retry_seconds * 2.0 ** min(tries - 1, _MOST_DOUBLINGS)
-        self._of[result.batch.id] = _Leftover(result.reason, tries, clock + seconds)
+        until = clock + pause_seconds(self._retry_seconds, tries)
+        self._of[result.batch.id] = _Leftover(result.reason, tries, until)
 
     def forget(self, batch_id: str) -> None:
         """The batch is complete, or is not there any more."""

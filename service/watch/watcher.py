@@ -164,9 +164,17 @@ class Watcher:
         if scan is not None:
             self._claiming.end_unused_acceptances(scan)
         next_batch = self._next_batch(ready) if scan is not None else NextBatch()
-        unsettled, unreadable = self._readiness.unsettled, self._claiming.unreadable
-        incomplete, stuck = self._claiming.leftovers.reasons(), self._readiness.stuck
-        return Turn(scan, problem, missed_events, unsettled, next_batch, self._postponed, unreadable, incomplete, stuck)
+        return Turn(
+            scan=scan,
+            problem=problem,
+            missed_events=missed_events,
+            unsettled=self._readiness.unsettled,
+            next_batch=next_batch,
+            postponed=self._postponed,
+            unreadable=self._claiming.unreadable,
+            incomplete=self._claiming.leftovers.reasons(),
+            stuck=self._readiness.stuck,
+        )
 
     def _problem(self, no_events: str | None, now: float) -> str | None:
         replaced = (
@@ -192,7 +200,7 @@ class Watcher:
         """Attempt the batch; returns whether anything was done, so that the inbox is scanned again at once."""
         if found.batch is None:
             return bool(found.put_back) and found.refusal is None
-        result = self._attempts.run(found.batch, found.progress, self.status.report_stage)
+        result = self._attempts.run(found.batch, found.progress, self.status.in_work(found.batch.id))
         self.status.record(result)
         self._postponed = result if isinstance(result, Postponed) else None
         if isinstance(result, CompletionPostponed):

@@ -97,7 +97,7 @@ def _faults_of_register(house: House) -> Iterator[str]:
     register = house.state / "register"
     if (register / "current").exists():
         current = register / (register / "current").read_text(encoding="utf-8").strip()
-        for name in ("published.json", "records.parquet", "customers.parquet"):
+        for name in ("published.json", "figures.json", "records.parquet", "customers.parquet"):
             if not (current / name).is_file():
                 yield f"the register in force has no {name}"
 

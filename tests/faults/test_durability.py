@@ -120,7 +120,8 @@ def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_the_l
         changed = steps.last_change(register / batch / name)
         assert steps.is_synced_between(register / batch / name, changed, commit.begin), name
         assert steps.is_synced_between(register / batch, changed, commit.begin), name
-    assert_replaced(steps, register / batch / "published.json", 0, commit.begin)
+    for name in ("figures.json", "published.json"):
+        assert_replaced(steps, register / batch / name, 0, commit.begin)
     assert steps.is_synced_between(register, 0, commit.begin), "the entry of the generation"
     assert_replaced(steps, register / "current", commit.end, steps.logged("batch.published"))
 

@@ -81,16 +81,6 @@ def worldwide_hosts() -> frozenset[str]:
     return frozenset(row["host"] for row in read_csv("worldwide_hosts.csv"))
 
 
-def has_country_domain(email: str) -> bool:
-    """Whether the country domain of a normalised address is evidence of a country.
-
-    >>> [has_country_domain(f"ann@{host}") for host in ("reqres.in", "mail.reqres.in", "notreqres.in", "firm.in")]
-    [False, False, True, True]
-    """
-    labels = email.rpartition("@")[2].split(".")
-    return not any(".".join(labels[start:]) in worldwide_hosts() for start in range(len(labels)))
-
-
 def segment_of_cloud_region(written: str) -> str | None:
     """The segment of a region as clouds write it; None for other text.
 

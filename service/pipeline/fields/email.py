@@ -9,7 +9,15 @@ from collections.abc import Iterator
 import idna
 
 from service.pipeline.fields.cell import without_formula_quotes
-from service.pipeline.fields.text import Unusable, plain, reason_of, until_stable, value_of, without_entities
+from service.pipeline.fields.text import (
+    LONGEST_TEXT,
+    Unusable,
+    plain,
+    reason_of,
+    until_stable,
+    value_of,
+    without_entities,
+)
 
 # ------------------------------------------------------------------------------------------------ definition
 
@@ -130,7 +138,7 @@ _LINK = "(?:(?i:mailto): *)?"
 EMAIL_SQL = rf"""
     case
         when email is null then null
-        when strlen(email) > 10000 then norm_email(email) -- longer texts are unusable
+        when strlen(email) > {LONGEST_TEXT} then norm_email(email) -- longer texts are unusable
         when regexp_full_match(email, '{_ADDRESS}') then lower(email)
         -- behind the scheme of a link, in angle brackets behind a name, between blanks, before a mark
         when regexp_full_match(email, ' *{_LINK}{_ADDRESS}[ ;,.]*|{_NAME}< *{_LINK}{_ADDRESS} *> *')

@@ -9,7 +9,15 @@ from itertools import dropwhile
 from service.data import read_toml
 from service.pipeline.fields.cell import bare_cell
 from service.pipeline.fields.missing import is_missing_name
-from service.pipeline.fields.text import Unusable, reason_of, until_stable, value_of, visible, without_entities
+from service.pipeline.fields.text import (
+    LONGEST_TEXT,
+    Unusable,
+    reason_of,
+    until_stable,
+    value_of,
+    visible,
+    without_entities,
+)
 from service.printable import bounded
 
 # ------------------------------------------------------------------------------------------------ definition
@@ -245,7 +253,7 @@ _TITLE_CASE = rf"""array_to_string(list_transform(
 NAME_SQL = rf"""
     case
         when full_name is null then null
-        when strlen(full_name) > 10000 then norm_name(full_name)
+        when strlen(full_name) > {LONGEST_TEXT} then norm_name(full_name)
         when regexp_full_match(full_name, '{_WORDS}')
             and not regexp_matches(full_name, '{_ODD_CASE}')
             then full_name

@@ -11,9 +11,7 @@ from html.entities import html5
 from service.engine.contract import BLANK
 from service.printable import bounded
 
-LONGEST_TEXT = 10_000  # Python sorts a run of combining marks in quadratic time: 200,000 of them take a minute
-
-
+LONGEST_TEXT = 10_000  # no value is longer, and a step may take quadratic time
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _NESTED_ENTITY = re.compile("&(?:amp;)+", re.IGNORECASE)
 

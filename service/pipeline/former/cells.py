@@ -61,7 +61,7 @@ def former_columns(report: FileReport) -> Iterator[str]:
 def _was_read(name: str, option: FieldPath, report: FileReport) -> bool:
     """Whether the former layouts had this field path, and found its columns by their exact names."""
     is_new = name in report.layout.one_origin and option in _NEW_PATHS.get((report.layout.name, name), ())
-    columns = report.repeated_header
+    columns = report.column_names
     return not is_new and all(columns.get(path, exact(path)) == exact(path) for path in option)
 
 

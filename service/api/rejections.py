@@ -1,4 +1,4 @@
-"""Why an API will not answer as it is asked now, and which setting to correct.
+"""Rejections: why the API, or a proxy, rejects a request and would reject a retry, and which setting to correct.
 
 Text from outside appears in a message only in a safe form: never the key, a query, a password or a control character.
 """
@@ -31,10 +31,9 @@ _HINT_OF_REASON = {
     "client_proxy_connection_error": "check SERVICE_API_PROXY",
     "client_http_proxy_error": "check SERVICE_API_PROXY",
 }
-_UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21, 27})
-"""OpenSSL's numbers for: the issuer is not found, self-signed, not trusted."""
+# Numbers of OpenSSL (x509_vfy.h). Unknown issuer: it is not found, self-signed or not trusted.
+_UNKNOWN_ISSUER, _EXPIRED, _WRONG_HOST = frozenset({2, 18, 19, 20, 21, 27}), 10, frozenset({62, 64})
 _ISSUER_HINT = "if its authority is private, set SERVICE_API_CA_FILE to the certificate of that authority (PEM)"
-_WRONG_HOST = frozenset({62, 64})
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,253}", re.ASCII)
 _LONGEST_PATH = 200
 
@@ -96,7 +95,7 @@ def _untrusted(error: Exception, endpoint: Endpoint) -> UpstreamRejectedError:
     code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else None
     if code in _WRONG_HOST:
         why, hint = "is for another host", "check the host in SERVICE_API_URL"
-    elif code == 10:
+    elif code == _EXPIRED:
         why, hint = "has expired", "its operator must renew it; check the clock of this machine as well"
     elif code in _UNKNOWN_ISSUER:
         why, hint = "is of an authority that this machine does not trust", _ISSUER_HINT

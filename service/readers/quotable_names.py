@@ -1,9 +1,10 @@
-"""Names of columns and members in messages: only such as are no customer's value."""
+"""Names of columns and members: which of them a message may quote, and which are ids."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _LONGEST = 60
 _ID = re.compile(r"(?:^|[\W_]|[a-z])(?:ID|Id|id)\W*$")
@@ -28,3 +29,8 @@ def quotable(name: str) -> str:
     shown = " ".join("".join(c for c in name if c.isspace() or unicodedata.category(c)[0] != "C").split())
     is_value = "@" in shown or re.search(r"\d{3}", shown) or not re.search(r"[^\W\d]", shown)
     return "" if is_value or len(shown) > _LONGEST else shown
+
+
+def quotable_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that a message may quote, as ``quotable`` gives them."""
+    return tuple(name for name in map(quotable, names) if name)
