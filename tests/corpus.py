@@ -107,6 +107,9 @@ MASKED_EMAILS = [
     "bob@***.org",
     "*@x.org",
     "<b*@x.org>; bob",
+    "***",
+    "\u2022\u2022\u2022\u2022",
+    "b*** at x.org",
 ]
 
 PHONES = [

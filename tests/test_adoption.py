@@ -178,6 +178,17 @@ def test_a_start_that_was_refused_leaves_the_inbox_without_an_owner(world: Resto
     assert world.once().published == 0, "the backup may take the inbox again"
 
 
+def test_with_an_emptied_outbox_and_lock_ids_begin_again_as_the_hint_states(world: Restored) -> None:
+    world.publish("Anna", "Bert")
+    world.restore("nothing")
+    with pytest.raises((StateBehindOutbox, UsageError), match=r"belongs to another state|has no customers"):
+        world.once()
+    shutil.rmtree(world.outbox)
+    (world.inbox / ".lock").write_text("")
+    world.publish("Carl")
+    assert world.ids() == {"Carl": "CUST001"}
+
+
 def test_adopt_has_nothing_to_do_beside_the_state_that_published_the_set(
     world: Restored, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -184,6 +184,32 @@ def test_a_hint_about_a_member_leads_to_its_value(tmp_path: Path, name: str, pat
     assert row["status"] == export.rows[0]["status"]
 
 
+@pytest.mark.parametrize("has_email", [False, True])
+@pytest.mark.parametrize("first, last", [("firstName", "lastName"), ("person.first", "person.last")])
+def test_a_hint_about_a_name_in_parts_leads_to_the_whole_name(
+    tmp_path: Path, first: str, last: str, has_email: bool
+) -> None:
+    customer: dict[str, Any] = {"id": 1, "phoneNumber": "2125550101"}
+    customer |= {"email" if has_email else "emailAddress": "ann@roe.example"}
+    put(customer, first, "Ann")
+    put(customer, last, "Roe")
+    if has_email:
+        hint = next(it for it in Export(tmp_path / "one", ecom=shop(customer)).warnings if " for full_name" in it)
+    else:
+        with pytest.raises(UnreadableFile) as refused:
+            Export(tmp_path / "one", ecom=shop(customer))
+        hint = refused.value.hint
+    followed = Export(tmp_path / "two", ecom=shop(customer), sources=[table_of(hint)])
+    assert [row["full_name"] for row in followed.rows] == ["Ann Roe"]
+
+
+def test_no_hint_proposes_half_a_name(tmp_path: Path) -> None:
+    export = Export(tmp_path, ecom=shop({"id": 1, "email": "ann@roe.example", "lastName": "Roe"}))
+    (warning,) = [it for it in export.warnings if " for full_name" in it]
+    assert '"lastName"' in warning
+    assert "fields.full_name" not in warning
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -204,6 +230,23 @@ def test_a_hint_about_the_array_leads_to_all_customers(tmp_path: Path, document:
         ("Ann 1", "a1@x.org", "2125550101"),
         ("Ann 2", "a2@x.org", "2125550102"),
     ]
+
+
+def test_a_hint_about_the_array_does_not_lose_ids_that_are_beside_the_other_members(tmp_path: Path) -> None:
+    """As JSON:API writes customers: ``{"data": [{"id": "7", "attributes": {"name": …}}]}``."""
+    text = json.dumps({"data": [{"type": "customer", "id": "7", "attributes": {"name": "Ann", "email": "a@x.org"}}]})
+    with pytest.raises(UnreadableFile) as refused:
+        Export(tmp_path / "one", ecom=text)
+    assert (
+        'set rows_at = "data" and map its members with fields (attributes.email, attributes.name, id, type)'
+        in refused.value.hint
+    )
+    with pytest.raises(UnreadableFile) as refused:
+        Export(tmp_path / "two", ecom=text, sources=[{"name": "ECOM", "rows_at": "data"}])
+    table = table_of(refused.value.hint) | {"rows_at": "data"}
+    followed = Export(tmp_path / "three", ecom=text, sources=[table])
+    assert [(row["full_name"], row["email"]) for row in followed.rows] == [("Ann", "a@x.org")]
+    assert [row["source_id"] for row in rows_of(followed.set / "crosswalk.csv")] == ["7"]
 
 
 @pytest.mark.parametrize(
@@ -227,11 +270,13 @@ def test_a_hint_about_columns_names_all_of_them_and_leads_to_their_values(
 
 def test_hints_begin_with_the_command_of_this_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert commands.command("retry", "X") == "python -m service retry X"
-    monkeypatch.setattr(commands, "_prefix", "docker compose exec customer-integration python -m service")
-    assert commands.command("retry", "X").endswith("exec customer-integration python -m service retry X")
+    monkeypatch.setattr(commands, "_prefix", "docker compose run --rm customer-integration")
+    assert commands.command("retry", "X") == "docker compose run --rm customer-integration retry X"
     assert Settings.model_fields["command"].default == commands.DEFAULT
     makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
     assert "export SERVICE_COMMAND := $(PY) -m service" in makefile
+    compose = (Path(__file__).parents[1] / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "SERVICE_COMMAND: ${SERVICE_COMMAND:-docker compose run --rm customer-integration}" in compose
 
 
 # ------------------------------------------------------------------------------------------------------ headers

@@ -28,10 +28,8 @@ def lost_field_warnings(
     """
     free = list(report.unread)
     for name in lost:
-        similar = _similar(name, report.layout, free)
-        if similar:
-            free.remove(similar)
-        elif name in optional:
+        similar = _taken(name, report.layout, free)
+        if not similar and name in optional:
             continue
         yield _warning(name, report, source, similar)
 
@@ -57,8 +55,7 @@ def refuse_without_contacts(
         return
     free, mapped = list(report.unread), []
     for name in dict.fromkeys((*fields, *(it for it in report.layout.fields if it not in filled))):
-        if similar := _similar(name, report.layout, free):
-            free.remove(similar)
+        if similar := _taken(name, report.layout, free):
             mapped.append(_mapped(name, similar))
     hint = "map its columns or members with fields in service.toml, as docs/sources.md describes"
     if mapped:
@@ -70,7 +67,7 @@ def refuse_without_contacts(
     )
 
 
-def _warning(name: str, report: FileReport, source: Source, similar: str | None) -> str:
+def _warning(name: str, report: FileReport, source: Source, similar: str) -> str:
     layout = report.layout
     wanted = [" + ".join(f'"{path}"' for path in option) for option in layout.fields[name]]
     origins = f"{', '.join(wanted[:-1])} or {wanted[-1]}" if len(wanted) > 1 else wanted[0]
@@ -105,10 +102,28 @@ def _mapped(name: str, paths: str | list[str]) -> str:
     return f"fields.{name} = {json.dumps(paths, ensure_ascii=False)}"
 
 
-def _similar(name: str, layout: Layout, others: Sequence[str]) -> str | None:
-    """The name of a column, or the path of a member, that is similar to a path of the field."""
-    wanted = {folded(path) for path in (*layout.paths_of(name), name)}
-    wanted |= {folded(path.rpartition(".")[2]) for path in layout.paths_of(name) if len(path.split(".")) == 2}
+def _taken(name: str, layout: Layout, free: list[str]) -> str:
+    """As ``fields`` in ``service.toml`` has it, what may be meant by a field; taken out of ``free``. Empty if nothing.
+
+    What is joined from several paths is found whole or not at all: half a name is another name.
+    """
+    options = [*layout.fields[name], (name,)]
+    for option in sorted(options, key=len, reverse=True):
+        found: list[str] = []
+        for path in option:
+            similar = _similar(path, [it for it in free if it not in found])
+            found += [similar] if similar else []
+        if len(found) == len(option):
+            free[:] = [it for it in free if it not in found]
+            return " + ".join(found)
+    return ""
+
+
+def _similar(path: str, others: Sequence[str]) -> str | None:
+    """The name of a column, or the path of a member, that is similar to this path."""
+    wanted = {folded(path)}
+    if path.count(".") == 1:
+        wanted.add(folded(path.rpartition(".")[2]))
     for other in others:
         names = {folded(other), folded(other.rpartition(".")[2])}
         is_part = any(it in there for it in wanted if len(it) >= _LONG for there in names)

@@ -65,8 +65,13 @@ def probe(path: Path, source: Source) -> JsonShape:
 
 def _without_ids(source: Source, found: Callable[[Layout], Collection[str]], sample: Iterable[Any]) -> Layout | None:
     """The layout for customers without ids; None if a member looks like an id."""
+    return None if _has_ids(sample) else source.layout_without_ids(found)
+
+
+def _has_ids(sample: Iterable[Any]) -> bool:
+    """Whether a member of any of these customers is named as an id."""
     names = {name for element in sample if isinstance(element, dict) for name in element}
-    return None if any(map(is_named_as_id, names)) else source.layout_without_ids(found)
+    return any(map(is_named_as_id, names))
 
 
 def _first_customers(head: bytes, layout: Layout) -> Iterator[Any]:
@@ -92,7 +97,7 @@ class _Hint:
         if self.layout.page:
             return f'put them into "{self.layout.rows_at}", or into an array, as {self.layout.page} describes'
         arrays = list(islice(_arrays(first), _MOST_ARRAYS))
-        fitting = [(at, rows) for at, rows in arrays if self._fits(at, rows)]
+        fitting = [(at, rows) for at, rows in arrays if self._fits(at, rows, dict(arrays))]
         table = f"in service.toml, in the table [[sources]] of {self.source.name}"
         if fitting:
             at, _ = max(fitting, key=lambda it: len(it[1]))
@@ -105,14 +110,18 @@ class _Hint:
             )
         return 'export the customers as an array, or as a member "customers" that is an array'
 
-    def _fits(self, at: str, rows: list[Any]) -> bool:
+    def _fits(self, at: str, rows: list[Any], arrays: Mapping[str, list[Any]]) -> bool:
         layouts = [replace(layout, rows_at=at) for layout in self.source.layouts]
         source = replace(self.source, layouts=tuple(layouts))
 
         def found(layout: Layout) -> Collection[str]:
             return paths_in(rows, layout)
 
-        return (source.layout_of(found) or source.layout_without_ids(found)) is not None
+        if source.layout_of(found) is not None:
+            return True
+        outer, inside, _ = at.partition("[]")
+        has_ids_outside = bool(inside) and _has_ids(arrays.get(outer, ()))
+        return not has_ids_outside and source.layout_without_ids(found) is not None
 
 
 def _members(rows: Iterable[Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -115,7 +116,21 @@ def test_a_renamed_clone_keeps_its_state(make_compose_house: Callable[[], Compos
     wait_until(lambda: b"belongs to another state folder" in after.container.logs())
     log = after.container.logs()
     assert STATE_VOLUME.encode() in log
-    assert b"service adopt" in log
+    assert f"docker compose run --rm {SERVICE} adopt".encode() in log
+
+
+def test_a_hint_works_as_it_is_printed(make_compose_house: Callable[[], ComposeHouse]) -> None:
+    house = make_compose_house()
+    house.compose("up", "--detach")
+    (house.inbox / ECOM).write_text("{broken", encoding="utf-8")
+    shutil.copyfile(CASES / "the_sample" / CRM, house.inbox / CRM)
+    wait_until(lambda: [folder for folder in house.inbox.glob("quarantine/*") if (folder / "reason.json").exists()])
+    program, compose, *words = shlex.split(house.reason()["retry"])
+    assert (program, compose) == ("docker", "compose")
+    shutil.copyfile(CASES / "the_sample" / ECOM, house.quarantine()[0] / ECOM)
+    house.compose(*words)
+    house.wait_for_batch(1)
+    assert is_the_sample(house)
 
 
 def test_the_state_volume_has_a_fixed_name() -> None:

@@ -48,11 +48,10 @@ def read_email(text: str) -> str:
     ['invalid_email', 'invalid_email', 'masked_email']
     """
     cell = until_stable(lambda it: plain(without_entities(it)).replace("。", ".").lower(), text)
-    candidates = list(_candidates(cell))
-    for address in candidates:
+    for address in _candidates(cell):
         if _is_address(address):
             return address
-    raise Unusable("masked_email" if any("@" in it and _MASKS & set(it) for it in candidates) else "invalid_email")
+    raise Unusable("masked_email" if _MASKS & set(cell) else "invalid_email")
 
 
 def norm_email(text: str) -> str | None:
