@@ -1015,11 +1015,12 @@ def test_an_engine_has_the_threads_it_was_given_and_no_others(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_cell_as_long_as_it_may_be_is_read_wherever_it_lies(engine: EmbeddedEngine, drop: Path) -> None:
     longest = "x y\n" * (csv_rows.MAX_CELL_CHARACTERS // 4 - 64)
-    before = "C1,Ann,,,,\n" * ROWS_BEFORE_A_LONG_CELL
+    rows = ROWS_BEFORE_A_LONG_CELL
+    before = "C1,Ann,,,,\n" * rows
     content = f'{",".join(HEADER)}\n{before}C2,"{longest}",,,,\nC3,Eve,,,,\n'
     table, report = engine.read(delivered_file(CRM, drop / "crm.csv", content))
     found = table.derive("select row_number, length(cell_1) from this order by row_number desc limit 2").rows()
     assert (found, report.rejects) == (
-        [(ROWS_BEFORE_A_LONG_CELL + 2, 3), (ROWS_BEFORE_A_LONG_CELL + 1, len(longest))],
+        [(rows + 2, 3), (rows + 1, len(longest))],
         (),
     )
