@@ -14,7 +14,7 @@ from service.api.clock import SystemClock
 from service.jobs.sync import Synced, sync
 from tests.api_house import ApiHouse
 from tests.nginx_server import nginx_serving, write_pages
-from tests.sizes import NGINX_REQUESTS_PER_SECOND
+from tests.sizes import NGINX_REQUESTS_PER_SECOND, NGINX_TRIALS
 
 PAGES = 60
 CONCURRENCIES = (1, 4, 64)
@@ -34,14 +34,29 @@ def test_a_limit_without_a_stated_pause_costs_at_most_two_fifths_more_than_its_o
     tmp_path: Path, status: int, record_property: Callable[[str, object], None]
 ) -> None:
     """503 is the default of nginx. 403 needs ``Retry-After`` to be a limit; it states less than the limiter needs."""
-    per_second = NGINX_REQUESTS_PER_SECOND
-    write_pages(tmp_path / "pages", PAGES)
-    http = f"limit_req_zone $http_x_api_key zone=each:1m rate={per_second}r/s; limit_req_status {status};"
+    own_seconds = PAGES / NGINX_REQUESTS_PER_SECOND
+    # All pages must arrive in each trial. Only lateness is allowed, except in the last trial: a busy machine is late
+    # now and then. The law in test_rate.py is tighter, and its time is virtual.
+    for trial in range(NGINX_TRIALS):
+        results = read_limited(tmp_path / str(trial), status)
+        for at, found in zip(CONCURRENCIES, results, strict=True):
+            what = f"nginx, {NGINX_REQUESTS_PER_SECOND} a second, {status}, concurrency {at}"
+            record_property(what, f"{found.seconds} s, limiter {own_seconds} s, refused {found.figures.rate_limited}")
+        if all(found.seconds <= 1.4 * own_seconds for found in results):
+            return
+    pytest.fail(f"late for the {NGINX_TRIALS}th time: {[found.seconds for found in results]} of {own_seconds} s")
+
+
+def read_limited(folder: Path, status: int) -> list[Synced]:
+    """Read all pages at each concurrency, all of them at once, from an nginx that limits each by this status."""
+    write_pages(folder / "pages", PAGES)
+    rate = f"{NGINX_REQUESTS_PER_SECOND}r/s"
+    http = f"limit_req_zone $http_x_api_key zone=each:1m rate={rate}; limit_req_status {status};"
     header = 'add_header Retry-After "0.2" always;' if status == 403 else ""
-    with nginx_serving(tmp_path, http, f"location /api/users {{ limit_req zone=each; {header} PAGE }}") as url:
+    with nginx_serving(folder, http, f"location /api/users {{ limit_req zone=each; {header} PAGE }}") as url:
         houses = [
             ApiHouse(
-                tmp_path / str(at),
+                folder / str(at),
                 f"{url}/api/users",
                 api_key=f"key{at}",
                 api_concurrency=at,
@@ -55,12 +70,9 @@ def test_a_limit_without_a_stated_pause_costs_at_most_two_fifths_more_than_its_o
             return await asyncio.gather(*map(_sync, houses))
 
         results = asyncio.run(all_at_once())
-    own_seconds = PAGES / per_second
-    for at, house, found in zip(CONCURRENCIES, houses, results, strict=True):
-        what = f"nginx, {per_second} a second, {status}, concurrency {at}"
-        record_property(what, f"{found.seconds} s, limiter {own_seconds} s, refused {found.figures.rate_limited}")
+    for house in houses:
         assert len(house.ids()) == 2 * PAGES
-        assert found.seconds <= 1.4 * own_seconds, what
+    return results
 
 
 @pytest.fixture

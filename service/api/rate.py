@@ -17,6 +17,8 @@ _SHORTEST_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 60.0
 _LEAST_SPACING_SECONDS = 0.005
 _PAGES_BEFORE_MORE = 10
+_OVERLOADS_OF_A_LIMIT = 1.5
+"""Two answers with 503 and at most one page between them: a server that limits, not one that failed once."""
 _MOST_OVERLOADS = 4
 """An API that answers with 503 so often in a row, in spite of the pauses, is down rather than limiting."""
 _MORE = 1.1
@@ -106,7 +108,7 @@ class LearnedRate:
         """
         self._overloads += is_first
         is_alive = bool(self._arrivals) and now - self._arrivals[-1] <= _WINDOW_SECONDS
-        is_likely = self.width is not None or (is_first and self._overloads >= 2)
+        is_likely = self.width is not None or (is_first and self._overloads >= _OVERLOADS_OF_A_LIMIT)
         return is_alive and is_likely and self.refusals < _MOST_OVERLOADS
 
     def _narrow(self) -> None:

@@ -84,9 +84,9 @@ def problems(start: Start, house: House, trial: Trial, ended: Ended) -> Iterator
         yield f"no message says why: {ended.err}{ended.out}"
     if ended.code == WORLD and not ended.err:
         health = house.health()
-        is_reported = DEGRADED_AFTER_COMMIT in "; ".join(health["reasons"])
+        is_stated = DEGRADED_AFTER_COMMIT in "; ".join(health["reasons"])
         expected = ("degraded", True) if is_in_force(start, house) else ("failing", False)
-        if (health["state"], is_reported) != expected:
+        if (health["state"], is_stated) != expected:
             yield f"health says {health['state']}: {health['reasons']}"
     if len(litter(house)) > MOST_LITTER:
         yield f"litter: {litter(house)}"
