@@ -151,6 +151,20 @@ class IgnoredEntry(Struct, frozen=True, kw_only=True):
     why: str
 
 
+class StageProgress(Struct, frozen=True, kw_only=True):
+    """How far the stage in work has come. Rows are those of the stage; while exports are read an estimate."""
+
+    stage_number: int
+    """From 1."""
+    stage_count: int
+    rows_done: int
+    rows_in_all: int
+    rows_per_second: int
+    """On average since the stage began."""
+    moved_at: str
+    """When ``rows_done`` last rose."""
+
+
 class HealthReport(_Document, frozen=True, kw_only=True):
     """``health.json``: the condition of the daemon. File names, ids and counts only."""
 
@@ -167,6 +181,7 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     busy_since: str | None = None
     stage: str | None = None
     stage_since: str | None = None
+    progress: StageProgress | None = None
     batch_id: str | None = None
     last_batch: str | None = None
     """The batch published last, of any job."""

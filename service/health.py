@@ -1,7 +1,8 @@
 """The health of the daemon: writing ``state/health.json``, and judging it for a health check.
 
 The processing loop itself writes it, at every tick and at every stage of a batch: if the loop hangs, the file gets
-old, even if other threads are alive.
+old, even if other threads are alive. Within a stage a thread writes how far it has come; the file is then as old as
+the row that was done last.
 """
 
 from __future__ import annotations
@@ -67,16 +68,21 @@ def write(report: HealthReport, state: Path, now: datetime, *, standby: str = ""
     documents.write(path, replace(report, written_at=now.isoformat(timespec="milliseconds")), durable=False)
 
 
+def _last_sign(report: HealthReport) -> datetime:
+    """When the loop last showed that it moves."""
+    began = datetime.fromisoformat(report.stage_since or report.written_at)
+    return began if report.progress is None else max(began, datetime.fromisoformat(report.progress.moved_at))
+
+
 def judge(state: Path, now: datetime, *, stall_minutes: float) -> HealthCheck:
     """Judge the health file: healthy if its state is ok or degraded, and it is recent.
 
-    While a batch is in work it is recent for ``stall_minutes`` after the current stage began, else for a minute.
+    While a batch is in work it is recent for ``stall_minutes`` after its stage began or last moved, else for a minute.
     """
     path = StateFolders(state).health
     try:
         report = documents.read(path, HealthReport)
-        written = datetime.fromisoformat(report.stage_since or report.written_at)
-        age_seconds = (now - written).total_seconds()
+        age_seconds = (now - _last_sign(report)).total_seconds()
     except FileNotFoundError:
         return HealthCheck(False, f"failing: there is no {path}; is the daemon running?")
     except (ValueError, TypeError, OSError) as error:

@@ -10,29 +10,30 @@ from typing import Any, TextIO
 
 from service import logs
 from service.printable import printable
+from service.progress import Meter
 
 
 class Journal:
     """The log of one batch: ``integration_log.txt`` and ``integration_log.jsonl``, and events on stdout.
 
-    ``now`` is the clock; the text log is in its time zone, to the second. ``on_stage`` gets the name of each stage.
+    ``now`` is the clock; the text log is in its time zone, to the second. ``meter`` gets each stage.
     """
 
     def __init__(
         self,
         batch_id: str,
         now: Callable[[], datetime],
-        on_stage: Callable[[str], None] = lambda stage: None,
+        meter: Meter | None = None,
     ) -> None:
         self.batch_id = batch_id
         self.now = now
-        self._on_stage = on_stage
+        self.meter = meter or Meter()
         self._text: list[str | Path] = []
         self._events: list[str] = []
 
-    def stage(self, name: str) -> None:
-        """Report that the batch enters the stage ``name``."""
-        self._on_stage(name)
+    def stage(self, name: str, rows: int) -> None:
+        """Report that the batch enters the stage ``name``, which works on so many rows."""
+        self.meter.begin(name, rows)
 
     def line(self, level: str, message: str) -> None:
         """Add one line to the text log."""

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     keep_batches: int = Field(30, ge=0, description="published sets and archives to keep for each job; 0 = all")
     stop_seconds: float = Field(8, gt=0, description="time to finish or abandon work after a stop signal")
     stall_minutes: float = Field(
-        DEFAULT_STALL_MINUTES, gt=0, description="health fails after a batch has been in one stage for this long"
+        DEFAULT_STALL_MINUTES, gt=0, description="health fails after this long in a stage of a batch without a row done"
     )
 
     api_url: str | None = Field(None, description="collection of the customers API that `sync` reads: `https://…`")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service import health
-from service.documents import HealthReport, IgnoredEntry, WaitingExport
+from service.documents import HealthReport, IgnoredEntry, StageProgress, WaitingExport
 from service.health import STALE_SECONDS, HealthCheck
 from service.state import State
 from service.watch.waits import Waits
@@ -47,6 +47,7 @@ def test_the_file_contains_every_member_and_is_replaced_as_a_whole(tmp_path: Pat
         "busy_since": None,
         "stage": None,
         "stage_since": None,
+        "progress": None,
         "batch_id": None,
         "last_batch": None,
         "last_scan": None,
@@ -86,6 +87,21 @@ def test_a_long_batch_whose_stages_move_on_is_healthy(tmp_path: Path) -> None:
     assert judged(tmp_path, report, 29 * 60).is_healthy
     assert not judged(tmp_path, report, 31 * 60).is_healthy
     assert judged(tmp_path, report, 31 * 60, stall_minutes=32).is_healthy
+
+
+def test_a_long_stage_whose_rows_move_on_is_healthy(tmp_path: Path) -> None:
+    long_ago = (NOW - timedelta(hours=5)).isoformat()
+    moved = StageProgress(
+        stage_number=2,
+        stage_count=7,
+        rows_done=1,
+        rows_in_all=2,
+        rows_per_second=0,
+        moved_at=NOW.isoformat(timespec="seconds"),
+    )
+    report = HealthReport(busy_since=long_ago, stage="normalise", stage_since=long_ago, progress=moved)
+    assert judged(tmp_path, report, 29 * 60).is_healthy
+    assert not judged(tmp_path, report, 31 * 60).is_healthy
 
 
 def test_a_stage_that_does_not_end_is_not_healthy_however_fresh_the_file_is(tmp_path: Path) -> None:

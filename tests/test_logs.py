@@ -16,6 +16,7 @@ import structlog
 from service import logs
 from service.journal import Journal
 from service.logs import EVENTS, UnlistedEvent
+from service.progress import Meter
 from tests.worlds import ROOT
 
 NOON = datetime(2024, 1, 15, 12, 30, 59, tzinfo=timezone(timedelta(hours=2)))
@@ -108,9 +109,11 @@ def test_events_of_a_batch_are_written_beside_its_text_log(tmp_path: Path, capsy
 
 
 def test_stages_are_passed_on() -> None:
-    stages: list[str] = []
-    Journal("x", lambda: NOON, on_stage=stages.append).stage("load")
-    assert stages == ["load"]
+    meter = Meter({"extract": 1, "load": 1})
+    Journal("x", lambda: NOON, meter).stage("load", 7)
+    reading = meter.read()
+    assert reading is not None
+    assert (reading.stage, reading.stage_number, reading.rows_in_all) == ("load", 2, 7)
 
 
 def test_a_terminal_gets_text_and_a_pipe_gets_json(monkeypatch: pytest.MonkeyPatch) -> None:

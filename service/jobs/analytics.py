@@ -25,7 +25,7 @@ from service.pipeline.analytics import export
 from service.pipeline.analytics.enrich import enrich, without_repeated
 from service.pipeline.analytics.master import MASTER, ORDERS, match, no_matches
 from service.pipeline.analytics.records import API_FIELDS, iso_moment, read_records, register_functions
-from service.pipeline.extract import Extracted, extract
+from service.pipeline.extract import Extracted, estimated_rows, extract
 from service.pipeline.rejects import write_rejects
 from service.pipeline.volume import volumes_of
 from service.publication import Publication
@@ -53,7 +53,7 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     Source: docs/specification.md section 8
     """
     report_started(journal)
-    journal.stage("extract")
+    journal.stage("extract", estimated_rows(batch))
     register_functions(engine)
     extracted = _with_date_warning(extract(batch, rules.guards, engine, API_FIELDS))
     report_extracted(batch, extracted, journal)
@@ -61,12 +61,12 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     volumes = volumes_of(extracted.source_rows, {API.name: former})
     guards.refuse_held(guards.held_export(volumes, rules.guards), batch)
     fetched_at = _fetched_at(extracted)
-    journal.stage("normalise")
+    journal.stage("normalise", extracted.row_count)
     records = read_records(extracted.rows, rules)
-    journal.stage("match")
+    journal.stage("match", extracted.row_count)
     master = published_master(publication)
     matched = no_matches(records) if master is None else _matched(records, master, rules, engine)
-    journal.stage("enrich")
+    journal.stage("enrich", extracted.row_count)
     moment = int(batch.claimed_at.timestamp()) if fetched_at is None else fetched_at
     enriched = enrich(records, matched, rules, moment, engine)
     customers = without_repeated(enriched)
@@ -81,13 +81,13 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     )
     report_warnings(_problems(batch, extracted, summary), journal)
     _report_enriched(summary, counts, master, journal)
-    journal.stage("export")
+    journal.stage("export", extracted.row_count)
     with publication.stage(batch, summary) as folder:
         export.write_export(customers, counts, batch.claimed_at, folder)
         export.write_report(report, folder)
         write_rejects(extracted.rejects, folder)
         write_logs(folder, journal)
-        journal.stage("publish")
+        journal.stage("publish", extracted.row_count)
     return summary
 
 
@@ -178,7 +178,7 @@ JOB = Job(
     name="analytics",
     sources=lambda settings: (API,),
     rules=rules_of,
-    stages=("extract", "normalise", "match", "enrich", "export", "publish"),
+    stages={"extract": 0, "normalise": 7, "match": 8, "enrich": 12, "export": 3, "publish": 0},
     build=analyse,
     flat_files=FlatFiles(("sample_output.json",), "analytics_manifest.json"),
     check=check_export,

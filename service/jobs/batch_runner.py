@@ -15,6 +15,7 @@ from service.folders import OutboxFolders, StateFolders
 from service.jobs import JOBS, WITH_REGISTER
 from service.journal import Journal
 from service.model import Batch, JobName, Summary
+from service.progress import Meter
 from service.publication import Progress, Publication
 from service.settings import Settings
 from service.state import State
@@ -91,7 +92,7 @@ class BatchRunner:
         """
         job = JOBS[batch.job]
         began = journal.now()
-        with self._engine_for(batch) as engine:
+        with self._engine_for(batch, journal.meter) as engine:
             linked = self._publication.linked(batch)
             summary = job.build(linked, job.rules(self._settings), engine, self._publication, journal)
         self._publication.roll_forward(batch, summary, round((journal.now() - began).total_seconds(), 3))
@@ -124,13 +125,13 @@ class BatchRunner:
         return self._publication.prune(batch, self._settings.keep_batches)
 
     @contextmanager
-    def _engine_for(self, batch: Batch) -> Iterator[Engine]:
+    def _engine_for(self, batch: Batch, meter: Meter) -> Iterator[Engine]:
         """An engine with a work folder of its own, which ``abandon`` can interrupt."""
         folder = self._work / batch.id
         make_folder(folder)
         limits = {"memory_limit_mb": self._settings.memory_limit_mb, "threads": self._settings.threads}
         try:
-            with open_engine(folder, self._engine_folders, **limits) as engine:
+            with open_engine(folder, self._engine_folders, meter, **limits) as engine:
                 self._engine = engine
                 if self._is_abandoned:
                     raise Interrupted("asked to stop", hint="the batch is taken up at the next start")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Never
+from typing import Never, TextIO, cast
 
 from tqdm import tqdm
 
@@ -21,13 +23,15 @@ from service.jobs.reporting import report_failure, report_started
 from service.journal import Journal
 from service.model import SOURCES, Batch, InputFile, Source, Summary, batch_id
 from service.outbox import Outbox
+from service.progress import Meter, Reading, Reporter
 from service.publication import PastBatches, Publication
 from service.settings import Settings
 from service.state import State
 
 _JOB = JOBS["integration"]
-# On a terminal only, and only when the work takes longer than a second.
-_BAR = "{desc:<11} {n_fmt}/{total_fmt} {bar} {elapsed}"
+BAR_AFTER_SECONDS = 1.0
+"""Faster work shows no bar; without a terminal there is none."""
+_BAR = "{desc:<15} {bar} {n:,}/{total:,} rows{postfix} {elapsed}"
 
 
 def integrate_files(paths: Sequence[Path], outbox: Path, settings: Settings, now: Callable[[], datetime]) -> Summary:
@@ -41,8 +45,8 @@ def integrate_files(paths: Sequence[Path], outbox: Path, settings: Settings, now
     journal = Journal(f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}", now)
     try:
         batch = _batch(paths, outbox, started, _JOB.sources(settings))
-        with tqdm(total=len(_JOB.stages), delay=1, disable=None, leave=False, bar_format=_BAR) as bar:
-            journal = Journal(batch.id, now, on_stage=lambda stage: _advance(bar, stage))
+        journal = Journal(batch.id, now, Meter(_JOB.stages))
+        with _bar() as bar, _lines_above(bar), Reporter(journal.meter, batch.id, partial(_show, bar)):
             return _run(batch, journal, outbox, settings)
     except (ServiceError, OSError, MemoryError) as error:
         _write_failed_log(error, journal, outbox)
@@ -100,9 +104,45 @@ def _run(batch: Batch, journal: Journal, outbox: Path, settings: Settings) -> Su
     return summary
 
 
-def _advance(bar: tqdm[Never], stage: str) -> None:
-    bar.set_description(stage, refresh=False)
-    bar.update()
+def _bar() -> tqdm[Never]:
+    """A bar that shows every reading, however small the difference to the last one."""
+    return tqdm(total=0, delay=BAR_AFTER_SECONDS, disable=None, leave=False, mininterval=0, miniters=0, bar_format=_BAR)
+
+
+class _AboveBar:
+    """A terminal whose last line is the bar; what is written appears above it, and the next reading draws it again."""
+
+    def __init__(self, bar: tqdm[Never], out: TextIO) -> None:
+        self._bar = bar
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Write whole lines."""
+        with self._bar.get_lock():  # type: ignore[no-untyped-call]  # not in its types
+            self._bar.clear(nolock=True)
+            return self._out.write(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._out.flush()
+
+
+@contextmanager
+def _lines_above(bar: tqdm[Never]) -> Iterator[None]:
+    """Until the block ends the log does not run into the bar, if both are on a terminal."""
+    out = sys.stdout
+    if bar.disable or out is None or not out.isatty():
+        yield
+        return
+    with redirect_stdout(cast("TextIO", _AboveBar(bar, out))):
+        yield
+
+
+def _show(bar: tqdm[Never], reading: Reading) -> None:
+    bar.set_description_str(f"{reading.stage_number}/{reading.stage_count} {reading.stage}", refresh=False)
+    bar.set_postfix_str(f"{reading.rows_per_second:,}/s", refresh=False)
+    bar.total = reading.rows_in_all
+    bar.update(reading.rows_done - bar.n)
 
 
 def _write_failed_log(error: Exception, journal: Journal, outbox: Path) -> None:

@@ -21,7 +21,7 @@ from service.model import Batch, PublishedMaster, Rules, Summary
 from service.outbox import FlatFiles
 from service.pipeline import guards, quality
 from service.pipeline.evidence import explain
-from service.pipeline.extract import Extracted, extract
+from service.pipeline.extract import Extracted, estimated_rows, extract
 from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matching import MATCHERS
@@ -58,22 +58,22 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     register = publication.register
     published = register.published()
     report_started(journal)
-    journal.stage("extract")
+    journal.stage("extract", estimated_rows(batch))
     has_former = register.has_former_keys()
     extracted = extract(batch, rules.guards, engine, with_former=has_former)
     report_extracted(batch, extracted, journal)
-    journal.line("INFO", f"Total raw records: {sum(extracted.source_rows.values())}")
+    journal.line("INFO", f"Total raw records: {extracted.row_count}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
-    journal.stage("normalise")
+    journal.stage("normalise", extracted.row_count)
     normalised = normalise(extracted, rules, engine)
     records = normalised.records
-    journal.stage("deduplicate")
+    journal.stage("deduplicate", extracted.row_count)
     matcher = MATCHERS[rules.matching]
     groups = cluster(matcher.links(records, engine), records.count(), engine)
-    journal.stage("survive")
+    journal.stage("survive", extracted.row_count)
     survivors = survive(records, groups, rules)
     evidence = explain(records, groups, survivors, matcher, engine)
-    journal.stage("identify")
+    journal.stage("identify", extracted.row_count)
     keys = former_keys(extracted, records, rules, engine) if has_former else None
     identified = register.identify(records, groups, engine, keys)
     filled = guards.filled_values(records)
@@ -83,7 +83,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     suspicious = quality.suspicious_values(records, groups, evidence)
     risk = quality.overmerge_risk(suspicious, groups, evidence)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
-    journal.stage("load")
+    journal.stage("load", extracted.row_count)
     with publication.stage(batch, summary) as folder:
         results = Results(
             records=records,
@@ -100,7 +100,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         journal.line("INFO", f"Duplicates found: {summary.duplicates}")
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
-        journal.stage("publish")
+        journal.stage("publish", extracted.row_count)
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
 
@@ -167,7 +167,15 @@ JOB = Job(
     name="integration",
     sources=lambda settings: sources_of(settings.sources),
     rules=rules_of,
-    stages=("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish"),
+    stages={
+        "extract": 0,
+        "normalise": 0,
+        "deduplicate": 5,
+        "survive": 8,
+        "identify": 26,
+        "load": 26,
+        "publish": 4,  # as if hashing and syncing were two more
+    },
     build=integrate,
     flat_files=FlatFiles(("customer_master.csv", "duplicate_report.csv", TEXT_LOG, EVENT_LOG), MANIFEST),
     check=check_export,

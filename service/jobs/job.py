@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -29,8 +29,11 @@ class Job(Generic[R]):
     sources: Callable[[Settings], Sequence[Source]]
     """The sources whose exports it takes, in the order that decides ties."""
     rules: Callable[[Settings], R]
-    stages: tuple[str, ...]
-    """The stages that ``build`` reports, in order."""
+    stages: Mapping[str, int]
+    """The stages that ``build`` reports, in order -> statements that each gives to the engine, of about equal weight.
+
+    They decide how evenly the progress of a batch rises. 0: the stage itself says which part of it has begun.
+    """
     build: Callable[[Batch, R, Engine, Publication, Journal], Summary]
     """Turn a claimed batch into a committed set."""
     flat_files: FlatFiles

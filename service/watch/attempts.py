@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from service.commands import command
 from service.errors import InputError, Interrupted, LastingFault, PoisonedBatch, TransientError, safe_text
 from service.inbox import Inbox, shown_text
+from service.jobs import JOBS
 from service.jobs.batch_runner import BatchRunner
 from service.jobs.reporting import report_failure
 from service.journal import Journal
 from service.model import Batch, Source
+from service.progress import Meter, Reading, Reporter
 from service.publication import Progress
 
 MOST_FAULTS = 3
@@ -107,17 +108,19 @@ class Attempts:
         """Make the running attempt end as soon as possible, and every later one; from any thread."""
         self._batch_runner.abandon()
 
-    def run(self, batch: Batch, progress: Progress, report_stage: Callable[[str, datetime, str], None]) -> Result:
+    def run(self, batch: Batch, progress: Progress, show: Callable[[Reading], None]) -> Result:
         """Bring a claimed batch to its outcome, or as far as possible.
 
-        ``report_stage`` is called with the batch id, the begin of the attempt, and each stage that begins.
+        ``show`` gets how far it has come, often, and not any more once this method has returned.
         """
-        journal = Journal(batch.id, self._now, on_stage=partial(report_stage, batch.id, self._now()))
+        meter = Meter(JOBS[batch.job].stages)
+        journal = Journal(batch.id, self._now, meter)
         try:
             claim = self._inbox.begin(batch)
             if claim.starts > MOST_DEATHS and progress is Progress.NEW:
                 raise _poisoned(batch)
-            return self._publish(batch, progress, journal)
+            with Reporter(meter, batch.id, show):
+                return self._publish(batch, progress, journal)
         except Exception as error:  # noqa: BLE001  # a bug must not end the daemon
             return self._failed(batch, error, journal)
 

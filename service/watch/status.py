@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec.structs import replace
 
 from service import __version__, health, logs
-from service.documents import HealthReport, IgnoredEntry
+from service.documents import HealthReport, IgnoredEntry, StageProgress
 from service.errors import LastingFault, safe_text
 from service.folders import Folders
 from service.health import MOST_LISTED
 from service.inbox import Inbox, QuarantinedBatch, Scan, shown_name
 from service.model import JobName
 from service.printable import printable
+from service.progress import Reading
 from service.watch.attempts import (
     Abandoned,
     ArchivedLate,
@@ -155,11 +156,10 @@ class Status:
         )
         self._file.write_if_due(self._report)
 
-    def report_stage(self, batch_id: str, busy_since: datetime, stage: str) -> None:
-        """Write that the batch in work has entered this stage."""
-        since = busy_since.isoformat(timespec="seconds")
-        busy = {"batch_id": batch_id, "busy_since": since, "stage": stage, "stage_since": self._seconds()}
-        self._file.write(replace(self._report, **busy))
+    def in_work(self, batch_id: str) -> Callable[[Reading], None]:
+        """Writes into health how far the batch that begins now has come."""
+        busy = replace(self._report, batch_id=batch_id, busy_since=self._seconds())
+        return _InWork(busy, self._file, self._now).write
 
     def record(self, result: Result) -> None:
         """Log the result of an attempt; the health of the next turn contains it."""
@@ -225,6 +225,30 @@ class Status:
 
     def _seconds(self) -> str:
         return self._now().isoformat(timespec="seconds")
+
+
+class _InWork:
+    """The health while a batch is in work."""
+
+    def __init__(self, report: HealthReport, file: _HealthFile, now: Callable[[], datetime]) -> None:
+        self._report = report
+        self._file = file
+        self._now = now
+
+    def write(self, reading: Reading) -> None:
+        """Write it with the stage, and how far that has come."""
+        now = self._now()
+        if reading.stage != self._report.stage:
+            self._report = replace(self._report, stage=reading.stage, stage_since=now.isoformat(timespec="seconds"))
+        progress = StageProgress(
+            stage_number=reading.stage_number,
+            stage_count=reading.stage_count,
+            rows_done=reading.rows_done,
+            rows_in_all=reading.rows_in_all,
+            rows_per_second=reading.rows_per_second,
+            moved_at=(now - timedelta(seconds=reading.still_seconds)).isoformat(timespec="seconds"),
+        )
+        self._file.write(replace(self._report, progress=progress))
 
 
 class _HealthFile:
