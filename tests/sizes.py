@@ -69,6 +69,9 @@ STOP_RECORDS: int = _size(5_000, 20_000, 20_000)
 
 # --------------------------------------------------------------------------------------------- processes side by side
 
+PROGRESS_RECORDS: int = _size(20_000, 400_000, 1_000_000)
+"""Records of a pair whose progress is watched; the engine works on some 100,000 at a time."""
+
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
 SOAK_BATCHES: int = _size(32, 100, 2000)
 INSTANCES_BATCHES: int = _size(5, 20, 500)
