@@ -60,14 +60,13 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     former = publication.ledger.last_records("analytics")
     volumes = volumes_of(extracted.source_rows, {API.name: former})
     guards.refuse_held(guards.held_export(volumes, rules.guards), batch)
-    rows = sum(extracted.source_rows.values())
     fetched_at = _fetched_at(extracted)
-    journal.stage("normalise", rows)
+    journal.stage("normalise", extracted.row_count)
     records = read_records(extracted.rows, rules)
-    journal.stage("match", rows)
+    journal.stage("match", extracted.row_count)
     master = published_master(publication)
     matched = no_matches(records) if master is None else _matched(records, master, rules, engine)
-    journal.stage("enrich", rows)
+    journal.stage("enrich", extracted.row_count)
     moment = int(batch.claimed_at.timestamp()) if fetched_at is None else fetched_at
     enriched = enrich(records, matched, rules, moment, engine)
     customers = without_repeated(enriched)
@@ -82,13 +81,13 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     )
     report_warnings(_problems(batch, extracted, summary), journal)
     _report_enriched(summary, counts, master, journal)
-    journal.stage("export", rows)
+    journal.stage("export", extracted.row_count)
     with publication.stage(batch, summary) as folder:
         export.write_export(customers, counts, batch.claimed_at, folder)
         export.write_report(report, folder)
         write_rejects(extracted.rejects, folder)
         write_logs(folder, journal)
-        journal.stage("publish", rows)
+        journal.stage("publish", extracted.row_count)
     return summary
 
 

@@ -62,19 +62,18 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     has_former = register.has_former_keys()
     extracted = extract(batch, rules.guards, engine, with_former=has_former)
     report_extracted(batch, extracted, journal)
-    rows = sum(extracted.source_rows.values())
-    journal.line("INFO", f"Total raw records: {rows}")
+    journal.line("INFO", f"Total raw records: {extracted.row_count}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
-    journal.stage("normalise", rows)
+    journal.stage("normalise", extracted.row_count)
     normalised = normalise(extracted, rules, engine)
     records = normalised.records
-    journal.stage("deduplicate", rows)
+    journal.stage("deduplicate", extracted.row_count)
     matcher = MATCHERS[rules.matching]
     groups = cluster(matcher.links(records, engine), records.count(), engine)
-    journal.stage("survive", rows)
+    journal.stage("survive", extracted.row_count)
     survivors = survive(records, groups, rules)
     evidence = explain(records, groups, survivors, matcher, engine)
-    journal.stage("identify", rows)
+    journal.stage("identify", extracted.row_count)
     keys = former_keys(extracted, records, rules, engine) if has_former else None
     identified = register.identify(records, groups, engine, keys)
     filled = guards.filled_values(records)
@@ -84,7 +83,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     suspicious = quality.suspicious_values(records, groups, evidence)
     risk = quality.overmerge_risk(suspicious, groups, evidence)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
-    journal.stage("load", rows)
+    journal.stage("load", extracted.row_count)
     with publication.stage(batch, summary) as folder:
         results = Results(
             records=records,
@@ -100,7 +99,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
-        journal.stage("publish", rows)
+        journal.stage("publish", extracted.row_count)
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
 

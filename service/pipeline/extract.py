@@ -88,6 +88,11 @@ class Extracted:
     warnings: Mapping[str, tuple[str, ...]]
     path_counts: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def row_count(self) -> int:
+        """The number of rows that entered, of all sources."""
+        return sum(self.source_rows.values())
+
 
 def extract(
     batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTEGRATION, *, with_former: bool = False
