@@ -354,7 +354,9 @@ def reports_of(works: Works) -> list[dict[str, Any]]:
     ended = threading.Event()
 
     def look() -> None:
-        while not ended.is_set():
+        is_last = False
+        while not is_last:
+            is_last = ended.is_set()  # before the report is read: the last one is that of the end
             if (works.state / "health.json").exists() and (report := works.health()) not in found[-1:]:
                 found.append(report)
             time.sleep(0.005)
