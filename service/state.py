@@ -7,7 +7,16 @@ import uuid
 from pathlib import Path
 
 from service.errors import SettingsError, UsageError
-from service.files import Lock, close_to_others, create_text, is_locked, make_folder, read_regular, remove_staged
+from service.files import (
+    Lock,
+    NoLocksError,
+    close_to_others,
+    create_text,
+    is_locked,
+    make_folder,
+    read_regular,
+    remove_staged,
+)
 from service.folders import StateFolders
 
 FORMAT = 1
@@ -54,12 +63,12 @@ class State:
         """Lock this state until ``release``, or until the process ends.
 
         Raises: UsageError if another process holds it; SettingsError as ``open``, whose checks are made again, because
-        an instance that stood by may find the state of a newer program.
+        an instance that stood by may find the state of a newer program, and for a file system without locks; OSError.
         """
         self.open()
         try:
             is_ours = self._lock.acquire()
-        except OSError as error:
+        except NoLocksError as error:
             raise SettingsError(
                 f"the state folder {self.root} {error.strerror}",
                 where=str(self._folders.lock),

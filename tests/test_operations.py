@@ -520,6 +520,23 @@ def test_a_start_on_a_file_system_without_locks_is_refused_with_path_and_reason(
     assert works.once().published == 1, "nothing is left of the refused start"
 
 
+@pytest.mark.parametrize("root", ["inbox", "state"])
+def test_a_disk_that_fails_at_the_lock_is_a_fault_of_the_environment_and_no_wrong_setting(
+    works: Works, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    def broken(descriptor: int, operation: int) -> None:
+        if _path_of(descriptor).is_relative_to(works.root / root):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    works.drop()
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", broken)
+        with pytest.raises(OSError, match="cannot be locked") as error:
+            works.once()
+    assert error.value.filename == str(works.root / root / ".lock")
+    assert works.once().published == 1
+
+
 def _path_of(descriptor: int) -> Path:
     return Path(f"/proc/self/fd/{descriptor}").readlink()
 
@@ -649,6 +666,7 @@ def _work_in_a_user_namespace(root: Path, settings: dict[str, str], log: Path) -
     sys.exit(main(["watch", "--once"]))
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("settings", [{}, {"PUID": "0"}])
 def test_in_a_user_namespace_the_results_belong_to_the_owner_of_the_folders(settings: dict[str, str]) -> None:
