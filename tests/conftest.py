@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from service import logs
 from tests.case_runs import CaseRun, shared_run
-from tests.sizes import IS_FULL, IS_QUICK, UNMARKED_SECONDS, examples
+from tests.sizes import IS_FULL, IS_QUICK, UNMARKED_SECONDS, VARIANTS_EVERY, examples
 from tests.slow import measured
 from tests.worlds import House, Works
 
@@ -36,12 +36,23 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * cores if IS_QUICK else cores + cores // 2
 
 
+def _is_left_out(item: pytest.Item) -> bool:
+    """Whether this size leaves out a variant of a test that works on files; the first variant is never left out."""
+    call = getattr(item, "callspec", None)
+    works_on_files = "tmp_path_factory" in getattr(item, "fixturenames", ())
+    return call is not None and works_on_files and any(index % VARIANTS_EVERY for index in call.indices.values())
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let every worker begin with its share of the slow tests, so that none of them runs alone at the end.
 
     xdist gives each worker an equal run of the list. The others stay in order: files share fixtures.
     """
+    left_out = [item for item in items if _is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not _is_left_out(item)]
     workers: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
     slow = [item for item in items if item.get_closest_marker("slow")]
     others = [item for item in items if not item.get_closest_marker("slow")]

@@ -35,7 +35,7 @@ UNMARKED_SECONDS: float = _size(5.0, 20.0, float("inf"))
 
 def examples(usual: int) -> int:
     """How many generated examples of a property are tried, of which CI tries ``usual``."""
-    return _size(max(4, usual // 4), usual, usual)
+    return _size(max(4, usual // 8), usual, usual)
 
 
 MB, GB = 1 << 20, 1 << 30
@@ -75,7 +75,7 @@ PROGRESS_RECORDS: int = _size(20_000, 400_000, 1_000_000)
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
 SOAK_BATCHES: int = _size(14, 100, 2000)
 SOAK_WARM_UP: int = _size(6, 20, 20)
-INSTANCES_BATCHES: int = _size(3, 20, 500)
+INSTANCES_BATCHES: int = _size(2, 20, 500)
 WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
 DEAFNESS_EVERY: int = _size(7, 1, 1)
 """One in so many of the ways to lose file events is tried."""
@@ -113,8 +113,8 @@ LAWS_RECORDS: int = _size(2_000, 85_000, 85_000)
 GROUPED_RECORDS: int = _size(10_000, 100_000, 100_000)
 """Records of the worst cases that are grouped, and twice as many."""
 FUZZ_TIMES: int = _size(1, 1, 20)
-CASES_EVERY: int = _size(2, 1, 1)
-"""One in so many case folders is integrated, and always the sample."""
+VARIANTS_EVERY: int = _size(3, 1, 1)
+"""Of the variants of a test that works on files, one in so many is run; case folders are such variants."""
 RESTORES: int = _size(1, 8, 8)
 """Random histories in which the state alone is restored."""
 ROWS_BEFORE_A_LONG_CELL: int = _size(1_000, 900_000, 900_000)
