@@ -44,14 +44,14 @@ MB, GB = 1 << 20, 1 << 30
 
 KILL_STARTS: Sequence[str] | None = _size(("over an earlier set",), None, None)
 """The starts whose runs are killed, of those in ``faults/starts.py``; None: all."""
-KILLS_SEEN_BY_OTHERS: int | None = _size(8, None, None)
+KILLS_SEEN_BY_OTHERS: int | None = _size(5, None, None)
 """Kills at calls by which a name appears or goes, for each start; None: at every one."""
-KILLS_HIDDEN: int | None = _size(4, 8, None)
+KILLS_HIDDEN: int | None = _size(3, 8, None)
 """Kills at other calls, for each start."""
-KILLS_HIDDEN_IN_THE_FIRST_START: int | None = _size(4, None, None)
+KILLS_HIDDEN_IN_THE_FIRST_START: int | None = _size(3, None, None)
 DOUBLE_KILL_STARTS: Sequence[str] | None = _size(("over an earlier set",), None, None)
 DOUBLE_KILL_FIRST: int = _size(1, 2, 20)
-DOUBLE_KILL_SECOND: int = _size(2, 3, 3)
+DOUBLE_KILL_SECOND: int = _size(1, 3, 3)
 """Kills during the recovery from each of the first ones."""
 ERROR_STARTS: Sequence[tuple[str, int | None]] = _size(
     (("over an earlier set", 1),),
@@ -92,7 +92,7 @@ STREAMED_WITH_CARE_BYTES: int = _size(10 * MB, 30 * MB, 300 * MB)
 
 # ------------------------------------------------------------------------------------------------ models and the sync
 
-PAIRING_PLAYS: int = _size(8, 100, 1000)
+PAIRING_PLAYS: int = _size(5, 100, 1000)
 PAIRING_STEPS: int = _size(25, 40, 40)
 SYNC_CAMPAIGN_RUNS: int = _size(40, 1000, 1000)
 NGINX_REQUESTS_PER_SECOND: int = _size(5, 1, 1)
@@ -102,7 +102,7 @@ SYNC_CAMPAIGN_PARTS: int = _size(2, 10, 10)
 
 # ---------------------------------------------------------------------------------------------------- rules and values
 
-GENERATED_VALUES: int = _size(8_000, 120_000, 1_000_000)
+GENERATED_VALUES: int = _size(5_000, 120_000, 1_000_000)
 """Made-up cells on which SQL and the Python definition are compared."""
 EVERY_LETTER: int = _size(40, 1, 1)
 """One in so many letters of Unicode is tried; all of those in which most special cases are."""
@@ -113,7 +113,7 @@ LAWS_RECORDS: int = _size(2_000, 85_000, 85_000)
 GROUPED_RECORDS: int = _size(10_000, 100_000, 100_000)
 """Records of the worst cases that are grouped, and twice as many."""
 FUZZ_TIMES: int = _size(1, 1, 20)
-VARIANTS_EVERY: int = _size(3, 1, 1)
+VARIANTS_EVERY: int = _size(5, 1, 1)
 """Of the variants of a test that works on files, one in so many is run; case folders are such variants."""
 RESTORES: int = _size(1, 8, 8)
 """Random histories in which the state alone is restored."""
