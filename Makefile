@@ -58,11 +58,11 @@ peers: $(VENV)/peers
 	$(PY) -m benchmarks sync-faults
 
 $(VENV)/run-time: requirements/run.txt | $(PY)
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/run.txt
 	touch $@
 
 $(VENV)/development: requirements/dev.txt $(VENV)/run-time | $(PY)
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	touch $@
 
 # Not in the requirements for development: only the fuzzer needs it, and not every machine can install it.

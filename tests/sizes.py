@@ -44,7 +44,7 @@ MB, GB = 1 << 20, 1 << 30
 
 KILL_STARTS: Sequence[str] | None = _size(("over an earlier set",), None, None)
 """The starts whose runs are killed, of those in ``faults/starts.py``; None: all."""
-KILLS_SEEN_BY_OTHERS: int | None = _size(5, None, None)
+KILLS_SEEN_BY_OTHERS: int | None = _size(4, None, None)
 """Kills at calls by which a name appears or goes, for each start; None: at every one."""
 KILLS_HIDDEN: int | None = _size(3, 8, None)
 """Kills at other calls, for each start."""
@@ -73,7 +73,7 @@ PROGRESS_RECORDS: int = _size(20_000, 400_000, 1_000_000)
 """Records of a pair whose progress is watched; the engine works on some 100,000 at a time."""
 
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
-SOAK_BATCHES: int = _size(14, 100, 2000)
+SOAK_BATCHES: int = _size(12, 100, 2000)
 SOAK_WARM_UP: int = _size(6, 20, 20)
 INSTANCES_BATCHES: int = _size(2, 20, 500)
 WRITERS_WHO_COME_BACK: int = _size(1, 3, 30)
@@ -94,7 +94,7 @@ STREAMED_WITH_CARE_BYTES: int = _size(10 * MB, 30 * MB, 300 * MB)
 
 PAIRING_PLAYS: int = _size(5, 100, 1000)
 PAIRING_STEPS: int = _size(25, 40, 40)
-SYNC_CAMPAIGN_RUNS: int = _size(40, 1000, 1000)
+SYNC_CAMPAIGN_RUNS: int = _size(30, 1000, 1000)
 NGINX_REQUESTS_PER_SECOND: int = _size(5, 1, 1)
 NGINX_TRIALS: int = _size(3, 2, 2)
 """A sync may be late this often; only the last time counts."""
@@ -113,7 +113,7 @@ LAWS_RECORDS: int = _size(2_000, 85_000, 85_000)
 GROUPED_RECORDS: int = _size(10_000, 100_000, 100_000)
 """Records of the worst cases that are grouped, and twice as many."""
 FUZZ_TIMES: int = _size(1, 1, 20)
-VARIANTS_EVERY: int = _size(5, 1, 1)
+VARIANTS_EVERY: int = _size(8, 1, 1)
 """Of the variants of a test that works on files, one in so many is run; case folders are such variants."""
 RESTORES: int = _size(1, 8, 8)
 """Random histories in which the state alone is restored."""
