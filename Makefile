@@ -81,9 +81,16 @@ $(VENV)/audit: requirements/audit.txt | $(PY)
 	$(VENV)/auditor/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/audit.txt
 	touch $@
 
+# The list names packages, not a registry: the index is given as a package URL, and what the tool says of itself is left out,
+# as are the descriptions, which only repeat the requirements.
+SBOM_TEXT := import json, sys; sbom = json.load(open(sys.argv[1])); \
+	[tool.pop("externalReferences", None) for tool in sbom["metadata"]["tools"]["components"]]; \
+	[package.pop("description", None) for package in sbom["components"]]; \
+	print(json.dumps(sbom, indent=2, sort_keys=True))
 sbom: $(VENV)/audit
 	$(VENV)/auditor/bin/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --short-PURLs \
-		--output-reproducible -o requirements/sbom.cdx.json
+		--index-url pkg:pypi --output-reproducible -o $(VENV)/sbom.json
+	$(PY) -c '$(SBOM_TEXT)' $(VENV)/sbom.json > requirements/sbom.cdx.json
 
 # --strict: a package that the database could not be asked about is no success.
 audit: $(VENV)/audit

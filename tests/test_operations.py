@@ -667,7 +667,6 @@ def _work_in_a_user_namespace(root: Path, settings: dict[str, str], log: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("settings", [{}, {"PUID": "0"}])
 def test_in_a_user_namespace_the_results_belong_to_the_owner_of_the_folders(settings: dict[str, str]) -> None:

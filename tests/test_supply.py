@@ -27,3 +27,13 @@ def test_every_requirement_is_locked_by_hash() -> None:
 def test_the_image_contains_the_sbom() -> None:
     assert "requirements/sbom.cdx.json /app/" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert "!requirements/sbom.cdx.json" in (ROOT / ".dockerignore").read_text(encoding="utf-8")
+
+
+def test_no_requirement_names_a_registry() -> None:
+    """Packages come from the index of the user's machine; their hashes say that they are the same."""
+    for path in (ROOT / "requirements").glob("*.txt"):
+        assert "://" not in path.read_text(encoding="utf-8"), path.name
+    sbom = json.loads((ROOT / "requirements" / "sbom.cdx.json").read_text(encoding="utf-8"))
+    addresses = [reference["url"] for package in sbom["components"] for reference in package["externalReferences"]]
+    assert [address for address in addresses if not address.startswith("pkg:pypi/")] == []
+    assert "externalReferences" not in json.dumps(sbom["metadata"])
