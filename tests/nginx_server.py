@@ -12,19 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.required import is_lacking
 
-_REQUIRED = "REQUIRE_NGINX"
 _START_SECONDS = 10.0
 
 
 def nginx_program() -> str:
-    """The path of nginx; the test is skipped without it, unless ``REQUIRE_NGINX=1``."""
+    """The path of nginx; see ``required`` where there is none."""
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None:
-        if os.environ.get(_REQUIRED) == "1":
-            pytest.fail("nginx is missing: apt-get install nginx")
-        pytest.skip(f"nginx is not installed (apt-get install nginx); {_REQUIRED}=1 makes this a failure")
+        is_lacking("needs nginx: apt-get install nginx")
     return found
 
 

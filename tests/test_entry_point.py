@@ -22,9 +22,9 @@ from service.documents import HealthReport
 from service.errors import SettingsError
 from service.folders import StateFolders
 from service.state import State
+from tests.required import needs_root
 from tests.worlds import ROOT
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users, which only root can")
 USER = Identity(4321, 8765)
 
 

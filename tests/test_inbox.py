@@ -23,6 +23,7 @@ from service.inbox.names import is_ignored, read_name
 from service.jobs.retry import retry
 from service.model import Batch, inputs_sha256
 from service.settings import Settings
+from tests.required import needs_root
 from tests.worlds import API, CRM, ECOM, output_as_another_user
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
@@ -295,7 +296,7 @@ def test_other_files_are_ignored_and_our_own_folders_are_not_listed(folder: Fold
     assert folder.inbox.scan() == Scan(ignored=(IgnoredFile("notes.txt", "no source has exports of this name"),))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@needs_root
 def test_a_file_without_read_permission_is_marked(shared_folder: Path) -> None:
     (shared_folder / CRM).touch(0o600)
     (shared_folder / ECOM).touch(0o644)

@@ -12,7 +12,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,10 +30,10 @@ from service.inbox.names import original_of, read_name, shown_name
 from service.settings import Settings, load
 from service.watch import daemon
 from tests.attacks.users import SERVICE_USER, shared_house
+from tests.required import is_lacking, needs_root
 from tests.warm import SERVER
 from tests.worlds import CRM, ECOM, QUICK, ROOT, House, Works, local_now, wait_until
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 EMPTY_ECOM = '{"customers": []}'
 _PR_SET_DUMPABLE, _CLONE_NEWUSER = 4, 0x10000000
 _NO_NAMESPACES = 77
@@ -603,48 +602,6 @@ def test_a_user_namespace_is_one_whose_ids_are_mapped(tmp_path: Path) -> None:
     assert not is_user_namespace(tmp_path / "missing")
 
 
-@needs_root
-@pytest.mark.parametrize("settings", [{}, {"PUID": "0"}])
-def test_root_of_a_user_namespace_stays_and_gives_nothing_away(settings: dict[str, str]) -> None:
-    python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
-    if python is None:
-        pytest.skip("there is no Python that any user may run")
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        folders = {it: root / it for it in ("inbox", "outbox", "state")}
-        for folder in folders.values():
-            folder.mkdir()
-        for path in (root, *folders.values()):
-            os.chown(path, 2501, 2501)
-        here = {f"SERVICE_{it.upper()}": str(folder) for it, folder in folders.items()}
-        (root / "service").mkdir()
-        for module in ("__init__", "container", "errors", "folders", "printable"):  # where this user may read them
-            shutil.copy(ROOT / "service" / f"{module}.py", root / "service")
-        root.chmod(0o755)
-        program = "import os; from service import container; print(container.become_user('watch'), os.geteuid())"
-        as_a_user = (
-            "setpriv",
-            "--reuid=2501",
-            "--regid=2501",
-            "--clear-groups",
-            "unshare",
-            "--user",
-            "--map-root-user",
-        )
-        done = subprocess.run(
-            [*as_a_user, python, "-c", program],
-            cwd=root,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root)} | here | settings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.stderr.startswith("unshare"):
-            pytest.skip(f"no user namespaces here: {done.stderr}")
-        assert done.stdout == "True 0\n", done.stderr
-        assert {folder.stat().st_uid for folder in folders.values()} == {2501}
-
-
 def _work_in_a_user_namespace(root: Path, settings: dict[str, str], log: Path) -> None:
     """The program of the image, in a namespace in which its user is root, as rootless engines start it."""
     out = os.open(log, os.O_WRONLY | os.O_CREAT, 0o644)
@@ -679,7 +636,7 @@ def test_in_a_user_namespace_the_results_belong_to_the_owner_of_the_folders(sett
         process.start()
         process.join(60)
         if process.exitcode == _NO_NAMESPACES:
-            pytest.skip("no user namespaces here")
+            is_lacking("needs user namespaces")
         assert process.exitcode == 0, log.read_text(encoding="utf-8")
         assert len(house.archived()) == 1
         written = [house.inbox, house.outbox, house.state, *house.outbox.rglob("*"), *house.state.rglob("*")]

@@ -35,7 +35,6 @@ from hypothesis.stateful import (
 from service import files, logs
 from service.errors import InputError, ServiceError, TransientError
 from service.inbox import claims, inbox, shown_name
-from service.inbox.mounts import honours_leases
 from service.jobs.batch_runner import BatchRunner
 from service.journal import Journal
 from service.model import Batch, JobName, Summary
@@ -44,6 +43,7 @@ from service.settings import Settings
 from service.watch import daemon
 from service.watch.file_events import FileEvents
 from service.watch.watcher import Watcher
+from tests.required import needs_leases
 from tests.sizes import PAIRING_PLAYS, PAIRING_STEPS
 
 STILL, SETTLE, RETRY, STUCK = 0.3, 5.0, 3.0, 14.0
@@ -698,11 +698,8 @@ class Pairing(RuleBasedStateMachine):
             assert set(map(shown_name, self.model.reported)) <= self.service.health()
 
 
-has_leases = honours_leases(Path(tempfile.gettempdir()) / "any", Path(tempfile.gettempdir()).stat().st_dev)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not has_leases, reason="the temporary folder is on a file system without leases")
+@needs_leases
 def test_every_file_is_where_the_table_says_whatever_happens() -> None:
     run_state_machine_as_test(
         Pairing,

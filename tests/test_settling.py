@@ -10,6 +10,7 @@ import pytest
 
 from service.files import fingerprint_of
 from service.inbox import Settling, mounts
+from tests.required import needs_root
 from tests.worlds import output_as_another_user
 
 SETTLE_SECONDS = 5.0
@@ -187,7 +188,7 @@ class TestWithoutLeases:
         assert file.at(5) is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@needs_root
 def test_a_file_of_another_user_cannot_be_leased_and_is_proven_by_its_close(shared_folder: Path) -> None:
     file = observed(shared_folder)
     program = "file = Observed(folder / CSV); file.closed_at(0); print(file.at(0), file.at(0.5), file.at(1))"

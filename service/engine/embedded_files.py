@@ -200,27 +200,10 @@ def _json_query(url: str, layout: Layout) -> str:
     nested = " or ".join(
         f"coalesce({is_nested.format(index + 1)}, false)" for index in range(len(steps)) if index not in outer
     )
-    numbers = {path for name in layout.numbers for path in layout.paths_of(name)}
-    members = "|".join(
-        sorted(
-            {re.escape(str(step[-1])) for path, step in zip(layout.paths, steps, strict=True) if path not in numbers}
-        )
-    )
-    # DuckDB accepts NaN, which the standard does not; it turns 5.55E+06 into 5550000.0; and a name that
-    # begins with a bracket looks like its parts. All this may be harmless text: the careful reader decides.
-    odd = (
-        r"(?i)[:\[,]-?(?:nan|inf(?:inity)?)[,\]}]"
-        rf'|"(?:{members})":(?:-?[0-9]+[.e]|-0|"[\[{{])'
-    )
-    # Only the careful reader counts levels; there cannot be more of them than opening brackets.
-    deep = (
-        f"length(text) > {2 * MAX_DEPTH} "
-        rf"and length(regexp_replace(text, '[^\[{{]+', '', 'g')) > {MAX_DEPTH}"
-    )
     return f"""
         select
             row_number, {cells},
-            kind is distinct from 'OBJECT' or {nested} or regexp_matches(text, {sql_text(odd)}) or ({deep}) as is_odd
+            kind is distinct from 'OBJECT' or {nested} or {_is_odd_text(layout)} as is_odd
         from (
             select
                 row_number() over () as row_number,
@@ -234,6 +217,25 @@ def _json_query(url: str, layout: Layout) -> str:
             from read_json({sql_text(url)}, format='array', records=false, columns={{json: 'JSON'}})
         )
     """
+
+
+def _is_odd_text(layout: Layout) -> str:
+    """SQL: whether DuckDB may read the JSON ``text`` of a row differently, or it may have too many levels."""
+    numbers = {path for name in layout.numbers for path in layout.paths_of(name)}
+    texts = {re.escape(str(steps_of(path)[-1])) for path in layout.paths if path not in numbers}
+    members = "|".join(sorted(texts))
+    # DuckDB accepts NaN, which the standard does not; it turns 5.55E+06 into 5550000.0; and a name that
+    # begins with a bracket looks like its parts. All this may be harmless text: the careful reader decides.
+    odd = (
+        r"(?i)[:\[,]-?(?:nan|inf(?:inity)?)[,\]}]"
+        rf'|"(?:{members})":(?:-?[0-9]+[.e]|-0|"[\[{{])'
+    )
+    # Only the careful reader counts levels; there cannot be more of them than opening brackets.
+    deep = (
+        f"length(text) > {2 * MAX_DEPTH} "
+        rf"and length(regexp_replace(text, '[^\[{{]+', '', 'g')) > {MAX_DEPTH}"
+    )
+    return f"(regexp_matches(text, {sql_text(odd)}) or ({deep}))"
 
 
 def _json_path(steps: tuple[str | int, ...]) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.users import SharedHouse, needs_two_users
+from tests.attacks.users import SharedHouse
+from tests.required import needs_root
 from tests.worlds import wait_until
 
-pytestmark = needs_two_users
+pytestmark = needs_root
 
 
 def hold(path: Path, how: int, ready: Path) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.users import ATTACKER, SharedHouse, fifo, folder, link, needs_two_users, remove, write
+from tests.attacks.users import ATTACKER, SharedHouse, fifo, folder, link, remove, write
+from tests.required import needs_root
 
-pytestmark = needs_two_users
+pytestmark = needs_root
 
 ID = "20240115T120000Z-aaaaaa"
 OUR_FOLDERS = ("inbox/.claimed", "inbox/archive", "inbox/quarantine", "outbox/.staging", "outbox/batches")

@@ -20,8 +20,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from service import cli
 from tests.warm import SERVER
 from tests.worlds import CASES, CRM, ECOM, Finished, World, wait_until
@@ -29,8 +27,6 @@ from tests.worlds import CASES, CRM, ECOM, Finished, World, wait_until
 SERVER.set_forkserver_preload(["service.watch.daemon", "tests.warm", "tests.attacks.everything"])
 SERVICE_USER, ATTACKER = 61001, 61002
 MOST_SECONDS = 20.0
-
-needs_two_users = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as two users")
 
 
 def _become(user: int) -> None:
@@ -58,7 +54,7 @@ def _run_attack(function: Callable[..., None], arguments: tuple[Any, ...]) -> No
     os.setuid(ATTACKER)
     try:
         function(*arguments)
-    except BaseException:  # noqa: BLE001  # shown to the test
+    except BaseException:  # noqa: BLE001  # whatever it is, its traceback is what the failed test shows
         traceback.print_exc()
         os._exit(1)
 

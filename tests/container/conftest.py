@@ -25,7 +25,6 @@ CLONED = ("Dockerfile", ".dockerignore", "docker-compose.yml", "requirements", "
 _OF_A_USER = ("SERVICE_", "COMPOSE_", "PUID", "PGID", "TZ", "IMAGE", "MEMORY_LIMIT", "CPU_LIMIT")
 
 _IS_REQUIRED = os.environ.get("REQUIRE_CONTAINER") == "1"
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users, which only root can")
 
 
 def run(*command: str, seconds: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:

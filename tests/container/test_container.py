@@ -21,7 +21,8 @@ from docker.models.containers import Container
 
 from service import __version__
 from service.container import STATE_VOLUME
-from tests.container.conftest import SERVICE, ComposeHouse, Containers, give, needs_root, stop_seconds
+from tests.container.conftest import SERVICE, ComposeHouse, Containers, give, stop_seconds
+from tests.required import needs_root
 from tests.worlds import CASES, CRM, ECOM, ROOT, House, slowness, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]

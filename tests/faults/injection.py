@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections import Counter
@@ -19,8 +18,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-import pytest
 
 from tests.warm import Ended, Setting, Verb
 from tests.worlds import House
@@ -39,8 +36,6 @@ MUTATIONS: dict[str, tuple[str, ...]] = {
     "unlink": ("unlink", "unlinkat", "rmdir"),
 }
 KIND_OF = {call: kind for kind, calls in MUTATIONS.items() for call in calls}
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 
 _ENTERED = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _ON_DESCRIPTOR = re.compile(r"\d+<([^>]*)>")

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.ledger import Ledger
-from tests.faults.injection import MUTATIONS, needs_strace
+from tests.faults.injection import MUTATIONS
+from tests.required import needs_strace
 from tests.sizes import CAMPAIGN_MINUTES, IS_FULL
 from tests.worlds import CRM, ECOM, Daemon, House
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Tally
-from tests.faults.injection import Point, needs_strace
+from tests.faults.injection import Point
 from tests.faults.starts import STARTS, Start, ended_well, killed
 from tests.faults.sweep import all_faults, sample
+from tests.required import needs_strace
 from tests.sizes import DOUBLE_KILL_FIRST, DOUBLE_KILL_SECOND, DOUBLE_KILL_STARTS
 
 pytestmark = needs_strace

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from service.jobs import JOBS
-from tests.faults.injection import MUTATIONS, Call, Run, needs_strace
+from tests.faults.injection import MUTATIONS, Call, Run
 from tests.faults.starts import LATER, NOON, Start
+from tests.required import needs_strace
 from tests.warm import staged_path
 from tests.worlds import CRM, ECOM, House
 

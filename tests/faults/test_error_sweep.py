@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Tally
-from tests.faults.injection import Point, needs_strace
+from tests.faults.injection import Point
 from tests.faults.promises import broken_promises, litter
 from tests.faults.starts import Start, ended_well
 from tests.faults.sweep import all_faults, sample
+from tests.required import needs_strace
 from tests.sizes import ERROR_STARTS
 from tests.warm import Ended
 from tests.worlds import House

@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.promises import broken_promises, litter
 from tests.faults.starts import drop_changed
+from tests.required import is_lacking
 from tests.worlds import CRM, ECOM, Daemon, House, wait_until
 
 SMALL, LARGE = "size=1m", "size=8m"
@@ -32,7 +33,7 @@ def mount() -> Iterator[Mount]:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+            is_lacking(f"needs a small file system: {done.stderr.strip()}")
         mounted.append(folder)
 
     yield tmpfs

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.injection import Run, needs_strace
+from tests.faults.injection import Run
+from tests.required import needs_strace
 from tests.small_batches import HEADER, NOON
 from tests.worlds import CRM, ECOM, House
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Tally
-from tests.faults.injection import Point, needs_strace
+from tests.faults.injection import Point
 from tests.faults.starts import STARTS, Start, ended_well, killed
 from tests.faults.sweep import ONE_POINT, all_faults, sample
+from tests.required import needs_strace
 from tests.sizes import KILL_STARTS, KILLS_HIDDEN, KILLS_HIDDEN_IN_THE_FIRST_START, KILLS_SEEN_BY_OTHERS
 from tests.warm import staged_path
 from tests.worlds import CRM, ECOM

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.required import needs
 from tests.sizes import SOAK_BATCHES as BATCHES
 from tests.sizes import SOAK_WARM_UP as WARM_UP
 from tests.worlds import CASES, CRM, ECOM, House, wait_until
@@ -24,7 +25,7 @@ LAPS = 4
 # Two idle moments may differ by this much: the allocator returns memory at any time.
 SLACK_MB = 16.0
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts by /proc")
+pytestmark = needs(Path("/proc/self/fd").is_dir(), "counts by /proc")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.generate import write_pair
-from service.inbox.mounts import honours_leases
 from tests.faults.conftest import Tally
+from tests.required import needs_leases
 from tests.sizes import WRITERS_WHO_COME_BACK as WRITERS
 from tests.worlds import CASES, CRM, ECOM, Daemon, House, wait_until
 
@@ -26,12 +25,6 @@ MOST_RETURNS = 3  # a fourth fault would end in quarantine
 BEFORE_THE_LAST_CHECK = ("extract", "normalise", "deduplicate", "survive", "identify", "load")
 """Stages of a batch before its files are checked for the last time; a later write is found by ``verify``."""
 REDONE = "was written to while it was read"
-
-_FOLDER = Path(tempfile.gettempdir())
-needs_leases = pytest.mark.skipif(
-    not honours_leases(_FOLDER / "any", _FOLDER.stat().st_dev),
-    reason="the temporary folder is on a file system without leases",
-)
 
 
 @pytest.mark.slow
