@@ -37,7 +37,7 @@ from service.outbox import FlatFiles, Outbox
 from service.register import Register
 
 
-class Progress(Enum):
+class CommitState(Enum):
     """How far the publication of a batch has come."""
 
     NEW = "new"
@@ -76,12 +76,12 @@ class PastBatches:
             return self.ledger.knows(batch_id)
         return False
 
-    def progress_of(self, batch_id: str) -> Progress:
+    def commit_state_of(self, batch_id: str) -> CommitState:
         """How far the publication of this batch has come."""
         with suppress(OSError):
             if self.ledger.is_superseded(batch_id):
-                return Progress.SUPERSEDED
-        return Progress.COMMITTED if self.outbox.is_committed(batch_id) else Progress.NEW
+                return CommitState.SUPERSEDED
+        return CommitState.COMMITTED if self.outbox.is_committed(batch_id) else CommitState.NEW
 
 
 class Publication:

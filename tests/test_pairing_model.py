@@ -38,7 +38,7 @@ from service.inbox import claims, inbox, shown_name
 from service.jobs.batch_runner import BatchRunner
 from service.journal import Journal
 from service.model import Batch, JobName, Summary
-from service.publication import Progress
+from service.publication import CommitState
 from service.settings import Settings
 from service.watch import daemon
 from service.watch.file_events import FileEvents
@@ -387,8 +387,8 @@ class PlannedRunner(BatchRunner):
         assert self._publication.inbox is not None
         self._publication.inbox.quarantine(batch, error, now, log_text)
 
-    def progress_of(self, batch_id: str) -> Progress:
-        return Progress.COMMITTED if batch_id in self.published else Progress.NEW
+    def commit_state_of(self, batch_id: str) -> CommitState:
+        return CommitState.COMMITTED if batch_id in self.published else CommitState.NEW
 
     def last_published(self) -> dict[JobName, str]:
         return {"integration": max(self.published)} if self.published else {}

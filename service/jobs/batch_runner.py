@@ -16,7 +16,7 @@ from service.jobs import JOBS, WITH_REGISTER
 from service.journal import Journal
 from service.model import Batch, JobName, Summary
 from service.progress import Meter
-from service.publication import Progress, Publication
+from service.publication import CommitState, Publication
 from service.settings import Settings
 from service.state import State
 
@@ -60,18 +60,18 @@ class BatchRunner:
         if self._engine is not None:
             self._engine.interrupt()
 
-    def progress_of(self, batch_id: str) -> Progress:
+    def commit_state_of(self, batch_id: str) -> CommitState:
         """How far the publication of this batch has come."""
-        return self._publication.past.progress_of(batch_id)
+        return self._publication.past.commit_state_of(batch_id)
 
     def is_in_force(self, batch: Batch) -> bool:
         """Whether the batch is published so far that the next one may begin: the ids of its set are known."""
-        match self.progress_of(batch.id):
-            case Progress.NEW:
+        match self.commit_state_of(batch.id):
+            case CommitState.NEW:
                 return False
-            case Progress.SUPERSEDED:
+            case CommitState.SUPERSEDED:
                 return True
-            case Progress.COMMITTED:
+            case CommitState.COMMITTED:
                 return self._publication.is_registered(batch)
 
     def is_overtaken(self, batch_id: str, job: JobName) -> bool:

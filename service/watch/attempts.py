@@ -20,7 +20,7 @@ from service.jobs.reporting import report_failure
 from service.journal import Journal
 from service.model import Batch, Source
 from service.progress import Meter, Reading, Reporter
-from service.publication import Progress
+from service.publication import CommitState
 
 MOST_FAULTS = 3
 MOST_DEATHS = 20
@@ -108,7 +108,7 @@ class Attempts:
         """Make the running attempt end as soon as possible, and every later one; from any thread."""
         self._batch_runner.abandon()
 
-    def run(self, batch: Batch, progress: Progress, show: Callable[[Reading], None]) -> Result:
+    def run(self, batch: Batch, state: CommitState, show: Callable[[Reading], None]) -> Result:
         """Bring a claimed batch to its outcome, or as far as possible.
 
         ``show`` gets how far it has come, often, and not any more once this method has returned.
@@ -117,20 +117,20 @@ class Attempts:
         journal = Journal(batch.id, self._now, meter)
         try:
             claim = self._inbox.begin(batch)
-            if claim.starts > MOST_DEATHS and progress is Progress.NEW:
+            if claim.starts > MOST_DEATHS and state is CommitState.NEW:
                 raise _poisoned(batch)
             with Reporter(meter, batch.id, show):
-                return self._publish(batch, progress, journal)
+                return self._publish(batch, state, journal)
         except Exception as error:  # noqa: BLE001  # a bug must not end the daemon
             return self._failed(batch, error, journal)
 
-    def _publish(self, batch: Batch, progress: Progress, journal: Journal) -> Published | ArchivedLate:
-        match progress:
-            case Progress.NEW:
+    def _publish(self, batch: Batch, state: CommitState, journal: Journal) -> Published | ArchivedLate:
+        match state:
+            case CommitState.NEW:
                 self._batch_runner.run(batch, journal)
-            case Progress.COMMITTED:
+            case CommitState.COMMITTED:
                 self._batch_runner.roll_forward(batch)
-            case Progress.SUPERSEDED:
+            case CommitState.SUPERSEDED:
                 # Its inputs could not be reached when it was published.
                 self._batch_runner.archive(batch)
                 return ArchivedLate(batch)
@@ -155,7 +155,7 @@ class Attempts:
                 return CompletionPostponed(batch, _shown_reason(batch, error), bug)
             faults = self._inbox.count_fault(batch)
             # Read again: this attempt may have committed the batch before it failed.
-            if faults > MOST_FAULTS and self._batch_runner.progress_of(batch.id) is Progress.NEW:
+            if faults > MOST_FAULTS and self._batch_runner.commit_state_of(batch.id) is CommitState.NEW:
                 return self._quarantine(batch, _lasting(batch, faults, error), journal)
             return self._postpone(batch, error, faults, bug)
         except OSError as unwritten:

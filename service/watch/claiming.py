@@ -10,7 +10,7 @@ from datetime import datetime
 from service.inbox import Inbox, Scan, shown_error
 from service.jobs.batch_runner import BatchRunner
 from service.model import Batch
-from service.publication import Progress
+from service.publication import CommitState
 from service.watch.attempts import Postponed, pause_seconds
 from service.watch.leftovers import Leftovers
 from service.watch.ownership import Ownership
@@ -24,7 +24,7 @@ class NextBatch:
     """The batch to work on, if there is one, and what happened during the search."""
 
     batch: Batch | None = None
-    progress: Progress = Progress.NEW
+    state: CommitState = CommitState.NEW
     is_new: bool = False
     """Whether it was claimed just now."""
     is_begun_again: bool = False
@@ -87,9 +87,9 @@ class Claiming:
         return replace(found, put_back=put_back)
 
     def _resumed(self, batch: Batch, postponed_id: str | None) -> NextBatch:
-        progress = self._batch_runner.progress_of(batch.id)
-        is_begun_again = progress is Progress.NEW and batch.id != postponed_id
-        return NextBatch(batch, progress, is_begun_again=is_begun_again)
+        state = self._batch_runner.commit_state_of(batch.id)
+        is_begun_again = state is CommitState.NEW and batch.id != postponed_id
+        return NextBatch(batch, state, is_begun_again=is_begun_again)
 
     def _claimed(self, ready: Ready) -> NextBatch:
         """The candidate as a batch; no batch if one of its files changed meanwhile."""

@@ -200,7 +200,7 @@ class Watcher:
         """Attempt the batch; returns whether anything was done, so that the inbox is scanned again at once."""
         if found.batch is None:
             return bool(found.put_back) and found.refusal is None
-        result = self._attempts.run(found.batch, found.progress, self.status.in_work(found.batch.id))
+        result = self._attempts.run(found.batch, found.state, self.status.in_work(found.batch.id))
         self.status.record(result)
         self._postponed = result if isinstance(result, Postponed) else None
         if isinstance(result, CompletionPostponed):
