@@ -32,12 +32,8 @@ _IS_A_LINK = "a symbolic link, which is not followed: remove it"
 _NOT_A_FILE = "not a regular file: remove it"
 _NOT_A_FOLDER = "must be a real folder, and is a link or a file: remove it"
 _PRIVATE = 0o700
-_LOCK_TABLE = Path("/proc/locks")
-_MOST_NOTE_BYTES = 4096
 _NO_SYNC = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS})
 """What fsync answers for a folder where the file system cannot sync one."""
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
-"""What flock answers where the file system has no locks."""
 
 
 def fingerprint(status: os.stat_result) -> Fingerprint:
@@ -50,15 +46,11 @@ def fingerprint_of(path: Path) -> Fingerprint:
     return fingerprint(path.lstat())
 
 
-def open_regular(path: Path) -> int:
-    """A read-only descriptor of the regular file at ``path``; links are not followed, the open does not block.
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of the regular file at ``path``; links are not followed, the open does not block.
 
     Raises: OSError; ``ELOOP`` for a link, ``EINVAL`` where it is not a regular file.
     """
-    return _opened(path, os.O_RDONLY)
-
-
-def _opened(path: Path, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     except OSError as error:
@@ -325,95 +317,3 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
     elif os.path.lexists(path):
         path.unlink()
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the ``Lock`` at ``path``; changes nothing."""
-    try:
-        descriptor = open_regular(path)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def lock_holders(path: Path) -> list[str]:
-    """The processes that hold a ``flock`` on the file, as ``process 12 (name)``, as far as the kernel names them."""
-    try:
-        inode = path.lstat().st_ino
-        lines = [line.split() for line in _LOCK_TABLE.read_text(encoding="ascii", errors="replace").splitlines()]
-    except OSError:
-        return []
-    locks = [line for line in lines if line[1:2] == ["FLOCK"] and line[5].rpartition(":")[2] == str(inode)]
-    return [f"process {line[4]}{_name_of(line[4])}" for line in locks]
-
-
-def _name_of(process_id: str) -> str:
-    try:
-        return f" ({Path('/proc', process_id, 'comm').read_text(encoding='utf-8', errors='replace').strip()})"
-    except OSError:
-        return ""
-
-
-class NoLocksError(OSError):
-    """The file system has no locks."""
-
-
-class Lock:
-    """An exclusive ``flock`` on a file that is never unlinked; the kernel frees it when the holder dies."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock if it is free; False while another process holds it.
-
-        Raises: NoLocksError; other OSError where the file cannot be opened, or is a link or a special file.
-        """
-        descriptor = _opened(self._path, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        except OSError as error:
-            os.close(descriptor)
-            kind = NoLocksError if error.errno in _NO_LOCKS else OSError
-            raise kind(error.errno, f"cannot be locked ({error.strerror})", str(self._path)) from None
-        self._descriptor = descriptor
-        return True
-
-    def is_held(self) -> bool:
-        """Whether we hold the lock, and its file is still the one at its path."""
-        if self._descriptor is None:
-            return False
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), self._path.lstat())
-        except FileNotFoundError:
-            return False
-
-    def note(self) -> str:
-        """The text in the lock file. Raises: as ``read_regular``."""
-        return read_regular(self._path, _MOST_NOTE_BYTES).decode("utf-8", "replace").strip()
-
-    def write_note(self, text: str) -> None:
-        """Write ``text`` into the lock file; only while it is held."""
-        assert self._descriptor is not None, "only the holder writes the note"
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{text}\n".encode(), 0)
-        os.fsync(self._descriptor)
-
-    def release(self) -> None:
-        """Release the lock."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None

@@ -8,16 +8,14 @@ from pathlib import Path
 
 from service.errors import SettingsError, UsageError
 from service.files import (
-    Lock,
-    NoLocksError,
     close_to_others,
     create_text,
-    is_locked,
     make_folder,
     read_regular,
     remove_staged,
 )
 from service.folders import StateFolders
+from service.locks import STATE_NEEDS_LOCKS, Lock, is_locked
 
 FORMAT = 1
 _MOST_BYTES = 4096
@@ -30,7 +28,7 @@ class State:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._folders = StateFolders(root)
-        self._lock = Lock(self._folders.lock)
+        self._lock = Lock(self._folders.lock, locks=f"the state folder {root}", hint=STATE_NEEDS_LOCKS)
 
     def open(self) -> str:
         """Create what is missing, close the folder to other users; returns the id of this state: its inbox stores it.
@@ -66,15 +64,7 @@ class State:
         an instance that stood by may find the state of a newer program, and for a file system without locks; OSError.
         """
         self.open()
-        try:
-            is_ours = self._lock.acquire()
-        except NoLocksError as error:
-            raise SettingsError(
-                f"the state folder {self.root} {error.strerror}",
-                where=str(self._folders.lock),
-                hint="give SERVICE_STATE a folder on a local disk; inbox and outbox may be network shares",
-            ) from None
-        if not is_ours:
+        if not self._lock.acquire():
             raise UsageError(
                 f"another process works with the state folder {self.root}",
                 hint="stop it, or give SERVICE_STATE another folder",

@@ -15,8 +15,8 @@ import pytest
 
 from service.documents import Counts
 from service.errors import UsageError
-from service.files import is_locked
 from service.inbox import Inbox
+from service.locks import is_locked
 from service.verify import VerifyReport, contents
 from service.verify.contents import check_export_set, check_master_set
 from tests.worlds import CASES, CRM, ECOM, House, Works, wait_until

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from service.api.pages import Page
 from service.errors import TransientError
-from service.files import Lock, make_folder
+from service.files import make_folder
+from service.locks import STATE_NEEDS_LOCKS, Lock
 from service.model import Fingerprint
 from service.sqlite import DamagedDatabase, sqlite_errors_as_oserror
 
@@ -77,7 +78,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE_NAME
-        self._lock = Lock(folder / ".lock")
+        self._lock = Lock(folder / ".lock", locks=f"the folder {folder}", hint=STATE_NEEDS_LOCKS)
         self._db: sqlite3.Connection | None = None
         self._seq = 0
 

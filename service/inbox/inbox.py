@@ -16,11 +16,8 @@ from service import documents
 from service.commands import command
 from service.container import where_state_is
 from service.documents import Claim
-from service.errors import ServiceError, SettingsError, UsageError
+from service.errors import ServiceError, UsageError
 from service.files import (
-    Lock,
-    NoLocksError,
-    lock_holders,
     make_folder,
     make_own_folder,
     remove_tree,
@@ -31,6 +28,7 @@ from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.claims import ChangedFile, Claims, Unfinished, claimed_file, hashed_inputs
 from service.inbox.quarantine import Quarantine, QuarantinedBatch, reason_for
 from service.inbox.scan import Candidate, Scan, scan
+from service.locks import Lock, lock_holders
 from service.model import API, SOURCES, Batch, Source, batch_id, inputs_sha256
 
 
@@ -55,7 +53,11 @@ class Inbox:
         self._folders = InboxFolders(root)
         self._claims = Claims(self._folders, self.sources)
         self._quarantine = Quarantine(self._folders)
-        self._lock = Lock(self._folders.lock)
+        self._lock = Lock(
+            self._folders.lock,
+            locks=f"the inbox {root}",
+            hint="mount it with locks, or give SERVICE_INBOX a folder on another file system",
+        )
         self.is_new = False
         """Whether no service had worked in this folder before it was locked."""
 
@@ -73,7 +75,7 @@ class Inbox:
         The lock ends with the process. Raises: UsageError where the inbox belongs to another state folder;
         SettingsError where its file system has no locks.
         """
-        is_ours = self._acquire()
+        is_ours = self._lock.acquire()
         owner = self._lock.note()
         if owner and owner != state_id:
             self._lock.release()
@@ -99,20 +101,10 @@ class Inbox:
 
         Raises: UsageError where a process holds it; SettingsError where its file system has no locks; OSError.
         """
-        if not self._acquire():
+        if not self._lock.acquire():
             raise UsageError(f"a service works on the inbox {self.root}", hint=f"stop it, then: {command('adopt')}")
         self._lock.write_note(state_id)
         self._lock.release()
-
-    def _acquire(self) -> bool:
-        try:
-            return self._lock.acquire()
-        except NoLocksError as error:
-            raise SettingsError(
-                f"the inbox {self.root} {error.strerror}",
-                where=str(self._folders.lock),
-                hint="mount it with locks, or give SERVICE_INBOX a folder on another file system",
-            ) from None
 
     def is_locked(self) -> bool:
         """Whether we hold the lock of the folder that is there now; False after it was replaced or unmounted."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from service.documents import Counts
-from service.files import is_locked, sha256_of
+from service.files import sha256_of
 from service.folders import REASON, TEXT_LOG, Folders, InboxFolders, OutboxFolders
 from service.inbox.names import is_housekeeping
 from service.ledger import Ledger
+from service.locks import is_locked
 from service.model import JobName
 from service.outbox import FlatFiles
 from service.outcomes import Input
