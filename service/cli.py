@@ -307,6 +307,13 @@ def _sync(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _dashboard(options: argparse.Namespace) -> int:
+    from service.dashboard import server
+
+    server.serve(_settings(), _local_now, lambda line: _print(line, file=sys.stderr))
+    return DONE
+
+
 def _healthcheck(options: argparse.Namespace) -> int:
     from service import health
     from service.raw_settings import health_settings
@@ -390,6 +397,7 @@ VERBS = (
         _arguments_of_check,
     ),
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
+    Verb("dashboard", "serve the web page and the JSON API", _dashboard),
     Verb("healthcheck", "exit 0 if the daemon is ok or degraded, 1 if it is failing or silent", _healthcheck),
     Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
     Verb(

@@ -128,6 +128,11 @@ class StateFolders:
         return self.root / "work"
 
     @property
+    def token(self) -> Path:
+        """The token for the dashboard, where no setting gives one; 0600."""
+        return self.root / "token"
+
+    @property
     def sync(self) -> Path:
         """Checkpoint of the sync, SQLite, and its lock."""
         return self.root / "sync"

@@ -64,6 +64,11 @@ EVENTS: dict[str, str] = {
     "sweep.doubted": "the pages do not add up; all are read once more",
     "api.suspected": "a possible problem of the API",
     "simulator.started": "the simulated API listens; its port, customers and scenarios",
+    "dashboard.started": "the dashboard listens; its port, and whether it needs a token",
+    "dashboard.acted": "a user changed something by the dashboard or its API; the action, and ids",
+    "dashboard.entered": "a user logged in",
+    "dashboard.refused": "a request was refused: wrong token, foreign origin, unknown host name",
+    "dashboard.failed": "a page could not be built; the reason",
     "bug.found": "an unexpected error; the traceback, without values",
 }
 
@@ -130,8 +135,8 @@ _SHARED: list[structlog.typing.Processor] = [
 
 def configure() -> None:
     """Log to stdout: JSON lines, or coloured text when stdout is a terminal."""
-    # These libraries log to stderr by default, watchdog whenever a thread ends; we detect what matters ourselves.
-    for library in ("watchdog", "aiohttp"):
+    # These libraries log to stderr by default (watchdog whenever a thread ends); we detect what matters ourselves.
+    for library in ("watchdog", "aiohttp", "waitress"):
         logging.getLogger(library).addHandler(logging.NullHandler())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stdout.isatty() else structlog.processors.JSONRenderer()

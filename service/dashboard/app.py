@@ -1,0 +1,255 @@
+"""The Flask application: every route of ``PAGES`` and ``ACTIONS`` as HTML and as JSON, errors, and what guards them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, flash, g, redirect, render_template, request, session, url_for
+from msgspec import Struct
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
+
+from service import logs
+from service.dashboard import charts, formats
+from service.dashboard.access import TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
+from service.dashboard.openapi import openapi_document
+from service.dashboard.page_frame import NAVIGATION, Frame
+from service.dashboard.pages import ACTIONS, PAGES
+from service.dashboard.requests import parameters_of
+from service.dashboard.routes import ActionRoute, MissingThing, PageRoute
+from service.dashboard.site import Site
+from service.errors import InputError, ServiceError, UsageError, safe_text
+from service.printable import printable
+
+API = "/api/v1"
+_MOST_BODY_BYTES = 1 << 20
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
+"""Reached without a token; the first two also under any host name, because probes use addresses of their own."""
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def create_app(site: Site, token: str | None = None) -> Flask:
+    """The application for one site; with ``token`` every page but the login needs it."""
+    app = Flask(__name__)
+    tokens = TokenCheck(token) if token else None
+    app.config.update(
+        SECRET_KEY=tokens.session_key() if tokens else secrets.token_bytes(32),
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_HTTPONLY=True,
+        MAX_CONTENT_LENGTH=_MOST_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=_MOST_BODY_BYTES,
+    )
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]  # declared on the default provider only
+    _add_formats(app, site)
+    _add_guards(app, site, tokens)
+    for page in PAGES:
+        _add_page(app, site, page)
+    for action in ACTIONS:
+        _add_action(app, site, action)
+    _add_other_routes(app, tokens)
+    _add_errors(app)
+    return app
+
+
+def _add_formats(app: Flask, site: Site) -> None:
+    """What templates call: formats as filters, charts as ``charts.…``, the frame as ``frame``."""
+    for function in (formats.number, formats.percent, formats.size, formats.duration):
+        app.add_template_filter(function)
+    app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
+    app.add_template_filter(lambda text: formats.clock_time(text, site.now()), "clock_time")
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION, has_page=lambda name: name in app.view_functions)
+
+    def frame() -> dict[str, Any]:
+        return {"frame": Frame.of(site), "settings": site.settings}
+
+    app.context_processor(frame)
+
+
+# ---------------------------------------------------------------------------------------------------- guards
+
+
+def _add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
+    names = frozenset({site.settings.http_host, *site.settings.http_names})
+
+    @app.before_request
+    def refuse() -> Response | tuple[str, int] | None:
+        if request.path not in ("/healthz", "/readyz") and not is_own_host(request.host, names):
+            logs.get().warning("dashboard.refused", why="unknown host name")
+            hint = "a name that is meant to reach this page goes into SERVICE_HTTP_NAMES"
+            raise BadRequest(f"this host name is not known here; {hint}")
+        if is_foreign_write(request.method, request.headers, request.host):
+            logs.get().warning("dashboard.refused", why="foreign origin")
+            raise Forbidden("another site made the browser send this; open the page itself and act there")
+        if tokens is None or request.path in _OPEN_PATHS or request.path.startswith(app.static_url_path or "/static"):
+            return None
+        return None if _has_token(tokens) else _ask_for_token()
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        if not request.path.startswith(app.static_url_path or "/static"):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def _has_token(tokens: TokenCheck) -> bool:
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return tokens.is_right(given.strip())
+    return session.get("is_in") is True
+
+
+def _ask_for_token() -> Response | tuple[str, int]:
+    if _is_api() or request.method != "GET" or request.path == "/metrics":
+        answer = _problem(401, "this needs the token", "send it as: Authorization: Bearer TOKEN")
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+    return redirect(url_for("login"))  # type: ignore[return-value]  # werkzeug's Response, which is Flask's here
+
+
+def _is_api() -> bool:
+    return request.path.startswith(f"{API}/")
+
+
+# ---------------------------------------------------------------------------------------------------- routes
+
+
+def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
+    def as_html(**_: str) -> str:
+        view = page.build(site, parameters_of(request, page.parameters))
+        return render_template(page.template or f"{page.name}.html", view=view, page=page)
+
+    def as_json(**_: str) -> Response:
+        return _json(page.build(site, parameters_of(request, page.parameters)))
+
+    app.add_url_rule(page.path, page.name, as_html, methods=[page.method])
+    app.add_url_rule(api_path(page), f"api_{page.name}", as_json, methods=[page.method])
+
+
+def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any]) -> str:
+    """The path of a route in the JSON API."""
+    return f"{API}{route.path}" if route.path != "/" else f"{API}/overview"
+
+
+def _add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
+    def act() -> tuple[Struct, Struct]:
+        parameters = parameters_of(request, action.parameters)
+        result = action.run(site, parameters)
+        logs.get().info("dashboard.acted", action=action.name, path=request.path)
+        return parameters, result
+
+    def as_html(**_: str) -> Any:
+        parameters, result = act()
+        flash(result.message)  # type: ignore[attr-defined]  # every result has it
+        endpoint, values = action.next_page(parameters, result)
+        return redirect(url_for(endpoint, **values), code=303)
+
+    def as_json(**_: str) -> Response:
+        return _json(act()[1])
+
+    app.add_url_rule(action.path, action.name, as_html, methods=["POST"])
+    app.add_url_rule(api_path(action), f"api_{action.name}", as_json, methods=["POST"])
+
+
+def _add_other_routes(app: Flask, tokens: TokenCheck | None) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return _json_text(b'{"state":"ok"}')
+
+    @app.get(f"{API}/openapi.json")
+    def openapi() -> Response:
+        return _json_text(msgspec.json.encode(openapi_document(PAGES, ACTIONS, api_path)))
+
+    @app.route("/login", methods=["GET", "POST"])
+    def login() -> Any:
+        given = request.form.get("token", "") or request.args.get("token", "")
+        if tokens is None or (given and tokens.is_right(given.strip())):
+            session["is_in"] = True
+            logs.get().info("dashboard.entered")
+            return redirect(url_for("overview"), code=303)
+        if given:
+            logs.get().warning("dashboard.refused", why="wrong token")
+        return render_template("login.html", is_wrong=bool(given)), 401 if given else 200
+
+    @app.post("/logout")
+    def logout() -> Any:
+        session.clear()
+        return redirect(url_for("login"), code=303)
+
+
+def _json(view: Struct) -> Response:
+    return _json_text(msgspec.json.encode(view))
+
+
+def _json_text(content: bytes) -> Response:
+    return Response(content, mimetype="application/json")
+
+
+# ---------------------------------------------------------------------------------------------------- errors
+
+
+def _add_errors(app: Flask) -> None:
+    def missing(error: MissingThing) -> Any:
+        return _failed(404, error.message, error.hint)
+
+    def refused(error: ServiceError) -> Any:
+        status = 409 if isinstance(error, (UsageError, InputError)) else 503
+        return _failed(status, printable(error.message), printable(error.hint))
+
+    def too_many(error: TooManyAttempts) -> Any:
+        logs.get().warning("dashboard.refused", why="too many wrong tokens")
+        answer = app.make_response(_failed(429, str(error), "wait, then enter the right token"))
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
+
+    def http(error: HTTPException) -> Any:
+        if error.code is None or error.code < 400:
+            return error
+        return _failed(error.code, error.description or error.name, "")
+
+    def world(error: OSError) -> Any:
+        logs.get().error("dashboard.failed", reason=safe_text(error))
+        return _failed(503, safe_text(error), "check that the folder exists, has room, and may be read by this user")
+
+    def bug(error: Exception) -> Any:
+        logs.get().error("bug.found", error=error)
+        return _failed(500, "unexpected error", "the log line bug.found says where")
+
+    handlers: tuple[tuple[type[Exception], Callable[[Any], Any]], ...] = (
+        (MissingThing, missing),
+        (ServiceError, refused),
+        (TooManyAttempts, too_many),
+        (HTTPException, http),
+        (OSError, world),
+        (Exception, bug),
+    )
+    for kind, handler in handlers:
+        app.register_error_handler(kind, handler)
+
+
+def _failed(status: int, message: str, hint: str) -> Any:
+    """An error as a page, or in the API as a problem document (RFC 9457)."""
+    if _is_api() or request.path in ("/metrics", "/readyz"):
+        return _problem(status, message, hint)
+    title = HTTPStatus(status).phrase
+    g.is_failed = True
+    return render_template("failed.html", status=status, title=title, message=message, hint=hint), status
+
+
+def _problem(status: int, message: str, hint: str) -> Response:
+    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": message}
+    content = msgspec.json.encode(problem | ({"hint": hint} if hint else {}))
+    return Response(content, status, mimetype="application/problem+json")

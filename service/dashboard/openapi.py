@@ -1,0 +1,100 @@
+"""The OpenAPI 3.1 document of the JSON API, made from the types of the routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from service import __version__
+from service.dashboard.routes import ActionRoute, PageRoute
+
+Route = PageRoute[Any, Any] | ActionRoute[Any, Any]
+_VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+_REF = "#/components/schemas/{name}"
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Why a request failed (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    """What is wrong."""
+    hint: str = ""
+    """What to do."""
+
+
+def openapi_document(
+    pages: Sequence[PageRoute[Any, Any]],
+    actions: Sequence[ActionRoute[Any, Any]],
+    path_of: Callable[[Route], str],
+) -> dict[str, Any]:
+    """The document, as a JSON value."""
+    routes: list[Route] = [*pages, *actions]
+    kinds = [route.parameters for route in routes] + [_answer(route) for route in routes] + [Problem]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for number, route in enumerate(routes):
+        path = _VARIABLE.sub(r"{\1}", path_of(route))
+        parameters = components[route.parameters.__name__]
+        operation = _operation(route, path, parameters, schemas[len(routes) + number], schemas[-1])
+        paths.setdefault(path, {})[_method(route)] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Customer Integration Service", "version": __version__},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}, {}],
+    }
+
+
+def _answer(route: Route) -> type[Struct]:
+    return route.view if isinstance(route, PageRoute) else route.result
+
+
+def _method(route: Route) -> str:
+    return route.method.lower() if isinstance(route, PageRoute) else "post"
+
+
+def _operation(
+    route: Route, path: str, parameters: dict[str, Any], answer: dict[str, Any], problem: dict[str, Any]
+) -> dict[str, Any]:
+    of_path = set(re.findall(r"{(\w+)}", path))
+    required = set(parameters.get("required", ()))
+    members: dict[str, Any] = parameters.get("properties", {})
+    in_url = of_path if _method(route) == "post" else set(members)
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "parameters": [
+            {
+                "name": name,
+                "in": "path" if name in of_path else "query",
+                "required": name in of_path or name in required,
+                "schema": members[name],
+            }
+            for name in sorted(in_url)
+        ],
+        "responses": {
+            "200": {"description": "done", "content": {"application/json": {"schema": answer}}},
+            "default": {
+                "description": "what is wrong, and what to do",
+                "content": {"application/problem+json": {"schema": problem}},
+            },
+        },
+    }
+    body = {name: schema for name, schema in members.items() if name not in in_url}
+    if _method(route) == "post":
+        schema = {"type": "object", "properties": body, "additionalProperties": False}
+        needed = sorted(required & body.keys())
+        content = {"application/json": {"schema": schema | ({"required": needed} if needed else {})}}
+        operation["requestBody"] = {"content": content, "required": bool(needed)}
+    return operation

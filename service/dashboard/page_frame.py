@@ -1,0 +1,73 @@
+"""The frame of every page: title bar, state of the service, and the pages it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Literal
+
+from service import __version__, documents, health
+from service.dashboard.site import Site
+from service.documents import HealthReport, MalformedDocument
+from service.state import State
+
+PillState = Literal["ok", "degraded", "failing"]
+_WORDS: dict[PillState, str] = {"ok": "OK", "degraded": "Needs attention", "failing": "Failing"}
+NAVIGATION = (
+    ("overview", "Overview"),
+    ("batches", "Batches"),
+    ("customers", "Customers"),
+    ("duplicates", "Duplicates"),
+    ("quarantine", "Quarantine"),
+    ("analytics", "Analytics"),
+)
+"""Endpoint and title of the pages in the title bar."""
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """The state of the watcher, as a person should see it at a glance."""
+
+    state: PillState
+    sentence: str
+    """Why, in words."""
+    report: HealthReport | None
+    """What the watcher wrote last; None where it cannot be read."""
+
+    @property
+    def word(self) -> str:
+        """The state in one or two words."""
+        return _WORDS[self.state]
+
+
+def service_state(site: Site) -> ServiceState:
+    """The state of the watcher now, also where it is dead or silent."""
+    settings = site.settings
+    report = _report(site)
+    if not State(settings.state).is_taken():
+        return ServiceState("failing", "the watcher is not running", report)
+    check = health.judge(settings.state, site.now().astimezone(UTC), stall_minutes=settings.stall_minutes)
+    if report is None or not check.is_healthy:
+        return ServiceState("failing", check.sentence.removeprefix("failing: "), report)
+    return ServiceState(report.state, "; ".join(report.reasons), report)
+
+
+def _report(site: Site) -> HealthReport | None:
+    try:
+        return documents.read(site.state.health, HealthReport)
+    except (OSError, MalformedDocument):
+        return None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the frame shows beside the view of a page."""
+
+    service: ServiceState
+    version: str
+    is_sample: bool
+
+    @classmethod
+    def of(cls, site: Site) -> Frame:
+        """The frame of a page that is built now."""
+        return cls(service_state(site), __version__, site.is_sample)

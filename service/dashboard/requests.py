@@ -1,0 +1,56 @@
+"""Parameters of a request: the variables of the path and the query, form or JSON body, as a typed value."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from flask import Request
+from msgspec import Struct
+from werkzeug.exceptions import BadRequest
+
+P = TypeVar("P", bound=Struct)
+
+
+def parameters_of(request: Request, kind: type[P]) -> P:
+    """The parameters of ``request``. Raises: BadRequest, whose text names the parameter and never its value."""
+    given: dict[str, Any] = dict(_body(request) if request.method == "POST" else _singles(request.args, request))
+    if request.method == "POST" and request.args:
+        raise BadRequest("parameters of a POST go into its body, not into the URL")
+    given |= request.view_args or {}
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(_without_value(str(error))) from None
+
+
+def _body(request: Request) -> dict[str, Any]:
+    if request.mimetype != "application/json":
+        return _singles(request.form, request)
+    if not request.get_data():
+        return {}
+    try:
+        body = msgspec.json.decode(request.get_data())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadRequest("the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise BadRequest("the body is not a JSON object")
+    return body
+
+
+def _singles(values: Any, request: Request) -> dict[str, str]:
+    """Each name with its one value; an empty one counts as absent, as browsers send empty fields of forms."""
+    for _, several in values.lists():
+        if len(several) > 1:
+            raise BadRequest(f"a parameter is given {len(several)} times")
+    is_api = request.path.startswith("/api/")
+    return {name: text for name, text in values.items() if text or is_api}
+
+
+def _without_value(message: str) -> str:
+    """The message of msgspec, which quotes a value only where a word is not in a list, and names of unknown members."""
+    if message.startswith("Invalid enum value"):
+        return f"a parameter has a value that is not in its list{message[message.rfind(' - at') :]}"
+    if message.startswith("Object contains unknown field"):
+        return "a parameter has an unknown name"
+    return message

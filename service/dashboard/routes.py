@@ -1,0 +1,79 @@
+"""Routes of the dashboard as values: a page shows a view, an action changes something.
+
+Each is served twice: as HTML, and below ``/api/v1`` as JSON. Parameters and views are typed; from these types the
+OpenAPI document is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from service.dashboard.site import Site
+
+P = TypeVar("P", bound=Struct)
+R = TypeVar("R", bound=Struct)
+
+
+class NoParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of a route that has none."""
+
+
+@dataclass(frozen=True)
+class PageRoute(Generic[P, R]):
+    """A page: ``build`` makes its view from its parameters and changes nothing.
+
+    Parameters are the variables of the path, and the query; with POST the form or JSON body instead of the query, for
+    text that must not stand in a URL.
+    """
+
+    name: str
+    """Of the endpoint, and of the template ``<name>.html`` unless ``template`` names another."""
+    path: str
+    """As Flask writes it: ``/batches/<batch_id>``."""
+    summary: str
+    parameters: type[P]
+    view: type[R]
+    build: Callable[[Site, P], R]
+    method: Literal["GET", "POST"] = "GET"
+    template: str = ""
+
+
+@dataclass(frozen=True)
+class ActionRoute(Generic[P, R]):
+    """An action, always POST: ``run`` changes something by a function that the command line uses, too.
+
+    Its log line names the action and ids. In HTML the answer is a redirect to ``next_page``, with ``result.message``.
+    """
+
+    name: str
+    path: str
+    summary: str
+    parameters: type[P]
+    result: type[R]
+    """Has a member ``message``: one sentence for the person who acted."""
+    run: Callable[[Site, P], R]
+    next_page: Callable[[P, R], tuple[str, dict[str, Any]]]
+    """Endpoint and its path variables."""
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """The result of an action without other results."""
+
+    message: str
+
+
+class MissingThing(Exception):
+    """What the path names does not exist; becomes 404.
+
+    ``hint`` says what to do instead.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint

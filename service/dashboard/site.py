@@ -1,0 +1,47 @@
+"""The site: what every page and action reads and uses, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
+from service.history import History
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Site:
+    """One service as the dashboard sees it; the sample below ``/demo`` is another."""
+
+    settings: Settings
+    now: Callable[[], datetime]
+    """The local time, with its zone."""
+    is_sample: bool = False
+
+    @cached_property
+    def folders(self) -> Folders:
+        """Inbox, outbox and state."""
+        return Folders(self.settings.inbox, self.settings.outbox, self.settings.state)
+
+    @cached_property
+    def inbox(self) -> InboxFolders:
+        """The paths in the inbox."""
+        return InboxFolders(self.settings.inbox)
+
+    @cached_property
+    def outbox(self) -> OutboxFolders:
+        """The paths in the outbox."""
+        return OutboxFolders(self.settings.outbox)
+
+    @cached_property
+    def state(self) -> StateFolders:
+        """The paths in the state."""
+        return StateFolders(self.settings.state)
+
+    @cached_property
+    def history(self) -> History:
+        """The former batches."""
+        return History(self.folders)
