@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from service.dashboard.customer_sets import CustomerSets
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.history import History
 from service.settings import Settings
@@ -45,3 +46,8 @@ class Site:
     def history(self) -> History:
         """The former batches."""
         return History(self.folders)
+
+    @cached_property
+    def customer_sets(self) -> CustomerSets:
+        """The published customer masters."""
+        return CustomerSets(self.outbox, self.history)
