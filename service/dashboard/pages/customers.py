@@ -19,7 +19,6 @@ from service.dashboard.routes import PageRoute
 from service.dashboard.search_words import unified_ids_in
 from service.dashboard.site import Site
 
-
 SearchedRecords = Literal["customers", "merged"]
 
 
