@@ -192,6 +192,39 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     """Exports found by a scan without a file event; more than a few: file events do not arrive."""
 
 
+SyncEnd = Literal["completed", "postponed", "rejected", "suspended"]
+"""``postponed``: the API asked for a longer pause; ``rejected``: a setting must be corrected; ``suspended``: any other
+end before the collection was complete."""
+
+
+class SyncRun(Struct, frozen=True, kw_only=True):
+    """One run of the sync; its figures are its own, not those of the run that it resumed."""
+
+    started_at: str
+    end: SyncEnd
+    message: str
+    """Why it ended, unless it was completed."""
+    is_resumed: bool
+    customers: int | None
+    """None unless it was completed."""
+    requests: Count
+    retries: Count
+    rate_limited: Count
+    """Requests that the API refused because of its rate limit."""
+    pages: Count
+    unchanged_pages: Count
+    """Pages that the API did not send again, because they had not changed."""
+    bytes: Count
+    waited_seconds: float
+    seconds: float
+
+
+class SyncRuns(_Document, frozen=True, kw_only=True):
+    """``state/sync/runs.json``: the last runs of the sync, the latest first."""
+
+    runs: tuple[SyncRun, ...] = ()
+
+
 class AcceptedFiles(Struct, frozen=True, kw_only=True):
     """A mark of ``retry --accept``: the files that skip the guards, once."""
 
@@ -225,7 +258,9 @@ class RegisterFigures(Struct, frozen=True, kw_only=True):
     """Source -> field -> number of rows with a usable value."""
 
 
-Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, AcceptedFiles, Generation, RegisterFigures)
+Document = TypeVar(
+    "Document", Manifest, Reason, Claim, HealthReport, AcceptedFiles, Generation, RegisterFigures, SyncRuns
+)
 
 
 def is_batch_id(text: str) -> bool:

@@ -134,8 +134,13 @@ class StateFolders:
 
     @property
     def sync(self) -> Path:
-        """Checkpoint of the sync, SQLite, and its lock."""
+        """Checkpoint of the sync, SQLite, its lock, and the report of its runs."""
         return self.root / "sync"
+
+    @property
+    def sync_runs(self) -> Path:
+        """The last runs of the sync, a report."""
+        return self.sync / "runs.json"
 
     def standby_health(self, instance: str) -> Path:
         """Health of an instance that stands by."""

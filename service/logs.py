@@ -56,6 +56,7 @@ EVENTS: dict[str, str] = {
     "sync.completed": "the canonical line of a sync: customers, pages, requests, retries, waits, bytes and seconds",
     "sync.postponed": "the API refuses requests for now; until when",
     "sync.suspended": "the sync ended before all pages were fetched; the pages so far are kept",
+    "sync.unrecorded": "the report of the last runs cannot be written",
     "sync.rejected": "the API rejects the requests; a setting must be corrected",
     "request.retried": "a request to the API failed and is sent again; page, reason and wait",
     "requests.paused": "the API limits the rate, and all requests wait",

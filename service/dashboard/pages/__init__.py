@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.dashboard.pages import overview
+from service.dashboard.pages import analytics, overview
 from service.dashboard.routes import ActionRoute, PageRoute
 
-PAGES: tuple[PageRoute[Any, Any], ...] = (*overview.PAGES,)
+PAGES: tuple[PageRoute[Any, Any], ...] = (*overview.PAGES, *analytics.PAGES)
 ACTIONS: tuple[ActionRoute[Any, Any], ...] = ()
