@@ -77,9 +77,9 @@ class EmbeddedTable:
             "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
         )
 
-    def write_parquet(self, path: Path, order_by: str) -> None:
+    def write_parquet(self, path: Path, order_by: str, columns: Sequence[str] = ("*",)) -> None:
         """See ``Table.write_parquet``."""
-        self._copy(f"select * from {self.name} order by {order_by}", path, "format parquet")
+        self._copy(f"select {', '.join(columns)} from {self.name} order by {order_by}", path, "format parquet")
 
     def release(self) -> None:
         """See ``Table.release``."""
