@@ -212,6 +212,7 @@ class SyncRun(Struct, frozen=True, kw_only=True):
     rate_limited: Count
     """Requests that the API refused because of its rate limit."""
     pages: Count
+    """Of the collection where the run was completed, else those received."""
     unchanged_pages: Count
     """Pages that the API did not send again, because they had not changed."""
     bytes: Count

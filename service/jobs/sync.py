@@ -73,7 +73,7 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
         parts = document(whole, checkpoint, run.started_at)
         drop(settings.inbox, API, parts, checkpoint.delivered(), checkpoint.note_delivered)
         checkpoint.end(clock.now())
-        recorder.customers = whole.customers
+        recorder.complete(whole)
         synced = Synced(whole.customers, whole.pages, client.figures, round(clock.monotonic() - began, 3))
         _report_completed(synced, whole, gate)
     return synced

@@ -10,6 +10,7 @@ from pathlib import Path
 from service import documents, logs
 from service.api.client import Figures
 from service.api.clock import Clock
+from service.api.completeness import Complete
 from service.api.pacing import Gate
 from service.documents import MalformedDocument, SyncEnd, SyncRun, SyncRuns
 from service.errors import RateLimitedError, ServiceError, UpstreamRejectedError, safe_text
@@ -38,13 +39,16 @@ class RunRecorder:
         self._figures = Figures()
         self._gate: Gate | None = None
         self.is_resumed = False
-        self.customers: int | None = None
-        """None until the collection is complete."""
+        self._whole: Complete | None = None
 
     def follow(self, figures: Figures, gate: Gate) -> None:
         """Take the figures of the run from these, which change while it goes on."""
         self._figures = figures
         self._gate = gate
+
+    def complete(self, whole: Complete) -> None:
+        """The collection is complete."""
+        self._whole = whole
 
     def end(self, how: SyncEnd, message: str = "") -> None:
         """Write the run down, best effort; call while the checkpoint is open, because one process writes at a time."""
@@ -53,10 +57,10 @@ class RunRecorder:
             end=how,
             message=message,
             is_resumed=self.is_resumed,
-            customers=self.customers,
+            customers=self._whole.customers if self._whole else None,
             waited_seconds=round(self._gate.waited_seconds, 3) if self._gate else 0.0,
             seconds=round(self._clock.monotonic() - self._began, 3),
-            **asdict(self._figures),
+            **asdict(self._figures) | ({"pages": self._whole.pages} if self._whole else {}),
         )
         runs = SyncRuns(runs=(run, *read_runs(self._state))[:MOST_RUNS])
         try:
