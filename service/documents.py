@@ -190,6 +190,15 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     last_scan: str | None = None
     found_without_event: int = 0
     """Exports found by a scan without a file event; more than a few: file events do not arrive."""
+    has_heartbeat: bool = False
+    """Whether this daemon writes ``heartbeat.json``, too; ``watch --once`` and earlier versions do not."""
+
+
+class Heartbeat(_Document, frozen=True, kw_only=True):
+    """``heartbeat.json``: the loop of the daemon moves. Written every two seconds, and not while the loop hangs."""
+
+    alive_at: str
+    """When the loop last moved; while a batch is in work, when this was written."""
 
 
 SyncEnd = Literal["completed", "postponed", "rejected", "suspended"]
@@ -259,9 +268,7 @@ class RegisterFigures(Struct, frozen=True, kw_only=True):
     """Source -> field -> number of rows with a usable value."""
 
 
-Document = TypeVar(
-    "Document", Manifest, Reason, Claim, HealthReport, AcceptedFiles, Generation, RegisterFigures, SyncRuns
-)
+Document = TypeVar("Document", bound=Struct)
 
 
 def is_batch_id(text: str) -> bool:

@@ -18,6 +18,7 @@ from service.dashboard.access import TokenCheck, TooManyAttempts, is_foreign_wri
 from service.dashboard.openapi import openapi_document
 from service.dashboard.page_frame import NAVIGATION, Frame
 from service.dashboard.pages import ACTIONS, PAGES
+from service.dashboard.pages.settings import checks_of
 from service.dashboard.requests import parameters_of
 from service.dashboard.routes import ActionRoute, MissingThing, PageRoute
 from service.dashboard.site import Site
@@ -58,7 +59,7 @@ def create_app(site: Site, token: str | None = None) -> Flask:
         _add_page(app, site, page)
     for action in ACTIONS:
         _add_action(app, site, action)
-    _add_other_routes(app, tokens)
+    _add_other_routes(app, site, tokens)
     _add_errors(app)
     return app
 
@@ -164,10 +165,17 @@ def _add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(action), f"api_{action.name}", as_json, methods=["POST"])
 
 
-def _add_other_routes(app: Flask, tokens: TokenCheck | None) -> None:
+def _add_other_routes(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         return _json_text(b'{"state":"ok"}')
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        checks = checks_of(site)
+        answer = _json_text(msgspec.json.encode({"is_ready": all(it.is_ok for it in checks), "checks": checks}))
+        answer.status_code = 200 if all(it.is_ok for it in checks) else 503
+        return answer
 
     @app.get(f"{API}/openapi.json")
     def openapi() -> Response:

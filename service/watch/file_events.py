@@ -101,9 +101,13 @@ class FileEvents(FileSystemEventHandler):
         reason, until = self._shown_loss
         return reason if now < until else None
 
-    def wait(self, seconds: float) -> None:
-        """Sleep until an event or ``wake``, at most ``seconds``. Returns early when the watch has stopped working."""
+    def wait(self, seconds: float, on_check: Callable[[], None] = lambda: None) -> None:
+        """Sleep until an event or ``wake``, at most ``seconds``. Returns early when the watch has stopped working.
+
+        ``on_check`` is called every half second.
+        """
         while not self._woken.wait(min(seconds, _CHECK_SECONDS)):
+            on_check()
             seconds -= _CHECK_SECONDS
             if seconds <= 0 or not self._is_watching():
                 return

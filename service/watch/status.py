@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
@@ -30,6 +31,7 @@ from service.watch.attempts import (
 )
 from service.watch.claiming import NextBatch
 from service.watch.event_log import EventLog
+from service.watch.heartbeat import Pulse
 from service.watch.waits import Waits, causes_of
 
 _WRITE_SECONDS = 1.0
@@ -89,13 +91,13 @@ class Status:
         clock: Callable[[], float],
     ) -> None:
         self._inbox = inbox
-        self._all_folders = folders
-        self._folders = (inbox.root, folders.outbox, folders.state)
+        self._folders = folders
         self._now = now
         self._clock = clock
         self._warnings = warnings
         self._report = HealthReport(version=__version__, pid=os.getpid())
         self._file = _HealthFile(folders, now, clock)
+        self.pulse = Pulse(folders.state, now, clock)
         self._waits = Waits(self._shown)
         self._quarantined: list[QuarantinedBatch] = []
         self._log = EventLog(inbox.sources)
@@ -112,19 +114,25 @@ class Status:
 
     def end_stand_by(self) -> None:
         """Remove the reports of instances that stood by; one that still does writes its report again."""
-        health.forget_standbys(self._folders[2])
+        health.forget_standbys(self._folders.state)
 
-    def begin(self, published: dict[JobName, str], quarantined: list[QuarantinedBatch]) -> None:
-        """Report that the work begins.
+    def begin(self, published: dict[JobName, str], quarantined: list[QuarantinedBatch], *, beats: bool) -> None:
+        """Report that the work begins; ``beats``: with a heartbeat until ``end``.
 
         ``published`` maps each job to its last published batch, the latest one last; ``quarantined`` are the batches
         that went into quarantine since then.
         """
-        last_batch, notes = next(reversed(published.values()), None), health.unsynced(self._folders)
-        self._report = replace(self._report, last_batch=last_batch, notes=notes)
+        self._report = replace(
+            self._report,
+            last_batch=next(reversed(published.values()), None),
+            notes=health.unsynced(self._roots()),
+            has_heartbeat=beats and self.pulse.begin(),
+        )
         self._quarantined = quarantined
-        inbox, outbox, _ = self._folders
-        logs.get().info("service.started", inbox=str(inbox), outbox=str(outbox))
+        logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._folders.outbox))
+
+    def _roots(self) -> tuple[Path, Path, Path]:
+        return self._inbox.root, self._folders.outbox, self._folders.state
 
     # -------------------------------------------------------------------------------------------- one turn
 
@@ -144,7 +152,7 @@ class Status:
                 waiting_count=len(self._waits),
                 ignored=tuple(IgnoredEntry(file_name=self._shown(entry.file_name), why=entry.why) for entry in ignored),
             )
-        unwritable = health.unwritable(self._all_folders.needed)
+        unwritable = health.unwritable(self._folders.needed)
         self._quarantined = [it for it in self._quarantined if self._inbox.is_quarantined(it.batch_id)]
         reasons = self._reasons(turn, unwritable)
         self._report = replace(
@@ -205,8 +213,8 @@ class Status:
             for name in map(self._shown, sorted(turn.stuck))
         ]
         reasons += self.other_problems()
-        reasons += [*unwritable, *health.unwritable(self._all_folders.needed_later)]
-        reasons += health.scarce_space(self._folders, self._warnings.min_free_mb)
+        reasons += [*unwritable, *health.unwritable(self._folders.needed_later)]
+        reasons += health.scarce_space(self._roots(), self._warnings.min_free_mb)
         reasons += [f"quarantined {it}" for it in self._quarantined]
         copies = [entry for entry in turn.scan.ignored if entry.is_copy] if turn.scan is not None else []
         reasons += [f"{self._shown(entry.file_name)} is ignored: {entry.why}" for entry in copies]

@@ -107,10 +107,11 @@ class Watcher:
         self._ownership.open()
         try:
             if self._take_over(once=once):
-                self.status.begin(self._ownership.begin(), self._ownership.unresolved())
+                self.status.begin(self._ownership.begin(), self._ownership.unresolved(), beats=not once)
                 self._watch(once=once)
         finally:
             self._events.stop()
+            self.status.pulse.end()
             self._ownership.release()
         return self._result
 
@@ -134,6 +135,7 @@ class Watcher:
         patience_seconds = max(3 * self._options.settle_seconds, _LEAST_PATIENCE_SECONDS)
         give_up_at = self._clock() + patience_seconds
         while not self._stop.is_set():
+            self.status.pulse.turned()
             turn = self._observe()
             self.status.report(turn)
             if self._attempt(turn.next_batch):
@@ -143,7 +145,8 @@ class Watcher:
                 unfinished = turn.candidate_count + turn.is_held_up + len(turn.incomplete)
                 self._result = replace(self._result, unfinished=unfinished)
                 return
-            self._events.wait(self._sleep_seconds(is_unsettled=bool(turn.candidate_count) and not turn.is_held_up))
+            is_unsettled = bool(turn.candidate_count) and not turn.is_held_up
+            self._events.wait(self._sleep_seconds(is_unsettled=is_unsettled), self.status.pulse.turned)
 
     def _observe(self) -> Turn:
         """Scan the inbox and find the next batch."""
@@ -188,7 +191,8 @@ class Watcher:
         if self._postponed is not None and self._clock() < self._postponed.until:
             return NextBatch()
         postponed_id = self._postponed.batch_id if self._postponed is not None else None
-        found = self._claiming.next_batch(ready, postponed_id, self._clock())
+        with self.status.pulse.working():  # a claim reads the whole files
+            found = self._claiming.next_batch(ready, postponed_id, self._clock())
         if found.batch is None:
             self._postponed = found.refusal
         elif found.is_new:
@@ -200,7 +204,8 @@ class Watcher:
         """Attempt the batch; returns whether anything was done, so that the inbox is scanned again at once."""
         if found.batch is None:
             return bool(found.put_back) and found.refusal is None
-        result = self._attempts.run(found.batch, found.state, self.status.in_work(found.batch.id))
+        with self.status.pulse.working():
+            result = self._attempts.run(found.batch, found.state, self.status.in_work(found.batch.id))
         self.status.record(result)
         self._postponed = result if isinstance(result, Postponed) else None
         if isinstance(result, CompletionPostponed):
