@@ -170,6 +170,9 @@ class HealthReport(_Document, frozen=True, kw_only=True):
 
     state: Literal["ok", "degraded", "failing"] = "ok"
     reasons: tuple[str, ...] = ()
+    """What is wrong, in words, the most important first."""
+    codes: tuple[str, ...] = ()
+    """The code of each reason, in the same order: ``health_reasons.ReasonCode``. Absent in earlier versions."""
     notes: tuple[str, ...] = ()
     """What is as it is and needs no action, such as a file system that cannot sync folders."""
     written_at: str = ""

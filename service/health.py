@@ -21,6 +21,7 @@ from service import documents
 from service.documents import HealthReport, Heartbeat
 from service.files import free_bytes, is_synced
 from service.folders import STANDBY_FILES, Folders, StateFolders
+from service.health_reasons import HealthReason
 from service.locks import is_locked
 
 STALE_SECONDS = 60.0
@@ -38,10 +39,13 @@ class HealthCheck:
     sentence: str
 
 
-def unwritable(folders: Iterable[Path]) -> list[str]:
-    """One message per folder that exists but is not writable. What is missing or out of reach is reported elsewhere."""
+def unwritable(folders: Iterable[Path]) -> list[HealthReason]:
+    """One reason per folder that exists but is not writable. What is missing or out of reach is reported elsewhere."""
     return [
-        f"the folder {folder} cannot be written: check its owner and mode, and whether its disk is read-only"
+        HealthReason(
+            "folder_unwritable",
+            f"the folder {folder} cannot be written: check its owner and mode, and whether its disk is read-only",
+        )
         for folder in folders
         if _is_unwritable(folder)
     ]
@@ -54,16 +58,17 @@ def _is_unwritable(folder: Path) -> bool:
         return False
 
 
-def scarce_space(folders: Iterable[Path], min_free_mb: int) -> list[str]:
-    """One message per folder whose disk has less than ``min_free_mb`` MB left."""
-    found: list[str] = []
+def scarce_space(folders: Iterable[Path], min_free_mb: int) -> list[HealthReason]:
+    """One reason per folder whose disk has less than ``min_free_mb`` MB left."""
+    found: list[HealthReason] = []
     for folder in folders:
         try:
             free_mb = free_bytes(folder) >> 20
         except OSError:
             continue  # a folder that cannot be reached is reported elsewhere
         if free_mb < min_free_mb:
-            found.append(f"the disk runs low: less than {min_free_mb} MB free for {folder}")
+            text = f"the disk runs low: less than {min_free_mb} MB free for {folder}"
+            found.append(HealthReason("disk_low", text))
     return found
 
 
@@ -189,8 +194,8 @@ def _heartbeat_check(state: Path, now: datetime) -> ReadinessCheck:
     return ReadinessCheck("heartbeat", heartbeat.is_healthy, heartbeat.sentence)
 
 
-def _check_of(name: ReadinessName, faults: list[str], otherwise: str) -> ReadinessCheck:
-    return ReadinessCheck(name, not faults, "; ".join(faults) or otherwise)
+def _check_of(name: ReadinessName, faults: list[HealthReason], otherwise: str) -> ReadinessCheck:
+    return ReadinessCheck(name, not faults, "; ".join(fault.text for fault in faults) or otherwise)
 
 
 def _health_check(state: Path, now: datetime, stall_minutes: float) -> ReadinessCheck:

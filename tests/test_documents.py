@@ -118,7 +118,7 @@ def test_a_document_without_format_is_read(kind: str) -> None:
     found = documents.read(former, KINDS[kind])
     added: dict[str, object] = {}
     if kind == "health":
-        added = {"progress": None, "notes": [], "has_heartbeat": False}
+        added = {"progress": None, "notes": [], "codes": [], "has_heartbeat": False}
     assert json.loads(documents.to_text(found)) == members | {"format": 1} | added
 
 

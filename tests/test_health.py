@@ -13,6 +13,7 @@ from service import documents, health
 from service.documents import HealthReport, Heartbeat, IgnoredEntry, StageProgress, WaitingExport
 from service.folders import Folders
 from service.health import FRESH_SECONDS, STALE_SECONDS, HealthCheck
+from service.health_reasons import HealthReason
 from service.state import State
 from service.watch.waits import Waits
 from tests.worlds import House
@@ -38,6 +39,7 @@ def test_the_file_contains_every_member_and_is_replaced_as_a_whole(tmp_path: Pat
         "format": 1,
         "state": "ok",
         "reasons": [],
+        "codes": [],
         "notes": [],
         "written_at": "2024-01-15T12:00:00.000+00:00",
         "version": "1.2.3",
@@ -232,6 +234,6 @@ def test_a_file_that_was_removed_and_came_back_waits_from_then() -> None:
 def test_scarce_space_is_reported_for_each_folder(tmp_path: Path) -> None:
     assert health.scarce_space([tmp_path], min_free_mb=0) == []
     assert health.scarce_space([tmp_path], min_free_mb=1 << 40) == [
-        f"the disk runs low: less than {1 << 40} MB free for {tmp_path}"
+        HealthReason("disk_low", f"the disk runs low: less than {1 << 40} MB free for {tmp_path}")
     ]
     assert health.scarce_space([tmp_path / "out of reach"], min_free_mb=1 << 40) == []

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.errors import ServiceError, TransientError
+from service.errors import ServiceError, TransientError, UsageError
 from service.folders import Folders
+from service.health_reasons import HealthReason
 from service.inbox import Inbox, Scan
 from service.jobs.batch_runner import BatchRunner
 from service.state import State
@@ -122,7 +123,7 @@ class Watcher:
             obstacle = self._ownership.obstacle()
             if once:
                 raise TransientError(
-                    obstacle,
+                    obstacle.text,
                     hint="it will process what waits; or stop it and try again",
                 )
             self.status.stand_by(obstacle, is_first=not has_stood_by)
@@ -158,18 +159,16 @@ class Watcher:
             scan: Scan | None = self._inbox.scan()
             if self._ownership.relock_if_replaced():
                 self._postponed = None  # its files are in the folder that was replaced; it continues when that is back
-            problem = self._problem(no_events, now)
-        except OSError as error:
-            scan, problem = None, f"the inbox cannot be used: {error.strerror}: {error.filename or self._inbox.root}"
-        except ServiceError as error:
-            scan, problem = None, error.message
+            problems = self._problems(no_events, now)
+        except (OSError, ServiceError) as error:
+            scan, problems = None, (self._unusable(error),)
         ready = self._readiness.next(scan or Scan(), now)
         if scan is not None:
             self._claiming.end_unused_acceptances(scan)
         next_batch = self._next_batch(ready) if scan is not None else NextBatch()
         return Turn(
             scan=scan,
-            problem=problem,
+            problems=problems,
             missed_events=missed_events,
             unsettled=self._readiness.unsettled,
             next_batch=next_batch,
@@ -179,12 +178,25 @@ class Watcher:
             stuck=self._readiness.stuck,
         )
 
-    def _problem(self, no_events: str | None, now: float) -> str | None:
-        replaced = (
-            "the inbox is another folder than before, was it unmounted?" if self._ownership.was_replaced else None
+    def _problems(self, no_events: HealthReason | None, now: float) -> tuple[HealthReason, ...]:
+        replaced = HealthReason("inbox_replaced", "the inbox is another folder than before, was it unmounted?")
+        found = (
+            replaced if self._ownership.was_replaced else None,
+            no_events,
+            self._events.loss(now, self._options.rescan_seconds),
         )
-        loss = self._events.loss(now, self._options.rescan_seconds)
-        return "; ".join(filter(None, (replaced, no_events, loss))) or None
+        return tuple(filter(None, found))
+
+    def _unusable(self, error: OSError | ServiceError) -> HealthReason:
+        match error:
+            case TransientError():
+                return HealthReason("inbox_taken", error.message)
+            case UsageError():
+                return HealthReason("inbox_of_another_state", error.message)
+            case ServiceError():
+                return HealthReason("inbox_unusable", error.message)
+        text = f"the inbox cannot be used: {error.strerror}: {error.filename or self._inbox.root}"
+        return HealthReason("inbox_unusable", text)
 
     def _next_batch(self, ready: Ready | None) -> NextBatch:
         """The batch to work on now; none while one waits for another attempt."""
