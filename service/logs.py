@@ -63,6 +63,11 @@ EVENTS: dict[str, str] = {
     "pages.failed": "pages that failed in all their tries; they are requested once more",
     "sweep.doubted": "the pages do not add up; all are read once more",
     "api.suspected": "a possible problem of the API",
+    "notifier.started": "notifications are sent from now on; the number of recipients",
+    "notification.sent": "a recipient, by its number, received a message; its event",
+    "notification.postponed": "a recipient, by its number, could not be reached; when it is tried again",
+    "notification.dropped": "too many messages wait for recipients; the oldest was dropped",
+    "notification.unwritten": "what was sent cannot be kept; after a restart it may be sent again",
     "simulator.started": "the simulated API listens; its port, customers and scenarios",
     "bug.found": "an unexpected error; the traceback, without values",
 }

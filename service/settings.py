@@ -32,6 +32,7 @@ from service.sources import Region, SourceSettings, sources_of
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
 _IN_A_PASSWORD = "in a password, / ? # @ : % are written as %2F %3F %23 %40 %3A %25"
+_BETWEEN_URLS = re.compile(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d{1,2}(?::\d{2}){0,2}(?:[A-Za-z<].*)?")
 """Such as ``UTC0`` or ``CET-1CEST,M3.5.0,M10.5.0/3``."""
 
@@ -133,6 +134,16 @@ class Settings(BaseSettings):
     sync_minutes: float = Field(60, gt=0, description="a longer run stops; the next one continues it")
     sync_resume_hours: float = Field(1, ge=0, description="a run that began longer ago than this is not resumed")
 
+    notify_urls: SecretStr | None = Field(
+        None, description="where `notify` sends: URLs of Apprise, separated by commas or line breaks"
+    )
+    notify_after_seconds: float = Field(
+        60, ge=0, description="a service that fails or is silent for this long is notified of"
+    )
+    notify_repeat_minutes: float = Field(
+        15, ge=0, description="a cause that comes and goes is notified of at most once in this time"
+    )
+
     command: str = Field(commands.DEFAULT, min_length=1, description="how hints begin commands, as they are typed here")
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
@@ -174,6 +185,13 @@ class Settings(BaseSettings):
             raise ValueError("has a character that no header may have: not ASCII, or a line break")
         return SecretStr(text.strip()) if key else None
 
+    @field_validator("notify_urls")
+    @classmethod
+    def _are_urls(cls, urls: SecretStr | None) -> SecretStr | None:
+        if urls is not None and not all("://" in url and url.isprintable() for url in split_urls(urls)):
+            raise ValueError("must be URLs of Apprise, such as mailto://… or slack://…, separated by commas")
+        return urls
+
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:
         parts = urlsplit(self.api_url or "")
@@ -212,6 +230,12 @@ class Settings(BaseSettings):
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""
         return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
+
+
+def split_urls(urls: SecretStr) -> list[str]:
+    """The URLs in ``notify_urls``. A comma or blank that no URL follows is part of the URL before it."""
+    found = _BETWEEN_URLS.split(urls.get_secret_value().strip(" \t\r\n,"))
+    return [url for url in found if url]
 
 
 def _web_url(url: str) -> SplitResult:
