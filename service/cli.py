@@ -183,6 +183,10 @@ def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
 
 
+def _arguments_of_notify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--test", action="store_true", help="send one message to each recipient, then exit")
+
+
 def _arguments_of_simulate_api(parser: argparse.ArgumentParser) -> None:
     from service.simulator.scenarios import SCENARIOS
 
@@ -332,6 +336,20 @@ def _healthcheck(options: argparse.Namespace) -> int:
     return DONE if result.is_healthy else FINDINGS
 
 
+def _notify(options: argparse.Namespace) -> int:
+    from service import notify
+
+    settings = _settings()
+    if not options.test:
+        notify.run(settings, _local_now)
+        return DONE
+    results = notify.send_test(settings)
+    for recipient, has_arrived in results:
+        result = "the message arrived" if has_arrived else "the message did not arrive: check its URL, and the network"
+        _print(f"recipient {recipient.number} ({recipient.service}): {result}", file=sys.stderr)
+    return DONE if all(has_arrived for _, has_arrived in results) else FINDINGS
+
+
 def _demo(options: argparse.Namespace) -> int:
     from service import demo
 
@@ -399,6 +417,12 @@ VERBS = (
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
     Verb("dashboard", "serve the web page and the JSON API", _dashboard),
     Verb("healthcheck", "exit 0 if the daemon is ok or degraded, 1 if it is failing or silent", _healthcheck),
+    Verb(
+        "notify",
+        "send a message when a batch fails, when the daemon is stuck, and when it has recovered",
+        _notify,
+        _arguments_of_notify,
+    ),
     Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
     Verb(
         "simulate-api",

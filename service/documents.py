@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -236,6 +237,37 @@ class SyncRuns(_Document, frozen=True, kw_only=True):
     """``state/sync/runs.json``: the last runs of the sync, the latest first."""
 
     runs: tuple[SyncRun, ...] = ()
+
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class NotifiedCause(Struct, frozen=True, kw_only=True):
+    """A cause that users were notified of."""
+
+    event: Literal["failed", "stuck"]
+    text: str
+    """One line, as it was sent."""
+    notified_at: Moment
+    """When the last message that it began was decided."""
+    is_over: bool = False
+
+
+class PendingMessage(Struct, frozen=True, kw_only=True):
+    """A message that some recipients have not received yet."""
+
+    event: Literal["failed", "stuck", "recovered"]
+    text: str
+    recipients: tuple[str, ...]
+    """Of each one the beginning of the SHA-256 of its URL, which is a secret."""
+
+
+class NotifiedCauses(_Document, frozen=True, kw_only=True):
+    """``notified.json``: what users were notified of, so that each cause is sent once."""
+
+    causes: dict[str, NotifiedCause] = {}
+    pending: tuple[PendingMessage, ...] = ()
+    """The oldest first."""
 
 
 class AcceptedFiles(Struct, frozen=True, kw_only=True):

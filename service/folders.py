@@ -147,6 +147,16 @@ class StateFolders:
         """The last runs of the sync, a report."""
         return self.sync / "runs.json"
 
+    @property
+    def notified(self) -> Path:
+        """Which causes users were notified of, and what is still to be sent."""
+        return self.root / "notified.json"
+
+    @property
+    def notify_lock(self) -> Path:
+        """Held by the process that sends notifications about this state."""
+        return self.root / ".notify.lock"
+
     def standby_health(self, instance: str) -> Path:
         """Health of an instance that stands by."""
         return self.root / STANDBY_FILES.replace("*", instance)

@@ -44,6 +44,13 @@ _DAYS = """
     group by 1, 2
     order by 1, 2
 """
+# ``total`` gives a float, which cannot overflow. All columns are those of an index, so that no row is read.
+_TOTALS = """
+    select job, outcome, count(*), total(records), total(rejects), total(duplicates), max(seq)
+    from {table}
+    where outcome != 'unknown'
+    group by 1, 2
+"""
 
 Row = TypeVar("Row")
 
@@ -90,6 +97,19 @@ class DayCounts:
     duplicates: int
     customers: int | None
     """Of the last published batch; None where there is none."""
+
+
+@dataclass(frozen=True)
+class OutcomeTotals:
+    """All outcomes of one kind and job in the ledger. A batch that was repeated counts each time: totals only rise."""
+
+    batches: int
+    records: float
+    """0 in quarantine; so the next two."""
+    rejects: float
+    duplicates: float
+    last: Entry
+    """The latest of them; it states kind and job."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +172,13 @@ class History:
         rows = self._read(lambda db: db.execute(_DAYS.format(table=outcomes_table(db)), (begin, f"{end}~")).fetchall())
         return tuple(DayCounts(date.fromisoformat(day), job, *counts) for day, job, *counts, _ in rows)
 
+    def totals(self) -> tuple[OutcomeTotals, ...]:
+        """Totals of each job and kind of outcome that occurred; a lost ledger that was rebuilt may have lower ones.
+
+        The cost grows with the number of batches: a million take about 0.2 s.
+        """
+        return tuple(self._read(_read_totals))
+
     def customers(self, batch_id: str, offset: int = 0, limit: int = 50) -> CustomerPage | None:
         """A page of the customers of an integration set; ``offset``: that of the former page.
 
@@ -202,6 +229,14 @@ class History:
             return sqlite.query(self._ledger, "ledger", lambda db: read(db) if _has_format(db) else [])
         except FileNotFoundError:
             return []
+
+
+def _read_totals(db: sqlite3.Connection) -> list[OutcomeTotals]:
+    rows = db.execute(_TOTALS.format(table=outcomes_table(db))).fetchall()
+    return [
+        OutcomeTotals(batches, records, rejects, duplicates, read_entries(db, "where seq = ?", seq)[0])
+        for _, _, batches, records, rejects, duplicates, seq in rows
+    ]
 
 
 def _has_format(db: sqlite3.Connection) -> bool:

@@ -33,6 +33,7 @@ _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/an
 """Setting that is a table -> the page that describes it."""
 _IN_A_PASSWORD = "in a password, / ? # @ : % are written as %2F %3F %23 %40 %3A %25"
 _SHORTEST_TOKEN = 8
+_BETWEEN_URLS = re.compile(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d{1,2}(?::\d{2}){0,2}(?:[A-Za-z<].*)?")
 """Such as ``UTC0`` or ``CET-1CEST,M3.5.0,M10.5.0/3``."""
 
@@ -143,6 +144,15 @@ class Settings(BaseSettings):
         None, description="token for the dashboard, needed but on loopback outside of a container; one is made if unset"
     )
     upload_limit_mb: int = Field(1024, ge=1, description="maximum size of a file that is uploaded on the dashboard")
+    notify_urls: SecretStr | None = Field(
+        None, description="where `notify` sends: URLs of Apprise, separated by commas or line breaks"
+    )
+    notify_after_seconds: float = Field(
+        60, ge=0, description="a service that fails or is silent for this long is notified of"
+    )
+    notify_repeat_minutes: float = Field(
+        15, ge=0, description="a cause that comes and goes is notified of at most once in this time"
+    )
 
     command: str = Field(commands.DEFAULT, min_length=1, description="how hints begin commands, as they are typed here")
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
@@ -192,6 +202,13 @@ class Settings(BaseSettings):
             raise ValueError(f"must have at least {_SHORTEST_TOKEN} characters")
         return token
 
+    @field_validator("notify_urls")
+    @classmethod
+    def _are_urls(cls, urls: SecretStr | None) -> SecretStr | None:
+        if urls is not None and not all("://" in url and url.isprintable() for url in split_urls(urls)):
+            raise ValueError("must be URLs of Apprise, such as mailto://… or slack://…, separated by commas")
+        return urls
+
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:
         parts = urlsplit(self.api_url or "")
@@ -230,6 +247,12 @@ class Settings(BaseSettings):
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""
         return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
+
+
+def split_urls(urls: SecretStr) -> list[str]:
+    """The URLs in ``notify_urls``. A comma or blank that no URL follows is part of the URL before it."""
+    found = _BETWEEN_URLS.split(urls.get_secret_value().strip(" \t\r\n,"))
+    return [url for url in found if url]
 
 
 def _web_url(url: str) -> SplitResult:
