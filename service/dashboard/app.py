@@ -12,7 +12,7 @@ from flask import Flask, Response, flash, g, redirect, render_template, request,
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 
-from service import logs
+from service import logs, metrics
 from service.dashboard import charts, formats
 from service.dashboard.access import TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
 from service.dashboard.openapi import openapi_document
@@ -177,6 +177,10 @@ def _add_other_routes(app: Flask, site: Site, tokens: TokenCheck | None) -> None
         answer.status_code = 200 if all(it.is_ok for it in checks) else 503
         return answer
 
+    @app.get("/metrics")
+    def figures() -> Response:
+        return Response(_metrics_of(site), content_type=metrics.CONTENT_TYPE)
+
     @app.get(f"{API}/openapi.json")
     def openapi() -> Response:
         return _json_text(msgspec.json.encode(openapi_document(PAGES, ACTIONS, api_path)))
@@ -196,6 +200,10 @@ def _add_other_routes(app: Flask, site: Site, tokens: TokenCheck | None) -> None
     def logout() -> Any:
         session.clear()
         return redirect(url_for("login"), code=303)
+
+
+def _metrics_of(site: Site) -> bytes:
+    return metrics.render(site.folders, site.now(), stall_minutes=site.settings.stall_minutes)
 
 
 def _json(view: Struct) -> Response:
