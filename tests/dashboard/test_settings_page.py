@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,8 @@ def test_ready_is_what_every_check_says(own_house: DashboardHouse) -> None:
 
 
 def test_a_house_without_any_folder_answers(tmp_path: Path) -> None:
-    folders = {name: tmp_path / "nothing" / name for name in ("inbox", "outbox", "state")}
+    nothing = tmp_path / "nothing"
+    folders: dict[str, Any] = {name: nothing / name for name in ("inbox", "outbox", "state")}
     client = create_app(Site(Settings(**folders), local_now)).test_client()
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
