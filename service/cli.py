@@ -183,6 +183,10 @@ def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
 
 
+def _arguments_of_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
 def _arguments_of_simulate_api(parser: argparse.ArgumentParser) -> None:
     from service.simulator.scenarios import SCENARIOS
 
@@ -325,6 +329,14 @@ def _healthcheck(options: argparse.Namespace) -> int:
     return DONE if result.is_healthy else FINDINGS
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from service import doctor
+
+    report = doctor.examine(_local_now())
+    _print(doctor.as_json(report) if options.json else doctor.as_text(report))
+    return USAGE if report.has_wrong_settings else FINDINGS if report.failures else DONE
+
+
 def _demo(options: argparse.Namespace) -> int:
     from service import demo
 
@@ -391,6 +403,12 @@ VERBS = (
     ),
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
     Verb("healthcheck", "exit 0 if the daemon is ok or degraded, 1 if it is failing or silent", _healthcheck),
+    Verb(
+        "doctor",
+        "try what the service does in its folders and on this machine; report what is wrong and how to mend it",
+        _doctor,
+        _arguments_of_doctor,
+    ),
     Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
     Verb(
         "simulate-api",

@@ -8,6 +8,7 @@ from typing import get_args
 from msgspec import Struct
 from pydantic import BaseModel, SecretStr
 
+from service.printable import printable
 from service.raw_settings import PREFIX, Origin, origins
 from service.settings import Settings
 
@@ -63,4 +64,4 @@ def _as_text(value: object, *, is_secret: bool) -> str:
         case bool():
             return str(value).lower()
         case _:
-            return str(value)
+            return printable(str(value))
