@@ -44,11 +44,11 @@ def start() -> Advice:
     return Advice("start it", "docker compose up -d" if is_image() else command("watch"))
 
 
-def mend(error: OSError, path: Path) -> Advice:
-    """What to do where an attempt to write below ``path`` fails."""
+def mend(error: OSError, path: Path, ours: Iterable[Path] = ()) -> Advice:
+    """What to do where an attempt to use ``path`` fails; ``ours``: inbox, outbox and state."""
     match error.errno:
         case errno.EACCES | errno.EPERM:
-            return give_access([path])
+            return give_access([path], ours)
         case errno.EROFS if is_image():
             return Advice(f"mount a folder or a volume at {mount_point_of(path)}, without :ro")
         case errno.EROFS:
@@ -63,19 +63,19 @@ def mend(error: OSError, path: Path) -> Advice:
             return Advice(f"check the disk and the mount of {path}: the system's log says more")
 
 
-def give_access(paths: Iterable[Path]) -> Advice:
-    """Let our user read and write folders, each with what is in it."""
-    paths = list(paths)
-    closed = [folder for path in paths for folder in _closed_above(path)]
-    if closed:
-        return shell(f"let user {our_user()} pass through {closed[0]}", "chmod", "a+x", closed[0], as_root=True)
-    others = [path for path in paths if path.stat().st_uid != os.geteuid()]
-    if others:
-        changes: list[tuple[str | Path, ...]] = [("chown", "-R", str(our_user()), *others)]
-        if any(path.stat().st_mode & _OWNER_MAY_WORK != _OWNER_MAY_WORK for path in paths):
-            changes.append(("chmod", "u+rwx", *paths))
-        return _script(f"give them to user {our_user()}, as whom the service runs", changes, as_root=True)
-    return shell("let their owner write to them", "chmod", "u+rwx", *paths)
+def give_access(paths: Iterable[Path], ours: Iterable[Path] = ()) -> Advice:
+    """Let our user read and write folders, each with what is in it; ``ours``: inbox, outbox and state."""
+    folders = [_closed_above(path) or path for path in paths]
+    foreign = next((it for it in folders if not any(it.is_relative_to(our) for our in ours)), None)
+    if foreign is not None and not os.access(foreign, os.X_OK):
+        return shell(f"let user {our_user()} pass through {foreign}", "chmod", "a+x", foreign, as_root=True)
+    folders = [folder if folder.is_dir() else folder.parent for folder in folders]
+    if all(folder.stat().st_uid == os.geteuid() for folder in folders):
+        return shell("let their owner write to them", "chmod", "u+rwx", *folders)
+    changes: list[tuple[str | Path, ...]] = [("chown", "-R", str(our_user()), *folders)]
+    if any(folder.stat().st_mode & _OWNER_MAY_WORK != _OWNER_MAY_WORK for folder in folders):
+        changes.append(("chmod", "u+rwx", *folders))
+    return _script(f"give it to user {our_user()}, as whom the service runs", changes, as_root=True)
 
 
 def make_folder_for_us(folder: Path) -> Advice:
@@ -84,12 +84,10 @@ def make_folder_for_us(folder: Path) -> Advice:
     return _script(f"make it, and give it to user {our_user()}", changes, as_root=True)
 
 
-def _closed_above(path: Path) -> list[Path]:
+def _closed_above(path: Path) -> Path | None:
     """The first folder above ``path`` that our user may not pass through, if there is one."""
-    for folder in reversed(path.absolute().parents):
-        if not os.access(folder, os.X_OK):
-            return [folder]
-    return []
+    above = () if path.is_absolute() else reversed(Path.cwd().parents)
+    return next((folder for folder in (*above, *reversed(path.parents)) if not os.access(folder, os.X_OK)), None)
 
 
 def _script(hint: str, changes: Iterable[tuple[str | Path, ...]], *, as_root: bool = False) -> Advice:

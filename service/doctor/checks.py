@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -67,20 +67,29 @@ def _examined(settings: Settings, now: datetime) -> list[Finding]:
     it = Examined(settings, Folders(settings.inbox, settings.outbox, settings.state), now)
     with suppress(OSError):
         folders.remove_leftovers(it)
-    return [_finding(check.name, partial(check.probe, it)) for check in CHECKS]
+    ours = tuple(folders.roots(it).values())
+    return [_finding(check.name, partial(check.probe, it), ours) for check in CHECKS]
 
 
-def _finding(name: str, probe: Callable[[], Finding]) -> Finding:
+def _finding(name: str, probe: Callable[[], Finding], ours: Sequence[Path] = ()) -> Finding:
+    """The finding of one check, whatever happens in it; ``ours``: inbox, outbox and state."""
     try:
         found = probe()
     except OSError as error:
-        path = Path(error.filename) if isinstance(error.filename, str) else Path()
-        found = failed(safe_text(error), advice.mend(error, path))
+        found = failed(safe_text(error), _way_out(error, ours))
     except ServiceError as error:
         found = failed(safe_text(error), Advice(error.hint))
     except Exception as error:  # noqa: BLE001  # a bug: its text may quote anything, so only its class is shown
         found = failed(f"the check itself failed ({safe_text(error)})", Advice("report it as a bug of the program"))
     return _named(name, found)
+
+
+def _way_out(error: OSError, ours: Sequence[Path]) -> Advice:
+    path = Path(error.filename) if isinstance(error.filename, str) else Path()
+    try:
+        return advice.mend(error, path, ours)
+    except OSError:  # the path has gone, or cannot be seen either
+        return Advice(f"check that {path} exists, has room, and may be written by user {advice.our_user()}")
 
 
 def _named(name: str, finding: Finding) -> Finding:

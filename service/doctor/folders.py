@@ -13,9 +13,9 @@ from service.commands import command
 from service.container import ROOT, is_image
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
-from service.doctor.probes import PROBE, probe_file, rename_across
+from service.doctor.probes import new_name, probe_file, remove_probes, rename_across
 from service.errors import SettingsError, safe_text
-from service.files import free_bytes, is_own_folder, is_regular, is_synced, open_regular, remove_staged
+from service.files import free_bytes, is_own_folder, is_regular, is_synced, open_regular
 from service.folders import InboxFolders, OutboxFolders, StateFolders
 from service.inbox.mounts import file_system_of, mount_point_of
 from service.locks import STATE_NEEDS_LOCKS, Lock
@@ -45,7 +45,7 @@ def check_folder(it: Examined, name: str) -> Finding:
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except FileNotFoundError:
-        return _missing(folder)
+        return _missing(folder, it)
     if not is_folder:
         return failed(
             f"{folder} is a file and no folder",
@@ -55,7 +55,9 @@ def check_folder(it: Examined, name: str) -> Finding:
         with probe_file(folder) as path:
             has_synced = is_synced(path.parent)
     except OSError as error:
-        return failed(f"no file can be written in {folder} ({error.strerror})", advice.mend(error, folder))
+        return failed(
+            f"no file can be written in {folder} ({error.strerror})", advice.mend(error, folder, roots(it).values())
+        )
     if not has_synced:
         return warned(
             f"the file system of {folder} cannot sync folders: after a power cut it may lose a rename",
@@ -64,7 +66,7 @@ def check_folder(it: Examined, name: str) -> Finding:
     return passed(f"files are created, forced to the disk and removed in {folder}")
 
 
-def _missing(folder: Path) -> Finding:
+def _missing(folder: Path, it: Examined) -> Finding:
     if folder.is_symlink():
         return failed(f"{folder} is a link to nothing", advice.shell("remove it", "rm", folder))
     near = _nearest(folder)
@@ -74,7 +76,9 @@ def _missing(folder: Path) -> Finding:
     except OSError as error:
         found = f"{folder} is not there, and cannot be made ({error.strerror})"
         is_refused = error.errno in (errno.EACCES, errno.EPERM)
-        return failed(found, advice.make_folder_for_us(folder) if is_refused else advice.mend(error, near))
+        return failed(
+            found, advice.make_folder_for_us(folder) if is_refused else advice.mend(error, near, roots(it).values())
+        )
 
 
 def _nearest(folder: Path) -> Path:
@@ -93,7 +97,7 @@ def check_user(it: Examined) -> Finding:
     closed = _closed(roots(it).values()) or _closed([*it.folders.needed, *it.folders.needed_later])
     if closed:
         named = ", ".join(map(str, closed))
-        return failed(f"user {user}{name} may not work in {named}", advice.give_access(closed))
+        return failed(f"user {user}{name} may not work in {named}", advice.give_access(closed, roots(it).values()))
     owner = it.settings.state.stat().st_uid if it.settings.state.is_dir() else user.uid
     if user.uid == ROOT != owner:
         found = f"this is root, who may do everything, and the state belongs to user {owner}"
@@ -131,7 +135,7 @@ def check_modes(it: Examined) -> Finding:
 def check_inbox_renames(it: Examined) -> Finding:
     """A file moves from the inbox to the claimed batch, and from there to the archive and to the quarantine."""
     inbox = InboxFolders(it.settings.inbox)
-    return _renames([(inbox.root, inbox.claimed, inbox.archive), (inbox.root, inbox.claimed, inbox.quarantine)])
+    return _renames(it, [(inbox.root, inbox.claimed, inbox.archive), (inbox.root, inbox.claimed, inbox.quarantine)])
 
 
 def check_outbox_renames(it: Examined) -> Finding:
@@ -141,10 +145,10 @@ def check_outbox_renames(it: Examined) -> Finding:
     """
     outbox = OutboxFolders(it.settings.outbox)
     staging = outbox.staging if not State(it.settings.state).is_taken() else outbox.root
-    return _renames([(staging, outbox.batches), (outbox.root, outbox.batches, outbox.root)])
+    return _renames(it, [(staging, outbox.batches), (outbox.root, outbox.batches, outbox.root)])
 
 
-def _renames(ways: Iterable[Sequence[Path]]) -> Finding:
+def _renames(it: Examined, ways: Iterable[Sequence[Path]]) -> Finding:
     names: dict[str, None] = {}
     for way in ways:
         folders = [folder for folder in way if is_own_folder(folder) or (folder == way[0] and folder.is_dir())]
@@ -152,19 +156,19 @@ def _renames(ways: Iterable[Sequence[Path]]) -> Finding:
             if folders:
                 rename_across(folders)
         except OSError as error:
-            return _no_rename(error, folders)
+            return _no_rename(it, error, folders)
         names |= dict.fromkeys(map(str, folders))
     if not names:
         return passed("no folder is there yet")
     return passed(f"a file moves by rename across {', '.join(names)}")
 
 
-def _no_rename(error: OSError, folders: Sequence[Path]) -> Finding:
+def _no_rename(it: Examined, error: OSError, folders: Sequence[Path]) -> Finding:
     at = Path(error.filename2 or error.filename or folders[0]).parent
     if error.errno != errno.EXDEV:
-        return failed(f"no file can be moved to {at} ({error.strerror})", advice.mend(error, at))
+        return failed(f"no file can be moved to {at} ({error.strerror})", advice.mend(error, at, roots(it).values()))
     # The first folder that is a mount of its own: the others are beside it.
-    mounted = next((it for it in folders[1:] if mount_point_of(it) == it.resolve()), at)
+    mounted = next((folder for folder in folders[1:] if mount_point_of(folder) == folder.resolve()), at)
     hint = (
         f"remove the mount at {mounted}, and mount only the folder above it as a whole; what it holds is copied there"
     )
@@ -200,7 +204,7 @@ def check_links(it: Examined) -> Finding:
 def _follows_link(folder: Path) -> bool:
     """Whether a link is opened as the file that it leads to; False where the file system has no links."""
     with probe_file(folder) as path:
-        link = path.with_name(f"{path.name.removesuffix('.new')}link.new")
+        link = folder / new_name()
         try:
             link.symlink_to(path.name)
         except OSError:
@@ -219,7 +223,7 @@ def check_file_systems(it: Examined) -> Finding:
     kinds = {name: _kind(folder) for name, folder in roots(it).items()}
     where = ", ".join(f"{name} on {kind or 'an unknown kind'}" for name, kind in kinds.items())
     if is_image():
-        bare = [it for it in roots(it).values() if mount_point_of(_nearest(it)) == Path("/")]
+        bare = [folder for folder in roots(it).values() if mount_point_of(_nearest(folder)) == Path("/")]
         if bare:
             return warned(
                 f"nothing is mounted at {', '.join(map(str, bare))}: what is written there is lost with the container",
@@ -292,4 +296,4 @@ def _size_mb(folder: Path) -> int:
 def remove_leftovers(it: Examined) -> None:
     """Remove the probe files of a ``doctor`` that was killed."""
     for folder in (*it.folders.needed, *it.folders.needed_later):
-        remove_staged(folder, PROBE)
+        remove_probes(folder)

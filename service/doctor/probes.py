@@ -6,34 +6,41 @@ One that a killed ``doctor`` left behind is removed by the next.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from service.files import move, remove_staged, staged_file
+from service.files import move, staged_file
 
-PROBE = "doctor"
-"""In the names of all probe files: ``.doctor.<random>.new``."""
+_PROBE = ".doctor.{random}"
+"""Not the name of a temp file of the service: a watcher removes those, and works at the same time."""
 _PROBE_BYTES = 64 << 10
+
+
+def new_name() -> str:
+    """A name for a probe."""
+    return _PROBE.format(random=secrets.token_hex(8))
 
 
 @contextmanager
 def probe_file(folder: Path) -> Iterator[Path]:
     """A new file in ``folder``, written and forced to the disk; removed when the block ends. Raises: OSError."""
-    remove_staged(folder, PROBE)
-    with staged_file(folder / PROBE) as (file, path):
+    with staged_file(folder / "doctor") as (file, staged):
         file.write(bytes(_PROBE_BYTES))
         file.flush()
         os.fsync(file.fileno())
         file.close()
+        path = folder / new_name()
+        move(staged, path)
+    try:
         yield path
+    finally:
         path.unlink(missing_ok=True)
 
 
 def rename_across(folders: Sequence[Path]) -> None:
     """Move a probe file from the first folder through the others, durably. Raises: OSError."""
-    for folder in folders[1:]:
-        remove_staged(folder, PROBE)
     with probe_file(folders[0]) as path:
         try:
             for folder in folders[1:]:
@@ -41,5 +48,11 @@ def rename_across(folders: Sequence[Path]) -> None:
                 move(path, target)
                 path = target
         finally:
-            with suppress(OSError):
-                path.unlink()
+            path.unlink(missing_ok=True)
+
+
+def remove_probes(folder: Path) -> None:
+    """Remove the probe files that a killed ``doctor`` left in ``folder``."""
+    for path in folder.glob(_PROBE.format(random="*")):
+        with suppress(OSError):
+            path.unlink()
