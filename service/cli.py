@@ -175,16 +175,16 @@ def _arguments_of_verify(parser: argparse.ArgumentParser) -> None:
     _argument_of_filled_outbox(parser)
 
 
+def _arguments_of_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
 def _argument_of_filled_outbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
 
 
 def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
-
-
-def _arguments_of_doctor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def _arguments_of_simulate_api(parser: argparse.ArgumentParser) -> None:
@@ -278,6 +278,14 @@ def _verify(options: argparse.Namespace) -> int:
     return FINDINGS if report.findings else DONE
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from service import doctor
+
+    report = doctor.examine(_local_now())
+    _print(doctor.as_json(report) if options.json else doctor.as_text(report))
+    return USAGE if report.has_wrong_settings else FINDINGS if report.failures else DONE
+
+
 def _check(options: argparse.Namespace) -> int:
     from service.jobs import check
 
@@ -327,14 +335,6 @@ def _healthcheck(options: argparse.Namespace) -> int:
     result = health.judge(folder, datetime.now(UTC), stall_minutes=stall_minutes)
     _print(result.sentence, file=sys.stderr)
     return DONE if result.is_healthy else FINDINGS
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from service import doctor
-
-    report = doctor.examine(_local_now())
-    _print(doctor.as_json(report) if options.json else doctor.as_text(report))
-    return USAGE if report.has_wrong_settings else FINDINGS if report.failures else DONE
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -390,6 +390,12 @@ VERBS = (
         _arguments_of_verify,
     ),
     Verb(
+        "doctor",
+        "try what the service does in its folders and on this machine; report what is wrong and how to mend it",
+        _doctor,
+        _arguments_of_doctor,
+    ),
+    Verb(
         "adopt",
         "rebuild a lost or old state from the newest set of the outbox",
         _adopt,
@@ -403,12 +409,6 @@ VERBS = (
     ),
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
     Verb("healthcheck", "exit 0 if the daemon is ok or degraded, 1 if it is failing or silent", _healthcheck),
-    Verb(
-        "doctor",
-        "try what the service does in its folders and on this machine; report what is wrong and how to mend it",
-        _doctor,
-        _arguments_of_doctor,
-    ),
     Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
     Verb(
         "simulate-api",

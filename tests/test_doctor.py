@@ -10,11 +10,13 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import resource
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +31,7 @@ from service.doctor.machine import memory_limit_bytes
 from tests.attacks.users import SERVICE_USER, SharedHouse, shared_house
 from tests.required import is_lacking, needs_leases, needs_root
 from tests.warm import SERVER
-from tests.worlds import House, Works, local_now, wait_until
+from tests.worlds import ROOT, House, Works, local_now, wait_until
 
 PROGRAM = f"{sys.executable} -m service"
 _CLONE_NEWNS, _CLONE_NEWUSER, _LACKING = 0x20000, 0x10000000, 77
@@ -192,6 +194,22 @@ def test_the_command_prints_lines_or_one_typed_document(house: House) -> None:
     assert (printed.code, report.failures, len(report.findings)) == (0, (), 20)
     assert {row.name: row.origin for row in report.settings}["http_port"] == "environment"
     assert printed.err == ""
+
+
+def test_the_page_for_operators_shows_what_doctor_prints(used: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = (ROOT / "docs/operating.md").read_text(encoding="utf-8").partition("\n## Doctor\n")[2]
+    shown = section.partition("```text\n")[2].partition("```")[0]
+    shutil.rmtree(used.works.state)
+    monkeypatch.delenv("SERVICE_COMMAND")
+    monkeypatch.delenv("SERVICE_HTTP_PORT")
+    used.export(memory_limit_mb=2048)
+    assert _comparable(as_text(used.examine())) == _comparable(shown)
+
+
+def _comparable(text: str) -> list[str]:
+    """The lines without what differs from machine to machine: what a passed check found, ids and numbers."""
+    lines = [re.sub(r"\d{8}T\d{6}Z-\w{6}|\d+", "N", line) for line in text.rstrip().splitlines()]
+    return [line[:20].rstrip() if line.startswith("pass") else line for line in lines]
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
@@ -362,10 +380,12 @@ def test_a_lock_that_is_no_file_is_removed(used: Clinic) -> None:
 
 def test_a_doctor_that_was_killed_leaves_nothing_for_long(used: Clinic) -> None:
     for folder in ("inbox", "inbox/.claimed", "inbox/archive", "outbox/batches", "state"):
-        (used.root / folder / ".doctor.0123456789abcdef").write_bytes(b"x")
-        (used.root / folder / ".doctor.0123456789abcdef.new").write_bytes(b"x")
+        for name, age_seconds in ((".doctor.old", 3600), (".doctor.old.new", 3600), (".doctor.of-another", 0)):
+            (used.root / folder / name).write_bytes(b"x")
+            os.utime(used.root / folder / name, (time.time() - age_seconds,) * 2)
     examine(local_now())
-    assert [path for name in FOLDERS for path in (used.root / name).rglob(".doctor*")] == []
+    left = {path.name for name in FOLDERS for path in (used.root / name).rglob(".doctor*")}
+    assert left == {".doctor.of-another"}, "one that works at the same time keeps its own"
 
 
 def test_locks_that_the_file_system_does_not_have_are_reported(used: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,11 +167,9 @@ def _no_rename(it: Examined, error: OSError, folders: Sequence[Path]) -> Finding
     at = Path(error.filename2 or error.filename or folders[0]).parent
     if error.errno != errno.EXDEV:
         return failed(f"no file can be moved to {at} ({error.strerror})", advice.mend(error, at, roots(it).values()))
-    # The first folder that is a mount of its own: the others are beside it.
-    mounted = next((folder for folder in folders[1:] if mount_point_of(folder) == folder.resolve()), at)
-    hint = (
-        f"remove the mount at {mounted}, and mount only the folder above it as a whole; what it holds is copied there"
-    )
+    inside = [folder for folder in folders if folder not in roots(it).values()]
+    mounted = next((folder for folder in inside if mount_point_of(folder) == folder.resolve()), at)
+    hint = f"move what it holds away, remove the mount at {mounted}, and mount the folder above it as a whole"
     message = f"{mounted} is on another file system than the folder above it: {_CHANGES_NEEDED}"
     return failed(message, advice.shell(hint, "umount", mounted, as_root=True))
 

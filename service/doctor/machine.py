@@ -112,7 +112,7 @@ def check_clock(it: Examined) -> Finding:
         as_root=True,
     )
     if it.now < _WRITTEN or it.now.year >= _LAST_YEAR:
-        return failed(f"the clock is wrong: it is not {shown}", follow)
+        return failed(f"the clock is wrong: it says {shown}", follow)
     last = _last_outcome(it)
     if last is not None and it.now < last - _CLOCK_TOLERANCE:
         return warned(

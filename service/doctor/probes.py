@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from service.files import move, staged_file
 _PROBE = ".doctor.{random}"
 """Not the name of a temp file of the service: a watcher removes those, and works at the same time."""
 _PROBE_BYTES = 64 << 10
+_LEFT_SECONDS = 60
 
 
 def new_name() -> str:
@@ -52,7 +54,8 @@ def rename_across(folders: Sequence[Path]) -> None:
 
 
 def remove_probes(folder: Path) -> None:
-    """Remove the probe files that a killed ``doctor`` left in ``folder``."""
+    """Remove the probe files that a killed ``doctor`` left in ``folder``; one that works now keeps its own."""
     for path in folder.glob(_PROBE.format(random="*")):
         with suppress(OSError):
-            path.unlink()
+            if path.lstat().st_mtime < time.time() - _LEFT_SECONDS:
+                path.unlink()

@@ -24,7 +24,9 @@ from service.state import State
 def settings_finding(rows: Sequence[EffectiveSetting], unknown: Sequence[str]) -> Finding:
     """The finding for settings that could be read; ``unknown``: variables that look like settings and are none."""
     origins = Counter(row.origin for row in rows)
-    found = f"{len(rows)} settings: {', '.join(f'{count} from {origin}' for origin, count in origins.items())}"
+    written = [f"{count} from {origin}" for origin, count in origins.items() if origin != "default"]
+    written.append(f"{origins['default']} defaults")
+    found = f"{len(rows)} settings: {', '.join(written)}"
     if not unknown:
         return passed(found)
     hint = "remove them, unless the platform sets them for itself"
@@ -38,7 +40,7 @@ def check_watcher(it: Examined) -> Finding:
     if not state.is_taken():
         return warned(f"no watcher works with {state.root}", advice.start())
     judged = health.judge(state.root, it.now, stall_minutes=it.settings.stall_minutes)
-    again = Advice("do what docs/operating.md says about it, then look again", command("healthcheck"))
+    again = Advice("do what docs/runbook.md says about each reason, then look again", command("healthcheck"))
     if not judged.is_healthy:
         return failed(f"a watcher works, but is {judged.sentence}", again)
     if judged.sentence != "ok":
