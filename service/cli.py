@@ -175,6 +175,10 @@ def _arguments_of_verify(parser: argparse.ArgumentParser) -> None:
     _argument_of_filled_outbox(parser)
 
 
+def _arguments_of_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
 def _argument_of_filled_outbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
 
@@ -276,6 +280,14 @@ def _verify(options: argparse.Namespace) -> int:
         _print(f"note: {note}", file=sys.stderr)
     _print("\n".join(report.findings) or report.sentence)
     return FINDINGS if report.findings else DONE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from service import doctor
+
+    report = doctor.examine(_local_now())
+    _print(doctor.as_json(report) if options.json else doctor.as_text(report))
+    return USAGE if report.has_wrong_settings else FINDINGS if report.failures else DONE
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -401,6 +413,12 @@ VERBS = (
         "recompute every hash of outbox, archive and quarantine; report what differs",
         _verify,
         _arguments_of_verify,
+    ),
+    Verb(
+        "doctor",
+        "try what the service does in its folders and on this machine; report what is wrong and how to mend it",
+        _doctor,
+        _arguments_of_doctor,
     ),
     Verb(
         "adopt",

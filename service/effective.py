@@ -66,4 +66,4 @@ def _as_text(value: object, *, is_secret: bool) -> str:
         case bool():
             return str(value).lower()
         case _:
-            return str(value)
+            return printable(str(value))
