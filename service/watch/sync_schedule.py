@@ -18,6 +18,8 @@ from service.settings import Settings
 
 _CHECK_SECONDS = 1.0
 _LONGEST_RETRY = timedelta(minutes=15)
+_LOOK_AGAIN = timedelta(seconds=10)
+"""After a failure, for a sync by hand that succeeded."""
 
 
 class SyncSchedule:
@@ -31,7 +33,7 @@ class SyncSchedule:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
-        self._next_check_at = now()
+        self._next_check_at = self._next_look_at = now()
         self._failed_at: datetime | None = None
         self._problem: HealthReason | None = None
 
@@ -57,7 +59,7 @@ class SyncSchedule:
     def _run(self) -> None:
         while not self._stop.wait(_CHECK_SECONDS):
             try:
-                if self._is_working() and self._now() >= self._next_check_at and self._is_due():
+                if self._is_working() and self._is_due():
                     asyncio.run(self._cancellable())
                     self._problem = None
             except asyncio.CancelledError:
@@ -77,12 +79,17 @@ class SyncSchedule:
     def _is_due(self) -> bool:
         """Whether the last successful sync, scheduled or by hand, is long enough ago; sets when to check next."""
         now = self._now()
+        if now < self._next_check_at and not (self._problem and now >= self._next_look_at):
+            return False
+        self._next_look_at = now + _LOOK_AGAIN
         try:
             due = next_due(self._settings, now)
         except TransientError:  # a sync by hand runs at this moment
             return False
         if due.ended_at and self._failed_at and due.ended_at > self._failed_at:
             self._problem = None
+        elif now < self._next_check_at:
+            return False
         self._next_check_at = due.at
         return now >= due.at
 
