@@ -38,8 +38,8 @@ def check_events(it: Examined) -> Finding:
     if proof != others and os.geteuid() != 0:
         proofs += f", those of other users by {others}"
     if not has_event:
-        found = problem or "no file events arrive: the inbox is only scanned"
-        return warned(f"{found}; {proofs}", _more_events(problem or "", it.settings.rescan_seconds))
+        found = problem.text if problem else "no file events arrive: the inbox is only scanned"
+        return warned(f"{found}; {proofs}", _more_events(found, it.settings.rescan_seconds))
     if proof == "lease" and not is_refused:
         return warned(
             f"file events arrive, but a lease is granted while a file is being written in {inbox}",
