@@ -63,6 +63,8 @@ EVENTS: dict[str, str] = {
     "pages.failed": "pages that failed in all their tries; they are requested once more",
     "sweep.doubted": "the pages do not add up; all are read once more",
     "api.suspected": "a possible problem of the API",
+    "process.started": "the watcher, the dashboard or the notifications were started by run; the process id",
+    "process.ended": "a process that run had started has ended; its exit code, and when it is started again",
     "simulator.started": "the simulated API listens; its port, customers and scenarios",
     "bug.found": "an unexpected error; the traceback, without values",
 }

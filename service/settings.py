@@ -133,6 +133,13 @@ class Settings(BaseSettings):
     sync_minutes: float = Field(60, gt=0, description="a longer run stops; the next one continues it")
     sync_resume_hours: float = Field(1, ge=0, description="a run that began longer ago than this is not resumed")
 
+    http_host: str = Field("127.0.0.1", description="address that the dashboard listens on")
+    http_port: int = Field(8080, ge=0, le=65_535, description="port of the dashboard")
+
+    notify_urls: SecretStr | None = Field(
+        None, description="where `notify` sends: URLs of Apprise, separated by commas or line breaks"
+    )
+
     command: str = Field(commands.DEFAULT, min_length=1, description="how hints begin commands, as they are typed here")
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
