@@ -241,6 +241,34 @@ def _watch(options: argparse.Namespace) -> int:
     return daemon.run(settings, _local_now, once=options.once)
 
 
+def _run(options: argparse.Namespace) -> int:
+    from service.supervisor import supervise
+
+    settings = _settings()
+    if sys.stdout.isatty():
+        _print(_welcome(settings))
+    helpers = ["dashboard", *(["notify"] if settings.notify_urls else [])]
+    started = {name: [sys.executable, "-m", "service", name] for name in ("watch", *helpers)}
+    return supervise(started.pop("watch"), started, stop_seconds=settings.stop_seconds)
+
+
+def _welcome(settings: Settings) -> str:
+    """What a person needs to know in the first minute."""
+    from service.sources import sources_of
+
+    needed = [source for source in sources_of(settings.sources) if source.is_required and source.job == "integration"]
+    names = " and ".join(source.file_name.replace("*", "") for source in needed)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+    return (
+        f"watching  {settings.inbox.absolute()}\n"
+        f"drop      {names}\n"
+        f"results   {settings.outbox.absolute()}: customer_master.csv, duplicate_report.csv, integration_log.txt\n"
+        f"page      {url if settings.http_port else 'at a free port, which the log names'}\n"
+        "stop      Ctrl-C\n"
+    )
+
+
 def _retry(options: argparse.Namespace) -> int:
     from service.jobs.retry import retry
 
@@ -407,6 +435,7 @@ VERBS = (
         _watch,
         _arguments_of_watch,
     ),
+    Verb("run", "run watch and dashboard together, and notify where SERVICE_NOTIFY_URLS is set", _run),
     Verb("retry", "move a quarantined batch back into the inbox", _retry, _arguments_of_retry),
     Verb(
         "verify",

@@ -69,6 +69,8 @@ EVENTS: dict[str, str] = {
     "notification.postponed": "a recipient, by its number, could not be reached; when it is tried again",
     "notification.dropped": "too many messages wait for recipients; the oldest was dropped",
     "notification.unwritten": "what was sent cannot be kept; after a restart it may be sent again",
+    "process.started": "the watcher, the dashboard or the notifications were started by run; the process id",
+    "process.ended": "a process that run had started has ended; its exit code, and when it is started again",
     "simulator.started": "the simulated API listens; its port, customers and scenarios",
     "dashboard.started": "the dashboard listens; its port, and whether it needs a token",
     "dashboard.acted": "a user changed something by the dashboard or its API; the action, and ids",
