@@ -336,3 +336,14 @@ def test_the_labels_select_the_pod(kubernetes: dict[str, dict[str, Any]]) -> Non
     assert kubernetes["Service"]["spec"]["selector"] == labels
     assert kubernetes["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
     assert kubernetes["StatefulSet"]["spec"]["serviceName"] == kubernetes["Service"]["metadata"]["name"]
+
+
+def test_the_page_for_operators_lists_every_metric(rendered: set[str]) -> None:
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    table = text[text.index("## Metrics and alerts") : text.index("## Notifications")]
+    listed = {
+        f"{metrics.PREFIX}{name}{{{label}}}" if label else f"{metrics.PREFIX}{name}"
+        for name, labels in re.findall(r"`(\w+)(?:{([\w,]*)})?`", table.partition("|---|")[2])
+        for label in ["", *labels.split(",")]
+    }
+    assert {name for name in rendered if name not in listed} == set()

@@ -320,7 +320,7 @@ def test_a_test_message_says_whether_it_arrived(
     hook: Webhook, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_notify(monkeypatch, hook.url, "--test") == 0
-    assert len(hook.received) == 1
+    assert [message["title"] for message in hook.received] == ["Customer integration: a test"]
     assert capfd.readouterr().err == "recipient 1 (JSON): the message arrived\n"
     hook.status = 500
     assert run_notify(monkeypatch, f"{hook.url}\n json://127.0.0.1:1/s3cret", "--test") == 1

@@ -53,8 +53,8 @@ def run(settings: Settings, now: Callable[[], datetime]) -> None:
 
 def send_test(settings: Settings) -> list[tuple[Recipient, bool]]:
     """Send one message to each recipient; whether it arrived. Raises: SettingsError."""
-    message = Message("recovered", "This is a test: notifications arrive here.")
-    return [(recipient, recipient.receives(message)) for recipient in recipients_of(settings.notify_urls)]
+    message, title = Message("recovered", "Notifications arrive here."), "Customer integration: a test"
+    return [(recipient, recipient.receives(message, title)) for recipient in recipients_of(settings.notify_urls)]
 
 
 @dataclass

@@ -32,11 +32,11 @@ class Recipient(NamedTuple):
     """What Apprise calls the kind of it: ``Slack``, ``E-Mail``, ``JSON``."""
     route: Apprise
 
-    def receives(self, message: Message) -> bool:
-        """Send it; whether it arrived."""
+    def receives(self, message: Message, title: str = "") -> bool:
+        """Send it, under its own title unless another is given; whether it arrived."""
         try:
             kind = _TYPES[message.event]
-            sent = self.route.notify(message.text, message.title, kind, body_format=NotifyFormat.TEXT)
+            sent = self.route.notify(message.text, title or message.title, kind, body_format=NotifyFormat.TEXT)
         except Exception as error:  # noqa: BLE001  # of any library: a send that fails must not end the process
             logs.get().error("bug.found", error=error)
             return False
