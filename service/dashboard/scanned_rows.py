@@ -38,7 +38,7 @@ class DamagedSet(Exception):
 
 @dataclass(frozen=True)
 class CsvShape:
-    """The columns of a CSV file, of which later versions may have more at the end, and those that make its kinds."""
+    """The columns of a CSV file (later versions may have more at the end), and those, in order, that make its kinds."""
 
     columns: tuple[str, ...]
     kinds_by: tuple[str, ...]
@@ -166,12 +166,12 @@ def _rows(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _kind_of(row: bytes, indexes: Sequence[int], file: BinaryIO) -> Kind:
-    cells = row.rstrip(b"\r\n").split(b",") if _QUOTE not in row else None
     try:
-        if cells is None:
+        if _QUOTE in row:
             texts = _cells_of(row, file)
-            return tuple(texts[index] for index in indexes)
-        return tuple(cells[index].decode() for index in indexes)
+            return tuple([texts[index] for index in indexes])
+        cells = row.rstrip(b"\r\n").split(b",", indexes[-1] + 1)
+        return tuple([cells[index].decode() for index in indexes])
     except (IndexError, UnicodeDecodeError):
         raise _not_as_written(file) from None
 
