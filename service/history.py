@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import csv
 import errno
+import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 
 from service import documents, sqlite
 from service.documents import MalformedDocument, Manifest, Reason, is_batch_id
@@ -145,11 +146,44 @@ class History:
         self._outbox = OutboxFolders(folders.outbox)
         self._inbox = None if folders.inbox is None else InboxFolders(folders.inbox)
 
-    def batches(self, job: JobName | None = None, before: int | None = None, limit: int = 50) -> BatchPage:
-        """A page of the batches of a job, or of all jobs; ``before``: that of the former page."""
-        of_job, values = ("", ()) if job is None else (" and job = ?", (job,))
-        entries, older = self._page(f"outcome != 'unknown'{of_job}", values, before, limit)
+    def batches(
+        self,
+        job: JobName | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        *,
+        outcome: Literal["published", "quarantined"] | None = None,
+    ) -> BatchPage:
+        """A page of the batches of a job or of all, with one outcome or any; ``before``: that of the former page."""
+        chosen = {"job": job, "outcome": outcome}
+        conditions = ["outcome != 'unknown'", *(f"{name} = ?" for name, value in chosen.items() if value)]
+        values = tuple(value for value in chosen.values() if value)
+        entries, older = self._page(" and ".join(conditions), values, before, limit)
         return BatchPage(entries, older)
+
+    def neighbours(self, entry: Entry) -> tuple[Entry | None, Entry | None]:
+        """The batches of the same job right before and right after this one."""
+        of_job = "where outcome != 'unknown' and job = ? and seq"
+        values = (entry.outcome.job, entry.seq)
+        former = self._read(lambda db: read_entries(db, f"{of_job} < ? order by seq desc limit 1", *values))
+        following = self._read(lambda db: read_entries(db, f"{of_job} > ? order by seq limit 1", *values))
+        return next(iter(former), None), next(iter(following), None)
+
+    def repeated(self, entry: Entry) -> Entry | None:
+        """The first batch after this one with the same files: what became of it after a retry. None if there is none.
+
+        The id of a batch ends with the beginning of the hash of its files.
+        """
+        of_files = entry.outcome.batch_id.split("-")[1]
+        rest = "where seq > ? and outcome != 'unknown' and substr(batch_id, 18, 6) = ? order by seq limit 1"
+        found = self._read(lambda db: read_entries(db, rest, entry.seq, of_files))
+        return found[0] if found else None
+
+    def known(self, batch_ids: Sequence[str]) -> set[str]:
+        """Those of ``batch_ids`` that the ledger has an outcome of."""
+        wanted = json.dumps(list(batch_ids))
+        found = "select distinct batch_id from outcomes where batch_id in (select value from json_each(?))"
+        return {batch_id for (batch_id,) in self._read(lambda db: db.execute(found, (wanted,)).fetchall())}
 
     def quarantined(self, before: int | None = None, limit: int = 50) -> QuarantinePage:
         """A page of the batches in quarantine; ``before``: that of the former page."""

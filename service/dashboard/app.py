@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, flash, g, redirect, render_template, request, session, url_for
+from flask import Flask, Response, flash, g, redirect, render_template, request, send_file, session, url_for
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 
@@ -17,10 +18,10 @@ from service.dashboard import charts, formats
 from service.dashboard.access import TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
 from service.dashboard.openapi import openapi_document
 from service.dashboard.page_frame import NAVIGATION, Frame
-from service.dashboard.pages import ACTIONS, PAGES
+from service.dashboard.pages import ACTIONS, FILES, PAGES
 from service.dashboard.pages.settings import checks_of
 from service.dashboard.requests import parameters_of
-from service.dashboard.routes import ActionRoute, MissingThing, PageRoute
+from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute
 from service.dashboard.site import Site
 from service.errors import InputError, ServiceError, UsageError, safe_text
 from service.printable import printable
@@ -59,6 +60,8 @@ def create_app(site: Site, token: str | None = None) -> Flask:
         _add_page(app, site, page)
     for action in ACTIONS:
         _add_action(app, site, action)
+    for file in FILES:
+        _add_file(app, site, file)
     _add_other_routes(app, site, tokens)
     _add_errors(app)
     return app
@@ -140,7 +143,7 @@ def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(page), f"api_{page.name}", as_json, methods=[page.method])
 
 
-def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any]) -> str:
+def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any] | FileRoute[Any]) -> str:
     """The path of a route in the JSON API."""
     return f"{API}{route.path}" if route.path != "/" else f"{API}/overview"
 
@@ -165,6 +168,25 @@ def _add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(action), f"api_{action.name}", as_json, methods=["POST"])
 
 
+def _add_file(app: Flask, site: Site, route: FileRoute[Any]) -> None:
+    def send(**_: str) -> Any:
+        found = route.find(site, parameters_of(request, route.parameters))
+        answer = send_file(
+            found.file,
+            mimetype=found.media_type,
+            as_attachment=True,
+            download_name=found.name,
+            etag=found.sha256 or False,
+            conditional=False,
+        )
+        answer.cache_control.private = True
+        answer.content_length = os.fstat(found.file.fileno()).st_size
+        return answer.make_conditional(request, accept_ranges=True, complete_length=answer.content_length)
+
+    app.add_url_rule(route.path, route.name, send)
+    app.add_url_rule(api_path(route), f"api_{route.name}", send)
+
+
 def _add_other_routes(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
@@ -183,7 +205,7 @@ def _add_other_routes(app: Flask, site: Site, tokens: TokenCheck | None) -> None
 
     @app.get(f"{API}/openapi.json")
     def openapi() -> Response:
-        return _json_text(msgspec.json.encode(openapi_document(PAGES, ACTIONS, api_path)))
+        return _json_text(msgspec.json.encode(openapi_document((*PAGES, *ACTIONS, *FILES), api_path)))
 
     @app.route("/login", methods=["GET", "POST"])
     def login() -> Any:

@@ -1,4 +1,4 @@
-"""Routes of the dashboard as values: a page shows a view, an action changes something.
+"""Routes of the dashboard as values: a page shows a view, an action changes something, a file is saved.
 
 Each is served twice: as HTML, and below ``/api/v1`` as JSON. Parameters and views are typed; from these types the
 OpenAPI document is made.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -59,6 +59,32 @@ class ActionRoute(Generic[P, R]):
     run: Callable[[Site, P], R]
     next_page: Callable[[P, R], tuple[str, dict[str, Any]]]
     """Endpoint and its path variables."""
+
+
+@dataclass(frozen=True)
+class ServedFile:
+    """An open file that is sent as it is; whoever sends it closes it."""
+
+    file: BinaryIO
+    name: str
+    """Under which a browser saves it."""
+    media_type: str = "application/octet-stream"
+    sha256: str | None = None
+    """Of its bytes, where it cannot change."""
+
+
+@dataclass(frozen=True)
+class FileRoute(Generic[P]):
+    """A file to be saved: ``find`` opens it.
+
+    The path never becomes a path in the file system: ``find`` looks its variables up in a list.
+    """
+
+    name: str
+    path: str
+    summary: str
+    parameters: type[P]
+    find: Callable[[Site, P], ServedFile]
 
 
 class Done(Struct, frozen=True, kw_only=True):

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.dashboard.pages import analytics, overview, runbook, settings
-from service.dashboard.routes import ActionRoute, PageRoute
+from service.dashboard.pages import analytics, batch, batches, overview, quarantine, runbook, settings
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute
 
-PAGES: tuple[PageRoute[Any, Any], ...] = (*overview.PAGES, *analytics.PAGES, *settings.PAGES, *runbook.PAGES)
-ACTIONS: tuple[ActionRoute[Any, Any], ...] = ()
+PAGES: tuple[PageRoute[Any, Any], ...] = (
+    *overview.PAGES,
+    *batches.PAGES,
+    *batch.PAGES,
+    *quarantine.PAGES,
+    *analytics.PAGES,
+    *settings.PAGES,
+    *runbook.PAGES,
+)
+ACTIONS: tuple[ActionRoute[Any, Any], ...] = (*batch.ACTIONS, *quarantine.ACTIONS)
+FILES: tuple[FileRoute[Any], ...] = (*batch.FILES, *quarantine.FILES)

@@ -115,14 +115,14 @@ class _Report(_ValueCounts, frozen=True, kw_only=True):
 
 def _analytics(site: Site, _: NoParameters) -> AnalyticsView:
     entries = site.history.batches("analytics", limit=_MOST_EXPORTS).entries
-    exports = (_export(site, entry) for entry in entries if entry.outcome.kind == "published")
+    exports = (export_of(site, entry) for entry in entries if entry.outcome.kind == "published")
     runs = read_runs(site.settings.state)[:_SHOWN_RUNS]
     found = tuple(export for export in exports if export is not None)
     return AnalyticsView(exports=found, runs=runs, is_sync_set=site.settings.api_url is not None)
 
 
-def _export(site: Site, entry: Entry) -> AnalyticsExport | None:
-    """None where retention has removed the set."""
+def export_of(site: Site, entry: Entry) -> AnalyticsExport | None:
+    """The export of a batch; None where retention has removed the set, or its report is damaged."""
     batch_id = entry.outcome.batch_id
     report = read_set_file(site.outbox.set_of(batch_id) / _REPORT, _Report)
     if report is None:
