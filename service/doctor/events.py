@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import time
 from pathlib import Path
@@ -15,8 +17,9 @@ from service.inbox.settling import CLOSE_EVENT_STILL_SECONDS, Settling, is_being
 from service.watch.file_events import FileEvents
 
 _EVENT_SECONDS = 3.0
-_LIMITS = {"instance limit": ("instances", 512), "watch limit": ("watches", 65_536)}
-"""Words of watchdog's message -> the kernel's limit, and a value that is enough."""
+_LIMITS = {"instances": 512, "watches": 65_536}
+"""The limits of the kernel on file events, and values that are enough."""
+_CLOSE_WRITE = 8  # linux/inotify.h
 
 
 def check_events(it: Examined) -> Finding:
@@ -26,9 +29,9 @@ def check_events(it: Examined) -> Finding:
         return passed(f"{inbox} is not there yet")
     events = FileEvents(inbox)
     try:
-        problem = events.ensure_watching()
+        is_watching = events.ensure_watching() is None
         with probe_file(inbox) as path:
-            has_event = problem is None and _has_event(events, path)
+            has_event = is_watching and _has_event(events, path)
             proof = _proof(path, it.settings.settle_seconds, has_event=has_event)
             is_refused = _is_refused_to_writers(path)
     finally:
@@ -38,8 +41,10 @@ def check_events(it: Examined) -> Finding:
     if proof != others and os.geteuid() != 0:
         proofs += f", those of other users by {others}"
     if not has_event:
-        found = problem.text if problem else "no file events arrive: the inbox is only scanned"
-        return warned(f"{found}; {proofs}", _more_events(found, it.settings.rescan_seconds))
+        limit = _limit_reached(inbox)
+        why = f" (the limit of inotify {limit} is reached)" if limit else ""
+        found = f"no file events arrive{why}: the inbox is only scanned; {proofs}"
+        return warned(found, _more_events(limit, it.settings.rescan_seconds))
     if proof == "lease" and not is_refused:
         return warned(
             f"file events arrive, but a lease is granted while a file is being written in {inbox}",
@@ -75,13 +80,24 @@ def _is_refused_to_writers(path: Path) -> bool:
         return is_being_written(path, path.stat().st_dev)
 
 
-def _more_events(problem: str, rescan_seconds: float) -> Advice:
-    for words, (limit, value) in _LIMITS.items():
-        if words in problem:
-            # In a user namespace both limits count, and only its own can be raised from within.
-            name = f"{'user.max_inotify' if is_user_namespace() else 'fs.inotify.max_user'}_{limit}"
-            hint = f"raise the limit {name}{' on the host' if is_image() else ''}, and keep it in /etc/sysctl.d"
-            return advice.shell(hint, "sysctl", "-w", f"{name}={value}", as_root=True)
-    return Advice(
-        f"nothing is lost: files are found every {rescan_seconds:g} s; for events, put the inbox on a local disk"
-    )
+def _limit_reached(folder: Path) -> str | None:
+    """Which limit of the kernel keeps file events away, if one does."""
+    kernel = ctypes.CDLL(None, use_errno=True)
+    instance = kernel.inotify_init1(os.O_CLOEXEC)
+    if instance < 0:
+        return "instances" if ctypes.get_errno() == errno.EMFILE else None
+    try:
+        watch = kernel.inotify_add_watch(instance, os.fsencode(folder), _CLOSE_WRITE)
+        return "watches" if watch < 0 and ctypes.get_errno() == errno.ENOSPC else None
+    finally:
+        os.close(instance)
+
+
+def _more_events(limit: str | None, rescan_seconds: float) -> Advice:
+    if limit is None:
+        hint = f"nothing is lost: files are found every {rescan_seconds:g} s; for events, put the inbox on a local disk"
+        return Advice(hint)
+    # In a user namespace both limits count, and only its own can be raised from within.
+    name = f"{'user.max_inotify' if is_user_namespace() else 'fs.inotify.max_user'}_{limit}"
+    hint = f"raise the limit {name}{' on the host' if is_image() else ''}, and keep it in /etc/sysctl.d"
+    return advice.shell(hint, "sysctl", "-w", f"{name}={_LIMITS[limit]}", as_root=True)
