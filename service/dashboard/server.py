@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from service import logs
 from service.dashboard.app import create_app
@@ -56,10 +56,16 @@ def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], 
         where = f"{settings.http_host}:{settings.http_port}"
         hint = "choose another address with SERVICE_HTTP_HOST and SERVICE_HTTP_PORT"
         raise UsageError(f"cannot listen on {where}: {error.strerror}", hint=hint) from error
-    logs.get().info("dashboard.started", port=settings.http_port, needs_token=token is not None)
+    logs.get().info("dashboard.started", port=_port_of(server), needs_token=token is not None)
     # Ends the loop below. The first process of a container would ignore the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     server.run()
+
+
+def _port_of(server: BaseWSGIServer | MultiSocketServer) -> int:
+    """The port that was taken, which is another one than the setting where that is 0."""
+    listening = server.effective_listen if isinstance(server, MultiSocketServer) else [server.getsockname()]
+    return int(listening[0][1])
 
 
 def token_for(settings: Settings, say: Callable[[str], None]) -> str | None:
