@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from flask import Flask, Response, flash, g, redirect, render_template, request, session, url_for
 from msgspec import Struct
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound
 
 from service import logs
 from service.dashboard import charts, formats
-from service.dashboard.access import TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
+from service.dashboard.access import HEADERS, RefusalLog, TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
+from service.dashboard.intake import MOST_BODY_BYTES
 from service.dashboard.openapi import openapi_document
 from service.dashboard.page_frame import NAVIGATION, Frame
 from service.dashboard.pages import ACTIONS, PAGES
@@ -25,31 +26,23 @@ from service.errors import InputError, ServiceError, UsageError, safe_text
 from service.printable import printable
 
 API = "/api/v1"
-_MOST_BODY_BYTES = 1 << 20
-_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
-"""Reached without a token; the first two also under any host name, because probes use addresses of their own."""
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
+_STATIC = "/static/"
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""Reached under any host name, because probes use addresses of their own, and without a token."""
 
 
 def create_app(site: Site, token: str | None = None) -> Flask:
     """The application for one site; with ``token`` every page but the login needs it."""
     app = Flask(__name__)
-    tokens = TokenCheck(token) if token else None
+    tokens = TokenCheck(token) if token is not None else None
     app.config.update(
         SECRET_KEY=tokens.session_key() if tokens else secrets.token_bytes(32),
+        # A browser sends its cookies to all ports of a host: another program there must not overwrite ours.
+        SESSION_COOKIE_NAME="customer_integration",
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_COOKIE_HTTPONLY=True,
-        MAX_CONTENT_LENGTH=_MOST_BODY_BYTES,
-        MAX_FORM_MEMORY_SIZE=_MOST_BODY_BYTES,
+        MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MOST_BODY_BYTES,
     )
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # declared on the default provider only
     _add_formats(app, site)
@@ -73,7 +66,8 @@ def _add_formats(app: Flask, site: Site) -> None:
     app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION, has_page=lambda name: name in app.view_functions)
 
     def frame() -> dict[str, Any]:
-        return {"frame": Frame.of(site), "settings": site.settings}
+        # Who was refused learns nothing of the service. And where the frame is what failed, the page needs none.
+        return {} if g.get("is_frameless", True) else {"frame": Frame.of(site), "settings": site.settings}
 
     app.context_processor(frame)
 
@@ -83,26 +77,55 @@ def _add_formats(app: Flask, site: Site) -> None:
 
 def _add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
     names = frozenset({site.settings.http_host, *site.settings.http_names})
+    refusals = RefusalLog()
+
+    def note(why: str) -> None:
+        if times := refusals.note(why):
+            logs.get().warning("dashboard.refused", why=why, times=times)
+
+    app.extensions["note_refusal"] = note
 
     @app.before_request
     def refuse() -> Response | tuple[str, int] | None:
-        if request.path not in ("/healthz", "/readyz") and not is_own_host(request.host, names):
-            logs.get().warning("dashboard.refused", why="unknown host name")
+        g.is_frameless = True
+        if request.path not in _PROBES and not is_own_host(request.headers.get("Host", ""), names):
+            note("unknown host name")
             hint = "a name that is meant to reach this page goes into SERVICE_HTTP_NAMES"
             raise BadRequest(f"this host name is not known here; {hint}")
         if is_foreign_write(request.method, request.headers, request.host):
-            logs.get().warning("dashboard.refused", why="foreign origin")
+            note("foreign origin")
             raise Forbidden("another site made the browser send this; open the page itself and act there")
-        if tokens is None or request.path in _OPEN_PATHS or request.path.startswith(app.static_url_path or "/static"):
-            return None
-        return None if _has_token(tokens) else _ask_for_token()
+        is_open = request.path in _PROBES or request.path == "/login" or request.path.startswith(_STATIC)
+        if tokens is not None and not is_open and not _has_token(tokens):
+            return _ask_for_token()
+        g.is_frameless = False
+        if not _is_plain(request.path):
+            raise NotFound
+        return None
 
     @app.after_request
     def harden(response: Response) -> Response:
-        response.headers.update(_HEADERS)
-        if not request.path.startswith(app.static_url_path or "/static"):
+        response.headers.update(HEADERS)
+        if not request.path.startswith(_STATIC):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def admits(app: Flask, environ: Mapping[str, Any]) -> bool:
+    """Whether the guards let the request of this environment pass, and its route exists; for the server, before it
+    reads a large body."""
+    with app.request_context(dict(environ)):
+        if request.url_rule is None:
+            return False
+        try:
+            return app.preprocess_request() is None
+        except (HTTPException, TooManyAttempts):
+            return False
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path has no control character and was UTF-8; no route has a name with either."""
+    return path.isprintable() and "\ufffd" not in path
 
 
 def _has_token(tokens: TokenCheck) -> bool:
@@ -175,19 +198,25 @@ def _add_other_routes(app: Flask, tokens: TokenCheck | None) -> None:
 
     @app.route("/login", methods=["GET", "POST"])
     def login() -> Any:
-        given = request.form.get("token", "") or request.args.get("token", "")
+        given = request.form.get("token", "") or _token_of_link()
         if tokens is None or (given and tokens.is_right(given.strip())):
             session["is_in"] = True
             logs.get().info("dashboard.entered")
             return redirect(url_for("overview"), code=303)
         if given:
-            logs.get().warning("dashboard.refused", why="wrong token")
+            app.extensions["note_refusal"]("wrong token")
         return render_template("login.html", is_wrong=bool(given)), 401 if given else 200
 
     @app.post("/logout")
     def logout() -> Any:
         session.clear()
         return redirect(url_for("login"), code=303)
+
+
+def _token_of_link() -> str:
+    """The token of the address that the first start prints. Another site that links here must not use up attempts."""
+    is_foreign = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+    return "" if is_foreign else request.args.get("token", "")
 
 
 def _json(view: Struct) -> Response:
@@ -210,7 +239,8 @@ def _add_errors(app: Flask) -> None:
         return _failed(status, printable(error.message), printable(error.hint))
 
     def too_many(error: TooManyAttempts) -> Any:
-        logs.get().warning("dashboard.refused", why="too many wrong tokens")
+        app.extensions["note_refusal"]("too many wrong tokens")
+        g.is_frameless = True
         answer = app.make_response(_failed(429, str(error), "wait, then enter the right token"))
         answer.headers["Retry-After"] = str(error.seconds)
         return answer
@@ -221,10 +251,12 @@ def _add_errors(app: Flask) -> None:
         return _failed(error.code, error.description or error.name, "")
 
     def world(error: OSError) -> Any:
+        g.is_frameless = True
         logs.get().error("dashboard.failed", reason=safe_text(error))
         return _failed(503, safe_text(error), "check that the folder exists, has room, and may be read by this user")
 
     def bug(error: Exception) -> Any:
+        g.is_frameless = True
         logs.get().error("bug.found", error=error)
         return _failed(500, "unexpected error", "the log line bug.found says where")
 

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from flask import Flask
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from service import logs
-from service.dashboard.app import create_app
+from service.dashboard.app import admits, create_app
+from service.dashboard.intake import IDLE_SECONDS, MOST_CONNECTIONS, MOST_HEADER_BYTES, Limits, bound_intake
 from service.dashboard.site import Site
 from service.errors import UsageError
 from service.files import make_folder, read_regular, replace_text
@@ -25,8 +28,8 @@ from service.settings import Settings
 _NICENESS = 10
 """Readers wait for the processor sooner than a running batch."""
 _THREADS = 4
-_MOST_CONNECTIONS = 200
-_IDLE_SECONDS = 30
+_MOST_FORM_BYTES = 1 << 16
+"""Of a multipart body, besides its file."""
 _MOST_TOKEN_BYTES = 1024
 _IN_IMAGE = "IS_CUSTOMER_INTEGRATION_IMAGE"
 
@@ -40,15 +43,29 @@ def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], 
         os.nice(_NICENESS)
     token = token_for(settings, say)
     app = create_app(Site(settings, now), token)
+    server = listening(app, settings)
+    logs.get().info("dashboard.started", port=_port_of(server), needs_token=token is not None)
+    # Ends the loop below. The first process of a container would ignore the signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    server.run()
+
+
+def listening(app: Flask, settings: Settings) -> BaseWSGIServer | MultiSocketServer:
+    """The server of the application, which accepts connections once its ``run`` is called.
+
+    Raises: UsageError where the address cannot be used.
+    """
+    upload_bytes = (settings.upload_limit_mb << 20) + _MOST_FORM_BYTES
     try:
         server = create_server(
             app,
             host=settings.http_host,
             port=settings.http_port,
             threads=_THREADS,
-            connection_limit=_MOST_CONNECTIONS,
-            channel_timeout=_IDLE_SECONDS,
-            max_request_body_size=settings.upload_limit_mb << 20,
+            connection_limit=2 * MOST_CONNECTIONS,
+            channel_timeout=IDLE_SECONDS,
+            max_request_header_size=MOST_HEADER_BYTES,
+            max_request_body_size=upload_bytes + 1,
             clear_untrusted_proxy_headers=True,
             ident=None,
         )
@@ -56,30 +73,33 @@ def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], 
         where = f"{settings.http_host}:{settings.http_port}"
         hint = "choose another address with SERVICE_HTTP_HOST and SERVICE_HTTP_PORT"
         raise UsageError(f"cannot listen on {where}: {error.strerror}", hint=hint) from error
-    logs.get().info("dashboard.started", port=_port_of(server), needs_token=token is not None)
-    # Ends the loop below. The first process of a container would ignore the signal.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    server.run()
+    bound_intake(server, Limits(upload_bytes, partial(admits, app)))
+    return server
 
 
 def _port_of(server: BaseWSGIServer | MultiSocketServer) -> int:
     """The port that was taken, which is another one than the setting where that is 0."""
-    listening = server.effective_listen if isinstance(server, MultiSocketServer) else [server.getsockname()]
-    return int(listening[0][1])
+    addresses = server.effective_listen if isinstance(server, MultiSocketServer) else [server.getsockname()]
+    return int(addresses[0][1])
 
 
 def token_for(settings: Settings, say: Callable[[str], None]) -> str | None:
     """The token that the pages need; None on loopback outside of a container.
 
     The first start without SERVICE_TOKEN makes one in ``state/token`` and prints the address to log in, once.
+
+    Raises: UsageError where the setting is an empty text, which would let in everyone.
     """
     if settings.token is not None:
-        return settings.token.get_secret_value()
+        if given := settings.token.get_secret_value().strip():
+            return given
+        raise UsageError("SERVICE_TOKEN is empty", hint="give it a long random text, or leave it out")
     if _is_loopback(settings.http_host) and os.environ.get(_IN_IMAGE) != "1":
         return None
     path = StateFolders(settings.state).token
     with suppress(FileNotFoundError):
-        return read_regular(path, _MOST_TOKEN_BYTES).decode("ascii").strip()
+        if kept := read_regular(path, _MOST_TOKEN_BYTES).decode("ascii").strip():
+            return kept
     make_folder(settings.state)
     token = secrets.token_urlsafe(24)
     _write_secret(path, token)
