@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, flash, g, redirect, render_template, request, session, url_for
 from msgspec import Struct
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
 
 from service import logs
 from service.dashboard import charts, formats
@@ -248,7 +248,10 @@ def _add_errors(app: Flask) -> None:
     def http(error: HTTPException) -> Any:
         if error.code is None or error.code < 400:
             return error
-        return _failed(error.code, error.description or error.name, "")
+        answer = app.make_response(_failed(error.code, error.description or error.name, ""))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            answer.headers["Allow"] = ", ".join(error.valid_methods)
+        return answer
 
     def world(error: OSError) -> Any:
         g.is_frameless = True

@@ -24,7 +24,7 @@ class Verb:
     def __init__(self, root: Path, verb: str, **settings: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SERVICE_")}
         given = {f"SERVICE_{name.upper()}": value for name, value in settings.items()}
-        self._root, self._verb = root, verb
+        self._files = root / f"{verb}-{len(list(root.glob(f'{verb}-*.out')))}"
         with open(self._file("out"), "ab") as out, open(self._file("err"), "ab") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service", verb],
@@ -35,7 +35,7 @@ class Verb:
             )
 
     def _file(self, kind: str) -> Path:
-        return self._root / f"{self._verb}.{kind}"
+        return self._files.with_suffix(f".{kind}")
 
     def log(self) -> list[dict[str, Any]]:
         """Its structured log so far."""
