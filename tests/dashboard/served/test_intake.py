@@ -6,7 +6,6 @@ The limits are shortened, so that the tests need not wait; the server is the rea
 from __future__ import annotations
 
 import gc
-import io
 import tempfile
 import threading
 import time
@@ -223,9 +222,7 @@ def test_what_is_not_http_gets_a_problem_that_does_not_repeat_it(app: Flask) -> 
 
 
 def test_the_endless_page_is_endless_for_a_reader_who_reads(app: Flask) -> None:
-    sink = io.BytesIO()
     with running(app) as server, connected(port_of(server)) as connection:
         lines = ("GET /endless HTTP/1.1", HOST, "Authorization: Bearer right", "Connection: close", "", "")
         connection.sendall("\r\n".join(lines).encode())
-        sink.write(received(connection))
-    assert sink.tell() > STREAMED_BYTES
+        assert len(received(connection)) > STREAMED_BYTES
