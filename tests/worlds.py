@@ -242,7 +242,7 @@ class Works(World):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.inbox.mkdir(parents=True)
+        self.inbox.mkdir(parents=True, exist_ok=True)
 
     def watcher(self, **settings: Any) -> Watcher:
         here = {"inbox": self.inbox, "outbox": self.outbox, "state": self.state}

@@ -1,0 +1,1 @@
+"""The dashboard: every page as HTML and as JSON over a real service, and what guards them."""

@@ -1,0 +1,23 @@
+"""Fixtures of the dashboard's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service import logs
+from tests.dashboard.house import DashboardHouse, build_house
+
+
+@pytest.fixture(scope="session")
+def shared_house(tmp_path_factory: pytest.TempPathFactory) -> DashboardHouse:
+    """The service with a past, for tests that only look; not to be changed."""
+    logs.configure()
+    return build_house(tmp_path_factory.mktemp("dashboard") / "house")
+
+
+@pytest.fixture
+def own_house(shared_house: DashboardHouse, tmp_path: Path) -> DashboardHouse:
+    """A copy of it, for a test that changes it."""
+    return shared_house.copy(tmp_path / "house")
