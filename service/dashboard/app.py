@@ -17,15 +17,25 @@ from service.dashboard import charts, formats
 from service.dashboard.access import TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
 from service.dashboard.openapi import openapi_document
 from service.dashboard.page_frame import NAVIGATION, Frame
-from service.dashboard.pages import ACTIONS, PAGES
+from service.dashboard.pages import ACTIONS, PAGES, UPLOADS
 from service.dashboard.requests import parameters_of
-from service.dashboard.routes import ActionRoute, MissingThing, PageRoute
+from service.dashboard.routes import ActionRoute, MissingThing, PageRoute, UploadRoute
 from service.dashboard.site import Site
+from service.dashboard.uploads import add_upload
 from service.errors import InputError, ServiceError, UsageError, safe_text
+from service.inbox import NoSpaceForUpload, UploadTooLarge, WrongUpload
 from service.printable import printable
 
 API = "/api/v1"
 _MOST_BODY_BYTES = 1 << 20
+_STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
+    (WrongUpload, 400),
+    (UploadTooLarge, 413),
+    (NoSpaceForUpload, 507),
+    (UsageError, 409),
+    (InputError, 409),
+)
+"""The first that fits counts; any other error is 503."""
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
 """Reached without a token; the first two also under any host name, because probes use addresses of their own."""
 _HEADERS = {
@@ -58,6 +68,8 @@ def create_app(site: Site, token: str | None = None) -> Flask:
         _add_page(app, site, page)
     for action in ACTIONS:
         _add_action(app, site, action)
+    for upload in UPLOADS:
+        add_upload(app, site, upload, api_path(upload), _json)
     _add_other_routes(app, tokens)
     _add_errors(app)
     return app
@@ -128,8 +140,11 @@ def _is_api() -> bool:
 
 
 def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
-    def as_html(**_: str) -> str:
-        view = page.build(site, parameters_of(request, page.parameters))
+    def as_html(**_: str) -> str | tuple[str, int]:
+        parameters = parameters_of(request, page.parameters)
+        view = page.build(site, parameters)
+        if page.is_unchanged(parameters, view):
+            return "", 204
         return render_template(page.template or f"{page.name}.html", view=view, page=page)
 
     def as_json(**_: str) -> Response:
@@ -139,13 +154,15 @@ def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(page), f"api_{page.name}", as_json, methods=[page.method])
 
 
-def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any]) -> str:
+def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any] | UploadRoute[Any, Any]) -> str:
     """The path of a route in the JSON API."""
     return f"{API}{route.path}" if route.path != "/" else f"{API}/overview"
 
 
 def _add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
     def act() -> tuple[Struct, Struct]:
+        if site.is_sample and not action.works_on_sample:
+            raise UsageError("the sample cannot be changed", hint="do this on the page of your service")
         parameters = parameters_of(request, action.parameters)
         result = action.run(site, parameters)
         logs.get().info("dashboard.acted", action=action.name, path=request.path)
@@ -171,7 +188,7 @@ def _add_other_routes(app: Flask, tokens: TokenCheck | None) -> None:
 
     @app.get(f"{API}/openapi.json")
     def openapi() -> Response:
-        return _json_text(msgspec.json.encode(openapi_document(PAGES, ACTIONS, api_path)))
+        return _json_text(msgspec.json.encode(openapi_document((*PAGES, *ACTIONS, *UPLOADS), api_path)))
 
     @app.route("/login", methods=["GET", "POST"])
     def login() -> Any:
@@ -206,7 +223,7 @@ def _add_errors(app: Flask) -> None:
         return _failed(404, error.message, error.hint)
 
     def refused(error: ServiceError) -> Any:
-        status = 409 if isinstance(error, (UsageError, InputError)) else 503
+        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 503)
         return _failed(status, printable(error.message), printable(error.hint))
 
     def too_many(error: TooManyAttempts) -> Any:

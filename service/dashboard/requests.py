@@ -17,7 +17,17 @@ def parameters_of(request: Request, kind: type[P]) -> P:
     given: dict[str, Any] = dict(_body(request) if request.method == "POST" else _singles(request.args, request))
     if request.method == "POST" and request.args:
         raise BadRequest("parameters of a POST go into its body, not into the URL")
-    given |= request.view_args or {}
+    return _converted(given | (request.view_args or {}), kind)
+
+
+def path_parameters_of(request: Request, kind: type[P]) -> P:
+    """The variables of the path alone; the body is not read. Raises: as ``parameters_of``."""
+    if request.args:
+        raise BadRequest("parameters of a POST go into its body, not into the URL")
+    return _converted(request.view_args or {}, kind)
+
+
+def _converted(given: dict[str, Any], kind: type[P]) -> P:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
