@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,20 +15,30 @@ from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotA
 from service import logs
 from service.dashboard import charts, formats
 from service.dashboard.access import HEADERS, RefusalLog, TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
-from service.dashboard.intake import MOST_BODY_BYTES
 from service.dashboard.openapi import openapi_document
 from service.dashboard.page_frame import NAVIGATION, Frame
-from service.dashboard.pages import ACTIONS, PAGES
+from service.dashboard.pages import ACTIONS, PAGES, UPLOADS
 from service.dashboard.requests import parameters_of
-from service.dashboard.routes import ActionRoute, MissingThing, PageRoute
+from service.dashboard.routes import ActionRoute, MissingThing, PageRoute, UploadRoute
 from service.dashboard.site import Site
+from service.dashboard.uploads import add_upload
 from service.errors import InputError, ServiceError, UsageError, safe_text
+from service.inbox import NoSpaceForUpload, UploadTooLarge, WrongUpload
 from service.printable import printable
 
 API = "/api/v1"
 _STATIC = "/static/"
 _PROBES = frozenset({"/healthz", "/readyz"})
 """Reached under any host name, because probes use addresses of their own, and without a token."""
+_MOST_BODY_BYTES = 1 << 20
+_STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
+    (WrongUpload, 400),
+    (UploadTooLarge, 413),
+    (NoSpaceForUpload, 507),
+    (UsageError, 409),
+    (InputError, 409),
+)
+"""The first that fits counts; any other error is 503."""
 
 
 def create_app(site: Site, token: str | None = None) -> Flask:
@@ -41,8 +51,8 @@ def create_app(site: Site, token: str | None = None) -> Flask:
         SESSION_COOKIE_NAME="customer_integration",
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_COOKIE_HTTPONLY=True,
-        MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
-        MAX_FORM_MEMORY_SIZE=MOST_BODY_BYTES,
+        MAX_CONTENT_LENGTH=_MOST_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=_MOST_BODY_BYTES,
     )
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # declared on the default provider only
     _add_formats(app, site)
@@ -51,6 +61,8 @@ def create_app(site: Site, token: str | None = None) -> Flask:
         _add_page(app, site, page)
     for action in ACTIONS:
         _add_action(app, site, action)
+    for upload in UPLOADS:
+        add_upload(app, site, upload, api_path(upload), _json)
     _add_other_routes(app, tokens)
     _add_errors(app)
     return app
@@ -111,18 +123,6 @@ def _add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
         return response
 
 
-def admits(app: Flask, environ: Mapping[str, Any]) -> bool:
-    """Whether the guards let the request of this environment pass, and its route exists; for the server, before it
-    reads a large body."""
-    with app.request_context(dict(environ)):
-        if request.url_rule is None:
-            return False
-        try:
-            return app.preprocess_request() is None
-        except (HTTPException, TooManyAttempts):
-            return False
-
-
 def _is_plain(path: str) -> bool:
     """Whether a path has no control character and was UTF-8; no route has a name with either."""
     return path.isprintable() and "\ufffd" not in path
@@ -151,8 +151,11 @@ def _is_api() -> bool:
 
 
 def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
-    def as_html(**_: str) -> str:
-        view = page.build(site, parameters_of(request, page.parameters))
+    def as_html(**_: str) -> str | tuple[str, int]:
+        parameters = parameters_of(request, page.parameters)
+        view = page.build(site, parameters)
+        if page.is_unchanged(parameters, view):
+            return "", 204
         return render_template(page.template or f"{page.name}.html", view=view, page=page)
 
     def as_json(**_: str) -> Response:
@@ -162,13 +165,15 @@ def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(page), f"api_{page.name}", as_json, methods=[page.method])
 
 
-def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any]) -> str:
+def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any] | UploadRoute[Any, Any]) -> str:
     """The path of a route in the JSON API."""
     return f"{API}{route.path}" if route.path != "/" else f"{API}/overview"
 
 
 def _add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
     def act() -> tuple[Struct, Struct]:
+        if site.is_sample and not action.works_on_sample:
+            raise UsageError("the sample cannot be changed", hint="do this on the page of your service")
         parameters = parameters_of(request, action.parameters)
         result = action.run(site, parameters)
         logs.get().info("dashboard.acted", action=action.name, path=request.path)
@@ -194,7 +199,7 @@ def _add_other_routes(app: Flask, tokens: TokenCheck | None) -> None:
 
     @app.get(f"{API}/openapi.json")
     def openapi() -> Response:
-        return _json_text(msgspec.json.encode(openapi_document(PAGES, ACTIONS, api_path)))
+        return _json_text(msgspec.json.encode(openapi_document((*PAGES, *ACTIONS, *UPLOADS), api_path)))
 
     @app.route("/login", methods=["GET", "POST"])
     def login() -> Any:
@@ -235,7 +240,7 @@ def _add_errors(app: Flask) -> None:
         return _failed(404, error.message, error.hint)
 
     def refused(error: ServiceError) -> Any:
-        status = 409 if isinstance(error, (UsageError, InputError)) else 503
+        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 503)
         return _failed(status, printable(error.message), printable(error.hint))
 
     def too_many(error: TooManyAttempts) -> Any:

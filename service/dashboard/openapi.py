@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from service import __version__
-from service.dashboard.routes import ActionRoute, PageRoute
+from service.dashboard.routes import ActionRoute, PageRoute, UploadRoute
+from service.dashboard.uploads import FILE_NAME
 
-Route = PageRoute[Any, Any] | ActionRoute[Any, Any]
+Route = PageRoute[Any, Any] | ActionRoute[Any, Any] | UploadRoute[Any, Any]
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _REF = "#/components/schemas/{name}"
 
@@ -29,13 +30,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     """What to do."""
 
 
-def openapi_document(
-    pages: Sequence[PageRoute[Any, Any]],
-    actions: Sequence[ActionRoute[Any, Any]],
-    path_of: Callable[[Route], str],
-) -> dict[str, Any]:
+def openapi_document(routes: Sequence[Route], path_of: Callable[[Route], str]) -> dict[str, Any]:
     """The document, as a JSON value."""
-    routes: list[Route] = [*pages, *actions]
     kinds = [route.parameters for route in routes] + [_answer(route) for route in routes] + [Problem]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -91,6 +87,8 @@ def _operation(
             },
         },
     }
+    if isinstance(route, UploadRoute):
+        return operation | _body_is_file(operation["parameters"])
     body = {name: schema for name, schema in members.items() if name not in in_url}
     if _method(route) == "post":
         schema = {"type": "object", "properties": body, "additionalProperties": False}
@@ -98,3 +96,19 @@ def _operation(
         content = {"application/json": {"schema": schema | ({"required": needed} if needed else {})}}
         operation["requestBody"] = {"content": content, "required": bool(needed)}
     return operation
+
+
+def _body_is_file(parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    """The members of an operation whose body is a file."""
+    name = {
+        "name": FILE_NAME,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "maxLength": 1024, "pattern": "^[!-~]*$"},
+        "description": "the file's name in UTF-8, percent-encoded; without it the file is named as the source's export",
+    }
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    return {
+        "parameters": [*parameters, name],
+        "requestBody": {"content": {"application/octet-stream": {"schema": file}}, "required": True},
+    }

@@ -21,12 +21,22 @@ def parameters_of(request: Request, kind: type[P]) -> P:
     of_path: dict[str, Any] = request.view_args or {}
     if given.keys() & of_path.keys():
         raise BadRequest("a parameter of the path is given twice")
-    given |= of_path
+    # Forms and queries have only text; JSON has numbers and is read as it stands.
+    return _converted(given | of_path, kind, is_strict=_is_json(request))
+
+
+def path_parameters_of(request: Request, kind: type[P]) -> P:
+    """The variables of the path alone; the body is not read. Raises: as ``parameters_of``."""
+    if request.args:
+        raise BadRequest("parameters of a POST go into its body, not into the URL")
+    return _converted(request.view_args or {}, kind, is_strict=False)
+
+
+def _converted(given: dict[str, Any], kind: type[P], *, is_strict: bool) -> P:
     if any(isinstance(value, str) and "\0" in value for value in given.values()):
         raise BadRequest("a parameter has the character NUL")
     try:
-        # Forms and queries have only text; JSON has numbers and is read as it stands.
-        return msgspec.convert(given, kind, strict=_is_json(request))
+        return msgspec.convert(given, kind, strict=is_strict)
     except msgspec.ValidationError as error:
         raise BadRequest(_without_value(str(error))) from None
 

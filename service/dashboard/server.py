@@ -10,26 +10,27 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
-from flask import Flask
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from service import logs
-from service.dashboard.app import admits, create_app
-from service.dashboard.intake import IDLE_SECONDS, MOST_CONNECTIONS, MOST_HEADER_BYTES, Limits, bound_intake
+from service.dashboard.app import create_app
+from service.dashboard.intake import IDLE_SECONDS, MOST_CONNECTIONS
+from service.dashboard.pages import UPLOADS
+from service.dashboard.receiving import SMALL_BYTES, EarlyGuard, channel_class
 from service.dashboard.site import Site
 from service.errors import UsageError
 from service.files import make_folder, read_regular, replace_text
 from service.folders import StateFolders
+from service.inbox import remove_partial_uploads
 from service.settings import Settings
 
 _NICENESS = 10
 """Readers wait for the processor sooner than a running batch."""
 _THREADS = 4
-_MOST_FORM_BYTES = 1 << 16
-"""Of a multipart body, besides its file."""
+_MOST_HEADER_BYTES = 1 << 16
+_READ_BYTES = 1 << 16
 _MOST_TOKEN_BYTES = 1024
 _IN_IMAGE = "IS_CUSTOMER_INTEGRATION_IMAGE"
 
@@ -42,20 +43,22 @@ def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], 
     with suppress(OSError):
         os.nice(_NICENESS)
     token = token_for(settings, say)
-    app = create_app(Site(settings, now), token)
-    server = listening(app, settings)
+    site = Site(settings, now)
+    server = listen(site, token)
     logs.get().info("dashboard.started", port=_port_of(server), needs_token=token is not None)
     # Ends the loop below. The first process of a container would ignore the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    server.run()
+    remove_partial_uploads(site.inbox.root)
+    try:
+        server.run()
+    finally:
+        remove_partial_uploads(site.inbox.root)
 
 
-def listening(app: Flask, settings: Settings) -> BaseWSGIServer | MultiSocketServer:
-    """The server of the application, which accepts connections once its ``run`` is called.
-
-    Raises: UsageError where the address cannot be used.
-    """
-    upload_bytes = (settings.upload_limit_mb << 20) + _MOST_FORM_BYTES
+def listen(site: Site, token: str | None) -> BaseWSGIServer | MultiSocketServer:
+    """The server of the pages, which listens already. Raises: UsageError where the address cannot be used."""
+    app, settings = create_app(site, token), site.settings
+    endpoints = frozenset(name for route in UPLOADS for name in (route.name, f"api_{route.name}"))
     try:
         server = create_server(
             app,
@@ -64,8 +67,11 @@ def listening(app: Flask, settings: Settings) -> BaseWSGIServer | MultiSocketSer
             threads=_THREADS,
             connection_limit=2 * MOST_CONNECTIONS,
             channel_timeout=IDLE_SECONDS,
-            max_request_header_size=MOST_HEADER_BYTES,
-            max_request_body_size=upload_bytes + 1,
+            max_request_header_size=_MOST_HEADER_BYTES,
+            # What a request may be is decided by its header: service.dashboard.receiving.
+            max_request_body_size=sys.maxsize,
+            inbuf_overflow=2 * SMALL_BYTES,
+            recv_bytes=_READ_BYTES,
             clear_untrusted_proxy_headers=True,
             ident=None,
         )
@@ -73,7 +79,11 @@ def listening(app: Flask, settings: Settings) -> BaseWSGIServer | MultiSocketSer
         where = f"{settings.http_host}:{settings.http_port}"
         hint = "choose another address with SERVICE_HTTP_HOST and SERVICE_HTTP_PORT"
         raise UsageError(f"cannot listen on {where}: {error.strerror}", hint=hint) from error
-    bound_intake(server, Limits(upload_bytes, partial(admits, app)))
+    connections = channel_class(EarlyGuard(app, site, endpoints))
+    # A host name may stand for several addresses, each with a server of its own.
+    for listening in [server] if isinstance(server, BaseWSGIServer) else (server.map or {}).values():
+        if isinstance(listening, BaseWSGIServer):
+            listening.channel_class = connections
     return server
 
 

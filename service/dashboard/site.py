@@ -9,6 +9,8 @@ from functools import cached_property
 
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.history import History
+from service.jobs import all_sources
+from service.model import Source
 from service.settings import Settings
 
 
@@ -40,6 +42,11 @@ class Site:
     def state(self) -> StateFolders:
         """The paths in the state."""
         return StateFolders(self.settings.state)
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources of all jobs, those of one job in the order that decides ties."""
+        return tuple(all_sources(self.settings))
 
     @cached_property
     def history(self) -> History:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.dashboard.pages import overview
-from service.dashboard.routes import ActionRoute, PageRoute
+from service.dashboard.pages import overview, upload
+from service.dashboard.routes import ActionRoute, PageRoute, UploadRoute
 
 PAGES: tuple[PageRoute[Any, Any], ...] = (*overview.PAGES,)
 ACTIONS: tuple[ActionRoute[Any, Any], ...] = ()
+UPLOADS: tuple[UploadRoute[Any, Any], ...] = upload.UPLOADS
