@@ -121,3 +121,8 @@ RESTORES: int = _size(1, 8, 8)
 """Random histories in which the state alone is restored."""
 ROWS_BEFORE_A_LONG_CELL: int = _size(1_000, 900_000, 900_000)
 """900,000 rows are more than half of what the engine reads at once."""
+
+# ---------------------------------------------------------------------------------------------------------- dashboard
+
+BROWSER_WIDTHS: Sequence[int] = _size((), (1440, 768), (1440, 768))
+"""Widths in pixels in which the pages are judged, besides the narrowest."""

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from service import __version__
-from service.dashboard.routes import ActionRoute, FileRoute, PageRoute
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, Route, UploadRoute
+from service.dashboard.uploads import FILE_NAME
 
-Route = PageRoute[Any, Any] | ActionRoute[Any, Any] | FileRoute[Any]
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _REF = "#/components/schemas/{name}"
 
@@ -57,18 +57,20 @@ def _answer(route: Route) -> type[Struct | bytes]:
     match route:
         case PageRoute():
             return route.view
-        case ActionRoute():
+        case ActionRoute() | UploadRoute():
             return route.result
-    return bytes
+        case FileRoute():
+            return bytes
 
 
 def _method(route: Route) -> str:
     match route:
         case PageRoute():
             return route.method.lower()
-        case ActionRoute():
+        case ActionRoute() | UploadRoute():
             return "post"
-    return "get"
+        case FileRoute():
+            return "get"
 
 
 def _operation(
@@ -98,6 +100,8 @@ def _operation(
             },
         },
     }
+    if isinstance(route, UploadRoute):
+        return operation | _body_is_file(operation["parameters"])
     body = {name: schema for name, schema in members.items() if name not in in_url}
     if _method(route) == "post":
         schema = {"type": "object", "properties": body, "additionalProperties": False}
@@ -105,3 +109,19 @@ def _operation(
         content = {"application/json": {"schema": schema | ({"required": needed} if needed else {})}}
         operation["requestBody"] = {"content": content, "required": bool(needed)}
     return operation
+
+
+def _body_is_file(parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    """The members of an operation whose body is a file."""
+    name = {
+        "name": FILE_NAME,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "maxLength": 1024, "pattern": "^[!-~]*$"},
+        "description": "the file's name in UTF-8, percent-encoded; without it the file is named as the source's export",
+    }
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    return {
+        "parameters": [*parameters, name],
+        "requestBody": {"content": {"application/octet-stream": {"schema": file}}, "required": True},
+    }

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from service.dashboard.site import Site
+    from service.inbox import StagedUpload
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R", bound=Struct)
@@ -41,6 +42,8 @@ class PageRoute(Generic[P, R]):
     build: Callable[[Site, P], R]
     method: Literal["GET", "POST"] = "GET"
     template: str = ""
+    is_unchanged: Callable[[P, R], bool] = lambda parameters, view: False
+    """Whether the client shows this view already: its answer in HTML is 204, without content."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,38 @@ class ActionRoute(Generic[P, R]):
     run: Callable[[Site, P], R]
     next_page: Callable[[P, R], tuple[str, dict[str, Any]]]
     """Endpoint and its path variables."""
+    works_on_sample: bool = False
+    """Whether the sample below ``/demo`` allows it, where nothing may change."""
+
+
+@dataclass(frozen=True)
+class UploadRoute(Generic[P, R]):
+    """An upload of one file, always POST, streamed to the disk.
+
+    In HTML it is the member ``file`` of a multipart form, and the answer a redirect to ``next_page`` with
+    ``result.message``. In the API it is the body as it is; its name is in the header ``X-File-Name``, because it may be
+    that of a person and must not stand in a URL. ``check`` runs before a large body is received.
+    """
+
+    name: str
+    path: str
+    summary: str
+    parameters: type[P]
+    result: type[R]
+    check: Callable[[Site, P, Announced], None]
+    run: Callable[[Site, P, str, StagedUpload], R]
+    """Given the name that the client gave."""
+    next_page: Callable[[P, R], tuple[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What the header of a request says of the file that follows."""
+
+    file_name: str | None
+    """None where the body says it."""
+    size_bytes: int
+    """At most so many; those of a form are a little more than those of its file."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +120,9 @@ class FileRoute(Generic[P]):
     summary: str
     parameters: type[P]
     find: Callable[[Site, P], ServedFile]
+
+
+Route = PageRoute[Any, Any] | ActionRoute[Any, Any] | UploadRoute[Any, Any] | FileRoute[Any]
 
 
 class Done(Struct, frozen=True, kw_only=True):

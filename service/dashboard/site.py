@@ -11,6 +11,8 @@ from service.dashboard.scanned_rows import Scans
 from service.dashboard.verification import Verifier
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.history import History
+from service.jobs import all_sources
+from service.model import Source
 from service.settings import Settings
 
 
@@ -44,6 +46,11 @@ class Site:
     def state(self) -> StateFolders:
         """The paths in the state."""
         return StateFolders(self.settings.state)
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources of all jobs, those of one job in the order that decides ties."""
+        return tuple(all_sources(self.settings))
 
     @cached_property
     def history(self) -> History:

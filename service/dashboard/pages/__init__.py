@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.dashboard.pages import analytics, batch, batches, overview, quarantine, runbook, settings
-from service.dashboard.routes import ActionRoute, FileRoute, PageRoute
+from service.dashboard.pages import analytics, batch, batches, overview, quarantine, runbook, settings, upload
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, UploadRoute
 
 PAGES: tuple[PageRoute[Any, Any], ...] = (
     *overview.PAGES,
@@ -18,3 +18,4 @@ PAGES: tuple[PageRoute[Any, Any], ...] = (
 )
 ACTIONS: tuple[ActionRoute[Any, Any], ...] = (*batch.ACTIONS, *quarantine.ACTIONS)
 FILES: tuple[FileRoute[Any], ...] = (*batch.FILES, *quarantine.FILES)
+UPLOADS: tuple[UploadRoute[Any, Any], ...] = upload.UPLOADS
