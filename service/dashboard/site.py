@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from service.dashboard.customer_sets import CustomerSets
 from service.dashboard.scanned_rows import Scans
 from service.dashboard.verification import Verifier
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
@@ -61,3 +62,8 @@ class Site:
     def verifier(self) -> Verifier:
         """Verifies batches, one at a time."""
         return Verifier(self.folders, self.now)
+
+    @cached_property
+    def customer_sets(self) -> CustomerSets:
+        """The published customer masters."""
+        return CustomerSets(self.outbox, self.history)

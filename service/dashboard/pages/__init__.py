@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.dashboard.pages import analytics, batch, batches, overview, quarantine, runbook, settings, upload
+from service.dashboard.pages import (
+    analytics,
+    batch,
+    batches,
+    customer,
+    customers,
+    duplicates,
+    overview,
+    quarantine,
+    runbook,
+    settings,
+    upload,
+)
 from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, UploadRoute
 
 PAGES: tuple[PageRoute[Any, Any], ...] = (
     *overview.PAGES,
     *batches.PAGES,
     *batch.PAGES,
+    *customers.PAGES,
+    *customer.PAGES,
+    *duplicates.PAGES,
     *quarantine.PAGES,
     *analytics.PAGES,
     *settings.PAGES,
