@@ -164,10 +164,10 @@ def test_a_wait_goes_on_when_the_daemon_restarts_and_begins_to_count_again(tmp_p
 
 
 def test_a_failing_service_is_a_cause_that_must_last(tmp_path: Path) -> None:
-    look = look_at_report(tmp_path, NOON, state="failing", reasons=("the disk of Jane Doe is full",))
+    look = look_at_report(tmp_path, NOON, state="failing", reasons=("Jane Doe", "x"), codes=("Jane Doe", "disk_low"))
     (cause,) = look.causes
     assert (cause.key, cause.event, cause.must_last) == ("failing", "failed", True)
-    assert cause.text.startswith("the service fails, for 1 reason; ")
+    assert cause.text.startswith("the service fails: disk_low; ")
     assert "Jane" not in cause.text
 
 
