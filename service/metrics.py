@@ -21,9 +21,10 @@ from prometheus_client.registry import Collector
 
 from service import __version__, documents, health
 from service.api.checkpoint import read_last_run
-from service.documents import HealthReport, is_batch_id
+from service.documents import HealthReport, Heartbeat, is_batch_id
 from service.files import free_bytes
 from service.folders import LOCK, Folders, InboxFolders, StateFolders
+from service.health_reasons import ReasonCode
 from service.history import History, OutcomeTotals
 from service.ledger import Entry
 from service.locks import is_locked
@@ -37,6 +38,7 @@ PREFIX = "customer_integration_"
 _STATES = ("ok", "degraded", "failing")
 _KINDS: tuple[Kind, ...] = ("published", "quarantined")
 _JOBS: tuple[JobName, ...] = get_args(JobName)
+_CODES: tuple[ReasonCode, ...] = get_args(ReasonCode)
 
 Samples = Iterable[tuple[Sequence[str], float]]
 """The values of the labels, and the value, of each sample of a metric."""
@@ -67,7 +69,7 @@ class _Figures(Collector):
         parts: dict[str, Callable[[], Iterable[Metric]]] = {
             "ledger": partial(_ledger_metrics, self.folders),
             "daemon": partial(_daemon_metrics, state, self.now, self.stall_minutes),
-            "health": partial(_health_metrics, state.health),
+            "health": partial(_health_metrics, state),
             "quarantine": partial(_quarantine_metrics, self.folders.inbox),
             "disk": partial(_disk_metrics, self.folders),
             "sync": partial(_sync_metrics, state.sync),
@@ -131,12 +133,16 @@ def _daemon_metrics(state: StateFolders, now: datetime, stall_minutes: float) ->
     yield _value("healthy", "1 if the health check succeeds: the daemon runs, moves and does not fail.", is_healthy)
 
 
-def _health_metrics(path: Path) -> Iterator[Metric]:
-    report = documents.read(path, HealthReport)
-    yield _value("heartbeat_timestamp_seconds", "When the daemon last wrote its health.", _timestamp(report.written_at))
+def _health_metrics(state: StateFolders) -> Iterator[Metric]:
+    report = documents.read(state.health, HealthReport)
+    # A daemon that writes no heartbeat writes its health just as often.
+    alive_at = documents.read(state.heartbeat, Heartbeat).alive_at if report.has_heartbeat else report.written_at
+    yield _value("heartbeat_timestamp_seconds", "When the daemon last showed that it moves.", _timestamp(alive_at))
     states = [((name,), report.state == name) for name in _STATES]
     yield _gauge("health_state", "1 for the state that health has, 0 for the others.", states, "state")
     yield _value("health_reasons", "Number of reasons why health is not ok.", len(report.reasons))
+    by_code = [((code,), report.codes.count(code)) for code in _CODES]
+    yield _gauge("health_reason", "Number of reasons with this code; the runbook says what to do.", by_code, "code")
     yield _value("waiting_exports", "Exports that wait in the inbox.", report.waiting_count)
     if report.waiting:
         since = min(_timestamp(waiting.since) for waiting in report.waiting)

@@ -123,6 +123,13 @@ def test_every_metric_in_the_alert_rules_exists(rendered: set[str]) -> None:
     assert used - rendered == set()
 
 
+def test_every_alert_names_an_entry_of_the_runbook() -> None:
+    page = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    entries = re.findall(r"runbook: docs/runbook.md#?(.*)", RULES.read_text(encoding="utf-8"))
+    assert len(entries) == RULES.read_text(encoding="utf-8").count("- alert:")
+    assert [entry for entry in entries if entry and f"## {entry}\n" not in page] == []
+
+
 def test_every_metric_on_the_dashboard_exists(rendered: set[str]) -> None:
     used = {name for expression in expressions() for name in used_in(expression)}
     assert len(used) >= 15
@@ -229,6 +236,7 @@ def test_other_images_are_pinned_and_what_they_mount_exists(composed: dict[str, 
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     (job,) = config["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["dashboard:8080"]}]
+    assert json.loads(services["dashboard"]["environment"]["SERVICE_HTTP_NAMES"]) == ["dashboard"]
     (secret,) = services["prometheus"]["secrets"]
     assert Path(secret["target"]).name == job["authorization"]["credentials_file"]
     sources = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))

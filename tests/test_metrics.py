@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import __version__, documents, metrics
 from service.api.checkpoint import Checkpoint
-from service.documents import HealthReport, StageProgress, WaitingExport
+from service.documents import HealthReport, Heartbeat, StageProgress, WaitingExport
 from service.folders import Folders, StateFolders
+from service.health_reasons import ReasonCode
 from service.history import _TOTALS
 from service.state import State
 from tests.required import needs_promtool
@@ -95,6 +97,9 @@ def test_health_is_among_them(past: Works) -> None:
     assert (values["quarantined_batches"], values["unresolved_batches"]) == (1, 1)
     assert (values["health_state{state=degraded}"], values["health_state{state=ok}"]) == (1, 0)
     assert values["health_reasons"] == len(health["reasons"])
+    reasons = {name: value for name, value in values.items() if name.startswith("health_reason{")}
+    assert {name: value for name, value in reasons.items() if value} == {"health_reason{code=batch_quarantined}": 1}
+    assert sum(reasons.values()) == len(health["codes"])
     since = min(datetime.fromisoformat(it["since"]) for it in health["waiting"])
     assert values["oldest_waiting_export_timestamp_seconds"] == since.timestamp()
     assert values["heartbeat_timestamp_seconds"] == datetime.fromisoformat(health["written_at"]).timestamp()
@@ -111,6 +116,7 @@ def test_no_file_name_and_no_value_of_a_customer_is_among_them(past: Works) -> N
         *(("job", job) for job in ("integration", "analytics")),
         *(("outcome", outcome) for outcome in ("published", "quarantined")),
         *(("state", state) for state in ("ok", "degraded", "failing")),
+        *(("code", code) for code in get_args(ReasonCode)),
         *(("folder", folder) for folder in ("inbox", "outbox", "state")),
         *(("part", part) for part in PARTS),
         ("version", __version__),
@@ -189,6 +195,19 @@ def test_a_daemon_is_healthy_while_it_holds_its_state_and_is_not_silent(tmp_path
     finally:
         state.release()
     assert values_of(folders, now)["daemon_running"] == 0
+
+
+def test_the_heartbeat_is_that_of_the_loop_where_the_daemon_writes_one(tmp_path: Path) -> None:
+    state = StateFolders(tmp_path)
+    report = HealthReport(written_at="2024-01-15T12:00:00+00:00", has_heartbeat=True, codes=("disk_low", "Jane Doe"))
+    documents.write(state.health, report)
+    folders = Folders(None, tmp_path, tmp_path)
+    assert "health" in errors_in(values_of(folders))
+    documents.write(state.heartbeat, Heartbeat(alive_at="2024-01-15T11:00:00+00:00"))
+    values = values_of(folders)
+    assert values["heartbeat_timestamp_seconds"] == 1_705_316_400
+    assert values["health_reason{code=disk_low}"] == 1
+    assert not any("Jane" in name for name in values)
 
 
 def end_a_sync(state: StateFolders, now: datetime) -> None:

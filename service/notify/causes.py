@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from service import documents, health
 from service.commands import command
 from service.documents import HealthReport, WaitingExport
 from service.folders import StateFolders
+from service.health_reasons import ReasonCode
 from service.locks import is_locked
 from service.printable import printable
 
@@ -80,8 +81,8 @@ def _silence(state: Path, now: datetime, stall_minutes: float) -> str | None:
 def _causes_of(report: HealthReport, limits: Limits, now: datetime) -> Iterator[Cause]:
     """Raises: ValueError where a time in the report is none."""
     if report.state == "failing":
-        reasons = "1 reason" if len(report.reasons) == 1 else f"{len(report.reasons)} reasons"
-        text = f"the service fails, for {reasons}; to see what is wrong, run: {command('healthcheck')}"
+        codes = ", ".join(code for code in dict.fromkeys(report.codes) if code in get_args(ReasonCode)) or "no code"
+        text = f"the service fails: {codes}; to see what is wrong, run: {command('healthcheck')}"
         yield Cause(FAILING, "failed", text, must_last=True)
     for entry in report.quarantined:
         batch_id, _, code = map(printable, entry.partition(": "))
