@@ -72,6 +72,8 @@ STOP_RECORDS: int = _size(3_000, 20_000, 20_000)
 PROGRESS_RECORDS: int = _size(20_000, 400_000, 1_000_000)
 """Records of a pair whose progress is watched; the engine works on some 100,000 at a time."""
 
+METRICS_BATCHES: int = _size(20_000, 1_000_000, 1_000_000)
+"""Batches in the ledger whose metrics are rendered."""
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
 SOAK_BATCHES: int = _size(12, 100, 2000)
 SOAK_WARM_UP: int = _size(6, 20, 20)
@@ -119,3 +121,8 @@ RESTORES: int = _size(1, 8, 8)
 """Random histories in which the state alone is restored."""
 ROWS_BEFORE_A_LONG_CELL: int = _size(1_000, 900_000, 900_000)
 """900,000 rows are more than half of what the engine reads at once."""
+
+# ---------------------------------------------------------------------------------------------------------- dashboard
+
+BROWSER_WIDTHS: Sequence[int] = _size((), (1440, 768), (1440, 768))
+"""Widths in pixels in which the pages are judged, besides the narrowest."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
-from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
 
@@ -17,6 +17,19 @@ MOST_FAILURES = 10
 """Wrong tokens within ``FAILURE_SECONDS``, from all addresses together; then every attempt waits."""
 FAILURE_SECONDS = 60.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+"""What every answer has."""
+_HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_REFUSAL_SECONDS = 60.0
 
 
 class TooManyAttempts(Exception):
@@ -55,16 +68,36 @@ class TokenCheck:
         return hashlib.sha256(b"session of the dashboard:" + self._hash).digest()
 
 
+class RefusalLog:
+    """Bounds what refused requests write to the log: for each reason at most one line a minute, with a count."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._written: dict[str, float] = {}
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def note(self, why: str) -> int:
+        """The number of refusals for this reason since its last line, with this one; 0 where no line is due yet."""
+        now = self._clock()
+        with self._lock:
+            self._counts[why] += 1
+            if now < self._written.get(why, -_REFUSAL_SECONDS) + _REFUSAL_SECONDS:
+                return 0
+            self._written[why] = now
+            return self._counts.pop(why)
+
+
 def is_own_host(host: str, names: Collection[str]) -> bool:
     """Whether a Host header is an IP address, ``localhost``, or one of ``names``.
 
     A foreign name that was made to resolve to us (DNS rebinding) is none of these.
     """
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
+    found = _HOST.fullmatch(host)
+    if found is None:
         return False
-    return name == "localhost" or name in names or _is_address(name)
+    name = found[1].lower().strip("[]")
+    return name == "localhost" or name in {known.lower() for known in names} or _is_address(name)
 
 
 def _is_address(name: str) -> bool:
@@ -86,4 +119,4 @@ def is_foreign_write(method: str, headers: Headers, host: str) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != host
+    return origin is not None and origin.partition("://")[2] != host

@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, flash, g, redirect, render_template, request, session, url_for
+from flask import Flask, Response, flash, g, redirect, render_template, request, send_file, session, url_for
 from msgspec import Struct
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
 
-from service import logs
+from service import logs, metrics
 from service.dashboard import charts, formats
-from service.dashboard.access import TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
+from service.dashboard.access import HEADERS, RefusalLog, TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
 from service.dashboard.openapi import openapi_document
 from service.dashboard.page_frame import NAVIGATION, Frame
-from service.dashboard.pages import ACTIONS, PAGES
+from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
+from service.dashboard.pages.settings import checks_of
 from service.dashboard.requests import parameters_of
-from service.dashboard.routes import ActionRoute, MissingThing, PageRoute
+from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, Route
 from service.dashboard.site import Site
+from service.dashboard.uploads import add_upload
 from service.errors import InputError, ServiceError, UsageError, safe_text
+from service.inbox import NoSpaceForUpload, UploadTooLarge, WrongUpload
 from service.printable import printable
 
 API = "/api/v1"
+_STATIC = "/static/"
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""Reached under any host name, because probes use addresses of their own, and without a token."""
 _MOST_BODY_BYTES = 1 << 20
-_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
-"""Reached without a token; the first two also under any host name, because probes use addresses of their own."""
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
+_STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
+    (WrongUpload, 400),
+    (UploadTooLarge, 413),
+    (NoSpaceForUpload, 507),
+    (UsageError, 409),
+    (InputError, 409),
+)
+"""The first that fits counts; any other error is 503."""
 
 
 def create_app(site: Site, token: str | None = None) -> Flask:
     """The application for one site; with ``token`` every page but the login needs it."""
     app = Flask(__name__)
-    tokens = TokenCheck(token) if token else None
+    tokens = TokenCheck(token) if token is not None else None
     app.config.update(
         SECRET_KEY=tokens.session_key() if tokens else secrets.token_bytes(32),
+        # A browser sends its cookies to all ports of a host: another program there must not overwrite ours.
+        SESSION_COOKIE_NAME="customer_integration",
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_COOKIE_HTTPONLY=True,
         MAX_CONTENT_LENGTH=_MOST_BODY_BYTES,
@@ -58,14 +63,25 @@ def create_app(site: Site, token: str | None = None) -> Flask:
         _add_page(app, site, page)
     for action in ACTIONS:
         _add_action(app, site, action)
-    _add_other_routes(app, tokens)
+    for file in FILES:
+        _add_file(app, site, file)
+    for upload in UPLOADS:
+        add_upload(app, site, upload, api_path(upload), _json)
+    _add_other_routes(app, site, tokens)
     _add_errors(app)
     return app
 
 
 def _add_formats(app: Flask, site: Site) -> None:
     """What templates call: formats as filters, charts as ``charts.…``, the frame as ``frame``."""
-    for function in (formats.number, formats.percent, formats.size, formats.duration, formats.rules_in_words):
+    for function in (
+        formats.number,
+        formats.percent,
+        formats.size,
+        formats.duration,
+        formats.code_spans,
+        formats.rules_in_words,
+    ):
         app.add_template_filter(function)
     app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
     app.add_template_filter(lambda text: formats.clock_time(text, site.now()), "clock_time")
@@ -73,7 +89,8 @@ def _add_formats(app: Flask, site: Site) -> None:
     app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION, has_page=lambda name: name in app.view_functions)
 
     def frame() -> dict[str, Any]:
-        return {"frame": Frame.of(site), "settings": site.settings}
+        # Who was refused learns nothing of the service. And where the frame is what failed, the page needs none.
+        return {} if g.get("is_frameless", True) else {"frame": Frame.of(site), "settings": site.settings}
 
     app.context_processor(frame)
 
@@ -83,26 +100,43 @@ def _add_formats(app: Flask, site: Site) -> None:
 
 def _add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
     names = frozenset({site.settings.http_host, *site.settings.http_names})
+    refusals = RefusalLog()
+
+    def note(why: str) -> None:
+        if times := refusals.note(why):
+            logs.get().warning("dashboard.refused", why=why, times=times)
+
+    app.extensions["note_refusal"] = note
 
     @app.before_request
     def refuse() -> Response | tuple[str, int] | None:
-        if request.path not in ("/healthz", "/readyz") and not is_own_host(request.host, names):
-            logs.get().warning("dashboard.refused", why="unknown host name")
+        g.is_frameless = True
+        if request.path not in _PROBES and not is_own_host(request.headers.get("Host", ""), names):
+            note("unknown host name")
             hint = "a name that is meant to reach this page goes into SERVICE_HTTP_NAMES"
             raise BadRequest(f"this host name is not known here; {hint}")
         if is_foreign_write(request.method, request.headers, request.host):
-            logs.get().warning("dashboard.refused", why="foreign origin")
+            note("foreign origin")
             raise Forbidden("another site made the browser send this; open the page itself and act there")
-        if tokens is None or request.path in _OPEN_PATHS or request.path.startswith(app.static_url_path or "/static"):
-            return None
-        return None if _has_token(tokens) else _ask_for_token()
+        is_open = request.path in _PROBES or request.path == "/login" or request.path.startswith(_STATIC)
+        if tokens is not None and not is_open and not _has_token(tokens):
+            return _ask_for_token()
+        g.is_frameless = False
+        if not _is_plain(request.path):
+            raise NotFound
+        return None
 
     @app.after_request
     def harden(response: Response) -> Response:
-        response.headers.update(_HEADERS)
-        if not request.path.startswith(app.static_url_path or "/static"):
+        response.headers.update(HEADERS)
+        if not request.path.startswith(_STATIC):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path has no control character and was UTF-8; no route has a name with either."""
+    return path.isprintable() and "\ufffd" not in path
 
 
 def _has_token(tokens: TokenCheck) -> bool:
@@ -128,8 +162,11 @@ def _is_api() -> bool:
 
 
 def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
-    def as_html(**_: str) -> str:
-        view = page.build(site, parameters_of(request, page.parameters))
+    def as_html(**_: str) -> str | tuple[str, int]:
+        parameters = parameters_of(request, page.parameters)
+        view = page.build(site, parameters)
+        if page.is_unchanged(parameters, view):
+            return "", 204
         return render_template(page.template or f"{page.name}.html", view=view, page=page)
 
     def as_json(**_: str) -> Response:
@@ -139,13 +176,15 @@ def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(page), f"api_{page.name}", as_json, methods=[page.method])
 
 
-def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any]) -> str:
+def api_path(route: Route) -> str:
     """The path of a route in the JSON API."""
     return f"{API}{route.path}" if route.path != "/" else f"{API}/overview"
 
 
 def _add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
     def act() -> tuple[Struct, Struct]:
+        if site.is_sample and not action.works_on_sample:
+            raise UsageError("the sample cannot be changed", hint="do this on the page of your service")
         parameters = parameters_of(request, action.parameters)
         result = action.run(site, parameters)
         logs.get().info("dashboard.acted", action=action.name, path=request.path)
@@ -164,30 +203,71 @@ def _add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(action), f"api_{action.name}", as_json, methods=["POST"])
 
 
-def _add_other_routes(app: Flask, tokens: TokenCheck | None) -> None:
+def _add_file(app: Flask, site: Site, route: FileRoute[Any]) -> None:
+    def send(**_: str) -> Any:
+        found = route.find(site, parameters_of(request, route.parameters))
+        answer = send_file(
+            found.file,
+            mimetype=found.media_type,
+            as_attachment=True,
+            download_name=found.name,
+            etag=found.sha256 or False,
+            conditional=False,
+        )
+        answer.headers["Cache-Control"] = "no-store"
+        answer.content_length = os.fstat(found.file.fileno()).st_size
+        return answer.make_conditional(request, accept_ranges=True, complete_length=answer.content_length)
+
+    app.add_url_rule(route.path, route.name, send)
+    app.add_url_rule(api_path(route), f"api_{route.name}", send)
+
+
+def _add_other_routes(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         return _json_text(b'{"state":"ok"}')
 
+    @app.get("/readyz")
+    def readyz() -> Response:
+        checks = checks_of(site)
+        answer = _json_text(msgspec.json.encode({"is_ready": all(it.is_ok for it in checks), "checks": checks}))
+        answer.status_code = 200 if all(it.is_ok for it in checks) else 503
+        return answer
+
+    @app.get("/metrics")
+    def figures() -> Response:
+        return Response(_metrics_of(site), content_type=metrics.CONTENT_TYPE)
+
     @app.get(f"{API}/openapi.json")
     def openapi() -> Response:
-        return _json_text(msgspec.json.encode(openapi_document(PAGES, ACTIONS, api_path)))
+        routes: tuple[Route, ...] = (*PAGES, *ACTIONS, *FILES, *UPLOADS)
+        return _json_text(msgspec.json.encode(openapi_document(routes, api_path)))
 
     @app.route("/login", methods=["GET", "POST"])
     def login() -> Any:
-        given = request.form.get("token", "") or request.args.get("token", "")
+        given = request.form.get("token", "") or _token_of_link()
         if tokens is None or (given and tokens.is_right(given.strip())):
             session["is_in"] = True
             logs.get().info("dashboard.entered")
             return redirect(url_for("overview"), code=303)
         if given:
-            logs.get().warning("dashboard.refused", why="wrong token")
+            app.extensions["note_refusal"]("wrong token")
         return render_template("login.html", is_wrong=bool(given)), 401 if given else 200
 
     @app.post("/logout")
     def logout() -> Any:
         session.clear()
         return redirect(url_for("login"), code=303)
+
+
+def _metrics_of(site: Site) -> bytes:
+    return metrics.render(site.folders, site.now(), stall_minutes=site.settings.stall_minutes)
+
+
+def _token_of_link() -> str:
+    """The token of the address that the first start prints. Another site that links here must not use up attempts."""
+    is_foreign = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+    return "" if is_foreign else request.args.get("token", "")
 
 
 def _json(view: Struct) -> Response:
@@ -206,11 +286,12 @@ def _add_errors(app: Flask) -> None:
         return _failed(404, error.message, error.hint)
 
     def refused(error: ServiceError) -> Any:
-        status = 409 if isinstance(error, (UsageError, InputError)) else 503
+        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 503)
         return _failed(status, printable(error.message), printable(error.hint))
 
     def too_many(error: TooManyAttempts) -> Any:
-        logs.get().warning("dashboard.refused", why="too many wrong tokens")
+        app.extensions["note_refusal"]("too many wrong tokens")
+        g.is_frameless = True
         answer = app.make_response(_failed(429, str(error), "wait, then enter the right token"))
         answer.headers["Retry-After"] = str(error.seconds)
         return answer
@@ -218,13 +299,18 @@ def _add_errors(app: Flask) -> None:
     def http(error: HTTPException) -> Any:
         if error.code is None or error.code < 400:
             return error
-        return _failed(error.code, error.description or error.name, "")
+        answer = app.make_response(_failed(error.code, error.description or error.name, ""))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            answer.headers["Allow"] = ", ".join(error.valid_methods)
+        return answer
 
     def world(error: OSError) -> Any:
+        g.is_frameless = True
         logs.get().error("dashboard.failed", reason=safe_text(error))
         return _failed(503, safe_text(error), "check that the folder exists, has room, and may be read by this user")
 
     def bug(error: Exception) -> Any:
+        g.is_frameless = True
         logs.get().error("bug.found", error=error)
         return _failed(500, "unexpected error", "the log line bug.found says where")
 

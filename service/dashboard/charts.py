@@ -9,6 +9,8 @@ from markupsafe import Markup, escape
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 28
 _FLOW_HEIGHT = 28
+_PERCENT_PER_LETTER = 2.8
+"""Of the width of a page of 300 pixels that a letter takes."""
 _NODE_WIDTH, _NODE_HEIGHT, _ROW_HEIGHT = 168, 36, 52
 _LETTER_WIDTH = 6.5
 _MOST_LABEL = 18
@@ -81,19 +83,26 @@ def bar(count: float, most: float, tone: str = "accent") -> Markup:
 
 
 def flow(parts: Sequence[Part], label: str) -> Markup:
-    """One horizontal bar that is divided into the parts, in their order; empty parts are left out."""
+    """One horizontal bar that is divided into the parts, in their order; empty parts are left out.
+
+    The count is written into each part that has room for it, on a narrow screen, too.
+    """
     whole = sum(part.count for part in parts) or 1
     drawn, left = Markup(""), 0.0
     for part in parts:
         width = 100 * part.count / whole
         if part.count:
-            drawn += Markup('<rect class="{}" x="{:.3f}" width="{:.3f}" height="{}"><title>{}</title></rect>').format(
+            drawn += Markup('<rect class="{}" x="{:.3f}%" width="{:.3f}%" height="{}"><title>{}</title></rect>').format(
                 f"fill-{part.tone}", left, width, _FLOW_HEIGHT, f"{part.name}: {part.count:,}"
             )
+        if width >= _PERCENT_PER_LETTER * (len(f"{part.count:,}") + 1):
+            drawn += Markup('<text class="{}" x="{:.3f}%" y="{}">{:,}</text>').format(
+                f"on-{part.tone}", left + width / 2, _FLOW_HEIGHT - 9, part.count
+            )
         left += width
-    return Markup(
-        '<svg class="flow" viewBox="0 0 100 {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(_FLOW_HEIGHT, f"{label}: " + ", ".join(f"{part.name} {part.count:,}" for part in parts), drawn)
+    return Markup('<svg class="flow" role="img" aria-label="{}">{}</svg>').format(
+        f"{label}: " + ", ".join(f"{part.name} {part.count:,}" for part in parts), drawn
+    )
 
 
 def columns(parts: Sequence[Part], label: str) -> Markup:

@@ -40,6 +40,16 @@ def size(count: int | None) -> str:
     return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 
+def code_spans(text: str) -> Markup:
+    """The text with ``<code>`` for what stands in backticks."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format(text)
+    return Markup("").join(
+        Markup("<code>{}</code>" if number % 2 else "{}").format(part) for number, part in enumerate(parts)
+    )
+
+
 def duration(seconds: float | None) -> str:
     """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds is None:

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import msgspec
 from flask import Request
 from msgspec import Struct
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 P = TypeVar("P", bound=Struct)
+_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 
 def parameters_of(request: Request, kind: type[P]) -> P:
@@ -17,15 +18,37 @@ def parameters_of(request: Request, kind: type[P]) -> P:
     given: dict[str, Any] = dict(_body(request) if request.method == "POST" else _singles(request.args, request))
     if request.method == "POST" and request.args:
         raise BadRequest("parameters of a POST go into its body, not into the URL")
-    given |= request.view_args or {}
+    of_path: dict[str, Any] = request.view_args or {}
+    if given.keys() & of_path.keys():
+        raise BadRequest("a parameter of the path is given twice")
+    # Forms and queries have only text; JSON has numbers and is read as it stands.
+    return _converted(given | of_path, kind, is_strict=_is_json(request))
+
+
+def path_parameters_of(request: Request, kind: type[P]) -> P:
+    """The variables of the path alone; the body is not read. Raises: as ``parameters_of``."""
+    if request.args:
+        raise BadRequest("parameters of a POST go into its body, not into the URL")
+    return _converted(request.view_args or {}, kind, is_strict=False)
+
+
+def _converted(given: dict[str, Any], kind: type[P], *, is_strict: bool) -> P:
+    if any(isinstance(value, str) and "\0" in value for value in given.values()):
+        raise BadRequest("a parameter has the character NUL")
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return msgspec.convert(given, kind, strict=is_strict)
     except msgspec.ValidationError as error:
         raise BadRequest(_without_value(str(error))) from None
 
 
+def _is_json(request: Request) -> bool:
+    return request.method == "POST" and request.mimetype == "application/json"
+
+
 def _body(request: Request) -> dict[str, Any]:
-    if request.mimetype != "application/json":
+    if not _is_json(request):
+        if request.mimetype not in _FORMS and request.content_length:
+            raise UnsupportedMediaType("the body must be JSON or a form, and its Content-Type say so")
         return _singles(request.form, request)
     if not request.get_data():
         return {}

@@ -1,4 +1,4 @@
-"""Routes of the dashboard as values: a page shows a view, an action changes something.
+"""Routes of the dashboard as values: a page shows a view, an action changes something, a file is saved.
 
 Each is served twice: as HTML, and below ``/api/v1`` as JSON. Parameters and views are typed; from these types the
 OpenAPI document is made.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from service.dashboard.missing import MissingThing as MissingThing
 
 if TYPE_CHECKING:
     from service.dashboard.site import Site
+    from service.inbox import StagedUpload
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R", bound=Struct)
@@ -43,6 +44,8 @@ class PageRoute(Generic[P, R]):
     build: Callable[[Site, P], R]
     method: Literal["GET", "POST"] = "GET"
     template: str = ""
+    is_unchanged: Callable[[P, R], bool] = lambda parameters, view: False
+    """Whether the client shows this view already: its answer in HTML is 204, without content."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,67 @@ class ActionRoute(Generic[P, R]):
     run: Callable[[Site, P], R]
     next_page: Callable[[P, R], tuple[str, dict[str, Any]]]
     """Endpoint and its path variables."""
+    works_on_sample: bool = False
+    """Whether the sample below ``/demo`` allows it, where nothing may change."""
+
+
+@dataclass(frozen=True)
+class UploadRoute(Generic[P, R]):
+    """An upload of one file, always POST, streamed to the disk.
+
+    In HTML it is the member ``file`` of a multipart form, and the answer a redirect to ``next_page`` with
+    ``result.message``. In the API it is the body as it is; its name is in the header ``X-File-Name``, because it may be
+    that of a person and must not stand in a URL. ``check`` runs before a large body is received.
+    """
+
+    name: str
+    path: str
+    summary: str
+    parameters: type[P]
+    result: type[R]
+    check: Callable[[Site, P, Announced], None]
+    run: Callable[[Site, P, str, StagedUpload], R]
+    """Given the name that the client gave."""
+    next_page: Callable[[P, R], tuple[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What the header of a request says of the file that follows."""
+
+    file_name: str | None
+    """None where the body says it."""
+    size_bytes: int
+    """At most so many; those of a form are a little more than those of its file."""
+
+
+@dataclass(frozen=True)
+class ServedFile:
+    """An open file that is sent as it is; whoever sends it closes it."""
+
+    file: BinaryIO
+    name: str
+    """Under which a browser saves it."""
+    media_type: str = "application/octet-stream"
+    sha256: str | None = None
+    """Of its bytes, where it cannot change."""
+
+
+@dataclass(frozen=True)
+class FileRoute(Generic[P]):
+    """A file to be saved: ``find`` opens it.
+
+    The path never becomes a path in the file system: ``find`` looks its variables up in a list.
+    """
+
+    name: str
+    path: str
+    summary: str
+    parameters: type[P]
+    find: Callable[[Site, P], ServedFile]
+
+
+Route = PageRoute[Any, Any] | ActionRoute[Any, Any] | UploadRoute[Any, Any] | FileRoute[Any]
 
 
 class Done(Struct, frozen=True, kw_only=True):

@@ -12,21 +12,25 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from service import logs
 from service.dashboard.app import create_app
+from service.dashboard.intake import IDLE_SECONDS, MOST_CONNECTIONS
+from service.dashboard.pages import UPLOADS
+from service.dashboard.receiving import SMALL_BYTES, EarlyGuard, channel_class
 from service.dashboard.site import Site
 from service.errors import UsageError
 from service.files import make_folder, read_regular, replace_text
 from service.folders import StateFolders
+from service.inbox import remove_partial_uploads
 from service.settings import Settings
 
 _NICENESS = 10
 """Readers wait for the processor sooner than a running batch."""
 _THREADS = 4
-_MOST_CONNECTIONS = 200
-_IDLE_SECONDS = 30
+_MOST_HEADER_BYTES = 1 << 16
+_READ_BYTES = 1 << 16
 _MOST_TOKEN_BYTES = 1024
 _IN_IMAGE = "IS_CUSTOMER_INTEGRATION_IMAGE"
 
@@ -39,16 +43,35 @@ def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], 
     with suppress(OSError):
         os.nice(_NICENESS)
     token = token_for(settings, say)
-    app = create_app(Site(settings, now), token)
+    site = Site(settings, now)
+    server = listen(site, token)
+    logs.get().info("dashboard.started", port=_port_of(server), needs_token=token is not None)
+    # Ends the loop below. The first process of a container would ignore the signal.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    remove_partial_uploads(site.inbox.root)
+    try:
+        server.run()
+    finally:
+        remove_partial_uploads(site.inbox.root)
+
+
+def listen(site: Site, token: str | None) -> BaseWSGIServer | MultiSocketServer:
+    """The server of the pages, which listens already. Raises: UsageError where the address cannot be used."""
+    app, settings = create_app(site, token), site.settings
+    endpoints = frozenset(name for route in UPLOADS for name in (route.name, f"api_{route.name}"))
     try:
         server = create_server(
             app,
             host=settings.http_host,
             port=settings.http_port,
             threads=_THREADS,
-            connection_limit=_MOST_CONNECTIONS,
-            channel_timeout=_IDLE_SECONDS,
-            max_request_body_size=settings.upload_limit_mb << 20,
+            connection_limit=2 * MOST_CONNECTIONS,
+            channel_timeout=IDLE_SECONDS,
+            max_request_header_size=_MOST_HEADER_BYTES,
+            # What a request may be is decided by its header: service.dashboard.receiving.
+            max_request_body_size=sys.maxsize,
+            inbuf_overflow=2 * SMALL_BYTES,
+            recv_bytes=_READ_BYTES,
             clear_untrusted_proxy_headers=True,
             ident=None,
         )
@@ -56,24 +79,37 @@ def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], 
         where = f"{settings.http_host}:{settings.http_port}"
         hint = "choose another address with SERVICE_HTTP_HOST and SERVICE_HTTP_PORT"
         raise UsageError(f"cannot listen on {where}: {error.strerror}", hint=hint) from error
-    logs.get().info("dashboard.started", port=settings.http_port, needs_token=token is not None)
-    # Ends the loop below. The first process of a container would ignore the signal.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    server.run()
+    connections = channel_class(EarlyGuard(app, site, endpoints))
+    # A host name may stand for several addresses, each with a server of its own.
+    for listening in [server] if isinstance(server, BaseWSGIServer) else (server.map or {}).values():
+        if isinstance(listening, BaseWSGIServer):
+            listening.channel_class = connections
+    return server
+
+
+def _port_of(server: BaseWSGIServer | MultiSocketServer) -> int:
+    """The port that was taken, which is another one than the setting where that is 0."""
+    addresses = server.effective_listen if isinstance(server, MultiSocketServer) else [server.getsockname()]
+    return int(addresses[0][1])
 
 
 def token_for(settings: Settings, say: Callable[[str], None]) -> str | None:
     """The token that the pages need; None on loopback outside of a container.
 
     The first start without SERVICE_TOKEN makes one in ``state/token`` and prints the address to log in, once.
+
+    Raises: UsageError where the setting is an empty text, which would let in everyone.
     """
     if settings.token is not None:
-        return settings.token.get_secret_value()
+        if given := settings.token.get_secret_value().strip():
+            return given
+        raise UsageError("SERVICE_TOKEN is empty", hint="give it a long random text, or leave it out")
     if _is_loopback(settings.http_host) and os.environ.get(_IN_IMAGE) != "1":
         return None
     path = StateFolders(settings.state).token
     with suppress(FileNotFoundError):
-        return read_regular(path, _MOST_TOKEN_BYTES).decode("ascii").strip()
+        if kept := read_regular(path, _MOST_TOKEN_BYTES).decode("ascii").strip():
+            return kept
     make_folder(settings.state)
     token = secrets.token_urlsafe(24)
     _write_secret(path, token)

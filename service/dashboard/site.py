@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from service.dashboard.customer_sets import CustomerSets
+from service.dashboard.scanned_rows import Scans
+from service.dashboard.verification import Verifier
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.history import History
+from service.jobs import all_sources
+from service.model import Source
 from service.settings import Settings
 
 
@@ -21,6 +25,8 @@ class Site:
     now: Callable[[], datetime]
     """The local time, with its zone."""
     is_sample: bool = False
+    scans: Scans = field(default_factory=Scans, repr=False, compare=False)
+    """What was counted in large files of sets."""
 
     @cached_property
     def folders(self) -> Folders:
@@ -43,9 +49,19 @@ class Site:
         return StateFolders(self.settings.state)
 
     @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources of all jobs, those of one job in the order that decides ties."""
+        return tuple(all_sources(self.settings))
+
+    @cached_property
     def history(self) -> History:
         """The former batches."""
         return History(self.folders)
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Verifies batches, one at a time."""
+        return Verifier(self.folders, self.now)
 
     @cached_property
     def customer_sets(self) -> CustomerSets:

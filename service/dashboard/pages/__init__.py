@@ -4,8 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.dashboard.pages import customer, customers, duplicates, overview
-from service.dashboard.routes import ActionRoute, PageRoute
+from service.dashboard.pages import (
+    analytics,
+    batch,
+    batches,
+    customer,
+    customers,
+    duplicates,
+    overview,
+    quarantine,
+    runbook,
+    settings,
+    upload,
+)
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, UploadRoute
 
-PAGES: tuple[PageRoute[Any, Any], ...] = (*overview.PAGES, *customers.PAGES, *customer.PAGES, *duplicates.PAGES)
-ACTIONS: tuple[ActionRoute[Any, Any], ...] = ()
+PAGES: tuple[PageRoute[Any, Any], ...] = (
+    *overview.PAGES,
+    *batches.PAGES,
+    *batch.PAGES,
+    *customers.PAGES,
+    *customer.PAGES,
+    *duplicates.PAGES,
+    *quarantine.PAGES,
+    *analytics.PAGES,
+    *settings.PAGES,
+    *runbook.PAGES,
+)
+ACTIONS: tuple[ActionRoute[Any, Any], ...] = (*batch.ACTIONS, *quarantine.ACTIONS)
+FILES: tuple[FileRoute[Any], ...] = (*batch.FILES, *quarantine.FILES)
+UPLOADS: tuple[UploadRoute[Any, Any], ...] = upload.UPLOADS

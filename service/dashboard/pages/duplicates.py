@@ -99,7 +99,7 @@ def _duplicates(site: Site, asked: DuplicatesParameters) -> DuplicatesView:
 def _on_a_name_alone(sets: CustomerSets, of: CustomerSet, page: int) -> OnNameAlone:
     if count_on_a_name_alone(of) == 0:
         return OnNameAlone()
-    found = customers_of(sets, of, CustomerFilters(on_name_alone=True, page=page, limit=ON_A_PAGE))
+    found = customers_of(sets, of, CustomerFilters(name_alone=True, page=page, limit=ON_A_PAGE))
     return OnNameAlone(rows=found.rows, whole=found.whole, page=found.page, pages=found.pages)
 
 
