@@ -7,34 +7,23 @@ in the history once the ledger has its outcome, which is right after the outcome
 
 from __future__ import annotations
 
-import csv
 import errno
 import json
-import os
-import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import BinaryIO, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from service import documents, sqlite
 from service.documents import MalformedDocument, Manifest, Reason, is_batch_id
-from service.errors import UsageError
-from service.files import open_regular
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.ledger import FORMAT, FORMAT_OF_ONE_JOB, Entry, format_of, outcomes_table, read_entries
 from service.model import JobName
 
 MOST_ON_A_PAGE = 1000
 """A larger ``limit`` counts as this."""
-MASTER = "customer_master.csv"
-_MOST_ROW_BYTES = 1 << 20
-_MOST_CELL_CHARACTERS = 131_072
-_MOST_ID_BYTES = 32
-_BOM = b"\xef\xbb\xbf"
 _LAST_SEQ = (1 << 63) - 1
-_CUSTOMER_ID = re.compile(rb"CUST\d+,")
 _DAYS = """
     select substr(batch_id, 1, 8), job,
            sum(outcome = 'published'), sum(outcome = 'quarantined'),
@@ -113,31 +102,6 @@ class OutcomeTotals:
     """The latest of them; it states kind and job."""
 
 
-@dataclass(frozen=True)
-class MasterCustomer:
-    """A row of ``customer_master.csv``, as published."""
-
-    unified_id: str
-    full_name: str
-    email: str
-    phone: str
-    signup_date: str
-    source_system: str
-    status: str
-
-
-@dataclass(frozen=True)
-class CustomerPage:
-    """Customers of a set, in the order of their ids."""
-
-    customers: tuple[MasterCustomer, ...] = ()
-    offset: int | None = None
-    """``offset`` of the next page; None on the last page."""
-
-
-_COLUMNS = tuple(MasterCustomer.__dataclass_fields__)
-
-
 class History:
     """The former batches of one service; none without a ledger. Raises: OSError where a file cannot be read."""
 
@@ -213,29 +177,6 @@ class History:
         """
         return tuple(self._read(_read_totals))
 
-    def customers(self, batch_id: str, offset: int = 0, limit: int = 50) -> CustomerPage | None:
-        """A page of the customers of an integration set; ``offset``: that of the former page.
-
-        Reads the rows of the page only; it does not search or sort, and cannot skip pages. None where the outbox does
-        not have the set (any more), or the set is one of another job.
-
-        Raises: UsageError for an offset that no page had; MalformedDocument where the file is not a customer master, or
-        a row has more than a megabyte, or a cell more than 131,072 characters.
-        """
-        if not is_batch_id(batch_id):
-            return None
-        try:
-            descriptor = open_regular(self._outbox.set_of(batch_id) / MASTER)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            header = _next_row(file)
-            if _cells_of(header.removeprefix(_BOM)) != list(_COLUMNS):
-                raise MalformedDocument(f"{MASTER}: other columns than {', '.join(_COLUMNS)}")
-            if offset:
-                _seek_row(file, offset)
-            return _customer_page(file, offset or len(header), _bounded(limit))
-
     def _page(
         self, condition: str, values: tuple[object, ...], before: int | None, limit: int
     ) -> tuple[tuple[Entry, ...], int | None]:
@@ -283,50 +224,3 @@ def _has_format(db: sqlite3.Connection) -> bool:
 
 def _bounded(limit: int) -> int:
     return min(max(limit, 1), MOST_ON_A_PAGE)
-
-
-def _customer_page(file: BinaryIO, offset: int, limit: int) -> CustomerPage:
-    customers: list[MasterCustomer] = []
-    while len(customers) < limit and (row := _next_row(file)):
-        cells = _cells_of(row)
-        if len(cells) != len(_COLUMNS):
-            raise MalformedDocument(f"{MASTER}: a row has {len(cells)} cells")
-        customers.append(MasterCustomer(*cells))
-        offset += len(row)
-    return CustomerPage(tuple(customers), offset if file.read(1) else None)
-
-
-def _next_row(file: BinaryIO) -> bytes:
-    """The bytes of the next row, which may contain quoted line breaks; empty at the end of the file."""
-    lines: list[bytes] = []
-    left, is_quoted = _MOST_ROW_BYTES, False
-    while line := file.readline(left + 1):
-        lines.append(line)
-        left -= len(line)
-        is_quoted ^= line.count(b'"') % 2 == 1
-        if left < 0:
-            raise MalformedDocument(f"{MASTER}: a row has more than {_MOST_ROW_BYTES} bytes")
-        if not is_quoted:
-            break
-    return b"".join(lines)
-
-
-def _cells_of(row: bytes) -> list[str]:
-    try:
-        cells = next(csv.reader([row.decode("utf-8")], strict=True), [])
-    except (csv.Error, UnicodeDecodeError):
-        raise MalformedDocument(f"{MASTER}: a row is not CSV in UTF-8") from None
-    # The limit of the csv module is one for the whole process, and the readers of exports raise it.
-    if any(len(cell) > _MOST_CELL_CHARACTERS for cell in cells):
-        raise MalformedDocument(f"{MASTER}: a cell has more than {_MOST_CELL_CHARACTERS} characters")
-    return cells
-
-
-def _seek_row(file: BinaryIO, offset: int) -> None:
-    """Go to the row at ``offset``. A request may contain any number, so it must be where a customer's row begins."""
-    if 0 < offset < os.fstat(file.fileno()).st_size:
-        file.seek(offset - 1)
-        if file.read(1) == b"\n" and _CUSTOMER_ID.match(file.read(_MOST_ID_BYTES)):
-            file.seek(offset)
-            return
-    raise UsageError("no page begins at this offset", hint="use the offset of the former page, or none")

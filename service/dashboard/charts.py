@@ -11,7 +11,8 @@ _SPARK_WIDTH, _SPARK_HEIGHT = 120, 28
 _FLOW_HEIGHT = 28
 _PERCENT_PER_LETTER = 2.8
 """Of the width of a page of 300 pixels that a letter takes."""
-_NODE_WIDTH, _NODE_HEIGHT, _ROW_HEIGHT, _GAP = 168, 36, 52, 168
+_NODE_WIDTH, _NODE_HEIGHT, _ROW_HEIGHT = 168, 36, 52
+_LETTER_WIDTH = 6.5
 _MOST_LABEL = 18
 
 
@@ -126,7 +127,8 @@ def columns(parts: Sequence[Part], label: str) -> Markup:
 
 def graph(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge], label: str) -> Markup:
     """A tree from left to right: the root first, then the nodes behind it in their order; always laid out the same."""
-    corners = _corners(nodes, edges)
+    gap = 44 + _LETTER_WIDTH * max((len(edge.label) for edge in edges), default=0)
+    corners = _corners(nodes, edges, gap)
     width = max((x for x, _ in corners.values()), default=0) + _NODE_WIDTH
     height = max((y for _, y in corners.values()), default=0) + _NODE_HEIGHT
     drawn = Markup("").join(_edge(corners[it.one], corners[it.other], it.label) for it in edges)
@@ -136,7 +138,7 @@ def graph(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge], label: str) ->
     ).format(round(width + 2), round(height + 2), label, drawn)
 
 
-def _corners(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge]) -> dict[int, tuple[float, float]]:
+def _corners(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge], gap: float) -> dict[int, tuple[float, float]]:
     """The top left corner of each node. A leaf has a row of its own; a node stands in the middle of those behind it."""
     behind: dict[int, list[int]] = {node.key: [] for node in nodes}
     for edge in edges:
@@ -156,7 +158,7 @@ def _corners(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge]) -> dict[int
     for key in reversed(order):
         if behind[key]:
             row[key] = (row[behind[key][0]] + row[behind[key][-1]]) / 2
-    return {key: (1 + column[key] * (_NODE_WIDTH + _GAP), 1 + row[key] * _ROW_HEIGHT) for key in order}
+    return {key: (1 + column[key] * (_NODE_WIDTH + gap), 1 + row[key] * _ROW_HEIGHT) for key in order}
 
 
 def _node(corner: tuple[float, float], node: GraphNode) -> Markup:

@@ -21,7 +21,7 @@ from service.engine.contract import PARQUET
 FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 MOST_NODES = 30
 """Larger groups have no graph."""
-RECORDS_ON_A_PAGE = 10
+RECORDS_ON_A_PAGE = 8
 _WHOLE_GROUP = 500
 """Of larger groups only the records of the page, and the kept one, are compared with each other."""
 _SHOWN_HOLDERS = 3

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from service import documents
 from service.commands import command
-from service.dashboard.routes import MissingThing
+from service.dashboard.missing import MissingThing
 from service.documents import MalformedDocument, Manifest
 from service.engine import open_reader
 from service.engine.contract import Reader, Row

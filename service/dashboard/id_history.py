@@ -45,9 +45,9 @@ class IdEvent(Struct, frozen=True, kw_only=True):
 class IdHistory(Struct, frozen=True, kw_only=True):
     """All that the kept sets say about an id."""
 
-    events: tuple[IdEvent, ...]
+    events: tuple[IdEvent, ...] = ()
     """The latest first."""
-    is_whole: bool
+    is_whole: bool = True
     """False where older sets are too large to search for changes of other customers that mention the id."""
 
 
@@ -148,7 +148,7 @@ def _number_behind(file: BinaryIO, position: int) -> int | None:
     if position:
         _line(file)
     while True:
-        start = file.tell()
+        start = file.seek(0, os.SEEK_CUR)
         line = _line(file)
         if not line:
             return None

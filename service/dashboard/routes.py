@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
+from service.dashboard.missing import MissingThing as MissingThing
+
 if TYPE_CHECKING:
     from service.dashboard.site import Site
     from service.inbox import StagedUpload
@@ -129,15 +131,3 @@ class Done(Struct, frozen=True, kw_only=True):
     """The result of an action without other results."""
 
     message: str
-
-
-class MissingThing(Exception):
-    """What the path names does not exist; becomes 404.
-
-    ``hint`` says what to do instead.
-    """
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint

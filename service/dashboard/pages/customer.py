@@ -17,7 +17,7 @@ from service.dashboard.customer_records import (
 from service.dashboard.customer_rows import BatchChoice, CustomerRow, PageNumber, customer_row
 from service.dashboard.customer_sets import CustomerSet, ShownSet
 from service.dashboard.formats import rules_in_words
-from service.dashboard.id_history import CustomerState, IdEvent, history_of, number_of, state_of
+from service.dashboard.id_history import CustomerState, IdHistory, history_of, number_of, state_of
 from service.dashboard.routes import MissingThing, PageRoute
 from service.dashboard.site import Site
 
@@ -52,8 +52,7 @@ class CustomerView(Struct, frozen=True, kw_only=True):
     """Number of the first record behind the kept one; that is number 1."""
     links: tuple[RecordLink, ...] = ()
     """Of up to 30 records all links, else those of the page."""
-    events: tuple[IdEvent, ...] = ()
-    is_history_whole: bool = True
+    history: IdHistory = IdHistory()
 
     @property
     def nodes(self) -> list[GraphNode]:
@@ -88,7 +87,7 @@ def _customer(site: Site, asked: CustomerParameters) -> CustomerView:
     found = customer_row(sets, of, asked.unified_id)
     history = history_of(asked.unified_id, site.outbox, sets.kept())
     if found is None:
-        return _former(of, asked.unified_id, history.events, is_whole=history.is_whole)
+        return _former(of, asked.unified_id, history)
     records = records_of(sets, of, found, asked.page)
     return CustomerView(
         unified_id=asked.unified_id,
@@ -101,15 +100,14 @@ def _customer(site: Site, asked: CustomerParameters) -> CustomerView:
         pages=records.pages,
         first=records.first,
         links=records.links,
-        events=history.events,
-        is_history_whole=history.is_whole,
+        history=history,
     )
 
 
-def _former(of: CustomerSet, unified_id: str, events: tuple[IdEvent, ...], *, is_whole: bool) -> CustomerView:
+def _former(of: CustomerSet, unified_id: str, history: IdHistory) -> CustomerView:
     """An id that the set does not have (any more). Raises: MissingThing where nothing is known of it."""
     known = state_of(unified_id, of.folder)
-    if known is None and not events:
+    if known is None and not history.events:
         raise MissingThing(f"there is no customer {unified_id} in the set of batch {of.batch_id}", _HINT)
     state, merged_into = known or ("retired", None)
     return CustomerView(
@@ -118,8 +116,7 @@ def _former(of: CustomerSet, unified_id: str, events: tuple[IdEvent, ...], *, is
         # An older set may have retired a customer that lives in a later one.
         state="unknown" if state == "live" else state,
         merged_into=merged_into,
-        events=events,
-        is_history_whole=is_whole,
+        history=history,
     )
 
 

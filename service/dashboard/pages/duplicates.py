@@ -24,11 +24,11 @@ from service.dashboard.customer_rows import (
     customers_of,
     rows_at,
 )
-from service.dashboard.customer_sets import ShownSet
+from service.dashboard.customer_sets import CustomerSet, CustomerSets, ShownSet
 from service.dashboard.routes import PageRoute
 from service.dashboard.site import Site
 
-_ON_A_PAGE = 50
+ON_A_PAGE = 50
 
 
 class DuplicatesParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +37,24 @@ class DuplicatesParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     batch: BatchChoice = ""
     page: PageNumber = 1
     values_page: PageNumber = 1
+
+
+class OnNameAlone(Struct, frozen=True, kw_only=True):
+    """Customers with a record that belongs to them by its name alone: a page, and the number of all."""
+
+    rows: tuple[CustomerRow, ...] = ()
+    whole: int = 0
+    page: int = 1
+    pages: int = 1
+
+
+class SharedValues(Struct, frozen=True, kw_only=True):
+    """Values that tie records with different names: a page, and the number of all that are listed."""
+
+    rows: tuple[SharedValue, ...] = ()
+    whole: int = 0
+    page: int = 1
+    pages: int = 1
 
 
 class DuplicatesView(Struct, frozen=True, kw_only=True):
@@ -52,17 +70,8 @@ class DuplicatesView(Struct, frozen=True, kw_only=True):
     sizes: tuple[SizeCount, ...] = ()
     overlap: tuple[OverlapCount, ...] = ()
     largest: tuple[CustomerRow, ...] = ()
-    on_a_name_alone: int = 0
-    """Number of customers with a record that belongs by its name alone."""
-    name_alone: tuple[CustomerRow, ...] = ()
-    """A page of them."""
-    page: int = 1
-    pages: int = 1
-    shared_values: tuple[SharedValue, ...] = ()
-    """A page of the values that tie records with different names."""
-    shared_values_count: int = 0
-    values_page: int = 1
-    values_pages: int = 1
+    on_a_name_alone: OnNameAlone = OnNameAlone()
+    shared_values: SharedValues = SharedValues()
 
 
 def _duplicates(site: Site, asked: DuplicatesParameters) -> DuplicatesView:
@@ -74,11 +83,6 @@ def _duplicates(site: Site, asked: DuplicatesParameters) -> DuplicatesView:
         return DuplicatesView(shown=of.shown)
     figures = group_figures(sets, of)
     groups = sum(it.customers for it in figures.reasons)
-    values = shared_values(sets, of)
-    values_pages = max(1, -(-len(values) // _ON_A_PAGE))
-    values_page = min(asked.values_page, values_pages)
-    filters = CustomerFilters(on_name_alone=True, batch=asked.batch, page=asked.page, limit=_ON_A_PAGE)
-    alone = None if count_on_a_name_alone(of) == 0 else customers_of(sets, of, filters)
     return DuplicatesView(
         shown=of.shown,
         groups=groups,
@@ -87,15 +91,24 @@ def _duplicates(site: Site, asked: DuplicatesParameters) -> DuplicatesView:
         sizes=figures.sizes,
         overlap=figures.overlap,
         largest=rows_at(sets, of, largest_positions(sets, of)),
-        on_a_name_alone=alone.whole if alone else 0,
-        name_alone=alone.rows if alone else (),
-        page=alone.page if alone else 1,
-        pages=alone.pages if alone else 1,
-        shared_values=values[(values_page - 1) * _ON_A_PAGE : values_page * _ON_A_PAGE],
-        shared_values_count=len(values),
-        values_page=values_page,
-        values_pages=values_pages,
+        on_a_name_alone=_on_a_name_alone(sets, of, asked.page),
+        shared_values=_shared_values(sets, of, asked.values_page),
     )
+
+
+def _on_a_name_alone(sets: CustomerSets, of: CustomerSet, page: int) -> OnNameAlone:
+    if count_on_a_name_alone(of) == 0:
+        return OnNameAlone()
+    found = customers_of(sets, of, CustomerFilters(on_name_alone=True, page=page, limit=ON_A_PAGE))
+    return OnNameAlone(rows=found.rows, whole=found.whole, page=found.page, pages=found.pages)
+
+
+def _shared_values(sets: CustomerSets, of: CustomerSet, page: int) -> SharedValues:
+    found = shared_values(sets, of)
+    pages = max(1, -(-len(found) // ON_A_PAGE))
+    page = min(page, pages)
+    rows = found[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
+    return SharedValues(rows=rows, whole=len(found), page=page, pages=pages)
 
 
 PAGES: tuple[PageRoute[Any, Any], ...] = (
