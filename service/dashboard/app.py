@@ -68,7 +68,7 @@ def create_app(site: Site, token: str | None = None) -> Flask:
 
 def _add_formats(app: Flask, site: Site) -> None:
     """What templates call: formats as filters, charts as ``charts.…``, the frame as ``frame``."""
-    for function in (formats.number, formats.percent, formats.size, formats.duration):
+    for function in (formats.number, formats.percent, formats.size, formats.duration, formats.sentence):
         app.add_template_filter(function)
     app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
     app.add_template_filter(lambda text: formats.clock_time(text, site.now()), "clock_time")

@@ -63,7 +63,7 @@ class ActionRoute(Generic[P, R]):
 
 @dataclass(frozen=True)
 class ServedFile:
-    """An open file that is sent as it is; whoever sends it closes it."""
+    """An open file that is sent as it is, and then closed."""
 
     file: BinaryIO
     name: str
