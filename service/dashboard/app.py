@@ -81,6 +81,7 @@ def _add_formats(app: Flask, site: Site) -> None:
         formats.duration,
         formats.code_spans,
         formats.rules_in_words,
+        formats.sentence,
     ):
         app.add_template_filter(function)
     app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
