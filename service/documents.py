@@ -170,6 +170,9 @@ class HealthReport(_Document, frozen=True, kw_only=True):
 
     state: Literal["ok", "degraded", "failing"] = "ok"
     reasons: tuple[str, ...] = ()
+    """What is wrong, in words, the most important first."""
+    codes: tuple[str, ...] = ()
+    """The code of each reason, in the same order: ``health_reasons.ReasonCode``. Absent in earlier versions."""
     notes: tuple[str, ...] = ()
     """What is as it is and needs no action, such as a file system that cannot sync folders."""
     written_at: str = ""
@@ -190,6 +193,15 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     last_scan: str | None = None
     found_without_event: int = 0
     """Exports found by a scan without a file event; more than a few: file events do not arrive."""
+    has_heartbeat: bool = False
+    """Whether this daemon writes ``heartbeat.json``, too; ``watch --once`` and earlier versions do not."""
+
+
+class Heartbeat(_Document, frozen=True, kw_only=True):
+    """``heartbeat.json``: the loop of the daemon moves. Written every two seconds, and not while the loop hangs."""
+
+    alive_at: str
+    """When the loop last moved; while a batch is in work, when this was written."""
 
 
 class AcceptedFiles(Struct, frozen=True, kw_only=True):
@@ -225,7 +237,9 @@ class RegisterFigures(Struct, frozen=True, kw_only=True):
     """Source -> field -> number of rows with a usable value."""
 
 
-Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, AcceptedFiles, Generation, RegisterFigures)
+Document = TypeVar(
+    "Document", Manifest, Reason, Claim, HealthReport, Heartbeat, AcceptedFiles, Generation, RegisterFigures
+)
 
 
 def is_batch_id(text: str) -> bool:

@@ -108,6 +108,11 @@ class StateFolders:
         return self.root / "health.json"
 
     @property
+    def heartbeat(self) -> Path:
+        """When the loop of that daemon last moved."""
+        return self.root / "heartbeat.json"
+
+    @property
     def ledger(self) -> Path:
         """Outcomes of all batches, SQLite."""
         return self.root / "ledger.sqlite"

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from service import logs
 from service.api.clock import SystemClock
-from service.errors import RateLimitedError, ServiceError, TransientError, safe_text
+from service.errors import RateLimitedError, ServiceError, TransientError, UpstreamRejectedError, safe_text
+from service.health_reasons import HealthReason, ReasonCode
 from service.jobs.sync import sync
 from service.jobs.sync_due import next_due
 from service.settings import Settings
@@ -32,7 +33,7 @@ class SyncSchedule:
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
         self._next_check_at = now()
         self._failed_at: datetime | None = None
-        self._problem: str | None = None
+        self._problem: HealthReason | None = None
 
     def start(self) -> None:
         """Start the thread."""
@@ -49,7 +50,7 @@ class SyncSchedule:
         if self._thread.is_alive():
             self._thread.join(seconds)
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[HealthReason]:
         """The reason why the last sync failed; empty if it succeeded."""
         return [self._problem] if self._problem else []
 
@@ -62,7 +63,9 @@ class SyncSchedule:
             except asyncio.CancelledError:
                 return
             except RateLimitedError as error:
-                self._note_failure(error.message, error.at)
+                self._note_failure(error.message, "sync_limited", due=error.at)
+            except UpstreamRejectedError as error:
+                self._note_failure(error.message, "sync_rejected")
             except ServiceError as error:
                 self._note_failure(error.message)
             except OSError as error:
@@ -92,8 +95,8 @@ class SyncSchedule:
         finally:
             self._running = None
 
-    def _note_failure(self, reason: str, due: datetime | None = None) -> None:
+    def _note_failure(self, why: str, code: ReasonCode = "sync_failed", *, due: datetime | None = None) -> None:
         self._failed_at = self._now()
-        self._problem = f"the last sync failed: {reason}"
+        self._problem = HealthReason(code, f"the last sync failed: {why}")
         every = timedelta(minutes=self._settings.sync_every_minutes)
         self._next_check_at = due or self._now() + min(every, _LONGEST_RETRY)
