@@ -183,6 +183,10 @@ def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
 
 
+def _arguments_of_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder in which everything stays")
+
+
 def _arguments_of_simulate_api(parser: argparse.ArgumentParser) -> None:
     from service.simulator.scenarios import SCENARIOS
 
@@ -336,7 +340,7 @@ def _demo(options: argparse.Namespace) -> int:
     from service import demo
 
     settings = _settings()
-    return int(demo.run(settings, print))
+    return int(demo.run(settings, print, options.keep))
 
 
 def _simulate_api(options: argparse.Namespace) -> int:
@@ -399,7 +403,7 @@ VERBS = (
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
     Verb("dashboard", "serve the web page and the JSON API", _dashboard),
     Verb("healthcheck", "exit 0 if the daemon is ok or degraded, 1 if it is failing or silent", _healthcheck),
-    Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
+    Verb("demo", "show every step on a small sample, in a folder of its own", _demo, _arguments_of_demo),
     Verb(
         "simulate-api",
         "serve a customers API like that of a third party, faults included",

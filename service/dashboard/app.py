@@ -11,6 +11,7 @@ import msgspec
 from flask import Flask, Response, flash, g, redirect, render_template, request, session, url_for
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from service import logs
 from service.dashboard import charts, formats
@@ -20,6 +21,7 @@ from service.dashboard.page_frame import NAVIGATION, Frame
 from service.dashboard.pages import ACTIONS, PAGES, UPLOADS
 from service.dashboard.requests import parameters_of
 from service.dashboard.routes import ActionRoute, MissingThing, PageRoute, UploadRoute
+from service.dashboard.sample import MOUNTED_AT, sample_of
 from service.dashboard.site import Site
 from service.dashboard.uploads import add_upload
 from service.errors import InputError, ServiceError, UsageError, safe_text
@@ -51,11 +53,20 @@ _HEADERS = {
 
 
 def create_app(site: Site, token: str | None = None) -> Flask:
-    """The application for one site; with ``token`` every page but the login needs it."""
-    app = Flask(__name__)
+    """The application for one site and its sample; with ``token`` every page but the login needs it."""
     tokens = TokenCheck(token) if token else None
+    key = tokens.session_key() if tokens else secrets.token_bytes(32)
+    app = _application(site, tokens, key)
+    sample = _application(sample_of(site), tokens, key)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {MOUNTED_AT: sample.wsgi_app})  # type: ignore[method-assign]
+    app.add_url_rule(f"{MOUNTED_AT}/", "sample", build_only=True)
+    return app
+
+
+def _application(site: Site, tokens: TokenCheck | None, key: bytes) -> Flask:
+    app = Flask(__name__)
     app.config.update(
-        SECRET_KEY=tokens.session_key() if tokens else secrets.token_bytes(32),
+        SECRET_KEY=key,
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_COOKIE_HTTPONLY=True,
         MAX_CONTENT_LENGTH=_MOST_BODY_BYTES,
@@ -85,7 +96,8 @@ def _add_formats(app: Flask, site: Site) -> None:
     app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION, has_page=lambda name: name in app.view_functions)
 
     def frame() -> dict[str, Any]:
-        return {"frame": Frame.of(site), "settings": site.settings}
+        sample_exit = f"{request.script_root.removesuffix(MOUNTED_AT)}/"
+        return {"frame": Frame.of(site), "settings": site.settings, "sample_exit": sample_exit}
 
     app.context_processor(frame)
 
@@ -105,9 +117,11 @@ def _add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
         if is_foreign_write(request.method, request.headers, request.host):
             logs.get().warning("dashboard.refused", why="foreign origin")
             raise Forbidden("another site made the browser send this; open the page itself and act there")
-        if tokens is None or request.path in _OPEN_PATHS or request.path.startswith(app.static_url_path or "/static"):
+        if request.path in _OPEN_PATHS or request.path.startswith(app.static_url_path or "/static"):
             return None
-        return None if _has_token(tokens) else _ask_for_token()
+        if tokens is not None and not _has_token(tokens):
+            return _ask_for_token()
+        return _lead_out(site) if site.is_sample else None
 
     @app.after_request
     def harden(response: Response) -> Response:
@@ -130,6 +144,15 @@ def _ask_for_token() -> Response | tuple[str, int]:
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
     return redirect(url_for("login"))  # type: ignore[return-value]  # werkzeug's Response, which is Flask's here
+
+
+def _lead_out(site: Site) -> Any:
+    """From the sample to the page of the service where there is no sample."""
+    if site.settings.state.exists():
+        return None
+    if _is_api():
+        raise MissingThing("there is no sample", "make it on the overview of your service")
+    return redirect(f"{request.script_root.removesuffix(MOUNTED_AT)}/")
 
 
 def _is_api() -> bool:
