@@ -191,6 +191,10 @@ def _arguments_of_notify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", action="store_true", help="send one message to each recipient, then exit")
 
 
+def _arguments_of_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder in which everything stays")
+
+
 def _arguments_of_simulate_api(parser: argparse.ArgumentParser) -> None:
     from service.simulator.scenarios import SCENARIOS
 
@@ -394,7 +398,7 @@ def _demo(options: argparse.Namespace) -> int:
     from service import demo
 
     settings = _settings()
-    return int(demo.run(settings, print))
+    return int(demo.run(settings, print, options.keep))
 
 
 def _simulate_api(options: argparse.Namespace) -> int:
@@ -470,7 +474,7 @@ VERBS = (
         _notify,
         _arguments_of_notify,
     ),
-    Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
+    Verb("demo", "show every step on a small sample, in a folder of its own", _demo, _arguments_of_demo),
     Verb(
         "simulate-api",
         "serve a customers API like that of a third party, faults included",

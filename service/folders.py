@@ -138,6 +138,11 @@ class StateFolders:
         return self.root / "token"
 
     @property
+    def sample(self) -> Path:
+        """Inbox, outbox and state of the sample that the dashboard shows below ``/demo``."""
+        return self.root / "demo"
+
+    @property
     def sync(self) -> Path:
         """Checkpoint of the sync, SQLite, its lock, and the report of its runs."""
         return self.root / "sync"

@@ -92,6 +92,35 @@ def test_the_batches_of_one_job_come_page_by_page(past: Works) -> None:
     assert ids(history_of(past).batches("analytics").entries) == past.batches_of("analytics")
 
 
+def test_batches_can_be_chosen_by_outcome(past: Works) -> None:
+    quarantined = ids(history_of(past).batches(outcome="quarantined").entries)
+    assert quarantined == [path.name for path in past.quarantine()]
+    assert len(history_of(past).batches("integration", outcome="published").entries) == 2
+    assert history_of(past).batches("analytics", outcome="quarantined").entries == ()
+
+
+def test_a_batch_has_neighbours_of_its_own_job(past: Works) -> None:
+    history = history_of(past)
+    last, middle, first = history.batches("integration").entries
+    assert history.neighbours(middle) == (first, last)
+    assert history.neighbours(first) == (None, middle)
+    (alone,) = history.batches("analytics").entries
+    assert history.neighbours(alone) == (None, None)
+
+
+def test_the_history_knows_which_batches_it_has_and_which_repeat_others(past: Works, folders: DocumentFolders) -> None:
+    (quarantined,) = past.quarantine()
+    assert history_of(past).known([quarantined.name, batch(1)]) == {quarantined.name}
+    first = folders.quarantine("20240115T120000Z-abcdef", None)
+    second = folders.publish(batch(2), first)
+    folders.publish("20240115T130000Z-abcdef-2", second)
+    folders.ledger.open()
+    last, other, retried = history_in(folders).batches().entries
+    assert history_in(folders).repeated(retried) == last
+    assert history_in(folders).repeated(other) is None
+    assert history_in(folders).known(ids((last, other))) == {last.outcome.batch_id, other.outcome.batch_id}
+
+
 def test_a_batch_comes_with_its_manifest_or_its_reason(past: Works) -> None:
     (quarantined,) = past.quarantine()
     published = past.batches_of("analytics")[0]

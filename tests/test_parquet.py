@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -9,10 +10,22 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+from service.verify.parquet_footer import row_count
 from tests.case_runs import CaseRun, case_names
-from tests.small_batches import crm_text, ecom_text, integrate_pair, parquet_of, published, rows_of, write_pair
+from tests.sizes import examples
+from tests.small_batches import (
+    crm_text,
+    ecom_text,
+    integrate_pair,
+    parquet_of,
+    published,
+    rows_of,
+    small_engine,
+    write_pair,
+)
 
 MASTER_TYPES = {
     **dict.fromkeys(("unified_id", "full_name", "email", "phone"), "VARCHAR"),
@@ -130,3 +143,53 @@ def test_a_removed_record_has_the_evidence_of_its_last_step_and_its_own_values(t
         ("A. Lee", False, "1", "email"),
         ("Annie", False, "2", "phone"),
     ]
+
+
+# ---------------------------------------------------------------------------------------------------- any table
+
+
+@pytest.mark.parametrize("rows", [0, 70_000])
+def test_the_number_of_threads_changes_neither_schema_nor_rows_nor_order(tmp_path: Path, rows: int) -> None:
+    select = (
+        f"select (i * 7919) % {rows + 1} as n, [md5(i::varchar)] as text, i % 5 = 0 as flag from range({rows}) as t(i)"
+    )
+    found = []
+    for threads in (1, 4):
+        path = tmp_path / f"{threads}.parquet"
+        with small_engine(tmp_path / f"work{threads}", threads=threads) as engine:
+            engine.text_table(("x",), ()).derive(select).write_parquet(path, "n", ("n", "text", "flag"))
+        found.append(parquet_of(path))
+    assert found[0] == found[1]
+    assert [row["n"] for row in found[0][1]] == sorted(row["n"] for row in found[0][1])
+
+
+def write(path: Path, rows: int) -> bytes:
+    columns = "i as n, [i::varchar, null] as texts, date '2024-01-15' + (i % 9)::int as day, {'a': i % 2 = 0} as inner"
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (select {columns} from range({rows}) as t(i)) to '{path}' (row_group_size 2048)")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 8191, 8192, 50_000])
+def test_the_footer_states_the_number_of_rows(tmp_path: Path, rows: int) -> None:
+    write(tmp_path / "t.parquet", rows)
+    assert row_count(tmp_path / "t.parquet") == rows
+
+
+def test_a_footer_that_is_damaged_or_missing_states_nothing_or_a_number(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.parquet", 3000)
+    damaged = tmp_path / "damaged.parquet"
+    for length in (0, 3, 4, 7, 8, 11, 12, len(whole) - 1):
+        damaged.write_bytes(whole[:length])
+        assert row_count(damaged) is None
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    r = random.Random(1)
+    for _ in range(examples(1000)):
+        changed = bytearray(whole)
+        for at in r.sample(range(len(whole) - footer, len(whole)), 3):
+            changed[at] = r.choice((0x00, 0xFF, 0x1C, 0x9C, 0xF9, r.randrange(256)))
+        damaged.write_bytes(changed)
+        assert row_count(damaged) is None or isinstance(row_count(damaged), int)
+    deep = b"\x1c" * 100_000
+    damaged.write_bytes(b"PAR1" + deep + len(deep).to_bytes(4, "little") + b"PAR1")
+    assert row_count(damaged) is None

@@ -111,22 +111,32 @@ def test_only_one_select_is_run(reader: Reader, folder: Path, sql: str) -> None:
 
 
 def test_a_statement_over_the_time_limit_is_ended_and_no_other_with_it(folder: Path) -> None:
-    with open_reader([folder], limit_seconds=0.5) as reader, ThreadPoolExecutor(4) as threads:
+    with open_reader([folder], limit_seconds=0.6) as reader, ThreadPoolExecutor(4) as threads:
         started = time.monotonic()
-        slow = [threads.submit(reader.rows, ENDLESS) for _ in range(2)]
+        slow = threads.submit(reader.rows, ENDLESS)
         quick = threads.submit(lambda: [count(reader, folder / "many.parquet") for _ in range(20)])
         assert quick.result() == [ROWS] * 20
-        for statement in slow:
-            with pytest.raises(StatementTooSlow, match=r"longer than 0\.5 seconds"):
+        with pytest.raises(StatementTooSlow, match=r"longer than 0\.6 seconds"):
+            slow.result()
+        assert time.monotonic() - started < 4
+
+
+def test_a_statement_that_waits_for_slow_ones_waits_no_longer_than_it_may_run(folder: Path) -> None:
+    with open_reader([folder], limit_seconds=0.4) as reader, ThreadPoolExecutor(8) as threads:
+        started = time.monotonic()
+        for statement in [threads.submit(reader.rows, ENDLESS) for _ in range(8)]:
+            with pytest.raises(StatementTooSlow):
                 statement.result()
         assert time.monotonic() - started < 4
         assert count(reader, folder / "many.parquet") == ROWS
 
 
-def test_the_timers_of_ended_statements_are_gone(reader: Reader) -> None:
+def test_a_reader_has_two_threads_and_leaves_none(folder: Path) -> None:
     before = threading.active_count()
-    assert [reader.rows("select ?", n) for n in range(50)] == [[(n,)] for n in range(50)]
-    assert threading.active_count() <= before + 1
+    with open_reader([folder]) as reader, ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda n: reader.rows("select ?", n), range(50))) == [[(n,)] for n in range(50)]
+        assert threading.active_count() <= before + 8 + 2
+    assert threading.active_count() == before
 
 
 def test_threads_read_at_once_and_each_has_its_own_rows(reader: Reader, folder: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from flask import Flask, Response, flash, g, redirect, render_template, request, send_file, session, url_for
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from service import logs, metrics
 from service.dashboard import charts, formats
@@ -22,6 +23,7 @@ from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
 from service.dashboard.pages.settings import checks_of
 from service.dashboard.requests import parameters_of
 from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, Route
+from service.dashboard.sample import MOUNTED_AT, sample_of
 from service.dashboard.site import Site
 from service.dashboard.uploads import add_upload
 from service.errors import InputError, ServiceError, UsageError, safe_text
@@ -44,11 +46,20 @@ _STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
 
 
 def create_app(site: Site, token: str | None = None) -> Flask:
-    """The application for one site; with ``token`` every page but the login needs it."""
-    app = Flask(__name__)
+    """The application for one site and its sample; with ``token`` every page but the login needs it."""
     tokens = TokenCheck(token) if token is not None else None
+    key = tokens.session_key() if tokens else secrets.token_bytes(32)
+    app = _application(site, tokens, key)
+    sample = _application(sample_of(site), tokens, key)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {MOUNTED_AT: sample.wsgi_app})  # type: ignore[method-assign]
+    app.add_url_rule(f"{MOUNTED_AT}/", "sample", build_only=True)
+    return app
+
+
+def _application(site: Site, tokens: TokenCheck | None, key: bytes) -> Flask:
+    app = Flask(__name__)
     app.config.update(
-        SECRET_KEY=tokens.session_key() if tokens else secrets.token_bytes(32),
+        SECRET_KEY=key,
         # A browser sends its cookies to all ports of a host: another program there must not overwrite ours.
         SESSION_COOKIE_NAME="customer_integration",
         SESSION_COOKIE_SAMESITE="Strict",
@@ -81,6 +92,7 @@ def _add_formats(app: Flask, site: Site) -> None:
         formats.duration,
         formats.code_spans,
         formats.rules_in_words,
+        formats.sentence,
     ):
         app.add_template_filter(function)
     app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
@@ -90,7 +102,10 @@ def _add_formats(app: Flask, site: Site) -> None:
 
     def frame() -> dict[str, Any]:
         # Who was refused learns nothing of the service. And where the frame is what failed, the page needs none.
-        return {} if g.get("is_frameless", True) else {"frame": Frame.of(site), "settings": site.settings}
+        if g.get("is_frameless", True):
+            return {}
+        sample_exit = f"{request.script_root.removesuffix(MOUNTED_AT)}/"
+        return {"frame": Frame.of(site), "settings": site.settings, "sample_exit": sample_exit}
 
     app.context_processor(frame)
 
@@ -124,7 +139,7 @@ def _add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
         g.is_frameless = False
         if not _is_plain(request.path):
             raise NotFound
-        return None
+        return _lead_out(site) if site.is_sample and not is_open else None
 
     @app.after_request
     def harden(response: Response) -> Response:
@@ -152,6 +167,15 @@ def _ask_for_token() -> Response | tuple[str, int]:
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
     return redirect(url_for("login"))  # type: ignore[return-value]  # werkzeug's Response, which is Flask's here
+
+
+def _lead_out(site: Site) -> Any:
+    """From the sample to the page of the service where there is no sample."""
+    if site.settings.state.exists():
+        return None
+    if _is_api():
+        raise MissingThing("there is no sample", "make it on the overview of your service")
+    return redirect(f"{request.script_root.removesuffix(MOUNTED_AT)}/")
 
 
 def _is_api() -> bool:

@@ -109,7 +109,7 @@ class _RiskCounts(Struct, frozen=True):
     groups_on_a_name_alone: int
 
 
-class _QualityReport(Struct, frozen=True):
+class _NameAloneReport(Struct, frozen=True):
     literal_matching: _RiskCounts
 
 
@@ -154,7 +154,7 @@ def largest_positions(sets: CustomerSets, of: CustomerSet) -> list[int]:
 
 def count_on_a_name_alone(of: CustomerSet) -> int | None:
     """Number of customers with a record that belongs by its name alone; None where the report cannot be read."""
-    report = read_set_file(of.folder / "quality_report.json", _QualityReport)
+    report = read_set_file(of.folder / "quality_report.json", _NameAloneReport)
     return None if report is None else report.literal_matching.groups_on_a_name_alone
 
 

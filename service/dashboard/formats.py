@@ -50,6 +50,12 @@ def code_spans(text: str) -> Markup:
     )
 
 
+def sentence(text: str) -> str:
+    """The text with a capital at its beginning, unless that is the name of a file."""
+    first = text.partition(" ")[0]
+    return text if "." in first or "_" in first else f"{text[:1].upper()}{text[1:]}"
+
+
 def duration(seconds: float | None) -> str:
     """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds is None:

@@ -17,6 +17,23 @@ _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _REF = "#/components/schemas/{name}"
 
 
+_PROBLEMS = {
+    400: "a parameter is missing, unknown, or has a value that is not allowed",
+    401: "the token is missing or wrong",
+    403: "another site made the browser send this",
+    404: "what the parameters name does not exist",
+    408: "the file was sent too slowly",
+    409: "this cannot be done in the present state",
+    411: "the size of the file must stand in Content-Length",
+    413: "the body is larger than is accepted",
+    415: "the body is neither JSON nor a form",
+    429: "too many wrong tokens; Retry-After says for how many seconds",
+    503: "the files of the service cannot be read or written at the moment",
+    507: "the disk has no room for the file",
+}
+_ALWAYS, _OF_POST, _OF_UPLOAD = (400, 401, 429, 503), (403, 413, 415), (408, 411, 507)
+
+
 class Problem(Struct, frozen=True, kw_only=True):
     """Why a request failed (RFC 9457)."""
 
@@ -88,27 +105,52 @@ def _operation(
                 "name": name,
                 "in": "path" if name in of_path else "query",
                 "required": name in of_path or name in required,
-                "schema": members[name],
+                "schema": _without_nul(members[name]),
             }
             for name in sorted(in_url)
         ],
         "responses": {
             "200": {"description": "done", "content": content},
-            "default": {
-                "description": "what is wrong, and what to do",
-                "content": {"application/problem+json": {"schema": problem}},
+            **{
+                str(status): {
+                    "description": _PROBLEMS[status],
+                    "content": {"application/problem+json": {"schema": problem}},
+                }
+                for status in _statuses(route, has_parameters=bool(members))
             },
         },
     }
     if isinstance(route, UploadRoute):
         return operation | _body_is_file(operation["parameters"])
-    body = {name: schema for name, schema in members.items() if name not in in_url}
+    body = {name: _without_nul(schema) for name, schema in members.items() if name not in in_url}
     if _method(route) == "post":
         schema = {"type": "object", "properties": body, "additionalProperties": False}
         needed = sorted(required & body.keys())
         content = {"application/json": {"schema": schema | ({"required": needed} if needed else {})}}
         operation["requestBody"] = {"content": content, "required": bool(needed)}
     return operation
+
+
+def _statuses(route: Route, *, has_parameters: bool) -> list[int]:
+    found = [*_ALWAYS]
+    if has_parameters:
+        found.append(404)
+    if _method(route) == "post":
+        found += _OF_POST
+    if not isinstance(route, PageRoute):
+        found.append(409)
+    if isinstance(route, UploadRoute):
+        found += _OF_UPLOAD
+    return sorted(found)
+
+
+def _without_nul(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter; a text never has the character NUL, which a path of the system cannot have."""
+    choices = schema.get("anyOf")
+    if choices is not None:
+        return schema | {"anyOf": [_without_nul(choice) for choice in choices]}
+    is_free = schema.get("type") == "string" and not {"pattern", "format"} & schema.keys()
+    return schema | {"pattern": "^[^\\u0000]*$"} if is_free else schema
 
 
 def _body_is_file(parameters: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The file may be anything: packed, binary, one line without end, in another encod
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import re
@@ -63,7 +64,7 @@ class Preview(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class NamedPlace:
+class Location:
     """Where in a batch the reason found something wrong."""
 
     file_name: str
@@ -72,8 +73,8 @@ class NamedPlace:
     """Position in the file, unpacked, from 1."""
 
 
-def named_place(reason: Reason) -> NamedPlace | None:
-    """The place that a reason names; None where it names no file."""
+def location_of(reason: Reason) -> Location | None:
+    """The location that a reason names; None where it names no file."""
     where = f"{reason.where}, "
     names = [name for name in reason.inputs if f", {printable(name)}, " in f", {where}"]
     names = names or [name for name in reason.inputs if reason.message.startswith(f"{printable(name)}: ")]
@@ -81,15 +82,15 @@ def named_place(reason: Reason) -> NamedPlace | None:
         return None
     name = max(names, key=len)
     rest = where.rpartition(printable(name))[2]
-    return NamedPlace(name, _number(_LINE, rest, reason.found), _number(_BYTE, rest, reason.found))
+    return Location(name, _number(_LINE, rest, reason.found), _number(_BYTE, rest, reason.found))
 
 
-def preview(folder: Path, place: NamedPlace) -> Preview:
+def preview(folder: Path, location: Location) -> Preview:
     """Lines of the file that ``place`` names, a few before and after it; its first lines where no line is named."""
-    path, shown = folder / place.file_name, printable(place.file_name)
+    path, shown = folder / location.file_name, printable(location.file_name)
     try:
         with open_file(path) as file:
-            window = _window(_Unpacked.of(file), place)
+            window = _window(_Unpacked.of(file), location)
     except FileNotFoundError:
         return Preview(file_name=shown, note="the file is not there any more")
     except (gzip.BadGzipFile, EOFError, zlib.error):
@@ -114,13 +115,16 @@ class _Utf8(io.RawIOBase):
     """A text in UTF-16 as UTF-8."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._text = io.TextIOWrapper(file, "utf-16", errors="replace", newline="")
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        content = self._text.read(max(1, len(buffer) // 4)).encode()
+        content = b""
+        while not content and (chunk := self._file.read(max(2, len(buffer) // 3))):
+            content = self._decoder.decode(chunk).encode()
         buffer[: len(content)] = content
         return len(content)
 
@@ -131,7 +135,7 @@ class _Unpacked:
 
     stream: BinaryIO
     most_bytes: int
-    """That are read of it to reach a place."""
+    """That are read of it to reach a location."""
     can_seek: bool
 
     @classmethod
@@ -170,7 +174,7 @@ class _Unpacked:
 
 @dataclass(frozen=True)
 class _Window:
-    """Bytes of a file round a place."""
+    """Bytes of a file round a location."""
 
     data: bytes
     offset: int
@@ -213,16 +217,16 @@ class _Window:
                 yield structs.replace(line, is_end=is_named and self.named_byte == len(self.data))
 
 
-def _window(file: _Unpacked, place: NamedPlace) -> _Window | None:
+def _window(file: _Unpacked, location: Location) -> _Window | None:
     """None where the place is too far from the beginning of the file."""
-    if place.byte is not None:
-        begin = max(0, place.byte - 1 - _WINDOW_BYTES)
+    if location.byte is not None:
+        begin = max(0, location.byte - 1 - _WINDOW_BYTES)
         if not file.skip(begin):
             return None
         data = file.stream.read(2 * _WINDOW_BYTES)
-        named = min(place.byte - 1 - begin, len(data))
-        return _Window(data, begin, data.rfind(b"\n", 0, named) + 1, place.line or 1, named, True)
-    number = place.line or 1
+        named = min(location.byte - 1 - begin, len(data))
+        return _Window(data, begin, data.rfind(b"\n", 0, named) + 1, location.line or 1, named, True)
+    number = location.line or 1
     first = max(1, number - _LINES_BESIDE)
     found = file.from_line(first)
     if found is None:
@@ -231,7 +235,7 @@ def _window(file: _Unpacked, place: NamedPlace) -> _Window | None:
     at = 0
     for _ in range(number - first):
         at = data.find(b"\n", at) + 1 or len(data)
-    return _Window(data, offset, at, number, None, place.line is not None)
+    return _Window(data, offset, at, number, None, location.line is not None)
 
 
 def _shown_line(number: int, raw: bytes, byte: int | None, *, is_named: bool = False) -> PreviewLine:

@@ -100,7 +100,7 @@ class Announced:
 
 @dataclass(frozen=True)
 class ServedFile:
-    """An open file that is sent as it is; whoever sends it closes it."""
+    """An open file that is sent as it is, and then closed."""
 
     file: BinaryIO
     name: str

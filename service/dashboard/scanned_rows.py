@@ -11,6 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -34,6 +35,10 @@ V = TypeVar("V")
 
 class DamagedSet(Exception):
     """A file of a set is missing or not as it was written; the message is a sentence that names it."""
+
+
+class _NotAsWritten(Exception):
+    """The contents of a file are not what the service wrote."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Scans:
 
     def of(self, path: Path, what: Hashable, scan: Callable[[BinaryIO], V]) -> V:
         """The result of ``scan`` on the file at ``path``; ``what`` names it. Raises: DamagedSet."""
-        try:
+        with _damage_named(path):
             key = (path, fingerprint_of(path), what)
             with self._lock:
                 if key in self._results:
@@ -82,8 +87,6 @@ class Scans:
                     return cast("V", self._results[key])
             with self._working, open_file(path) as file:
                 result = scan(file)
-        except OSError as error:
-            raise damaged(path, error) from None
         with self._lock:
             self._results[key] = result
             while len(self._results) > _MOST_SCANS:
@@ -92,7 +95,7 @@ class Scans:
 
     def rows_of(self, path: Path, shape: CsvShape) -> RowScan:
         """The rows of the CSV file at ``path``. Raises: DamagedSet."""
-        return self.of(path, shape, lambda file: scan_rows(file, shape))
+        return self.of(path, shape, lambda file: _scan_rows(file, shape))
 
 
 def damaged(path: Path, error: OSError) -> DamagedSet:
@@ -102,8 +105,18 @@ def damaged(path: Path, error: OSError) -> DamagedSet:
     return DamagedSet(f"{path.name} cannot be read ({error.strerror})")
 
 
-def scan_rows(file: BinaryIO, shape: CsvShape) -> RowScan:
-    """Count the rows by their kinds. Raises: DamagedSet where the file has other columns."""
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise damaged(path, error) from None
+    except _NotAsWritten:
+        raise DamagedSet(f"{path.name} is damaged: it is not as it was written") from None
+
+
+def _scan_rows(file: BinaryIO, shape: CsvShape) -> RowScan:
+    """Count the rows by their kinds. Raises: _NotAsWritten where the file has other columns."""
     indexes = [shape.columns.index(name) for name in shape.kinds_by]
     counts: dict[Kind, int] = {}
     starts: dict[Kind | None, list[int]] = {None: []}
@@ -113,7 +126,7 @@ def scan_rows(file: BinaryIO, shape: CsvShape) -> RowScan:
         if number == MOST_ROWS:
             is_whole = False
             break
-        kind = _kind_of(row, indexes, file)
+        kind = _kind_of(row, indexes)
         before = counts.get(kind, 0)
         if before % PAGE_ROWS == 0:
             starts.setdefault(kind, []).append(offset)
@@ -121,7 +134,7 @@ def scan_rows(file: BinaryIO, shape: CsvShape) -> RowScan:
             starts[None].append(offset)
         counts[kind] = before + 1
         if len(counts) > _MOST_KINDS:
-            raise _not_as_written(file)
+            raise _NotAsWritten
     ordered = sorted(counts.items(), key=lambda it: (-it[1], it[0]))
     return RowScan(dict(ordered), starts, is_whole)
 
@@ -133,66 +146,59 @@ def page_of_rows(path: Path, shape: CsvShape, scan: RowScan, page: int, kind: Ki
         return []
     indexes = [shape.columns.index(name) for name in shape.kinds_by]
     found: list[list[str]] = []
-    try:
-        with open_file(path) as file:
-            file.seek(begins[page - 1])
-            for _, row in _rows(file):
-                if kind is None or _kind_of(row, indexes, file) == kind:
-                    found.append(_cells_of(row, file)[: len(shape.columns)])
-                if len(found) == min(PAGE_ROWS, scan.count(kind) - PAGE_ROWS * (page - 1)):
-                    break
-    except OSError as error:
-        raise damaged(path, error) from None
+    with _damage_named(path), open_file(path) as file:
+        file.seek(begins[page - 1])
+        for _, row in _rows(file):
+            if kind is None or _kind_of(row, indexes) == kind:
+                found.append(_cells_of(row)[: len(shape.columns)])
+            if len(found) == min(PAGE_ROWS, scan.count(kind) - PAGE_ROWS * (page - 1)):
+                break
     return found
 
 
 def _skip_header(file: BinaryIO, columns: tuple[str, ...]) -> None:
-    header = _cells_of(next(_rows(file), (0, b""))[1].removeprefix(_BOM), file)
+    header = _cells_of(next(_rows(file), (0, b""))[1].removeprefix(_BOM))
     if tuple(header[: len(columns)]) != columns:
-        raise _not_as_written(file)
+        raise _NotAsWritten
 
 
 def _rows(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Position and bytes of each row, which may contain quoted line breaks."""
-    offset = file.tell()
+    offset = file.seek(0, os.SEEK_CUR)
     while row := file.readline(_MOST_ROW_BYTES):
         if _QUOTE in row:
             while row.count(_QUOTE) % 2 and len(row) < _MOST_ROW_BYTES and (more := file.readline(_MOST_ROW_BYTES)):
                 row += more
         if len(row) >= _MOST_ROW_BYTES:
-            raise _not_as_written(file)
+            raise _NotAsWritten
         yield offset, row
         offset += len(row)
 
 
-def _kind_of(row: bytes, indexes: Sequence[int], file: BinaryIO) -> Kind:
+def _kind_of(row: bytes, indexes: Sequence[int]) -> Kind:
     try:
         if _QUOTE in row:
-            texts = _cells_of(row, file)
+            texts = _cells_of(row)
             return tuple([texts[index] for index in indexes])
         cells = row.rstrip(b"\r\n").split(b",", indexes[-1] + 1)
         return tuple([cells[index].decode() for index in indexes])
     except (IndexError, UnicodeDecodeError):
-        raise _not_as_written(file) from None
+        raise _NotAsWritten from None
 
 
-def _cells_of(row: bytes, file: BinaryIO) -> list[str]:
+def _cells_of(row: bytes) -> list[str]:
     """The cells of a row. Not by the csv module: its limit for a cell is smaller than a group that became one."""
     try:
         text = row.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise _not_as_written(file) from None
+        raise _NotAsWritten from None
     cells: list[str] = []
     at, more = 0, ","
     while more:
         found = _CELL.match(text, at)
         if found is None:
-            raise _not_as_written(file)
+            raise _NotAsWritten
         quoted, plain, more = found.groups()
         cells.append(plain if quoted is None else quoted.replace('""', '"'))
         at = found.end()
     return cells
-
-
-def _not_as_written(file: BinaryIO) -> DamagedSet:
-    return DamagedSet(f"{os.path.basename(file.name)} is damaged: it is not as it was written")  # noqa: PTH119

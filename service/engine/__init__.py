@@ -39,7 +39,8 @@ def open_engine(
 def open_reader(folders: Sequence[Path], *, memory_limit_mb: int = 96, limit_seconds: float = 5.0) -> Iterator[Reader]:
     """A reader of the Parquet files below ``folders`` until the block ends; nothing else can be read, nothing written.
 
-    All statements together have ``memory_limit_mb``, each of them one thread and ``limit_seconds``.
+    All statements together have ``memory_limit_mb``; each has one thread and, with the time it waits for others,
+    ``limit_seconds``.
     """
     from service.engine.reading import open_embedded_reader
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Lock
 from typing import Any
 
 import duckdb
@@ -22,6 +23,10 @@ from service.engine.embedded_tables import OutOfMemory
 from service.errors import TransientError
 
 _NOT_FOUND = "No files found that match"
+_AT_ONCE = 2
+"""Statements that run at the same time, so that all together fit into the memory limit; others wait."""
+_BETWEEN_INTERRUPTS = 0.1
+"""Seconds: an interrupt before a statement begins has no effect."""
 
 
 @contextmanager
@@ -37,7 +42,7 @@ def open_embedded_reader(
 
 
 class EmbeddedReader:
-    """See ``Reader``. Each statement has a cursor of its own: threads share the database, not the statement."""
+    """See ``Reader``. A few threads run the statements, first come, first served; each has a cursor of its own."""
 
     def __init__(self, folders: Sequence[Path], memory_limit_mb: int, limit_seconds: float) -> None:
         self._folders = folders
@@ -45,25 +50,43 @@ class EmbeddedReader:
         self._limit_seconds = limit_seconds
         self._opening = Lock()
         self._connection: duckdb.DuckDBPyConnection | None = self._connected()
+        self._workers = ThreadPoolExecutor(_AT_ONCE, "reader")
 
     def rows(self, sql: str, *parameters: Any) -> list[Row]:
         """See ``Reader.rows``."""
+        cursors: list[duckdb.DuckDBPyConnection] = []
+        result = self._workers.submit(self._run, sql, parameters, cursors)
+        try:
+            return result.result(self._limit_seconds)
+        except TimeoutError:
+            while not result.cancel() and not result.done():
+                for cursor in cursors:
+                    with suppress(duckdb.ConnectionException):  # it was closed at this moment
+                        cursor.interrupt()
+                wait([result], _BETWEEN_INTERRUPTS)
+        raise StatementTooSlow(
+            f"the statement took longer than {self._limit_seconds:g} seconds",
+            hint="ask for less, or again when the machine is less busy",
+        )
+
+    def close(self) -> None:
+        """Free the memory; a statement that runs is ended by its time."""
+        self._workers.shutdown(cancel_futures=True)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _run(self, sql: str, parameters: Sequence[Any], cursors: list[duckdb.DuckDBPyConnection]) -> list[Row]:
+        """The rows of a statement, in a thread of ours. Its cursor is added to ``cursors``, for an interrupt."""
         connection = self._open_connection()
         with connection.cursor() as cursor:
+            cursors.append(cursor)
             statement = _select(cursor, sql)
-            with _errors_translated(), self._limited(cursor):
+            with _errors_translated():
                 try:
                     return list(cursor.execute(statement, parameters).fetchall())
                 except (duckdb.FatalException, duckdb.InternalException):
                     self._leave(connection)
                     raise
-
-    def close(self) -> None:
-        """Free the memory. A later statement would open the database again."""
-        with self._opening:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
 
     def _open_connection(self) -> duckdb.DuckDBPyConnection:
         with self._opening:
@@ -93,27 +116,6 @@ class EmbeddedReader:
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         return connection
-
-    @contextmanager
-    def _limited(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """End the cursor's statement when its time is over."""
-
-        def interrupt() -> None:
-            with suppress(duckdb.ConnectionException):  # it was closed at this moment: there is nothing to interrupt
-                cursor.interrupt()
-
-        timer = Timer(self._limit_seconds, interrupt)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except duckdb.InterruptException:
-            raise StatementTooSlow(
-                f"the statement took longer than {self._limit_seconds:g} seconds",
-                hint="ask for less, or again when the machine is less busy",
-            ) from None
-        finally:
-            timer.cancel()
 
 
 def _select(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

@@ -11,9 +11,11 @@ from service.dashboard.pages import (
     customer,
     customers,
     duplicates,
+    live,
     overview,
     quarantine,
     runbook,
+    sample,
     settings,
     upload,
 )
@@ -21,6 +23,7 @@ from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, UploadRo
 
 PAGES: tuple[PageRoute[Any, Any], ...] = (
     *overview.PAGES,
+    *live.PAGES,
     *batches.PAGES,
     *batch.PAGES,
     *customers.PAGES,
@@ -31,6 +34,6 @@ PAGES: tuple[PageRoute[Any, Any], ...] = (
     *settings.PAGES,
     *runbook.PAGES,
 )
-ACTIONS: tuple[ActionRoute[Any, Any], ...] = (*batch.ACTIONS, *quarantine.ACTIONS)
+ACTIONS: tuple[ActionRoute[Any, Any], ...] = (*batch.ACTIONS, *quarantine.ACTIONS, *sample.ACTIONS)
 FILES: tuple[FileRoute[Any], ...] = (*batch.FILES, *quarantine.FILES)
 UPLOADS: tuple[UploadRoute[Any, Any], ...] = upload.UPLOADS

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, structs
 
 from service import documents
+from service.dashboard.formats import sentence
 from service.dashboard.pages.analytics import AnalyticsExport, export_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
@@ -277,7 +278,7 @@ def _files(manifest: Manifest, entry: Entry) -> tuple[ShownFile, ...]:
 def _verify(site: Site, parameters: VerifyParameters) -> VerifyResult:
     batch_id = entry_of(site, parameters.batch_id).outcome.batch_id
     found = site.verifier.verify(batch_id, _WAIT_SECONDS)
-    message = f"{found.sentence[:1].upper()}{found.sentence[1:]}."
+    message = f"{sentence(found.sentence)}."
     return VerifyResult(**structs.asdict(found), message=message)
 
 

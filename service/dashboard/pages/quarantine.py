@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from service import documents
 from service.dashboard.pages.batch import BatchIdText, entry_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
-from service.dashboard.preview import Preview, named_place, preview
+from service.dashboard.preview import Preview, location_of, preview
 from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
 from service.dashboard.scanned_rows import damaged
 from service.dashboard.site import Site
@@ -197,12 +197,12 @@ def _quarantined(site: Site, parameters: QuarantinedParameters) -> QuarantinedVi
     reason, _ = _reason(site, batch_id, entry)
     summary = _summary(site, batch_id, entry)
     folder = site.inbox.quarantine / batch_id
-    place = named_place(reason) if reason else None
+    location = location_of(reason) if reason else None
     became = site.history.repeated(entry) if entry and summary.condition == "retried" else None
     return QuarantinedView(
         batch=summary,
         files=tuple(_files(folder, reason)),
-        preview=preview(folder, place) if place and summary.condition == "waiting" else None,
+        preview=preview(folder, location) if location and summary.condition == "waiting" else None,
         log=_log(folder / TEXT_LOG),
         can_accept=reason is not None and _ACCEPTABLE in reason.hint,
         became=summary_of(became) if became else None,

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, sync_playwright
 
 from tests.required import is_lacking
 
@@ -21,10 +20,9 @@ _ARGUMENTS = (
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update"),
     *("--disable-gpu", "--no-first-run", "--force-color-profile=srgb", "--font-render-hinting=none"),
 )
-_NOTE_VIOLATIONS = """
-    window.policyBreaches = window.policyBreaches || [];
+_NOTE_BREACHES = """
     document.addEventListener("securitypolicyviolation", (event) =>
-        window.policyBreaches.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+        window.noteBreach(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
 
 
@@ -52,25 +50,16 @@ class Walk:
     faults: list[str] = field(default_factory=list)
     expected: set[str] = field(default_factory=set)
     """Parts of console errors that a test causes on purpose, such as the status of a refused action."""
-    requests: list[str] = field(default_factory=list)
-    """Every URL that was asked for."""
 
     def goto(self, path: str = "/") -> None:
         """Open a page of the dashboard."""
         self.page.goto(self.url + path, wait_until="load")
 
-    def look_for_breaches(self) -> None:
-        """Note the breaches of the policy on the page as it is now."""
-        breaches: list[str] = self.page.evaluate("() => (window.policyBreaches || []).splice(0)")
-        self.faults += [f"the policy forbids on {urlsplit(self.page.url).path}: {breach}" for breach in breaches]
-
     def end(self) -> None:
         """Raises: AssertionError with all faults."""
-        self.look_for_breaches()
         assert self.faults == []
 
     def _on_request(self, request: Request) -> None:
-        self.requests.append(request.url)
         if not request.url.startswith((f"{self.url}/", "data:", "blob:")):
             self.faults.append(f"a request left the origin: {request.url}")
 
@@ -78,10 +67,18 @@ class Walk:
         if kind in ("error", "warning") and not any(part in text for part in self.expected):
             self.faults.append(f"console {kind}: {text}")
 
+    def _on_dialog(self, dialog: Dialog) -> None:
+        self.faults.append(f"a script opened a dialog: {dialog.message}")
+        dialog.dismiss()
+
     def listen(self) -> None:
         """From now on note what goes wrong."""
-        self.page.context.on("request", self._on_request)
+        context = self.page.context
+        context.expose_binding("noteBreach", lambda _, text: self.faults.append(f"the policy forbids {text}"))
+        context.add_init_script(_NOTE_BREACHES)
+        context.on("request", self._on_request)
         self.page.on("console", lambda message: self._on_console(message.type, message.text))
+        self.page.on("dialog", self._on_dialog)
         self.page.on("pageerror", lambda error: self.faults.append(f"error in a script: {error}"))
 
 
@@ -93,8 +90,6 @@ def walking(browser: Browser, url: str, **options: Any) -> Iterator[Walk]:
     )
     try:
         context.set_default_timeout(_WAIT_MS)
-        if options.get("java_script_enabled", True):
-            context.add_init_script(_NOTE_VIOLATIONS)
         walk = Walk(context.new_page(), url)
         walk.listen()
         yield walk

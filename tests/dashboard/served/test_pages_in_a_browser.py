@@ -77,3 +77,26 @@ def test_a_page_is_accessible_in_both_themes_and_fits_narrow_screens(walk: Walk,
     walk.goto(found.address(endpoint))
     assert walk.page.get_by_role("heading", level=1).count() == 1
     judge(walk)
+
+
+def test_a_walk_notes_what_a_page_must_not_do(walk: Walk) -> None:
+    walk.goto("/")
+    walk.page.evaluate(
+        """() => {
+            const frame = document.createElement("p");
+            frame.setAttribute("style", "color: red");
+            document.body.append(frame);
+            const script = document.createElement("script");
+            script.textContent = "1";
+            document.body.append(script);
+            const image = new Image();
+            image.src = "http://127.0.0.1:9/";
+            setTimeout(() => { throw new Error("broken"); });
+            setTimeout(() => alert("opened"));
+        }"""
+    )
+    walk.page.wait_for_timeout(300)
+    noted = " ".join(walk.faults)
+    walk.faults.clear()
+    for words in ("forbids style-src-attr", "forbids script-src-elem", "forbids img-src", "broken", "opened"):
+        assert words in noted

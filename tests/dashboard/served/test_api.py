@@ -1,0 +1,70 @@
+"""The JSON API keeps to its own OpenAPI document: schemathesis makes up requests, valid ones and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import checks
+from schemathesis.generation import GenerationMode
+
+from service.dashboard.app import api_path
+from service.dashboard.openapi import openapi_document
+from service.dashboard.pages import ACTIONS, PAGES, UPLOADS
+from tests.dashboard.house import DashboardHouse
+from tests.dashboard.served.crawl import ask
+from tests.dashboard.served.processes import Served, served
+from tests.sizes import examples
+
+schemathesis.checks.load_all_checks()
+_DOCUMENT = openapi_document((*PAGES, *ACTIONS, *UPLOADS), api_path)
+OPERATIONS = [(method, path) for path, item in _DOCUMENT["paths"].items() for method in item]
+CHECKS = (
+    *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
+    *("response_schema_conformance", "negative_data_rejection", "positive_data_acceptance", "unsupported_method"),
+)
+# Which bytes are an export is not written in the document: a made-up file is refused.
+_NOT_FOR_FILES = frozenset({"positive_data_acceptance", "negative_data_rejection"})
+
+
+@pytest.fixture(scope="module")
+def changing(shared_house: DashboardHouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service that may be changed by any request; without watcher, so that what is uploaded stays where it is."""
+    house = shared_house.copy(tmp_path_factory.mktemp("api") / "house")
+    with served(house.root, is_watched=False) as dashboard:
+        yield dashboard
+
+
+@pytest.fixture(scope="module")
+def document(changing: Served) -> Any:
+    """The OpenAPI document as it is served."""
+    return schemathesis.openapi.from_url(f"{changing.url}/api/v1/openapi.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda part: part)
+def test_every_answer_is_as_documented(document: Any, method: str, path: str) -> None:
+    operation = document[path][method]
+    is_file = "application/octet-stream" in str(_DOCUMENT["paths"][path][method].get("requestBody"))
+    chosen: list[Any] = [checks.CHECKS.get_one(name) for name in CHECKS if not (is_file and name in _NOT_FOR_FILES)]
+    modes = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
+
+    @settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
+    @given(case=st.one_of(modes))
+    def check(case: schemathesis.Case[Any]) -> None:
+        case.call_and_validate(checks=chosen)
+
+    check()
+
+
+def test_every_route_is_in_the_document_and_every_problem_has_advice(changing: Served, document: Any) -> None:
+    assert len(OPERATIONS) == len(PAGES) + len(ACTIONS) + len(UPLOADS)
+    assert document.raw_schema["openapi"] == "3.1.0"
+    for path in ("/api/v1/nothing", "/api/v1/overview?nothing=1"):
+        answer = ask(changing.url, path)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert '"detail":' in answer.text
