@@ -6,6 +6,7 @@
 # make fuzz   feed the readers inputs that cover more of their code, for ten minutes (MINUTES=…)
 # make bench  measure time and memory
 # make peers  compare the sync with a plain loop and with dlt: speed, and behaviour with a faulty API (minutes)
+# make screenshots  draw the pages of the dashboard for the docs, in Chromium
 # make demo   show every step on the sample, in seconds
 # make lock   write the hash-locked requirements from pyproject.toml, and the SBOM
 # make sbom   write requirements/sbom.cdx.json, the CycloneDX list of what the image installs
@@ -20,7 +21,7 @@ MINUTES := 10
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test lint ci faults fuzz demo bench peers lock sbom audit clean
+.PHONY: run test screenshots lint ci faults fuzz demo bench peers lock sbom audit clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run-time
@@ -30,6 +31,9 @@ run: $(VENV)/run-time
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/development
 	$(PY) -m pytest $(ARGS)
+
+screenshots: $(VENV)/development
+	UPDATE_SCREENSHOTS=1 FAULTS=sweep $(PY) -m pytest -n0 tests/dashboard/served/test_pages_in_a_browser.py -k drawn
 
 # Not with xdist: the sweeps keep all cores busy themselves.
 faults: $(VENV)/development

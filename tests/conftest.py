@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,25 @@ def _is_left_out(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let every worker begin with its share of the slow tests, so that none of them runs alone at the end.
 
-    xdist gives each worker an equal run of the list. The others stay in order: files share fixtures.
+    xdist gives each worker an equal run of the list, and later takes from the end of one for another. The tests in the
+    browser are the begin of the first, so that one Chromium runs at a time. The others stay in order: files share
+    fixtures.
     """
     left_out = [item for item in items if _is_left_out(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not _is_left_out(item)]
     workers: int = getattr(config, "workerinput", {"workercount": 1})["workercount"]
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    others = [item for item in items if not item.get_closest_marker("slow")]
-    bounds = [len(others) * worker // workers for worker in range(workers + 1)]
-    shares = (slow[worker::workers] + others[bounds[worker] : bounds[worker + 1]] for worker in range(workers))
-    items[:] = [item for share in shares for item in share]
+    first = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+    slow = [item for item in items if item.get_closest_marker("slow") and item not in first]
+    others = iter([item for item in items if item not in first and item not in slow])
+    bounds = [len(items) * worker // workers for worker in range(workers + 1)]
+    begins = [first, *(slow[worker :: workers - 1] for worker in range(workers - 1))] if workers > 1 else [first + slow]
+    shares = [
+        begin + list(islice(others, max(0, after - before - len(begin))))
+        for begin, (before, after) in zip(begins, pairwise(bounds), strict=True)
+    ]
+    items[:] = [item for share in shares for item in share] + list(others)
 
 
 @pytest.hookimpl(wrapper=True)

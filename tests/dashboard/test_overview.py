@@ -257,7 +257,7 @@ def test_polling_gets_no_content_until_something_changes(watched: Watched) -> No
     watched.says(last_batch="20240115T120000Z-0a1b2c")
     ended = watched.client.get(path).text
     assert 'hx-select="#latest"' in ended
-    assert 'hx-select-oob="#batches,#add-head"' in ended
+    assert 'hx-select-oob="#batches,#add-head,#sample"' in ended
 
 
 def test_the_page_needs_no_script_to_upload_or_to_be_current(watched: Watched) -> None:

@@ -19,6 +19,7 @@
 
   document.querySelectorAll("[data-theme-switch]").forEach((button) => {
     name(button);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => name(button));
     button.hidden = false;
     button.addEventListener("click", () => {
       root.dataset.theme = isDark() ? "light" : "dark";

@@ -29,6 +29,8 @@ _SECONDS = 30.0
 class Form:
     """A form of a page."""
 
+    page: str
+    """The address on which it was found."""
     action: str
     method: str
     fields: dict[str, str]
@@ -62,7 +64,7 @@ class _Reader(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         self.links += [given[name] for name in ("href", "src", "hx-get") if name in given]
         if tag == "form":
-            self.forms.append(Form(given.get("action", ""), given.get("method", "get").lower(), {}))
+            self.forms.append(Form("", given.get("action", ""), given.get("method", "get").lower(), {}))
         if tag in ("input", "button", "select", "textarea") and given.get("name") and self.forms:
             self.forms[-1].fields[given["name"]] = given.get("value", "")
 
@@ -139,7 +141,7 @@ def _followed(crawl: Crawl, address: str, answer: Answer) -> list[str]:
     reader.feed(answer.text)
     for form in reader.forms:
         action = urljoin(address, form.action)
-        crawl.forms.setdefault(f"{form.method.upper()} {action}", Form(action, form.method, form.fields))
+        crawl.forms.setdefault(f"{form.method.upper()} {action}", Form(address, action, form.method, form.fields))
     crawl.links.update(reader.links)
     local = [urljoin(address, link).partition("#")[0] for link in reader.links if not urlsplit(link).scheme]
     return [link for link in local if link]

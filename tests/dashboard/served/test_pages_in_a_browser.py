@@ -1,36 +1,48 @@
-"""Every page in Chromium: accessible in both themes, as wide as the screen, and with nothing from elsewhere."""
+"""Every page in Chromium: accessible in both themes, as wide as the screen, and with nothing from elsewhere.
+
+``UPDATE_SCREENSHOTS=1`` writes the pictures of the docs (``make screenshots``).
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
 
 from service.dashboard.pages import PAGES
-from tests.dashboard.served.browser import Walk
+from tests.dashboard.house import SCRIPT
+from tests.dashboard.served.browser import Walk, walking
 from tests.dashboard.served.crawl import Crawl
+from tests.dashboard.served.processes import Served, served
 from tests.sizes import BROWSER_WIDTHS
 from tests.worlds import ROOT
 
 IMAGES = ROOT / "docs" / "images"
 IS_DRAWN = os.environ.get("UPDATE_SCREENSHOTS") == "1"
 _MOST_IMAGE_BYTES = 150_000
-PICTURES = {
-    "overview": ("light", "dark"),
-    "batch": ("light",),
-    "customer": ("light",),
-    "duplicates": ("light",),
-    "quarantine": ("light",),
-    "analytics": ("light",),
-}
-"""Endpoint -> the themes in which the docs show it."""
+Theme = Literal["light", "dark"]
+PICTURES: tuple[tuple[str, Theme], ...] = (
+    ("overview", "light"),
+    ("overview", "dark"),
+    ("batch", "light"),
+    ("customer", "light"),
+    ("duplicates", "light"),
+    ("quarantine", "light"),
+    ("analytics", "light"),
+)
+"""Endpoint and theme of the pictures in the docs."""
 NARROW = 360
 READ = [page.name for page in PAGES if page.method == "GET"]
+ASKED = [page.name for page in PAGES if page.method == "POST"]
+OUTSIDE = ("/login", "/nothing", "/batches/nothing", "/?nothing=1")
+"""Pages beside those of the table: the login, and errors."""
 _TOO_WIDE = """
     () => [...document.querySelectorAll("body *")]
         .filter((element) => element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(".table, pre"))
@@ -59,8 +71,9 @@ def violations(page: Page, *rules: str) -> list[str]:
 
 
 def judge(walk: Walk) -> None:
-    """The page as it is now is accessible in both themes and never wider than the screen."""
+    """The page as it is now is accessible in both themes, never wider than the screen, and has one heading."""
     page = walk.page
+    assert page.get_by_role("heading", level=1).count() == 1
     for width in (*BROWSER_WIDTHS, NARROW):
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme="light")
@@ -74,18 +87,76 @@ def judge(walk: Walk) -> None:
 
 @pytest.mark.parametrize("endpoint", READ)
 def test_a_page_is_accessible_in_both_themes_and_fits_narrow_screens(walk: Walk, found: Crawl, endpoint: str) -> None:
-    walk.goto(found.address(endpoint))
-    assert walk.page.get_by_role("heading", level=1).count() == 1
+    for address in found.endpoints.get(endpoint, [])[:2] or [found.address(endpoint)]:
+        walk.goto(address)
+        judge(walk)
+
+
+@pytest.mark.parametrize("endpoint", ASKED)
+def test_a_page_that_is_asked_by_a_form_is_so_too(walk: Walk, found: Crawl, endpoint: str) -> None:
+    action = next(page.path for page in PAGES if page.name == endpoint)
+    form = found.forms[f"POST {action}"]
+    walk.goto(form.page)
+    shown = walk.page.locator(f"form[action='{action}']").first
+    for text in ("john", "nothing that exists"):
+        shown.locator("input[type=search], input[type=text]").first.fill(text)
+        shown.get_by_role("button").first.click()
+        judge(walk)
+
+
+@pytest.mark.parametrize("address", OUTSIDE)
+def test_the_login_and_errors_are_so_too(walk: Walk, address: str) -> None:
+    walk.expected.add("the server responded with a status of 40")
+    walk.goto(address)
     judge(walk)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service that nothing was ever given to."""
+    with served(tmp_path_factory.mktemp("empty") / "house") as dashboard:
+        yield dashboard
+
+
+@pytest.mark.parametrize("endpoint", [page.name for page in PAGES if page.method == "GET" and "<" not in page.path])
+def test_a_page_without_anything_to_show_is_so_too(browser: Browser, empty: Served, endpoint: str) -> None:
+    path = next(page.path for page in PAGES if page.name == endpoint)
+    with walking(browser, empty.url) as walk:
+        walk.goto(path)
+        judge(walk)
+
+
+def test_the_theme_follows_the_system_and_a_choice_that_is_kept(walk: Walk) -> None:
+    page = walk.page
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="light")
+    walk.goto("/")
+    light = page.evaluate(background)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(background)
+    assert light != dark
+    page.get_by_role("button", name="Use the light theme").click()
+    assert page.evaluate(background) == light
+    walk.goto("/")
+    assert page.evaluate(background) == light
+
+
+def test_hostile_names_are_shown_as_text(walk: Walk, found: Crawl) -> None:
+    for address in found.endpoints.get("customers", []) + found.endpoints.get("quarantined_batch", []):
+        walk.goto(address)
+        assert walk.page.locator("main script:not([src^='/static/'])").count() == 0
+    if "customers" in found.endpoints:
+        walk.goto("/customers")
+        expect(walk.page.get_by_text(re.compile(re.escape(SCRIPT), re.IGNORECASE)).first).to_be_visible()
 
 
 def test_a_walk_notes_what_a_page_must_not_do(walk: Walk) -> None:
     walk.goto("/")
     walk.page.evaluate(
         """() => {
-            const frame = document.createElement("p");
-            frame.setAttribute("style", "color: red");
-            document.body.append(frame);
+            const text = document.createElement("p");
+            text.setAttribute("style", "color: red");
+            document.body.append(text);
             const script = document.createElement("script");
             script.textContent = "1";
             document.body.append(script);
@@ -100,3 +171,16 @@ def test_a_walk_notes_what_a_page_must_not_do(walk: Walk) -> None:
     walk.faults.clear()
     for words in ("forbids style-src-attr", "forbids script-src-elem", "forbids img-src", "broken", "opened"):
         assert words in noted
+
+
+@pytest.mark.parametrize(("endpoint", "theme"), PICTURES)
+def test_the_pages_of_the_docs_can_be_drawn(
+    browser: Browser, shown: Served, found: Crawl, endpoint: str, theme: Theme, tmp_path: Path
+) -> None:
+    with walking(browser, shown.url, color_scheme=theme) as walk:
+        walk.goto(found.address(endpoint))
+        name = f"{endpoint}.png" if theme == "light" else f"{endpoint}-{theme}.png"
+        path = (IMAGES if IS_DRAWN else tmp_path) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        walk.page.screenshot(path=path, animations="disabled")
+        assert path.stat().st_size < _MOST_IMAGE_BYTES
