@@ -113,7 +113,9 @@ def test_an_export_shows_its_own_figures(shared_house: DashboardHouse) -> None:
     contents = data_of(client.get(f"/api/v1/batches/{shared_house.export}"))["contents"]
     assert contents["integration"] is None
     assert contents["export"]["master"] == shared_house.masters[1]
-    assert "Data quality" in text_of(client.get(f"/batches/{shared_house.export}"))
+    text = text_of(client.get(f"/batches/{shared_house.export}"))
+    assert "4 API records became 4 customers; none was a duplicate." in text
+    assert "Data quality" in text
 
 
 def test_no_page_of_a_batch_holds_a_customers_value(shared_house: DashboardHouse) -> None:
