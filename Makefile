@@ -1,4 +1,4 @@
-# make run    set up and start the service on ./inbox and ./outbox
+# make run    set up and start the service on ./inbox and ./outbox, and its page
 # make test   set up and run the tests in their quick size, in minutes (ARGS=… for pytest; FAULTS=sweep as CI does)
 # make lint   check style and types
 # make ci     run everything that CI runs (needs a Docker engine)
@@ -25,7 +25,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run-time
-	exec $(PY) -m service watch
+	exec $(PY) -m service run
 
 # Modules are compiled once, not in each of the hundreds of processes that the tests start.
 test: export PYTHONDONTWRITEBYTECODE :=

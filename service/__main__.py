@@ -56,7 +56,7 @@ def _flush() -> None:
 
 def _end_on_signals(arguments: Sequence[str]) -> None:
     """Handle SIGTERM from the start: the kernel does not deliver it to a process 1 without a handler."""
-    if arguments[:1] in (["watch"], ["simulate-api"]):
+    if arguments[:1] in (["watch"], ["run"], ["simulate-api"]):
         # Until the verb sets its own handlers there is nothing to clean up. An exception would not do: one that is
         # raised while a compiled module is imported can end in an abort.
         code = INTERRUPTED if "--once" in arguments else 0

@@ -175,12 +175,24 @@ def _arguments_of_verify(parser: argparse.ArgumentParser) -> None:
     _argument_of_filled_outbox(parser)
 
 
+def _arguments_of_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
 def _argument_of_filled_outbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
 
 
 def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
+
+
+def _arguments_of_notify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--test", action="store_true", help="send one message to each recipient, then exit")
+
+
+def _arguments_of_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder in which everything stays")
 
 
 def _arguments_of_simulate_api(parser: argparse.ArgumentParser) -> None:
@@ -233,6 +245,34 @@ def _watch(options: argparse.Namespace) -> int:
     return daemon.run(settings, _local_now, once=options.once)
 
 
+def _run(options: argparse.Namespace) -> int:
+    from service.supervisor import supervise
+
+    settings = _settings()
+    if sys.stdout.isatty():
+        _print(_welcome(settings))
+    helpers = ["dashboard", *(["notify"] if settings.notify_urls else [])]
+    started = {name: [sys.executable, "-m", "service", name] for name in ("watch", *helpers)}
+    return supervise(started.pop("watch"), started, stop_seconds=settings.stop_seconds)
+
+
+def _welcome(settings: Settings) -> str:
+    """What a person needs to know in the first minute."""
+    from service.sources import sources_of
+
+    needed = [source for source in sources_of(settings.sources) if source.is_required and source.job == "integration"]
+    names = " and ".join(source.file_name.replace("*", "") for source in needed)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+    return (
+        f"watching  {settings.inbox.absolute()}\n"
+        f"drop      {names}\n"
+        f"results   {settings.outbox.absolute()}: customer_master.csv, duplicate_report.csv, integration_log.txt\n"
+        f"page      {url if settings.http_port else 'at a free port, which the log names'}\n"
+        "stop      Ctrl-C\n"
+    )
+
+
 def _retry(options: argparse.Namespace) -> int:
     from service.jobs.retry import retry
 
@@ -272,6 +312,14 @@ def _verify(options: argparse.Namespace) -> int:
         _print(f"note: {note}", file=sys.stderr)
     _print("\n".join(report.findings) or report.sentence)
     return FINDINGS if report.findings else DONE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from service import doctor
+
+    report = doctor.examine(_local_now())
+    _print(doctor.as_json(report) if options.json else doctor.as_text(report))
+    return USAGE if report.has_wrong_settings else FINDINGS if report.failures else DONE
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -332,11 +380,25 @@ def _healthcheck(options: argparse.Namespace) -> int:
     return DONE if result.is_healthy else FINDINGS
 
 
+def _notify(options: argparse.Namespace) -> int:
+    from service import notify
+
+    settings = _settings()
+    if not options.test:
+        notify.run(settings, _local_now)
+        return DONE
+    results = notify.send_test(settings)
+    for recipient, has_arrived in results:
+        result = "the message arrived" if has_arrived else "the message did not arrive: check its URL, and the network"
+        _print(f"recipient {recipient.number} ({recipient.service}): {result}", file=sys.stderr)
+    return DONE if all(has_arrived for _, has_arrived in results) else FINDINGS
+
+
 def _demo(options: argparse.Namespace) -> int:
     from service import demo
 
     settings = _settings()
-    return int(demo.run(settings, print))
+    return int(demo.run(settings, print, options.keep))
 
 
 def _simulate_api(options: argparse.Namespace) -> int:
@@ -377,12 +439,19 @@ VERBS = (
         _watch,
         _arguments_of_watch,
     ),
+    Verb("run", "run watch and dashboard together, and notify where SERVICE_NOTIFY_URLS is set", _run),
     Verb("retry", "move a quarantined batch back into the inbox", _retry, _arguments_of_retry),
     Verb(
         "verify",
         "recompute every hash of outbox, archive and quarantine; report what differs",
         _verify,
         _arguments_of_verify,
+    ),
+    Verb(
+        "doctor",
+        "try what the service does in its folders and on this machine; report what is wrong and how to mend it",
+        _doctor,
+        _arguments_of_doctor,
     ),
     Verb(
         "adopt",
@@ -399,7 +468,13 @@ VERBS = (
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
     Verb("dashboard", "serve the web page and the JSON API", _dashboard),
     Verb("healthcheck", "exit 0 if the daemon is ok or degraded, 1 if it is failing or silent", _healthcheck),
-    Verb("demo", "show every step on a small sample, in a folder of its own", _demo),
+    Verb(
+        "notify",
+        "send a message when a batch fails, when the daemon is stuck, and when it has recovered",
+        _notify,
+        _arguments_of_notify,
+    ),
+    Verb("demo", "show every step on a small sample, in a folder of its own", _demo, _arguments_of_demo),
     Verb(
         "simulate-api",
         "serve a customers API like that of a third party, faults included",

@@ -29,7 +29,7 @@ _IMAGE_MARK = "IS_CUSTOMER_INTEGRATION_IMAGE"
 """Variable that the Dockerfile sets to 1. Without ``SERVICE_``: it is no setting."""
 
 # The verbs that work in the mounted folders; the others run as any user.
-_WORKING_VERBS = frozenset({"watch", "retry", "sync", "adopt"})
+_WORKING_VERBS = frozenset({"watch", "run", "dashboard", "retry", "sync", "adopt"})
 _INBOX, _OUTBOX, _STATE = InboxFolders(Path()), OutboxFolders(Path()), StateFolders(Path())
 # What the service itself makes in inbox and outbox.
 _OUR_FOLDERS = frozenset(

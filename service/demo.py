@@ -1,4 +1,4 @@
-"""``demo``: both jobs on a small sample, in a temporary folder, in seconds."""
+"""``demo``: both jobs on a small sample, in a folder of its own, in seconds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from service.api.clock import SystemClock
+from service.errors import UsageError
 from service.jobs.sync import sync
 from service.settings import Settings
 from service.simulator.customers import World
@@ -53,22 +54,40 @@ _ECOM = """\
   ]
 }
 """
+_KEPT_SETTINGS = frozenset({"command", "memory_limit_mb", "threads"})
 _SHOWN = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt")
 
 
-def run(settings: Settings, say: Callable[[str], None]) -> int:
+def run(settings: Settings, say: Callable[[str], None], keep: Path | None = None) -> int:
     """Let the watcher process the sample, then an export that a sync fetches from a simulated API; show the results.
 
-    Everything is in a temporary folder; the configured folders are not used. Returns the exit code.
+    Everything is in a temporary folder, or stays in the new folder ``keep``; the configured folders are not used, nor
+    any setting that would change the results. Returns the exit code.
+
+    Raises: UsageError where ``keep`` exists.
     """
-    root = Path(tempfile.mkdtemp(prefix="customer-integration-demo-"))
-    folders = {"inbox": root / "inbox", "outbox": root / "outbox", "state": root / "state"}
-    here = settings.model_copy(update=folders)
+    root = _new_folder(keep) if keep is not None else Path(tempfile.mkdtemp(prefix="customer-integration-demo-"))
+    here = _settings_in(root, settings)
     try:
         published = _show_integration(here, say) + _show_sync(here, say)
     finally:
-        shutil.rmtree(root)
+        if keep is None:
+            shutil.rmtree(root)
     return 0 if published == 2 else 1
+
+
+def _new_folder(path: Path) -> Path:
+    try:
+        path.mkdir()
+    except FileExistsError:
+        raise UsageError(f"{path} exists already", hint="name a new folder for the sample") from None
+    return path
+
+
+def _settings_in(root: Path, settings: Settings) -> Settings:
+    defaults = {name: field.default for name, field in Settings.model_fields.items() if name not in _KEPT_SETTINGS}
+    folders = {"inbox": root / "inbox", "outbox": root / "outbox", "state": root / "state"}
+    return settings.model_copy(update=defaults | folders)
 
 
 def _show_integration(here: Settings, say: Callable[[str], None]) -> int:

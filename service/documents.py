@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -170,6 +171,9 @@ class HealthReport(_Document, frozen=True, kw_only=True):
 
     state: Literal["ok", "degraded", "failing"] = "ok"
     reasons: tuple[str, ...] = ()
+    """What is wrong, in words, the most important first."""
+    codes: tuple[str, ...] = ()
+    """The code of each reason, in the same order: ``health_reasons.ReasonCode``. Absent in earlier versions."""
     notes: tuple[str, ...] = ()
     """What is as it is and needs no action, such as a file system that cannot sync folders."""
     written_at: str = ""
@@ -190,6 +194,80 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     last_scan: str | None = None
     found_without_event: int = 0
     """Exports found by a scan without a file event; more than a few: file events do not arrive."""
+    has_heartbeat: bool = False
+    """Whether this daemon writes ``heartbeat.json``, too; ``watch --once`` and earlier versions do not."""
+
+
+class Heartbeat(_Document, frozen=True, kw_only=True):
+    """``heartbeat.json``: the loop of the daemon moves. Written every two seconds, and not while the loop hangs."""
+
+    alive_at: str
+    """When the loop last moved; while a batch is in work, when this was written."""
+
+
+SyncEnd = Literal["completed", "postponed", "rejected", "suspended"]
+"""``postponed``: the API asked for a longer pause; ``rejected``: a setting must be corrected; ``suspended``: any other
+end before the collection was complete."""
+
+
+class SyncRun(Struct, frozen=True, kw_only=True):
+    """One run of the sync; its figures are its own, not those of the run that it resumed."""
+
+    started_at: str
+    end: SyncEnd
+    message: str
+    """Why it ended, unless it was completed."""
+    is_resumed: bool
+    customers: int | None
+    """None unless it was completed."""
+    requests: Count
+    retries: Count
+    rate_limited: Count
+    """Requests that the API refused because of its rate limit."""
+    pages: Count
+    """Of the collection where the run was completed, else those received."""
+    unchanged_pages: Count
+    """Pages that the API did not send again, because they had not changed."""
+    bytes: Count
+    waited_seconds: float
+    seconds: float
+
+
+class SyncRuns(_Document, frozen=True, kw_only=True):
+    """``state/sync/runs.json``: the last runs of the sync, the latest first."""
+
+    runs: tuple[SyncRun, ...] = ()
+
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class NotifiedCause(Struct, frozen=True, kw_only=True):
+    """A cause that users were notified of."""
+
+    event: Literal["failed", "stuck"]
+    text: str
+    """One line, as it was sent."""
+    notified_at: Moment
+    """When the last message that it began was decided."""
+    is_over: bool = False
+
+
+class PendingMessage(Struct, frozen=True, kw_only=True):
+    """A message that some recipients have not received yet."""
+
+    event: Literal["failed", "stuck", "recovered"]
+    text: str
+    recipients: tuple[str, ...]
+    """Of each one the beginning of the SHA-256 of its URL, which is a secret."""
+
+
+class NotifiedCauses(_Document, frozen=True, kw_only=True):
+    """``notified.json``: what users were notified of, so that each cause is sent once."""
+
+    causes: dict[str, NotifiedCause] = {}
+    pending: tuple[PendingMessage, ...] = ()
+    """The oldest first."""
 
 
 class AcceptedFiles(Struct, frozen=True, kw_only=True):
@@ -225,7 +303,7 @@ class RegisterFigures(Struct, frozen=True, kw_only=True):
     """Source -> field -> number of rows with a usable value."""
 
 
-Document = TypeVar("Document", Manifest, Reason, Claim, HealthReport, AcceptedFiles, Generation, RegisterFigures)
+Document = TypeVar("Document", bound=Struct)
 
 
 def is_batch_id(text: str) -> bool:

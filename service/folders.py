@@ -108,6 +108,11 @@ class StateFolders:
         return self.root / "health.json"
 
     @property
+    def heartbeat(self) -> Path:
+        """When the loop of that daemon last moved."""
+        return self.root / "heartbeat.json"
+
+    @property
     def ledger(self) -> Path:
         """Outcomes of all batches, SQLite."""
         return self.root / "ledger.sqlite"
@@ -133,9 +138,29 @@ class StateFolders:
         return self.root / "token"
 
     @property
+    def sample(self) -> Path:
+        """Inbox, outbox and state of the sample that the dashboard shows below ``/demo``."""
+        return self.root / "demo"
+
+    @property
     def sync(self) -> Path:
-        """Checkpoint of the sync, SQLite, and its lock."""
+        """Checkpoint of the sync, SQLite, its lock, and the report of its runs."""
         return self.root / "sync"
+
+    @property
+    def sync_runs(self) -> Path:
+        """The last runs of the sync, a report."""
+        return self.sync / "runs.json"
+
+    @property
+    def notified(self) -> Path:
+        """Which causes users were notified of, and what is still to be sent."""
+        return self.root / "notified.json"
+
+    @property
+    def notify_lock(self) -> Path:
+        """Held by the process that sends notifications about this state."""
+        return self.root / ".notify.lock"
 
     def standby_health(self, instance: str) -> Path:
         """Health of an instance that stands by."""

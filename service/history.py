@@ -7,33 +7,23 @@ in the history once the ledger has its outcome, which is right after the outcome
 
 from __future__ import annotations
 
-import csv
 import errno
-import os
-import re
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import BinaryIO, TypeVar
+from typing import Literal, TypeVar
 
 from service import documents, sqlite
 from service.documents import MalformedDocument, Manifest, Reason, is_batch_id
-from service.errors import UsageError
-from service.files import open_regular
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.ledger import FORMAT, FORMAT_OF_ONE_JOB, Entry, format_of, outcomes_table, read_entries
 from service.model import JobName
 
 MOST_ON_A_PAGE = 1000
 """A larger ``limit`` counts as this."""
-MASTER = "customer_master.csv"
-_MOST_ROW_BYTES = 1 << 20
-_MOST_CELL_CHARACTERS = 131_072
-_MOST_ID_BYTES = 32
-_BOM = b"\xef\xbb\xbf"
 _LAST_SEQ = (1 << 63) - 1
-_CUSTOMER_ID = re.compile(rb"CUST\d+,")
 _DAYS = """
     select substr(batch_id, 1, 8), job,
            sum(outcome = 'published'), sum(outcome = 'quarantined'),
@@ -43,6 +33,13 @@ _DAYS = """
     where batch_id >= ? and batch_id < ? and coalesce(removed, '') != 'repeated'
     group by 1, 2
     order by 1, 2
+"""
+# ``total`` gives a float, which cannot overflow. All columns are those of an index, so that no row is read.
+_TOTALS = """
+    select job, outcome, count(*), total(records), total(rejects), total(duplicates), max(seq)
+    from {table}
+    where outcome != 'unknown'
+    group by 1, 2
 """
 
 Row = TypeVar("Row")
@@ -93,28 +90,16 @@ class DayCounts:
 
 
 @dataclass(frozen=True)
-class MasterCustomer:
-    """A row of ``customer_master.csv``, as published."""
+class OutcomeTotals:
+    """All outcomes of one kind and job in the ledger. A batch that was repeated counts each time: totals only rise."""
 
-    unified_id: str
-    full_name: str
-    email: str
-    phone: str
-    signup_date: str
-    source_system: str
-    status: str
-
-
-@dataclass(frozen=True)
-class CustomerPage:
-    """Customers of a set, in the order of their ids."""
-
-    customers: tuple[MasterCustomer, ...] = ()
-    offset: int | None = None
-    """``offset`` of the next page; None on the last page."""
-
-
-_COLUMNS = tuple(MasterCustomer.__dataclass_fields__)
+    batches: int
+    records: float
+    """0 in quarantine; so the next two."""
+    rejects: float
+    duplicates: float
+    last: Entry
+    """The latest of them; it states kind and job."""
 
 
 class History:
@@ -125,11 +110,44 @@ class History:
         self._outbox = OutboxFolders(folders.outbox)
         self._inbox = None if folders.inbox is None else InboxFolders(folders.inbox)
 
-    def batches(self, job: JobName | None = None, before: int | None = None, limit: int = 50) -> BatchPage:
-        """A page of the batches of a job, or of all jobs; ``before``: that of the former page."""
-        of_job, values = ("", ()) if job is None else (" and job = ?", (job,))
-        entries, older = self._page(f"outcome != 'unknown'{of_job}", values, before, limit)
+    def batches(
+        self,
+        job: JobName | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        *,
+        outcome: Literal["published", "quarantined"] | None = None,
+    ) -> BatchPage:
+        """A page of the batches of a job or of all, with one outcome or any; ``before``: that of the former page."""
+        chosen = {"job": job, "outcome": outcome}
+        conditions = ["outcome != 'unknown'", *(f"{name} = ?" for name, value in chosen.items() if value)]
+        values = tuple(value for value in chosen.values() if value)
+        entries, older = self._page(" and ".join(conditions), values, before, limit)
         return BatchPage(entries, older)
+
+    def neighbours(self, entry: Entry) -> tuple[Entry | None, Entry | None]:
+        """The batches of the same job right before and right after this one."""
+        of_job = "where outcome != 'unknown' and job = ? and seq"
+        values = (entry.outcome.job, entry.seq)
+        former = self._read(lambda db: read_entries(db, f"{of_job} < ? order by seq desc limit 1", *values))
+        following = self._read(lambda db: read_entries(db, f"{of_job} > ? order by seq limit 1", *values))
+        return next(iter(former), None), next(iter(following), None)
+
+    def repeated(self, entry: Entry) -> Entry | None:
+        """The first batch after this one with the same files: what became of it after a retry. None if there is none.
+
+        The id of a batch ends with the beginning of the hash of its files.
+        """
+        of_files = entry.outcome.batch_id.split("-")[1]
+        rest = "where seq > ? and outcome != 'unknown' and substr(batch_id, 18, 6) = ? order by seq limit 1"
+        found = self._read(lambda db: read_entries(db, rest, entry.seq, of_files))
+        return found[0] if found else None
+
+    def known(self, batch_ids: Sequence[str]) -> set[str]:
+        """Those of ``batch_ids`` that the ledger has an outcome of."""
+        wanted = json.dumps(list(batch_ids))
+        found = "select distinct batch_id from outcomes where batch_id in (select value from json_each(?))"
+        return {batch_id for (batch_id,) in self._read(lambda db: db.execute(found, (wanted,)).fetchall())}
 
     def quarantined(self, before: int | None = None, limit: int = 50) -> QuarantinePage:
         """A page of the batches in quarantine; ``before``: that of the former page."""
@@ -152,28 +170,12 @@ class History:
         rows = self._read(lambda db: db.execute(_DAYS.format(table=outcomes_table(db)), (begin, f"{end}~")).fetchall())
         return tuple(DayCounts(date.fromisoformat(day), job, *counts) for day, job, *counts, _ in rows)
 
-    def customers(self, batch_id: str, offset: int = 0, limit: int = 50) -> CustomerPage | None:
-        """A page of the customers of an integration set; ``offset``: that of the former page.
+    def totals(self) -> tuple[OutcomeTotals, ...]:
+        """Totals of each job and kind of outcome that occurred; a lost ledger that was rebuilt may have lower ones.
 
-        Reads the rows of the page only; it does not search or sort, and cannot skip pages. None where the outbox does
-        not have the set (any more), or the set is one of another job.
-
-        Raises: UsageError for an offset that no page had; MalformedDocument where the file is not a customer master, or
-        a row has more than a megabyte, or a cell more than 131,072 characters.
+        The cost grows with the number of batches: a million take about 0.2 s.
         """
-        if not is_batch_id(batch_id):
-            return None
-        try:
-            descriptor = open_regular(self._outbox.set_of(batch_id) / MASTER)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            header = _next_row(file)
-            if _cells_of(header.removeprefix(_BOM)) != list(_COLUMNS):
-                raise MalformedDocument(f"{MASTER}: other columns than {', '.join(_COLUMNS)}")
-            if offset:
-                _seek_row(file, offset)
-            return _customer_page(file, offset or len(header), _bounded(limit))
+        return tuple(self._read(_read_totals))
 
     def _page(
         self, condition: str, values: tuple[object, ...], before: int | None, limit: int
@@ -204,6 +206,14 @@ class History:
             return []
 
 
+def _read_totals(db: sqlite3.Connection) -> list[OutcomeTotals]:
+    rows = db.execute(_TOTALS.format(table=outcomes_table(db))).fetchall()
+    return [
+        OutcomeTotals(batches, records, rejects, duplicates, read_entries(db, "where seq = ?", seq)[0])
+        for _, _, batches, records, rejects, duplicates, seq in rows
+    ]
+
+
 def _has_format(db: sqlite3.Connection) -> bool:
     """Whether the ledger can be read; False for one that is being created. Raises: DamagedDatabase."""
     found = format_of(db)
@@ -214,50 +224,3 @@ def _has_format(db: sqlite3.Connection) -> bool:
 
 def _bounded(limit: int) -> int:
     return min(max(limit, 1), MOST_ON_A_PAGE)
-
-
-def _customer_page(file: BinaryIO, offset: int, limit: int) -> CustomerPage:
-    customers: list[MasterCustomer] = []
-    while len(customers) < limit and (row := _next_row(file)):
-        cells = _cells_of(row)
-        if len(cells) != len(_COLUMNS):
-            raise MalformedDocument(f"{MASTER}: a row has {len(cells)} cells")
-        customers.append(MasterCustomer(*cells))
-        offset += len(row)
-    return CustomerPage(tuple(customers), offset if file.read(1) else None)
-
-
-def _next_row(file: BinaryIO) -> bytes:
-    """The bytes of the next row, which may contain quoted line breaks; empty at the end of the file."""
-    lines: list[bytes] = []
-    left, is_quoted = _MOST_ROW_BYTES, False
-    while line := file.readline(left + 1):
-        lines.append(line)
-        left -= len(line)
-        is_quoted ^= line.count(b'"') % 2 == 1
-        if left < 0:
-            raise MalformedDocument(f"{MASTER}: a row has more than {_MOST_ROW_BYTES} bytes")
-        if not is_quoted:
-            break
-    return b"".join(lines)
-
-
-def _cells_of(row: bytes) -> list[str]:
-    try:
-        cells = next(csv.reader([row.decode("utf-8")], strict=True), [])
-    except (csv.Error, UnicodeDecodeError):
-        raise MalformedDocument(f"{MASTER}: a row is not CSV in UTF-8") from None
-    # The limit of the csv module is one for the whole process, and the readers of exports raise it.
-    if any(len(cell) > _MOST_CELL_CHARACTERS for cell in cells):
-        raise MalformedDocument(f"{MASTER}: a cell has more than {_MOST_CELL_CHARACTERS} characters")
-    return cells
-
-
-def _seek_row(file: BinaryIO, offset: int) -> None:
-    """Go to the row at ``offset``. A request may contain any number, so it must be where a customer's row begins."""
-    if 0 < offset < os.fstat(file.fileno()).st_size:
-        file.seek(offset - 1)
-        if file.read(1) == b"\n" and _CUSTOMER_ID.match(file.read(_MOST_ID_BYTES)):
-            file.seek(offset)
-            return
-    raise UsageError("no page begins at this offset", hint="use the offset of the former page, or none")

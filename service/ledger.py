@@ -33,6 +33,7 @@ create index if not exists outcomes_of_a_batch on outcomes (batch_id);
 create index if not exists outcomes_of_a_job on outcomes (job);
 create index if not exists outcomes_of_a_kind on outcomes (outcome, removed);
 create index if not exists inputs_of_an_outcome on inputs (seq);
+create index if not exists totals_of_outcomes on outcomes (job, outcome, records, rejects, duplicates);
 """
 _SCHEMA = f"""
 begin;

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from service.commands import DEFAULT as DEFAULT_COMMAND
 from service.errors import SettingsError
@@ -22,6 +22,8 @@ DEFAULT_STATE = Path("state")
 DEFAULT_STALL_MINUTES = 30
 MOST_BYTES = 64 << 10
 """Of a file with settings or a secret."""
+Origin = Literal["default", "environment", "file", "service.toml"]
+"""Where a setting is written; ``file``: the one that ``SERVICE_X_FILE`` names."""
 
 
 def health_settings(folder: Path = Path()) -> tuple[Path, float]:
@@ -35,6 +37,25 @@ def health_settings(folder: Path = Path()) -> tuple[Path, float]:
     if not isinstance(state, str) or not isinstance(minutes, str | float | int) or not 0 < float(minutes) < inf:
         raise ValueError(names)
     return Path(state), float(minutes)
+
+
+def origins(names: Iterable[str], folder: Path = Path()) -> dict[str, tuple[Origin, str]]:
+    """Where the value of each setting is written, and under which name: a variable, or a name in ``service.toml``.
+
+    The order of precedence is that of ``settings.load``. Raises: SettingsError where ``service.toml`` cannot be read.
+    """
+    written, environment = from_toml(folder / TOML_FILE), dict(os.environ)
+    variables = {variable.lower(): variable for variable, value in environment.items() if value}
+    found: dict[str, tuple[Origin, str]] = {}
+    for name in names:
+        variable = f"{PREFIX}{name.upper()}"
+        if variable.lower() in variables:
+            found[name] = "environment", variables[variable.lower()]
+        elif environment.get(f"{variable}_FILE"):
+            found[name] = "file", f"{variable}_FILE"
+        else:
+            found[name] = ("service.toml", name) if name in written else ("default", "")
+    return found
 
 
 def from_toml(path: Path) -> dict[str, Any]:

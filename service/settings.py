@@ -32,6 +32,8 @@ from service.sources import Region, SourceSettings, sources_of
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
 _IN_A_PASSWORD = "in a password, / ? # @ : % are written as %2F %3F %23 %40 %3A %25"
+_SHORTEST_TOKEN = 8
+_BETWEEN_URLS = re.compile(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d{1,2}(?::\d{2}){0,2}(?:[A-Za-z<].*)?")
 """Such as ``UTC0`` or ``CET-1CEST,M3.5.0,M10.5.0/3``."""
 
@@ -133,15 +135,24 @@ class Settings(BaseSettings):
     sync_minutes: float = Field(60, gt=0, description="a longer run stops; the next one continues it")
     sync_resume_hours: float = Field(1, ge=0, description="a run that began longer ago than this is not resumed")
 
-    http_host: str = Field("127.0.0.1", description="address that the dashboard listens on")
-    http_port: int = Field(8080, ge=0, le=65_535, description="port of the dashboard")
+    http_host: str = Field("127.0.0.1", min_length=1, description="address that the dashboard listens on")
+    http_port: int = Field(8080, ge=0, le=65_535, description="port that the dashboard listens on; 0 = a free one")
     http_names: tuple[str, ...] = Field(
         (), description='host names that reach the dashboard, besides addresses and `localhost`: `["dash.example"]`'
     )
     token: SecretStr | None = Field(
         None, description="token for the dashboard, needed but on loopback outside of a container; one is made if unset"
     )
-    upload_limit_mb: int = Field(1024, ge=1, description="largest file that the dashboard accepts")
+    upload_limit_mb: int = Field(1024, ge=1, description="maximum size of a file that is uploaded on the dashboard")
+    notify_urls: SecretStr | None = Field(
+        None, description="where `notify` sends: URLs of Apprise, separated by commas or line breaks"
+    )
+    notify_after_seconds: float = Field(
+        60, ge=0, description="a service that fails or is silent for this long is notified of"
+    )
+    notify_repeat_minutes: float = Field(
+        15, ge=0, description="a cause that comes and goes is notified of at most once in this time"
+    )
 
     command: str = Field(commands.DEFAULT, min_length=1, description="how hints begin commands, as they are typed here")
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
@@ -184,6 +195,20 @@ class Settings(BaseSettings):
             raise ValueError("has a character that no header may have: not ASCII, or a line break")
         return SecretStr(text.strip()) if key else None
 
+    @field_validator("token")
+    @classmethod
+    def _is_no_guess(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < _SHORTEST_TOKEN:
+            raise ValueError(f"must have at least {_SHORTEST_TOKEN} characters")
+        return token
+
+    @field_validator("notify_urls")
+    @classmethod
+    def _are_urls(cls, urls: SecretStr | None) -> SecretStr | None:
+        if urls is not None and not all("://" in url and url.isprintable() for url in split_urls(urls)):
+            raise ValueError("must be URLs of Apprise, such as mailto://… or slack://…, separated by commas")
+        return urls
+
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:
         parts = urlsplit(self.api_url or "")
@@ -222,6 +247,12 @@ class Settings(BaseSettings):
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""
         return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
+
+
+def split_urls(urls: SecretStr) -> list[str]:
+    """The URLs in ``notify_urls``. A comma or blank that no URL follows is part of the URL before it."""
+    found = _BETWEEN_URLS.split(urls.get_secret_value().strip(" \t\r\n,"))
+    return [url for url in found if url]
 
 
 def _web_url(url: str) -> SplitResult:

@@ -37,9 +37,16 @@ class State:
         """
         make_folder(self.root)
         close_to_others(self.root)
+        if not self._folders.identity.exists():
+            create_text(self._folders.identity, json.dumps({"format": FORMAT, "id": str(uuid.uuid4())}) + "\n")
+        return self.known_id()
+
+    def known_id(self) -> str:
+        """The id of this state; changes nothing.
+
+        Raises: SettingsError as ``open``; FileNotFoundError where no service has worked with it; OSError.
+        """
         path = self._folders.identity
-        if not path.exists():
-            create_text(path, json.dumps({"format": FORMAT, "id": str(uuid.uuid4())}) + "\n")
         try:
             identity = json.loads(read_regular(path, _MOST_BYTES))
             written_format, id_ = identity["format"], identity["id"]

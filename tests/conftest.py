@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from hypothesis import settings
 
 from service import logs
 from tests.case_runs import CaseRun, shared_run
+from tests.required import is_lacking
 from tests.sizes import IS_FULL, IS_QUICK, UNMARKED_SECONDS, VARIANTS_EVERY, examples
 from tests.slow import measured
-from tests.worlds import House, Works
+from tests.supervised import Supervise, Supervised
+from tests.worlds import House, Mount, Works
 
 # The same examples every time: a change is judged by itself. ``FAULTS=all`` looks for new ones.
 settings.register_profile("same", derandomize=True, max_examples=examples(100))
@@ -111,6 +115,42 @@ def case_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], CaseRu
 def events(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
     """The structured events since the last call."""
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def supervised(house: House) -> Iterator[Supervise]:
+    """Starts a supervisor in the house; nothing of it outlives the test."""
+    started: list[Supervised] = []
+
+    def start(watcher: Sequence[str], helpers: Mapping[str, Sequence[str]]) -> Supervised:
+        started.append(Supervised(house, watcher, helpers))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait(20)
+        for pid in one.left():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def mount() -> Iterator[Mount]:
+    """Mount a tmpfs, or change the size of one that is mounted; skips where we may not."""
+    mounted: list[Path] = []
+
+    def tmpfs(folder: Path, size: str) -> None:
+        options = f"remount,{size}" if folder in mounted else size
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            is_lacking(f"needs a small file system: {done.stderr.strip()}")
+        mounted.append(folder)
+
+    yield tmpfs
+    for folder in dict.fromkeys(mounted):
+        subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 @pytest.fixture

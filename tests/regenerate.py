@@ -20,11 +20,15 @@ STAMP = "2024-01-15 10:30:00"
 
 
 def outcome_of(run: CaseRun) -> dict[str, str]:
-    """File name -> text of all that a case publishes, or ``error.txt`` and the log; one time stamp, one batch id."""
+    """File name -> text of what a case publishes, or ``error.txt`` and the log; one time stamp, one batch id.
+
+    Without the Parquet files: ``tests/test_parquet.py`` compares these with the texts.
+    """
     if run.code:
         [log] = [*run.outbox.glob("failed/*/integration_log.txt"), *run.outbox.glob("integration_log.txt")][:1]
         return {"error.txt": _without_batch_id(run.err), "integration_log.txt": stamped(_read(log))}
-    return {path.name: stamped(_read(path)) for path in published(run.outbox).iterdir()}
+    texts = (path for path in published(run.outbox).iterdir() if path.suffix != ".parquet")
+    return {path.name: stamped(_read(path)) for path in texts}
 
 
 def _read(path: Path) -> str:

@@ -29,6 +29,7 @@ def is_lacking(reason: str) -> NoReturn:
 
 needs_root = needs(os.geteuid() == 0, "acts as other users, which only root can")
 needs_strace = needs(shutil.which("strace") is not None, "needs strace")
+needs_promtool = needs(shutil.which("promtool") is not None, "needs promtool, from Debian's package prometheus")
 _TEMPORARY = Path(tempfile.gettempdir())
 needs_leases = needs(
     honours_leases(_TEMPORARY / "any", _TEMPORARY.stat().st_dev), "the temporary folder has no file leases"

@@ -72,6 +72,8 @@ STOP_RECORDS: int = _size(3_000, 20_000, 20_000)
 PROGRESS_RECORDS: int = _size(20_000, 400_000, 1_000_000)
 """Records of a pair whose progress is watched; the engine works on some 100,000 at a time."""
 
+METRICS_BATCHES: int = _size(20_000, 1_000_000, 1_000_000)
+"""Batches in the ledger whose metrics are rendered."""
 READER_PUBLICATIONS: int = _size(20, 200, 1000)
 SOAK_BATCHES: int = _size(12, 100, 2000)
 SOAK_WARM_UP: int = _size(6, 20, 20)

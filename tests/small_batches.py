@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import duckdb
 import numpy as np
 
 from service import logs
@@ -187,3 +188,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     """A published CSV file."""
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def parquet_of(path: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """A published Parquet file: column -> type, and the rows in order."""
+    with duckdb.connect() as connection:
+        found = connection.execute("select * from read_parquet(?)", [str(path)])
+        columns = {name: str(kind) for name, kind, *_ in found.description or ()}
+        return columns, [dict(zip(columns, row, strict=True)) for row in found.fetchall()]

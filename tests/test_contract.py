@@ -36,6 +36,7 @@ IN_BATCH = (
     *FLAT,
     *("crosswalk.csv", "customer_orders.csv", "id_changes.csv", "literal_cost.csv"),
     *("match_evidence.csv", "quality_report.json", "register_customers.csv", "rejects.csv"),
+    *("customer_master.parquet", "records.parquet"),
 )
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (INFO|WARNING|ERROR) - (.+)")
 

@@ -422,6 +422,7 @@ def test_customers_keep_their_ids_when_the_rules_for_keys_change(tmp_path: Path,
     assert works.rows("id_changes.csv", batch) == []
     after = works.rows("crosswalk.csv", batch)
     assert [row["unified_id"] for row in after] == [line.split(",")[0] for line in before[1:]]
+    assert works.verified().findings == [], "the former set has fewer files"
 
 
 # ------------------------------------------------------------------------------------------------- drift guards

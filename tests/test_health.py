@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from service import health
-from service.documents import HealthReport, IgnoredEntry, StageProgress, WaitingExport
-from service.health import STALE_SECONDS, HealthCheck
+from service import documents, health
+from service.documents import HealthReport, Heartbeat, IgnoredEntry, StageProgress, WaitingExport
+from service.folders import Folders
+from service.health import FRESH_SECONDS, STALE_SECONDS, HealthCheck
+from service.health_reasons import HealthReason
 from service.state import State
 from service.watch.waits import Waits
 from tests.worlds import House
@@ -37,6 +39,7 @@ def test_the_file_contains_every_member_and_is_replaced_as_a_whole(tmp_path: Pat
         "format": 1,
         "state": "ok",
         "reasons": [],
+        "codes": [],
         "notes": [],
         "written_at": "2024-01-15T12:00:00.000+00:00",
         "version": "1.2.3",
@@ -53,6 +56,7 @@ def test_the_file_contains_every_member_and_is_replaced_as_a_whole(tmp_path: Pat
         "last_batch": None,
         "last_scan": None,
         "found_without_event": 0,
+        "has_heartbeat": False,
     }
 
 
@@ -122,6 +126,74 @@ def test_no_file_is_not_healthy(tmp_path: Path) -> None:
     assert "is the daemon running?" in health.judge(tmp_path, NOW, stall_minutes=30).sentence
 
 
+def beat(state: Path, age_seconds: float = 0.0) -> None:
+    """A heartbeat of that age."""
+    alive_at = (NOW - timedelta(seconds=age_seconds)).isoformat()
+    documents.write(state / "heartbeat.json", Heartbeat(alive_at=alive_at), durable=False)
+
+
+def test_a_daemon_with_a_heartbeat_is_healthy_as_long_as_it_is_fresh(tmp_path: Path) -> None:
+    report = HealthReport(has_heartbeat=True)
+    beat(tmp_path)
+    assert judged(tmp_path, report, FRESH_SECONDS) == HealthCheck(True, "ok")
+    assert judged(tmp_path, report, 9) == HealthCheck(
+        False, "failing: no heartbeat for 9 s: the daemon is stopped, hangs or died"
+    )
+    assert not judged(tmp_path, HealthReport(has_heartbeat=True, busy_since=NOW.isoformat()), 9).is_healthy
+
+
+def test_a_daemon_that_writes_no_heartbeat_is_judged_by_its_health_file(tmp_path: Path) -> None:
+    beat(tmp_path, age_seconds=3600)
+    assert judged(tmp_path, HealthReport(), STALE_SECONDS) == HealthCheck(True, "ok"), "an older one, or watch --once"
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "{}", '{"alive_at": "yesterday"}', '{"alive_at": "2024-01-15T12:00:00"}']
+)
+def test_a_missing_or_damaged_heartbeat_is_not_healthy(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "heartbeat.json").write_text(content, encoding="utf-8")
+    check = judged(tmp_path, HealthReport(has_heartbeat=True), 0)
+    assert not check.is_healthy
+    assert "heartbeat.json" in check.sentence
+
+
+def unready(house: House, *, min_free_mb: int = 0) -> dict[str, str]:
+    """What is not ready a second after noon: the name of each check and what it found."""
+    folders = Folders(house.inbox, house.outbox, house.state)
+    now = NOW + timedelta(seconds=1)
+    checks = health.readiness(folders, now, stall_minutes=30, min_free_mb=min_free_mb)
+    assert [check.name for check in checks] == ["lock", "heartbeat", "folders", "space", "health"]
+    assert all(check.sentence for check in checks)
+    return {check.name: check.sentence for check in checks if not check.is_ok}
+
+
+def test_a_service_is_ready_when_it_holds_its_lock_moves_and_can_work(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(unready(house)) == {"lock", "heartbeat", "health"}, "before the first start"
+    state = State(house.state)
+    state.take()
+    health.write(HealthReport(state="degraded", has_heartbeat=True), house.state, NOW)
+    beat(house.state)
+    assert unready(house) == {}
+    assert "MB free" in unready(house, min_free_mb=1 << 40)["space"]
+    beat(house.state, age_seconds=10)
+    assert {name: "no heartbeat for 11 s" in found for name, found in unready(house).items()} == {
+        "heartbeat": True,
+        "health": True,
+    }
+    beat(house.state)
+    health.write(HealthReport(state="failing", reasons=("no disk",), has_heartbeat=True), house.state, NOW)
+    assert unready(house) == {"health": "failing: no disk"}
+    health.write(HealthReport(), house.state, NOW)
+    state.release()
+    assert unready(house) == {"lock": f"no daemon works with the state folder {house.state}"}
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != house.inbox and access(path, mode))
+    assert f"the folder {house.inbox} cannot be written" in unready(house)["folders"]
+
+
 def test_the_exit_code_of_the_verb_is_the_judgement(house: House) -> None:
     missing = house.run("healthcheck")
     assert (missing.code, missing.out) == (1, "")
@@ -162,6 +234,6 @@ def test_a_file_that_was_removed_and_came_back_waits_from_then() -> None:
 def test_scarce_space_is_reported_for_each_folder(tmp_path: Path) -> None:
     assert health.scarce_space([tmp_path], min_free_mb=0) == []
     assert health.scarce_space([tmp_path], min_free_mb=1 << 40) == [
-        f"the disk runs low: less than {1 << 40} MB free for {tmp_path}"
+        HealthReason("disk_low", f"the disk runs low: less than {1 << 40} MB free for {tmp_path}")
     ]
     assert health.scarce_space([tmp_path / "out of reach"], min_free_mb=1 << 40) == []

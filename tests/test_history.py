@@ -16,14 +16,13 @@ from typing import Any
 
 import pytest
 
-from service import documents, history, sqlite
-from service.documents import MalformedDocument, Manifest, Reason
-from service.errors import UsageError
+from service import documents, sqlite
+from service.documents import Manifest, Reason
 from service.folders import Folders
-from service.history import BatchPage, CustomerPage, History, MasterCustomer, QuarantinePage
+from service.history import BatchPage, History, QuarantinePage
 from service.ledger import Entry
 from service.sqlite import DamagedDatabase
-from tests.small_batches import integrate_pair, rows_of, write_pair
+from tests.small_batches import integrate_pair, write_pair
 from tests.small_documents import COUNTS, DocumentFolders, batch
 from tests.worlds import ROOT, Works, World
 
@@ -93,6 +92,35 @@ def test_the_batches_of_one_job_come_page_by_page(past: Works) -> None:
     assert ids(history_of(past).batches("analytics").entries) == past.batches_of("analytics")
 
 
+def test_batches_can_be_chosen_by_outcome(past: Works) -> None:
+    quarantined = ids(history_of(past).batches(outcome="quarantined").entries)
+    assert quarantined == [path.name for path in past.quarantine()]
+    assert len(history_of(past).batches("integration", outcome="published").entries) == 2
+    assert history_of(past).batches("analytics", outcome="quarantined").entries == ()
+
+
+def test_a_batch_has_neighbours_of_its_own_job(past: Works) -> None:
+    history = history_of(past)
+    last, middle, first = history.batches("integration").entries
+    assert history.neighbours(middle) == (first, last)
+    assert history.neighbours(first) == (None, middle)
+    (alone,) = history.batches("analytics").entries
+    assert history.neighbours(alone) == (None, None)
+
+
+def test_the_history_knows_which_batches_it_has_and_which_repeat_others(past: Works, folders: DocumentFolders) -> None:
+    (quarantined,) = past.quarantine()
+    assert history_of(past).known([quarantined.name, batch(1)]) == {quarantined.name}
+    first = folders.quarantine("20240115T120000Z-abcdef", None)
+    second = folders.publish(batch(2), first)
+    folders.publish("20240115T130000Z-abcdef-2", second)
+    folders.ledger.open()
+    last, other, retried = history_in(folders).batches().entries
+    assert history_in(folders).repeated(retried) == last
+    assert history_in(folders).repeated(other) is None
+    assert history_in(folders).known(ids((last, other))) == {last.outcome.batch_id, other.outcome.batch_id}
+
+
 def test_a_batch_comes_with_its_manifest_or_its_reason(past: Works) -> None:
     (quarantined,) = past.quarantine()
     published = past.batches_of("analytics")[0]
@@ -109,7 +137,6 @@ def test_a_batch_comes_with_its_manifest_or_its_reason(past: Works) -> None:
 @pytest.mark.parametrize("batch_id", ["20240115T120000Z-ffffff", "", "..", "../../etc", "' or 1=1 --", "x" * 100_000])
 def test_an_unknown_batch_is_none(past: Works, batch_id: str) -> None:
     assert history_of(past).batch(batch_id) is None
-    assert history_of(past).customers(batch_id) is None
 
 
 def test_quarantined_batches_come_with_their_reasons(past: Works) -> None:
@@ -129,23 +156,6 @@ def test_counts_are_by_day_and_job(past: Works) -> None:
     assert (analytics.job, analytics.published, analytics.customers) == ("analytics", 1, 4)
 
 
-def test_the_customers_of_a_set_come_page_by_page_as_published(past: Works) -> None:
-    batch_id = past.batches_of("integration")[0]
-    found: list[MasterCustomer] = []
-    offset: int | None = 0
-    while offset is not None:
-        page = history_of(past).customers(batch_id, offset, limit=2)
-        assert page is not None
-        assert 1 <= len(page.customers) <= 2
-        found += page.customers
-        offset = page.offset
-    assert [vars(customer) for customer in found] == rows_of(past.outbox / "batches" / batch_id / history.MASTER)
-
-
-def test_an_export_has_no_page_of_customers(past: Works) -> None:
-    assert history_of(past).customers(past.batches_of("analytics")[0]) is None
-
-
 def test_reading_creates_and_changes_nothing(past: Works) -> None:
     def files() -> dict[str, tuple[int, int]]:
         found = [path for path in past.root.rglob("*") if path.is_file()]
@@ -158,7 +168,6 @@ def test_reading_creates_and_changes_nothing(past: Works) -> None:
     asked.counts_by_day(*ALWAYS)
     for batch_id in past.batches():
         asked.batch(batch_id)
-        asked.customers(batch_id)
     assert files() == before
 
 
@@ -167,9 +176,7 @@ def test_an_outbox_filled_by_hand_has_a_history(tmp_path: Path) -> None:
     integrate_pair(pair, tmp_path / "out", csv_bom=True)
     found = History(Folders(None, tmp_path / "out", tmp_path / "out/.state"))
     (entry,) = found.batches().entries
-    page = found.customers(entry.outcome.batch_id)
-    assert page is not None
-    assert [(customer.unified_id, customer.full_name) for customer in page.customers] == [("CUST001", "Ann Lee")]
+    assert (entry.outcome.kind, entry.outcome.counts and entry.outcome.counts.customers) == ("published", 1)
 
 
 # ------------------------------------------------------------------------------------------------ without a ledger
@@ -179,7 +186,6 @@ def test_a_missing_ledger_is_empty(tmp_path: Path) -> None:
     found = History(Folders(tmp_path / "inbox", tmp_path / "outbox", tmp_path / "state"))
     assert (found.batches(), found.quarantined(), found.batch(batch(1))) == (BatchPage(), QuarantinePage(), None)
     assert found.counts_by_day(*ALWAYS) == ()
-    assert found.customers(batch(1)) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -278,75 +284,6 @@ def test_impossible_pages_are_bounded(folders: DocumentFolders, before: int | No
     assert len(history_in(folders).batches(None, before, limit).entries) == found
 
 
-# ----------------------------------------------------------------------------------------------------- customers
-
-
-HEADER = "unified_id,full_name,email,phone,signup_date,source_system,status\n"
-
-
-def write_master(folders: DocumentFolders, text: str) -> None:
-    folder = folders.outbox.set_of(batch(1))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / history.MASTER).write_text(text, encoding="utf-8", newline="")
-
-
-def customers_of(folders: DocumentFolders, offset: int = 0, limit: int = 50) -> CustomerPage:
-    page = history_in(folders).customers(batch(1), offset, limit)
-    assert page is not None
-    return page
-
-
-def test_values_with_commas_quotes_and_line_breaks_stay_in_their_cells(folders: DocumentFolders) -> None:
-    name = 'Lee, "Ann"\nCUST007,x'
-    row = 'CUST001,"' + name.replace('"', '""') + '",,,,CRM,active\n'
-    write_master(folders, HEADER + row + "CUST002,Bob,,,,CRM,active\n")
-    page = customers_of(folders, limit=1)
-    assert [customer.full_name for customer in page.customers] == [name]
-    assert page.offset is not None
-    assert [customer.full_name for customer in customers_of(folders, page.offset).customers] == ["Bob"]
-
-
-def test_a_set_without_customers_is_an_empty_page(folders: DocumentFolders) -> None:
-    write_master(folders, HEADER)
-    assert customers_of(folders) == CustomerPage()
-
-
-@pytest.mark.parametrize("offset", [-1, 1, 5, len(HEADER) - 1, len(HEADER) + 3, 10**6, 10**18])
-def test_an_offset_that_no_page_had_is_a_usage_error(folders: DocumentFolders, offset: int) -> None:
-    write_master(folders, HEADER + "CUST001,Bob,,,,CRM,active\n")
-    with pytest.raises(UsageError, match="no page begins at this offset"):
-        customers_of(folders, offset)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "unified_id\n",
-        HEADER + "CUST001,Jane\n",
-        HEADER + 'CUST001,"Jane"x,,,,,\n',
-        HEADER + "CUST001,Jane" + "x" * (1 << 20) + ",,,,,\n",
-        HEADER + "CUST001," + "Jane" * 50_000 + ",,,,,\n",
-        HEADER + 'CUST001,"Jane' + "\n" * (1 << 20) + '",,,,,\n',
-    ],
-    ids=["empty", "columns", "cells", "quote", "row", "cell", "lines"],
-)
-def test_a_file_that_is_not_a_master_is_an_error_without_a_value(folders: DocumentFolders, text: str) -> None:
-    write_master(folders, text)
-    with pytest.raises(MalformedDocument) as raised:
-        customers_of(folders)
-    assert "Jane" not in str(raised.value)
-
-
-def test_a_link_is_not_followed(folders: DocumentFolders, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.csv").write_text(HEADER, encoding="utf-8")
-    folder = folders.outbox.set_of(batch(1))
-    folder.mkdir(parents=True)
-    (folder / history.MASTER).symlink_to(tmp_path / "elsewhere.csv")
-    with pytest.raises(OSError, match="symbolic link"):
-        customers_of(folders)
-
-
 # ---------------------------------------------------------------------------------------------------- cost, writers
 
 
@@ -441,18 +378,6 @@ def copy_first(folders: DocumentFolders, times: int) -> None:
             copy |= {"seq": seq, "sha256": f"{number:064}", "batch_id": id_, "removed": "retention"}
             db.execute(f"insert into outcomes values ({', '.join('?' * len(columns))})", list(copy.values()))
     db.close()
-
-
-def test_the_cost_of_a_page_of_customers_does_not_grow_with_the_set(folders: DocumentFolders) -> None:
-    write_master(folders, HEADER + "".join(f"CUST{number:03},Bob,,,,CRM,active\n" for number in range(50_000)))
-    offset = 0
-    for _ in range(3):
-        page = customers_of(folders, offset, limit=10)
-        assert len(page.customers) == 10
-        assert page.offset is not None
-        assert page.offset < 2000, "ten rows at a time"
-        offset = page.offset
-    assert page.customers[0].unified_id == "CUST020"
 
 
 def test_pages_are_consistent_while_batches_are_added(folders: DocumentFolders) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORDS = re.compile(
     r"(?<![a-z])(told|tell|tells|telling|nobody|somebody|whoever|amiss|anew|hears|says[ _]who)(?![a-z])", re.IGNORECASE
 )
-WRITTEN_BY_US = (".py", ".md", ".toml", ".yml", ".sh", ".txt")
+WRITTEN_BY_US = (".py", ".md", ".toml", ".yml", ".yaml", ".service", ".sh", ".txt")
 WITHOUT_ENDING = {"Makefile", "Dockerfile", "run", ".dockerignore", ".gitignore"}
 # Names that had two meanings once; each thing has a name of its own now.
 HOMONYMS = frozenset(
@@ -23,7 +23,7 @@ HOMONYMS = frozenset(
 
 def _texts() -> Iterator[Path]:
     """Every file of ours that people read: not locked requirements, not the exports and results of cases."""
-    for folder in (".ci", "service", "tests", "benchmarks", "docs"):
+    for folder in (".ci", "service", "tests", "benchmarks", "docs", "deploy"):
         yield from (ROOT / folder).rglob("*")
     yield from ROOT.iterdir()
 

@@ -32,6 +32,7 @@ from tests.small_batches import (
     crm_text,
     ecom_text,
     integrate_pair,
+    parquet_of,
     published,
     rows_of,
     small_engine,
@@ -478,12 +479,13 @@ def quoted_csv(rows: Sequence[Sequence[str]]) -> str:
 def test_running_twice_gives_the_same_bytes_and_the_same_ids(tmp_path: Path) -> None:
     crm, ecom = a_pair(random.Random(9), 80)
     pair = write_pair(tmp_path / "in", crm_text(crm), ecom_text(ecom))
-    sets = []
+    sets: list[dict[str, Any]] = []
     for _ in range(2):
         integrate_pair(pair, tmp_path / "out")
         folder = published(tmp_path / "out")
         sets.append({path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".csv"})
         sets[-1]["quality_report.json"] = (folder / "quality_report.json").read_bytes()
+        sets[-1] |= {path.name: parquet_of(path) for path in folder.glob("*.parquet")}
     again, first = sets[1], sets[0]
     assert first.pop("id_changes.csv") != again.pop("id_changes.csv") == b"unified_id,change,from_ids,to_ids,reason\n"
     # The second run has a published set to compare the volume with.
@@ -529,7 +531,7 @@ def test_cores_hash_seed_time_zone_and_locale_do_not_change_a_byte(
         ("1", {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C"}),
         ("2", {"PYTHONHASHSEED": "7", "TZ": "Asia/Kathmandu", "LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"}),
     )
-    found = []
+    found: list[dict[str, Any]] = []
     for threads, world in worlds:
         for name, value in world.items():
             monkeypatch.setenv(name, value)
@@ -543,5 +545,6 @@ def test_cores_hash_seed_time_zone_and_locale_do_not_change_a_byte(
             path.name for path in folder.iterdir() if path.name == "quality_report.json" or path.suffix == ".csv"
         )
         found.append({name: (folder / name).read_bytes() for name in names})
+        found[-1] |= {path.name: parquet_of(path) for path in sorted(folder.glob("*.parquet"))}
     assert list(found[0]) == list(found[1])
     assert [name for name in found[0] if found[0][name] != found[1][name]] == []

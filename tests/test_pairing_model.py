@@ -361,7 +361,7 @@ class Steps(FileEvents):
     def ensure(self) -> None:
         """No events: the scan decides."""
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, on_check: Callable[[], None] = lambda: None) -> None:
         self.rests.release()
         self._go.acquire()
 

@@ -246,7 +246,7 @@ def test_an_outbox_filled_by_hand_is_checked(house: House, tmp_path: Path) -> No
 
 def test_a_changed_byte_in_any_file_is_reported(house: House) -> None:
     files = kept_files(house)
-    assert len(files) == 3 * 13 + 5 + 3 * 2 + 4, "every kind of file"
+    assert len(files) == 3 * 15 + 5 + 3 * 2 + 4, "every kind of file"
     for path in files:
         content = path.read_bytes()
         for at in {0, len(content) // 2, len(content) - 1} if content else set():
@@ -385,7 +385,20 @@ def test_a_set_with_wrong_counts_is_reported(house: House) -> None:
         "the set/customer_master.csv has 5 customers, its manifest states 4",
         "the set/match_evidence.csv has 3 rows, its manifest states 4",
         "the set/rejects.csv has 0 rows, its manifest states 4",
+        "the set/customer_master.parquet has 5 rows, its manifest states 4",
+        "the set/records.parquet has 8 rows, its manifest states 4",
     ]
+
+
+def test_a_set_of_an_older_program_has_no_typed_files_and_what_is_none_is_reported(house: House) -> None:
+    folder = house.outbox / "batches" / house.batches()[-1]
+    sample = Counts(records=8, rejects=0, duplicates=3, customers=5)
+    master, records = folder / "customer_master.parquet", folder / "records.parquet"
+    assert list(check_master_set(folder, "the set", sample)) == []
+    master.unlink()
+    shutil.copyfile(folder / "crosswalk.csv", folder / "other")
+    (folder / "other").replace(records)
+    assert list(check_master_set(folder, "the set", sample)) == ["the set/records.parquet is not a Parquet file"]
 
 
 def test_flat_files_of_a_former_set_are_reported(house: House) -> None:

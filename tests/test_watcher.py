@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from service.errors import TransientError, UsageError
+from service.health_reasons import HealthReason
 from service.inbox import shown_name
 from service.watch import file_events
 from service.watch.attempts import pause_seconds
@@ -813,7 +814,8 @@ def test_no_event_is_expected_for_files_from_before_the_watch(watch: FileEvents)
 def test_a_folder_that_was_replaced_is_watched_again(watch: FileEvents, tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     inbox.rename(tmp_path / "old")
-    assert watch.ensure_watching() == "no file events: the inbox cannot be reached (No such file or directory)"
+    reason = "no file events: the inbox cannot be reached (No such file or directory)"
+    assert watch.ensure_watching() == HealthReason("file_events_missing", reason)
     inbox.mkdir()
     assert watch.ensure_watching() is None
     write_into(inbox)

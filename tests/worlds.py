@@ -43,6 +43,10 @@ QUICK: dict[str, Any] = {"settle_seconds": 0.2, "rescan_seconds": 0.1, "threads"
 _PROBE_SECONDS = 0.1
 
 
+Mount = Callable[[Path, str], None]
+"""Mounts a tmpfs of a size, such as ``size=1m``, or changes the size of one: the fixture ``mount``."""
+
+
 def wait_until(is_so: Callable[[], object], seconds: float = 180.0) -> None:
     """Wait until ``is_so`` returns true; fail after ``seconds``."""
     deadline = time.monotonic() + seconds

@@ -14,6 +14,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from service import sqlite
 from service.api.pages import Page
 from service.errors import TransientError
 from service.files import make_folder
@@ -71,6 +72,34 @@ class Run:
     is_resumed: bool
     may_use_etags: bool = True
     """False after a doubt, and once resumed: an ETag of the rows alone hides that the total has changed."""
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """What a checkpoint says of its last run."""
+
+    is_incomplete: bool
+    """A run began and has not ended; it is resumed, unless it is going on."""
+    ended_at: datetime | None
+    """Of the last complete run."""
+    not_before: datetime | None
+    """The end of the pause that the API requested."""
+
+
+def read_last_run(folder: Path) -> LastRun | None:
+    """The last run of the checkpoint in ``folder``, read without its lock; None before the first. Raises: OSError."""
+    try:
+        row = sqlite.query(
+            folder / _FILE_NAME,
+            _NAME,
+            lambda db: db.execute("select is_running, ended_at, not_before from run").fetchone(),
+        )
+    except FileNotFoundError:
+        return None
+    if row is None:
+        return None
+    ended_at, not_before = (None if text is None else datetime.fromisoformat(text) for text in row[1:])
+    return LastRun(bool(row[0]), ended_at, not_before)
 
 
 class Checkpoint:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, flash, g, redirect, render_template, request, session, url_for
+from flask import Flask, Response, flash, g, redirect, render_template, request, send_file, session, url_for
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from service import logs
+from service import logs, metrics
 from service.dashboard import charts, formats
 from service.dashboard.access import HEADERS, RefusalLog, TokenCheck, TooManyAttempts, is_foreign_write, is_own_host
 from service.dashboard.openapi import openapi_document
 from service.dashboard.page_frame import NAVIGATION, Frame
-from service.dashboard.pages import ACTIONS, PAGES, UPLOADS
+from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
+from service.dashboard.pages.settings import checks_of
 from service.dashboard.requests import parameters_of
-from service.dashboard.routes import ActionRoute, MissingThing, PageRoute, UploadRoute
+from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, Route
+from service.dashboard.sample import MOUNTED_AT, sample_of
 from service.dashboard.site import Site
 from service.dashboard.uploads import add_upload
 from service.errors import InputError, ServiceError, UsageError, safe_text
@@ -42,11 +46,20 @@ _STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
 
 
 def create_app(site: Site, token: str | None = None) -> Flask:
-    """The application for one site; with ``token`` every page but the login needs it."""
-    app = Flask(__name__)
+    """The application for one site and its sample; with ``token`` every page but the login needs it."""
     tokens = TokenCheck(token) if token is not None else None
+    key = tokens.session_key() if tokens else secrets.token_bytes(32)
+    app = _application(site, tokens, key)
+    sample = _application(sample_of(site), tokens, key)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {MOUNTED_AT: sample.wsgi_app})  # type: ignore[method-assign]
+    app.add_url_rule(f"{MOUNTED_AT}/", "sample", build_only=True)
+    return app
+
+
+def _application(site: Site, tokens: TokenCheck | None, key: bytes) -> Flask:
+    app = Flask(__name__)
     app.config.update(
-        SECRET_KEY=tokens.session_key() if tokens else secrets.token_bytes(32),
+        SECRET_KEY=key,
         # A browser sends its cookies to all ports of a host: another program there must not overwrite ours.
         SESSION_COOKIE_NAME="customer_integration",
         SESSION_COOKIE_SAMESITE="Strict",
@@ -61,16 +74,26 @@ def create_app(site: Site, token: str | None = None) -> Flask:
         _add_page(app, site, page)
     for action in ACTIONS:
         _add_action(app, site, action)
+    for file in FILES:
+        _add_file(app, site, file)
     for upload in UPLOADS:
         add_upload(app, site, upload, api_path(upload), _json)
-    _add_other_routes(app, tokens)
+    _add_other_routes(app, site, tokens)
     _add_errors(app)
     return app
 
 
 def _add_formats(app: Flask, site: Site) -> None:
     """What templates call: formats as filters, charts as ``charts.…``, the frame as ``frame``."""
-    for function in (formats.number, formats.percent, formats.size, formats.duration):
+    for function in (
+        formats.number,
+        formats.percent,
+        formats.size,
+        formats.duration,
+        formats.code_spans,
+        formats.rules_in_words,
+        formats.sentence,
+    ):
         app.add_template_filter(function)
     app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
     app.add_template_filter(lambda text: formats.clock_time(text, site.now()), "clock_time")
@@ -79,7 +102,10 @@ def _add_formats(app: Flask, site: Site) -> None:
 
     def frame() -> dict[str, Any]:
         # Who was refused learns nothing of the service. And where the frame is what failed, the page needs none.
-        return {} if g.get("is_frameless", True) else {"frame": Frame.of(site), "settings": site.settings}
+        if g.get("is_frameless", True):
+            return {}
+        sample_exit = f"{request.script_root.removesuffix(MOUNTED_AT)}/"
+        return {"frame": Frame.of(site), "settings": site.settings, "sample_exit": sample_exit}
 
     app.context_processor(frame)
 
@@ -113,7 +139,7 @@ def _add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
         g.is_frameless = False
         if not _is_plain(request.path):
             raise NotFound
-        return None
+        return _lead_out(site) if site.is_sample and not is_open else None
 
     @app.after_request
     def harden(response: Response) -> Response:
@@ -143,6 +169,15 @@ def _ask_for_token() -> Response | tuple[str, int]:
     return redirect(url_for("login"))  # type: ignore[return-value]  # werkzeug's Response, which is Flask's here
 
 
+def _lead_out(site: Site) -> Any:
+    """From the sample to the page of the service where there is no sample."""
+    if site.settings.state.exists():
+        return None
+    if _is_api():
+        raise MissingThing("there is no sample", "make it on the overview of your service")
+    return redirect(f"{request.script_root.removesuffix(MOUNTED_AT)}/")
+
+
 def _is_api() -> bool:
     return request.path.startswith(f"{API}/")
 
@@ -165,7 +200,7 @@ def _add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(page), f"api_{page.name}", as_json, methods=[page.method])
 
 
-def api_path(route: PageRoute[Any, Any] | ActionRoute[Any, Any] | UploadRoute[Any, Any]) -> str:
+def api_path(route: Route) -> str:
     """The path of a route in the JSON API."""
     return f"{API}{route.path}" if route.path != "/" else f"{API}/overview"
 
@@ -192,14 +227,45 @@ def _add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
     app.add_url_rule(api_path(action), f"api_{action.name}", as_json, methods=["POST"])
 
 
-def _add_other_routes(app: Flask, tokens: TokenCheck | None) -> None:
+def _add_file(app: Flask, site: Site, route: FileRoute[Any]) -> None:
+    def send(**_: str) -> Any:
+        found = route.find(site, parameters_of(request, route.parameters))
+        answer = send_file(
+            found.file,
+            mimetype=found.media_type,
+            as_attachment=True,
+            download_name=found.name,
+            etag=found.sha256 or False,
+            conditional=False,
+        )
+        answer.headers["Cache-Control"] = "no-store"
+        answer.content_length = os.fstat(found.file.fileno()).st_size
+        return answer.make_conditional(request, accept_ranges=True, complete_length=answer.content_length)
+
+    app.add_url_rule(route.path, route.name, send)
+    app.add_url_rule(api_path(route), f"api_{route.name}", send)
+
+
+def _add_other_routes(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         return _json_text(b'{"state":"ok"}')
 
+    @app.get("/readyz")
+    def readyz() -> Response:
+        checks = checks_of(site)
+        answer = _json_text(msgspec.json.encode({"is_ready": all(it.is_ok for it in checks), "checks": checks}))
+        answer.status_code = 200 if all(it.is_ok for it in checks) else 503
+        return answer
+
+    @app.get("/metrics")
+    def figures() -> Response:
+        return Response(_metrics_of(site), content_type=metrics.CONTENT_TYPE)
+
     @app.get(f"{API}/openapi.json")
     def openapi() -> Response:
-        return _json_text(msgspec.json.encode(openapi_document((*PAGES, *ACTIONS, *UPLOADS), api_path)))
+        routes: tuple[Route, ...] = (*PAGES, *ACTIONS, *FILES, *UPLOADS)
+        return _json_text(msgspec.json.encode(openapi_document(routes, api_path)))
 
     @app.route("/login", methods=["GET", "POST"])
     def login() -> Any:
@@ -216,6 +282,10 @@ def _add_other_routes(app: Flask, tokens: TokenCheck | None) -> None:
     def logout() -> Any:
         session.clear()
         return redirect(url_for("login"), code=303)
+
+
+def _metrics_of(site: Site) -> bytes:
+    return metrics.render(site.folders, site.now(), stall_minutes=site.settings.stall_minutes)
 
 
 def _token_of_link() -> str:

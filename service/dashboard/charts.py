@@ -9,6 +9,11 @@ from markupsafe import Markup, escape
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 28
 _FLOW_HEIGHT = 28
+_PERCENT_PER_LETTER = 2.8
+"""Of the width of a page of 300 pixels that a letter takes."""
+_NODE_WIDTH, _NODE_HEIGHT, _ROW_HEIGHT = 168, 36, 52
+_LETTER_WIDTH = 6.5
+_MOST_LABEL = 18
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,25 @@ class Part:
     name: str
     count: int
     tone: str = "accent"
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """A node of a graph: its key, its name, and what kind of thing it is."""
+
+    key: int
+    name: str
+    kind: str
+    is_root: bool = False
+
+
+@dataclass(frozen=True)
+class GraphEdge:
+    """An edge between the nodes with these keys, away from the root, and what is written on it."""
+
+    one: int
+    other: int
+    label: str
 
 
 def spark(values: Sequence[int], label: str) -> Markup:
@@ -59,19 +83,26 @@ def bar(count: float, most: float, tone: str = "accent") -> Markup:
 
 
 def flow(parts: Sequence[Part], label: str) -> Markup:
-    """One horizontal bar that is divided into the parts, in their order; empty parts are left out."""
+    """One horizontal bar that is divided into the parts, in their order; empty parts are left out.
+
+    The count is written into each part that has room for it, on a narrow screen, too.
+    """
     whole = sum(part.count for part in parts) or 1
     drawn, left = Markup(""), 0.0
     for part in parts:
         width = 100 * part.count / whole
         if part.count:
-            drawn += Markup('<rect class="{}" x="{:.3f}" width="{:.3f}" height="{}"><title>{}</title></rect>').format(
+            drawn += Markup('<rect class="{}" x="{:.3f}%" width="{:.3f}%" height="{}"><title>{}</title></rect>').format(
                 f"fill-{part.tone}", left, width, _FLOW_HEIGHT, f"{part.name}: {part.count:,}"
             )
+        if width >= _PERCENT_PER_LETTER * (len(f"{part.count:,}") + 1):
+            drawn += Markup('<text class="{}" x="{:.3f}%" y="{}">{:,}</text>').format(
+                f"on-{part.tone}", left + width / 2, _FLOW_HEIGHT - 9, part.count
+            )
         left += width
-    return Markup(
-        '<svg class="flow" viewBox="0 0 100 {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(_FLOW_HEIGHT, f"{label}: " + ", ".join(f"{part.name} {part.count:,}" for part in parts), drawn)
+    return Markup('<svg class="flow" role="img" aria-label="{}">{}</svg>').format(
+        f"{label}: " + ", ".join(f"{part.name} {part.count:,}" for part in parts), drawn
+    )
 
 
 def columns(parts: Sequence[Part], label: str) -> Markup:
@@ -92,3 +123,70 @@ def columns(parts: Sequence[Part], label: str) -> Markup:
     return Markup(
         '<svg class="columns" viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     ).format(escape(label), drawn)
+
+
+def graph(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge], label: str) -> Markup:
+    """A tree from left to right: the root first, then the nodes behind it in their order; always laid out the same."""
+    gap = 44 + _LETTER_WIDTH * max((len(edge.label) for edge in edges), default=0)
+    corners = _corners(nodes, edges, gap)
+    width = max((x for x, _ in corners.values()), default=0) + _NODE_WIDTH
+    height = max((y for _, y in corners.values()), default=0) + _NODE_HEIGHT
+    drawn = Markup("").join(_edge(corners[it.one], corners[it.other], it.label) for it in edges)
+    drawn += Markup("").join(_node(corners[it.key], it) for it in nodes)
+    return Markup(
+        '<svg class="graph" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img" aria-label="{2}">{3}</svg>'
+    ).format(round(width + 2), round(height + 2), label, drawn)
+
+
+def _corners(nodes: Sequence[GraphNode], edges: Sequence[GraphEdge], gap: float) -> dict[int, tuple[float, float]]:
+    """The top left corner of each node. A leaf has a row of its own; a node stands in the middle of those behind it."""
+    behind: dict[int, list[int]] = {node.key: [] for node in nodes}
+    for edge in edges:
+        behind[edge.one].append(edge.other)
+    inner = {edge.other for edge in edges}
+    column: dict[int, int] = {}
+    order: list[int] = []
+    waiting = [(node.key, 0) for node in reversed(nodes) if node.key not in inner]
+    while waiting:
+        key, depth = waiting.pop()
+        column[key] = depth
+        order.append(key)
+        waiting += [(other, depth + 1) for other in reversed(behind[key])]
+    row: dict[int, float] = {}
+    leaves = [key for key in order if not behind[key]]
+    row.update({key: float(number) for number, key in enumerate(leaves)})
+    for key in reversed(order):
+        if behind[key]:
+            row[key] = (row[behind[key][0]] + row[behind[key][-1]]) / 2
+    return {key: (1 + column[key] * (_NODE_WIDTH + gap), 1 + row[key] * _ROW_HEIGHT) for key in order}
+
+
+def _node(corner: tuple[float, float], node: GraphNode) -> Markup:
+    x, y = corner
+    shown = node.name if len(node.name) <= _MOST_LABEL else f"{node.name[: _MOST_LABEL - 1]}…"
+    return Markup(
+        '<g class="{}"><title>{}</title><rect x="{:.1f}" y="{:.1f}" width="{}" height="{}" rx="6"/>'
+        '<text class="kind" x="{:.1f}" y="{:.1f}">{}</text><text x="{:.1f}" y="{:.1f}">{}</text></g>'
+    ).format(
+        "node root" if node.is_root else "node",
+        f"{node.kind}: {node.name}",
+        x,
+        y,
+        _NODE_WIDTH,
+        _NODE_HEIGHT,
+        x + 10,
+        y + 14,
+        f"{node.kind} · kept" if node.is_root else node.kind,
+        x + 10,
+        y + 29,
+        shown,
+    )
+
+
+def _edge(one: tuple[float, float], other: tuple[float, float], label: str) -> Markup:
+    begin, end = (one[0] + _NODE_WIDTH, one[1] + _NODE_HEIGHT / 2), (other[0], other[1] + _NODE_HEIGHT / 2)
+    bend = begin[0] + 16
+    return Markup(
+        '<path class="edge" d="M{:.1f} {:.1f}H{:.1f}V{:.1f}H{:.1f}"/>'
+        '<text class="reason" x="{:.1f}" y="{:.1f}">{}</text>'
+    ).format(begin[0], begin[1], bend, end[1], end[0], bend + 6, end[1] - 5, label)

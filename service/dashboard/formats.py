@@ -7,6 +7,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 NONE = "–"
+_RULES = {"email": "e-mail"}
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -37,6 +38,22 @@ def size(count: int | None) -> str:
             break
         amount, unit = amount / 1000, larger
     return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def code_spans(text: str) -> Markup:
+    """The text with ``<code>`` for what stands in backticks."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format(text)
+    return Markup("").join(
+        Markup("<code>{}</code>" if number % 2 else "{}").format(part) for number, part in enumerate(parts)
+    )
+
+
+def sentence(text: str) -> str:
+    """The text with a capital at its beginning, unless that is the name of a file."""
+    first = text.partition(" ")[0]
+    return text if "." in first or "_" in first else f"{text[:1].upper()}{text[1:]}"
 
 
 def duration(seconds: float | None) -> str:
@@ -85,3 +102,9 @@ def clock_time(text: str | None, now: datetime) -> Markup:
     then = datetime.fromisoformat(text).astimezone(now.tzinfo)
     pattern = "%H:%M" if then.date() == now.date() else "%Y-%m-%d %H:%M"
     return Markup('<time datetime="{}">{}</time>').format(then.isoformat(), f"{then:{pattern}}")
+
+
+def rules_in_words(rules: str | None) -> str:
+    """``e-mail and phone`` for ``email+phone``; empty for none."""
+    words = [_RULES.get(rule, rule) for rule in (rules or "").split("+") if rule]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -10,10 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from service import __version__
-from service.dashboard.routes import ActionRoute, PageRoute, UploadRoute
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, Route, UploadRoute
 from service.dashboard.uploads import FILE_NAME
 
-Route = PageRoute[Any, Any] | ActionRoute[Any, Any] | UploadRoute[Any, Any]
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _REF = "#/components/schemas/{name}"
 
@@ -49,13 +48,15 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 def openapi_document(routes: Sequence[Route], path_of: Callable[[Route], str]) -> dict[str, Any]:
     """The document, as a JSON value."""
-    kinds = [route.parameters for route in routes] + [_answer(route) for route in routes] + [Problem]
+    kinds = [*(route.parameters for route in routes), *map(_answer, routes), Problem]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for number, route in enumerate(routes):
         path = _VARIABLE.sub(r"{\1}", path_of(route))
         parameters = components[route.parameters.__name__]
-        operation = _operation(route, path, parameters, schemas[len(routes) + number], schemas[-1])
+        answer = schemas[len(routes) + number]
+        content = {"*/*": {}} if isinstance(route, FileRoute) else {"application/json": {"schema": answer}}
+        operation = _operation(route, path, parameters, content, schemas[-1])
         paths.setdefault(path, {})[_method(route)] = operation
     return {
         "openapi": "3.1.0",
@@ -69,16 +70,28 @@ def openapi_document(routes: Sequence[Route], path_of: Callable[[Route], str]) -
     }
 
 
-def _answer(route: Route) -> type[Struct]:
-    return route.view if isinstance(route, PageRoute) else route.result
+def _answer(route: Route) -> type[Struct | bytes]:
+    match route:
+        case PageRoute():
+            return route.view
+        case ActionRoute() | UploadRoute():
+            return route.result
+        case FileRoute():
+            return bytes
 
 
 def _method(route: Route) -> str:
-    return route.method.lower() if isinstance(route, PageRoute) else "post"
+    match route:
+        case PageRoute():
+            return route.method.lower()
+        case ActionRoute() | UploadRoute():
+            return "post"
+        case FileRoute():
+            return "get"
 
 
 def _operation(
-    route: Route, path: str, parameters: dict[str, Any], answer: dict[str, Any], problem: dict[str, Any]
+    route: Route, path: str, parameters: dict[str, Any], content: dict[str, Any], problem: dict[str, Any]
 ) -> dict[str, Any]:
     of_path = set(re.findall(r"{(\w+)}", path))
     required = set(parameters.get("required", ()))
@@ -97,7 +110,7 @@ def _operation(
             for name in sorted(in_url)
         ],
         "responses": {
-            "200": {"description": "done", "content": {"application/json": {"schema": answer}}},
+            "200": {"description": "done", "content": content},
             **{
                 str(status): {
                     "description": _PROBLEMS[status],

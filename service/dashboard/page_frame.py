@@ -33,6 +33,8 @@ class ServiceState:
     """Why, in words."""
     report: HealthReport | None
     """What the watcher wrote last; None where it cannot be read."""
+    is_silent: bool = False
+    """Whether the watcher is dead, stopped or hangs, so that nothing is processed and ``report`` is old."""
 
     @property
     def word(self) -> str:
@@ -41,15 +43,17 @@ class ServiceState:
 
 
 def service_state(site: Site) -> ServiceState:
-    """The state of the watcher now, also where it is dead or silent."""
+    """The state of the watcher now, also where it is dead or silent. The sample has none, and needs none."""
     settings = site.settings
     report = _report(site)
+    if site.is_sample:
+        return ServiceState("ok", "", report)
     if not State(settings.state).is_taken():
-        return ServiceState("failing", "the watcher is not running", report)
+        return ServiceState("failing", "the watcher is not running", report, is_silent=True)
     check = health.judge(settings.state, site.now().astimezone(UTC), stall_minutes=settings.stall_minutes)
-    if report is None or not check.is_healthy:
-        return ServiceState("failing", check.sentence.removeprefix("failing: "), report)
-    return ServiceState(report.state, "; ".join(report.reasons), report)
+    if report is not None and (check.is_healthy or check.sentence == f"failing: {'; '.join(report.reasons)}"):
+        return ServiceState(report.state, "; ".join(report.reasons), report)
+    return ServiceState("failing", check.sentence.removeprefix("failing: "), report, is_silent=True)
 
 
 def _report(site: Site) -> HealthReport | None:

@@ -1,4 +1,4 @@
-"""Routes of the dashboard as values: a page shows a view, an action changes something.
+"""Routes of the dashboard as values: a page shows a view, an action changes something, a file is saved.
 
 Each is served twice: as HTML, and below ``/api/v1`` as JSON. Parameters and views are typed; from these types the
 OpenAPI document is made.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, TypeVar
 
 from msgspec import Struct
+
+from service.dashboard.missing import MissingThing as MissingThing
 
 if TYPE_CHECKING:
     from service.dashboard.site import Site
@@ -96,19 +98,36 @@ class Announced:
     """At most so many; those of a form are a little more than those of its file."""
 
 
+@dataclass(frozen=True)
+class ServedFile:
+    """An open file that is sent as it is, and then closed."""
+
+    file: BinaryIO
+    name: str
+    """Under which a browser saves it."""
+    media_type: str = "application/octet-stream"
+    sha256: str | None = None
+    """Of its bytes, where it cannot change."""
+
+
+@dataclass(frozen=True)
+class FileRoute(Generic[P]):
+    """A file to be saved: ``find`` opens it.
+
+    The path never becomes a path in the file system: ``find`` looks its variables up in a list.
+    """
+
+    name: str
+    path: str
+    summary: str
+    parameters: type[P]
+    find: Callable[[Site, P], ServedFile]
+
+
+Route = PageRoute[Any, Any] | ActionRoute[Any, Any] | UploadRoute[Any, Any] | FileRoute[Any]
+
+
 class Done(Struct, frozen=True, kw_only=True):
     """The result of an action without other results."""
 
     message: str
-
-
-class MissingThing(Exception):
-    """What the path names does not exist; becomes 404.
-
-    ``hint`` says what to do instead.
-    """
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from service.dashboard.customer_sets import CustomerSets
+from service.dashboard.scanned_rows import Scans
+from service.dashboard.verification import Verifier
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.history import History
 from service.jobs import all_sources
@@ -22,6 +25,8 @@ class Site:
     now: Callable[[], datetime]
     """The local time, with its zone."""
     is_sample: bool = False
+    scans: Scans = field(default_factory=Scans, repr=False, compare=False)
+    """What was counted in large files of sets."""
 
     @cached_property
     def folders(self) -> Folders:
@@ -52,3 +57,13 @@ class Site:
     def history(self) -> History:
         """The former batches."""
         return History(self.folders)
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Verifies batches, one at a time."""
+        return Verifier(self.folders, self.now)
+
+    @cached_property
+    def customer_sets(self) -> CustomerSets:
+        """The published customer masters."""
+        return CustomerSets(self.outbox, self.history)

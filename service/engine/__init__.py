@@ -1,6 +1,6 @@
 """Relational work on tables, independent of the engine: ``contract`` says what an engine can do, ``embedded`` does it.
 
-``open_engine`` is the only way to get an engine: no other room names one.
+``open_engine`` is the only way to get an engine, ``open_reader`` to read what was published: no other room names one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.engine.contract import Engine
+from service.engine.contract import Engine, Reader
 from service.progress import Meter
 
 
@@ -33,3 +33,16 @@ def open_engine(
 
     with open_embedded(work_folder, folders, meter, memory_limit_mb=memory_limit_mb, threads=threads) as engine:
         yield engine
+
+
+@contextmanager
+def open_reader(folders: Sequence[Path], *, memory_limit_mb: int = 96, limit_seconds: float = 5.0) -> Iterator[Reader]:
+    """A reader of the Parquet files below ``folders`` until the block ends; nothing else can be read, nothing written.
+
+    All statements together have ``memory_limit_mb``; each has one thread and, with the time it waits for others,
+    ``limit_seconds``.
+    """
+    from service.engine.reading import open_embedded_reader
+
+    with open_embedded_reader(folders, memory_limit_mb=memory_limit_mb, limit_seconds=limit_seconds) as reader:
+        yield reader

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from service.errors import TransientError
 from service.model import InputFile
 from service.progress import Meter
 from service.readers.rows import FileReport
@@ -29,6 +30,11 @@ def sql_text(text: str | None) -> str:
     """
     return "null" if text is None else "'" + text.replace("'", "''") + "'"
 
+
+PARQUET = "read_parquet(?, hive_partitioning=false, file_row_number=true)"
+"""SQL: the rows of the published Parquet file that a parameter names, for ``Reader.rows``. Their position in the file,
+from 0, is the column ``file_row_number``: a page is ``where file_row_number between ? and ?``, which reads only the
+part of the file that it lies in."""
 
 IntArray = npt.NDArray[np.int64]
 Row = tuple[Any, ...]
@@ -55,8 +61,8 @@ class Table(Protocol):
     def write_lines(self, path: Path, column: str, order_by: str) -> None:
         """Write one text column as lines; a text with line breaks becomes several lines."""
 
-    def write_parquet(self, path: Path, order_by: str) -> None:
-        """Write the table for ``Engine.read_parquet``."""
+    def write_parquet(self, path: Path, order_by: str, columns: Sequence[str] = ("*",)) -> None:
+        """Write ``columns`` with their types; the same schema, rows and order for any number of threads."""
 
     def release(self) -> None:
         """Free the table's memory and disk before the engine closes; it cannot be used any more."""
@@ -91,3 +97,18 @@ class Engine(Protocol):
 
     def interrupt(self) -> None:
         """Make the running statement, if any, raise Interrupted; called from another thread."""
+
+
+class Reader(Protocol):
+    """Queries over published Parquet files, from any number of threads at once."""
+
+    def rows(self, sql: str, *parameters: Any) -> list[Row]:
+        """The rows of one ``select``; each ``?`` in it is a parameter. Values from outside are parameters only.
+
+        Raises: FileNotFoundError where the file is gone, as after retention; StatementTooSlow; TransientError for a
+        file that is damaged or lies elsewhere, and where memory does not suffice; ValueError if it is no ``select``.
+        """
+
+
+class StatementTooSlow(TransientError):
+    """A statement was ended because it took longer than a reader may."""

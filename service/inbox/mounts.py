@@ -23,15 +23,24 @@ def file_system_of(folder: Path, device: int) -> str:
 
     ``device`` is the folder's st_dev. It is a parameter so that a cached result does not outlive a mount.
     """
+    return _deepest_above(folder)[1]
+
+
+def mount_point_of(folder: Path) -> Path:
+    """Where the file system of ``folder`` is mounted; the root where the mount table does not have it."""
+    return _deepest_above(folder)[0]
+
+
+def _deepest_above(folder: Path) -> tuple[Path, str]:
+    """Mount point and type of the deepest mount above the folder; of several on one point the last hides the others."""
     try:
         table = MOUNT_TABLE.read_text(encoding="utf-8", errors="surrogateescape")
         real = folder.resolve()
     except OSError:
-        return ""
+        return Path("/"), ""
     mounts = [_mount(line) for line in table.splitlines()]
-    # The deepest mount point above the folder; of several on one point the last one hides the others.
-    above = [(len(str(point)), order, kind) for order, (point, kind) in enumerate(mounts) if real.is_relative_to(point)]
-    return max(above)[2] if above else ""
+    above = [(len(str(point)), order) for order, (point, _) in enumerate(mounts) if real.is_relative_to(point)]
+    return mounts[max(above)[1]] if above else (Path("/"), "")
 
 
 def _mount(line: str) -> tuple[Path, str]:

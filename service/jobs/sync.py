@@ -21,6 +21,7 @@ from service.errors import RateLimitedError, ServiceError, SettingsError, Upstre
 from service.folders import StateFolders
 from service.inbox.drop import drop
 from service.jobs.sync_document import document
+from service.jobs.sync_runs import RunRecorder, recorded
 from service.model import API
 from service.settings import Settings
 from service.state import State
@@ -47,11 +48,13 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
     endpoint = endpoint_of(settings)
     State(settings.state).open()
     checkpoint = Checkpoint(StateFolders(settings.state).sync)
-    with checkpoint.opened(), _failure_logged(checkpoint, endpoint):
+    recorder = RunRecorder(settings.state, clock)
+    with checkpoint.opened(), recorded(recorder), _failure_logged(checkpoint, endpoint):
         _refuse_too_early(checkpoint.not_before(endpoint.identity), clock.now())
         began = clock.monotonic()
         age = timedelta(hours=settings.sync_resume_hours)
         run = checkpoint.begin(endpoint.identity, clock.now(), age)
+        recorder.is_resumed = run.is_resumed
         logs.get().info("sync.started", path=endpoint.path, is_resumed=run.is_resumed)
         gate = Gate(clock, settings.api_requests_per_second, 60 * settings.sync_minutes)
 
@@ -65,10 +68,12 @@ async def sync(settings: Settings, clock: Clock, on_page: Callable[[int], None] 
             logs.get().warning(event, **counts)
 
         async with ApiClient(endpoint, gate, clock, Jitter(settings.api_retry_jitter_seconds), report) as client:
+            recorder.follow(client.figures, gate)
             whole = await read_collection(client, checkpoint, run, _limits_of(settings), report)
         parts = document(whole, checkpoint, run.started_at)
         drop(settings.inbox, API, parts, checkpoint.delivered(), checkpoint.note_delivered)
         checkpoint.end(clock.now())
+        recorder.complete(whole)
         synced = Synced(whole.customers, whole.pages, client.figures, round(clock.monotonic() - began, 3))
         _report_completed(synced, whole, gate)
     return synced

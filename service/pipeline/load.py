@@ -14,6 +14,7 @@ from service.pipeline.evidence import rank_of_rule
 from service.pipeline.formulas import escaped_sql
 from service.pipeline.literal_cost import LITERAL_COST, literal_cost
 from service.pipeline.matching import MATCHERS
+from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE, write_master, write_records
 from service.pipeline.rejects import write_rejects
 
 MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_system", "status")
@@ -135,8 +136,9 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
         survivors=results.survivors,
         customers=results.customers,
     )
-    _write_for_people(results, removed, rules, folder)
+    duplicates = _write_for_people(results, removed, rules, folder)
     _write_for_machines(results, removed, folder)
+    _write_typed(results, removed, duplicates, folder)
     (folder / "quality_report.json").write_text(
         json.dumps(quality, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -148,7 +150,9 @@ def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
     removed.derive(_MERGE_LINES.format(prefix=prefix)).write_lines(path, "line", "customer, ordinal")
 
 
-def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Path) -> None:
+def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Path) -> Table:
+    """Returns: customer · match_reason, … of the customers with more than one record."""
+
     def escaped(cell: str) -> str:
         return escaped_sql(cell) if rules.formula_escape else cell
 
@@ -166,6 +170,7 @@ def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Pa
         evidence=results.evidence,
     )
     duplicates.write_csv(folder / "duplicate_report.csv", DUPLICATES, "customer", bom=rules.csv_bom)
+    return duplicates
 
 
 def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
@@ -182,6 +187,12 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
     ):
         table.write_csv(folder / name, columns, order)
     write_rejects(results.rejects, folder)
+
+
+def _write_typed(results: Results, removed: Table, duplicates: Table, folder: Path) -> None:
+    groups, survivors, customers = results.groups, results.survivors, results.customers
+    write_master(survivors, groups, customers, duplicates, folder / MASTER_FILE)
+    write_records(results.records, groups, survivors, customers, removed, folder / RECORDS_FILE)
 
 
 def _cost(results: Results) -> Table:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from service.documents import Counts
+from service.verify.parquet_footer import row_count
 
 _PIECE_BYTES = 1 << 20
 _CUSTOMER = re.compile(rb'"customer_id"\s*:')
@@ -32,6 +33,9 @@ def check_master_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:
         "rejects.csv": (_rows_in(folder / "rejects.csv"), counts.rejects, "rows"),
     }
     yield from _compare_counts(shown, counted)
+    yield from _check_typed(
+        folder, shown, {"customer_master.parquet": counts.customers, "records.parquet": counts.records}
+    )
     if not np.array_equal(customers, np.unique(numbers["customer_master.csv"])):
         yield f"{shown}/crosswalk.csv and customer_master.csv do not contain the same customers"
 
@@ -56,6 +60,17 @@ def _compare_counts(shown: str, counted: Mapping[str, tuple[int, int, str]]) -> 
     for name, (found, stated, unit) in counted.items():
         if found != stated:
             yield f"{shown}/{name} has {found} {unit}, its manifest states {stated}"
+
+
+def _check_typed(folder: Path, shown: str, stated: Mapping[str, int]) -> Iterator[str]:
+    """Findings about Parquet files: file -> number of rows in the manifest. Sets of older programs have none."""
+    for name in stated:
+        if (folder / name).exists():
+            rows = row_count(folder / name)
+            if rows is None:
+                yield f"{shown}/{name} is not a Parquet file"
+            elif rows != stated[name]:
+                yield f"{shown}/{name} has {rows} rows, its manifest states {stated[name]}"
 
 
 def _customers_in(path: Path) -> tuple[int, int | None]:

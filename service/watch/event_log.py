@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service import logs
+from service.health_reasons import HealthReason
 from service.inbox import Scan, shown_name, shown_text
 from service.model import Source
 from service.watch.attempts import (
@@ -26,12 +27,13 @@ class EventLog:
     def __init__(self, sources: Sequence[Source]) -> None:
         """``sources``: those whose file names may be shown."""
         self._sources = sources
-        self._problem: str | None = None
+        self._problem = ""
         self._notices: set[tuple[str, str, str, str]] = set()
         self._refusal: str | None = None
 
-    def log_problem(self, problem: str | None) -> None:
-        """Log that the inbox or its file events have another problem now, or none any more."""
+    def log_problems(self, problems: Sequence[HealthReason]) -> None:
+        """Log that the inbox or its file events have other problems now, or none any more."""
+        problem = "; ".join(reason.text for reason in problems)
         if problem and problem != self._problem:
             logs.get().warning("inbox.degraded", reason=problem)
         if self._problem and not problem:

@@ -25,6 +25,8 @@ from watchdog.events import (
 )
 from watchdog.observers.inotify import InotifyObserver
 
+from service.health_reasons import HealthReason
+
 _INTERESTING: list[type[FileSystemEvent]] = [
     FileClosedEvent,
     FileCreatedEvent,
@@ -36,6 +38,10 @@ _WATCHDOG_LOG = "watchdog.observers.inotify_c"
 _CHECK_SECONDS = 0.5
 # watchdog holds back what it reads for half a second behind a rename out of the folder, such as our own claims.
 EVENT_GRACE_SECONDS = 2.0
+
+
+def _no_events(why: str) -> HealthReason:
+    return HealthReason("file_events_missing", f"no file events: {why}")
 
 
 class _OverflowHandler(logging.Handler):
@@ -62,23 +68,23 @@ class FileEvents(FileSystemEventHandler):
         self._observer: InotifyObserver | None = None
         self._watched: tuple[int, int] | None = None
         self._has_begun = False
-        self._loss: str | None = None
-        self._shown_loss: tuple[str | None, float] = (None, 0.0)
+        self._loss: HealthReason | None = None
+        self._shown_loss: tuple[HealthReason | None, float] = (None, 0.0)
         self._overflow_handler = _OverflowHandler(self._on_overflow)
 
-    def ensure_watching(self) -> str | None:
+    def ensure_watching(self) -> HealthReason | None:
         """Watch the folder that is there now; returns why that is not possible, or None."""
         try:
             status = self._folder.stat()
         except OSError as error:
             self.stop()
-            return f"no file events: the inbox cannot be reached ({error.strerror})"
+            return _no_events(f"the inbox cannot be reached ({error.strerror})")
         identity = (status.st_dev, status.st_ino)
         self._begin()
         if identity == self._watched:
             if self._is_alive():
                 return None
-            self._loss = "file events broke off; the watch was started again"
+            self._loss = HealthReason("file_events_lost", "file events broke off; the watch was started again")
         self.stop()
         try:
             # Only full events distinguish a rename into the folder from the creation of a file.
@@ -89,21 +95,25 @@ class FileEvents(FileSystemEventHandler):
             os.scandir(self._folder).close()  # watchdog never reports that a folder is not readable
         except OSError as error:
             self.stop()
-            return f"no file events: {error.strerror}; the inbox is only scanned"
+            return _no_events(f"{error.strerror}; the inbox is only scanned")
         self._watched = identity
         logging.getLogger(_WATCHDOG_LOG).addHandler(self._overflow_handler)
         return None
 
-    def loss(self, now: float, shown_seconds: float) -> str | None:
+    def loss(self, now: float, shown_seconds: float) -> HealthReason | None:
         """Why events were lost, for ``shown_seconds`` after that was noticed; None after that."""
         if self._loss is not None:
             self._shown_loss, self._loss = (self._loss, now + shown_seconds), None
         reason, until = self._shown_loss
         return reason if now < until else None
 
-    def wait(self, seconds: float) -> None:
-        """Sleep until an event or ``wake``, at most ``seconds``. Returns early when the watch has stopped working."""
+    def wait(self, seconds: float, on_check: Callable[[], None] = lambda: None) -> None:
+        """Sleep until an event or ``wake``, at most ``seconds``. Returns early when the watch has stopped working.
+
+        ``on_check`` is called every half second.
+        """
         while not self._woken.wait(min(seconds, _CHECK_SECONDS)):
+            on_check()
             seconds -= _CHECK_SECONDS
             if seconds <= 0 or not self._is_watching():
                 return
@@ -162,7 +172,7 @@ class FileEvents(FileSystemEventHandler):
             self._has_begun = True
 
     def _on_overflow(self) -> None:
-        self._loss = "file events were lost: more came than the kernel keeps"
+        self._loss = HealthReason("file_events_lost", "file events were lost: more came than the kernel keeps")
         self._woken.set()
 
     def _is_watching(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.health_reasons import HealthReason
 from service.watch.attempts import CompletionPostponed, pause_seconds
 
 
@@ -36,9 +37,12 @@ class Leftovers:
         """Ids of the batches whose next try is not due yet."""
         return frozenset(batch_id for batch_id, leftover in self._of.items() if clock < leftover.until)
 
-    def reasons(self) -> tuple[str, ...]:
-        """One sentence for each batch."""
+    def reasons(self) -> tuple[HealthReason, ...]:
+        """One for each batch."""
         return tuple(
-            f"batch {batch_id} is published, but a step after it failed and is tried again: {leftover.reason}"
+            HealthReason(
+                "completion_postponed",
+                f"batch {batch_id} is published, but a step after it failed and is tried again: {leftover.reason}",
+            )
             for batch_id, leftover in self._of.items()
         )

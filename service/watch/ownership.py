@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from service.errors import StateBehindOutbox, TransientError, UsageError
+from service.health_reasons import HealthReason
 from service.inbox import Inbox, QuarantinedBatch
 from service.jobs.batch_runner import BatchRunner
 from service.model import JobName
@@ -63,15 +64,16 @@ class Ownership:
         self._inbox.unlock()
         return False
 
-    def obstacle(self) -> str:
+    def obstacle(self) -> HealthReason:
         """Why this instance stands by.
 
         Another user may read the lock file, and so can lock it. An instance holds the lock of its state, too.
         """
         if self._state.is_taken():
-            return "another instance works on this inbox"
+            return HealthReason("stands_by", "another instance works on this inbox")
         holders = self._inbox.lock_holders() or "a process"
-        return f"the lock of the inbox is held by {holders} that is no instance of this service: end it"
+        text = f"the lock of the inbox is held by {holders} that is no instance of this service: end it"
+        return HealthReason("lock_held", text)
 
     def begin(self) -> dict[JobName, str]:
         """Begin to work in the folder that is there now; returns the last published batch of each job, latest last."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from service.documents import HealthReport, IgnoredEntry, StageProgress
 from service.errors import LastingFault, safe_text
 from service.folders import Folders
 from service.health import MOST_LISTED
+from service.health_reasons import HealthReason
 from service.inbox import Inbox, QuarantinedBatch, Scan, shown_name
 from service.model import JobName
 from service.printable import printable
@@ -30,6 +32,7 @@ from service.watch.attempts import (
 )
 from service.watch.claiming import NextBatch
 from service.watch.event_log import EventLog
+from service.watch.heartbeat import Pulse
 from service.watch.waits import Waits, causes_of
 
 _WRITE_SECONDS = 1.0
@@ -50,7 +53,7 @@ class Turn:
 
     scan: Scan | None
     """None if the inbox cannot be used."""
-    problem: str | None
+    problems: tuple[HealthReason, ...]
     """What is wrong with the inbox or its file events."""
     missed_events: int
     """The number of files that arrived without a file event, since the last turn."""
@@ -61,8 +64,8 @@ class Turn:
     """What waits for another attempt."""
     unreadable: tuple[str, ...]
     """Names of claim files that cannot be read."""
-    incomplete: tuple[str, ...] = ()
-    """One sentence for each published batch with a step after the commit that failed."""
+    incomplete: tuple[HealthReason, ...] = ()
+    """One for each published batch with a step after the commit that failed."""
     stuck: frozenset[str] = frozenset()
     """Names of files that later batches have passed."""
 
@@ -89,49 +92,56 @@ class Status:
         clock: Callable[[], float],
     ) -> None:
         self._inbox = inbox
-        self._all_folders = folders
-        self._folders = (inbox.root, folders.outbox, folders.state)
+        self._folders = folders
         self._now = now
         self._clock = clock
         self._warnings = warnings
         self._report = HealthReport(version=__version__, pid=os.getpid())
         self._file = _HealthFile(folders, now, clock)
+        self.pulse = Pulse(folders.state, now, clock)
         self._waits = Waits(self._shown)
         self._quarantined: list[QuarantinedBatch] = []
         self._log = EventLog(inbox.sources)
-        self.other_problems: Callable[[], list[str]] = list
+        self.other_problems: Callable[[], list[HealthReason]] = list
         """Problems that background tasks (the scheduled sync) report."""
 
     # ---------------------------------------------------------------------------------------- the instance
 
-    def stand_by(self, obstacle: str, *, is_first: bool) -> None:
+    def stand_by(self, obstacle: HealthReason, *, is_first: bool) -> None:
         """Report that this instance stands by; ``is_first``: it begins to."""
         if is_first:
-            logs.get().info("service.stood_by", inbox=str(self._inbox.root), why=obstacle)
-        self._file.write_standby(replace(self._report, reasons=(printable(f"stands by: {obstacle}"),)))
+            logs.get().info("service.stood_by", inbox=str(self._inbox.root), why=obstacle.text)
+        reason = HealthReason(obstacle.code, f"stands by: {obstacle.text}")
+        self._file.write_standby(_with_reasons(self._report, [reason]))
 
     def end_stand_by(self) -> None:
         """Remove the reports of instances that stood by; one that still does writes its report again."""
-        health.forget_standbys(self._folders[2])
+        health.forget_standbys(self._folders.state)
 
-    def begin(self, published: dict[JobName, str], quarantined: list[QuarantinedBatch]) -> None:
-        """Report that the work begins.
+    def begin(self, published: dict[JobName, str], quarantined: list[QuarantinedBatch], *, beats: bool) -> None:
+        """Report that the work begins; ``beats``: with a heartbeat until ``end``.
 
         ``published`` maps each job to its last published batch, the latest one last; ``quarantined`` are the batches
         that went into quarantine since then.
         """
-        last_batch, notes = next(reversed(published.values()), None), health.unsynced(self._folders)
-        self._report = replace(self._report, last_batch=last_batch, notes=notes)
+        self._report = replace(
+            self._report,
+            last_batch=next(reversed(published.values()), None),
+            notes=health.unsynced(self._roots()),
+            has_heartbeat=beats and self.pulse.begin(),
+        )
         self._quarantined = quarantined
-        inbox, outbox, _ = self._folders
-        logs.get().info("service.started", inbox=str(inbox), outbox=str(outbox))
+        logs.get().info("service.started", inbox=str(self._inbox.root), outbox=str(self._folders.outbox))
+
+    def _roots(self) -> tuple[Path, Path, Path]:
+        return self._inbox.root, self._folders.outbox, self._folders.state
 
     # -------------------------------------------------------------------------------------------- one turn
 
     def report(self, turn: Turn) -> None:
         """Log what is new in this turn, and write its health."""
         report = replace(self._report, found_without_event=self._report.found_without_event + turn.missed_events)
-        self._log.log_problem(turn.problem)
+        self._log.log_problems(turn.problems)
         self._log.log_next_batch(turn.next_batch, turn.postponed)
         if turn.scan is not None:
             self._note_waits(turn.scan, turn)
@@ -144,15 +154,15 @@ class Status:
                 waiting_count=len(self._waits),
                 ignored=tuple(IgnoredEntry(file_name=self._shown(entry.file_name), why=entry.why) for entry in ignored),
             )
-        unwritable = health.unwritable(self._all_folders.needed)
+        unwritable = health.unwritable(self._folders.needed)
         self._quarantined = [it for it in self._quarantined if self._inbox.is_quarantined(it.batch_id)]
         reasons = self._reasons(turn, unwritable)
-        self._report = replace(
+        report = replace(
             report,
             state=self._state(turn, reasons, unwritable),
-            reasons=reasons,
             quarantined=tuple(map(str, self._quarantined)),
         )
+        self._report = _with_reasons(report, reasons)
         self._file.write_if_due(self._report)
 
     def in_work(self, batch_id: str) -> Callable[[Reading], None]:
@@ -182,39 +192,42 @@ class Status:
         self._waits.note(causes, self._now(), self._clock())
 
     def _state(
-        self, turn: Turn, reasons: tuple[str, ...], unwritable: list[str]
+        self, turn: Turn, reasons: list[HealthReason], unwritable: list[HealthReason]
     ) -> Literal["ok", "degraded", "failing"]:
         # After a lasting fault, and with an unwritable folder, the next batch would fail as the last one did.
-        is_lasting = any(it.code == LastingFault.__name__ for it in self._quarantined) or bool(unwritable)
+        is_lasting = any(map(_is_by_fault, self._quarantined)) or bool(unwritable)
         return "failing" if turn.is_held_up or is_lasting else "degraded" if reasons else "ok"
 
-    def _reasons(self, turn: Turn, unwritable: list[str]) -> tuple[str, ...]:
+    def _reasons(self, turn: Turn, unwritable: list[HealthReason]) -> list[HealthReason]:
         """What is wrong, the most important first."""
-        reasons = [turn.problem] if turn.problem else []
-        if turn.postponed is not None:
-            batch_id = turn.postponed.batch_id
-            prefix = f"batch {batch_id} waits for another try: " if batch_id else ""
-            reasons.append(f"{prefix}{turn.postponed.reason}")
+        reasons = [*turn.problems, *_postponement(turn.postponed)]
         reasons += [
-            f"the claim {name} cannot be read: move its files from .claimed back into the inbox, then remove it"
+            HealthReason(
+                "claim_unreadable",
+                f"the claim {name} cannot be read: move its files from .claimed back into the inbox, then remove it",
+            )
             for name in turn.unreadable
         ]
         reasons += turn.incomplete
         reasons += [
-            f"{name} is not ready, and later pairs do not wait for it: complete it, make it readable, or remove it"
+            HealthReason(
+                "export_stuck",
+                f"{name} is not ready, and later pairs do not wait for it: complete it, make it readable, or remove it",
+            )
             for name in map(self._shown, sorted(turn.stuck))
         ]
         reasons += self.other_problems()
-        reasons += [*unwritable, *health.unwritable(self._all_folders.needed_later)]
-        reasons += health.scarce_space(self._folders, self._warnings.min_free_mb)
-        reasons += [f"quarantined {it}" for it in self._quarantined]
+        reasons += [*unwritable, *health.unwritable(self._folders.needed_later)]
+        reasons += health.scarce_space(self._roots(), self._warnings.min_free_mb)
+        reasons += [
+            HealthReason("batch_quarantined_by_fault" if _is_by_fault(it) else "batch_quarantined", f"quarantined {it}")
+            for it in self._quarantined
+        ]
         copies = [entry for entry in turn.scan.ignored if entry.is_copy] if turn.scan is not None else []
-        reasons += [f"{self._shown(entry.file_name)} is ignored: {entry.why}" for entry in copies]
-        waiting = dict.fromkeys(self._waits.blocked() + self._overdue())
-        reasons += [f"{self._shown(name)} waits for {cause}" for name, cause in waiting]
-        more = len(reasons) - MOST_LISTED
-        listed = map(printable, reasons[:MOST_LISTED])
-        return (*listed, f"and {more} more") if more > 0 else tuple(listed)
+        reasons += [
+            HealthReason("export_copied", f"{self._shown(entry.file_name)} is ignored: {entry.why}") for entry in copies
+        ]
+        return reasons + self._waits.reasons(self._warnings.partner_seconds, self._clock())
 
     def _shown(self, name: str) -> str:
         return shown_name(name, self._inbox.sources)
@@ -224,6 +237,33 @@ class Status:
 
     def _seconds(self) -> str:
         return self._now().isoformat(timespec="seconds")
+
+
+def _is_by_fault(batch: QuarantinedBatch) -> bool:
+    return batch.code == LastingFault.__name__
+
+
+def _postponement(postponed: Postponed | None) -> Iterator[HealthReason]:
+    """The reason of what waits for another attempt, if anything does."""
+    if postponed is None:
+        return
+    if postponed.batch_id is None:
+        yield HealthReason("claim_refused", postponed.reason)
+    else:
+        text = f"batch {postponed.batch_id} waits for another try: {postponed.reason}"
+        yield HealthReason("batch_postponed", text)
+
+
+def _with_reasons(report: HealthReport, reasons: Sequence[HealthReason]) -> HealthReport:
+    """The report with the first ``MOST_LISTED`` of these reasons, and how many more there are."""
+    listed = list(reasons[:MOST_LISTED])
+    if more := len(reasons) - len(listed):
+        listed.append(HealthReason("more", f"and {more} more"))
+    return replace(
+        report,
+        reasons=tuple(printable(reason.text) for reason in listed),
+        codes=tuple(reason.code for reason in listed),
+    )
 
 
 class _InWork:

@@ -10,13 +10,16 @@ from datetime import datetime, timedelta
 
 from service import logs
 from service.api.clock import SystemClock
-from service.errors import RateLimitedError, ServiceError, TransientError, safe_text
+from service.errors import RateLimitedError, ServiceError, TransientError, UpstreamRejectedError, safe_text
+from service.health_reasons import HealthReason, ReasonCode
 from service.jobs.sync import sync
 from service.jobs.sync_due import next_due
 from service.settings import Settings
 
 _CHECK_SECONDS = 1.0
 _LONGEST_RETRY = timedelta(minutes=15)
+_LOOK_AGAIN = timedelta(seconds=10)
+"""After a failure, for a sync by hand that succeeded."""
 
 
 class SyncSchedule:
@@ -30,9 +33,9 @@ class SyncSchedule:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
-        self._next_check_at = now()
+        self._next_check_at = self._next_look_at = now()
         self._failed_at: datetime | None = None
-        self._problem: str | None = None
+        self._problem: HealthReason | None = None
 
     def start(self) -> None:
         """Start the thread."""
@@ -49,20 +52,22 @@ class SyncSchedule:
         if self._thread.is_alive():
             self._thread.join(seconds)
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[HealthReason]:
         """The reason why the last sync failed; empty if it succeeded."""
         return [self._problem] if self._problem else []
 
     def _run(self) -> None:
         while not self._stop.wait(_CHECK_SECONDS):
             try:
-                if self._is_working() and self._now() >= self._next_check_at and self._is_due():
+                if self._is_working() and self._is_due():
                     asyncio.run(self._cancellable())
                     self._problem = None
             except asyncio.CancelledError:
                 return
             except RateLimitedError as error:
-                self._note_failure(error.message, error.at)
+                self._note_failure(error.message, "sync_limited", due=error.at)
+            except UpstreamRejectedError as error:
+                self._note_failure(error.message, "sync_rejected")
             except ServiceError as error:
                 self._note_failure(error.message)
             except OSError as error:
@@ -74,12 +79,17 @@ class SyncSchedule:
     def _is_due(self) -> bool:
         """Whether the last successful sync, scheduled or by hand, is long enough ago; sets when to check next."""
         now = self._now()
+        if now < self._next_check_at and not (self._problem and now >= self._next_look_at):
+            return False
+        self._next_look_at = now + _LOOK_AGAIN
         try:
             due = next_due(self._settings, now)
         except TransientError:  # a sync by hand runs at this moment
             return False
         if due.ended_at and self._failed_at and due.ended_at > self._failed_at:
             self._problem = None
+        elif now < self._next_check_at:
+            return False
         self._next_check_at = due.at
         return now >= due.at
 
@@ -92,8 +102,8 @@ class SyncSchedule:
         finally:
             self._running = None
 
-    def _note_failure(self, reason: str, due: datetime | None = None) -> None:
+    def _note_failure(self, why: str, code: ReasonCode = "sync_failed", *, due: datetime | None = None) -> None:
         self._failed_at = self._now()
-        self._problem = f"the last sync failed: {reason}"
+        self._problem = HealthReason(code, f"the last sync failed: {why}")
         every = timedelta(minutes=self._settings.sync_every_minutes)
         self._next_check_at = due or self._now() + min(every, _LONGEST_RETRY)

@@ -9,11 +9,19 @@ from itertools import islice
 
 from service.documents import WaitingExport
 from service.health import MOST_LISTED
+from service.health_reasons import HealthReason, ReasonCode
 from service.inbox import Scan, WaitingFile, partner_name, shown_name
 from service.model import Source
 
 WRITER, TURN = "its writer", "its turn"
 OTHER_VERSIONS, PERMISSION = "the other versions of it to be removed", "permission to be read"
+_CODES: Mapping[str, ReasonCode] = {
+    WRITER: "export_unfinished",
+    TURN: "turn_overdue",
+    OTHER_VERSIONS: "export_contested",
+    PERMISSION: "export_unreadable",
+}
+"""All other causes are names of exports that are missing."""
 
 
 @dataclass
@@ -55,7 +63,15 @@ class Waits:
         """Name and cause of the files that have waited for at least so long."""
         return [(name, wait.waits_for) for name, wait in self._waits.items() if clock - wait.first_seen >= seconds]
 
-    def blocked(self) -> list[tuple[str, str]]:
+    def reasons(self, overdue_seconds: float, clock: float) -> list[HealthReason]:
+        """One for each file that waits for a person, or has waited for at least so long."""
+        found = dict.fromkeys(self._blocked() + self.longer_than(overdue_seconds, clock))
+        return [
+            HealthReason(_CODES.get(cause, "partner_missing"), f"{self._shown(name)} waits for {cause}")
+            for name, cause in found
+        ]
+
+    def _blocked(self) -> list[tuple[str, str]]:
         """Name and cause of the files that wait for a person; reported without delay."""
         return [
             (name, wait.waits_for)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.errors import ServiceError, TransientError
+from service.errors import ServiceError, TransientError, UsageError
 from service.folders import Folders
+from service.health_reasons import HealthReason
 from service.inbox import Inbox, Scan
 from service.jobs.batch_runner import BatchRunner
 from service.state import State
@@ -107,10 +108,11 @@ class Watcher:
         self._ownership.open()
         try:
             if self._take_over(once=once):
-                self.status.begin(self._ownership.begin(), self._ownership.unresolved())
+                self.status.begin(self._ownership.begin(), self._ownership.unresolved(), beats=not once)
                 self._watch(once=once)
         finally:
             self._events.stop()
+            self.status.pulse.end()
             self._ownership.release()
         return self._result
 
@@ -121,7 +123,7 @@ class Watcher:
             obstacle = self._ownership.obstacle()
             if once:
                 raise TransientError(
-                    obstacle,
+                    obstacle.text,
                     hint="it will process what waits; or stop it and try again",
                 )
             self.status.stand_by(obstacle, is_first=not has_stood_by)
@@ -134,6 +136,7 @@ class Watcher:
         patience_seconds = max(3 * self._options.settle_seconds, _LEAST_PATIENCE_SECONDS)
         give_up_at = self._clock() + patience_seconds
         while not self._stop.is_set():
+            self.status.pulse.turned()
             turn = self._observe()
             self.status.report(turn)
             if self._attempt(turn.next_batch):
@@ -143,7 +146,8 @@ class Watcher:
                 unfinished = turn.candidate_count + turn.is_held_up + len(turn.incomplete)
                 self._result = replace(self._result, unfinished=unfinished)
                 return
-            self._events.wait(self._sleep_seconds(is_unsettled=bool(turn.candidate_count) and not turn.is_held_up))
+            is_unsettled = bool(turn.candidate_count) and not turn.is_held_up
+            self._events.wait(self._sleep_seconds(is_unsettled=is_unsettled), self.status.pulse.turned)
 
     def _observe(self) -> Turn:
         """Scan the inbox and find the next batch."""
@@ -155,18 +159,16 @@ class Watcher:
             scan: Scan | None = self._inbox.scan()
             if self._ownership.relock_if_replaced():
                 self._postponed = None  # its files are in the folder that was replaced; it continues when that is back
-            problem = self._problem(no_events, now)
-        except OSError as error:
-            scan, problem = None, f"the inbox cannot be used: {error.strerror}: {error.filename or self._inbox.root}"
-        except ServiceError as error:
-            scan, problem = None, error.message
+            problems = self._problems(no_events, now)
+        except (OSError, ServiceError) as error:
+            scan, problems = None, (self._unusable(error),)
         ready = self._readiness.next(scan or Scan(), now)
         if scan is not None:
             self._claiming.end_unused_acceptances(scan)
         next_batch = self._next_batch(ready) if scan is not None else NextBatch()
         return Turn(
             scan=scan,
-            problem=problem,
+            problems=problems,
             missed_events=missed_events,
             unsettled=self._readiness.unsettled,
             next_batch=next_batch,
@@ -176,19 +178,33 @@ class Watcher:
             stuck=self._readiness.stuck,
         )
 
-    def _problem(self, no_events: str | None, now: float) -> str | None:
-        replaced = (
-            "the inbox is another folder than before, was it unmounted?" if self._ownership.was_replaced else None
+    def _problems(self, no_events: HealthReason | None, now: float) -> tuple[HealthReason, ...]:
+        replaced = HealthReason("inbox_replaced", "the inbox is another folder than before, was it unmounted?")
+        found = (
+            replaced if self._ownership.was_replaced else None,
+            no_events,
+            self._events.loss(now, self._options.rescan_seconds),
         )
-        loss = self._events.loss(now, self._options.rescan_seconds)
-        return "; ".join(filter(None, (replaced, no_events, loss))) or None
+        return tuple(filter(None, found))
+
+    def _unusable(self, error: OSError | ServiceError) -> HealthReason:
+        match error:
+            case TransientError():
+                return HealthReason("inbox_taken", error.message)
+            case UsageError():
+                return HealthReason("inbox_of_another_state", error.message)
+            case ServiceError():
+                return HealthReason("inbox_unusable", error.message)
+        text = f"the inbox cannot be used: {error.strerror}: {error.filename or self._inbox.root}"
+        return HealthReason("inbox_unusable", text)
 
     def _next_batch(self, ready: Ready | None) -> NextBatch:
         """The batch to work on now; none while one waits for another attempt."""
         if self._postponed is not None and self._clock() < self._postponed.until:
             return NextBatch()
         postponed_id = self._postponed.batch_id if self._postponed is not None else None
-        found = self._claiming.next_batch(ready, postponed_id, self._clock())
+        with self.status.pulse.working():  # a claim reads the whole files
+            found = self._claiming.next_batch(ready, postponed_id, self._clock())
         if found.batch is None:
             self._postponed = found.refusal
         elif found.is_new:
@@ -200,7 +216,8 @@ class Watcher:
         """Attempt the batch; returns whether anything was done, so that the inbox is scanned again at once."""
         if found.batch is None:
             return bool(found.put_back) and found.refusal is None
-        result = self._attempts.run(found.batch, found.state, self.status.in_work(found.batch.id))
+        with self.status.pulse.working():
+            result = self._attempts.run(found.batch, found.state, self.status.in_work(found.batch.id))
         self.status.record(result)
         self._postponed = result if isinstance(result, Postponed) else None
         if isinstance(result, CompletionPostponed):

@@ -100,7 +100,8 @@ class ComposeHouse(House):
     def compose(self, *arguments: str, seconds: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run ``docker compose …`` on the clone; ``settings`` are in the environment of the calling shell."""
         command = ("docker", "compose", "--project-directory", str(self.root), "--project-name", self.project)
-        own = {"IMAGE": self._image, "STATE_VOLUME": f"{self.project}-state"}
+        # A free port: several clones run beside each other.
+        own = {"IMAGE": self._image, "STATE_VOLUME": f"{self.project}-state", "DASHBOARD_PORT": "0"}
         return run(*command, *arguments, seconds=seconds, **(own | settings))
 
     @property

@@ -139,6 +139,11 @@ def text_of(answer: TestResponse) -> str:
     return visible(answer.text)
 
 
+def data_of(answer: TestResponse) -> Any:
+    """The JSON of an answer of the API."""
+    return answer.json
+
+
 def visible(html: str) -> str:
     """The text of HTML, with each run of white space as one blank. What is markup is not part of it."""
     parser = _Visible()

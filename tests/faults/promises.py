@@ -16,7 +16,7 @@ from tests.worlds import API, CRM, ECOM, House
 # How a file was found to be settled depends on the moment, and so does the hash of a manifest that says it.
 _OF_THE_MOMENT = re.compile(rb'"(settle_proof|former_\w+_sha256)": "\w+"')
 # The id of a state is random, health depends on the moment, output is not kept, the work folder may be empty.
-_NOT_COMPARED = re.compile(r"out|err|state/(state\.json|health\.json|ledger\.sqlite|\.lock|work)|inbox/\.lock")
+_NOT_COMPARED = re.compile(r"out|err|state/((state|health|heartbeat)\.json|ledger\.sqlite|\.lock|work)|inbox/\.lock")
 
 _OUTCOMES = """
     select seq, batch_id, outcome, code, records, rejects, duplicates, customers, removed from outcomes order by seq

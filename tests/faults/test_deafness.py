@@ -296,7 +296,7 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def _lacking(fault: Fault, folder: Path) -> str:
+def lacking(fault: Fault, folder: Path) -> str:
     """Why the fault cannot be made here; "" where it can."""
     trial = {
         MOUNTS: (*IN_PRIVATE, "mount", "-t", "tmpfs", "tmpfs", str(folder)),
@@ -315,7 +315,7 @@ def test_a_pair_is_published_and_health_reports_the_fault_while_it_lasts(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     fault = FAULTS[name]
-    if why := _lacking(fault, tmp_path):
+    if why := lacking(fault, tmp_path):
         is_lacking(why)  # a developer's machine may forbid mounts or namespaces; CI may not
     # Everything must hold in each trial. Only lateness is allowed, except in the last trial: a busy machine is late
     # now and then, a service that waits for something is always late.

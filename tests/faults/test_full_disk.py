@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,32 +11,11 @@ import pytest
 
 from tests.faults.promises import broken_promises, litter
 from tests.faults.starts import drop_changed
-from tests.required import is_lacking
-from tests.worlds import CRM, ECOM, Daemon, House, wait_until
+from tests.worlds import CRM, ECOM, Daemon, House, Mount, wait_until
 
 SMALL, LARGE = "size=1m", "size=8m"
 NO_SPACE = os.strerror(errno.ENOSPC)
 PACE = {"retry_seconds": "1", "settle_seconds": "0.3", "min_free_mb": "0"}
-
-Mount = Callable[[Path, str], None]
-
-
-@pytest.fixture
-def mount() -> Iterator[Mount]:
-    """Mount a tmpfs, or change the size of one that is mounted; skips where we may not."""
-    mounted: list[Path] = []
-
-    def tmpfs(folder: Path, size: str) -> None:
-        options = f"remount,{size}" if folder in mounted else size
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            is_lacking(f"needs a small file system: {done.stderr.strip()}")
-        mounted.append(folder)
-
-    yield tmpfs
-    for folder in dict.fromkeys(mounted):
-        subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 @pytest.mark.slow

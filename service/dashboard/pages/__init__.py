@@ -4,9 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.dashboard.pages import overview, upload
-from service.dashboard.routes import ActionRoute, PageRoute, UploadRoute
+from service.dashboard.pages import (
+    analytics,
+    batch,
+    batches,
+    customer,
+    customers,
+    duplicates,
+    live,
+    overview,
+    quarantine,
+    runbook,
+    sample,
+    settings,
+    upload,
+)
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, UploadRoute
 
-PAGES: tuple[PageRoute[Any, Any], ...] = (*overview.PAGES,)
-ACTIONS: tuple[ActionRoute[Any, Any], ...] = ()
+PAGES: tuple[PageRoute[Any, Any], ...] = (
+    *overview.PAGES,
+    *live.PAGES,
+    *batches.PAGES,
+    *batch.PAGES,
+    *customers.PAGES,
+    *customer.PAGES,
+    *duplicates.PAGES,
+    *quarantine.PAGES,
+    *analytics.PAGES,
+    *settings.PAGES,
+    *runbook.PAGES,
+)
+ACTIONS: tuple[ActionRoute[Any, Any], ...] = (*batch.ACTIONS, *quarantine.ACTIONS, *sample.ACTIONS)
+FILES: tuple[FileRoute[Any], ...] = (*batch.FILES, *quarantine.FILES)
 UPLOADS: tuple[UploadRoute[Any, Any], ...] = upload.UPLOADS

@@ -6,23 +6,143 @@ from typing import Any
 
 from msgspec import Struct
 
-from service.dashboard.page_frame import PillState, service_state
+from service.dashboard.pages.live import LiveView, live_view
 from service.dashboard.routes import NoParameters, PageRoute
+from service.dashboard.sample import made_at
 from service.dashboard.site import Site
-from service.documents import HealthReport
+from service.documents import Counts, Manifest
+from service.inbox import partner_name
+from service.jobs import JOBS
+from service.ledger import Entry, Removed
+from service.model import JobName
+from service.outcomes import Kind
+
+_LISTED_BATCHES = 10
+_TREND_BATCHES = 30
+
+
+class OfferedFile(Struct, frozen=True, kw_only=True):
+    """A published file."""
+
+    name: str
+    size_bytes: int
+
+
+class LatestSet(Struct, frozen=True, kw_only=True):
+    """The latest published set of a job."""
+
+    job: JobName
+    batch_id: str
+    ended_at: str | None
+    counts: Counts
+    former: Counts | None
+    """Of the set before it."""
+    files: tuple[OfferedFile, ...]
+    """Those that lie in the outbox itself; none where retention or a user removed the set."""
+
+
+class BatchLine(Struct, frozen=True, kw_only=True):
+    """A batch of the past."""
+
+    batch_id: str
+    job: JobName
+    outcome: Kind
+    code: str | None
+    """Of a quarantined batch: class of the error."""
+    removed: Removed | None
+    """Why its documents are gone."""
+    ended_at: str | None
+    seconds: float | None
+    counts: Counts | None
+
+
+class UploadSlot(Struct, frozen=True, kw_only=True):
+    """A source to upload an export of."""
+
+    source: str
+    file_name: str
+    """The name under which it is dropped."""
+    job: JobName
+    is_required: bool
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """The condition of the service."""
+    """The condition of the service, its latest results, and where to drop the next exports."""
 
-    state: PillState
-    sentence: str
-    health: HealthReport | None
+    live: LiveView
+    latest: tuple[LatestSet, ...]
+    """Of each job that has one."""
+    batches: tuple[BatchLine, ...]
+    """The last ones, of all jobs, the latest first."""
+    trend: tuple[int, ...]
+    """Customers of the last published masters, the oldest first."""
+    slots: tuple[UploadSlot, ...]
+    inbox: str
+    """The folder into which exports are dropped."""
+    upload_limit_mb: int
+    sample_made_at: str | None
+    """None where there is no sample."""
 
 
 def _overview(site: Site, _: NoParameters) -> Overview:
-    found = service_state(site)
-    return Overview(state=found.state, sentence=found.sentence, health=found.report)
+    made = made_at(site)
+    masters = site.history.batches("integration", limit=_TREND_BATCHES).entries
+    exports = site.history.batches("analytics", limit=_LISTED_BATCHES).entries
+    latest = (_latest(site, entries) for entries in (masters, exports))
+    trend = [entry.outcome.counts.customers for entry in masters if entry.outcome.counts is not None]
+    return Overview(
+        live=live_view(site),
+        latest=tuple(found for found in latest if found is not None),
+        batches=tuple(map(_line, site.history.batches(limit=_LISTED_BATCHES).entries)),
+        trend=tuple(reversed(trend)),
+        slots=tuple(
+            UploadSlot(
+                source=source.name,
+                file_name=partner_name(source, ""),
+                job=source.job,
+                is_required=source.is_required and source.job == "integration",
+            )
+            for source in site.sources
+        ),
+        inbox=str(site.settings.inbox.absolute()),
+        upload_limit_mb=site.settings.upload_limit_mb,
+        sample_made_at=made.isoformat(timespec="seconds") if made is not None else None,
+    )
+
+
+def _latest(site: Site, entries: tuple[Entry, ...]) -> LatestSet | None:
+    """The latest set of a job, of the job's last batches."""
+    published = [(entry, counts) for entry in entries if (counts := entry.outcome.counts) is not None]
+    if not published:
+        return None
+    (entry, counts), former = published[0], published[1][1] if len(published) > 1 else None
+    outcome = entry.outcome
+    details = site.history.batch(outcome.batch_id)
+    manifest = details.document if details is not None else None
+    files = manifest.files if isinstance(manifest, Manifest) else {}
+    names = [name for name in JOBS[outcome.job].flat_files.names if name in files]
+    return LatestSet(
+        job=outcome.job,
+        batch_id=outcome.batch_id,
+        ended_at=outcome.ended_at,
+        counts=counts,
+        former=former,
+        files=tuple(OfferedFile(name=name, size_bytes=files[name].size_bytes) for name in names),
+    )
+
+
+def _line(entry: Entry) -> BatchLine:
+    outcome = entry.outcome
+    return BatchLine(
+        batch_id=outcome.batch_id,
+        job=outcome.job,
+        outcome=outcome.kind,
+        code=outcome.code,
+        removed=entry.removed,
+        ended_at=outcome.ended_at,
+        seconds=entry.seconds,
+        counts=outcome.counts,
+    )
 
 
 PAGES: tuple[PageRoute[Any, Any], ...] = (

@@ -1,0 +1,213 @@
+"""Figures of a customer master: how its customers came together, by reason, size and sources, and what that cost."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from service.dashboard.customer_sets import CustomerSet, CustomerSets
+from service.engine.contract import PARQUET
+from service.files import open_file, read_regular
+from service.pipeline.literal_cost import LITERAL_COST
+
+LARGEST = 20
+_MOST_STATUSES = 12
+_MOST_SHOWN_IDS = 5
+_MOST_ROW_BYTES = 64 << 10
+_MOST_COST_BYTES = 16 << 20
+_MOST_REPORT_BYTES = 4 << 20
+_GROUPED = f"""
+    select source_system, match_reason, record_count, count(*) from {PARQUET} group by all
+"""
+_STATUSES = f"select approx_top_k(status, {_MOST_STATUSES}) from {PARQUET} where status is not null"
+_LARGEST = f"""
+    select file_row_number from {PARQUET} where record_count > 1
+    order by record_count desc, file_row_number limit {LARGEST}
+"""
+_SIZES = ((2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 50), (51, 1000), (1001, None))
+_VALUES = ("email", "phone", "unreadable_phone")
+"""Kinds of ``literal_cost.csv`` that are values; the others are groups."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class ReasonCount(Struct, frozen=True, kw_only=True):
+    """Customers of more than one record that came together for the same reason."""
+
+    reason: str
+    customers: int
+    records: int
+
+
+class SizeCount(Struct, frozen=True, kw_only=True):
+    """Customers of so many records."""
+
+    least: int
+    most: int | None
+    """None: any number from ``least``."""
+    customers: int
+    records: int
+
+    @property
+    def title(self) -> str:
+        """``2``, ``6 to 10``, ``1,001 or more``."""
+        if self.most is None:
+            return f"{self.least:,} or more"
+        return f"{self.least:,}" if self.least == self.most else f"{self.least:,} to {self.most:,}"
+
+
+class OverlapCount(Struct, frozen=True, kw_only=True):
+    """Customers whose records come from exactly these sources."""
+
+    sources: tuple[str, ...]
+    customers: int
+    records: int
+
+    @property
+    def choice(self) -> str:
+        """The filter that shows them."""
+        return "+".join(self.sources) if len(self.sources) > 1 else f"only:{self.sources[0]}"
+
+
+class SharedValue(Struct, frozen=True, kw_only=True):
+    """A value that ties records with different names: a row of ``literal_cost.csv``."""
+
+    kind: str
+    value: str
+    records: int
+    distinct_names: int
+    unified_ids: tuple[str, ...]
+    """The first of them."""
+
+
+class CustomerChoices(Struct, frozen=True, kw_only=True):
+    """What the filters can be set to in a set."""
+
+    sources: tuple[str, ...] = ()
+    combinations: tuple[tuple[str, ...], ...] = ()
+    statuses: tuple[str, ...] = ()
+    """The most frequent."""
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """Counts of a whole master."""
+
+    reasons: tuple[ReasonCount, ...]
+    sizes: tuple[SizeCount, ...]
+    overlap: tuple[OverlapCount, ...]
+
+
+class _RiskCounts(Struct, frozen=True):
+    groups_on_a_name_alone: int
+
+
+class _QualityReport(Struct, frozen=True):
+    literal_matching: _RiskCounts
+
+
+def group_figures(sets: CustomerSets, of: CustomerSet) -> GroupFigures:
+    """Customers by reason, by number of records, and by sources; the most frequent first, sizes in their order."""
+
+    def count() -> GroupFigures:
+        rows = sets.rows(_GROUPED, sets.master(of))
+        merged = [row for row in rows if row[2] > 1]
+        reasons = _sums((reason or "", size, times) for _, reason, size, times in merged)
+        overlap = _sums((tuple(sources), size, times) for sources, _, size, times in rows)
+        return GroupFigures(
+            tuple(ReasonCount(reason=it, customers=n, records=records) for it, n, records in reasons),
+            tuple(_sizes([(size, times) for *_, size, times in merged])),
+            tuple(OverlapCount(sources=it, customers=n, records=records) for it, n, records in overlap),
+        )
+
+    return sets.figure(of, "groups", count)
+
+
+def choices_of(sets: CustomerSets, of: CustomerSet) -> CustomerChoices:
+    """What the filters can be set to."""
+
+    def choose() -> CustomerChoices:
+        [(statuses,)] = sets.rows(_STATUSES, sets.master(of))
+        combinations = tuple(it.sources for it in figures.overlap)
+        return CustomerChoices(
+            sources=tuple(dict.fromkeys(name for names in combinations for name in names)),
+            combinations=combinations,
+            statuses=tuple(statuses or ()),
+            reasons=tuple(it.reason for it in figures.reasons),
+        )
+
+    figures = group_figures(sets, of)
+    return sets.figure(of, "choices", choose)
+
+
+def largest_positions(sets: CustomerSets, of: CustomerSet) -> list[int]:
+    """The positions of the customers with the most records, the largest first."""
+    return sets.figure(of, "largest", lambda: [row[0] for row in sets.rows(_LARGEST, sets.master(of))])
+
+
+def count_on_a_name_alone(of: CustomerSet) -> int | None:
+    """Number of customers with a record that belongs by its name alone; None where the report cannot be read."""
+    with suppress(OSError, msgspec.MsgspecError):
+        content = read_regular(of.folder / "quality_report.json", _MOST_REPORT_BYTES)
+        return msgspec.json.decode(content, type=_QualityReport).literal_matching.groups_on_a_name_alone
+    return None
+
+
+def shared_values(sets: CustomerSets, of: CustomerSet) -> tuple[SharedValue, ...]:
+    """The values that tie records with more than one name, those with the most names first."""
+
+    def read() -> tuple[SharedValue, ...]:
+        with suppress(OSError), open_file(of.folder / "literal_cost.csv") as file:
+            found = [it for it in _cost_rows(file) if it.kind in _VALUES and it.distinct_names > 1]
+            return tuple(sorted(found, key=lambda it: (-it.distinct_names, -it.records, it.value)))
+        return ()
+
+    return sets.figure(of, "shared values", read)
+
+
+def _sums(rows: Iterator[tuple[Key, int, int]]) -> list[tuple[Key, int, int]]:
+    """Key, customers and records, the most customers first."""
+    customers: Counter[Key] = Counter()
+    records: Counter[Key] = Counter()
+    for key, size, times in rows:
+        customers[key] += times
+        records[key] += size * times
+    return [(key, count, records[key]) for key, count in sorted(customers.items(), key=lambda it: (-it[1], str(it[0])))]
+
+
+def _sizes(counts: list[tuple[int, int]]) -> Iterator[SizeCount]:
+    for least, most in _SIZES:
+        inside = [(size, times) for size, times in counts if size >= least and (most is None or size <= most)]
+        if inside:
+            yield SizeCount(
+                least=least,
+                most=most,
+                customers=sum(times for _, times in inside),
+                records=sum(size * times for size, times in inside),
+            )
+
+
+def _cost_rows(file: BinaryIO) -> Iterator[SharedValue]:
+    """The rows of ``literal_cost.csv`` up to a size; of a long list of ids only the beginning is read."""
+    left = _MOST_COST_BYTES
+    while left > 0 and (line := file.readline(_MOST_ROW_BYTES)):
+        left -= len(line)
+        whole = line
+        while whole and not whole.endswith(b"\n") and left > 0:
+            whole = file.readline(_MOST_ROW_BYTES)
+            left -= len(whole)
+        cells = next(csv.reader([line.decode("utf-8", "replace").rstrip("\r\n")]), [])
+        if len(cells) >= len(LITERAL_COST) and cells[2].isdigit() and cells[3].isdigit():
+            kind, value, records, names, ids = cells[: len(LITERAL_COST)]
+            shown = tuple(ids.split(",")[:_MOST_SHOWN_IDS])
+            yield SharedValue(
+                kind=kind, value=value, records=int(records), distinct_names=int(names), unified_ids=shown
+            )

@@ -1,0 +1,206 @@
+"""Published customer masters as the pages read them: which one is shown, and its Parquet files through the engine.
+
+A file is compared with its manifest, and that with the ledger, before it is read for the first time: other users may
+write into the outbox, and the engine must not be given a file that it did not write. Sets are immutable, so that
+figures of a set are computed once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from msgspec import Struct
+
+from service import documents
+from service.commands import command
+from service.dashboard.missing import MissingThing
+from service.documents import MalformedDocument, Manifest
+from service.engine import open_reader
+from service.engine.contract import Reader, Row
+from service.errors import ServiceError
+from service.files import fingerprint_of, sha256_of
+from service.folders import OutboxFolders
+from service.history import History
+from service.ledger import Entry
+from service.model import Fingerprint
+from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE
+
+_MOST_FIGURES = 64
+_MOST_CHECKED = 64
+_BATCHES_AT_ONCE = 50
+_MISSING_FILES = "it has no Parquet files, because an older program made it"
+_NEXT_SET = "drop both exports into the inbox again: the set that is made of them has these files"
+
+Result = TypeVar("Result")
+
+
+class ChangedSet(ServiceError):
+    """A published set is not as it was written."""
+
+
+class ShownSet(Struct, frozen=True, kw_only=True):
+    """The published set that a page is about."""
+
+    batch_id: str
+    published_at: str | None
+    is_latest: bool
+    records: int
+    customers: int
+    obstacle: str = ""
+    """Why its customers cannot be shown; empty where they can."""
+    advice: str = ""
+    """What to do about the obstacle."""
+
+
+@dataclass(frozen=True)
+class CustomerSet:
+    """A published customer master."""
+
+    shown: ShownSet
+    folder: Path
+    manifest: Manifest | None
+    """None where there is an obstacle."""
+
+    @property
+    def batch_id(self) -> str:
+        """The batch that made it."""
+        return self.shown.batch_id
+
+
+class CustomerSets:
+    """The customer masters in ``outbox`` that the ledger knows."""
+
+    def __init__(self, outbox: OutboxFolders, history: History) -> None:
+        self._outbox = outbox
+        self._history = history
+        self._checked: OrderedDict[Path, tuple[Fingerprint, str]] = OrderedDict()
+        self._figures: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock, self._working = threading.Lock(), threading.Lock()
+
+    def find(self, batch_id: str | None = None) -> CustomerSet | None:
+        """The set of a batch, or the latest. None: nothing was published yet. Raises: MissingThing, ChangedSet."""
+        latest = self._latest()
+        if batch_id is None or (latest is not None and latest.outcome.batch_id == batch_id):
+            return None if latest is None else self._set_of(latest, is_latest=True)
+        found = self._history.batch(batch_id)
+        if found is None or found.entry.outcome.kind != "published" or found.entry.outcome.job != "integration":
+            raise MissingThing(f"no customers were published by a batch {batch_id}", "choose one of the batches")
+        return self._set_of(found.entry, is_latest=False)
+
+    def kept(self) -> list[Entry]:
+        """The published masters that are still there, the latest first."""
+        entries = self._history.batches("integration", limit=_BATCHES_AT_ONCE).entries
+        return [entry for entry in entries if _is_master(entry)]
+
+    def master(self, of: CustomerSet) -> str:
+        """The path of ``customer_master.parquet``. Raises: ChangedSet."""
+        return self._checked_path(of, MASTER_FILE)
+
+    def records(self, of: CustomerSet) -> str:
+        """The path of ``records.parquet``. Raises: ChangedSet."""
+        return self._checked_path(of, RECORDS_FILE)
+
+    def rows(self, sql: str, *parameters: Any) -> list[Row]:
+        """The rows of one ``select``; see ``Reader.rows``. Raises: MissingThing where the set is gone by now."""
+        with self._lock:
+            _, reader = self._opened
+        try:
+            return reader.rows(sql, *parameters)
+        except FileNotFoundError:
+            raise _removed() from None
+
+    def figure(self, of: CustomerSet, name: Hashable, make: Callable[[], Result]) -> Result:
+        """A value about a set, from ``make`` the first time; the last few are kept. One is made at a time."""
+        key = (of.batch_id, of.folder, name)
+        with self._lock:
+            if key in self._figures:
+                self._figures.move_to_end(key)
+                return cast("Result", self._figures[key])
+        with self._working:
+            with self._lock:
+                if key in self._figures:
+                    return cast("Result", self._figures[key])
+            value = make()
+            with self._lock:
+                self._figures[key] = value
+                while len(self._figures) > _MOST_FIGURES:
+                    self._figures.popitem(last=False)
+            return value
+
+    @cached_property
+    def _opened(self) -> tuple[AbstractContextManager[Reader], Reader]:
+        opening = open_reader([self._outbox.batches])
+        return opening, opening.__enter__()
+
+    def _latest(self) -> Entry | None:
+        before: int | None = None
+        while True:
+            page = self._history.batches("integration", before, _BATCHES_AT_ONCE)
+            for entry in page.entries:
+                if _is_master(entry):
+                    return entry
+            before = page.before
+            if before is None:
+                return None
+
+    def _set_of(self, entry: Entry, *, is_latest: bool) -> CustomerSet:
+        outcome = entry.outcome
+        folder = self._outbox.set_of(outcome.batch_id)
+        try:
+            manifest, sha256 = documents.read_hashed(folder / "manifest.json", Manifest)
+        except FileNotFoundError:
+            raise _removed(outcome.batch_id) from None
+        except MalformedDocument:
+            raise _changed(outcome.batch_id, "manifest.json") from None
+        if sha256 != outcome.sha256:
+            raise _changed(outcome.batch_id, "manifest.json")
+        has_files = {MASTER_FILE, RECORDS_FILE} <= manifest.files.keys()
+        shown = ShownSet(
+            batch_id=outcome.batch_id,
+            published_at=outcome.ended_at,
+            is_latest=is_latest,
+            records=manifest.rows.records,
+            customers=manifest.rows.customers,
+            obstacle="" if has_files else _MISSING_FILES,
+            advice="" if has_files else _NEXT_SET,
+        )
+        return CustomerSet(shown, folder, manifest if has_files else None)
+
+    def _checked_path(self, of: CustomerSet, name: str) -> str:
+        assert of.manifest is not None, "a set with an obstacle is not read"
+        path, stated = of.folder / name, of.manifest.files[name]
+        try:
+            fingerprint = fingerprint_of(path)
+            with self._lock:
+                is_checked = self._checked.get(path) == (fingerprint, stated.sha256)
+            if not is_checked and sha256_of(path) != stated.sha256:
+                raise _changed(of.batch_id, name)
+        except FileNotFoundError:
+            raise _removed(of.batch_id) from None
+        with self._lock:
+            self._checked[path] = (fingerprint, stated.sha256)
+            self._checked.move_to_end(path)
+            while len(self._checked) > _MOST_CHECKED:
+                self._checked.popitem(last=False)
+        return str(path)
+
+
+def _is_master(entry: Entry) -> bool:
+    return entry.outcome.kind == "published" and entry.removed is None
+
+
+def _removed(batch_id: str = "") -> MissingThing:
+    which = f"the set of batch {batch_id}" if batch_id else "this set"
+    return MissingThing(f"{which} is not in the outbox any more", "look at the latest set: /customers")
+
+
+def _changed(batch_id: str, name: str) -> ChangedSet:
+    hint = f"`{command('verify', batch_id)}` says what was changed; the next published set is not concerned"
+    return ChangedSet(f"{name} of batch {batch_id} is not as it was published", hint=hint)

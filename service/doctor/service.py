@@ -1,0 +1,78 @@
+"""Checks of the service itself: settings, watcher, and whether inbox, outbox and state belong together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from service import health
+from service.adoption import refuse_older_state, sets_in_order
+from service.commands import command
+from service.container import is_image
+from service.doctor import advice
+from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
+from service.effective import EffectiveSetting
+from service.errors import StateBehindOutbox
+from service.folders import InboxFolders
+from service.jobs import WITH_REGISTER
+from service.ledger import Ledger
+from service.locks import Lock
+from service.register import Register
+from service.state import State
+
+
+def settings_finding(rows: Sequence[EffectiveSetting], unknown: Sequence[str]) -> Finding:
+    """The finding for settings that could be read; ``unknown``: variables that look like settings and are none."""
+    origins = Counter(row.origin for row in rows)
+    written = [f"{count} from {origin}" for origin, count in origins.items() if origin != "default"]
+    written.append(f"{origins['default']} defaults")
+    found = f"{len(rows)} settings: {', '.join(written)}"
+    if not unknown:
+        return passed(found)
+    hint = "remove them, unless the platform sets them for itself"
+    undone = Advice(hint) if is_image() else Advice(hint, f"unset {' '.join(unknown)}")
+    return warned(f"{found}; no settings, and ignored: {', '.join(unknown)}", undone)
+
+
+def check_watcher(it: Examined) -> Finding:
+    """A watcher works with the state, and its health is good."""
+    state = State(it.settings.state)
+    if not state.is_taken():
+        return warned(f"no watcher works with {state.root}", advice.start())
+    judged = health.judge(state.root, it.now, stall_minutes=it.settings.stall_minutes)
+    again = Advice("do what docs/runbook.md says about each reason, then look again", command("healthcheck"))
+    if not judged.is_healthy:
+        return failed(f"a watcher works, but is {judged.sentence}", again)
+    if judged.sentence != "ok":
+        return warned(f"a watcher works and is {judged.sentence}", again)
+    return passed(f"a watcher works with {state.root}, and is ok")
+
+
+def check_belonging(it: Examined) -> Finding:
+    """The state knows the newest set of the outbox, and the inbox belongs to it."""
+    state, outbox, inbox = it.settings.state, it.settings.outbox, InboxFolders(it.settings.inbox)
+    ledger = Ledger(state, outbox, it.settings.inbox)
+    try:
+        refuse_older_state(state, outbox, ledger, Register(state), WITH_REGISTER)
+    except StateBehindOutbox as error:
+        return failed(error.message, _adopt())
+    try:
+        known = State(state).known_id()
+    except FileNotFoundError:
+        known = ""
+    try:
+        owner = Lock(inbox.lock, locks=str(inbox.root), hint="").note()
+    except FileNotFoundError:
+        owner = ""
+    if owner and owner != known:
+        found = f"{inbox.root} belongs to another state than {state}"
+        if sets_in_order(outbox, ledger, WITH_REGISTER):
+            return failed(found, _adopt())
+        hint = "use the SERVICE_STATE that it was first used with; or, if that is lost for good, begin with a new one"
+        return failed(found, advice.shell(hint, "truncate", "-s", "0", inbox.lock))
+    return passed(f"{inbox.root}, {outbox} and {state} belong together" if known else "no service has worked here yet")
+
+
+def _adopt() -> Advice:
+    hint = "stop the service, and restore a newer backup of the state; or rebuild it from the newest set of the outbox"
+    return Advice(hint, command("adopt"))
