@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from service.dashboard import scanned_rows, verification
-from service.dashboard.scanned_rows import CsvShape, DamagedSet, Scans, page_of_rows
-from service.dashboard.set_contents import SetReader
+from service.dashboard import verification
+from service.dashboard.sets import scanned_rows
+from service.dashboard.sets.scanned_rows import CsvShape, DamagedSet, Scans, page_of_rows
+from service.dashboard.sets.set_contents import SetReader
 from tests.dashboard.house import DashboardHouse, data_of, tags_of, text_of
 from tests.worlds import wait_until
 

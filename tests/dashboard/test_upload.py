@@ -18,9 +18,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service import logs
-from service.dashboard import receiving
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web import receiving
+from service.dashboard.web.app import create_app
 from service.files import remove_staged
 from service.inbox import StagedUpload, remove_partial_uploads, upload
 from service.settings import Settings

@@ -13,8 +13,8 @@ from service.dashboard.formats import sentence
 from service.dashboard.pages.analytics import AnalyticsExport, export_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
-from service.dashboard.scanned_rows import MOST_ROWS, PAGE_ROWS, DamagedSet, damaged
-from service.dashboard.set_contents import (
+from service.dashboard.sets.scanned_rows import MOST_ROWS, PAGE_ROWS, DamagedSet, damaged
+from service.dashboard.sets.set_contents import (
     Changes,
     DuplicateReason,
     FieldCounts,

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.routing import Rule
 
-from service.dashboard.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
+from service.dashboard.web.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
 from tests.dashboard.house import BROKEN_LINE, DashboardHouse
 from tests.dashboard.served.crawl import Answer, Crawl, application, ask
 from tests.dashboard.served.processes import Served, served

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from service.dashboard.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
-from service.dashboard.set_files import read_set_file
+from service.dashboard.sets.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
+from service.dashboard.sets.set_files import read_set_file
 from service.folders import TEXT_LOG
 from service.printable import printable
 
