@@ -14,9 +14,9 @@ from flask.testing import FlaskClient
 from msgspec.structs import replace
 
 from service import documents, logs
-from service.dashboard.app import create_app
 from service.dashboard.pages.live import STAGES
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.documents import HealthReport, StageProgress, WaitingExport
 from service.folders import StateFolders
 from service.jobs import JOBS

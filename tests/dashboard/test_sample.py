@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 
 from service import logs
 from service.dashboard import sample
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.settings import Settings
 from tests.dashboard.house import text_of, visible
 from tests.worlds import House, local_now

@@ -15,8 +15,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.settings import Settings
 from tests.worlds import local_now
 

@@ -16,11 +16,12 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.routing import Rule
 
-from service.dashboard.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
+from service.dashboard.web.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
 from tests.dashboard.house import BROKEN_LINE, DashboardHouse
 from tests.dashboard.served.crawl import Answer, Crawl, application, ask
 from tests.dashboard.served.processes import Served, served
 from tests.dashboard.served.sockets import exchanged
+from tests.sizes import UPLOADED_BYTES
 
 TOKEN = "a-long-and-random-token"
 FORM = "application/x-www-form-urlencoded"
@@ -237,6 +238,24 @@ def test_only_the_methods_of_a_route_are_answered(shown: Served, app: Flask) -> 
             answer = ask(shown.url, path, method)
             assert answer.status == 405, f"{method} {path}"
             assert "TRACE" not in answer.headers["allow"]
+
+
+def test_looking_changes_nothing(shown: Served, found: Crawl) -> None:
+    before = files(shown)
+    for address in found.answers:
+        ask(shown.url, address)
+    assert files(shown) == before
+
+
+def test_a_large_upload_takes_disk_and_not_memory(tmp_path: Path) -> None:
+    line = b"CRM1,Ann Lee,ann@example.com,,2024-01-01,active\n"
+    content = b"customer_id,full_name,email,phone,signup_date,status\n" + line * (UPLOADED_BYTES // len(line))
+    with served(tmp_path / "house", is_watched=False) as dashboard:
+        ask(dashboard.url, "/")
+        before = dashboard.dashboard.memory_mb()
+        assert ask(dashboard.url, "/api/v1/inbox/CRM", "POST", content, X_File_Name="crm_customers.csv").status == 200
+        assert dashboard.dashboard.memory_mb() - before < 20
+        assert (dashboard.inbox / "crm_customers.csv").stat().st_size == len(content)
 
 
 def test_head_is_get_without_a_body(shown: Served, found: Crawl) -> None:

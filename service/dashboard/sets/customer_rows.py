@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from service.dashboard.customer_sets import CustomerSet, CustomerSets
-from service.dashboard.search_words import Condition, conditions_of, joined
+from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
+from service.dashboard.sets.search_words import Condition, conditions_of, joined
 from service.engine.contract import PARQUET
 
 MOST_IDS = 200

@@ -11,8 +11,8 @@ from typing import BinaryIO, TypeVar
 
 from msgspec import Struct
 
-from service.dashboard.customer_sets import CustomerSet, CustomerSets
-from service.dashboard.set_files import read_set_file
+from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
+from service.dashboard.sets.set_files import read_set_file
 from service.engine.contract import PARQUET
 from service.files import open_file
 from service.pipeline.literal_cost import LITERAL_COST
