@@ -8,8 +8,8 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.settings import Settings
 from tests.small_batches import crm_text, ecom_text, integrate_pair, published, rows_of, write_pair
 from tests.worlds import local_now

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.dashboard import charts, customer_records, id_history
+from service.dashboard import charts
 from service.dashboard.charts import GraphEdge, GraphNode
-from service.dashboard.id_history import IdEvent
+from service.dashboard.sets import customer_records, id_history
+from service.dashboard.sets.id_history import IdEvent
 from service.folders import OutboxFolders
 from service.ledger import Entry
 from tests.dashboard.crowd import MARKUP, Crowd

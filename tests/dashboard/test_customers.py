@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from service.dashboard import customer_sets
-from service.dashboard.app import create_app
-from service.dashboard.customer_sets import CustomerSets
+from service.dashboard.sets import customer_sets
+from service.dashboard.sets.customer_sets import CustomerSets
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.engine.contract import Row
 from service.engine.embedded_tables import OutOfMemory
 from service.files import sha256_of

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.dashboard.customer_figures import _SIZES, shared_values
 from service.dashboard.pages import duplicates
+from service.dashboard.sets.customer_figures import _SIZES, shared_values
 from tests.dashboard.crowd import Crowd
 from tests.dashboard.house import DashboardHouse, text_of
 
