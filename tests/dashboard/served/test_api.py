@@ -27,6 +27,8 @@ CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
     *("response_schema_conformance", "negative_data_rejection", "positive_data_acceptance", "unsupported_method"),
 )
+SLOW = frozenset({"/api/v1/sample"})
+"""Takes seconds each time, and has no parameters."""
 # Which bytes are an export is not written in the document: a made-up file is refused.
 _NOT_FOR_FILES = frozenset({"positive_data_acceptance", "negative_data_rejection"})
 
@@ -53,7 +55,9 @@ def test_every_answer_is_as_documented(document: Any, method: str, path: str) ->
     chosen: list[Any] = [checks.CHECKS.get_one(name) for name in CHECKS if not (is_file and name in _NOT_FOR_FILES)]
     modes = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
 
-    @settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
+    many = 3 if path in SLOW else examples(150)
+
+    @settings(max_examples=many, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=st.one_of(modes))
     def check(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(checks=chosen)
