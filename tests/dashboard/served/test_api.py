@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemathesis import checks
 from schemathesis.generation import GenerationMode
 
-from service.dashboard.pages import ACTIONS, PAGES, UPLOADS
+from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
 from service.dashboard.web.answers import api_path
 from service.dashboard.web.openapi import openapi_document
 from tests.dashboard.house import DashboardHouse
@@ -21,7 +21,7 @@ from tests.dashboard.served.processes import Served, served
 from tests.sizes import examples
 
 schemathesis.checks.load_all_checks()
-_DOCUMENT = openapi_document((*PAGES, *ACTIONS, *UPLOADS), api_path)
+_DOCUMENT = openapi_document((*PAGES, *ACTIONS, *FILES, *UPLOADS), api_path)
 OPERATIONS = [(method, path) for path, item in _DOCUMENT["paths"].items() for method in item]
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
@@ -62,7 +62,7 @@ def test_every_answer_is_as_documented(document: Any, method: str, path: str) ->
 
 
 def test_every_route_is_in_the_document_and_every_problem_has_advice(changing: Served, document: Any) -> None:
-    assert len(OPERATIONS) == len(PAGES) + len(ACTIONS) + len(UPLOADS)
+    assert len(OPERATIONS) == len(PAGES) + len(ACTIONS) + len(FILES) + len(UPLOADS)
     assert document.raw_schema["openapi"] == "3.1.0"
     for path in ("/api/v1/nothing", "/api/v1/overview?nothing=1"):
         answer = ask(changing.url, path)

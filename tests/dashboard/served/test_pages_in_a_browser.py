@@ -20,7 +20,7 @@ from service.dashboard.pages import PAGES
 from tests.dashboard.house import SCRIPT
 from tests.dashboard.served.browser import Walk, walking
 from tests.dashboard.served.crawl import Crawl
-from tests.dashboard.served.processes import Served, served
+from tests.dashboard.served.processes import TOKEN, Served, served
 from tests.sizes import BROWSER_WIDTHS
 from tests.worlds import ROOT
 
@@ -39,10 +39,11 @@ PICTURES: tuple[tuple[str, Theme], ...] = (
 )
 """Endpoint and theme of the pictures in the docs."""
 NARROW = 360
-READ = [page.name for page in PAGES if page.method == "GET"]
+PARTS = frozenset({"live"})
+"""Parts of pages that scripts ask for."""
+READ = [page.name for page in PAGES if page.method == "GET" and page.name not in PARTS]
 ASKED = [page.name for page in PAGES if page.method == "POST"]
-OUTSIDE = ("/login", "/nothing", "/batches/nothing", "/?nothing=1")
-"""Pages beside those of the table: the login, and errors."""
+FAILED = ("/nothing", "/batches/nothing", "/?nothing=1")
 _TOO_WIDE = """
     () => [...document.querySelectorAll("body *")]
         .filter((element) => element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(".table, pre"))
@@ -104,11 +105,23 @@ def test_a_page_that_is_asked_by_a_form_is_so_too(walk: Walk, found: Crawl, endp
         judge(walk)
 
 
-@pytest.mark.parametrize("address", OUTSIDE)
-def test_the_login_and_errors_are_so_too(walk: Walk, address: str) -> None:
+@pytest.mark.parametrize("address", FAILED)
+def test_an_error_is_so_too(walk: Walk, address: str) -> None:
     walk.expected.add("the server responded with a status of 40")
     walk.goto(address)
     judge(walk)
+
+
+def test_the_login_is_so_too_and_leads_in(browser: Browser, guarded: Served) -> None:
+    with walking(browser, guarded.url) as walk:
+        walk.expected.add("the server responded with a status of 401")
+        walk.goto("/customers")
+        judge(walk)
+        for token in ("wrong", TOKEN):
+            walk.page.get_by_label("Token").fill(token)
+            walk.page.get_by_role("button", name="Log in").click()
+            judge(walk)
+        expect(walk.page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +131,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield dashboard
 
 
-@pytest.mark.parametrize("endpoint", [page.name for page in PAGES if page.method == "GET" and "<" not in page.path])
+@pytest.mark.parametrize("endpoint", [page.name for page in PAGES if page.name in READ and "<" not in page.path])
 def test_a_page_without_anything_to_show_is_so_too(browser: Browser, empty: Served, endpoint: str) -> None:
     path = next(page.path for page in PAGES if page.name == endpoint)
     with walking(browser, empty.url) as walk:
