@@ -356,7 +356,7 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 def _dashboard(options: argparse.Namespace) -> int:
-    from service.dashboard import server
+    from service.dashboard.web import server
 
     server.serve(_settings(), _local_now, lambda line: _print(line, file=sys.stderr))
     return DONE

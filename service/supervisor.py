@@ -22,6 +22,8 @@ _STEADY_SECONDS = 60.0
 """A process that lived for so long is started again after the first pause."""
 _HELPER_STOP_SECONDS, _GRACE_SECONDS = 3.0, 2.0
 _IDLE_SECONDS = 60.0
+_NOT_STARTED = 126
+"""Exit code of a command that could not be started, as a shell gives it."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -39,19 +41,22 @@ class _Helper:
 
     def tend(self, now: float) -> None:
         """Start it if it is due; if it has ended, note when it is due again."""
-        if self.process is None:
-            if now >= self.due_at:
-                self.process, self.started_at = _start(self.name, self.command, signal.SIGKILL), now
-            return
-        code = self.process.poll()
-        if code is None:
-            return
+        if self.process is None and now >= self.due_at:
+            self.started_at = now
+            try:
+                self.process = _start(self.name, self.command, signal.SIGKILL)
+            except (OSError, subprocess.SubprocessError):  # too many processes, too little memory
+                self._postpone(now, _NOT_STARTED)
+        elif self.process is not None and (code := self.process.poll()) is not None:
+            self._postpone(now, _exit_code(code))
+
+    def _postpone(self, now: float, code: int) -> None:
         if now - self.started_at >= _STEADY_SECONDS:
             self.pause_seconds = _FIRST_PAUSE_SECONDS
         pause = self.pause_seconds
         self.process, self.due_at = None, now + pause
         self.pause_seconds = min(2 * pause, _MOST_PAUSE_SECONDS)
-        logs.get().warning("process.ended", name=self.name, code=_exit_code(code), restart_in_seconds=pause)
+        logs.get().warning("process.ended", name=self.name, code=code, restart_in_seconds=pause)
 
 
 def supervise(watcher: Sequence[str], helpers: Mapping[str, Sequence[str]], *, stop_seconds: float) -> int:

@@ -206,3 +206,17 @@ def test_a_new_file_under_the_same_name_is_read(reader: Reader, folder: Path) ->
     for rows in (1, 2):
         write(changing, f"from range({rows})")
         assert count(reader, changing) == rows
+
+
+def test_a_folder_may_be_created_after_the_reader_and_be_reached_by_a_link_that_changes(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("real")
+    with open_reader([tmp_path / "link" / "batches"]) as reader:
+        with pytest.raises((FileNotFoundError, TransientError)):
+            count(reader, tmp_path / "link" / "batches" / "t.parquet")
+        (tmp_path / "real" / "batches").mkdir(parents=True)
+        write(tmp_path / "real" / "batches" / "t.parquet", "select 1 as n")
+        assert count(reader, tmp_path / "link" / "batches" / "t.parquet") == 1
+        (tmp_path / "link").unlink()
+        (tmp_path / "real").rename(tmp_path / "moved")
+        (tmp_path / "link").symlink_to("moved")
+        assert count(reader, tmp_path / "link" / "batches" / "t.parquet") == 1

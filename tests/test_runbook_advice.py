@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -149,14 +150,21 @@ def test_a_missing_inbox_is_created(works: Works) -> None:
 
 def test_a_link_in_place_of_a_folder_is_moved_away(works: Works) -> None:
     with works.watching():
-        (works.inbox / "archive").rename(works.root / "elsewhere")
-        (works.inbox / "archive").symlink_to(works.root / "elsewhere")
+        wait_until(lambda: has_become_a_link(works.inbox / "archive", works.root))
         with advised("inbox_unusable", works) as advice:
             assert str(works.inbox / "archive") in reason_of("inbox_unusable", works)
             advice.follow(1)
             advice.follow(5, FILE=works.inbox / "archive")
         works.drop()
         wait_until(works.archived)
+
+
+def has_become_a_link(folder: Path, aside: Path) -> bool:
+    """Put a link in place of the folder; False where the service has made it again in between."""
+    folder.rename(aside / f"elsewhere-{time.monotonic_ns()}")
+    with suppress(FileExistsError):
+        folder.symlink_to(aside)
+    return folder.is_symlink()
 
 
 @provokes("inbox_taken")

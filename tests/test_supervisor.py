@@ -45,6 +45,19 @@ def test_a_dashboard_that_is_killed_comes_back_and_the_watcher_is_untouched(
     assert {event["code"] for event in run.events("process.ended")} == {1, 137}
 
 
+def test_a_dashboard_that_cannot_be_started_does_not_end_the_watcher(house: House, supervised: Supervise) -> None:
+    program = house.root / "dashboard"
+    program.write_text("#!/bin/sh\nexec sleep 600\n", encoding="utf-8")
+    program.chmod(0o755)
+    run = supervised(LASTS, {"dashboard": (str(program),)})
+    program.rename(house.root / "aside")
+    os.kill(run.pids()["dashboard"], signal.SIGKILL)
+    wait_until(lambda: 126 in [event["code"] for event in run.events("process.ended")], 10)
+    (house.root / "aside").rename(program)
+    wait_until(lambda: is_running(run.pids()["dashboard"]), 10)
+    assert is_running(run.pids()["watcher"])
+
+
 @pytest.mark.parametrize(("watcher", "code"), [(("sh", "-c", "sleep 0.3; exit 3"), 3), (LASTS, 137)])
 def test_when_the_watcher_ends_all_end_with_its_exit_code(
     supervised: Supervise, watcher: tuple[str, ...], code: int

@@ -1,13 +1,10 @@
-"""What a path names and does not exist."""
+"""What a path names and does not exist: the answer is 404, with what to do instead."""
 
 from __future__ import annotations
 
 
 class MissingThing(Exception):
-    """What the path names does not exist; becomes 404.
-
-    ``hint`` says what to do instead.
-    """
+    """What the path names does not exist. ``hint`` says what to do instead."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)

@@ -59,7 +59,7 @@ def _make(folder: Path) -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "service", "demo", "--keep", str(new)],
-            env=os.environ | _LIMITS,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -74,6 +74,13 @@ def _make(folder: Path) -> None:
         raise TransientError("the sample could not be made", hint=f"see why with: {command('demo')}")
     remove_tree(folder)
     move(new, folder)
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, and where it has this program from."""
+    found = os.environ | _LIMITS
+    paths = (str(Path(__file__).resolve().parents[2]), found.get("PYTHONPATH", ""))
+    return found | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def remove_sample(site: Site) -> None:

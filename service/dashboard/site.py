@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from service.dashboard.customer_sets import CustomerSets
-from service.dashboard.scanned_rows import Scans
+from service.dashboard.sets.customer_sets import CustomerSets
+from service.dashboard.sets.scanned_rows import Scans
 from service.dashboard.verification import Verifier
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.history import History

@@ -49,7 +49,8 @@ class EmbeddedReader:
         self._memory_limit_mb = memory_limit_mb
         self._limit_seconds = limit_seconds
         self._opening = Lock()
-        self._connection: duckdb.DuckDBPyConnection | None = self._connected()
+        self._opened_at: list[Path] = []
+        self._connection: duckdb.DuckDBPyConnection | None = None
         self._workers = ThreadPoolExecutor(_AT_ONCE, "reader")
 
     def rows(self, sql: str, *parameters: Any) -> list[Row]:
@@ -89,9 +90,11 @@ class EmbeddedReader:
                     raise
 
     def _open_connection(self) -> duckdb.DuckDBPyConnection:
+        """The database; it is opened again where a link on the way to a folder was changed."""
         with self._opening:
-            if self._connection is None:
-                self._connection = self._connected()
+            folders = [folder.resolve() for folder in self._folders]
+            if self._connection is None or folders != self._opened_at:
+                self._connection, self._opened_at = self._connected(folders), folders
             return self._connection
 
     def _leave(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -100,7 +103,7 @@ class EmbeddedReader:
             if self._connection is connection:
                 self._connection = None
 
-    def _connected(self) -> duckdb.DuckDBPyConnection:
+    def _connected(self, folders: Sequence[Path]) -> duckdb.DuckDBPyConnection:
         config: dict[str, Any] = {
             "memory_limit": f"{self._memory_limit_mb}MB",
             "threads": 1,
@@ -110,8 +113,8 @@ class EmbeddedReader:
             "autoload_known_extensions": False,
         }
         connection = duckdb.connect(":memory:", config=config)
-        # The engine compares resolved paths: a link in one of the folders does not lead out of it.
-        allowed = ", ".join(sql_text(str(folder.absolute())) for folder in self._folders)
+        # DuckDB compares resolved paths: a link in one of the folders does not lead out of it.
+        allowed = ", ".join(sql_text(str(folder)) for folder in folders)
         connection.execute(f"set allowed_directories = [{allowed}]")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")

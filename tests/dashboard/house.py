@@ -17,8 +17,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.settings import Settings
 from tests.small_batches import crm_text, ecom_text
 from tests.worlds import QUICK, Works, local_now

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from waitress import wasyncore
 
-from service.dashboard.server import listen
 from service.dashboard.site import Site
+from service.dashboard.web.server import listen
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from service.dashboard import scanned_rows, verification
-from service.dashboard.scanned_rows import CsvShape, DamagedSet, Scans, page_of_rows
-from service.dashboard.set_contents import SetReader
+from service.dashboard import verification
+from service.dashboard.sets import scanned_rows
+from service.dashboard.sets.scanned_rows import CsvShape, DamagedSet, Scans, page_of_rows
+from service.dashboard.sets.set_contents import SetReader
 from tests.dashboard.house import DashboardHouse, data_of, tags_of, text_of
 from tests.worlds import wait_until
 
@@ -113,7 +114,9 @@ def test_an_export_shows_its_own_figures(shared_house: DashboardHouse) -> None:
     contents = data_of(client.get(f"/api/v1/batches/{shared_house.export}"))["contents"]
     assert contents["integration"] is None
     assert contents["export"]["master"] == shared_house.masters[1]
-    assert "Data quality" in text_of(client.get(f"/batches/{shared_house.export}"))
+    text = text_of(client.get(f"/batches/{shared_house.export}"))
+    assert "4 API records became 4 customers; none was a duplicate." in text
+    assert "Data quality" in text
 
 
 def test_no_page_of_a_batch_holds_a_customers_value(shared_house: DashboardHouse) -> None:

@@ -14,9 +14,9 @@ from flask.testing import FlaskClient
 from msgspec.structs import replace
 
 from service import documents, logs
-from service.dashboard.app import create_app
 from service.dashboard.pages.live import STAGES
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.documents import HealthReport, StageProgress, WaitingExport
 from service.folders import StateFolders
 from service.jobs import JOBS
@@ -257,7 +257,7 @@ def test_polling_gets_no_content_until_something_changes(watched: Watched) -> No
     watched.says(last_batch="20240115T120000Z-0a1b2c")
     ended = watched.client.get(path).text
     assert 'hx-select="#latest"' in ended
-    assert 'hx-select-oob="#batches,#add-head"' in ended
+    assert 'hx-select-oob="#batches,#add-head,#sample"' in ended
 
 
 def test_the_page_needs_no_script_to_upload_or_to_be_current(watched: Watched) -> None:

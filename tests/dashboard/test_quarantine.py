@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from service import documents
-from service.dashboard import preview as previews
-from service.dashboard.preview import Location, Preview, location_of, preview
+from service.dashboard.sets import preview as previews
+from service.dashboard.sets.preview import Location, Preview, location_of, preview
 from service.documents import Reason
 from tests.dashboard.house import (
     BROKEN_LINE,

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 
 from service import logs
 from service.dashboard import sample
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.settings import Settings
 from tests.dashboard.house import text_of, visible
 from tests.worlds import House, local_now
@@ -47,7 +47,7 @@ def client(made: Site) -> FlaskClient:
 def test_the_empty_overview_offers_it_and_one_click_shows_it(made: Site, client: FlaskClient) -> None:
     shown = text_of(client.get("/demo/"))
     assert "This is the sample, in folders of its own." in shown
-    assert "12 customers exported for analytics" in shown
+    assert "3 of 8 records were duplicates; 5 customers published" in shown
     assert "Customers 5" in shown
     assert "sample_output.json" in shown
     assert "customer_master.csv" in shown

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.settings import Settings
 from tests.dashboard.house import DashboardHouse, text_of
 from tests.worlds import local_now

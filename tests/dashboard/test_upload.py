@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import gzip
 import io
 import resource
@@ -17,11 +18,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service import logs
-from service.dashboard import receiving
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web import receiving
+from service.dashboard.web.app import create_app
 from service.files import remove_staged
-from service.inbox import StagedUpload, remove_partial_uploads
+from service.inbox import StagedUpload, remove_partial_uploads, upload
 from service.settings import Settings
 from tests.dashboard.house import text_of
 from tests.dashboard.live_server import LiveServer, header_of, reply, serving
@@ -93,6 +94,10 @@ def test_the_form_leads_back_to_the_overview_and_says_what_landed(client: FlaskC
     answer = _submit(client, CRM_BYTES, CRM)
     assert answer.location == "/"
     assert "crm_customers.csv is in the inbox now." in text_of(client.get("/"))
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(upload).failed == 0
 
 
 @pytest.mark.parametrize(

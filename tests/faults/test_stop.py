@@ -39,6 +39,8 @@ TIMELESS = (
     "rejects.csv",
     "id_changes.csv",
     "quality_report.json",
+    "customer_master.parquet",
+    "records.parquet",
 )
 """The files of a set that are a function of inputs and state."""
 

@@ -13,8 +13,8 @@ from service.dashboard.formats import sentence
 from service.dashboard.pages.analytics import AnalyticsExport, export_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
-from service.dashboard.scanned_rows import MOST_ROWS, PAGE_ROWS, DamagedSet, damaged
-from service.dashboard.set_contents import (
+from service.dashboard.sets.scanned_rows import MOST_ROWS, PAGE_ROWS, DamagedSet, damaged
+from service.dashboard.sets.set_contents import (
     Changes,
     DuplicateReason,
     FieldCounts,
@@ -206,7 +206,8 @@ def _sentence(entry: Entry) -> str:
     counts = entry.outcome.counts
     if counts is None:
         return f"It could not be processed: {entry.outcome.code}" if entry.outcome.code else "Its document is lost"
-    came, left = _counted(counts.records, "record"), _counted(counts.customers, "customer")
+    kind = "API record" if entry.outcome.job == "analytics" else "record"
+    came, left = _counted(counts.records, kind), _counted(counts.customers, "customer")
     words = {0: "none was a duplicate", 1: "1 was a duplicate"}
     parts = [words.get(counts.duplicates, f"{counts.duplicates:,} were duplicates")]
     if counts.rejects:

@@ -7,18 +7,18 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from service.dashboard.charts import GraphEdge, GraphNode
-from service.dashboard.customer_records import (
+from service.dashboard.formats import rules_in_words
+from service.dashboard.routes import MissingThing, PageRoute
+from service.dashboard.sets.customer_records import (
     MOST_NODES,
     CustomerRecord,
     GoldenCell,
     RecordLink,
     records_of,
 )
-from service.dashboard.customer_rows import BatchChoice, CustomerRow, PageNumber, customer_row
-from service.dashboard.customer_sets import CustomerSet, ShownSet
-from service.dashboard.formats import rules_in_words
-from service.dashboard.id_history import CustomerState, IdHistory, history_of, number_of, state_of
-from service.dashboard.routes import MissingThing, PageRoute
+from service.dashboard.sets.customer_rows import BatchChoice, CustomerRow, PageNumber, customer_row
+from service.dashboard.sets.customer_sets import CustomerSet, ShownSet
+from service.dashboard.sets.id_history import CustomerState, IdHistory, history_of, number_of, state_of
 from service.dashboard.site import Site
 
 _HINT = "search for it: the ids of the sources are found there, too"

@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from service.dashboard.customer_figures import CustomerChoices, choices_of
-from service.dashboard.customer_rows import (
+from service.dashboard.routes import PageRoute
+from service.dashboard.sets.customer_figures import CustomerChoices, choices_of
+from service.dashboard.sets.customer_rows import (
     CustomerFilters,
     CustomerRow,
     customers_of,
     words_in_merged_records,
     words_of,
 )
-from service.dashboard.customer_sets import ShownSet
-from service.dashboard.routes import PageRoute
-from service.dashboard.search_words import unified_ids_in
+from service.dashboard.sets.customer_sets import ShownSet
+from service.dashboard.sets.search_words import unified_ids_in
 from service.dashboard.site import Site
 
 SearchedRecords = Literal["customers", "merged"]

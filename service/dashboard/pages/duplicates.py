@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from service.dashboard.customer_figures import (
+from service.dashboard.routes import PageRoute
+from service.dashboard.sets.customer_figures import (
     OverlapCount,
     ReasonCount,
     SharedValue,
@@ -16,7 +17,7 @@ from service.dashboard.customer_figures import (
     largest_positions,
     shared_values,
 )
-from service.dashboard.customer_rows import (
+from service.dashboard.sets.customer_rows import (
     BatchChoice,
     CustomerFilters,
     CustomerRow,
@@ -24,8 +25,7 @@ from service.dashboard.customer_rows import (
     customers_of,
     rows_at,
 )
-from service.dashboard.customer_sets import CustomerSet, CustomerSets, ShownSet
-from service.dashboard.routes import PageRoute
+from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets, ShownSet
 from service.dashboard.site import Site
 
 ON_A_PAGE = 50
@@ -99,7 +99,7 @@ def _duplicates(site: Site, asked: DuplicatesParameters) -> DuplicatesView:
 def _on_a_name_alone(sets: CustomerSets, of: CustomerSet, page: int) -> OnNameAlone:
     if count_on_a_name_alone(of) == 0:
         return OnNameAlone()
-    found = customers_of(sets, of, CustomerFilters(on_name_alone=True, page=page, limit=ON_A_PAGE))
+    found = customers_of(sets, of, CustomerFilters(name_alone=True, page=page, limit=ON_A_PAGE))
     return OnNameAlone(rows=found.rows, whole=found.whole, page=found.page, pages=found.pages)
 
 

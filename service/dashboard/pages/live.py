@@ -120,7 +120,9 @@ def live_view(site: Site, parameters: LiveParameters | None = None) -> LiveView:
     """The condition now; ``parameters`` of a page that is open."""
     found = service_state(site)
     report = found.report or HealthReport()
-    last = next(iter(site.history.batches(limit=1).entries), None)
+    # The story of the sample is its first half: a master made of two exports.
+    job: JobName | None = "integration" if site.is_sample else None
+    last = next(iter(site.history.batches(job, limit=1).entries), None)
     waiting = tuple(
         WaitingLine(file_name=it.file_name, since=it.since, waits_for=it.waits_for, missing=_missing(it.waits_for))
         for it in report.waiting

@@ -12,9 +12,9 @@ from msgspec import Meta, Struct
 from service import documents
 from service.dashboard.pages.batch import BatchIdText, entry_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
-from service.dashboard.preview import Preview, location_of, preview
 from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
-from service.dashboard.scanned_rows import damaged
+from service.dashboard.sets.preview import Preview, location_of, preview
+from service.dashboard.sets.scanned_rows import damaged
 from service.dashboard.site import Site
 from service.documents import MalformedDocument, Reason, is_batch_id
 from service.errors import UsageError

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from service import logs
 from service.dashboard.routes import Announced, MissingThing, UploadRoute
 from service.dashboard.site import Site
-from service.dashboard.uploads import refuse_too_large
+from service.dashboard.web.uploads import refuse_too_large
 from service.files import free_bytes, make_folder
 from service.inbox import NoSpaceForUpload, StagedUpload, landing_name, refuse_second, shown_name
 from service.model import Source

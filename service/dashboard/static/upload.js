@@ -44,7 +44,8 @@
         say(slot, answer.message, "ok");
         document.getElementById("live")?.dispatchEvent(new Event("refresh"));
       } else {
-        say(slot, [answer.detail || `The server answered ${request.status}`, answer.hint].filter(Boolean).join(": ") + ".", "fail");
+        const why = [answer.detail || `the server answered ${request.status}`, answer.hint].filter(Boolean).join(": ");
+        say(slot, `Not uploaded: ${why}.`, "fail");
       }
     });
     request.addEventListener("error", () => {

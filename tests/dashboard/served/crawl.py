@@ -15,10 +15,10 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from service.dashboard.app import create_app
 from service.dashboard.pages import PAGES
 from service.dashboard.sample import MOUNTED_AT
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
 from service.settings import Settings
 from tests.worlds import local_now
 

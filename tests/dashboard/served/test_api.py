@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from schemathesis import checks
 from schemathesis.generation import GenerationMode
 
-from service.dashboard.app import api_path
-from service.dashboard.openapi import openapi_document
 from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
+from service.dashboard.web.answers import api_path
+from service.dashboard.web.openapi import openapi_document
 from tests.dashboard.house import DashboardHouse
 from tests.dashboard.served.crawl import ask
 from tests.dashboard.served.processes import Served, served

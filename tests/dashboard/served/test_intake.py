@@ -14,9 +14,9 @@ import pytest
 from flask import Flask, Response
 
 from service import logs
-from service.dashboard import intake
-from service.dashboard.app import create_app
 from service.dashboard.site import Site
+from service.dashboard.web import intake
+from service.dashboard.web.app import create_app
 from service.settings import Settings
 from tests.dashboard.live_server import LiveServer, header_of, reply, serving
 from tests.dashboard.served.sockets import received
@@ -42,7 +42,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer
         app.add_url_rule("/endless", "endless", lambda: Response(b"x" * 65_536 for _ in range(many)))
         return app
 
-    monkeypatch.setattr("service.dashboard.server.create_app", with_endless_page)
+    monkeypatch.setattr("service.dashboard.web.server.create_app", with_endless_page)
     monkeypatch.setattr(intake, "IDLE_SECONDS", 1)
     folders: dict[str, Any] = {name: tmp_path / name for name in ("inbox", "outbox", "state")}
     with serving(Site(Settings(http_port=0, **folders), local_now)) as running:

@@ -15,8 +15,8 @@ from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.routing import Rule
 
-from service.dashboard.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
 from service.dashboard.sample import MOUNTED_AT
+from service.dashboard.web.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
 from tests.dashboard.house import BROKEN_LINE, DashboardHouse
 from tests.dashboard.served.crawl import Answer, Crawl, application, ask
 from tests.dashboard.served.processes import TOKEN, Served, served

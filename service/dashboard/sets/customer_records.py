@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from service.dashboard.customer_rows import CustomerRow
-from service.dashboard.customer_sets import CustomerSet, CustomerSets
+from service.dashboard.sets.customer_rows import CustomerRow
+from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.engine.contract import PARQUET
 
 FIELDS = ("full_name", "email", "phone", "signup_date", "status")

@@ -15,11 +15,11 @@ from pathlib import Path
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from service import logs
-from service.dashboard.app import create_app
-from service.dashboard.intake import IDLE_SECONDS, MOST_CONNECTIONS
 from service.dashboard.pages import UPLOADS
-from service.dashboard.receiving import SMALL_BYTES, EarlyGuard, channel_class
 from service.dashboard.site import Site
+from service.dashboard.web.app import create_app
+from service.dashboard.web.intake import IDLE_SECONDS, MOST_CONNECTIONS
+from service.dashboard.web.receiving import SMALL_BYTES, EarlyGuard, channel_class
 from service.errors import UsageError
 from service.files import make_folder, read_regular, replace_text
 from service.folders import StateFolders
@@ -68,7 +68,7 @@ def listen(site: Site, token: str | None) -> BaseWSGIServer | MultiSocketServer:
             connection_limit=2 * MOST_CONNECTIONS,
             channel_timeout=IDLE_SECONDS,
             max_request_header_size=_MOST_HEADER_BYTES,
-            # What a request may be is decided by its header: service.dashboard.receiving.
+            # What a request may be is decided by its header: service.dashboard.web.receiving.
             max_request_body_size=sys.maxsize,
             inbuf_overflow=2 * SMALL_BYTES,
             recv_bytes=_READ_BYTES,

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from msgspec import Struct, structs
 
-from service.dashboard.scanned_rows import damaged
+from service.dashboard.sets.scanned_rows import damaged
 from service.documents import Reason
 from service.files import open_file
 from service.printable import printable

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from service.dashboard.customer_sets import CustomerSet, CustomerSets
-from service.dashboard.search_words import Condition, conditions_of, joined
+from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
+from service.dashboard.sets.search_words import Condition, conditions_of, joined
 from service.engine.contract import PARQUET
 
 MOST_IDS = 200
@@ -57,7 +57,7 @@ class CustomerFilters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     min_records: Annotated[int, Meta(ge=1, le=_MOST_RECORDS)] = 1
     max_records: Annotated[int, Meta(ge=0, le=_MOST_RECORDS)] = 0
     """0: no limit."""
-    on_name_alone: bool = False
+    name_alone: bool = False
     """Whether a record belongs to the customer by its name alone."""
     missing: MissingField = ""
     """A field without a value."""
@@ -206,7 +206,7 @@ def _conditions(sets: CustomerSets, of: CustomerSet, filters: CustomerFilters) -
         )
     if filters.missing:
         yield Condition(f"{filters.missing} is null")
-    if filters.on_name_alone:
+    if filters.name_alone:
         yield Condition(_ON_A_NAME_ALONE, (sets.records(of),))
 
 

@@ -15,7 +15,7 @@ from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
-from service.dashboard.access import HEADERS
+from service.dashboard.web.access import HEADERS
 
 MOST_CONNECTIONS = 200
 """Of more, one that has no request in work is closed: at first those that send no body, the oldest first."""

@@ -6,13 +6,14 @@ the same; ``Scans`` keeps the last ones.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -24,6 +25,8 @@ MOST_ROWS = 3_000_000
 """A scan ends after so many rows."""
 _MOST_KINDS = 500
 _MOST_ROW_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
+_PAGE_BYTES = 1 << 15
 _MOST_SCANS = 32
 _QUOTE = b'"'
 _CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",]*))(,|\Z)')
@@ -46,7 +49,7 @@ class CsvShape:
     """The columns of a CSV file (later versions may have more at the end), and those, in order, that make its kinds."""
 
     columns: tuple[str, ...]
-    kinds_by: tuple[str, ...]
+    kinds_by: tuple[str] | tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -117,24 +120,26 @@ def _damage_named(path: Path) -> Iterator[None]:
 
 def _scan_rows(file: BinaryIO, shape: CsvShape) -> RowScan:
     """Count the rows by their kinds. Raises: _NotAsWritten where the file has other columns."""
-    indexes = [shape.columns.index(name) for name in shape.kinds_by]
     counts: dict[Kind, int] = {}
     starts: dict[Kind | None, list[int]] = {None: []}
-    _skip_header(file, shape.columns)
-    is_whole = True
-    for number, (offset, row) in enumerate(_rows(file)):
-        if number == MOST_ROWS:
-            is_whole = False
-            break
-        kind = _kind_of(row, indexes)
-        before = counts.get(kind, 0)
-        if before % PAGE_ROWS == 0:
-            starts.setdefault(kind, []).append(offset)
-        if number % PAGE_ROWS == 0:
-            starts[None].append(offset)
-        counts[kind] = before + 1
+    rows_before = 0
+    for offset, rows in _blocks(file, shape):
+        kept = rows[: MOST_ROWS - rows_before]
+        begins = list(accumulate(map(len, kept), initial=offset))
+        starts[None].extend(begins[-rows_before % PAGE_ROWS : len(kept) : PAGE_ROWS])
+        for kind, numbers in _numbers_by_kind(kept, shape).items():
+            first = -counts.get(kind, 0) % PAGE_ROWS
+            starts.setdefault(kind, []).extend(begins[number] for number in numbers[first::PAGE_ROWS])
+            counts[kind] = counts.get(kind, 0) + len(numbers)
+        rows_before += len(kept)
         if len(counts) > _MOST_KINDS:
             raise _NotAsWritten
+        if len(kept) < len(rows):
+            return _scan(counts, starts, is_whole=False)
+    return _scan(counts, starts, is_whole=True)
+
+
+def _scan(counts: dict[Kind, int], starts: dict[Kind | None, list[int]], *, is_whole: bool) -> RowScan:
     ordered = sorted(counts.items(), key=lambda it: (-it[1], it[0]))
     return RowScan(dict(ordered), starts, is_whole)
 
@@ -144,46 +149,91 @@ def page_of_rows(path: Path, shape: CsvShape, scan: RowScan, page: int, kind: Ki
     begins = scan.starts.get(kind, ())
     if page > len(begins):
         return []
-    indexes = [shape.columns.index(name) for name in shape.kinds_by]
-    found: list[list[str]] = []
+    wanted = min(PAGE_ROWS, scan.count(kind) - PAGE_ROWS * (page - 1))
+    found: list[bytes] = []
     with _damage_named(path), open_file(path) as file:
-        file.seek(begins[page - 1])
-        for _, row in _rows(file):
-            if kind is None or _kind_of(row, indexes) == kind:
-                found.append(_cells_of(row)[: len(shape.columns)])
-            if len(found) == min(PAGE_ROWS, scan.count(kind) - PAGE_ROWS * (page - 1)):
+        for _, rows in _blocks(file, shape, begins[page - 1], _PAGE_BYTES):
+            numbers = range(len(rows)) if kind is None else _numbers_by_kind(rows, shape).get(kind, ())
+            found.extend(rows[number] for number in numbers)
+            if len(found) >= wanted:
                 break
-    return found
+        return [_cells_of(row)[: len(shape.columns)] for row in found[:wanted]]
 
 
-def _skip_header(file: BinaryIO, columns: tuple[str, ...]) -> None:
-    header = _cells_of(next(_rows(file), (0, b""))[1].removeprefix(_BOM))
-    if tuple(header[: len(columns)]) != columns:
-        raise _NotAsWritten
+def _blocks(
+    file: BinaryIO, shape: CsvShape, begin: int | None = None, block_bytes: int = _BLOCK_BYTES
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Rows, which may contain quoted line breaks, some at a time, and where the first of them begins.
 
-
-def _rows(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Position and bytes of each row, which may contain quoted line breaks."""
-    offset = file.seek(0, os.SEEK_CUR)
-    while row := file.readline(_MOST_ROW_BYTES):
-        if _QUOTE in row:
-            while row.count(_QUOTE) % 2 and len(row) < _MOST_ROW_BYTES and (more := file.readline(_MOST_ROW_BYTES)):
-                row += more
-        if len(row) >= _MOST_ROW_BYTES:
+    From ``begin`` on, where a row begins; without it after the header, which must be that of ``shape``.
+    """
+    if begin is None:
+        header = file.readline(_MOST_ROW_BYTES)
+        if tuple(_cells_of(header.removeprefix(_BOM))[: len(shape.columns)]) != shape.columns:
             raise _NotAsWritten
-        yield offset, row
-        offset += len(row)
+        begin = len(header)
+    file.seek(begin)
+    while block := file.read(block_bytes):
+        block += _rest_of_row(file, block)
+        lines = BytesIO(block).readlines()
+        yield begin, lines if _QUOTE not in block else list(_joined(lines))
+        begin += len(block)
 
 
-def _kind_of(row: bytes, indexes: Sequence[int]) -> Kind:
+def _rest_of_row(file: BinaryIO, block: bytes) -> bytes:
+    """The bytes behind ``block`` up to the end of the row in which it ends."""
+    rest = b"" if block.endswith(b"\n") else file.readline(_MOST_ROW_BYTES)
+    is_quoted = (block.count(_QUOTE) + rest.count(_QUOTE)) % 2 == 1
+    while is_quoted and len(rest) < _MOST_ROW_BYTES and (line := file.readline(_MOST_ROW_BYTES)):
+        rest += line
+        is_quoted ^= line.count(_QUOTE) % 2 == 1
+    if is_quoted or len(rest) >= _MOST_ROW_BYTES:
+        raise _NotAsWritten
+    return rest
+
+
+def _joined(lines: list[bytes]) -> Iterator[bytes]:
+    """Rows of lines: one that ends within quotes goes on in the next line."""
+    row = b""
+    for line in lines:
+        row += line
+        if row.count(_QUOTE) % 2 == 0:
+            yield row
+            row = b""
+
+
+def _numbers_by_kind(rows: Sequence[bytes], shape: CsvShape) -> dict[Kind, Sequence[int]]:
+    """Kind -> the numbers, in ``rows``, of its rows."""
+    kind_of = _kind_reader(shape)
     try:
-        if _QUOTE in row:
-            texts = _cells_of(row)
-            return tuple([texts[index] for index in indexes])
-        cells = row.rstrip(b"\r\n").split(b",", indexes[-1] + 1)
-        return tuple([cells[index].decode() for index in indexes])
+        kinds = [kind_of(row) for row in rows]
     except (IndexError, UnicodeDecodeError):
         raise _NotAsWritten from None
+    found: dict[tuple[bytes, ...], Sequence[int]] = {kind: [] for kind in set(kinds)}
+    if len(found) == 1:
+        found[kinds[0]] = range(len(rows))
+    else:
+        for number, kind in enumerate(kinds):
+            cast("list[int]", found[kind]).append(number)
+    return {tuple(cell.decode() for cell in kind): numbers for kind, numbers in found.items()}
+
+
+def _kind_reader(shape: CsvShape) -> Callable[[bytes], tuple[bytes, ...]]:
+    """A function that gives the kind of a row; a fast one, because it is called for each row of a large file."""
+    indexes = [shape.columns.index(name) for name in shape.kinds_by]
+    first, last = indexes[0], indexes[-1]
+
+    def kind_of(row: bytes) -> tuple[bytes, ...]:
+        cells = row.split(b",", last + 1)
+        behind = len(cells[-1]) if len(cells) == last + 2 else 0
+        if _QUOTE in row[: len(row) - behind]:
+            texts = _cells_of(row)
+            return tuple([texts[index].encode() for index in indexes])
+        if not behind:
+            cells[-1] = cells[-1].rstrip(b"\r\n")
+        return (cells[first], cells[last]) if first != last else (cells[first],)
+
+    return kind_of
 
 
 def _cells_of(row: bytes) -> list[str]:

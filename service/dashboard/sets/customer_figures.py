@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
-import msgspec
 from msgspec import Struct
 
-from service.dashboard.customer_sets import CustomerSet, CustomerSets
+from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
+from service.dashboard.sets.set_files import read_set_file
 from service.engine.contract import PARQUET
-from service.files import open_file, read_regular
+from service.files import open_file
 from service.pipeline.literal_cost import LITERAL_COST
 
 LARGEST = 20
@@ -22,7 +22,6 @@ _MOST_STATUSES = 12
 _MOST_SHOWN_IDS = 5
 _MOST_ROW_BYTES = 64 << 10
 _MOST_COST_BYTES = 16 << 20
-_MOST_REPORT_BYTES = 4 << 20
 _GROUPED = f"""
     select source_system, match_reason, record_count, count(*) from {PARQUET} group by all
 """
@@ -110,7 +109,7 @@ class _RiskCounts(Struct, frozen=True):
     groups_on_a_name_alone: int
 
 
-class _QualityReport(Struct, frozen=True):
+class _NameAloneReport(Struct, frozen=True):
     literal_matching: _RiskCounts
 
 
@@ -155,10 +154,8 @@ def largest_positions(sets: CustomerSets, of: CustomerSet) -> list[int]:
 
 def count_on_a_name_alone(of: CustomerSet) -> int | None:
     """Number of customers with a record that belongs by its name alone; None where the report cannot be read."""
-    with suppress(OSError, msgspec.MsgspecError):
-        content = read_regular(of.folder / "quality_report.json", _MOST_REPORT_BYTES)
-        return msgspec.json.decode(content, type=_QualityReport).literal_matching.groups_on_a_name_alone
-    return None
+    report = read_set_file(of.folder / "quality_report.json", _NameAloneReport)
+    return None if report is None else report.literal_matching.groups_on_a_name_alone
 
 
 def shared_values(sets: CustomerSets, of: CustomerSet) -> tuple[SharedValue, ...]:

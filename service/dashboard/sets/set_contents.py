@@ -10,14 +10,13 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from service.dashboard.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
-from service.dashboard.set_files import read_set_file
+from service.dashboard.sets.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
+from service.dashboard.sets.set_files import read_set_file
 from service.folders import TEXT_LOG
 from service.printable import printable
 
 MOST_WARNINGS = 100
-_MOST_LINES = 5_000_000
-_MOST_LINE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 500
 _SHOWN_IDS = 8
 _REJECTS = CsvShape(("source_system", "row_number", "code", "column", "explanation"), ("source_system", "code"))
@@ -25,8 +24,8 @@ _CHANGES = CsvShape(("unified_id", "change", "from_ids", "to_ids", "reason"), ("
 _EVIDENCE = CsvShape(
     ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules"), ("removed_source", "rules")
 )
-_PROBLEM = re.compile(rb"^\S+ \S+ - (WARNING|ERROR) - (.*)")
-_MERGE = re.compile(rb"Record .* merged with .* \(duplicate [^()]*\)\s*$", re.DOTALL)
+_PROBLEM = re.compile(rb"\S+ \S+ - (WARNING|ERROR) - (.*)")
+_MERGE = re.compile(rb"\S+ \S+ - WARNING - Record .* merged with .* \(duplicate ")
 
 
 class SourceCounts(Struct, frozen=True, kw_only=True):
@@ -295,19 +294,17 @@ def _change(row: list[str]) -> ShownChange:
 def _warnings(file: BinaryIO) -> LogWarnings:
     shown: list[str] = []
     count = 0
-    for line in _lines(file):
-        if (b" - WARNING - " in line or b" - ERROR - " in line) and (found := _PROBLEM.match(line)):
-            level, message = found.groups()
-            if not _MERGE.match(message):
+    for lines in _lines(file):
+        for line in (it for it in lines if (b" - WARNING - " in it or b" - ERROR - " in it) and not _MERGE.match(it)):
+            if found := _PROBLEM.match(line):
                 count += 1
                 if len(shown) < MOST_WARNINGS:
-                    shown.append(_shown(f"{level.decode()}: {message.decode('utf-8', 'replace').rstrip()}"))
+                    level, message = (text.decode("utf-8", "replace") for text in found.groups())
+                    shown.append(_shown(f"{level}: {message}"))
     return LogWarnings(shown=tuple(shown), count=count)
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    for _ in range(_MOST_LINES):
-        line = file.readline(_MOST_LINE_BYTES)
-        if not line:
-            return
-        yield line
+def _lines(file: BinaryIO) -> Iterator[list[bytes]]:
+    """The lines of a log of any length, some at a time; of a longer line than any log has, pieces."""
+    while block := file.read(_BLOCK_BYTES):
+        yield (block + file.readline(_BLOCK_BYTES)).split(b"\n")

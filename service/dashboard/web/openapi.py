@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from service import __version__
 from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, Route, UploadRoute
-from service.dashboard.uploads import FILE_NAME
+from service.dashboard.web.uploads import FILE_NAME
 
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _REF = "#/components/schemas/{name}"

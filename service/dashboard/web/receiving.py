@@ -21,9 +21,9 @@ from waitress.receiver import FixedStreamReceiver
 from waitress.task import WSGITask
 from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, RequestTimeout
 
-from service.dashboard.intake import ApplicationAnswer, PatientChannel
 from service.dashboard.site import Site
-from service.dashboard.uploads import FRAME_BYTES, RECEIVED
+from service.dashboard.web.intake import ApplicationAnswer, PatientChannel
+from service.dashboard.web.uploads import FRAME_BYTES, RECEIVED
 from service.errors import ServiceError
 from service.files import free_bytes, open_file
 from service.inbox import NoSpaceForUpload, StagedUpload

@@ -11,9 +11,9 @@ from flask import Flask, flash, redirect, request, url_for
 from werkzeug.exceptions import BadRequest
 from werkzeug.formparser import FormDataParser
 
-from service.dashboard.requests import path_parameters_of
 from service.dashboard.routes import Announced, UploadRoute
 from service.dashboard.site import Site
+from service.dashboard.web.requests import path_parameters_of
 from service.errors import UsageError
 from service.inbox import StagedUpload, UploadTooLarge, WrongUpload
 

@@ -1,0 +1,1 @@
+"""Published sets and quarantined files, read for the pages with care and within bounds."""

@@ -1,0 +1,73 @@
+"""Errors as answers: each kind with its status, what is wrong and what to do; a bug shows nothing of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, g
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from service import logs
+from service.dashboard.missing import MissingThing
+from service.dashboard.web.access import TooManyAttempts
+from service.dashboard.web.answers import failed
+from service.errors import InputError, ServiceError, UsageError, safe_text
+from service.inbox import NoSpaceForUpload, UploadTooLarge, WrongUpload
+from service.printable import printable
+
+_STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
+    (WrongUpload, 400),
+    (UploadTooLarge, 413),
+    (NoSpaceForUpload, 507),
+    (UsageError, 409),
+    (InputError, 409),
+)
+"""The first that fits counts; any other error is 503."""
+
+
+def add_failures(app: Flask) -> None:
+    """Answer every exception that a route raises."""
+
+    def missing(error: MissingThing) -> Any:
+        return failed(404, error.message, error.hint)
+
+    def refused(error: ServiceError) -> Any:
+        status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 503)
+        return failed(status, printable(error.message), printable(error.hint))
+
+    def too_many(error: TooManyAttempts) -> Any:
+        app.extensions["note_refusal"]("too many wrong tokens")
+        g.is_frameless = True
+        answer = app.make_response(failed(429, str(error), "wait, then enter the right token"))
+        answer.headers["Retry-After"] = str(error.seconds)
+        return answer
+
+    def http(error: HTTPException) -> Any:
+        if error.code is None or error.code < 400:
+            return error
+        answer = app.make_response(failed(error.code, error.description or error.name, ""))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            answer.headers["Allow"] = ", ".join(error.valid_methods)
+        return answer
+
+    def world(error: OSError) -> Any:
+        g.is_frameless = True
+        logs.get().error("dashboard.failed", reason=safe_text(error))
+        return failed(503, safe_text(error), "check that the folder exists, has room, and may be read by this user")
+
+    def bug(error: Exception) -> Any:
+        g.is_frameless = True
+        logs.get().error("bug.found", error=error)
+        return failed(500, "unexpected error", "the log line bug.found says where")
+
+    handlers: tuple[tuple[type[Exception], Callable[[Any], Any]], ...] = (
+        (MissingThing, missing),
+        (ServiceError, refused),
+        (TooManyAttempts, too_many),
+        (HTTPException, http),
+        (OSError, world),
+        (Exception, bug),
+    )
+    for kind, handler in handlers:
+        app.register_error_handler(kind, handler)

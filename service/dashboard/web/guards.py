@@ -1,0 +1,85 @@
+"""Guards before every route: known host name, own origin, token; and the headers of every answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, g, redirect, request, session, url_for
+from werkzeug.exceptions import BadRequest, Forbidden, NotFound
+
+from service import logs
+from service.dashboard.missing import MissingThing
+from service.dashboard.sample import MOUNTED_AT
+from service.dashboard.site import Site
+from service.dashboard.web.access import HEADERS, RefusalLog, TokenCheck, is_foreign_write, is_own_host
+from service.dashboard.web.answers import is_api, problem
+
+_STATIC = "/static/"
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""Reached under any host name, because probes use addresses of their own, and without a token."""
+
+
+def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
+    """Refuse what may not reach a route. Refusals are counted and logged at most so often."""
+    names = frozenset({site.settings.http_host, *site.settings.http_names})
+    refusals = RefusalLog()
+
+    def note(why: str) -> None:
+        if times := refusals.note(why):
+            logs.get().warning("dashboard.refused", why=why, times=times)
+
+    app.extensions["note_refusal"] = note
+
+    @app.before_request
+    def refuse() -> Response | tuple[str, int] | None:
+        g.is_frameless = True
+        if request.path not in _PROBES and not is_own_host(request.headers.get("Host", ""), names):
+            note("unknown host name")
+            hint = "a name that is meant to reach this page goes into SERVICE_HTTP_NAMES"
+            raise BadRequest(f"this host name is not known here; {hint}")
+        if is_foreign_write(request.method, request.headers, request.host):
+            note("foreign origin")
+            raise Forbidden("another site made the browser send this; open the page itself and act there")
+        is_open = request.path in _PROBES or request.path == "/login" or request.path.startswith(_STATIC)
+        if tokens is not None and not is_open and not _has_token(tokens):
+            return _ask_for_token()
+        g.is_frameless = False
+        if not _is_plain(request.path):
+            raise NotFound
+        return _lead_out(site) if site.is_sample and not is_open else None
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        response.headers.update(HEADERS)
+        if not request.path.startswith(_STATIC):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path has no control character and was UTF-8; no route has a name with either."""
+    return path.isprintable() and "\ufffd" not in path
+
+
+def _has_token(tokens: TokenCheck) -> bool:
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return tokens.is_right(given.strip())
+    return session.get("is_in") is True
+
+
+def _ask_for_token() -> Response | tuple[str, int]:
+    if is_api() or request.method != "GET" or request.path == "/metrics":
+        answer = problem(401, "this needs the token", "send it as: Authorization: Bearer TOKEN")
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+    return redirect(url_for("login"))  # type: ignore[return-value]  # werkzeug's Response, which is Flask's here
+
+
+def _lead_out(site: Site) -> Any:
+    """From the sample to the page of the service where there is no sample."""
+    if site.settings.state.exists():
+        return None
+    if is_api():
+        raise MissingThing("there is no sample", "make it on the overview of your service")
+    return redirect(f"{request.script_root.removesuffix(MOUNTED_AT)}/")
