@@ -215,12 +215,9 @@ def _ids_by_source_id(sets: CustomerSets, of: CustomerSet, word: str) -> list[st
     source, colon, rest = word.partition(":")
     source, given = (source.upper(), rest) if colon and rest else ("", word)
     spellings = tuple(dict.fromkeys((given, given.upper(), given.lower())))
-    conditions = [Condition(f"source_id in ({', '.join('?' * len(spellings))})", spellings)]
-    if given.isdigit() and len(given) >= _LONG_NUMBER:
-        conditions.append(Condition("suffix(source_id, ?)", (given,)))
-    where = " or ".join(condition.sql for condition in conditions)
-    values = (value for condition in conditions for value in condition.parameters)
-    found = sets.rows(_BY_SOURCE_ID.format(where=where), sets.records(of), *values, source, source)
+    is_long_number = given.isdigit() and len(given) >= _LONG_NUMBER
+    where = "suffix(source_id, ?)" if is_long_number else f"source_id in ({', '.join('?' * len(spellings))})"
+    found = sets.rows(_BY_SOURCE_ID.format(where=where), sets.records(of), *spellings, source, source)
     return sorted(row[0] for row in found)
 
 
