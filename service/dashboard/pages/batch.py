@@ -54,7 +54,7 @@ _FILES = {
     "customer_orders.csv": "number of orders of a customer",
     "id_changes.csv": "customers created, merged, split, retired, revived",
     "literal_cost.csv": "values by which the rule may have merged too much",
-    "rejects.csv": "rows that could not enter",
+    "rejects.csv": "rejected rows, and why",
     "quality_report.json": "completeness and doubts, by source and field",
     "sample_output.json": "the analytics export",
     "analytics_report.json": "counts of the export's values",
@@ -211,7 +211,7 @@ def _sentence(entry: Entry) -> str:
     words = {0: "none was a duplicate", 1: "1 was a duplicate"}
     parts = [words.get(counts.duplicates, f"{counts.duplicates:,} were duplicates")]
     if counts.rejects:
-        parts.append(f"{_counted(counts.rejects, 'row')} could not enter")
+        parts.append(f"{_counted(counts.rejects, 'row')} {'was' if counts.rejects == 1 else 'were'} rejected")
     return f"{came} became {left}; {', '.join(parts)}"
 
 
