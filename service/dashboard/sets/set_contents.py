@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from service.dashboard.sets.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
+from service.dashboard.sets.scanned_rows import CsvShape, DamagedSet, RowScan, Scans, page_of_rows
 from service.dashboard.sets.set_files import read_set_file
 from service.folders import TEXT_LOG
 from service.printable import printable
@@ -236,11 +236,6 @@ class SetReader:
     def _add(self, trouble: str) -> None:
         if trouble not in self.troubles:
             self.troubles.append(trouble)
-
-
-def page_count(rows: int) -> int:
-    """The number of pages that a table of so many rows has."""
-    return -(-rows // PAGE_ROWS)
 
 
 def _shown(text: str) -> str:
