@@ -260,7 +260,7 @@ def _welcome(settings: Settings) -> str:
     """What a person needs to know in the first minute."""
     from service.sources import sources_of
 
-    needed = [source for source in sources_of(settings.sources) if source.is_required and source.job == "integration"]
+    needed = [source for source in sources_of(settings.sources) if source.is_required]
     names = " and ".join(source.file_name.replace("*", "") for source in needed)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
