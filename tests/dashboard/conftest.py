@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service import logs
+from tests.dashboard.crowd import Crowd, build_crowd
 from tests.dashboard.house import DashboardHouse, build_house
 
 
@@ -21,3 +22,9 @@ def shared_house(tmp_path_factory: pytest.TempPathFactory) -> DashboardHouse:
 def own_house(shared_house: DashboardHouse, tmp_path: Path) -> DashboardHouse:
     """A copy of it, for a test that changes it."""
     return shared_house.copy(tmp_path / "house")
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
+    """A set with customers of every kind; not to be changed."""
+    return build_crowd(tmp_path_factory.mktemp("crowd"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from service.dashboard.paging import page_count
 from service.dashboard.routes import PageRoute
 from service.dashboard.sets.customer_figures import (
     OverlapCount,
@@ -105,7 +106,7 @@ def _on_a_name_alone(sets: CustomerSets, of: CustomerSet, page: int) -> OnNameAl
 
 def _shared_values(sets: CustomerSets, of: CustomerSet, page: int) -> SharedValues:
     found = shared_values(sets, of)
-    pages = max(1, -(-len(found) // ON_A_PAGE))
+    pages = page_count(len(found), ON_A_PAGE)
     page = min(page, pages)
     rows = found[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
     return SharedValues(rows=rows, whole=len(found), page=page, pages=pages)

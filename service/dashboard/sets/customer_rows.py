@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from service.dashboard.paging import page_count
 from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.dashboard.sets.search_words import Condition, conditions_of, joined
 from service.engine.contract import PARQUET
@@ -115,7 +116,7 @@ class CustomerSlice:
     @property
     def pages(self) -> int:
         """Number of pages, at least 1."""
-        return max(1, -(-self.whole // self.limit))
+        return page_count(self.whole, self.limit)
 
 
 def customers_of(
@@ -125,14 +126,14 @@ def customers_of(
     conditions = [*_conditions(sets, of, filters), *words]
     if not conditions:
         whole = of.shown.customers
-        page = min(filters.page, max(1, -(-whole // filters.limit)))
+        page = min(filters.page, page_count(whole, filters.limit))
         first = (page - 1) * filters.limit
         found = rows_between(sets, of, first, min(first + filters.limit, whole) - 1)
         return CustomerSlice(found, whole, page, filters.limit)
     page = filters.page
     whole, positions = _positions(sets, of, conditions, page, filters.limit)
     if whole and not positions:
-        page = -(-whole // filters.limit)
+        page = page_count(whole, filters.limit)
         whole, positions = _positions(sets, of, conditions, page, filters.limit)
     return CustomerSlice(rows_at(sets, of, positions), whole, page if whole else 1, filters.limit)
 
@@ -215,12 +216,9 @@ def _ids_by_source_id(sets: CustomerSets, of: CustomerSet, word: str) -> list[st
     source, colon, rest = word.partition(":")
     source, given = (source.upper(), rest) if colon and rest else ("", word)
     spellings = tuple(dict.fromkeys((given, given.upper(), given.lower())))
-    conditions = [Condition(f"source_id in ({', '.join('?' * len(spellings))})", spellings)]
-    if given.isdigit() and len(given) >= _LONG_NUMBER:
-        conditions.append(Condition("suffix(source_id, ?)", (given,)))
-    where = " or ".join(condition.sql for condition in conditions)
-    values = (value for condition in conditions for value in condition.parameters)
-    found = sets.rows(_BY_SOURCE_ID.format(where=where), sets.records(of), *values, source, source)
+    is_long_number = given.isdigit() and len(given) >= _LONG_NUMBER
+    where = "suffix(source_id, ?)" if is_long_number else f"source_id in ({', '.join('?' * len(spellings))})"
+    found = sets.rows(_BY_SOURCE_ID.format(where=where), sets.records(of), *spellings, source, source)
     return sorted(row[0] for row in found)
 
 

@@ -93,13 +93,16 @@ def _in_email(word: str) -> Iterator[Condition]:
     """Addresses are published in lower case; few have letters beyond ASCII."""
     yield Condition("contains(email, ?)", (word.lower(),))
     if any(character.isalpha() for character in word):
-        yield Condition("(strlen(email) <> length(email) and contains(strip_accents(email), ?))", (folded(word),))
+        yield Condition("(strlen(email) <> length(email) and regexp_matches(email, ?))", (pattern_of(word),))
 
 
 def _in_name(word: str) -> Condition:
-    if any(character.isalpha() for character in word):
-        return Condition("regexp_matches(full_name, ?)", (pattern_of(word),))
-    return Condition("contains(full_name, ?)", (word,))
+    if not any(character.isalpha() for character in word):
+        return Condition("contains(full_name, ?)", (word,))
+    pattern = Condition("regexp_matches(full_name, ?)", (pattern_of(word),))
+    digits = max(re.findall(r"[0-9]+", word), key=len, default="")
+    # Few names have digits, and a text is found in a third of the time of a pattern.
+    return joined((Condition("contains(full_name, ?)", (digits,)), pattern), "and") if digits else pattern
 
 
 def folded(text: str) -> str:

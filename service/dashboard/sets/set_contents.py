@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from service.dashboard.sets.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
+from service.dashboard.sets.scanned_rows import CsvShape, DamagedSet, RowScan, Scans, page_of_rows
 from service.dashboard.sets.set_files import read_set_file
 from service.folders import TEXT_LOG
 from service.printable import printable
@@ -69,7 +69,7 @@ class CodeCount(Struct, frozen=True, kw_only=True):
 
 
 class ShownReject(Struct, frozen=True, kw_only=True):
-    """One row that could not enter; ``column`` is a name of the export, never a value."""
+    """One rejected row; ``column`` is a name of the export, never a value."""
 
     source: str
     row_number: str
@@ -79,7 +79,7 @@ class ShownReject(Struct, frozen=True, kw_only=True):
 
 
 class Rejects(Struct, frozen=True, kw_only=True):
-    """The rows that could not enter."""
+    """The rejected rows."""
 
     counts: tuple[CodeCount, ...] = ()
     shown: tuple[ShownReject, ...] = ()
@@ -180,7 +180,7 @@ class SetReader:
         return tuple(DuplicateReason(rules=rules, records=count) for rules, count in ordered)
 
     def rejects(self, page: int) -> Rejects:
-        """The rows that could not enter, by source and code, and a page of them."""
+        """The rejected rows, by source and code, and a page of them."""
         path = self.folder / "rejects.csv"
         scan = self._scan(path, _REJECTS)
         if scan is None:
@@ -236,11 +236,6 @@ class SetReader:
     def _add(self, trouble: str) -> None:
         if trouble not in self.troubles:
             self.troubles.append(trouble)
-
-
-def page_count(rows: int) -> int:
-    """The number of pages that a table of so many rows has."""
-    return -(-rows // PAGE_ROWS)
 
 
 def _shown(text: str) -> str:
