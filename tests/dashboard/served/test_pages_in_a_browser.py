@@ -1,16 +1,12 @@
-"""Every page in Chromium: accessible in both themes, as wide as the screen, and with nothing from elsewhere.
-
-``UPDATE_SCREENSHOTS=1`` writes the pictures of the docs (``make screenshots``).
-"""
+"""Every page in Chromium: accessible in both themes, as wide as the screen, and with nothing from elsewhere."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import axe_playwright_python
 import pytest
@@ -22,22 +18,7 @@ from tests.dashboard.served.browser import Walk, walking
 from tests.dashboard.served.crawl import Crawl
 from tests.dashboard.served.processes import TOKEN, Served, served
 from tests.sizes import BROWSER_WIDTHS
-from tests.worlds import ROOT
 
-IMAGES = ROOT / "docs" / "images"
-IS_DRAWN = os.environ.get("UPDATE_SCREENSHOTS") == "1"
-_MOST_IMAGE_BYTES = 150_000
-Theme = Literal["light", "dark"]
-PICTURES: tuple[tuple[str, Theme], ...] = (
-    ("overview", "light"),
-    ("overview", "dark"),
-    ("batch", "light"),
-    ("customer", "light"),
-    ("duplicates", "light"),
-    ("quarantine", "light"),
-    ("analytics", "light"),
-)
-"""Endpoint and theme of the pictures in the docs."""
 NARROW = 360
 PARTS = frozenset({"live"})
 """Parts of pages that scripts ask for."""
@@ -184,16 +165,3 @@ def test_a_walk_notes_what_a_page_must_not_do(walk: Walk) -> None:
     walk.faults.clear()
     for words in ("forbids style-src-attr", "forbids script-src-elem", "forbids img-src", "broken", "opened"):
         assert words in noted
-
-
-@pytest.mark.parametrize(("endpoint", "theme"), PICTURES)
-def test_the_pages_of_the_docs_can_be_drawn(
-    browser: Browser, shown: Served, found: Crawl, endpoint: str, theme: Theme, tmp_path: Path
-) -> None:
-    with walking(browser, shown.url, color_scheme=theme) as walk:
-        walk.goto(found.address(endpoint))
-        name = f"{endpoint}.png" if theme == "light" else f"{endpoint}-{theme}.png"
-        path = (IMAGES if IS_DRAWN else tmp_path) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        walk.page.screenshot(path=path, animations="disabled")
-        assert path.stat().st_size < _MOST_IMAGE_BYTES

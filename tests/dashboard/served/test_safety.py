@@ -13,10 +13,12 @@ from urllib.parse import quote, unquote
 import pytest
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
+from structlog.testing import capture_logs
 from werkzeug.routing import Rule
 
 from service.dashboard.sample import MOUNTED_AT
 from service.dashboard.web.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
+from service.dashboard.web.app import create_app
 from tests.dashboard.house import BROKEN_LINE, DashboardHouse
 from tests.dashboard.served.crawl import Answer, Crawl, application, ask
 from tests.dashboard.served.processes import TOKEN, Served, served
@@ -156,6 +158,18 @@ def test_an_absolute_address_in_the_request_line_is_bound_to_the_host(shown: Ser
 
 def test_probes_are_answered_under_any_name(shown: Served) -> None:
     assert exchanged(shown.port, "GET /healthz HTTP/1.1", "Host: 10-0-0-7.pod.cluster.example")[0] == 200
+
+
+def test_only_users_read_the_reasons_of_a_probe(shown: Served, guarded: Served) -> None:
+    for dashboard, headers, is_user in (
+        (shown, {}, True),
+        (shown, {"Host": "evil.example"}, False),
+        (guarded, {}, False),
+        (guarded, {"Authorization": f"Bearer {TOKEN}"}, True),
+    ):
+        answer = ask(dashboard.url, "/readyz", "GET", b"", **headers)
+        assert '"is_ready":' in answer.text
+        assert ("every folder can be written" in answer.text) == is_user
 
 
 # ------------------------------------------------------------------------------------------------- hostile requests
@@ -432,6 +446,22 @@ def test_the_log_of_the_dashboard_has_no_personal_data(
     printed = shown.dashboard.printed().lower()
     assert [person for person in persons | {"quarantined"} if person in printed] == []
     assert BROKEN_LINE not in printed
+
+
+def test_the_name_of_a_person_in_a_file_name_is_not_logged(own_house: DashboardHouse) -> None:
+    name = "crm_customers_Ann Lee.csv"
+    app = create_app(own_house.site())
+
+    @app.get("/failing")
+    def failing() -> str:
+        raise PermissionError(13, "Permission denied", str(own_house.works.inbox / name))
+
+    with capture_logs() as events:
+        answer = app.test_client().get("/failing")
+    assert answer.status_code == 503
+    assert [event["event"] for event in events] == ["dashboard.failed"]
+    assert "crm_customers_#" in answer.text
+    assert "Ann" not in f"{events}{answer.text}"
 
 
 def test_hostile_names_are_text_on_every_page(found: Crawl) -> None:
