@@ -141,7 +141,8 @@ class Settings(BaseSettings):
         (), description='host names that reach the dashboard, besides addresses and `localhost`: `["dash.example"]`'
     )
     token: SecretStr | None = Field(
-        None, description="token of the dashboard, needed except on loopback outside of a container; one is made if unset"
+        None,
+        description="token of the dashboard, needed except on loopback outside of a container; one is made if unset",
     )
     upload_limit_mb: int = Field(1024, ge=1, description="maximum size of a file that is uploaded on the dashboard")
     notify_urls: SecretStr | None = Field(
