@@ -105,7 +105,7 @@ def test_a_daemon_that_ends_is_stuck_until_it_is_back(works: Works, hook: Webhoo
     desk.turn(seconds=61)
     desk.turn(seconds=61)
     assert hook.types == ["warning"]
-    assert "the service is silent: no daemon works with the state" in hook.received[0]["message"]
+    assert "the service is silent: no watcher works with the state" in hook.received[0]["message"]
     with works.watching():
         wait_until(lambda: works.health()["last_scan"])
         desk.moved = timedelta(0)  # a watcher that has written its health an hour ago would be silent
