@@ -42,7 +42,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def _is_left_out(item: pytest.Item) -> bool:
-    """Whether this size leaves out a variant of a test that works on files; the first variant is never left out."""
+    """Whether the quick size leaves out a large test, or a variant of one that works on files; never the first variant."""
+    if IS_QUICK and item.get_closest_marker("large"):
+        return True
     call = getattr(item, "callspec", None)
     works_on_files = "tmp_path_factory" in getattr(item, "fixturenames", ())
     return call is not None and works_on_files and any(index % VARIANTS_EVERY for index in call.indices.values())

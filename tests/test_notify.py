@@ -73,6 +73,7 @@ class Desk:
 # ---------------------------------------------------------------------------------------------- a real service
 
 
+@pytest.mark.large
 def test_a_quarantined_batch_is_one_message_and_the_next_published_one_another(works: Works, hook: Webhook) -> None:
     desk = Desk(works.state, hook.url)
     with works.watching():
