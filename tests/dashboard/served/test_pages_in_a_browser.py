@@ -146,6 +146,19 @@ def test_hostile_names_are_shown_as_text(walk: Walk, found: Crawl) -> None:
         expect(walk.page.get_by_text(re.compile(re.escape(SCRIPT), re.IGNORECASE)).first).to_be_visible()
 
 
+def test_a_page_of_another_site_can_neither_act_nor_show_the_dashboard(walk: Walk, shown: Served) -> None:
+    walk.expected |= {"status of 403", "frame-ancestors", "Cross-Origin"}
+    (batch,) = (path.name for path in shown.quarantine())
+    retry = f"{shown.url}/quarantine/{batch}/retry"
+    walk.page.set_content(f"<form method=post action='{retry}'><button>Win</button></form><iframe src='{shown.url}/'>")
+    walk.page.wait_for_timeout(500)
+    assert walk.page.frames[1].get_by_role("heading").count() == 0
+    with walk.page.expect_response(retry) as refused:
+        walk.page.get_by_role("button", name="Win").click()
+    assert refused.value.status == 403
+    assert (shown.inbox / "quarantine" / batch).is_dir()
+
+
 def test_a_walk_notes_what_a_page_must_not_do(walk: Walk) -> None:
     walk.goto("/")
     walk.page.evaluate(
