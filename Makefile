@@ -33,7 +33,7 @@ test: $(VENV)/development
 	$(PY) -m pytest $(ARGS)
 
 screenshots: $(VENV)/development
-	UPDATE_SCREENSHOTS=1 FAULTS=sweep $(PY) -m pytest -n0 tests/dashboard/served/test_pages_in_a_browser.py -k drawn
+	UPDATE_SCREENSHOTS=1 FAULTS=sweep $(PY) -m pytest -n0 tests/dashboard/served/test_screenshots.py
 
 # Not with xdist: the sweeps keep all cores busy themselves.
 faults: $(VENV)/development

@@ -24,7 +24,7 @@ noticed by others: by `healthcheck`, `/readyz`, alert rules and notifications. N
 
 Words in capitals are to be replaced: `INBOX`, `OUTBOX` and `STATE` by the three folders, the others by what the reason
 names. In a container the commands of the service begin with `docker compose run --rm customer-integration`. Errors of
-batches in the quarantine are in [operating.md](operating.md#a-batch-in-quarantine).
+batches in quarantine are in [operating.md](operating.md#a-batch-in-quarantine).
 
 <!-- Written from service/data/runbook.toml by: python -m tests.test_runbook -->
 

@@ -16,6 +16,11 @@ def number(value: float | None) -> str:
     return NONE if value is None else f"{value:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 row``, ``1,200 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(part: float, whole: float) -> str:
     """``12.5 %``; a dash where the whole is nothing. Never 0 or 100 where it is not exactly so."""
     if not whole:
@@ -76,7 +81,7 @@ def ago(then: datetime, now: datetime) -> str:
     for length, name in _UNITS:
         count = int(abs(seconds) // length)
         if count:
-            words = f"{count} {name}{'' if count == 1 else 's'}"
+            words = counted(count, name)
             return f"{words} ago" if seconds > 0 else f"in {words}"
     return "just now"
 

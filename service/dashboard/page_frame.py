@@ -9,6 +9,7 @@ from typing import Literal
 from service import __version__, documents, health
 from service.dashboard.site import Site
 from service.documents import HealthReport, MalformedDocument
+from service.inbox import partner_name
 from service.state import State
 
 PillState = Literal["ok", "degraded", "failing"]
@@ -70,8 +71,11 @@ class Frame:
     service: ServiceState
     version: str
     is_sample: bool
+    required_exports: tuple[str, ...]
+    """Names of the exports that make a customer master."""
 
     @classmethod
     def of(cls, site: Site) -> Frame:
         """The frame of a page that is built now."""
-        return cls(service_state(site), __version__, site.is_sample)
+        names = tuple(partner_name(source, "") for source in site.required_sources)
+        return cls(service_state(site), __version__, site.is_sample, names)

@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from service import logs
+from service.dashboard.formats import counted
 from service.errors import ServiceError, UsageError, safe_text
 from service.folders import Folders
 
@@ -88,7 +89,7 @@ def _verified(folders: Folders, begun: Verification) -> Verification:
         logs.get().error("bug.found", error=error)
         return structs.replace(begun, state="failed", sentence="unexpected error; the log line bug.found says where")
     count = len(report.findings)
-    sentence = f"{count} finding{'' if count == 1 else 's'}" if count else "every file is as it was published"
+    sentence = counted(count, "finding") if count else "every file is as it was published"
     return structs.replace(
         begun,
         state="found" if count else "passed",

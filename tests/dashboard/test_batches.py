@@ -68,7 +68,7 @@ def test_the_page_begins_with_what_became_of_the_records(shared_house: Dashboard
     first, second = shared_house.masters
     assert "8 records became 5 customers; 3 were duplicates." in text_of(client.get(f"/batches/{first}"))
     text = text_of(client.get(f"/batches/{second}"))
-    assert "11 records became 8 customers; 3 were duplicates, 2 rows could not enter." in text
+    assert "11 records became 8 customers; 3 were duplicates, 2 rows were rejected." in text
     assert "too_many_cells" in text
     assert "line 10: 8 cells where the header has 6" in text
     assert "no value for orders_count in any row" in text

@@ -103,7 +103,7 @@ def test_the_master_its_files_and_the_last_batches_stand_on_the_page(watched: Wa
     assert "Customers 8 +3 since the batch before" in shown
     assert "27.3 % of the records" in shown
     assert all(name in shown for name in ("customer_master.csv", "duplicate_report.csv", "sample_output.json"))
-    assert "quarantined UnreadableFile" in shown
+    assert re.search(r"Quarantined \S+ (Copy )?UnreadableFile", shown)
     assert "Customers over the last 2 masters: 5 8" in shown
     view = watched.client.get("/api/v1/overview").json or {}
     assert [(it["job"], it["counts"]["customers"]) for it in view["latest"]] == [("integration", 8), ("analytics", 4)]

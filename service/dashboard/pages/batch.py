@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, structs
 
-from service import documents
-from service.dashboard.formats import sentence
+from service.dashboard.formats import counted, sentence
 from service.dashboard.pages.analytics import AnalyticsExport, export_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
-from service.dashboard.sets.scanned_rows import MOST_ROWS, PAGE_ROWS, DamagedSet, damaged
+from service.dashboard.sets.scanned_rows import MOST_ROWS, PAGE_ROWS, DamagedSet
 from service.dashboard.sets.set_contents import (
     Changes,
     DuplicateReason,
@@ -23,9 +22,10 @@ from service.dashboard.sets.set_contents import (
     SetReader,
     SourceCounts,
 )
+from service.dashboard.sets.set_files import read_manifest, why_unreadable
 from service.dashboard.site import Site
 from service.dashboard.verification import Verification
-from service.documents import Manifest
+from service.documents import MalformedDocument, Manifest
 from service.errors import UsageError
 from service.files import open_file
 from service.folders import MANIFEST
@@ -54,7 +54,7 @@ _FILES = {
     "customer_orders.csv": "number of orders of a customer",
     "id_changes.csv": "customers created, merged, split, retired, revived",
     "literal_cost.csv": "values by which the rule may have merged too much",
-    "rejects.csv": "rows that could not enter",
+    "rejects.csv": "rejected rows, and why",
     "quality_report.json": "completeness and doubts, by source and field",
     "sample_output.json": "the analytics export",
     "analytics_report.json": "counts of the export's values",
@@ -190,16 +190,12 @@ def _batch(site: Site, chosen: BatchParameters) -> BatchView:
 
 def _manifest_of(site: Site, entry: Entry) -> Manifest:
     """Raises: DamagedSet where it is not the one that the ledger knows."""
-    path = site.outbox.manifest_of(entry.outcome.batch_id)
     try:
-        manifest, sha256 = documents.read_hashed(path, Manifest)
+        return read_manifest(site.outbox, entry)
     except OSError as error:
-        raise damaged(path, error) from None
-    except documents.MalformedDocument:
-        sha256 = ""
-    if sha256 != entry.outcome.sha256:
-        raise DamagedSet(f"{MANIFEST} is damaged: it is not as it was written")
-    return manifest
+        raise DamagedSet(why_unreadable(site.outbox.manifest_of(entry.outcome.batch_id), error)) from None
+    except MalformedDocument:
+        raise DamagedSet(f"{MANIFEST} is damaged: it is not as it was written") from None
 
 
 def _sentence(entry: Entry) -> str:
@@ -207,16 +203,12 @@ def _sentence(entry: Entry) -> str:
     if counts is None:
         return f"It could not be processed: {entry.outcome.code}" if entry.outcome.code else "Its document is lost"
     kind = "API record" if entry.outcome.job == "analytics" else "record"
-    came, left = _counted(counts.records, kind), _counted(counts.customers, "customer")
+    came, left = counted(counts.records, kind), counted(counts.customers, "customer")
     words = {0: "none was a duplicate", 1: "1 was a duplicate"}
     parts = [words.get(counts.duplicates, f"{counts.duplicates:,} were duplicates")]
     if counts.rejects:
-        parts.append(f"{_counted(counts.rejects, 'row')} could not enter")
+        parts.append(f"{counted(counts.rejects, 'row')} {'was' if counts.rejects == 1 else 'were'} rejected")
     return f"{came} became {left}; {', '.join(parts)}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _contents(site: Site, manifest: Manifest, entry: Entry, reader: SetReader, chosen: BatchParameters) -> SetView:
@@ -317,7 +309,7 @@ def _opened(path: Path, sha256: str, size_bytes: int | None) -> ServedFile:
     except FileNotFoundError:
         raise MissingThing(f"{name} is not in the set any more", hint) from None
     except OSError as error:
-        raise UsageError(f"{name} cannot be read ({error.strerror})", hint=hint) from None
+        raise UsageError(why_unreadable(path, error), hint=hint) from None
     if size_bytes not in (None, os.fstat(file.fileno()).st_size):
         file.close()
         raise UsageError(f"{name} has another size than it was published with", hint=hint)

@@ -78,8 +78,6 @@ class BatchesView(Struct, frozen=True, kw_only=True):
     days_of: JobName
     days: tuple[DayFigures, ...]
     """The last 30, the oldest first; empty behind the first page."""
-    exports: tuple[str, ...]
-    """The files that make a first batch."""
 
 
 def summary_of(entry: Entry) -> BatchSummary:
@@ -108,7 +106,6 @@ def _batches(site: Site, chosen: BatchesParameters) -> BatchesView:
         chosen=chosen,
         days_of=job,
         days=() if chosen.before else _days(site, job),
-        exports=("crm_customers.csv", "ecommerce_customers.json"),
     )
 
 

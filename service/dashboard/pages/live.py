@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from service.dashboard.formats import number
+from service.dashboard.formats import counted, number
 from service.dashboard.page_frame import PillState, ServiceState, service_state
 from service.dashboard.routes import PageRoute
 from service.dashboard.site import Site
@@ -205,16 +205,12 @@ def _outcome_in_words(site: Site, last: Entry | None) -> LiveAnswer:
         sentence = f"The last batch is not published but in quarantine: {why}"
         return LiveAnswer(kind="quarantined", sentence=sentence, at=at, batch_id=outcome.batch_id)
     if outcome.job == "analytics":
-        sentence = f"{_counted(counts.customers, 'customer')} exported for analytics"
+        sentence = f"{counted(counts.customers, 'customer')} exported for analytics"
     else:
         duplicates = "was a duplicate" if counts.duplicates == 1 else "were duplicates"
         records = f"{number(counts.duplicates) if counts.duplicates else 'None'} of {number(counts.records)} records"
-        sentence = f"{records} {duplicates}; {_counted(counts.customers, 'customer')} published"
+        sentence = f"{records} {duplicates}; {counted(counts.customers, 'customer')} published"
     return LiveAnswer(kind="published", sentence=sentence, at=at, batch_id=outcome.batch_id)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 # --------------------------------------------------------------------------------------------- the batch in work

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.pages.live import LiveView, live_view
 from service.dashboard.routes import NoParameters, PageRoute
 from service.dashboard.sample import made_at
@@ -13,9 +14,8 @@ from service.dashboard.site import Site
 from service.documents import Counts, Manifest
 from service.inbox import partner_name
 from service.jobs import JOBS
-from service.ledger import Entry, Removed
+from service.ledger import Entry
 from service.model import JobName
-from service.outcomes import Kind
 
 _LISTED_BATCHES = 10
 _TREND_BATCHES = 30
@@ -41,21 +41,6 @@ class LatestSet(Struct, frozen=True, kw_only=True):
     """Those that lie in the outbox itself; none where retention or a user removed the set."""
 
 
-class BatchLine(Struct, frozen=True, kw_only=True):
-    """A batch of the past."""
-
-    batch_id: str
-    job: JobName
-    outcome: Kind
-    code: str | None
-    """Of a quarantined batch: class of the error."""
-    removed: Removed | None
-    """Why its documents are gone."""
-    ended_at: str | None
-    seconds: float | None
-    counts: Counts | None
-
-
 class UploadSlot(Struct, frozen=True, kw_only=True):
     """A source to upload an export of."""
 
@@ -72,7 +57,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     live: LiveView
     latest: tuple[LatestSet, ...]
     """Of each job that has one."""
-    batches: tuple[BatchLine, ...]
+    batches: tuple[BatchSummary, ...]
     """The last ones, of all jobs, the latest first."""
     trend: tuple[int, ...]
     """Customers of the last published masters, the oldest first."""
@@ -93,14 +78,14 @@ def _overview(site: Site, _: NoParameters) -> Overview:
     return Overview(
         live=live_view(site),
         latest=tuple(found for found in latest if found is not None),
-        batches=tuple(map(_line, site.history.batches(limit=_LISTED_BATCHES).entries)),
+        batches=tuple(map(summary_of, site.history.batches(limit=_LISTED_BATCHES).entries)),
         trend=tuple(reversed(trend)),
         slots=tuple(
             UploadSlot(
                 source=source.name,
                 file_name=partner_name(source, ""),
                 job=source.job,
-                is_required=source.is_required and source.job == "integration",
+                is_required=source in site.required_sources,
             )
             for source in site.sources
         ),
@@ -128,20 +113,6 @@ def _latest(site: Site, entries: tuple[Entry, ...]) -> LatestSet | None:
         counts=counts,
         former=former,
         files=tuple(OfferedFile(name=name, size_bytes=files[name].size_bytes) for name in names),
-    )
-
-
-def _line(entry: Entry) -> BatchLine:
-    outcome = entry.outcome
-    return BatchLine(
-        batch_id=outcome.batch_id,
-        job=outcome.job,
-        outcome=outcome.kind,
-        code=outcome.code,
-        removed=entry.removed,
-        ended_at=outcome.ended_at,
-        seconds=entry.seconds,
-        counts=outcome.counts,
     )
 
 

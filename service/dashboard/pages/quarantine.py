@@ -14,7 +14,7 @@ from service.dashboard.pages.batch import BatchIdText, entry_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
 from service.dashboard.sets.preview import Preview, location_of, preview
-from service.dashboard.sets.scanned_rows import damaged
+from service.dashboard.sets.set_files import why_unreadable
 from service.dashboard.site import Site
 from service.documents import MalformedDocument, Reason, is_batch_id
 from service.errors import UsageError
@@ -100,7 +100,7 @@ class QuarantinedView(Struct, frozen=True, kw_only=True):
     batch: QuarantinedSummary
     files: tuple[QuarantinedFile, ...]
     preview: Preview | None
-    """Lines round the place that the reason names; null where it names none. They may hold personal data."""
+    """Lines around the place that the reason names; null where it names none. They may hold personal data."""
     log: tuple[str, ...]
     can_accept: bool
     """Whether a guard holds it back, which a user may let pass."""
@@ -290,7 +290,7 @@ def _file(site: Site, parameters: QuarantinedFileParameters) -> ServedFile:
     except FileNotFoundError:
         raise MissingThing("the file is not in quarantine any more", "it was moved back or removed") from None
     except OSError as error:
-        raise UsageError(str(damaged(path, error)), hint="look at it in the quarantine folder") from None
+        raise UsageError(why_unreadable(path, error), hint="look at it in the quarantine folder") from None
 
 
 PAGES: tuple[PageRoute[Any, Any], ...] = (

@@ -76,7 +76,7 @@ class OverlapCount(Struct, frozen=True, kw_only=True):
 
 
 class SharedValue(Struct, frozen=True, kw_only=True):
-    """A value that ties records with different names: a row of ``literal_cost.csv``."""
+    """A value that connects records with different names: a row of ``literal_cost.csv``."""
 
     kind: str
     value: str
@@ -159,7 +159,7 @@ def count_on_a_name_alone(of: CustomerSet) -> int | None:
 
 
 def shared_values(sets: CustomerSets, of: CustomerSet) -> tuple[SharedValue, ...]:
-    """The values that tie records with more than one name, those with the most names first."""
+    """The values that connect records with more than one name, those with the most names first."""
 
     def read() -> tuple[SharedValue, ...]:
         with suppress(OSError), open_file(of.folder / "literal_cost.csv") as file:

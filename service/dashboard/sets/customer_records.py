@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from service.dashboard.paging import page_count
 from service.dashboard.sets.customer_rows import CustomerRow
 from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.engine.contract import PARQUET
@@ -121,7 +122,7 @@ class RecordSlice:
     @property
     def pages(self) -> int:
         """Number of pages, at least 1."""
-        return max(1, -(-(self.whole - 1) // (RECORDS_ON_A_PAGE - 1)))
+        return page_count(self.whole - 1, RECORDS_ON_A_PAGE - 1)
 
     @property
     def first(self) -> int:
@@ -148,7 +149,7 @@ def records_of(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page:
     values = [value for field in FIELDS for value in (golden[field], golden[field])]
     [(start, whole, kept_at, *holders)] = sets.rows(_EXTENT, *values, sets.records(of), customer.unified_id)
     others = RECORDS_ON_A_PAGE - 1
-    page = min(page, max(1, -(-(whole - 1) // others)))
+    page = min(page, page_count(whole - 1, others))
     positions = [it for it in range(start, start + whole) if it != kept_at] if whole <= _WHOLE_GROUP else None
     if positions is None:
         begin = start + (page - 1) * others

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from service.dashboard.paging import first_row, page_count
 from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.dashboard.sets.search_words import Condition, conditions_of, joined
 from service.engine.contract import PARQUET
@@ -105,7 +106,7 @@ class CustomerSlice:
     @property
     def first(self) -> int:
         """Number of the first row, from 1; 0 where there is none."""
-        return (self.page - 1) * self.limit + 1 if self.rows else 0
+        return first_row(self.page, self.limit) if self.rows else 0
 
     @property
     def last(self) -> int:
@@ -115,7 +116,7 @@ class CustomerSlice:
     @property
     def pages(self) -> int:
         """Number of pages, at least 1."""
-        return max(1, -(-self.whole // self.limit))
+        return page_count(self.whole, self.limit)
 
 
 def customers_of(
@@ -125,14 +126,14 @@ def customers_of(
     conditions = [*_conditions(sets, of, filters), *words]
     if not conditions:
         whole = of.shown.customers
-        page = min(filters.page, max(1, -(-whole // filters.limit)))
+        page = min(filters.page, page_count(whole, filters.limit))
         first = (page - 1) * filters.limit
         found = rows_between(sets, of, first, min(first + filters.limit, whole) - 1)
         return CustomerSlice(found, whole, page, filters.limit)
     page = filters.page
     whole, positions = _positions(sets, of, conditions, page, filters.limit)
     if whole and not positions:
-        page = -(-whole // filters.limit)
+        page = page_count(whole, filters.limit)
         whole, positions = _positions(sets, of, conditions, page, filters.limit)
     return CustomerSlice(rows_at(sets, of, positions), whole, page if whole else 1, filters.limit)
 

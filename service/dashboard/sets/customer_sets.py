@@ -8,28 +8,27 @@ figures of a set are computed once.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from service import documents
 from service.commands import command
 from service.dashboard.missing import MissingThing
+from service.dashboard.sets.kept_values import KeptValues
+from service.dashboard.sets.set_files import read_manifest
 from service.documents import MalformedDocument, Manifest
 from service.engine import open_reader
 from service.engine.contract import Reader, Row
 from service.errors import ServiceError
 from service.files import fingerprint_of, sha256_of
-from service.folders import OutboxFolders
+from service.folders import MANIFEST, OutboxFolders
 from service.history import History
 from service.ledger import Entry
-from service.model import Fingerprint
 from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE
 
 _MOST_FIGURES = 64
@@ -80,9 +79,9 @@ class CustomerSets:
     def __init__(self, outbox: OutboxFolders, history: History) -> None:
         self._outbox = outbox
         self._history = history
-        self._checked: OrderedDict[Path, tuple[Fingerprint, str]] = OrderedDict()
-        self._figures: OrderedDict[Hashable, Any] = OrderedDict()
-        self._lock, self._working = threading.Lock(), threading.Lock()
+        self._checked = KeptValues(_MOST_CHECKED)
+        self._figures = KeptValues(_MOST_FIGURES)
+        self._lock = threading.Lock()
 
     def find(self, batch_id: str | None = None) -> CustomerSet | None:
         """The set of a batch, or the latest. None: nothing was published yet. Raises: MissingThing, ChangedSet."""
@@ -118,21 +117,7 @@ class CustomerSets:
 
     def figure(self, of: CustomerSet, name: Hashable, make: Callable[[], Result]) -> Result:
         """A value about a set, from ``make`` the first time; the last few are kept. One is made at a time."""
-        key = (of.batch_id, of.folder, name)
-        with self._lock:
-            if key in self._figures:
-                self._figures.move_to_end(key)
-                return cast("Result", self._figures[key])
-        with self._working:
-            with self._lock:
-                if key in self._figures:
-                    return cast("Result", self._figures[key])
-            value = make()
-            with self._lock:
-                self._figures[key] = value
-                while len(self._figures) > _MOST_FIGURES:
-                    self._figures.popitem(last=False)
-            return value
+        return self._figures.get((of.folder, name), make)
 
     @cached_property
     def _opened(self) -> tuple[AbstractContextManager[Reader], Reader]:
@@ -152,15 +137,12 @@ class CustomerSets:
 
     def _set_of(self, entry: Entry, *, is_latest: bool) -> CustomerSet:
         outcome = entry.outcome
-        folder = self._outbox.set_of(outcome.batch_id)
         try:
-            manifest, sha256 = documents.read_hashed(folder / "manifest.json", Manifest)
+            manifest = read_manifest(self._outbox, entry)
         except FileNotFoundError:
             raise _removed(outcome.batch_id) from None
         except MalformedDocument:
-            raise _changed(outcome.batch_id, "manifest.json") from None
-        if sha256 != outcome.sha256:
-            raise _changed(outcome.batch_id, "manifest.json")
+            raise _changed(outcome.batch_id, MANIFEST) from None
         has_files = {MASTER_FILE, RECORDS_FILE} <= manifest.files.keys()
         shown = ShownSet(
             batch_id=outcome.batch_id,
@@ -171,24 +153,18 @@ class CustomerSets:
             obstacle="" if has_files else _MISSING_FILES,
             advice="" if has_files else _NEXT_SET,
         )
-        return CustomerSet(shown, folder, manifest if has_files else None)
+        return CustomerSet(shown, self._outbox.set_of(outcome.batch_id), manifest if has_files else None)
 
     def _checked_path(self, of: CustomerSet, name: str) -> str:
         assert of.manifest is not None, "a set with an obstacle is not read"
         path, stated = of.folder / name, of.manifest.files[name]
         try:
-            fingerprint = fingerprint_of(path)
-            with self._lock:
-                is_checked = self._checked.get(path) == (fingerprint, stated.sha256)
-            if not is_checked and sha256_of(path) != stated.sha256:
-                raise _changed(of.batch_id, name)
+            key = (path, fingerprint_of(path), stated.sha256)
+            is_intact = self._checked.get(key, lambda: sha256_of(path) == stated.sha256)
         except FileNotFoundError:
             raise _removed(of.batch_id) from None
-        with self._lock:
-            self._checked[path] = (fingerprint, stated.sha256)
-            self._checked.move_to_end(path)
-            while len(self._checked) > _MOST_CHECKED:
-                self._checked.popitem(last=False)
+        if not is_intact:
+            raise _changed(of.batch_id, name)
         return str(path)
 
 

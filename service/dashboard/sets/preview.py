@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from msgspec import Struct, structs
 
-from service.dashboard.sets.scanned_rows import damaged
+from service.dashboard.sets.set_files import why_unreadable
 from service.documents import Reason
 from service.files import open_file
 from service.printable import printable
@@ -86,7 +86,7 @@ def location_of(reason: Reason) -> Location | None:
 
 
 def preview(folder: Path, location: Location) -> Preview:
-    """Lines of the file that ``place`` names, a few before and after it; its first lines where no line is named."""
+    """Lines of the file that ``location`` names, a few before and after it; its first lines where no line is named."""
     path, shown = folder / location.file_name, printable(location.file_name)
     try:
         with open_file(path) as file:
@@ -96,7 +96,7 @@ def preview(folder: Path, location: Location) -> Preview:
     except (gzip.BadGzipFile, EOFError, zlib.error):
         return Preview(file_name=shown, note="the file cannot be unpacked up to this place")
     except OSError as error:
-        return Preview(file_name=shown, note=printable(str(damaged(path, error))))
+        return Preview(file_name=shown, note=why_unreadable(path, error))
     if window is None:
         return Preview(file_name=shown, note="the place is too far from the beginning of the file to be shown here")
     if not window.data:
@@ -174,7 +174,7 @@ class _Unpacked:
 
 @dataclass(frozen=True)
 class _Window:
-    """Bytes of a file round a location."""
+    """Bytes of a file around a location."""
 
     data: bytes
     offset: int

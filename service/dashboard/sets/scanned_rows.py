@@ -7,18 +7,17 @@ the same; ``Scans`` keeps the last ones.
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar, cast
 
+from service.dashboard.sets.kept_values import KeptValues
+from service.dashboard.sets.set_files import why_unreadable
 from service.files import fingerprint_of, open_file
-from service.model import Fingerprint
 
 PAGE_ROWS = 100
 MOST_ROWS = 3_000_000
@@ -77,35 +76,21 @@ class Scans:
     """The results of the last scans, by file. One scan runs at a time."""
 
     def __init__(self) -> None:
-        self._results: OrderedDict[tuple[Path, Fingerprint, Hashable], Any] = OrderedDict()
-        self._lock, self._working = threading.Lock(), threading.Lock()
+        self._results = KeptValues(_MOST_SCANS)
 
     def of(self, path: Path, what: Hashable, scan: Callable[[BinaryIO], V]) -> V:
         """The result of ``scan`` on the file at ``path``; ``what`` names it. Raises: DamagedSet."""
+
+        def result() -> V:
+            with open_file(path) as file:
+                return scan(file)
+
         with _damage_named(path):
-            key = (path, fingerprint_of(path), what)
-            with self._lock:
-                if key in self._results:
-                    self._results.move_to_end(key)
-                    return cast("V", self._results[key])
-            with self._working, open_file(path) as file:
-                result = scan(file)
-        with self._lock:
-            self._results[key] = result
-            while len(self._results) > _MOST_SCANS:
-                self._results.popitem(last=False)
-        return result
+            return self._results.get((path, fingerprint_of(path), what), result)
 
     def rows_of(self, path: Path, shape: CsvShape) -> RowScan:
         """The rows of the CSV file at ``path``. Raises: DamagedSet."""
         return self.of(path, shape, lambda file: _scan_rows(file, shape))
-
-
-def damaged(path: Path, error: OSError) -> DamagedSet:
-    """The sentence for a file that cannot be read."""
-    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return DamagedSet(f"{path.name} is missing")
-    return DamagedSet(f"{path.name} cannot be read ({error.strerror})")
 
 
 @contextmanager
@@ -113,7 +98,7 @@ def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise damaged(path, error) from None
+        raise DamagedSet(why_unreadable(path, error)) from None
     except _NotAsWritten:
         raise DamagedSet(f"{path.name} is damaged: it is not as it was written") from None
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
+from service.dashboard.paging import first_row, page_count
 from service.dashboard.sets.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
 from service.dashboard.sets.set_files import read_set_file
 from service.folders import TEXT_LOG
@@ -69,7 +70,7 @@ class CodeCount(Struct, frozen=True, kw_only=True):
 
 
 class ShownReject(Struct, frozen=True, kw_only=True):
-    """One row that could not enter; ``column`` is a name of the export, never a value."""
+    """One rejected row; ``column`` is a name of the export, never a value."""
 
     source: str
     row_number: str
@@ -78,13 +79,29 @@ class ShownReject(Struct, frozen=True, kw_only=True):
     explanation: str
 
 
-class Rejects(Struct, frozen=True, kw_only=True):
-    """The rows that could not enter."""
+class _TablePage(Struct, frozen=True, kw_only=True):
+    """A page of a table."""
+
+    page: int = 1
+    rows: int = 0
+    """On all pages."""
+
+    @property
+    def first(self) -> int:
+        """The number of its first row."""
+        return first_row(self.page, PAGE_ROWS)
+
+    @property
+    def pages(self) -> int:
+        """The number of pages, at least 1."""
+        return page_count(self.rows, PAGE_ROWS)
+
+
+class Rejects(_TablePage, frozen=True, kw_only=True):
+    """The rejected rows."""
 
     counts: tuple[CodeCount, ...] = ()
     shown: tuple[ShownReject, ...] = ()
-    page: int = 1
-    rows: int = 0
 
 
 class ShownChange(Struct, frozen=True, kw_only=True):
@@ -99,14 +116,11 @@ class ShownChange(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Changes(Struct, frozen=True, kw_only=True):
-    """What became of the customers since the batch before."""
+class Changes(_TablePage, frozen=True, kw_only=True):
+    """What became of the customers since the batch before; ``rows`` are those of the chosen change."""
 
     counts: dict[str, int] = {}
     shown: tuple[ShownChange, ...] = ()
-    page: int = 1
-    rows: int = 0
-    """Of the chosen change."""
 
 
 class DuplicateReason(Struct, frozen=True, kw_only=True):
@@ -180,7 +194,7 @@ class SetReader:
         return tuple(DuplicateReason(rules=rules, records=count) for rules, count in ordered)
 
     def rejects(self, page: int) -> Rejects:
-        """The rows that could not enter, by source and code, and a page of them."""
+        """The rejected rows, by source and code, and a page of them."""
         path = self.folder / "rejects.csv"
         scan = self._scan(path, _REJECTS)
         if scan is None:
@@ -236,11 +250,6 @@ class SetReader:
     def _add(self, trouble: str) -> None:
         if trouble not in self.troubles:
             self.troubles.append(trouble)
-
-
-def page_count(rows: int) -> int:
-    """The number of pages that a table of so many rows has."""
-    return -(-rows // PAGE_ROWS)
 
 
 def _shown(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Small JSON files of published sets, read with care: inbox and outbox are shared folders.
+"""JSON files of published sets, and why a file cannot be read: inbox and outbox are shared folders.
 
 A set is immutable, but retention removes it, and others can damage it.
 """
@@ -11,8 +11,12 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from service.documents import MOST_BYTES
+from service import documents
+from service.documents import MOST_BYTES, MalformedDocument, Manifest
 from service.files import read_regular
+from service.folders import MANIFEST, OutboxFolders
+from service.ledger import Entry
+from service.printable import printable
 
 S = TypeVar("S", bound=Struct)
 
@@ -23,3 +27,22 @@ def read_set_file(path: Path, kind: type[S]) -> S | None:
         return msgspec.json.decode(read_regular(path, MOST_BYTES), type=kind)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def read_manifest(outbox: OutboxFolders, entry: Entry) -> Manifest:
+    """The manifest of a published batch.
+
+    Raises: OSError; MalformedDocument where it is damaged, or is not the one that the ledger knows.
+    """
+    path = outbox.manifest_of(entry.outcome.batch_id)
+    manifest, sha256 = documents.read_hashed(path, Manifest)
+    if sha256 != entry.outcome.sha256:
+        raise MalformedDocument(f"{MANIFEST}: it is not the one that the ledger knows")
+    return manifest
+
+
+def why_unreadable(path: Path, error: OSError) -> str:
+    """A sentence about a file that cannot be read, with its name."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return f"{printable(path.name)} is missing"
+    return f"{printable(path.name)} cannot be read ({error.strerror})"

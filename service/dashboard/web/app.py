@@ -60,7 +60,7 @@ def _application(site: Site, tokens: TokenCheck | None, key: bytes) -> Flask:
         add_upload(app, site, upload, api_path(upload), as_json_answer)
     add_probes(app, site)
     add_login(app, tokens)
-    add_failures(app)
+    add_failures(app, site)
     return app
 
 

@@ -10,10 +10,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service import logs
 from service.dashboard.missing import MissingThing
+from service.dashboard.site import Site
 from service.dashboard.web.access import TooManyAttempts
 from service.dashboard.web.answers import failed
-from service.errors import InputError, ServiceError, UsageError, safe_text
-from service.inbox import NoSpaceForUpload, UploadTooLarge, WrongUpload
+from service.errors import InputError, ServiceError, UsageError
+from service.inbox import NoSpaceForUpload, UploadTooLarge, WrongUpload, shown_error
 from service.printable import printable
 
 _STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
@@ -26,7 +27,7 @@ _STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
 """The first that fits counts; any other error is 503."""
 
 
-def add_failures(app: Flask) -> None:
+def add_failures(app: Flask, site: Site) -> None:
     """Answer every exception that a route raises."""
 
     def missing(error: MissingThing) -> Any:
@@ -53,8 +54,9 @@ def add_failures(app: Flask) -> None:
 
     def world(error: OSError) -> Any:
         g.is_frameless = True
-        logs.get().error("dashboard.failed", reason=safe_text(error))
-        return failed(503, safe_text(error), "check that the folder exists, has room, and may be read by this user")
+        reason = shown_error(error, site.sources)
+        logs.get().error("dashboard.failed", reason=reason)
+        return failed(503, reason, "check that the folder exists, has room, and may be read by this user")
 
     def bug(error: Exception) -> Any:
         g.is_frameless = True

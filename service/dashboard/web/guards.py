@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, g, redirect, request, session, url_for
@@ -33,15 +34,12 @@ def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
     @app.before_request
     def refuse() -> Response | tuple[str, int] | None:
         g.is_frameless = True
-        if request.path not in _PROBES and not is_own_host(request.headers.get("Host", ""), names):
-            note("unknown host name")
-            hint = "a name that is meant to reach this page goes into SERVICE_HTTP_NAMES"
-            raise BadRequest(f"this host name is not known here; {hint}")
-        if is_foreign_write(request.method, request.headers, request.host):
-            note("foreign origin")
-            raise Forbidden("another site made the browser send this; open the page itself and act there")
-        is_open = request.path in _PROBES or request.path == "/login" or request.path.startswith(_STATIC)
-        if tokens is not None and not is_open and not _has_token(tokens):
+        is_own = is_own_host(request.headers.get("Host", ""), names)
+        is_probe = request.path in _PROBES
+        _refuse_others(is_own or is_probe, note)
+        g.is_probe_by_user = is_probe and is_own and _is_user(tokens)
+        is_open = is_probe or request.path == "/login" or request.path.startswith(_STATIC)
+        if not is_open and not _is_user(tokens):
             return _ask_for_token()
         g.is_frameless = False
         if not _is_plain(request.path):
@@ -56,12 +54,25 @@ def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
         return response
 
 
+def _refuse_others(is_own: bool, note: Callable[[str], None]) -> None:
+    """Raises: BadRequest under another host name, Forbidden for a write of another site."""
+    if not is_own:
+        note("unknown host name")
+        hint = "a name that is meant to reach this page goes into SERVICE_HTTP_NAMES"
+        raise BadRequest(f"this host name is not known here; {hint}")
+    if is_foreign_write(request.method, request.headers, request.host):
+        note("foreign origin")
+        raise Forbidden("another site made the browser send this; open the page itself and act there")
+
+
 def _is_plain(path: str) -> bool:
     """Whether a path has no control character and was UTF-8; no route has a name with either."""
     return path.isprintable() and "\ufffd" not in path
 
 
-def _has_token(tokens: TokenCheck) -> bool:
+def _is_user(tokens: TokenCheck | None) -> bool:
+    if tokens is None:
+        return True
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return tokens.is_right(given.strip())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask, Response, g
+from msgspec import structs
 
 from service import metrics
 from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
@@ -12,6 +13,8 @@ from service.dashboard.routes import Route
 from service.dashboard.site import Site
 from service.dashboard.web.answers import API, api_path, json_text
 from service.dashboard.web.openapi import openapi_document
+
+_SENTENCE_FOR_USERS = "ask with the token, and by an address or known name, for the reason"
 
 
 def add_probes(app: Flask, site: Site) -> None:
@@ -24,6 +27,8 @@ def add_probes(app: Flask, site: Site) -> None:
     @app.get("/readyz")
     def readyz() -> Response:
         checks = checks_of(site)
+        if not g.is_probe_by_user:  # sentences name folders and batches
+            checks = tuple(structs.replace(it, sentence=_SENTENCE_FOR_USERS) for it in checks)
         answer = json_text(msgspec.json.encode({"is_ready": all(it.is_ok for it in checks), "checks": checks}))
         answer.status_code = 200 if all(it.is_ok for it in checks) else 503
         return answer

@@ -58,7 +58,8 @@ def _body(request: Request) -> dict[str, Any]:
         raise BadRequest("the body is not JSON") from None
     if not isinstance(body, dict):
         raise BadRequest("the body is not a JSON object")
-    return body
+    # JSON has one kind of numbers: 50.0 is an integer, too.
+    return {name: int(it) if isinstance(it, float) and it.is_integer() else it for name, it in body.items()}
 
 
 def _singles(values: Any, request: Request) -> dict[str, str]:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.dashboard.house import DashboardHouse
 from tests.dashboard.served.browser import Walk, chromium, walking
 from tests.dashboard.served.crawl import Crawl, application, crawled
-from tests.dashboard.served.processes import Served, served
+from tests.dashboard.served.processes import TOKEN, Served, served
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,13 @@ def shown(shared_house: DashboardHouse, tmp_path_factory: pytest.TempPathFactory
     """Watcher and dashboard of a service with a past, for tests that only look."""
     house = shared_house.copy(tmp_path_factory.mktemp("served") / "house")
     with served(house.root) as dashboard:
+        yield dashboard
+
+
+@pytest.fixture(scope="session")
+def guarded(shown: Served) -> Iterator[Served]:
+    """A second dashboard of the same service, which needs a token."""
+    with served(shown.root, is_watched=False, token=TOKEN) as dashboard:
         yield dashboard
 
 

@@ -15,6 +15,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from service.dashboard.pages import PAGES
+from service.dashboard.sample import MOUNTED_AT
 from service.dashboard.site import Site
 from service.dashboard.web.app import create_app
 from service.settings import Settings
@@ -117,8 +119,8 @@ def submitted(url: str, form: Form, **fields: str) -> Answer:
 
 
 def crawled(url: str, app: Flask) -> Crawl:
-    """Visit what the overview leads to, and what that leads to, a few addresses of each endpoint."""
-    crawl, waiting = Crawl(url), ["/"]
+    """Visit what the pages without an id lead to, and what that leads to, a few addresses of each endpoint."""
+    crawl, waiting = Crawl(url), [page.path for page in PAGES if page.method == "GET" and "<" not in page.path]
     routes = app.url_map.bind("localhost")
     while waiting:
         address = waiting.pop(0)
@@ -143,5 +145,6 @@ def _followed(crawl: Crawl, address: str, answer: Answer) -> list[str]:
         action = urljoin(address, form.action)
         crawl.forms.setdefault(f"{form.method.upper()} {action}", Form(address, action, form.method, form.fields))
     crawl.links.update(reader.links)
+    # The sample has the same routes.
     local = [urljoin(address, link).partition("#")[0] for link in reader.links if not urlsplit(link).scheme]
-    return [link for link in local if link]
+    return [link for link in local if link and not link.startswith(f"{MOUNTED_AT}/")]

@@ -14,6 +14,8 @@ from typing import Any
 
 from tests.worlds import ROOT, World, wait_until
 
+TOKEN = "a-long-and-random-token"
+"""Of the dashboard that is guarded."""
 _END_SECONDS = 30.0
 _START_SECONDS = 60.0
 

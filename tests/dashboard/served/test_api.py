@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from schemathesis import checks
 from schemathesis.generation import GenerationMode
 
-from service.dashboard.pages import ACTIONS, PAGES, UPLOADS
+from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
 from service.dashboard.web.answers import api_path
 from service.dashboard.web.openapi import openapi_document
 from tests.dashboard.house import DashboardHouse
@@ -21,12 +22,14 @@ from tests.dashboard.served.processes import Served, served
 from tests.sizes import examples
 
 schemathesis.checks.load_all_checks()
-_DOCUMENT = openapi_document((*PAGES, *ACTIONS, *UPLOADS), api_path)
+_DOCUMENT = openapi_document((*PAGES, *ACTIONS, *FILES, *UPLOADS), api_path)
 OPERATIONS = [(method, path) for path, item in _DOCUMENT["paths"].items() for method in item]
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"),
     *("response_schema_conformance", "negative_data_rejection", "positive_data_acceptance", "unsupported_method"),
 )
+SLOW = frozenset({"/api/v1/sample"})
+"""Takes seconds each time, and has no parameters."""
 # Which bytes are an export is not written in the document: a made-up file is refused.
 _NOT_FOR_FILES = frozenset({"positive_data_acceptance", "negative_data_rejection"})
 
@@ -45,15 +48,36 @@ def document(changing: Served) -> Any:
     return schemathesis.openapi.from_url(f"{changing.url}/api/v1/openapi.json")
 
 
+@pytest.fixture(scope="module")
+def known(changing: Served, shared_house: DashboardHouse) -> list[dict[str, Any]]:
+    """Values of the variables in paths, of things that exist."""
+    usual = {"unified_id": "CUST001", "name": "customer_master.csv", "number": 1, "source": "CRM"}
+    return [
+        usual | {"batch_id": shared_house.masters[-1]},
+        usual | {"batch_id": shared_house.export, "name": "sample_output.json", "unified_id": "CUST3"},
+        usual | {"batch_id": shared_house.quarantined, "number": 2},
+    ]
+
+
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda part: part)
-def test_every_answer_is_as_documented(document: Any, method: str, path: str) -> None:
+def test_every_answer_is_as_documented(document: Any, known: list[dict[str, Any]], method: str, path: str) -> None:
     operation = document[path][method]
     is_file = "application/octet-stream" in str(_DOCUMENT["paths"][path][method].get("requestBody"))
     chosen: list[Any] = [checks.CHECKS.get_one(name) for name in CHECKS if not (is_file and name in _NOT_FOR_FILES)]
+    variables = set(re.findall(r"{(\w+)}", path))
     modes = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
+    # Made-up ids are of nothing that exists; with these the answers have contents.
+    modes += [
+        operation.as_strategy(path_parameters={name: values[name] for name in variables})
+        for values in known
+        if variables and variables <= values.keys()
+    ]
 
-    @settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
+    many = 3 if path in SLOW else examples(150)
+
+    @settings(max_examples=many, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=st.one_of(modes))
     def check(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(checks=chosen)
@@ -62,7 +86,7 @@ def test_every_answer_is_as_documented(document: Any, method: str, path: str) ->
 
 
 def test_every_route_is_in_the_document_and_every_problem_has_advice(changing: Served, document: Any) -> None:
-    assert len(OPERATIONS) == len(PAGES) + len(ACTIONS) + len(UPLOADS)
+    assert len(OPERATIONS) == len(PAGES) + len(ACTIONS) + len(FILES) + len(UPLOADS)
     assert document.raw_schema["openapi"] == "3.1.0"
     for path in ("/api/v1/nothing", "/api/v1/overview?nothing=1"):
         answer = ask(changing.url, path)

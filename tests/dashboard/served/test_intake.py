@@ -104,7 +104,7 @@ def is_closed(connection: socket.socket) -> bool:
 def test_uploads_that_the_disk_has_no_room_for_together_are_refused(
     live: LiveServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for module in ("receiving", "pages.upload"):
+    for module in ("web.receiving", "pages.upload"):
         monkeypatch.setattr(f"service.dashboard.{module}.free_bytes", lambda folder: 10 * MB)
     head = {"content_length": 6 * MB, "x_file_name": "crm_customers_1.csv"}
     with live.connect() as first, live.connect() as second:

@@ -1,16 +1,12 @@
-"""Every page in Chromium: accessible in both themes, as wide as the screen, and with nothing from elsewhere.
-
-``UPDATE_SCREENSHOTS=1`` writes the pictures of the docs (``make screenshots``).
-"""
+"""Every page in Chromium: accessible in both themes, as wide as the screen, and with nothing from elsewhere."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import axe_playwright_python
 import pytest
@@ -20,29 +16,17 @@ from service.dashboard.pages import PAGES
 from tests.dashboard.house import SCRIPT
 from tests.dashboard.served.browser import Walk, walking
 from tests.dashboard.served.crawl import Crawl
-from tests.dashboard.served.processes import Served, served
+from tests.dashboard.served.processes import TOKEN, Served, served
 from tests.sizes import BROWSER_WIDTHS
-from tests.worlds import ROOT
 
-IMAGES = ROOT / "docs" / "images"
-IS_DRAWN = os.environ.get("UPDATE_SCREENSHOTS") == "1"
-_MOST_IMAGE_BYTES = 150_000
-Theme = Literal["light", "dark"]
-PICTURES: tuple[tuple[str, Theme], ...] = (
-    ("overview", "light"),
-    ("overview", "dark"),
-    ("batch", "light"),
-    ("customer", "light"),
-    ("duplicates", "light"),
-    ("quarantine", "light"),
-    ("analytics", "light"),
-)
-"""Endpoint and theme of the pictures in the docs."""
+pytestmark = pytest.mark.large
+
 NARROW = 360
-READ = [page.name for page in PAGES if page.method == "GET"]
+PARTS = frozenset({"live"})
+"""Parts of pages that scripts ask for."""
+READ = [page.name for page in PAGES if page.method == "GET" and page.name not in PARTS]
 ASKED = [page.name for page in PAGES if page.method == "POST"]
-OUTSIDE = ("/login", "/nothing", "/batches/nothing", "/?nothing=1")
-"""Pages beside those of the table: the login, and errors."""
+FAILED = ("/nothing", "/batches/nothing", "/?nothing=1")
 _TOO_WIDE = """
     () => [...document.querySelectorAll("body *")]
         .filter((element) => element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(".table, pre"))
@@ -104,11 +88,23 @@ def test_a_page_that_is_asked_by_a_form_is_so_too(walk: Walk, found: Crawl, endp
         judge(walk)
 
 
-@pytest.mark.parametrize("address", OUTSIDE)
-def test_the_login_and_errors_are_so_too(walk: Walk, address: str) -> None:
+@pytest.mark.parametrize("address", FAILED)
+def test_an_error_is_so_too(walk: Walk, address: str) -> None:
     walk.expected.add("the server responded with a status of 40")
     walk.goto(address)
     judge(walk)
+
+
+def test_the_login_is_so_too_and_leads_in(browser: Browser, guarded: Served) -> None:
+    with walking(browser, guarded.url) as walk:
+        walk.expected.add("the server responded with a status of 401")
+        walk.goto("/customers")
+        judge(walk)
+        for token in ("wrong", TOKEN):
+            walk.page.get_by_label("Token").fill(token)
+            walk.page.get_by_role("button", name="Log in").click()
+            judge(walk)
+        expect(walk.page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +114,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield dashboard
 
 
-@pytest.mark.parametrize("endpoint", [page.name for page in PAGES if page.method == "GET" and "<" not in page.path])
+@pytest.mark.parametrize("endpoint", [page.name for page in PAGES if page.name in READ and "<" not in page.path])
 def test_a_page_without_anything_to_show_is_so_too(browser: Browser, empty: Served, endpoint: str) -> None:
     path = next(page.path for page in PAGES if page.name == endpoint)
     with walking(browser, empty.url) as walk:
@@ -150,6 +146,19 @@ def test_hostile_names_are_shown_as_text(walk: Walk, found: Crawl) -> None:
         expect(walk.page.get_by_text(re.compile(re.escape(SCRIPT), re.IGNORECASE)).first).to_be_visible()
 
 
+def test_a_page_of_another_site_can_neither_act_nor_show_the_dashboard(walk: Walk, shown: Served) -> None:
+    walk.expected |= {"status of 403", "frame-ancestors", "Cross-Origin"}
+    (batch,) = (path.name for path in shown.quarantine())
+    retry = f"{shown.url}/quarantine/{batch}/retry"
+    walk.page.set_content(f"<form method=post action='{retry}'><button>Win</button></form><iframe src='{shown.url}/'>")
+    walk.page.wait_for_timeout(500)
+    assert walk.page.frames[1].get_by_role("heading").count() == 0
+    with walk.page.expect_response(retry) as refused:
+        walk.page.get_by_role("button", name="Win").click()
+    assert refused.value.status == 403
+    assert (shown.inbox / "quarantine" / batch).is_dir()
+
+
 def test_a_walk_notes_what_a_page_must_not_do(walk: Walk) -> None:
     walk.goto("/")
     walk.page.evaluate(
@@ -171,16 +180,3 @@ def test_a_walk_notes_what_a_page_must_not_do(walk: Walk) -> None:
     walk.faults.clear()
     for words in ("forbids style-src-attr", "forbids script-src-elem", "forbids img-src", "broken", "opened"):
         assert words in noted
-
-
-@pytest.mark.parametrize(("endpoint", "theme"), PICTURES)
-def test_the_pages_of_the_docs_can_be_drawn(
-    browser: Browser, shown: Served, found: Crawl, endpoint: str, theme: Theme, tmp_path: Path
-) -> None:
-    with walking(browser, shown.url, color_scheme=theme) as walk:
-        walk.goto(found.address(endpoint))
-        name = f"{endpoint}.png" if theme == "light" else f"{endpoint}-{theme}.png"
-        path = (IMAGES if IS_DRAWN else tmp_path) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        walk.page.screenshot(path=path, animations="disabled")
-        assert path.stat().st_size < _MOST_IMAGE_BYTES
