@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -207,17 +208,27 @@ def _kinds(dashboard: Dashboard, customers: int, batch_id: str, largest: str) ->
 
 def _slowdown(dashboard: Dashboard, kinds: list[Choose], integrate: list[str]) -> float:
     """Seconds of a batch beside readers, over those of the same batch alone."""
-    outbox = Path(integrate[-1])
 
-    def seconds() -> float:
-        shutil.rmtree(outbox, ignore_errors=True)
-        return measured(integrate).seconds
+    def seconds(title: str) -> float:
+        shutil.rmtree(Path(integrate[-1]), ignore_errors=True)
+        before = _foreign_seconds(dashboard)
+        found = measured(integrate).seconds
+        foreign = _foreign_seconds(dashboard) - before
+        print(f"{title:16}{found:6.1f} s; other processes computed {foreign:.1f} s meanwhile")
+        return found
 
-    alone = seconds()
+    alone = seconds("alone")
     with _reading(dashboard, kinds):
-        beside = seconds()
-    print(f"alone {alone:.1f} s, beside readers {beside:.1f} s")
+        beside = seconds("beside readers")
     return beside / alone
+
+
+def _foreign_seconds(dashboard: Dashboard) -> float:
+    """Seconds that the machine has computed so far for others than this benchmark: a pair with many says little."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+    busy = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return busy - own.ru_utime - own.ru_stime - time.process_time() - dashboard.cpu_ms() / 1000
 
 
 @contextmanager
