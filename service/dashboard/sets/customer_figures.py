@@ -31,7 +31,7 @@ _LARGEST = f"""
     order by record_count desc, file_row_number limit {LARGEST}
 """
 _SIZES = ((2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 50), (51, 1000), (1001, None))
-_VALUES = ("email", "phone", "unreadable_phone")
+_VALUES = ("email", "phone", "unreadable_phone", "id_alone")
 """Kinds of ``literal_cost.csv`` that are values; the others are groups."""
 
 Key = TypeVar("Key", bound=Hashable)
