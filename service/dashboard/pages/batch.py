@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, structs
 
 from service.dashboard.formats import counted, sentence
+from service.dashboard.missing import MissingThing
 from service.dashboard.pages.analytics import AnalyticsExport, export_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
-from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, ServedFile
 from service.dashboard.sets.scanned_rows import MOST_ROWS, PAGE_ROWS, DamagedSet
 from service.dashboard.sets.set_contents import (
     Changes,

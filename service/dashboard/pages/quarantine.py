@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from service import documents
+from service.dashboard.missing import MissingThing
 from service.dashboard.pages.batch import BatchIdText, entry_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
-from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, ServedFile
 from service.dashboard.sets.preview import Preview, location_of, preview
 from service.dashboard.sets.set_files import why_unreadable
 from service.dashboard.site import Site

@@ -27,7 +27,7 @@ _STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
 """The first that fits counts; any other error is 503."""
 
 
-def add_failures(app: Flask, site: Site) -> None:
+def add_failures(app: Flask, site: Site, note_refusal: Callable[[str], None]) -> None:
     """Answer every exception that a route raises."""
 
     def missing(error: MissingThing) -> Any:
@@ -38,7 +38,7 @@ def add_failures(app: Flask, site: Site) -> None:
         return failed(status, printable(error.message), printable(error.hint))
 
     def too_many(error: TooManyAttempts) -> Any:
-        app.extensions["note_refusal"]("too many wrong tokens")
+        note_refusal("too many wrong tokens")
         g.is_frameless = True
         answer = app.make_response(failed(429, str(error), "wait, then enter the right token"))
         answer.headers["Retry-After"] = str(error.seconds)

@@ -20,16 +20,17 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 """Reached under any host name, because probes use addresses of their own, and without a token."""
 
 
-def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
-    """Refuse what may not reach a route. Refusals are counted and logged at most so often."""
+def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> Callable[[str], None]:
+    """Refuse what may not reach a route.
+
+    Returns: the function that notes a refusal; they are counted, and logged at most so often.
+    """
     names = frozenset({site.settings.http_host, *site.settings.http_names})
     refusals = RefusalLog()
 
     def note(why: str) -> None:
         if times := refusals.note(why):
             logs.get().warning("dashboard.refused", why=why, times=times)
-
-    app.extensions["note_refusal"] = note
 
     @app.before_request
     def refuse() -> Response | tuple[str, int] | None:
@@ -52,6 +53,8 @@ def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
         if not request.path.startswith(_STATIC):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+    return note
 
 
 def _refuse_others(is_own: bool, note: Callable[[str], None]) -> None:

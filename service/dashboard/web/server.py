@@ -15,6 +15,7 @@ from pathlib import Path
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from service import logs
+from service.container import is_image
 from service.dashboard.pages import UPLOADS
 from service.dashboard.site import Site
 from service.dashboard.web.app import create_app
@@ -32,7 +33,6 @@ _THREADS = 4
 _MOST_HEADER_BYTES = 1 << 16
 _READ_BYTES = 1 << 16
 _MOST_TOKEN_BYTES = 1024
-_IN_IMAGE = "IS_CUSTOMER_INTEGRATION_IMAGE"
 
 
 def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], None]) -> None:
@@ -104,7 +104,7 @@ def token_for(settings: Settings, say: Callable[[str], None]) -> str | None:
         if given := settings.token.get_secret_value().strip():
             return given
         raise UsageError("SERVICE_TOKEN is empty", hint="give it a long random text, or leave it out")
-    if _is_loopback(settings.http_host) and os.environ.get(_IN_IMAGE) != "1":
+    if _is_loopback(settings.http_host) and not is_image():
         return None
     path = StateFolders(settings.state).token
     with suppress(FileNotFoundError):
