@@ -1,7 +1,8 @@
-"""``python -m benchmarks [peers|dirt|sync|sync-peers|sync-faults] [--records N] [--rounds K]``: seconds and ratios.
+"""``python -m benchmarks [WHAT] [--records N] [--rounds K]``: seconds and ratios; WHAT is peers unless it is given.
 
 peers        the whole service, against the floor and a plain script: processes in turn, with their memory
 dirt         the normalise stage for exports of mixed quality, against clean ones
+dashboard    its pages and searches over a large set, its memory, and a batch beside readers, against one alone
 sync         the sync, against a loop of requests: processes in turn, with their memory
 sync-peers   the same with dlt beside it, and with faults
 sync-faults  which client reads which faulty API completely
@@ -19,7 +20,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import dirt, sync, sync_faults
+from benchmarks import dashboard, dirt, sync, sync_faults
 from benchmarks.generate import write_pair
 from benchmarks.processes import Ran, measured
 
@@ -61,6 +62,7 @@ def compare_with_peers(records: int, rounds: int) -> None:
 BENCHMARKS: dict[str, Callable[[int, int], None]] = {
     "peers": compare_with_peers,
     "dirt": dirt.report,
+    "dashboard": dashboard.report,
     "sync": sync.report,
     "sync-peers": sync.report_peers,
     "sync-faults": lambda records, rounds: sync_faults.report(),

@@ -260,7 +260,7 @@ def _welcome(settings: Settings) -> str:
     """What a person needs to know in the first minute."""
     from service.sources import sources_of
 
-    needed = [source for source in sources_of(settings.sources) if source.is_required and source.job == "integration"]
+    needed = [source for source in sources_of(settings.sources) if source.is_required]
     names = " and ".join(source.file_name.replace("*", "") for source in needed)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
@@ -373,7 +373,7 @@ def _healthcheck(options: argparse.Namespace) -> int:
         settings = _settings()  # raises: it explains which value is impossible
         folder, stall_minutes = settings.state, settings.stall_minutes
     if not State(folder).is_taken():
-        _print(f"failing: no daemon works with the state folder {folder}", file=sys.stderr)
+        _print(f"failing: no watcher works with the state folder {folder}", file=sys.stderr)
         return FINDINGS
     result = health.judge(folder, datetime.now(UTC), stall_minutes=stall_minutes)
     _print(result.sentence, file=sys.stderr)
@@ -467,10 +467,10 @@ VERBS = (
     ),
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
     Verb("dashboard", "serve the web page and the JSON API", _dashboard),
-    Verb("healthcheck", "exit 0 if the daemon is ok or degraded, 1 if it is failing or silent", _healthcheck),
+    Verb("healthcheck", "exit 0 if the watcher is ok or degraded, 1 if it is failing or silent", _healthcheck),
     Verb(
         "notify",
-        "send a message when a batch fails, when the daemon is stuck, and when it has recovered",
+        "send a message when a batch fails, when the service is stuck, and when it has recovered",
         _notify,
         _arguments_of_notify,
     ),

@@ -167,7 +167,7 @@ class StageProgress(Struct, frozen=True, kw_only=True):
 
 
 class HealthReport(_Document, frozen=True, kw_only=True):
-    """``health.json``: the condition of the daemon. File names, ids and counts only."""
+    """``health.json``: the condition of the watcher. File names, ids and counts only."""
 
     state: Literal["ok", "degraded", "failing"] = "ok"
     reasons: tuple[str, ...] = ()
@@ -195,11 +195,11 @@ class HealthReport(_Document, frozen=True, kw_only=True):
     found_without_event: int = 0
     """Exports found by a scan without a file event; more than a few: file events do not arrive."""
     has_heartbeat: bool = False
-    """Whether this daemon writes ``heartbeat.json``, too; ``watch --once`` and earlier versions do not."""
+    """Whether this watcher writes ``heartbeat.json``, too; ``watch --once`` and earlier versions do not."""
 
 
 class Heartbeat(_Document, frozen=True, kw_only=True):
-    """``heartbeat.json``: the loop of the daemon moves. Written every two seconds, and not while the loop hangs."""
+    """``heartbeat.json``: the loop of the watcher moves. Written every two seconds, and not while the loop hangs."""
 
     alive_at: str
     """When the loop last moved; while a batch is in work, when this was written."""

@@ -104,12 +104,12 @@ class StateFolders:
 
     @property
     def health(self) -> Path:
-        """Health of the daemon that works."""
+        """Health of the watcher that works."""
         return self.root / "health.json"
 
     @property
     def heartbeat(self) -> Path:
-        """When the loop of that daemon last moved."""
+        """When the loop of that watcher last moved."""
         return self.root / "heartbeat.json"
 
     @property

@@ -1,4 +1,4 @@
-"""The health of the daemon: writing ``state/health.json``, judging it for a health check, and whether it is ready.
+"""The health of the watcher: writing ``state/health.json``, judging it for a health check, and whether it is ready.
 
 The processing loop itself writes it, at every tick and at every stage of a batch: if the loop hangs, the file gets
 old, even if other threads are alive. Within a stage a thread writes how far it has come; the file is then as old as
@@ -33,7 +33,7 @@ MOST_LISTED = 100
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """Whether the daemon is healthy, and why."""
+    """Whether the watcher is healthy, and why."""
 
     is_healthy: bool
     sentence: str
@@ -112,7 +112,7 @@ def judge(state: Path, now: datetime, *, stall_minutes: float) -> HealthCheck:
         report = documents.read(path, HealthReport)
         age_seconds = (now - _last_sign(report)).total_seconds()
     except FileNotFoundError:
-        return HealthCheck(False, f"failing: there is no {path}; is the daemon running?")
+        return HealthCheck(False, f"failing: there is no {path}; is the watcher running?")
     except (ValueError, TypeError, OSError) as error:
         return HealthCheck(False, f"failing: {path} cannot be read ({type(error).__name__})")
     heartbeat = _judge_heartbeat(report, state, now)
@@ -120,16 +120,16 @@ def judge(state: Path, now: datetime, *, stall_minutes: float) -> HealthCheck:
         return HealthCheck(False, f"failing: {heartbeat.sentence}")
     most_seconds = 60 * stall_minutes if report.busy_since is not None else STALE_SECONDS
     if age_seconds > most_seconds:
-        return HealthCheck(False, f"failing: the daemon was silent for {age_seconds:.0f} s")
+        return HealthCheck(False, f"failing: the watcher was silent for {age_seconds:.0f} s")
     sentence = f"{report.state}: {'; '.join(report.reasons)}" if report.reasons else report.state
     return HealthCheck(report.state != "failing", sentence)
 
 
 def _judge_heartbeat(report: HealthReport, state: Path, now: datetime) -> HealthCheck:
-    """Whether the loop moves, as far as this daemon writes that."""
+    """Whether the loop moves, as far as this watcher writes that."""
     path = StateFolders(state).heartbeat
     if not report.has_heartbeat:
-        return HealthCheck(True, "this daemon writes no heartbeat")
+        return HealthCheck(True, "this watcher writes no heartbeat")
     try:
         alive_at = datetime.fromisoformat(documents.read(path, Heartbeat).alive_at)
         age_seconds = (now - alive_at).total_seconds()
@@ -138,8 +138,8 @@ def _judge_heartbeat(report: HealthReport, state: Path, now: datetime) -> Health
     except (ValueError, TypeError, OSError) as error:
         return HealthCheck(False, f"{path} cannot be read ({type(error).__name__})")
     if age_seconds > FRESH_SECONDS:
-        return HealthCheck(False, f"no heartbeat for {age_seconds:.0f} s: the daemon is stopped, hangs or died")
-    return HealthCheck(True, "the loop of the daemon moves")
+        return HealthCheck(False, f"no heartbeat for {age_seconds:.0f} s: the watcher is stopped, hangs or died")
+    return HealthCheck(True, "the loop of the watcher moves")
 
 
 # ---------------------------------------------------------------------------------------------------- readiness
@@ -158,7 +158,7 @@ class ReadinessCheck:
 
 
 def readiness(folders: Folders, now: datetime, *, stall_minutes: float, min_free_mb: int) -> tuple[ReadinessCheck, ...]:
-    """Whether a daemon is ready to work on these folders: it is if every check is ok.
+    """Whether a watcher is ready to work on these folders: it is if every check is ok.
 
     Stricter than ``judge``, which says whether a restart would help: a disk that runs low is not ok. Reads only;
     ``folders`` and ``space`` are what this process finds.
@@ -181,7 +181,7 @@ def _lock_check(state: Path) -> ReadinessCheck:
         is_taken = is_locked(StateFolders(state).lock)
     except OSError as error:
         return ReadinessCheck("lock", False, f"the lock of the state cannot be read ({type(error).__name__})")
-    sentence = "a daemon works with the state" if is_taken else f"no daemon works with the state folder {state}"
+    sentence = "a watcher works with the state" if is_taken else f"no watcher works with the state folder {state}"
     return ReadinessCheck("lock", is_taken, sentence)
 
 

@@ -18,8 +18,8 @@ import structlog
 from service.printable import printable
 
 EVENTS: dict[str, str] = {
-    "service.started": "the daemon runs; version and folders",
-    "service.stopped": "the daemon ended; why, and after how many batches",
+    "service.started": "the watcher runs; version and folders",
+    "service.stopped": "the watcher ended; why, and after how many batches",
     "service.stood_by": "another instance works on this inbox; this one waits for it to end",
     "state.adopted": "a lost or old state was rebuilt from the newest set of the outbox",
     "set.skipped": "an older set cannot be read; the records of customers that it alone has are not adopted",

@@ -68,7 +68,7 @@ class _Figures(Collector):
         state = StateFolders(self.folders.state)
         parts: dict[str, Callable[[], Iterable[Metric]]] = {
             "ledger": partial(_ledger_metrics, self.folders),
-            "daemon": partial(_daemon_metrics, state, self.now, self.stall_minutes),
+            "watcher": partial(_watcher_metrics, state, self.now, self.stall_minutes),
             "health": partial(_health_metrics, state),
             "quarantine": partial(_quarantine_metrics, self.folders.inbox),
             "disk": partial(_disk_metrics, self.folders),
@@ -126,18 +126,18 @@ _OF_THE_LAST: tuple[tuple[str, str, Callable[[Entry], float | None]], ...] = (
 )
 
 
-def _daemon_metrics(state: StateFolders, now: datetime, stall_minutes: float) -> Iterator[Metric]:
+def _watcher_metrics(state: StateFolders, now: datetime, stall_minutes: float) -> Iterator[Metric]:
     is_running = is_locked(state.lock)
     is_healthy = is_running and health.judge(state.root, now, stall_minutes=stall_minutes).is_healthy
-    yield _value("daemon_running", "1 if a process works with the state.", is_running)
-    yield _value("healthy", "1 if the health check succeeds: the daemon runs, moves and does not fail.", is_healthy)
+    yield _value("watcher_running", "1 if a process works with the state.", is_running)
+    yield _value("healthy", "1 if the health check succeeds: the watcher runs, moves and does not fail.", is_healthy)
 
 
 def _health_metrics(state: StateFolders) -> Iterator[Metric]:
     report = documents.read(state.health, HealthReport)
-    # A daemon that writes no heartbeat writes its health just as often.
+    # A watcher that writes no heartbeat writes its health just as often.
     alive_at = documents.read(state.heartbeat, Heartbeat).alive_at if report.has_heartbeat else report.written_at
-    yield _value("heartbeat_timestamp_seconds", "When the daemon last showed that it moves.", _timestamp(alive_at))
+    yield _value("heartbeat_timestamp_seconds", "When the watcher last showed that it moves.", _timestamp(alive_at))
     states = [((name,), report.state == name) for name in _STATES]
     yield _gauge("health_state", "1 for the state that health has, 0 for the others.", states, "state")
     yield _value("health_reasons", "Number of reasons why health is not ok.", len(report.reasons))

@@ -52,7 +52,7 @@ class _Part(NamedTuple):
     begin: float
     end: float
     steps: int
-    """The gauge rises by so much from its begin to its end; 0: it consists of parts only."""
+    """The gauge rises by so much from its beginning to its end; 0: it consists of parts only."""
     reached: float
     """The share of the stage that was done when the gauge stood at ``gauge``."""
     gauge: float

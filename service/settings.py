@@ -141,17 +141,18 @@ class Settings(BaseSettings):
         (), description='host names that reach the dashboard, besides addresses and `localhost`: `["dash.example"]`'
     )
     token: SecretStr | None = Field(
-        None, description="token for the dashboard, needed but on loopback outside of a container; one is made if unset"
+        None,
+        description="token of the dashboard, needed except on loopback outside of a container; one is made if unset",
     )
     upload_limit_mb: int = Field(1024, ge=1, description="maximum size of a file that is uploaded on the dashboard")
     notify_urls: SecretStr | None = Field(
         None, description="where `notify` sends: URLs of Apprise, separated by commas or line breaks"
     )
     notify_after_seconds: float = Field(
-        60, ge=0, description="a service that fails or is silent for this long is notified of"
+        60, ge=0, description="notify of a service that fails or is silent for this long"
     )
     notify_repeat_minutes: float = Field(
-        15, ge=0, description="a cause that comes and goes is notified of at most once in this time"
+        15, ge=0, description="notify at most once in this time of a cause that comes and goes"
     )
 
     command: str = Field(commands.DEFAULT, min_length=1, description="how hints begin commands, as they are typed here")

@@ -42,7 +42,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def _is_left_out(item: pytest.Item) -> bool:
-    """Whether this size leaves out a variant of a test that works on files; the first variant is never left out."""
+    """Whether this size leaves out a large test, or a variant of one that works on files; never the first variant."""
+    if IS_QUICK and item.get_closest_marker("large"):
+        return True
     call = getattr(item, "callspec", None)
     works_on_files = "tmp_path_factory" in getattr(item, "fixturenames", ())
     return call is not None and works_on_files and any(index % VARIANTS_EVERY for index in call.indices.values())
@@ -53,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Let every worker begin with its share of the slow tests, so that none of them runs alone at the end.
 
     xdist gives each worker an equal run of the list, and later takes from the end of one for another. The tests in the
-    browser are the begin of the first, so that one Chromium runs at a time. The others stay in order: files share
+    browser come first in the first, so that one Chromium runs at a time. The others stay in order: files share
     fixtures.
     """
     left_out = [item for item in items if _is_left_out(item)]
@@ -82,6 +84,15 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         pytest.fail(
             f"{item.nodeid} took {cost.seconds:.1f} s: make it faster, or mark it with @pytest.mark.slow", pytrace=False
         )
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An environment without settings and a folder without service.toml."""
+    for name in [name for name in os.environ if name.upper().startswith("SERVICE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

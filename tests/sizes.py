@@ -1,7 +1,8 @@
 """How much the tests try: every size, in three columns, of which ``FAULTS`` chooses one.
 
 ============  ======================================================================================
-not set       quick: what ``make test`` runs; every promise of docs/guarantees.md in a small form
+not set       quick: what ``make test`` runs; every promise of docs/guarantees.md in a small form; tests with the mark
+              ``large`` are left out: all pages by axe-core, the story by keyboard, every answer of the API, the runbook
 FAULTS=sweep  what ``.ci/run`` runs
 FAULTS=all    what ``make faults`` runs, for hours; seeds and examples are new in every run
 ============  ======================================================================================

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,7 @@ import pytest
 from service.effective import EffectiveSetting, effective_settings
 from service.settings import Settings, load
 
-
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An environment without settings and a folder without service.toml."""
-    for name in [name for name in os.environ if name.upper().startswith("SERVICE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("bare")
 
 
 def rows() -> dict[str, EffectiveSetting]:

@@ -958,6 +958,13 @@ def test_a_table_survives_parquet(engine: EmbeddedEngine, tmp_path: Path) -> Non
     assert engine.read_parquet(tmp_path / "it's.parquet").rows() == [(1, None), (2, "x"), (3, "")]
 
 
+def test_a_query_over_several_tables_is_written_as_parquet(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    one, other = table_of(engine, {"n": [1, 2, 3]}), table_of(engine, {"n": [2, 3, 4], "text": ["x", "y", "z"]})
+    sql = "\n with both_of_them as (from this join other using (n)) select n, text from both_of_them"
+    one.write_parquet(tmp_path / "t.parquet", "n desc", ("text",), sql, other=other)
+    assert engine.read_parquet(tmp_path / "t.parquet").rows() == [("y",), ("x",)]
+
+
 def test_a_derived_table_leaves_its_parents_alone(engine: EmbeddedEngine) -> None:
     one, other = table_of(engine, {"n": [1, 2]}), table_of(engine, {"n": [2, 3]})
     assert one.derive("from this join other using (n)", other=other).rows() == [(2,)]

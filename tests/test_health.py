@@ -83,7 +83,7 @@ def test_failing_is_not_healthy_and_names_the_reasons(tmp_path: Path) -> None:
 
 
 def test_an_old_report_is_not_healthy(tmp_path: Path) -> None:
-    assert judged(tmp_path, HealthReport(), 61) == HealthCheck(False, "failing: the daemon was silent for 61 s")
+    assert judged(tmp_path, HealthReport(), 61) == HealthCheck(False, "failing: the watcher was silent for 61 s")
 
 
 def test_a_long_batch_whose_stages_move_on_is_healthy(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_damaged_file_is_not_healthy(tmp_path: Path, content: str) -> None:
 
 
 def test_no_file_is_not_healthy(tmp_path: Path) -> None:
-    assert "is the daemon running?" in health.judge(tmp_path, NOW, stall_minutes=30).sentence
+    assert "is the watcher running?" in health.judge(tmp_path, NOW, stall_minutes=30).sentence
 
 
 def beat(state: Path, age_seconds: float = 0.0) -> None:
@@ -137,7 +137,7 @@ def test_a_daemon_with_a_heartbeat_is_healthy_as_long_as_it_is_fresh(tmp_path: P
     beat(tmp_path)
     assert judged(tmp_path, report, FRESH_SECONDS) == HealthCheck(True, "ok")
     assert judged(tmp_path, report, 9) == HealthCheck(
-        False, "failing: no heartbeat for 9 s: the daemon is stopped, hangs or died"
+        False, "failing: no heartbeat for 9 s: the watcher is stopped, hangs or died"
     )
     assert not judged(tmp_path, HealthReport(has_heartbeat=True, busy_since=NOW.isoformat()), 9).is_healthy
 
@@ -188,7 +188,7 @@ def test_a_service_is_ready_when_it_holds_its_lock_moves_and_can_work(
     assert unready(house) == {"health": "failing: no disk"}
     health.write(HealthReport(), house.state, NOW)
     state.release()
-    assert unready(house) == {"lock": f"no daemon works with the state folder {house.state}"}
+    assert unready(house) == {"lock": f"no watcher works with the state folder {house.state}"}
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != house.inbox and access(path, mode))
     assert f"the folder {house.inbox} cannot be written" in unready(house)["folders"]

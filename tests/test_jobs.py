@@ -344,6 +344,7 @@ def test_a_ledger_of_the_former_format_is_fine_for_verify_and_for_the_next_start
     works.once()
     with sqlite3.connect(works.state / "ledger.sqlite") as db:
         db.execute("drop index outcomes_of_a_job")
+        db.execute("drop index totals_of_outcomes")
         db.execute("alter table outcomes drop column job")
         db.execute("pragma user_version = 1")
     db.close()
@@ -383,7 +384,7 @@ def test_the_analytics_job_uses_the_master_published_at_that_moment(
 # Documents without a job are of the integration, and ``integrate`` is that job by definition.
 MODULES_OF_JOBS = {f"{'/'.join(job.build.__module__.split('.')[1:])}.py" for job in JOBS.values()}
 NAMING_A_JOB = {"model.py", "documents.py", "jobs/by_hand.py"} | MODULES_OF_JOBS
-# Here the word is a table of service.toml or words.toml.
+# Here the word is a table of service.toml or words.toml; the pages show what each job publishes, in its own words.
 NAMING_A_TABLE = {"settings.py", "vocabulary.py"}
 
 
@@ -391,6 +392,7 @@ def test_a_job_is_named_only_where_it_is_defined() -> None:
     naming = {
         str(path.relative_to(ROOT / "service"))
         for path in (ROOT / "service").rglob("*.py")
+        if "dashboard" not in path.parts
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and node.value in JOBS
     }

@@ -26,7 +26,7 @@ from tests.sizes import METRICS_BATCHES
 from tests.small_documents import COUNTS, DocumentFolders, batch
 from tests.worlds import Works, World, local_now
 
-PARTS = ("ledger", "daemon", "health", "quarantine", "disk", "sync")
+PARTS = ("ledger", "watcher", "health", "quarantine", "disk", "sync")
 
 
 def folders_of(world: World) -> Folders:
@@ -103,7 +103,7 @@ def test_health_is_among_them(past: Works) -> None:
     since = min(datetime.fromisoformat(it["since"]) for it in health["waiting"])
     assert values["oldest_waiting_export_timestamp_seconds"] == since.timestamp()
     assert values["heartbeat_timestamp_seconds"] == datetime.fromisoformat(health["written_at"]).timestamp()
-    assert (values["busy"], values["daemon_running"], values["healthy"]) == (0, 0, 0)
+    assert (values["busy"], values["watcher_running"], values["healthy"]) == (0, 0, 0)
     assert values[f"build_info{{version={__version__}}}"] == 1
 
 
@@ -148,7 +148,7 @@ def test_rendering_creates_and_changes_nothing(past: Works) -> None:
     assert files() == before
 
 
-# ---------------------------------------------------------------------------------------------- a daemon, a sync
+# ---------------------------------------------------------------------------------------------- a watcher, a sync
 
 
 def busy_report() -> HealthReport:
@@ -189,12 +189,12 @@ def test_a_daemon_is_healthy_while_it_holds_its_state_and_is_not_silent(tmp_path
         documents.write(StateFolders(state.root).health, HealthReport(written_at=now.isoformat()))
         folders = Folders(None, tmp_path, state.root)
         found = values_of(folders, now)
-        assert (found["daemon_running"], found["healthy"]) == (1, 1)
+        assert (found["watcher_running"], found["healthy"]) == (1, 1)
         later = values_of(folders, now + timedelta(hours=1))
-        assert (later["daemon_running"], later["healthy"]) == (1, 0)
+        assert (later["watcher_running"], later["healthy"]) == (1, 0)
     finally:
         state.release()
-    assert values_of(folders, now)["daemon_running"] == 0
+    assert values_of(folders, now)["watcher_running"] == 0
 
 
 def test_the_heartbeat_is_that_of_the_loop_where_the_daemon_writes_one(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_sync_shows_whether_it_runs_and_when_it_was_complete(tmp_path: Path) -
 def test_without_any_folder_the_parts_that_are_missing_are_named(tmp_path: Path) -> None:
     values = values_of(Folders(tmp_path / "inbox", tmp_path / "outbox", tmp_path / "state"))
     assert errors_in(values) == {"ledger", "health", "disk"}
-    assert (values["daemon_running"], values["healthy"], values["quarantined_batches"]) == (0, 0, 0)
+    assert (values["watcher_running"], values["healthy"], values["quarantined_batches"]) == (0, 0, 0)
     assert not any(name.startswith("batches_total") for name in values)
     assert list(tmp_path.iterdir()) == []
 

@@ -73,6 +73,7 @@ class Desk:
 # ---------------------------------------------------------------------------------------------- a real service
 
 
+@pytest.mark.large
 def test_a_quarantined_batch_is_one_message_and_the_next_published_one_another(works: Works, hook: Webhook) -> None:
     desk = Desk(works.state, hook.url)
     with works.watching():
@@ -105,7 +106,7 @@ def test_a_daemon_that_ends_is_stuck_until_it_is_back(works: Works, hook: Webhoo
     desk.turn(seconds=61)
     desk.turn(seconds=61)
     assert hook.types == ["warning"]
-    assert "the service is silent: no daemon works with the state" in hook.received[0]["message"]
+    assert "the service is silent: no watcher works with the state" in hook.received[0]["message"]
     with works.watching():
         wait_until(lambda: works.health()["last_scan"])
         desk.moved = timedelta(0)  # a watcher that has written its health an hour ago would be silent

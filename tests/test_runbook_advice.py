@@ -33,6 +33,8 @@ from tests.worlds import CRM, ECOM, SAMPLE, House, Mount, Works, World, wait_unt
 Test = TypeVar("Test", bound=Callable[..., None])
 
 # Commands that only look: what they find, and whether they are installed, is for a person.
+pytestmark = pytest.mark.large
+
 _LOOKS = ("ls", "lsof", "df", "cat", "sysctl user", "ss", "curl")
 _MOST_SECONDS = 30.0
 _tried: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,7 @@ from service.errors import SettingsError
 from service.settings import Settings, load
 from tests.worlds import House
 
-
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An environment without settings and a folder without service.toml."""
-    for name in [name for name in os.environ if name.upper().startswith("SERVICE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("bare")
 
 
 def test_without_any_setting_the_defaults_hold() -> None:

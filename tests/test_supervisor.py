@@ -132,6 +132,7 @@ def test_on_a_terminal_run_first_prints_what_to_do(house: House) -> None:
     ]
 
 
+@pytest.mark.large
 def test_without_a_terminal_run_prints_json_only(house: House) -> None:
     with (house.root / "run.log").open("wb") as log:
         process = subprocess.Popen(

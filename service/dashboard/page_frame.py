@@ -77,6 +77,5 @@ class Frame:
     @classmethod
     def of(cls, site: Site) -> Frame:
         """The frame of a page that is built now."""
-        required = (it for it in site.sources if it.is_required and it.job == "integration")
-        names = tuple(partner_name(source, "") for source in required)
+        names = tuple(partner_name(source, "") for source in site.required_sources)
         return cls(service_state(site), __version__, site.is_sample, names)

@@ -15,6 +15,7 @@ from service.history import History
 from service.jobs import all_sources
 from service.model import Source
 from service.settings import Settings
+from service.sources import sources_of
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,8 @@ class Site:
     def customer_sets(self) -> CustomerSets:
         """The published customer masters."""
         return CustomerSets(self.outbox, self.history)
+
+    @cached_property
+    def required_sources(self) -> tuple[Source, ...]:
+        """The sources without whose exports there is no customer master."""
+        return tuple(source for source in sources_of(self.settings.sources) if source.is_required)

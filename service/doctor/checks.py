@@ -68,13 +68,13 @@ def _examined(settings: Settings, now: datetime) -> list[Finding]:
     with suppress(OSError):
         folders.remove_leftovers(it)
     ours = tuple(folders.roots(it).values())
-    return [_finding(check.name, partial(check.probe, it), ours) for check in CHECKS]
+    return [_finding(check.name, partial(check.run, it), ours) for check in CHECKS]
 
 
-def _finding(name: str, probe: Callable[[], Finding], ours: Sequence[Path] = ()) -> Finding:
+def _finding(name: str, run: Callable[[], Finding], ours: Sequence[Path] = ()) -> Finding:
     """The finding of one check, whatever happens in it; ``ours``: inbox, outbox and state."""
     try:
-        found = probe()
+        found = run()
     except OSError as error:
         found = failed(safe_text(error), _way_out(error, ours))
     except ServiceError as error:

@@ -49,7 +49,7 @@ class Check(NamedTuple):
     """A check by its name."""
 
     name: str
-    probe: Callable[[Examined], Finding]
+    run: Callable[[Examined], Finding]
 
 
 def passed(found: str) -> Finding:

@@ -61,8 +61,13 @@ class Table(Protocol):
     def write_lines(self, path: Path, column: str, order_by: str) -> None:
         """Write one text column as lines; a text with line breaks becomes several lines."""
 
-    def write_parquet(self, path: Path, order_by: str, columns: Sequence[str] = ("*",)) -> None:
-        """Write ``columns`` with their types; the same schema, rows and order for any number of threads."""
+    def write_parquet(
+        self, path: Path, order_by: str, columns: Sequence[str] = ("*",), sql: str = "from this", **others: Table
+    ) -> None:
+        """Write ``columns`` of the result of ``sql``, see ``derive``, with their types; no table is made of it.
+
+        Schema, rows and order are the same for any number of threads.
+        """
 
     def release(self) -> None:
         """Free the table's memory and disk before the engine closes; it cannot be used any more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
@@ -35,15 +35,7 @@ class EmbeddedTable:
 
     def derive(self, sql: str, **others: Table) -> EmbeddedTable:
         """See ``Table.derive``. The result is computed at once."""
-        # Names of this statement alone, not views: those would be shared by all statements of the connection.
-        names: list[str] = []
-        for alias, table in {"this": self, **others}.items():
-            assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
-            # Not materialised: DuckDB would copy the table first.
-            names.append(f'"{alias}" as not materialized (from {table.name})')
-        own_names = _WITH.match(sql)
-        rest = sql if own_names is None else f", {sql[own_names.end() :]}"
-        return self._database.materialise(f"with {', '.join(names)} {rest}")
+        return self._database.materialise(_with_names(sql, {"this": self, **others}))
 
     def rows(self) -> list[Row]:
         """See ``Table.rows``."""
@@ -79,9 +71,12 @@ class EmbeddedTable:
             "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
         )
 
-    def write_parquet(self, path: Path, order_by: str, columns: Sequence[str] = ("*",)) -> None:
+    def write_parquet(
+        self, path: Path, order_by: str, columns: Sequence[str] = ("*",), sql: str = "from this", **others: Table
+    ) -> None:
         """See ``Table.write_parquet``."""
-        self._copy(f"select {', '.join(columns)} from {self.name} order by {order_by}", path, _PARQUET_OPTIONS)
+        rows = _with_names(sql, {"this": self, **others})
+        self._copy(f"select {', '.join(columns)} from ({rows}) order by {order_by}", path, _PARQUET_OPTIONS)
 
     def release(self) -> None:
         """See ``Table.release``."""
@@ -89,6 +84,19 @@ class EmbeddedTable:
 
     def _copy(self, select: str, path: Path, options: str) -> None:
         self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
+
+
+def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
+    """The query ``sql`` with the names of its tables defined."""
+    # Names of this statement alone, not views: those would be shared by all statements of the connection.
+    names: list[str] = []
+    for alias, table in tables.items():
+        assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
+        # Not materialised: DuckDB would copy the table first.
+        names.append(f'"{alias}" as not materialized (from {table.name})')
+    own_names = _WITH.match(sql)
+    rest = sql if own_names is None else f", {sql[own_names.end() :]}"
+    return f"with {', '.join(names)} {rest}"
 
 
 class Database:

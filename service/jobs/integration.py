@@ -173,7 +173,7 @@ JOB = Job(
         "deduplicate": 5,
         "survive": 8,
         "identify": 26,
-        "load": 32,
+        "load": 28,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,

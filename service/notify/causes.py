@@ -1,4 +1,4 @@
-"""The causes to notify of, read from the state folder: health, the lock of the daemon, and how long exports wait."""
+"""The causes to notify of, read from the state folder: health, the lock of the watcher, and how long exports wait."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Limits:
 def look_at(state: Path, active: Collection[str], limits: Limits, now: datetime) -> Look:
     """The causes at this moment; ``active`` are the keys of those that users were notified of and that are not over.
 
-    What a silent daemon wrote last says nothing about now, so the other causes stay as they are.
+    What a silent watcher wrote last says nothing about now, so the other causes stay as they are.
     """
     silence = _silence(state, now, limits.stall_minutes)
     if silence is None:
@@ -67,10 +67,10 @@ def look_at(state: Path, active: Collection[str], limits: Limits, now: datetime)
 
 
 def _silence(state: Path, now: datetime, stall_minutes: float) -> str | None:
-    """Why nothing is known of the daemon; None if it works and its loop moves."""
+    """Why nothing is known of the watcher; None if it works and its loop moves."""
     try:
         if not is_locked(StateFolders(state).lock):
-            return "no daemon works with the state"
+            return "no watcher works with the state"
         report = documents.read(StateFolders(state).health, HealthReport)
     except (OSError, ValueError) as error:
         return f"the state cannot be read ({type(error).__name__})"
@@ -100,7 +100,7 @@ def _key_of(export: WaitingExport) -> str:
 
 
 def _waits_that_go_on(report: HealthReport, active: Collection[str]) -> Iterator[str]:
-    """Of the active causes those whose export still waits: a restart of the daemon lets its wait begin again."""
+    """Of the active causes those whose export still waits: a restart of the watcher lets its wait begin again."""
     listed = {_key_of(export) for export in report.waiting}
     is_whole_list = report.last_scan is not None and report.waiting_count <= len(report.waiting)
     return (key for key in active if key.startswith(_WAITING) and (key in listed or not is_whole_list))

@@ -68,6 +68,7 @@ _DUPLICATES = """
         any_value(unified_id) as kept_id,
         {removed_ids} as removed_ids,
         any_value(match_reason) as match_reason,
+        count(*) + 1 as record_count,
         concat_ws('+', {flags}) as removed_sources
     from this join reasons using (customer)
     group by customer
@@ -151,7 +152,7 @@ def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
 
 
 def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Path) -> Table:
-    """Returns: customer · match_reason, … of the customers with more than one record."""
+    """Returns: customer · record_count · match_reason, … of the customers with more than one record."""
 
     def escaped(cell: str) -> str:
         return escaped_sql(cell) if rules.formula_escape else cell
@@ -190,9 +191,8 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
 
 
 def _write_typed(results: Results, removed: Table, duplicates: Table, folder: Path) -> None:
-    groups, survivors, customers = results.groups, results.survivors, results.customers
-    write_master(survivors, groups, customers, duplicates, folder / MASTER_FILE)
-    write_records(results.records, groups, survivors, customers, removed, folder / RECORDS_FILE)
+    write_master(results.survivors, results.customers, duplicates, folder / MASTER_FILE)
+    write_records(results.records, results.groups, results.customers, removed, folder / RECORDS_FILE)
 
 
 def _cost(results: Results) -> Table:

@@ -21,56 +21,46 @@ RECORDS = (
 )
 
 _MASTER = """
-    with sizes as (select group_id, count(*) as record_count from groups group by group_id)
     select
         customers.customer, customers.unified_id, this.full_name, this.email, this.phone,
         this.signup_date::date as signup_date, string_split(this.source_system, '+') as source_system, this.status,
-        sizes.record_count::int as record_count, duplicates.match_reason
+        coalesce(duplicates.record_count, 1)::int as record_count, duplicates.match_reason
     from this
     join customers using (group_id)
-    join sizes using (group_id)
     left join duplicates using (customer)
 """
 _RECORDS = """
     select
         customers.customer, this.ordinal, this.source, this.source_id, this.record_key, customers.unified_id,
-        this.ordinal = survivors.kept as is_kept,
+        removed.ordinal is null as is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
         removed.via_source, removed.via_id, removed.rules
     from this
     join groups using (ordinal)
-    join survivors using (group_id)
     join customers using (group_id)
     left join removed using (ordinal)
 """
 
 
-def write_master(survivors: Table, groups: Table, customers: Table, duplicates: Table, path: Path) -> None:
+def write_master(survivors: Table, customers: Table, duplicates: Table, path: Path) -> None:
     """Write ``MASTER``, one row per customer.
 
     In:     survivors  GOLDEN
-            groups     ordinal · group_id
             customers  group_id · customer · unified_id
-            duplicates customer · match_reason    customers of more than one record
+            duplicates customer · record_count · match_reason    customers of more than one record
     """
-    master = survivors.derive(_MASTER, groups=groups, customers=customers, duplicates=duplicates)
-    master.write_parquet(path, "customer", MASTER)
-    master.release()
+    survivors.write_parquet(path, "customer", MASTER, _MASTER, customers=customers, duplicates=duplicates)
 
 
-def write_records(
-    records: Table, groups: Table, survivors: Table, customers: Table, removed: Table, path: Path
-) -> None:
+def write_records(records: Table, groups: Table, customers: Table, removed: Table, path: Path) -> None:
     """Write ``RECORDS``, one row per input record, with the values of its row as they were normalised.
 
     ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records.
 
     In:     records    RECORD
             groups     ordinal · group_id
-            survivors  GOLDEN
             customers  group_id · customer · unified_id
             removed    ordinal · via_source · via_id · rules    one row per removed record
     """
-    table = records.derive(_RECORDS, groups=groups, survivors=survivors, customers=customers, removed=removed)
-    table.write_parquet(path, "customer, ordinal", RECORDS)
-    table.release()
+    tables = {"groups": groups, "customers": customers, "removed": removed}
+    records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, **tables)

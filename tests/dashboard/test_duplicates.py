@@ -79,7 +79,7 @@ def test_customers_on_a_name_alone_are_counted_and_paged(crowd: Crowd, monkeypat
 
 
 def test_values_that_tie_different_names_are_listed(crowd: Crowd) -> None:
-    value, unreadable = figures(crowd)["shared_values"]["rows"]
+    value, same_id, unreadable = figures(crowd)["shared_values"]["rows"]
     office = crowd.of_record("CRM800")
     assert value == {
         "kind": "phone",
@@ -88,6 +88,7 @@ def test_values_that_tie_different_names_are_listed(crowd: Crowd) -> None:
         "distinct_names": 40,
         "unified_ids": [office],
     }
+    assert (same_id["kind"], same_id["value"], same_id["distinct_names"]) == ("id_alone", "CRM600", 3)
     assert (unreadable["kind"], unreadable["unified_ids"]) == ("unreadable_phone", [crowd.of_record("CRM700")])
     assert f"2125550199 Phone 40 40 {office}" in text_of(crowd.client().get("/duplicates"))
 

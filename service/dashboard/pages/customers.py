@@ -49,7 +49,7 @@ class CustomersView(Struct, frozen=True, kw_only=True):
     pages: int = 1
     choices: CustomerChoices = CustomerChoices()
     former_ids: tuple[str, ...] = ()
-    """Ids that were searched for and that no customer of the set has: they may have had another fate."""
+    """Ids that were searched for and that no customer of the set has: they may have been merged or retired."""
 
 
 def _customers(site: Site, filters: CustomerFilters) -> CustomersView:

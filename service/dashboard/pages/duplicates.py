@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from service.dashboard.paging import page_count
+from service.dashboard.paging import first_row, page_count
 from service.dashboard.routes import PageRoute
 from service.dashboard.sets.customer_figures import (
     OverlapCount,
@@ -40,22 +40,30 @@ class DuplicatesParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     values_page: PageNumber = 1
 
 
-class OnNameAlone(Struct, frozen=True, kw_only=True):
-    """Customers with a record that belongs to them by its name alone: a page, and the number of all."""
+class _DuplicatesTable(Struct, frozen=True, kw_only=True):
+    """A page of one of the tables."""
+
+    whole: int = 0
+    """Number of rows on all pages."""
+    page: int = 1
+    pages: int = 1
+
+    @property
+    def first(self) -> int:
+        """The number of its first row."""
+        return first_row(self.page, ON_A_PAGE)
+
+
+class OnNameAlone(_DuplicatesTable, frozen=True, kw_only=True):
+    """Customers with a record that belongs to them by its name alone."""
 
     rows: tuple[CustomerRow, ...] = ()
-    whole: int = 0
-    page: int = 1
-    pages: int = 1
 
 
-class SharedValues(Struct, frozen=True, kw_only=True):
-    """Values that tie records with different names: a page, and the number of all that are listed."""
+class SharedValues(_DuplicatesTable, frozen=True, kw_only=True):
+    """Values that connect records with different names."""
 
     rows: tuple[SharedValue, ...] = ()
-    whole: int = 0
-    page: int = 1
-    pages: int = 1
 
 
 class DuplicatesView(Struct, frozen=True, kw_only=True):

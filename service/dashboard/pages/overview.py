@@ -85,7 +85,7 @@ def _overview(site: Site, _: NoParameters) -> Overview:
                 source=source.name,
                 file_name=partner_name(source, ""),
                 job=source.job,
-                is_required=source.is_required and source.job == "integration",
+                is_required=source in site.required_sources,
             )
             for source in site.sources
         ),

@@ -31,7 +31,7 @@ _LARGEST = f"""
     order by record_count desc, file_row_number limit {LARGEST}
 """
 _SIZES = ((2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 50), (51, 1000), (1001, None))
-_VALUES = ("email", "phone", "unreadable_phone")
+_VALUES = ("email", "phone", "unreadable_phone", "id_alone")
 """Kinds of ``literal_cost.csv`` that are values; the others are groups."""
 
 Key = TypeVar("Key", bound=Hashable)
@@ -76,7 +76,7 @@ class OverlapCount(Struct, frozen=True, kw_only=True):
 
 
 class SharedValue(Struct, frozen=True, kw_only=True):
-    """A value that ties records with different names: a row of ``literal_cost.csv``."""
+    """A value that connects records with different names: a row of ``literal_cost.csv``."""
 
     kind: str
     value: str
@@ -159,7 +159,7 @@ def count_on_a_name_alone(of: CustomerSet) -> int | None:
 
 
 def shared_values(sets: CustomerSets, of: CustomerSet) -> tuple[SharedValue, ...]:
-    """The values that tie records with more than one name, those with the most names first."""
+    """The values that connect records with more than one name, those with the most names first."""
 
     def read() -> tuple[SharedValue, ...]:
         with suppress(OSError), open_file(of.folder / "literal_cost.csv") as file:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from service.dashboard.paging import page_count
+from service.dashboard.paging import first_row, page_count
 from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.dashboard.sets.search_words import Condition, conditions_of, joined
 from service.engine.contract import PARQUET
@@ -106,7 +106,7 @@ class CustomerSlice:
     @property
     def first(self) -> int:
         """Number of the first row, from 1; 0 where there is none."""
-        return (self.page - 1) * self.limit + 1 if self.rows else 0
+        return first_row(self.page, self.limit) if self.rows else 0
 
     @property
     def last(self) -> int:

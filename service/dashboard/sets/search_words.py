@@ -21,11 +21,19 @@ MOST_WORDS = 8
 _UNIFIED_ID = re.compile(r"(?:(?:(?:C?U)?S)?T)?[0-9]+")
 _WHOLE_UNIFIED_ID = re.compile(r"CUST[0-9]{3,18}")
 _PHONE = re.compile(r"[+(]*[0-9][0-9()./+\-]*|\([0-9]+\)[0-9()./\-]*")
+_ACCENTS = "[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u2de0-\u2dff]*"
+"""Accents that are characters of their own. The marks of all scripts would make a pattern of a thousand states."""
 _SPELT = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
 _SIGNS = {"'": "’‘ʼ`´", "-": "‐‑–"}
 """Characters that are written for one another in names."""
-_AS_ONE_LETTER = {"ae": "æÆ", "oe": "œŒ", "ss": "ßẞ", "th": "þÞ"}
-_LETTERS = (range(0x41, 0x5B), range(0xC0, 0x2000))
+_LETTERS = (
+    range(0x41, 0x5B),
+    range(0x80, 0x3000),
+    range(0xA640, 0xA800),
+    range(0xAB53, 0xABC0),
+    range(0x10400, 0x10600),
+)
+"""Where letters are that have a case or accents; few scripts have either."""
 
 IdsOf = Callable[[str], Sequence[str]]
 """The unified ids of the customers that have a record with this id in its source."""
@@ -111,45 +119,59 @@ def folded(text: str) -> str:
     >>> folded("Łódź O’BRIEN-Weiß")
     "lodz o'brien-weiss"
     """
-    bare = (c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
+    bare: list[str] = []
+    for character in unicodedata.normalize("NFD", text.casefold()):
+        if not unicodedata.combining(character) or not (_is_accent(character) or _has_marks(bare[-1:])):
+            bare.append(character)
     found = unicodedata.normalize("NFC", "".join(bare)).translate(_SPELT)
     for sign, others in _SIGNS.items():
         found = found.translate(dict.fromkeys(map(ord, others), sign))
     return found
 
 
+def _is_accent(character: str) -> bool:
+    return re.fullmatch(_ACCENTS, character) is not None
+
+
+def _has_marks(letter: Sequence[str]) -> bool:
+    """Whether it is of a script without cases: its marks are vowel signs, which may be left out."""
+    return bool(letter) and unicodedata.category(letter[0]) == "Lo"
+
+
 def pattern_of(word: str) -> str:
     """A regular expression for the word in any case, with any accents.
 
-    >>> pattern_of("1.")
-    '1\\\\.'
+    Between letters there may be marks: not every letter with its accents is one character, and the vowel signs of
+    Arabic and the like are often left out.
+
+    >>> pattern_of(".")
+    '\\\\.'
     """
     text, parts, at = folded(word), [], 0
     while at < len(text):
         both = text[at : at + 2]
-        if both in _AS_ONE_LETTER:
-            parts.append(f"(?:{_one_of(both[0])}{_one_of(both[1])}|[{_AS_ONE_LETTER[both]}])")
+        if len(both) == 2 and both in _forms():
+            parts.append(f"(?:{_one_of(both[0])}{_ACCENTS}{_one_of(both[1])}|[{_forms()[both]}])")
             at += 2
         else:
             parts.append(_one_of(text[at]))
             at += 1
-    return "".join(parts)
+    return _ACCENTS.join(parts)
 
 
 def _one_of(character: str) -> str:
-    if unicodedata.category(character) == "Lo":
-        return rf"{character}\p{{M}}*"  # vowel signs of Arabic and the like, which are often left out
     others = _forms().get(character, "")
     one = re.escape(character) if character.isascii() else character
-    return f"[{one}{others}]" if others else one
+    marks = r"\p{M}*" if _has_marks(character) else ""
+    return f"[{one}{others}]{marks}" if others else f"{one}{marks}"
 
 
 @cache
 def _forms() -> dict[str, str]:
-    """A character -> the others that become it when they are folded."""
+    """A character, or two -> the others that become it, or them, when they are folded."""
     forms: dict[str, list[str]] = {sign: list(others) for sign, others in _SIGNS.items()}
     for number in (number for numbers in _LETTERS for number in numbers):
         character = chr(number)
-        if (base := folded(character)) != character and len(base) == 1:
+        if (base := folded(character)) != character and base:
             forms.setdefault(base, []).append(character)
     return {base: "".join(others) for base, others in forms.items()}

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from service.dashboard.sets.scanned_rows import CsvShape, DamagedSet, RowScan, Scans, page_of_rows
+from service.dashboard.paging import first_row, page_count
+from service.dashboard.sets.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
 from service.dashboard.sets.set_files import read_set_file
 from service.folders import TEXT_LOG
 from service.printable import printable
@@ -78,13 +79,29 @@ class ShownReject(Struct, frozen=True, kw_only=True):
     explanation: str
 
 
-class Rejects(Struct, frozen=True, kw_only=True):
+class _TablePage(Struct, frozen=True, kw_only=True):
+    """A page of a table."""
+
+    page: int = 1
+    rows: int = 0
+    """On all pages."""
+
+    @property
+    def first(self) -> int:
+        """The number of its first row."""
+        return first_row(self.page, PAGE_ROWS)
+
+    @property
+    def pages(self) -> int:
+        """The number of pages, at least 1."""
+        return page_count(self.rows, PAGE_ROWS)
+
+
+class Rejects(_TablePage, frozen=True, kw_only=True):
     """The rejected rows."""
 
     counts: tuple[CodeCount, ...] = ()
     shown: tuple[ShownReject, ...] = ()
-    page: int = 1
-    rows: int = 0
 
 
 class ShownChange(Struct, frozen=True, kw_only=True):
@@ -99,14 +116,11 @@ class ShownChange(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Changes(Struct, frozen=True, kw_only=True):
-    """What became of the customers since the batch before."""
+class Changes(_TablePage, frozen=True, kw_only=True):
+    """What became of the customers since the batch before; ``rows`` are those of the chosen change."""
 
     counts: dict[str, int] = {}
     shown: tuple[ShownChange, ...] = ()
-    page: int = 1
-    rows: int = 0
-    """Of the chosen change."""
 
 
 class DuplicateReason(Struct, frozen=True, kw_only=True):

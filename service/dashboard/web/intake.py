@@ -86,7 +86,7 @@ class PatientChannel(HTTPChannel):
         if len(channels) <= MOST_CONNECTIONS:
             return
         idle = [channel for channel in channels if not channel.requests and channel is not self]
-        for channel in sorted(idle, key=_is_useful_since)[:1]:
+        for channel in sorted(idle, key=_closing_order)[:1]:
             channel.will_close = True
 
 
@@ -94,5 +94,6 @@ def _channels(server: BaseWSGIServer) -> list[HTTPChannel]:
     return list(server.active_channels.values())  # type: ignore[attr-defined]  # a dictionary, not one channel
 
 
-def _is_useful_since(channel: HTTPChannel) -> tuple[bool, float]:
+def _closing_order(channel: HTTPChannel) -> tuple[bool, float]:
+    """Those that send no body come first, then the oldest."""
     return channel.request is not None and channel.request.headers_finished, channel.creation_time

@@ -101,7 +101,7 @@ class _DiskBuffer:
         return self._upload.size_bytes
 
     def getfile(self) -> BinaryIO:
-        """The body, to be read from its begin."""
+        """The body, to be read from its beginning."""
         self._upload.seek(0)
         self._reader = self._reader or open_file(self._upload.path)
         return self._reader

@@ -59,6 +59,7 @@ def known(changing: Served, shared_house: DashboardHouse) -> list[dict[str, Any]
     ]
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda part: part)
 def test_every_answer_is_as_documented(document: Any, known: list[dict[str, Any]], method: str, path: str) -> None:

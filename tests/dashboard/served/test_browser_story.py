@@ -144,6 +144,7 @@ def quarantine_and_retry(walk: Walk, served: Served, broken: Path) -> None:
     open_batch(page, batch)
 
 
+@pytest.mark.large
 def test_files_that_are_dropped_on_the_page_are_uploaded(browser: Browser, fresh: Served) -> None:
     files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in (SAMPLE / CRM, SAMPLE / ECOM)]
     with walking(browser, fresh.url) as walk:
@@ -153,6 +154,7 @@ def test_files_that_are_dropped_on_the_page_are_uploaded(browser: Browser, fresh
         expect(walk.page.get_by_text(re.compile("5 customers")).first).to_be_visible(timeout=_LIVE_MS)
 
 
+@pytest.mark.large
 def test_the_progress_of_a_batch_is_seen_live(browser: Browser, fresh: Served, tmp_path: Path) -> None:
     pair = write_pair(tmp_path, PAGE_PROGRESS_RECORDS)
     with walking(browser, fresh.url) as walk:
@@ -207,6 +209,7 @@ class Keyboard:
         dialog.value.set_files(path)
 
 
+@pytest.mark.large
 def test_the_story_by_keyboard_alone(browser: Browser, fresh: Served, broken: Path) -> None:
     with walking(browser, fresh.url) as walk:
         page, keys = walk.page, Keyboard(walk.page)
@@ -245,6 +248,7 @@ def test_the_story_by_keyboard_alone(browser: Browser, fresh: Served, broken: Pa
 # ----------------------------------------------------------------------------------------------------- without scripts
 
 
+@pytest.mark.large
 def test_without_scripts_upload_lists_search_and_downloads_work(browser: Browser, fresh: Served) -> None:
     with walking(browser, fresh.url, java_script_enabled=False) as walk:
         page = walk.page

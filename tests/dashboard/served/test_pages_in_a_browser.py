@@ -19,6 +19,8 @@ from tests.dashboard.served.crawl import Crawl
 from tests.dashboard.served.processes import TOKEN, Served, served
 from tests.sizes import BROWSER_WIDTHS
 
+pytestmark = pytest.mark.large
+
 NARROW = 360
 PARTS = frozenset({"live"})
 """Parts of pages that scripts ask for."""
