@@ -69,6 +69,7 @@ def judge(walk: Walk) -> None:
         assert is_fitting, f"wider than {width} pixels: {page.evaluate(_TOO_WIDE)[:5]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", READ)
 def test_a_page_is_accessible_in_both_themes_and_fits_narrow_screens(walk: Walk, found: Crawl, endpoint: str) -> None:
     for address in found.endpoints.get(endpoint, [])[:2] or [found.address(endpoint)]:
