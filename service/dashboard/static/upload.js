@@ -73,7 +73,9 @@
   for (const slot of slots) {
     const input = slot.querySelector("input");
     slot.querySelector(".actions").hidden = true;
-    input.addEventListener("change", () => input.files.length && upload(slot, input.files[0]));
+    const uploadChosen = () => input.files.length && upload(slot, input.files[0]);
+    input.addEventListener("change", uploadChosen);
+    uploadChosen(); // a file may have been chosen before this script ran
     slot.addEventListener("submit", (event) => event.preventDefault());
   }
   const isOfFiles = (event) => event.dataTransfer?.types.includes("Files");
