@@ -25,6 +25,8 @@ from tests.dashboard.served.crawl import ask
 from tests.dashboard.served.processes import Served, served
 from tests.worlds import CRM, ECOM, ROOT, SAMPLE, Works
 
+pytestmark = pytest.mark.large
+
 IMAGES = ROOT / "docs" / "images"
 IS_ASKED = os.environ.get("UPDATE_SCREENSHOTS") == "1"
 RECORDS = 3000
