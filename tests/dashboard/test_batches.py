@@ -158,9 +158,18 @@ def a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe])
+def endless(path: Path) -> None:
+    path.chmod(0o600)
+    os.truncate(path, 1 << 40)  # it takes no room
+
+
+@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, endless])
 @pytest.mark.parametrize(
-    "name", ["quality_report.json", "rejects.csv", "id_changes.csv", "match_evidence.csv", "manifest.json"]
+    "name",
+    [
+        *("quality_report.json", "rejects.csv", "id_changes.csv", "match_evidence.csv", "manifest.json"),
+        "integration_log.txt",
+    ],
 )
 def test_damage_gives_a_sentence_that_names_the_file(
     own_house: DashboardHouse, damage: Callable[[Path], None], name: str
@@ -273,7 +282,12 @@ def test_a_name_that_the_manifest_does_not_list_is_not_found(shared_house: Dashb
     assert b"unified_id" not in answer.data
 
 
-@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe])
+def endless(path: Path) -> None:
+    path.chmod(0o600)
+    os.truncate(path, 1 << 40)  # it takes no room
+
+
+@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, endless])
 def test_a_file_that_is_not_as_published_is_not_handed_out(
     own_house: DashboardHouse, damage: Callable[[Path], None]
 ) -> None:

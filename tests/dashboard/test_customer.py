@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -321,3 +322,14 @@ def test_damaged_files_of_changes_are_no_error(own_house: DashboardHouse) -> Non
         client = own_house.client()
         assert client.get("/customers/CUST001").status_code == 200
         assert client.get("/customers/CUST003").status_code in (200, 404)
+
+
+def test_files_of_changes_without_a_line_break_are_left_after_some_bytes(own_house: DashboardHouse) -> None:
+    folder = own_house.set_of(own_house.masters[-1])
+    for name in ("id_changes.csv", "register_customers.csv"):
+        (folder / name).chmod(0o644)
+        os.truncate(folder / name, 0)
+        os.truncate(folder / name, 1 << 40)  # it takes no room
+    client = own_house.client()
+    assert client.get("/customers/CUST001").status_code == 200
+    assert client.get("/customers/CUST003").status_code in (200, 404)

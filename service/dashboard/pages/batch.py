@@ -174,7 +174,8 @@ def _batch(site: Site, chosen: BatchParameters) -> BatchView:
     if entry.outcome.kind == "published" and not entry.removed:
         try:
             manifest = _manifest_of(site, entry)
-            reader = SetReader(site.outbox.set_of(entry.outcome.batch_id), site.scans)
+            sizes = {name: file.size_bytes for name, file in manifest.files.items()}
+            reader = SetReader(site.outbox.set_of(entry.outcome.batch_id), site.scans, sizes)
             contents, troubles = _contents(site, manifest, entry, reader, chosen), reader.troubles
         except DamagedSet as error:
             troubles = [str(error)]

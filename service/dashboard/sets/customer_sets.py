@@ -159,8 +159,11 @@ class CustomerSets:
         assert of.manifest is not None, "a set with an obstacle is not read"
         path, stated = of.folder / name, of.manifest.files[name]
         try:
-            key = (path, fingerprint_of(path), stated.sha256)
-            is_intact = self._checked.get(key, lambda: sha256_of(path) == stated.sha256)
+            found = fingerprint_of(path)
+            # A planted file without end must not be read at all.
+            is_intact = found.size_bytes == stated.size_bytes and self._checked.get(
+                (path, found, stated.sha256), lambda: sha256_of(path) == stated.sha256
+            )
         except FileNotFoundError:
             raise _removed(of.batch_id) from None
         if not is_intact:

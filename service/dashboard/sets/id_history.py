@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ MOST_SCANNED_BYTES = 96 << 20
 MOST_EVENTS = 200
 _CHUNK_BYTES = 1 << 20
 _MOST_LINE_BYTES = 64 << 10
+_MOST_SKIPPED_BYTES = 64 << 20
+"""Of a longer line than any customer's: the file is not ours, and may be without end."""
 _COLUMNS = 5
 _OWN_NUMBER = re.compile(rb"(?:CUST)?([0-9]{1,18}),")
 _UNIFIED_ID = re.compile(r"CUST([0-9]{3,18})")
@@ -158,10 +161,14 @@ def _number_behind(file: BinaryIO, position: int) -> int | None:
 
 
 def _line(file: BinaryIO) -> bytes:
-    """The next line, of a long one its beginning."""
+    """The next line, of a long one its beginning. Raises: OSError where it is too long to be one of ours."""
     line = rest = file.readline(_MOST_LINE_BYTES)
+    skipped = 0
     while rest and not rest.endswith(b"\n"):
+        if skipped > _MOST_SKIPPED_BYTES:
+            raise OSError(errno.EFBIG, "a line is too long")
         rest = file.readline(_MOST_LINE_BYTES)
+        skipped += len(rest)
     return line
 
 

@@ -98,7 +98,7 @@ def token_for(settings: Settings, say: Callable[[str], None]) -> str | None:
 
     The first start without SERVICE_TOKEN makes one in ``state/token`` and prints the address to log in, once.
 
-    Raises: UsageError where the setting is an empty text, which would let in everyone.
+    Raises: UsageError where the setting is an empty text, which would let in everyone, or the file is damaged; OSError.
     """
     if settings.token is not None:
         if given := settings.token.get_secret_value().strip():
@@ -108,13 +108,20 @@ def token_for(settings: Settings, say: Callable[[str], None]) -> str | None:
         return None
     path = StateFolders(settings.state).token
     with suppress(FileNotFoundError):
-        if kept := read_regular(path, _MOST_TOKEN_BYTES).decode("ascii").strip():
+        if kept := _read_secret(path):
             return kept
     make_folder(settings.state)
     token = secrets.token_urlsafe(24)
     _write_secret(path, token)
     say(f"log in at {address_of(settings)}/login?token={token}")
     return token
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return read_regular(path, _MOST_TOKEN_BYTES).decode().strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is damaged", hint="remove it: the next start writes another token") from None
 
 
 def _write_secret(path: Path, token: str) -> None:

@@ -19,6 +19,9 @@ from werkzeug.routing import Rule
 from service.dashboard.sample import MOUNTED_AT
 from service.dashboard.web.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
 from service.dashboard.web.app import create_app
+from service.dashboard.web.server import token_for
+from service.errors import UsageError
+from service.settings import Settings
 from tests.dashboard.house import BROKEN_LINE, DashboardHouse
 from tests.dashboard.served.crawl import Answer, Crawl, application, ask
 from tests.dashboard.served.processes import TOKEN, Served, served
@@ -385,11 +388,35 @@ def test_very_many_wrong_tokens_are_not_even_compared(shown: Served) -> None:
         assert right.status == 429
         assert 0 < int(right.headers["retry-after"]) <= FAILURE_SECONDS
         assert "pill" not in right.text
+        # A probe needs no token, so none that it sends can fail it.
+        assert ask(dashboard.url, "/healthz", Authorization=f"Bearer {TOKEN}").status == 200
+        assert '"is_ready":' in ask(dashboard.url, "/readyz", Authorization="Bearer wrong").text
         # Who is in stays in.
         assert ask(dashboard.url, "/", Cookie=cookie).status == 200
         assert len(dashboard.dashboard.log()) - lines <= 4
         assert "wrong1" not in dashboard.dashboard.printed()
         assert TOKEN not in dashboard.dashboard.printed()
+
+
+def test_a_token_of_any_letters_opens_the_pages_by_header_and_by_login(shared_house: DashboardHouse) -> None:
+    token = "schlüssel-鍵"
+    client = create_app(shared_house.site(), token).test_client()
+    sent = f"Bearer {token}".encode().decode("latin-1")  # as a server hands it over
+    assert client.get("/", headers={"Authorization": sent}).status_code == 200
+    assert client.get("/", headers={"Authorization": f"{sent}x"}).status_code == 302
+    assert client.post("/login", data={"token": token}).status_code == 303
+
+
+def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path, http_host="0.0.0.0")
+    made: list[str] = []
+    token = token_for(settings, made.append)
+    assert made == [f"log in at http://localhost:8080/login?token={token}"]
+    assert (token_for(settings, made.append), len(made)) == (token, 1)
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="damaged") as raised:
+        token_for(settings, made.append)
+    assert "remove it" in raised.value.hint
 
 
 def test_after_a_minute_the_right_token_is_right_again() -> None:
