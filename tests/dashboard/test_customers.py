@@ -223,6 +223,8 @@ def test_an_id_of_a_source_leads_to_its_customer(crowd: Crowd) -> None:
     }.items():
         assert found(client, text) == [crowd.of_record(source_id)], text
     assert found(client, "CRM:EC1002") == []
+    for text in (MARKUP, f"CRM:{MARKUP}"):  # without a digit
+        assert found(client, text) == [crowd.of_record(MARKUP)], text
 
 
 def test_the_merged_records_are_searched_where_that_is_asked_for(crowd: Crowd) -> None:

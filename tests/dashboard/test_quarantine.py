@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,22 @@ def test_a_retry_moves_the_files_back_and_says_what_comes(own_house: DashboardHo
     assert data_of(client.get("/api/v1/quarantine"))["batches"] == []
     again = client.post(f"/api/v1/quarantine/{batch_id}/retry")
     assert (again.status_code, data_of(again)["hint"]) == (409, "check the name")
+
+
+def test_of_several_retries_at_once_one_moves_every_file(own_house: DashboardHouse) -> None:
+    batch_id, client = own_house.quarantined, own_house.client()
+    client.post("/quarantine/20240115T120000Z-0a1b2c/retry")  # loads what the first retry loads
+    begun, path = threading.Barrier(8), f"/api/v1/quarantine/{batch_id}/retry"
+
+    def retried(_: int) -> tuple[int, int]:
+        browser = client.application.test_client()
+        begun.wait()
+        answer = browser.post(path)
+        return answer.status_code, len(data_of(answer).get("file_names", ()))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(retried, range(8)))[:2] == [(200, 2), (409, 0)]
+    assert not (own_house.works.inbox / "quarantine" / batch_id).exists()
 
 
 def test_after_a_retry_the_page_leads_to_the_new_batch(own_house: DashboardHouse) -> None:

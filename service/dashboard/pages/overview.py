@@ -19,6 +19,8 @@ from service.model import JobName
 
 _LISTED_BATCHES = 10
 _TREND_BATCHES = 30
+_LATEST_SETS = 2
+"""The latest, and the one before it."""
 
 
 class OfferedFile(Struct, frozen=True, kw_only=True):
@@ -71,8 +73,8 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 def _overview(site: Site, _: NoParameters) -> Overview:
     made = made_at(site)
-    masters = site.history.batches("integration", limit=_TREND_BATCHES).entries
-    exports = site.history.batches("analytics", limit=_LISTED_BATCHES).entries
+    masters = site.history.batches("integration", limit=_TREND_BATCHES, outcome="published").entries
+    exports = site.history.batches("analytics", limit=_LATEST_SETS, outcome="published").entries
     latest = (_latest(site, entries) for entries in (masters, exports))
     trend = [entry.outcome.counts.customers for entry in masters if entry.outcome.counts is not None]
     return Overview(
@@ -96,7 +98,7 @@ def _overview(site: Site, _: NoParameters) -> Overview:
 
 
 def _latest(site: Site, entries: tuple[Entry, ...]) -> LatestSet | None:
-    """The latest set of a job, of the job's last batches."""
+    """The latest set of a job, of the job's last published batches."""
     published = [(entry, counts) for entry in entries if (counts := entry.outcome.counts) is not None]
     if not published:
         return None

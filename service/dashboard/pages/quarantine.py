@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,8 @@ ROWS = 50
 _MOST_FOLDERS = 10_000
 _MOST_LOG_BYTES = 1 << 16
 _MOST_LOG_LINES = 60
+_one_at_a_time = threading.Lock()
+"""Of two that move the same batch back each would find half of its files."""
 _ACCEPTABLE = "--accept"
 """In the hint of every error that a user may let pass."""
 
@@ -259,8 +262,9 @@ def _moved_back(site: Site, batch_id: str, *, accept: bool) -> RetryResult:
     # Loaded by the first retry: the jobs bring the whole pipeline with them.
     from service.jobs.retry import retry
 
-    batch_id, entry = _known(site, batch_id)
-    moved = retry(batch_id, site.settings, accept=accept)
+    with _one_at_a_time:
+        batch_id, entry = _known(site, batch_id)
+        moved = retry(batch_id, site.settings, accept=accept)
     names, left = tuple(map(printable, moved.names)), tuple(map(printable, moved.left))
     is_watched = State(site.settings.state).is_taken()
     following = (

@@ -6,7 +6,7 @@ import csv
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -19,6 +19,8 @@ from service.ledger import Entry
 
 MOST_SCANNED_BYTES = 96 << 20
 """So much of ``id_changes.csv`` is searched for other customers' changes that mention the id; about 0.1 s."""
+MOST_SETS = 1000
+"""So many sets are searched; about 0.1 s more."""
 MOST_EVENTS = 200
 _CHUNK_BYTES = 1 << 20
 _MOST_LINE_BYTES = 64 << 10
@@ -51,7 +53,7 @@ class IdHistory(Struct, frozen=True, kw_only=True):
     events: tuple[IdEvent, ...] = ()
     """The latest first."""
     is_whole: bool = True
-    """False where older sets are too large to search for changes of other customers that mention the id."""
+    """False where older sets are too many, or too large to search for changes of others that mention the id."""
 
 
 def number_of(unified_id: str) -> int | None:
@@ -64,11 +66,13 @@ def number_of(unified_id: str) -> int | None:
     return int(found[1]) if found and f"CUST{int(found[1]):03d}" == unified_id else None
 
 
-def history_of(unified_id: str, outbox: OutboxFolders, kept: Sequence[Entry]) -> IdHistory:
+def history_of(unified_id: str, outbox: OutboxFolders, kept: Iterable[Entry]) -> IdHistory:
     """The changes that concern an id, from the ``id_changes.csv`` of the sets, the latest first."""
     events: list[IdEvent] = []
     left, is_whole = MOST_SCANNED_BYTES, True
-    for entry in kept:
+    for number, entry in enumerate(kept):
+        if number == MOST_SETS:
+            return IdHistory(events=tuple(events), is_whole=False)
         with suppress(OSError), open_file(outbox.set_of(entry.outcome.batch_id) / "id_changes.csv") as file:
             size = os.fstat(file.fileno()).st_size
             if size <= left:
