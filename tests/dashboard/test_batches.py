@@ -282,11 +282,6 @@ def test_a_name_that_the_manifest_does_not_list_is_not_found(shared_house: Dashb
     assert b"unified_id" not in answer.data
 
 
-def endless(path: Path) -> None:
-    path.chmod(0o600)
-    os.truncate(path, 1 << 40)  # it takes no room
-
-
 @pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, endless])
 def test_a_file_that_is_not_as_published_is_not_handed_out(
     own_house: DashboardHouse, damage: Callable[[Path], None]
