@@ -96,7 +96,7 @@ def when(text: str | None, now: datetime) -> Markup:
         return Markup("{}").format(text)
     then = then if then.tzinfo else then.replace(tzinfo=now.tzinfo)
     shown = f"{then.astimezone(now.tzinfo):%Y-%m-%d %H:%M:%S %Z}"
-    tag = Markup('<time datetime="{}" title="{}" tabindex="0">{}</time>')
+    tag = Markup('<time class="relative" datetime="{}" title="{}" tabindex="0">{}</time>')
     return tag.format(then.isoformat(), shown, ago(then, now))
 
 

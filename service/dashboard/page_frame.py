@@ -73,9 +73,11 @@ class Frame:
     is_sample: bool
     required_exports: tuple[str, ...]
     """Names of the exports that make a customer master."""
+    now: str
+    """Of the clock by which the times of the page are relative, in ISO 8601."""
 
     @classmethod
     def of(cls, site: Site) -> Frame:
         """The frame of a page that is built now."""
         names = tuple(partner_name(source, "") for source in site.required_sources)
-        return cls(service_state(site), __version__, site.is_sample, names)
+        return cls(service_state(site), __version__, site.is_sample, names, site.now().isoformat())
