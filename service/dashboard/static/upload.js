@@ -7,6 +7,7 @@
     const result = slot.querySelector(".slot-result");
     result.textContent = text;
     result.className = `slot-result ${tone}`;
+    if (tone !== "muted") result.scrollIntoView({ block: "nearest" });
   };
 
   const answerOf = (request) => {
@@ -67,6 +68,20 @@
       else say(target || slots[0], `${file.name} has the name of no source: drop it on its slot.`, "fail");
     }
   };
+
+  // Which exports wait, as the live part says. Versions have other names with the same beginning.
+  const showWaiting = () => {
+    const names = [...document.querySelectorAll("#live [data-waiting]")].map((line) => line.dataset.waiting.toLowerCase());
+    for (const slot of slots) slot.classList.toggle("filled", names.some((name) => name.startsWith(slot.dataset.stem)));
+    const begin = document.querySelector("[data-begin]");
+    if (!begin) return;
+    const wanted = slots.filter((slot) => slot.dataset.required === "true" && !slot.classList.contains("filled"));
+    begin.textContent = wanted.length
+      ? `Drop ${wanted.map((slot) => slot.dataset.fileName).join(" and ")} to begin`
+      : "All exports are here";
+  };
+  document.addEventListener("htmx:after:swap", showWaiting);
+  showWaiting();
 
   const mark = (over) => slots.forEach((slot) => slot.classList.toggle("over", slot === over));
 

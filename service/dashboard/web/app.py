@@ -72,6 +72,7 @@ def _add_formats(app: Flask, site: Site) -> None:
         formats.size,
         formats.duration,
         formats.code_spans,
+        formats.parted,
         formats.rules_in_words,
         formats.sentence,
     ):
