@@ -38,7 +38,7 @@ def test_the_list_says_why_where_and_what_to_do(shared_house: DashboardHouse) ->
     assert "1 batch waits for you" in text
     assert "ecommerce_customers_3.json: the document ends too early (it is truncated)" in text
     assert "line 2, byte 102" in text
-    assert "Export it again and drop it again" in text
+    assert "Export it again and drop it again with the other exports of its batch" in text
     (batch,) = data_of(client.get("/api/v1/quarantine"))["batches"]
     assert (batch["batch_id"], batch["condition"]) == (shared_house.quarantined, "waiting")
     assert batch["file_names"] == ["crm_customers_3.csv", "ecommerce_customers_3.json"]
@@ -203,6 +203,9 @@ def test_a_name_that_waits_already_is_refused_with_what_to_do(own_house: Dashboa
     page = own_house.client().post(f"/quarantine/{own_house.quarantined}/retry")
     assert page.status_code == 409
     assert "crm_customers_3.csv waits in the inbox already" in page.text
+    assert "drop the other exports of its batch as well" in page.text
+    (own_house.works.inbox / "crm_customers_3.csv").unlink()  # as the hint says first
+    assert own_house.client().post(f"/quarantine/{own_house.quarantined}/retry").status_code == 303
 
 
 def test_only_what_a_guard_holds_back_can_be_accepted_and_only_on_purpose(own_house: DashboardHouse) -> None:
