@@ -353,7 +353,12 @@ def _suspicious_rows(rows: Table, path_counts: Mapping[str, int]) -> tuple[str, 
 
 
 def _at(error: InputError, batch: Batch, file: InputFile) -> InputError:
-    """The same error with the batch and the file in ``where``."""
+    """The same error with the batch and the file in ``where``, and a hint for a file of this batch.
+
+    A file that is dropped alone would wait for the others, which lie in quarantine with it.
+    """
     where = ", ".join(part for part in (batch.where(file), error.where) if part)
     message = f"{file.file_name}: {error.message}"
-    return type(error)(message, hint=error.hint, where=where, found=error.found)
+    is_one_of_several = len(batch.inputs) > 1 and error.hint.endswith("drop it again")
+    hint = f"{error.hint} with the other exports of its batch" if is_one_of_several else error.hint
+    return type(error)(message, hint=hint, where=where, found=error.found)

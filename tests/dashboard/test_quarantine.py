@@ -40,7 +40,7 @@ def test_the_list_says_why_where_and_what_to_do(shared_house: DashboardHouse) ->
     assert "1 batch waits for you" in text
     assert "ecommerce_customers_3.json: the document ends too early (it is truncated)" in text
     assert "line 2, byte 102" in text
-    assert "Export it again and drop it again" in text
+    assert "Export it again and drop it again with the other exports of its batch" in text
     (batch,) = data_of(client.get("/api/v1/quarantine"))["batches"]
     assert (batch["batch_id"], batch["condition"]) == (shared_house.quarantined, "waiting")
     assert batch["file_names"] == ["crm_customers_3.csv", "ecommerce_customers_3.json"]
@@ -207,13 +207,45 @@ def test_after_a_retry_the_page_leads_to_the_new_batch(own_house: DashboardHouse
     assert f"The same files are batch {became['batch_id']} now." in text_of(client.get(f"/quarantine/{former}"))
 
 
-def test_a_retry_of_mended_files_is_published(own_house: DashboardHouse) -> None:
-    path = own_house.works.inbox / "quarantine" / own_house.quarantined / "ecommerce_customers_3.json"
-    path.chmod(0o600)
-    path.write_text(f"{path.read_text(encoding='utf-8')}}}]}}", encoding="utf-8")
-    assert own_house.client().post(f"/quarantine/{own_house.quarantined}/retry").status_code == 303
+def test_the_page_says_where_the_files_are_and_which_to_drop_again(own_house: DashboardHouse) -> None:
+    client, batch_id = own_house.client(), own_house.quarantined
+    text = text_of(client.get(f"/quarantine/{batch_id}"))
+    folder = own_house.works.inbox.absolute() / "quarantine" / batch_id
+    assert f"Correct ecommerce_customers_3.json , or copy a new export over it, in {folder} ." in text
+    assert "Or drop all exports of the batch again crm_customers_3.csv and ecommerce_customers_3.json" in text
+    for name, end in (("crm_customers_3.csv", ""), ("ecommerce_customers_3.json", "}]}")):
+        content = (folder / name).read_text(encoding="utf-8")
+        (own_house.works.inbox / name).write_text(content + end, encoding="utf-8")
     own_house.works.once()
     assert len(own_house.masters) == 3
+
+
+def test_in_the_image_the_page_names_the_folder_on_the_host(
+    own_house: DashboardHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.dashboard.site.is_image", lambda: True)
+    page = data_of(own_house.client().get(f"/api/v1/quarantine/{own_house.quarantined}"))
+    assert page["folder"] == f"./inbox/quarantine/{own_house.quarantined}"
+
+
+def test_the_runbook_page_names_the_folders_of_this_service(own_house: DashboardHouse) -> None:
+    page = own_house.client().get("/runbook").text
+    assert f"cat {own_house.works.inbox.absolute()}/quarantine/BATCH/reason.json" in page
+    assert "INBOX/" not in page
+    assert "STATE/" not in page
+
+
+def test_a_retry_of_mended_files_is_published(own_house: DashboardHouse) -> None:
+    former = own_house.quarantined
+    path = own_house.works.inbox / "quarantine" / former / "ecommerce_customers_3.json"
+    path.chmod(0o600)
+    path.write_text(f"{path.read_text(encoding='utf-8')}}}]}}", encoding="utf-8")
+    assert own_house.client().post(f"/quarantine/{former}/retry").status_code == 303
+    own_house.works.once()
+    assert len(own_house.masters) == 3
+    page = data_of(own_house.client().get(f"/api/v1/quarantine/{former}"))
+    assert (page["became"]["outcome"], page["is_became_unchanged"]) == ("published", False)
+    assert "The next batch with files of these names is" in text_of(own_house.client().get(f"/quarantine/{former}"))
 
 
 def test_a_name_that_waits_already_is_refused_with_what_to_do(own_house: DashboardHouse) -> None:
@@ -221,6 +253,9 @@ def test_a_name_that_waits_already_is_refused_with_what_to_do(own_house: Dashboa
     page = own_house.client().post(f"/quarantine/{own_house.quarantined}/retry")
     assert page.status_code == 409
     assert "crm_customers_3.csv waits in the inbox already" in page.text
+    assert "drop the other exports of its batch as well" in page.text
+    (own_house.works.inbox / "crm_customers_3.csv").unlink()  # as the hint says first
+    assert own_house.client().post(f"/quarantine/{own_house.quarantined}/retry").status_code == 303
 
 
 def test_only_what_a_guard_holds_back_can_be_accepted_and_only_on_purpose(own_house: DashboardHouse) -> None:

@@ -102,6 +102,10 @@ class QuarantinedView(Struct, frozen=True, kw_only=True):
     """One quarantined batch."""
 
     batch: QuarantinedSummary
+    folder: str
+    """Where its files are: absolute; in the image where compose mounts it from the host."""
+    file_at_fault: str
+    """The name of the file that the reason names; empty where it names none."""
     files: tuple[QuarantinedFile, ...]
     preview: Preview | None
     """Lines around the place that the reason names; null where it names none. They may hold personal data."""
@@ -109,7 +113,9 @@ class QuarantinedView(Struct, frozen=True, kw_only=True):
     can_accept: bool
     """Whether a guard holds it back, which a user may let pass."""
     became: BatchSummary | None
-    """The next batch with the same files, after a retry."""
+    """The next batch with the same files, after a retry; else the next one with files of the same names."""
+    is_became_unchanged: bool
+    """Whether its files are the same."""
     is_watched: bool
     """Whether the watcher is running, which takes the files after a retry."""
 
@@ -202,14 +208,18 @@ def _quarantined(site: Site, parameters: QuarantinedParameters) -> QuarantinedVi
     summary = _summary(site, batch_id, entry)
     folder = site.inbox.quarantine / batch_id
     location = location_of(reason) if reason else None
-    became = site.history.repeated(entry) if entry and summary.condition == "retried" else None
+    repeated = site.history.repeated(entry) if entry and summary.condition == "retried" else None
+    became = repeated or (site.history.of_same_names(entry) if entry and summary.condition == "retried" else None)
     return QuarantinedView(
         batch=summary,
+        folder=site.place_of(folder),
+        file_at_fault=printable(location.file_name) if location else "",
         files=tuple(_files(folder, reason)),
         preview=preview(folder, location) if location and summary.condition == "waiting" else None,
         log=_log(folder / TEXT_LOG),
         can_accept=reason is not None and _ACCEPTABLE in reason.hint,
         became=summary_of(became) if became else None,
+        is_became_unchanged=repeated is not None,
         is_watched=State(site.settings.state).is_taken(),
     )
 
