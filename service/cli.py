@@ -231,11 +231,16 @@ def _integrate(options: argparse.Namespace) -> int:
     paths = (options.crm, options.ecom, *options.more)
     summary = by_hand.integrate_files(paths, options.outbox, settings, _local_now)
     _print(
-        f"{summary.records} records, {summary.duplicates} duplicates, {summary.customers} customers: "
+        f"{_count(summary.records, 'record')}, {_count(summary.duplicates, 'duplicate')}, "
+        f"{_count(summary.customers, 'customer')}: "
         f"see {options.outbox / 'customer_master.csv'}",
         file=sys.stderr,
     )
     return DONE
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else f'{noun}s'}"
 
 
 def _watch(options: argparse.Namespace) -> int:
@@ -253,7 +258,9 @@ def _run(options: argparse.Namespace) -> int:
         _print(_welcome(settings))
     helpers = ["dashboard", *(["notify"] if settings.notify_urls else [])]
     started = {name: [sys.executable, "-m", "service", name] for name in ("watch", *helpers)}
-    return supervise(started.pop("watch"), started, stop_seconds=settings.stop_seconds)
+    return supervise(
+        started.pop("watch"), started, lambda line: _print(line, file=sys.stderr), stop_seconds=settings.stop_seconds
+    )
 
 
 def _welcome(settings: Settings) -> str:
@@ -351,7 +358,7 @@ def _sync(options: argparse.Namespace) -> int:
             bar.update()
 
         synced = asyncio.run(sync(settings, SystemClock(_local_now), advance))
-    _print(f"{synced.customers} customers: dropped into {settings.inbox}", file=sys.stderr)
+    _print(f"{_count(synced.customers, 'customer')}: dropped into {settings.inbox}", file=sys.stderr)
     return DONE
 
 
