@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     http_names: tuple[str, ...] = Field(
         (), description='host names that reach the dashboard, besides addresses and `localhost`: `["dash.example"]`'
     )
+    page_url: str | None = Field(
+        None, description="address of the page for people, where a proxy or container publishes it under another one"
+    )
     token: SecretStr | None = Field(
         None,
         description="token of the dashboard, needed except on loopback outside of a container; one is made if unset",
@@ -179,6 +182,14 @@ class Settings(BaseSettings):
         if parts.username or parts.password or parts.query or parts.fragment or "@" in parts.path:
             raise ValueError("must have no user, query or fragment; the key belongs in SERVICE_API_KEY")
         return url
+
+    @field_validator("page_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        parts = _web_url(url or "http://none")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must have no user, query or fragment")
+        return url.rstrip("/") if url else None
 
     @field_validator("api_proxy")
     @classmethod

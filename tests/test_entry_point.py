@@ -23,7 +23,7 @@ from service.errors import SettingsError
 from service.folders import StateFolders
 from service.state import State
 from tests.required import needs_root
-from tests.worlds import ROOT
+from tests.worlds import ROOT, House
 
 USER = Identity(4321, 8765)
 
@@ -252,3 +252,11 @@ def owner(path: Path) -> Identity:
     """Owner of a path; of the link itself, if it is one."""
     status = path.lstat()
     return Identity(status.st_uid, status.st_gid)
+
+
+def test_integrate_counts_one_in_the_singular(house: House) -> None:
+    crm, ecom = house.root / "crm.csv", house.root / "ecom.json"
+    crm.write_text("customer_id,full_name,email\nC1,Ann Lee,ann@x.com\n", encoding="utf-8")
+    ecom.write_text('[{"id": "E1", "name": "Ann Lee", "contact": {"email": "ann@x.com"}}]', encoding="utf-8")
+    done = house.run("integrate", crm, ecom, "--outbox", house.root / "results")
+    assert done.err.startswith("2 records, 1 duplicate, 1 customer: see "), done.err
