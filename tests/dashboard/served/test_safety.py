@@ -412,9 +412,13 @@ def test_a_token_of_any_letters_opens_the_pages_by_header_and_by_login(shared_ho
     assert client.post("/login", data={"token": token}).status_code == 303
 
 
+def settings_with(**given: Any) -> Settings:
+    """Settings of the dashboard."""
+    return Settings(**given)
+
+
 def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
-    given: dict[str, Any] = {"state": tmp_path, "http_host": "0.0.0.0"}
-    settings = Settings(**given)
+    settings = settings_with(state=tmp_path, http_host="0.0.0.0")
     with pytest.raises(UsageError, match="there is no token"):
         token_of(settings)
     token, is_new = token_for(settings)
@@ -426,11 +430,11 @@ def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path
 
 
 def test_the_address_to_log_in_is_the_published_one_with_the_port_that_listens() -> None:
-    assert address_of(Settings(http_host="0.0.0.0", http_port=0), 18_990) == "http://localhost:18990"
-    assert address_of(Settings(http_host="::1"), 8080) == "http://[::1]:8080"
-    assert address_of(Settings(page_url="https://dash.example/"), 8080) == "https://dash.example"
+    assert address_of(settings_with(http_host="0.0.0.0", http_port=0), 18_990) == "http://localhost:18990"
+    assert address_of(settings_with(http_host="::1"), 8080) == "http://[::1]:8080"
+    assert address_of(settings_with(page_url="https://dash.example/"), 8080) == "https://dash.example"
     with pytest.raises(ValueError, match="no user, query or fragment"):
-        Settings(page_url="https://dash.example/?token=x")
+        settings_with(page_url="https://dash.example/?token=x")
 
 
 @pytest.mark.slow
