@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
@@ -408,7 +409,8 @@ def test_a_token_of_any_letters_opens_the_pages_by_header_and_by_login(shared_ho
 
 
 def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
-    settings = Settings(state=tmp_path, http_host="0.0.0.0")
+    given: dict[str, Any] = {"state": tmp_path, "http_host": "0.0.0.0"}
+    settings = Settings(**given)
     made: list[str] = []
     token = token_for(settings, made.append)
     assert made == [f"log in at http://localhost:8080/login?token={token}"]
