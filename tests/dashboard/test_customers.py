@@ -216,7 +216,6 @@ def test_an_id_of_a_source_leads_to_its_customer(crowd: Crowd) -> None:
         "crm402": "CRM402",
         "EC1002": "EC1002",
         "ecom:ec1002": "EC1002",
-        "1002": "EC1002",
         "CRM:CRM600": "CRM600",
         crowd.of_record("CRM503"): "CRM503",
         crowd.of_record("CRM503").lower(): "CRM503",

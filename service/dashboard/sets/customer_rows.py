@@ -22,8 +22,6 @@ MOST_STATUS_LENGTH = 100
 """Of a status that can be filtered by, in characters."""
 MOST_IDS = 200
 """So many customers are found by the ids of their records in the sources."""
-_LONG_NUMBER = 4
-"""The end of a source's id is found from so many digits on: EC1001 by 1001."""
 _ONLY = "only:"
 _ON_A_NAME_ALONE = f"unified_id in (select unified_id from {PARQUET} where rules = 'name')"
 _IN_MERGED_RECORDS = f"unified_id in (select unified_id from {PARQUET} where not is_kept and {{where}})"
@@ -37,7 +35,7 @@ _POSITIONS = f"""
         (select list(position order by position) from (select position from hits order by position limit ? offset ?))
 """
 _BY_SOURCE_ID = f"""
-    select distinct unified_id from {PARQUET} where ({{where}}) and (? = '' or source = ?) limit {MOST_IDS}
+    select distinct unified_id from {PARQUET} where source_id in ({{ids}}) and (? = '' or source = ?) limit {MOST_IDS}
 """
 _SOURCES = r"^((only:)?[A-Z][A-Z0-9_]*|[A-Z][A-Z0-9_]*(\+[A-Z][A-Z0-9_]*)+)?$"
 _BATCH = r"^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}(-[1-9][0-9]*)?)?$"
@@ -221,14 +219,12 @@ def _has_status(status: str) -> Condition:
 
 
 def _ids_by_source_id(sets: CustomerSets, of: CustomerSet, word: str) -> list[str]:
-    """``EC1001`` in any case, ``ECOM:EC1001``, or the last digits of it: ``1001``."""
+    """``EC1001`` in any case, or ``ECOM:EC1001``."""
     source, colon, rest = word.partition(":")
     source, given = (source.upper(), rest) if colon and rest else ("", word)
     spellings = tuple(dict.fromkeys((given, given.upper(), given.lower())))
-    is_long_number = given.isdigit() and len(given) >= _LONG_NUMBER
-    where = "suffix(source_id, ?)" if is_long_number else f"source_id in ({', '.join('?' * len(spellings))})"
-    found = sets.rows(_BY_SOURCE_ID.format(where=where), sets.records(of), *spellings, source, source)
-    return sorted(row[0] for row in found)
+    sql = _BY_SOURCE_ID.format(ids=", ".join("?" * len(spellings)))
+    return sorted(row[0] for row in sets.rows(sql, sets.records(of), *spellings, source, source))
 
 
 def _row(row: Sequence[Any]) -> CustomerRow:
