@@ -163,6 +163,11 @@ def enlarged(path: Path) -> None:
     os.truncate(path, 1 << 40)  # it takes no room
 
 
+def endless(path: Path) -> None:
+    path.chmod(0o600)
+    os.truncate(path, 1 << 40)  # it takes no room
+
+
 @pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, enlarged])
 @pytest.mark.parametrize(
     "name",
