@@ -46,10 +46,10 @@ def _runbook(site: Site, _: NoParameters) -> RunbookView:
     def filled(text: str, *, is_command: bool = False) -> str:
         """The text with the folders of this service."""
         for word, folder in folders.items():
-            place = site.place_of(folder)
+            path = site.place_of(folder)
             # In a command the word stays where a shell would need the path in quotes.
-            if not is_command or shlex.quote(place) == place:
-                text = re.sub(rf"\b{word}\b", lambda _, place=place: place, text)
+            if not is_command or shlex.quote(path) == path:
+                text = path.join(re.split(rf"\b{word}\b", text))
         return text
 
     return RunbookView(
