@@ -84,7 +84,7 @@ def test_a_file_that_goes_while_it_is_opened_is_named_as_such(reader: Reader, fo
 
     coming = threading.Thread(target=come_and_go)
     coming.start()
-    found = set()
+    found: set[int | None] = set()
     try:
         for _ in range(400):
             try:

@@ -158,12 +158,12 @@ def a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-def endless(path: Path) -> None:
+def enlarged(path: Path) -> None:
     path.chmod(0o600)
     os.truncate(path, 1 << 40)  # it takes no room
 
 
-@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, endless])
+@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, enlarged])
 @pytest.mark.parametrize(
     "name",
     [
