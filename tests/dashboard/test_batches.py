@@ -163,11 +163,6 @@ def enlarged(path: Path) -> None:
     os.truncate(path, 1 << 40)  # it takes no room
 
 
-def endless(path: Path) -> None:
-    path.chmod(0o600)
-    os.truncate(path, 1 << 40)  # it takes no room
-
-
 @pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, enlarged])
 @pytest.mark.parametrize(
     "name",
@@ -285,6 +280,11 @@ def test_a_name_that_the_manifest_does_not_list_is_not_found(shared_house: Dashb
     answer = shared_house.client().get(f"/batches/{shared_house.masters[0]}/files/{name}")
     assert answer.status_code in (400, 404, 308)
     assert b"unified_id" not in answer.data
+
+
+def endless(path: Path) -> None:
+    path.chmod(0o600)
+    os.truncate(path, 1 << 40)  # it takes no room
 
 
 @pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, endless])
