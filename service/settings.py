@@ -21,7 +21,6 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
-from service import commands
 from service.analytics_rules import AnalyticsRules, AnalyticsTables
 from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
@@ -158,7 +157,11 @@ class Settings(BaseSettings):
         15, ge=0, description="notify at most once in this time of a cause that comes and goes"
     )
 
-    command: str = Field(commands.DEFAULT, min_length=1, description="how hints begin commands, as they are typed here")
+    command: str | None = Field(
+        None,
+        min_length=1,
+        description="how hints begin commands; unset: as the program was started, by its Python",
+    )
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
 

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from service import commands
 from service.errors import ChangedIds, DuplicateColumn, InputError, LostColumn, MissingColumn, UnreadableFile
 from service.pipeline.fields.source_id import id_key, norm_id
-from service.settings import Settings
 from tests.sizes import examples
 from tests.small_batches import integrate_pair, published, rows_of, write_pair
 from tests.worlds import Works
@@ -272,7 +271,9 @@ def test_hints_begin_with_the_command_of_this_place(tmp_path: Path, monkeypatch:
     assert commands.command("retry", "X") == "python -m service retry X"
     monkeypatch.setattr(commands, "_prefix", "docker compose run --rm customer-integration")
     assert commands.command("retry", "X") == "docker compose run --rm customer-integration retry X"
-    assert Settings.model_fields["command"].default == commands.DEFAULT
+    commands.configure("elsewhere")
+    commands.configure(None)
+    assert commands.command("retry", "X") == "python -m service retry X"
     makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
     assert "export SERVICE_COMMAND := $(PY) -m service" in makefile
     compose = (Path(__file__).parents[1] / "docker-compose.yml").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask, g, request
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from service.commands import command
 from service.dashboard import charts, formats
 from service.dashboard.page_frame import NAVIGATION, Frame
 from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
@@ -79,7 +80,7 @@ def _add_formats(app: Flask, site: Site) -> None:
     app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
     app.add_template_filter(lambda text: formats.clock_time(text, site.now()), "clock_time")
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION)
+    app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION, command=command)
 
     def frame() -> dict[str, Any]:
         # Who was refused learns nothing of the service. And where the frame is what failed, the page needs none.

@@ -8,7 +8,6 @@ from typing import Any
 from flask import Flask, redirect, render_template, request, session, url_for
 
 from service import logs
-from service.commands import command
 from service.dashboard.web.access import TokenCheck
 
 
@@ -24,9 +23,7 @@ def add_login(app: Flask, tokens: TokenCheck | None, note_refusal: Callable[[str
             return redirect(url_for("overview"), code=303)
         if given:
             note_refusal("wrong token")
-        return render_template(
-            "login.html", is_wrong=bool(given), show_token=command("dashboard", "--show-token")
-        ), 401 if given else 200
+        return render_template("login.html", is_wrong=bool(given)), 401 if given else 200
 
     @app.post("/logout")
     def logout() -> Any:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
@@ -412,7 +413,7 @@ def test_a_token_of_any_letters_opens_the_pages_by_header_and_by_login(shared_ho
 
 
 def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
-    settings = Settings(state=tmp_path, http_host="0.0.0.0")
+    settings = settings_of(state=tmp_path, http_host="0.0.0.0")
     with pytest.raises(UsageError, match="there is no token"):
         token_of(settings)
     token, is_new = token_for(settings)
@@ -423,12 +424,16 @@ def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path
     assert "remove it" in raised.value.hint
 
 
+def settings_of(**values: Any) -> Settings:
+    return Settings(**values)
+
+
 def test_the_address_to_log_in_is_the_published_one_with_the_port_that_listens() -> None:
-    assert address_of(Settings(http_host="0.0.0.0", http_port=0), 18_990) == "http://localhost:18990"
-    assert address_of(Settings(http_host="::1"), 8080) == "http://[::1]:8080"
-    assert address_of(Settings(page_url="https://dash.example/"), 8080) == "https://dash.example"
+    assert address_of(settings_of(http_host="0.0.0.0", http_port=0), 18_990) == "http://localhost:18990"
+    assert address_of(settings_of(http_host="::1"), 8080) == "http://[::1]:8080"
+    assert address_of(settings_of(page_url="https://dash.example/"), 8080) == "https://dash.example"
     with pytest.raises(ValueError, match="no user, query or fragment"):
-        Settings(page_url="https://dash.example/?token=x")
+        settings_of(page_url="https://dash.example/?token=x")
 
 
 @pytest.mark.slow
