@@ -418,7 +418,7 @@ def settings_with(**given: Any) -> Settings:
 
 
 def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
-    settings = settings_with(state=tmp_path, http_host="0.0.0.0")
+    settings = settings_of(state=tmp_path, http_host="0.0.0.0")
     with pytest.raises(UsageError, match="there is no token"):
         token_of(settings)
     token, is_new = token_for(settings)
@@ -429,12 +429,16 @@ def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path
     assert "remove it" in raised.value.hint
 
 
+def settings_of(**values: Any) -> Settings:
+    return Settings(**values)
+
+
 def test_the_address_to_log_in_is_the_published_one_with_the_port_that_listens() -> None:
-    assert address_of(settings_with(http_host="0.0.0.0", http_port=0), 18_990) == "http://localhost:18990"
-    assert address_of(settings_with(http_host="::1"), 8080) == "http://[::1]:8080"
-    assert address_of(settings_with(page_url="https://dash.example/"), 8080) == "https://dash.example"
+    assert address_of(settings_of(http_host="0.0.0.0", http_port=0), 18_990) == "http://localhost:18990"
+    assert address_of(settings_of(http_host="::1"), 8080) == "http://[::1]:8080"
+    assert address_of(settings_of(page_url="https://dash.example/"), 8080) == "https://dash.example"
     with pytest.raises(ValueError, match="no user, query or fragment"):
-        settings_with(page_url="https://dash.example/?token=x")
+        settings_of(page_url="https://dash.example/?token=x")
 
 
 @pytest.mark.slow
