@@ -88,6 +88,9 @@ def test_from_the_first_look_to_the_published_master(works: Works) -> None:
         assert _lead(client) == "Waiting for ecommerce_customers.json."
         clock = rf"{CRM} is here since \d\d:\d\d ?; {ECOM} is missing ?\."
         assert re.search(clock, text_of(client.get("/")))
+        assert "Drop ecommerce_customers.json to begin" in text_of(client.get("/"))
+        slots = (client.get("/api/v1/overview").json or {})["slots"]
+        assert [slot["source"] for slot in slots if slot["is_here"]] == ["CRM"]
         shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
         works.waits_to_be(lambda health: health["last_batch"] and not health["busy_since"])
         wait_until(lambda: "published" in _lead(client), 10)
@@ -263,7 +266,7 @@ def test_polling_gets_no_content_until_something_changes(watched: Watched) -> No
 def test_the_page_needs_no_script_to_upload_or_to_be_current(watched: Watched) -> None:
     watched.says()
     page = watched.client.get("/").text
-    forms = re.findall(r'<form class="slot" method="post" enctype="multipart/form-data" action="([^"]+)"', page)
+    forms = re.findall(r'<form class="slot" method="post"[^>]* enctype="multipart/form-data" action="([^"]+)"', page)
     assert forms == ["/inbox/CRM", "/inbox/ECOM", "/inbox/API"]
     assert page.count('<button class="button">Upload') == 3
     assert all(f'id="{part}"' in page for part in ("live", "state", "pill", "latest", "batches", "add-head"))
@@ -275,3 +278,29 @@ def test_the_view_of_a_service_that_never_ran_is_empty(tmp_path: Path) -> None:
     view = client.get("/api/v1/overview").json or {}
     assert (view["latest"], view["batches"], view["trend"], view["sample_made_at"]) == ([], [], [], None)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "sentence"),
+    [
+        ("GET", "/nowhere", 404, "There is no such page"),
+        ("POST", "/batches", 405, "This page cannot be asked for in this way"),
+    ],
+)
+def test_an_address_that_is_none_is_answered_in_plain_words(
+    shared_house: DashboardHouse, method: str, path: str, status: int, sentence: str
+) -> None:
+    answer = shared_house.client().open(path, method=method)
+    assert answer.status_code == status
+    assert f"<h1>{sentence}</h1>" in answer.text
+    assert "<p>Go to the overview.</p>" in answer.text
+
+
+def test_in_the_container_the_inbox_is_named_as_the_host_has_it(
+    own_house: DashboardHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"Or copy the files into the folder {own_house.works.inbox}" in text_of(own_house.client().get("/"))
+    monkeypatch.setenv("IS_CUSTOMER_INTEGRATION_IMAGE", "1")
+    text = text_of(own_house.client().get("/"))
+    assert "Or copy the files into the inbox folder on the host ( ./inbox in compose)" in text
+    assert str(own_house.works.inbox) not in text

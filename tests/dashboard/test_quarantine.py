@@ -44,6 +44,22 @@ def test_the_list_says_why_where_and_what_to_do(shared_house: DashboardHouse) ->
     assert batch["file_names"] == ["crm_customers_3.csv", "ecommerce_customers_3.json"]
 
 
+def test_a_command_in_the_hint_stands_as_code_and_can_be_copied(own_house: DashboardHouse) -> None:
+    batch_id = own_house.quarantined
+    path = own_house.works.inbox / "quarantine" / batch_id / "reason.json"
+    command = f"python -m service retry --accept {batch_id}"
+    text = reason(
+        batch_id, None, hint=f"if the exports are right: {command}", retry=f"python -m service retry {batch_id}"
+    )
+    path.chmod(0o600)
+    documents.write(path, text)
+    client = own_house.client()
+    assert f'If the exports are right: <code class="command">{command}</code>' in client.get("/quarantine").text
+    page = client.get(f"/quarantine/{batch_id}").text
+    assert "<strong>If the exports are right:</strong>" in page
+    assert f'data-copy="{command}"' in page
+
+
 def test_an_empty_quarantine_says_so(tmp_path: Path) -> None:
     client = DashboardHouse(tmp_path / "new").client()
     assert "Nothing is in quarantine" in text_of(client.get("/quarantine"))
