@@ -112,7 +112,9 @@ def test_from_two_files_to_the_master_and_from_a_broken_one_to_its_retry(
         page = walk.page
         walk.goto("/")
         upload(page, SAMPLE / CRM)
-        expect(page.get_by_text("ecommerce_customers.json").first).to_be_visible()
+        expect(page.get_by_role("heading", name="Drop ecommerce_customers.json to begin")).to_be_visible()
+        expect(page.locator("form.filled").get_by_text("crm_customers.csv is here", exact=True)).to_be_visible()
+        expect(page.locator("form.filled .slot-result")).to_be_in_viewport()
         upload(page, SAMPLE / ECOM)
         batch = published(fresh)
         open_batch(page, batch)
