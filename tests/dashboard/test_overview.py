@@ -281,6 +281,18 @@ def test_the_view_of_a_service_that_never_ran_is_empty(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_latest_set_stays_on_the_page_behind_any_number_of_quarantined_batches(tmp_path: Path) -> None:
+    folders = DocumentFolders(tmp_path)
+    former = folders.publish(batch(2), folders.publish(batch(1), None))
+    for number in range(3, 35):
+        former = folders.quarantine(batch(number), former)
+    folders.ledger.open()
+    given: dict[str, Any] = {"inbox": folders.inbox.root, "outbox": folders.outbox.root, "state": folders.state.root}
+    client = create_app(Site(Settings(**given), local_now)).test_client()
+    view = client.get("/api/v1/overview").json or {}
+    assert [(it["batch_id"], it["former"] is not None) for it in view["latest"]] == [(batch(2), True)]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "sentence"),
     [
