@@ -317,3 +317,12 @@ def test_in_the_container_the_inbox_is_named_as_the_host_has_it(
     text = text_of(own_house.client().get("/"))
     assert "Or copy the files into the inbox folder on the host ( ./inbox in compose)" in text
     assert str(own_house.works.inbox) not in text
+
+
+def test_the_open_page_learns_of_later_scans(watched: Watched) -> None:
+    scan = datetime.now(UTC).isoformat()
+    watched.says(last_scan=scan)
+    answer = watched.client.get("/live").text
+    assert re.search(
+        rf'<div id="scan" hx-swap-oob="true".*<time class="relative" datetime="{re.escape(scan[:19])}', answer
+    )

@@ -55,7 +55,10 @@
   };
 
   const tick = () => {
+    // The last scan is known anew only where the page asks for it: elsewhere it is that of the page.
+    const isLive = document.querySelector("#live[hx-get]");
     document.querySelectorAll("time.relative").forEach((time) => {
+      if (!isLive && time.closest("#scan")) return;
       const words = ago(Date.parse(time.dateTime));
       if (time.textContent !== words) time.textContent = words;
     });
