@@ -10,8 +10,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
-from service import container
+from service import commands, container
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if container.is_image() and not container.become_user(given[0] if given else ""):
             return USAGE
+        if sys.executable and not container.is_image():
+            with suppress(OSError):  # the working folder may have been removed
+                commands.note_start(sys.executable, Path.cwd())
         from service import cli
 
         return cli.main(given)

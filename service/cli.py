@@ -191,6 +191,10 @@ def _arguments_of_notify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", action="store_true", help="send one message to each recipient, then exit")
 
 
+def _arguments_of_dashboard(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--show-token", action="store_true", help="print the token that opens the page, then exit")
+
+
 def _arguments_of_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder in which everything stays")
 
@@ -231,11 +235,16 @@ def _integrate(options: argparse.Namespace) -> int:
     paths = (options.crm, options.ecom, *options.more)
     summary = by_hand.integrate_files(paths, options.outbox, settings, _local_now)
     _print(
-        f"{summary.records} records, {summary.duplicates} duplicates, {summary.customers} customers: "
+        f"{_count(summary.records, 'record')}, {_count(summary.duplicates, 'duplicate')}, "
+        f"{_count(summary.customers, 'customer')}: "
         f"see {options.outbox / 'customer_master.csv'}",
         file=sys.stderr,
     )
     return DONE
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else f'{noun}s'}"
 
 
 def _watch(options: argparse.Namespace) -> int:
@@ -253,7 +262,9 @@ def _run(options: argparse.Namespace) -> int:
         _print(_welcome(settings))
     helpers = ["dashboard", *(["notify"] if settings.notify_urls else [])]
     started = {name: [sys.executable, "-m", "service", name] for name in ("watch", *helpers)}
-    return supervise(started.pop("watch"), started, stop_seconds=settings.stop_seconds)
+    return supervise(
+        started.pop("watch"), started, lambda line: _print(line, file=sys.stderr), stop_seconds=settings.stop_seconds
+    )
 
 
 def _welcome(settings: Settings) -> str:
@@ -263,12 +274,14 @@ def _welcome(settings: Settings) -> str:
     needed = [source for source in sources_of(settings.sources) if source.is_required]
     names = " and ".join(source.file_name.replace("*", "") for source in needed)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+    url = settings.page_url or (
+        f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}" if settings.http_port else ""
+    )
     return (
         f"watching  {settings.inbox.absolute()}\n"
         f"drop      {names}\n"
         f"results   {settings.outbox.absolute()}: customer_master.csv, duplicate_report.csv, integration_log.txt\n"
-        f"page      {url if settings.http_port else 'at a free port, which the log names'}\n"
+        f"page      {url or 'at a free port, which the log names'}\n"
         "stop      Ctrl-C\n"
     )
 
@@ -351,13 +364,16 @@ def _sync(options: argparse.Namespace) -> int:
             bar.update()
 
         synced = asyncio.run(sync(settings, SystemClock(_local_now), advance))
-    _print(f"{synced.customers} customers: dropped into {settings.inbox}", file=sys.stderr)
+    _print(f"{_count(synced.customers, 'customer')}: dropped into {settings.inbox}", file=sys.stderr)
     return DONE
 
 
 def _dashboard(options: argparse.Namespace) -> int:
     from service.dashboard.web import server
 
+    if options.show_token:
+        _print(server.token_of(_settings()))
+        return DONE
     server.serve(_settings(), _local_now, lambda line: _print(line, file=sys.stderr))
     return DONE
 
@@ -466,7 +482,7 @@ VERBS = (
         _arguments_of_check,
     ),
     Verb("sync", "fetch every customer of the API and drop them into the inbox as one file", _sync),
-    Verb("dashboard", "serve the web page and the JSON API", _dashboard),
+    Verb("dashboard", "serve the web page and the JSON API", _dashboard, _arguments_of_dashboard),
     Verb("healthcheck", "exit 0 if the watcher is ok or degraded, 1 if it is failing or silent", _healthcheck),
     Verb(
         "notify",

@@ -347,7 +347,7 @@ def _other_way(owner: Identity, *, began_as_root: bool) -> str:
         return f"run as its owner: {f'PUID={owner.uid} PGID={owner.gid}' if began_as_root else f'--user {owner}'}"
     if began_as_root:
         # The program was root and did not give this folder to the user.
-        return "mount another one: root's folders are given to the user only if the service made all folders in them"
+        return "mount an empty folder instead: one of root's that has other folders in it is not given to another user"
     return "start the container without --user: it then finds a user and gives root's folders to it"
 
 

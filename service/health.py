@@ -104,8 +104,8 @@ def _last_sign(report: HealthReport) -> datetime:
 def judge(state: Path, now: datetime, *, stall_minutes: float) -> HealthCheck:
     """Judge health file and heartbeat: healthy if the state is ok or degraded, and both are recent.
 
-    The heartbeat is recent for ``FRESH_SECONDS``. The health file is recent for a minute; while a batch is in work for
-    ``stall_minutes`` after its stage began or last moved.
+    The heartbeat is recent for ``FRESH_SECONDS``, and may be as far ahead, of a clock that was set back. The health
+    file is recent for a minute; while a batch is in work for ``stall_minutes`` after its stage began or last moved.
     """
     path = StateFolders(state).health
     try:
@@ -137,6 +137,9 @@ def _judge_heartbeat(report: HealthReport, state: Path, now: datetime) -> Health
         return HealthCheck(False, f"there is no {path}")
     except (ValueError, TypeError, OSError) as error:
         return HealthCheck(False, f"{path} cannot be read ({type(error).__name__})")
+    if age_seconds < -FRESH_SECONDS:
+        sentence = f"the heartbeat is {-age_seconds:.0f} s ahead: the clock was set back, and none came since"
+        return HealthCheck(False, sentence)
     if age_seconds > FRESH_SECONDS:
         return HealthCheck(False, f"no heartbeat for {age_seconds:.0f} s: the watcher is stopped, hangs or died")
     return HealthCheck(True, "the loop of the watcher moves")

@@ -23,6 +23,8 @@ from service.model import JobName
 
 MOST_ON_A_PAGE = 1000
 """A larger ``limit`` counts as this."""
+_NEAR = 100
+"""So many batches after one are looked through."""
 _LAST_SEQ = (1 << 63) - 1
 _DAYS = """
     select substr(batch_id, 1, 8), job,
@@ -142,6 +144,13 @@ class History:
         rest = "where seq > ? and outcome != 'unknown' and substr(batch_id, 18, 6) = ? order by seq limit 1"
         found = self._read(lambda db: read_entries(db, rest, entry.seq, of_files))
         return found[0] if found else None
+
+    def of_same_names(self, entry: Entry) -> Entry | None:
+        """The first batch of the same job after this one whose files have the same names; None if none is near."""
+        names = sorted(it.file_name for it in entry.outcome.inputs)
+        rest = f"where seq > ? and outcome != 'unknown' and job = ? order by seq limit {_NEAR}"
+        found = self._read(lambda db: read_entries(db, rest, entry.seq, entry.outcome.job))
+        return next((it for it in found if sorted(file.file_name for file in it.outcome.inputs) == names), None)
 
     def known(self, batch_ids: Sequence[str]) -> set[str]:
         """Those of ``batch_ids`` that the ledger has an outcome of."""

@@ -13,7 +13,6 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
-from service.commands import DEFAULT as DEFAULT_COMMAND
 from service.errors import SettingsError
 
 PREFIX = "SERVICE_"
@@ -113,9 +112,9 @@ def _read_file(path: Path) -> str:
     return content.decode("utf-8")
 
 
-def command_prefix() -> str:
-    """How commands begin, before the settings are checked: ``SERVICE_COMMAND``."""
-    return _from_variables(("command",), os.environ).get("command", DEFAULT_COMMAND)
+def command_prefix() -> str | None:
+    """How commands begin, before the settings are checked: ``SERVICE_COMMAND``, if it is set."""
+    return _from_variables(("command",), os.environ).get("command")
 
 
 def _from_variables(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:

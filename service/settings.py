@@ -21,7 +21,6 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
-from service import commands
 from service.analytics_rules import AnalyticsRules, AnalyticsTables
 from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
@@ -140,6 +139,9 @@ class Settings(BaseSettings):
     http_names: tuple[str, ...] = Field(
         (), description='host names that reach the dashboard, besides addresses and `localhost`: `["dash.example"]`'
     )
+    page_url: str | None = Field(
+        None, description="address of the page for people, where a proxy or container publishes it under another one"
+    )
     token: SecretStr | None = Field(
         None,
         description="token of the dashboard, needed except on loopback outside of a container; one is made if unset",
@@ -155,7 +157,11 @@ class Settings(BaseSettings):
         15, ge=0, description="notify at most once in this time of a cause that comes and goes"
     )
 
-    command: str = Field(commands.DEFAULT, min_length=1, description="how hints begin commands, as they are typed here")
+    command: str | None = Field(
+        None,
+        min_length=1,
+        description="how hints begin commands; unset: as the program was started, by its Python",
+    )
     memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
 
@@ -179,6 +185,14 @@ class Settings(BaseSettings):
         if parts.username or parts.password or parts.query or parts.fragment or "@" in parts.path:
             raise ValueError("must have no user, query or fragment; the key belongs in SERVICE_API_KEY")
         return url
+
+    @field_validator("page_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        parts = _web_url(url or "http://none")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must have no user, query or fragment")
+        return url.rstrip("/") if url else None
 
     @field_validator("api_proxy")
     @classmethod

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service import logs
@@ -22,8 +22,12 @@ _STEADY_SECONDS = 60.0
 """A process that lived for so long is started again after the first pause."""
 _HELPER_STOP_SECONDS, _GRACE_SECONDS = 3.0, 2.0
 _IDLE_SECONDS = 60.0
+_WRONG_USAGE = 2
+"""Exit code for a setting that does not fit, such as a port that is taken: to start again soon does not help."""
 _NOT_STARTED = 126
 """Exit code of a command that could not be started, as a shell gives it."""
+_KILLED = 128
+"""Exit codes above it: of a process that a signal ended."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -53,15 +57,22 @@ class _Helper:
     def _postpone(self, now: float, code: int) -> None:
         if now - self.started_at >= _STEADY_SECONDS:
             self.pause_seconds = _FIRST_PAUSE_SECONDS
-        pause = self.pause_seconds
+        pause = self.pause_seconds if code != _WRONG_USAGE else _MOST_PAUSE_SECONDS
         self.process, self.due_at = None, now + pause
         self.pause_seconds = min(2 * pause, _MOST_PAUSE_SECONDS)
         logs.get().warning("process.ended", name=self.name, code=code, restart_in_seconds=pause)
 
 
-def supervise(watcher: Sequence[str], helpers: Mapping[str, Sequence[str]], *, stop_seconds: float) -> int:
+def supervise(
+    watcher: Sequence[str],
+    helpers: Mapping[str, Sequence[str]],
+    say: Callable[[str], None],
+    *,
+    stop_seconds: float,
+) -> int:
     """Run the command ``watcher`` until it ends or a signal stops it, and the ``helpers`` beside it, by their names.
 
+    ``say`` prints to the console why all end, where no signal asked for it.
     After a signal the watcher has ``stop_seconds``, and a little more, to end by itself. Returns its exit code.
     Only for the main thread: the kernel signals the children when the thread ends that started them.
     """
@@ -79,9 +90,19 @@ def supervise(watcher: Sequence[str], helpers: Mapping[str, Sequence[str]], *, s
         received = signal.sigtimedwait(awaited, max(min(due, default=_IDLE_SECONDS), 0.0))
         if received is not None and received.si_signo in stops:
             break
+    has_failed = bool(watching.poll())
     code = _stop_all(watching, kept, stop_seconds)
-    logs.get().info("process.ended", name="watcher", code=code)
+    (logs.get().error if has_failed else logs.get().info)("process.ended", name="watcher", code=code)
+    if has_failed:
+        say(_why_all_end(code))
     return code
+
+
+def _why_all_end(code: int) -> str:
+    """One line for the console."""
+    if code > _KILLED:
+        return f"the watcher was killed ({code}); nothing is lost: start it again"
+    return f"the watcher ended with code {code}, and so do all: the lines above say why"
 
 
 def _stop_all(watching: subprocess.Popen[bytes], kept: Sequence[_Helper], stop_seconds: float) -> int:
@@ -104,7 +125,7 @@ def _wait_or_kill(process: subprocess.Popen[bytes], seconds: float) -> int:
 
 def _exit_code(code: int) -> int:
     """As a shell gives it: 128 and the number of the signal for a process that one ended."""
-    return code if code >= 0 else 128 - code
+    return code if code >= 0 else _KILLED - code
 
 
 def _start(name: str, command: Sequence[str], at_our_death: signal.Signals) -> subprocess.Popen[bytes]:

@@ -42,7 +42,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def _is_left_out(item: pytest.Item) -> bool:
-    """Whether the quick size leaves out a large test, or a variant of one that works on files; never the first variant."""
+    """Whether this size leaves out a large test, or a variant of one that works on files; never the first variant."""
     if IS_QUICK and item.get_closest_marker("large"):
         return True
     call = getattr(item, "callspec", None)

@@ -129,4 +129,5 @@ BROWSER_WIDTHS: Sequence[int] = _size((), (1440, 768), (1440, 768))
 """Widths in pixels in which the pages are judged, besides the narrowest."""
 PAGE_PROGRESS_RECORDS: int = _size(40_000, 100_000, 400_000)
 """Records of a pair whose progress is seen on the page, which asks every two seconds."""
-UPLOADED_BYTES: int = _size(64 * MB, 512 * MB, 1000 * MB)
+WRONG_TOKENS: int = _size(100, 1000, 1000)
+UPLOADED_BYTES: int = _size(32 * MB, 512 * MB, 1000 * MB)

@@ -17,7 +17,8 @@ from service import logs
 from service.supervisor import supervise
 
 logs.configure()
-sys.exit(supervise(json.loads(sys.argv[1]), json.loads(sys.argv[2]), stop_seconds=8))
+watcher, helpers = map(json.loads, sys.argv[1:])
+sys.exit(supervise(watcher, helpers, lambda line: print(line, file=sys.stderr), stop_seconds=8))
 """
 
 
@@ -41,6 +42,10 @@ class Supervised:
         lines = self._log.read_text(encoding="utf-8").splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
         return [event for event in found if event["event"] == name]
+
+    def lines(self) -> list[str]:
+        """What it printed besides the events."""
+        return [line for line in self._log.read_text(encoding="utf-8").splitlines() if not line.startswith("{")]
 
     def pids(self) -> dict[str, int]:
         """The process that was started last under each name."""

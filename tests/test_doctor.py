@@ -25,7 +25,7 @@ import msgspec
 import pytest
 
 from service import cli, commands
-from service.doctor import DoctorReport, as_json, as_text, checks, examine
+from service.doctor import DoctorReport, advice, as_json, as_text, checks, examine
 from service.doctor.finding import Check, Finding
 from service.doctor.machine import memory_limit_bytes
 from tests.attacks.users import SERVICE_USER, SharedHouse, shared_house
@@ -714,3 +714,27 @@ def test_a_check_that_raises_is_a_finding_without_a_customer(clinic: Clinic, mon
     assert named(report)["broken"].found == "the check itself failed (ValueError)"
     assert "Ann" not in as_json(report)
     assert len(report.findings) == 21, "the others are made all the same"
+
+
+def test_where_the_mode_allows_writing_no_other_mode_is_advised(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    refused = PermissionError(errno.EPERM, "Operation not permitted", str(inbox))
+    given = advice.mend(refused, inbox, [inbox])
+    assert given.command == f"lsattr -d {inbox} && findmnt -T {inbox}"
+    assert "chattr -i -a" in given.hint
+    assert advice.give_access([inbox], [inbox]) == given
+
+
+def test_advice_that_mends_several_findings_is_printed_once() -> None:
+    names = ("inbox", "inbox renames", "locks")
+    findings = tuple(
+        Finding(name=name, status="fail", found="refused", hint="look", command="lsattr -d inbox") for name in names
+    )
+    lines = as_text(DoctorReport(program_version="1", examined_at="now", findings=findings)).splitlines()
+    assert [line.strip() for line in lines if "hint:" in line or "run: " in line] == [
+        "hint: look",
+        "run:  lsattr -d inbox",
+        "hint: as for inbox, above",
+        "hint: as for inbox, above",
+    ]

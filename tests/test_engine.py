@@ -885,6 +885,7 @@ def test_an_element_longer_than_a_chunk_is_whole(engine: EmbeddedEngine, drop: P
     assert [len(cell) for cell in read_json(engine, drop, text, carefully=True).column("full_name")] == [0, 3 << 20]
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_large_file_keeps_the_order_of_its_rows(engine: EmbeddedEngine, drop: Path) -> None:
     # More than one row group of the engine, so that its threads share the work.

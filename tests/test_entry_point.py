@@ -23,7 +23,7 @@ from service.errors import SettingsError
 from service.folders import StateFolders
 from service.state import State
 from tests.required import needs_root
-from tests.worlds import ROOT
+from tests.worlds import ROOT, House
 
 USER = Identity(4321, 8765)
 
@@ -252,3 +252,25 @@ def owner(path: Path) -> Identity:
     """Owner of a path; of the link itself, if it is one."""
     status = path.lstat()
     return Identity(status.st_uid, status.st_gid)
+
+
+def test_hints_begin_as_the_program_was_started(house: House) -> None:
+    (house.root / "bin").mkdir()
+    (house.root / "bin" / "python").symlink_to(sys.executable)
+    environment = house.environment()
+
+    def usage(program: str, **settings: str) -> str:
+        command = [program, "-m", "service", "--help"]
+        return subprocess.check_output(command, cwd=house.root, env=environment | settings, text=True).split(" [-h]")[0]
+
+    assert usage("bin/python") == "usage: bin/python -m service"
+    assert usage(sys.executable) == f"usage: {sys.executable} -m service"
+    assert usage(sys.executable, SERVICE_COMMAND="typed here") == "usage: typed here"
+
+
+def test_integrate_counts_one_in_the_singular(house: House) -> None:
+    crm, ecom = house.root / "crm.csv", house.root / "ecom.json"
+    crm.write_text("customer_id,full_name,email\nC1,Ann Lee,ann@x.com\n", encoding="utf-8")
+    ecom.write_text('[{"id": "E1", "name": "Ann Lee", "contact": {"email": "ann@x.com"}}]', encoding="utf-8")
+    done = house.run("integrate", crm, ecom, "--outbox", house.root / "results")
+    assert done.err.startswith("2 records, 1 duplicate, 1 customer: see "), done.err

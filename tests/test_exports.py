@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from service import commands
 from service.errors import ChangedIds, DuplicateColumn, InputError, LostColumn, MissingColumn, UnreadableFile
 from service.pipeline.fields.source_id import id_key, norm_id
-from service.settings import Settings
 from tests.sizes import examples
 from tests.small_batches import integrate_pair, published, rows_of, write_pair
 from tests.worlds import Works
@@ -272,7 +271,9 @@ def test_hints_begin_with_the_command_of_this_place(tmp_path: Path, monkeypatch:
     assert commands.command("retry", "X") == "python -m service retry X"
     monkeypatch.setattr(commands, "_prefix", "docker compose run --rm customer-integration")
     assert commands.command("retry", "X") == "docker compose run --rm customer-integration retry X"
-    assert Settings.model_fields["command"].default == commands.DEFAULT
+    commands.configure("elsewhere")
+    commands.configure(None)
+    assert commands.command("retry", "X") == "python -m service retry X"
     makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
     assert "export SERVICE_COMMAND := $(PY) -m service" in makefile
     compose = (Path(__file__).parents[1] / "docker-compose.yml").read_text(encoding="utf-8")
@@ -460,14 +461,23 @@ def test_all_guards_are_named_at_once(tmp_path: Path) -> None:
     rows = [(*row[:2], "", *row[3:]) for row in customers(120, "X{}")]
     with pytest.raises(LostColumn) as held:
         second(tmp_path, csv_of(HEADER, *rows))
-    assert held.value.found == "guards that hold it back: LostColumn, ChangedIds"
+    guards, columns = held.value.found.split("; ")
+    assert guards == "guards that hold it back: LostColumn, ChangedIds"
+    assert columns.startswith("columns that are there: ")
+    assert all(f'"{name}"' in columns for name in HEADER)
     assert "--accept" in held.value.hint
 
 
 def test_a_list_without_ids_is_refused_after_one_with_ids(tmp_path: Path) -> None:
     bare = csv_of(("Name", "Email", "Phone"), *[row[1:4] for row in customers(5)])
-    with pytest.raises(InputError, match="has no column for ids"):
+    with pytest.raises(InputError, match="has no column for ids") as held:
         second(tmp_path, bare)
+    assert held.value.where.endswith(", crm_customers.csv")
+    assert held.value.found.endswith('; columns that are there: "name", "email", "phone"')
+    mend, *_, accept = held.value.hint.split("; ")
+    assert mend.startswith("add the column again, or map it in service.toml (docs/sources.md), then: ")
+    assert "--accept" not in mend
+    assert accept.startswith("if the exports are right and complete: ")
     assert len(Export(tmp_path / "first", crm=bare).rows) == 5
 
 

@@ -142,6 +142,16 @@ def test_a_daemon_with_a_heartbeat_is_healthy_as_long_as_it_is_fresh(tmp_path: P
     assert not judged(tmp_path, HealthReport(has_heartbeat=True, busy_since=NOW.isoformat()), 9).is_healthy
 
 
+def test_a_heartbeat_from_before_the_clock_was_set_back_is_not_fresh(tmp_path: Path) -> None:
+    report = HealthReport(has_heartbeat=True)
+    beat(tmp_path, age_seconds=-FRESH_SECONDS)
+    assert judged(tmp_path, report, 0).is_healthy
+    beat(tmp_path, age_seconds=-3600)
+    assert judged(tmp_path, report, 0) == HealthCheck(
+        False, "failing: the heartbeat is 3600 s ahead: the clock was set back, and none came since"
+    )
+
+
 def test_a_daemon_that_writes_no_heartbeat_is_judged_by_its_health_file(tmp_path: Path) -> None:
     beat(tmp_path, age_seconds=3600)
     assert judged(tmp_path, HealthReport(), STALE_SECONDS) == HealthCheck(True, "ok"), "an older one, or watch --once"

@@ -553,6 +553,7 @@ def test_a_terminal_shows_a_bar_with_stage_rows_and_rate_and_removes_it(house: H
     assert summary.startswith(f"{RECORDS} records, ")
 
 
+@pytest.mark.large
 def test_on_one_terminal_the_log_appears_above_the_bar(house: House) -> None:
     with terminal() as (both, screens):
         integrated(house, err=both, out=both)
@@ -561,6 +562,7 @@ def test_on_one_terminal_the_log_appears_above_the_bar(house: House) -> None:
     assert [screen for screen in screens if " rows, " in screen and "[info" in screen] == []
 
 
+@pytest.mark.large
 def test_without_a_terminal_there_is_no_bar_but_the_log(house: House) -> None:
     with open(house.root / "err", "wb") as err:
         out = integrated(house, err=err.fileno())

@@ -74,6 +74,29 @@ def test_a_file_that_is_gone_is_named_as_such(reader: Reader, folder: Path) -> N
             count(reader, missing)
 
 
+def test_a_file_that_goes_while_it_is_opened_is_named_as_such(reader: Reader, folder: Path) -> None:
+    path, is_over = folder / "fleeting.parquet", threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            path.hardlink_to(folder / "many.parquet")
+            path.unlink()
+
+    coming = threading.Thread(target=come_and_go)
+    coming.start()
+    found: set[int | None] = set()
+    try:
+        for _ in range(400):
+            try:
+                found.add(count(reader, path))
+            except FileNotFoundError:
+                found.add(None)
+    finally:
+        is_over.set()
+        coming.join()
+    assert found == {ROWS, None}
+
+
 def test_nothing_is_read_outside_of_the_folders(reader: Reader, folder: Path) -> None:
     outside = folder.parent / "secret.parquet"
     write(outside, "select 1 as n")

@@ -355,7 +355,7 @@ def test_a_quarantined_batch_is_mended_and_retried(works: Works) -> None:
             assert advice.follow(1, BATCH=folder.name) == 0
             advice.act(2)
             shutil.copyfile(SAMPLE / ECOM, folder / ECOM)
-            assert advice.follow(4, BATCH=folder.name) == 0
+            assert advice.follow(3, BATCH=folder.name) == 0
         wait_until(works.archived)
 
 
@@ -367,7 +367,7 @@ def test_a_batch_that_a_guard_held_back_is_accepted(works: Works) -> None:
         with advised("batch_quarantined", works) as advice:
             (folder,) = works.quarantine()
             assert advice.follow(1, BATCH=folder.name) == 0
-            assert advice.follow(3, BATCH=folder.name) == 0
+            assert advice.follow(4, BATCH=folder.name) == 0
         wait_until(lambda: len(works.archived()) == 2)
 
 

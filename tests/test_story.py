@@ -134,6 +134,7 @@ def test_files_that_were_there_before_the_start_are_published(house: House) -> N
     assert_the_sample_is_published_once(house)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_many_pairs_at_once_are_published_one_by_one(running: House) -> None:
     suffixes = [f"_2024-01-{day:02}" for day in range(1, 5)]
@@ -244,6 +245,7 @@ def test_a_busy_daemon_ends_in_time_and_the_next_start_continues_its_batch(house
     assert house.batches() == [batch]
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_busy_daemon_ends_in_time_on_sigint_too(house: House, many: Path) -> None:
     batch = end_while_busy(house, many, signal.SIGINT)

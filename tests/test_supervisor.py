@@ -67,6 +67,19 @@ def test_when_the_watcher_ends_all_end_with_its_exit_code(
         os.kill(run.pids()["watcher"], signal.SIGKILL)
     assert run.process.wait(20) == code
     assert run.left() == []
+    (ended,) = [event for event in run.events("process.ended") if event["name"] == "watcher"]
+    assert (ended["level"], ended["code"]) == ("error", code)
+    (line,) = run.lines()
+    if code == 137:
+        assert line == "the watcher was killed (137); nothing is lost: start it again"
+    else:
+        assert line == "the watcher ended with code 3, and so do all: the lines above say why"
+
+
+def test_a_helper_with_a_wrong_setting_is_not_started_again_at_once(supervised: Supervise) -> None:
+    run = supervised(LASTS, {"dashboard": ("sh", "-c", "exit 2")})
+    wait_until(lambda: run.events("process.ended") != [])
+    assert [(it["level"], it["restart_in_seconds"]) for it in run.events("process.ended")] == [("warning", 30.0)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -77,6 +90,7 @@ def test_a_signal_stops_all_in_order(house: House, supervised: Supervise, number
     assert run.process.wait(20) == 0
     assert run.left() == []
     assert [event["why"] for event in run.events("service.stopped")] == ["SIGTERM"], "the watcher ended in order"
+    assert run.lines() == []
 
 
 def test_a_stop_does_not_wait_for_a_process_that_ignores_it(supervised: Supervise) -> None:

@@ -66,6 +66,7 @@ def test_the_daemon_syncs_by_schedule_and_reports_a_failed_sync(house: House) ->
     assert house.health()["state"] == "degraded"
 
 
+@pytest.mark.large
 def test_a_restarted_daemon_does_not_sync_before_it_is_due(house: House) -> None:
     api = simulator()
     with running(api) as url:

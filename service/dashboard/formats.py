@@ -55,6 +55,17 @@ def code_spans(text: str) -> Markup:
     )
 
 
+def parted(hint: str, retry: str) -> tuple[str, str]:
+    """The words of a hint and the command at its end, which begins like the command ``retry``; empty where it has none.
+
+    >>> parted("see the log, then: python -m service retry ID", "python -m service retry ID")
+    ('see the log, then:', 'python -m service retry ID')
+    """
+    prefix, found, _ = retry.partition("retry ")
+    begin = hint.find(prefix + found) if prefix and found else -1
+    return (hint, "") if begin < 0 else (hint[:begin].rstrip(), hint[begin:])
+
+
 def sentence(text: str) -> str:
     """The text with a capital at its beginning, unless that is the name of a file."""
     first = text.partition(" ")[0]
@@ -96,7 +107,7 @@ def when(text: str | None, now: datetime) -> Markup:
         return Markup("{}").format(text)
     then = then if then.tzinfo else then.replace(tzinfo=now.tzinfo)
     shown = f"{then.astimezone(now.tzinfo):%Y-%m-%d %H:%M:%S %Z}"
-    tag = Markup('<time datetime="{}" title="{}" tabindex="0">{}</time>')
+    tag = Markup('<time class="relative" datetime="{}" title="{}" tabindex="0">{}</time>')
     return tag.format(then.isoformat(), shown, ago(then, now))
 
 

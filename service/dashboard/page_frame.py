@@ -7,6 +7,7 @@ from datetime import UTC
 from typing import Literal
 
 from service import __version__, documents, health
+from service.container import is_image
 from service.dashboard.site import Site
 from service.documents import HealthReport, MalformedDocument
 from service.inbox import partner_name
@@ -73,9 +74,13 @@ class Frame:
     is_sample: bool
     required_exports: tuple[str, ...]
     """Names of the exports that make a customer master."""
+    is_image: bool
+    """Whether the dashboard runs in the image, so that its folders are not those of the host."""
+    now: str
+    """Of the clock by which the times of the page are relative, in ISO 8601."""
 
     @classmethod
     def of(cls, site: Site) -> Frame:
         """The frame of a page that is built now."""
         names = tuple(partner_name(source, "") for source in site.required_sources)
-        return cls(service_state(site), __version__, site.is_sample, names)
+        return cls(service_state(site), __version__, site.is_sample, names, is_image(), site.now().isoformat())

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from service.dashboard.missing import MissingThing as MissingThing
-
 if TYPE_CHECKING:
     from service.dashboard.site import Site
     from service.inbox import StagedUpload

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
+from service.container import is_image
 from service.dashboard.sets.customer_sets import CustomerSets
 from service.dashboard.sets.scanned_rows import Scans
 from service.dashboard.verification import Verifier
@@ -14,6 +16,7 @@ from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.history import History
 from service.jobs import all_sources
 from service.model import Source
+from service.printable import printable
 from service.settings import Settings
 from service.sources import sources_of
 
@@ -43,6 +46,14 @@ class Site:
     def outbox(self) -> OutboxFolders:
         """The paths in the outbox."""
         return OutboxFolders(self.settings.outbox)
+
+    def place_of(self, path: Path) -> str:
+        """Where a user finds a path: absolute; of inbox and outbox in the image, where compose mounts it from."""
+        if is_image() and not self.is_sample:
+            for mounted, on_host in ((self.settings.inbox, Path("inbox")), (self.settings.outbox, Path("outbox"))):
+                if path.is_relative_to(mounted):
+                    return printable(f"./{on_host / path.relative_to(mounted)}")
+        return printable(str(path.absolute()))
 
     @cached_property
     def state(self) -> StateFolders:

@@ -9,11 +9,11 @@ import errno
 import os
 import shlex
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from service.commands import command
-from service.container import Identity, is_image
+from service.container import ROOT, Identity, is_image
 from service.doctor.finding import Advice
 from service.inbox.mounts import mount_point_of
 from service.raw_settings import PREFIX
@@ -47,6 +47,8 @@ def start() -> Advice:
 def mend(error: OSError, path: Path, ours: Iterable[Path] = ()) -> Advice:
     """What to do where an attempt to use ``path`` fails; ``ours``: inbox, outbox and state."""
     match error.errno:
+        case errno.EPERM if os.geteuid() == ROOT and path.is_dir():
+            return _look_for_attributes([path])
         case errno.EACCES | errno.EPERM:
             return give_access([path], ours)
         case errno.EROFS if is_image():
@@ -70,12 +72,29 @@ def give_access(paths: Iterable[Path], ours: Iterable[Path] = ()) -> Advice:
     if foreign is not None and not os.access(foreign, os.X_OK):
         return shell(f"let user {our_user()} pass through {foreign}", "chmod", "a+x", foreign, as_root=True)
     folders = [folder if folder.is_dir() else folder.parent for folder in folders]
+    if all(_mode_allows(folder) for folder in folders):
+        return _look_for_attributes(folders)
     if all(folder.stat().st_uid == os.geteuid() for folder in folders):
         return shell("let their owner write to them", "chmod", "u+rwx", *folders)
     changes: list[tuple[str | Path, ...]] = [("chown", "-R", str(our_user()), *folders)]
     if any(folder.stat().st_mode & _OWNER_MAY_WORK != _OWNER_MAY_WORK for folder in folders):
         changes.append(("chmod", "u+rwx", *folders))
     return _script(f"give it to user {our_user()}, as whom the service runs", changes, as_root=True)
+
+
+def _mode_allows(folder: Path) -> bool:
+    """Whether our user owns the folder, and its mode lets the owner do everything."""
+    status = folder.stat()
+    return status.st_uid == os.geteuid() and status.st_mode & _OWNER_MAY_WORK == _OWNER_MAY_WORK
+
+
+def _look_for_attributes(folders: Sequence[Path]) -> Advice:
+    hint = (
+        "the mode allows writing, so something else forbids it: the attribute i or a, which"
+        " `chattr -i -a` of root removes, or a mount that is read-only (ro)"
+    )
+    looks: list[tuple[str | Path, ...]] = [("lsattr", "-d", *folders)]
+    return _script(hint, [*looks, *(("findmnt", "-T", folder) for folder in folders)])
 
 
 def make_folder_for_us(folder: Path) -> Advice:

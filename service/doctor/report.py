@@ -45,7 +45,10 @@ def as_json(report: DoctorReport) -> str:
 def as_text(report: DoctorReport) -> str:
     """The report as aligned lines: one for each check, its hints below it, and a last sentence."""
     width = max(len(finding.name) for finding in report.findings)
-    lines = [line for finding in report.findings for line in _lines(finding, width)]
+    firsts: dict[tuple[str, str], str] = {}  # advice -> the check below which it stands, once
+    for finding in report.findings:
+        firsts.setdefault((finding.hint, finding.command), finding.name)
+    lines = [line for it in report.findings for line in _lines(it, width, firsts[it.hint, it.command])]
     written = [row for row in report.settings if row.origin != "default"]
     if written:
         names, values = (max(len(cell) for cell in column) for column in zip(*map(_cells, written), strict=True))
@@ -58,9 +61,12 @@ def _cells(row: EffectiveSetting) -> tuple[str, str]:
     return row.variable, row.value
 
 
-def _lines(finding: Finding, width: int) -> Iterator[str]:
+def _lines(finding: Finding, width: int, advised_at: str) -> Iterator[str]:
     yield f"{finding.status}  {finding.name:<{width}}  {finding.found}"
     indent = " " * (width + 8)
+    if finding.hint and advised_at != finding.name:
+        yield f"{indent}hint: as for {advised_at}, above"
+        return
     if finding.hint:
         yield f"{indent}hint: {finding.hint}"
     if finding.command:

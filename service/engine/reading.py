@@ -22,7 +22,8 @@ from service.engine.contract import Reader, Row, StatementTooSlow, sql_text
 from service.engine.embedded_tables import OutOfMemory
 from service.errors import TransientError
 
-_NOT_FOUND = "No files found that match"
+_NOT_FOUND = ("No files found that match", os.strerror(errno.ENOENT))
+"""The second: it was removed between the two looks that the engine takes at a file."""
 _AT_ONCE = 2
 """Statements that run at the same time, so that all together fit into the memory limit; others wait."""
 _BETWEEN_INTERRUPTS = 0.1
@@ -139,7 +140,7 @@ def _errors_translated() -> Iterator[None]:
     except duckdb.Error as error:
         if isinstance(error, duckdb.ParserException | duckdb.CatalogException):
             raise  # the statement is wrong, whatever the file and the parameters are
-        if isinstance(error, duckdb.IOException) and _NOT_FOUND in str(error):
+        if isinstance(error, duckdb.IOException) and any(text in str(error) for text in _NOT_FOUND):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
         raise TransientError(
             f"the query failed: {_reason(error)}", hint=f"`{command('verify')}` says whether a file was changed"

@@ -157,5 +157,8 @@ def _name_taken(path: Path, batch_id: str) -> UsageError:
     return UsageError(
         f"{path.name} waits in the inbox already",
         where=str(path),
-        hint=f"let it be processed or move it away, then: {command('retry', batch_id)}",
+        hint=(
+            f"remove it there, then: {command('retry', batch_id)}; or drop the other exports of its batch as well, "
+            "and let them be processed instead"
+        ),
     )

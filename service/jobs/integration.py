@@ -78,7 +78,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     identified = register.identify(records, groups, engine, keys)
     filled = guards.filled_values(records)
     compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
-    guards.refuse_held(guards.held(batch, compared, rules.guards), batch)
+    guards.refuse_held(guards.held(batch, compared, rules.guards), batch, compared.reports)
     summary = _summary(extracted, records.count(), survivors.count(), identified.next_number)
     suspicious = quality.suspicious_values(records, groups, evidence)
     risk = quality.overmerge_risk(suspicious, groups, evidence)

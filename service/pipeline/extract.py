@@ -62,6 +62,7 @@ INTEGRATION = FieldSpec(
     fields=FIELDS,
     identity_fields=("source_id", "full_name", "email", "phone"),
     contacts=("full_name", "email", "phone"),
+    optional=frozenset({"orders_count"}),
     sql_of={"orders_count": "try_cast($text as bigint)"},
 )
 
@@ -214,7 +215,9 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec, 
     if spec.contacts:
         refuse_without_contacts(report, source, count, filled, spec.contacts)
     lost = [name for name in layout.fields if count and name in spec.fields and name not in filled]
-    report = _with_warnings(report, lost_field_warnings(report, source, lost, spec.optional))
+    # A known system, or a user's mapping, calls the number of orders otherwise: there it is expected.
+    optional = [name for name in spec.optional if name != "orders_count" or (name,) in layout.fields.get(name, ())]
+    report = _with_warnings(report, lost_field_warnings(report, source, lost, optional))
     report = _with_warnings(report, elsewhere_warnings(origins.elsewhere, report, source))
     rows, report = _with_identity(rows, report, spec, path_counts)
     if spec.contacts:
@@ -353,7 +356,12 @@ def _suspicious_rows(rows: Table, path_counts: Mapping[str, int]) -> tuple[str, 
 
 
 def _at(error: InputError, batch: Batch, file: InputFile) -> InputError:
-    """The same error with the batch and the file in ``where``."""
+    """The same error with the batch and the file in ``where``, and a hint for a file of this batch.
+
+    A file that is dropped alone would wait for the others, which lie in quarantine with it.
+    """
     where = ", ".join(part for part in (batch.where(file), error.where) if part)
     message = f"{file.file_name}: {error.message}"
-    return type(error)(message, hint=error.hint, where=where, found=error.found)
+    is_one_of_several = len(batch.inputs) > 1 and error.hint.endswith("drop it again")
+    hint = f"{error.hint} with the other exports of its batch" if is_one_of_several else error.hint
+    return type(error)(message, hint=hint, where=where, found=error.found)

@@ -13,7 +13,9 @@ from service.commands import command
 from service.engine.contract import Table
 from service.errors import ChangedIds, InputError, LostColumn, MissingColumn, OutdatedBatch, SuspiciousVolume
 from service.model import Batch, Guards, PublishedMaster
+from service.pipeline.lost_fields import listed
 from service.pipeline.volume import Volume
+from service.readers.quotable_names import quotable_names
 from service.readers.rows import FileReport
 from service.suffixes import is_before
 
@@ -31,8 +33,20 @@ _FILLED = """
     from this group by source order by source
 """
 
-Hold = tuple[type[InputError], str]
-"""A reason to hold a batch back: the error to raise, and what was found."""
+_IN_SETTINGS = "in service.toml (docs/sources.md)"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A reason to hold a batch back."""
+
+    error: type[InputError]
+    text: str
+    """What was found."""
+    remedy: str = ""
+    """What to do where the export is not right; empty where that is to export it again."""
+    source: str = ""
+    """The source whose columns are the reason; empty where others are."""
 
 
 def filled_values(records: Table) -> dict[str, dict[str, int]]:
@@ -41,19 +55,34 @@ def filled_values(records: Table) -> dict[str, dict[str, int]]:
     return {source: dict(zip(("source_id", *_FIELDS), counts, strict=True)) for source, *counts in rows}
 
 
-def refuse_held(found: Iterable[Hold], batch: Batch) -> None:
-    """Raises: the error of the first hold, whose message names all, unless a user accepted the batch."""
+def refuse_held(found: Iterable[Hold], batch: Batch, reports: Mapping[str, FileReport] | None = None) -> None:
+    """Raises: the error of the first hold, whose message names all, unless a user accepted the batch.
+
+    ``reports``: of the sources, to list the columns of the first one whose columns are a reason.
+    """
     holds = list(found)
     if not holds or batch.accepted:
         return
-    error, _ = holds[0]
-    names = dict.fromkeys(it.__name__ for it, _ in holds)
-    raise error(
-        "; ".join(text for _, text in holds),
-        where=f"batch {batch.id}",
-        found=f"guards that hold it back: {', '.join(names)}" if len(holds) > 1 else "",
-        hint=f"if the exports are right and complete: {command('retry', '--accept', batch.id)}",
+    names = dict.fromkeys(it.error.__name__ for it in holds)
+    details = [f"guards that hold it back: {', '.join(names)}"] if len(holds) > 1 else []
+    at_fault = next((it.source for it in holds if it.source), "")
+    file = next((it for it in batch.inputs if it.source.name == at_fault), None)
+    if file and reports and (columns := _columns(reports[at_fault])):
+        details.append(f"{'columns' if reports[at_fault].is_csv else 'members'} that are there: {listed(columns)}")
+    accept = f"if the exports are right and complete: {command('retry', '--accept', batch.id)}"
+    remedies = dict.fromkeys(it.remedy for it in holds if it.remedy)
+    raise holds[0].error(
+        "; ".join(it.text for it in holds),
+        where=batch.where(file) if file else f"batch {batch.id}",
+        found="; ".join(details),
+        hint="; ".join((*(f"{it}, then: {command('retry', batch.id)}" for it in remedies), accept)),
     )
+
+
+def _columns(report: FileReport) -> tuple[str, ...]:
+    """Names of all columns or members of a file that a message may quote, those that are read first."""
+    read = report.column_names.values() if report.is_csv else report.paths
+    return tuple(dict.fromkeys((*quotable_names(read), *report.unread)))
 
 
 @dataclass(frozen=True)
@@ -86,7 +115,7 @@ def held_export(volumes: Mapping[str, Volume], limits: Guards) -> Iterator[Hold]
     for name, volume in volumes.items():
         if volume.rows_published and not volume.rows_now:
             found = f"the export has no customers, the published one had {volume.rows_published} records"
-            yield SuspiciousVolume, found
+            yield Hold(SuspiciousVolume, found)
         else:
             yield from _suspicious_volume({name: volume}, limits)
 
@@ -96,7 +125,7 @@ def _suspicious_volume(volumes: Mapping[str, Volume], limits: Guards) -> Iterato
     for name, volume in volumes.items():
         rows, former = volume.rows_now or 0, volume.rows_published or 0
         if former >= limits.volume_guard_rows and 100 * rows < limits.min_volume_percent * former:
-            yield SuspiciousVolume, f"{name} has {rows} rows, the published set had {former}"
+            yield Hold(SuspiciousVolume, f"{name} has {rows} rows, the published set had {former}")
 
 
 def _outdated(batch: Batch, published: PublishedMaster | None) -> Iterator[Hold]:
@@ -105,7 +134,7 @@ def _outdated(batch: Batch, published: PublishedMaster | None) -> Iterator[Hold]
             f"the batch {batch.suffix} is older than the published set {published.suffix}, "
             f"which is that of batch {published.batch_id}"
         )
-        yield OutdatedBatch, found
+        yield Hold(OutdatedBatch, found)
 
 
 def _lost_columns(compared: Comparison) -> Iterator[Hold]:
@@ -124,7 +153,8 @@ def _lost_columns(compared: Comparison) -> Iterator[Hold]:
                     f"{name} has no usable {field} in any row, read from {listed}; "
                     f"{count} of the {rows} published rows had one"
                 )
-                yield LostColumn, found
+                remedy = f"export the column with its values again, or map another one {_IN_SETTINGS}"
+                yield Hold(LostColumn, found, remedy, name)
 
 
 def _changed_ids(compared: Comparison) -> Iterator[Hold]:
@@ -136,7 +166,9 @@ def _changed_ids(compared: Comparison) -> Iterator[Hold]:
         if volume is None or rows < GUARDED_ROWS or 2 * count < rows:
             continue
         if 100 * again < MIN_RECURRING_PERCENT * count and 2 * (volume.rows_now or 0) >= rows:
-            yield ChangedIds, f"{again} of the {count} ids that {name} had in the published set are there again"
+            found = f"{again} of the {count} ids that {name} had in the published set are there again"
+            remedy = f"export the column of the former ids again, or map it {_IN_SETTINGS}"
+            yield Hold(ChangedIds, found, remedy, name)
 
 
 def _missing_ids(batch: Batch, compared: Comparison) -> Iterator[Hold]:
@@ -146,4 +178,5 @@ def _missing_ids(batch: Batch, compared: Comparison) -> Iterator[Hold]:
         report = compared.reports[name]
         had_ids = compared.recurring.get(name, (0, 0))[0] > 0
         if report.layout.lacks_ids and had_ids and not compared.filled.get(name, {}).get("source_id", 0):
-            yield MissingColumn, f"{file.file_name} has no column for ids, the published rows of {name} had them"
+            found = f"{file.file_name} has no column for ids, the published rows of {name} had them"
+            yield Hold(MissingColumn, found, f"add the column again, or map it {_IN_SETTINGS}", name)

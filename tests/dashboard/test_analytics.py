@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from service import commands
 from service.api.clock import SystemClock
 from service.errors import ServiceError
 from service.jobs.sync import sync
@@ -47,10 +48,11 @@ def test_an_export_whose_report_is_damaged_or_gone_is_left_out(own_house: Dashbo
     assert "No analytics export yet" in text_of(own_house.client().get("/analytics"))
 
 
-def test_the_empty_page_says_which_settings_a_sync_needs(tmp_path: Path) -> None:
+def test_the_empty_page_says_which_settings_a_sync_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_prefix", "make it")
     empty = DashboardHouse(tmp_path)
     assert "Set SERVICE_API_URL" in text_of(empty.client().get("/analytics"))
-    with_api = text_of(empty.client(api_url="https://api.example/users", command="make it").get("/syncs"))
+    with_api = text_of(empty.client(api_url="https://api.example/users").get("/syncs"))
     assert "Start a sync with make it sync" in with_api
 
 

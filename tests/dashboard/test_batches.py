@@ -71,7 +71,7 @@ def test_the_page_begins_with_what_became_of_the_records(shared_house: Dashboard
     assert "11 records became 8 customers; 3 were duplicates, 2 rows were rejected." in text
     assert "too_many_cells" in text
     assert "line 10: 8 cells where the header has 6" in text
-    assert "no value for orders_count in any row" in text
+    assert "rows that could not enter, see rejects.csv: 2" in text
 
 
 def test_each_source_and_field_has_its_counts(shared_house: DashboardHouse) -> None:
@@ -83,7 +83,7 @@ def test_each_source_and_field_has_its_counts(shared_house: DashboardHouse) -> N
     assert (phone["filled"], phone["missing"], phone["unusable"], phone["distinct"]) == (6, 2, 0, 6)
     reasons = {it["rules"]: it["records"] for it in contents["integration"]["duplicates"]}
     assert reasons == {"email+phone": 2, "email": 1}
-    assert contents["warnings"]["count"] == 2
+    assert contents["warnings"]["count"] == 1
     assert not any("merged with" in line for line in contents["warnings"]["shown"])
 
 
@@ -158,9 +158,18 @@ def a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe])
+def enlarged(path: Path) -> None:
+    path.chmod(0o600)
+    os.truncate(path, 1 << 40)  # it takes no room
+
+
+@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, enlarged])
 @pytest.mark.parametrize(
-    "name", ["quality_report.json", "rejects.csv", "id_changes.csv", "match_evidence.csv", "manifest.json"]
+    "name",
+    [
+        *("quality_report.json", "rejects.csv", "id_changes.csv", "match_evidence.csv", "manifest.json"),
+        "integration_log.txt",
+    ],
 )
 def test_damage_gives_a_sentence_that_names_the_file(
     own_house: DashboardHouse, damage: Callable[[Path], None], name: str
@@ -273,7 +282,12 @@ def test_a_name_that_the_manifest_does_not_list_is_not_found(shared_house: Dashb
     assert b"unified_id" not in answer.data
 
 
-@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe])
+def endless(path: Path) -> None:
+    path.chmod(0o600)
+    os.truncate(path, 1 << 40)  # it takes no room
+
+
+@pytest.mark.parametrize("damage", [broken, gone, linked, a_pipe, endless])
 def test_a_file_that_is_not_as_published_is_not_handed_out(
     own_house: DashboardHouse, damage: Callable[[Path], None]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from service.dashboard import charts
 from service.dashboard.charts import GraphEdge, GraphNode
-from service.dashboard.sets import customer_records, id_history
+from service.dashboard.sets import customer_records, customer_sets, id_history
 from service.dashboard.sets.id_history import IdEvent
 from service.folders import OutboxFolders
 from service.ledger import Entry
@@ -287,7 +288,7 @@ def changes_of(outbox: Path, unified_id: str, kept: tuple[Entry, ...]) -> list[t
 def test_an_id_is_found_by_its_position_as_by_a_search_of_the_file(
     crowd: Crowd, tmp_path_factory: pytest.TempPathFactory, numbers: set[int], asked: int
 ) -> None:
-    entry = crowd.site().customer_sets.kept()[0]
+    entry = next(crowd.site().customer_sets.kept())
     outbox = tmp_path_factory.mktemp("outbox")
     folder = outbox / "batches" / entry.outcome.batch_id
     folder.mkdir(parents=True)
@@ -309,7 +310,18 @@ def test_large_files_are_searched_up_to_a_limit_and_the_page_says_so(
     found = past(shared_house, "CUST001")
     assert found["history"]["is_whole"] is False
     assert {event["unified_id"] for event in found["history"]["events"]} == {"CUST001"}
-    assert "Older sets are large." in text_of(shared_house.client().get("/customers/CUST001"))
+    assert "Older sets are large or many." in text_of(shared_house.client().get("/customers/CUST001"))
+
+
+def test_the_past_goes_back_over_more_batches_than_are_read_at_once(
+    shared_house: DashboardHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = past(shared_house, "CUST001")["history"]
+    assert {event["batch_id"] for event in every["events"]} == set(shared_house.masters)
+    monkeypatch.setattr(customer_sets, "_BATCHES_AT_ONCE", 1)
+    assert past(shared_house, "CUST001")["history"] == every
+    monkeypatch.setattr(id_history, "MOST_SETS", 1)
+    assert past(shared_house, "CUST001")["history"]["is_whole"] is False
 
 
 def test_damaged_files_of_changes_are_no_error(own_house: DashboardHouse) -> None:
@@ -321,3 +333,14 @@ def test_damaged_files_of_changes_are_no_error(own_house: DashboardHouse) -> Non
         client = own_house.client()
         assert client.get("/customers/CUST001").status_code == 200
         assert client.get("/customers/CUST003").status_code in (200, 404)
+
+
+def test_files_of_changes_without_a_line_break_are_left_after_some_bytes(own_house: DashboardHouse) -> None:
+    folder = own_house.set_of(own_house.masters[-1])
+    for name in ("id_changes.csv", "register_customers.csv"):
+        (folder / name).chmod(0o644)
+        os.truncate(folder / name, 0)
+        os.truncate(folder / name, 1 << 40)  # it takes no room
+    client = own_house.client()
+    assert client.get("/customers/CUST001").status_code == 200
+    assert client.get("/customers/CUST003").status_code in (200, 404)

@@ -42,6 +42,15 @@ def test_counts_are_those_of_the_set(crowd: Crowd) -> None:
     assert f"{found['removed']} of {sum(sizes.values())} records were duplicates" in text
 
 
+def test_each_bar_is_as_long_as_its_share(crowd: Crowd) -> None:
+    found, page = figures(crowd), crowd.client().get("/duplicates").text
+    widths = [float(width) for width in re.findall(r'class="fill-accent" width="([\d.]+)"', page)]
+    shares = [(it["customers"], found["groups"]) for name in ("reasons", "sizes") for it in found[name]]
+    shares += [(it["customers"], found["shown"]["customers"]) for it in found["overlap"]]
+    assert widths == [round(100 * count / whole, 2) for count, whole in shares]
+    assert "fill-quiet" not in page
+
+
 def test_sizes_leave_no_number_out() -> None:
     assert _SIZES[0][0] == 2
     assert [least - 1 for least, _ in _SIZES[1:]] == [most for _, most in _SIZES[:-1]]

@@ -23,6 +23,7 @@ from service.jobs import JOBS
 from service.settings import Settings
 from service.state import State
 from tests.dashboard.house import DashboardHouse, text_of
+from tests.small_documents import DocumentFolders, batch
 from tests.worlds import CRM, ECOM, QUICK, SAMPLE, Works, local_now, wait_until
 
 
@@ -88,6 +89,9 @@ def test_from_the_first_look_to_the_published_master(works: Works) -> None:
         assert _lead(client) == "Waiting for ecommerce_customers.json."
         clock = rf"{CRM} is here since \d\d:\d\d ?; {ECOM} is missing ?\."
         assert re.search(clock, text_of(client.get("/")))
+        assert "Drop ecommerce_customers.json to begin" in text_of(client.get("/"))
+        slots = (client.get("/api/v1/overview").json or {})["slots"]
+        assert [slot["source"] for slot in slots if slot["is_here"]] == ["CRM"]
         shutil.copyfile(SAMPLE / ECOM, works.inbox / ECOM)
         works.waits_to_be(lambda health: health["last_batch"] and not health["busy_since"])
         wait_until(lambda: "published" in _lead(client), 10)
@@ -263,7 +267,7 @@ def test_polling_gets_no_content_until_something_changes(watched: Watched) -> No
 def test_the_page_needs_no_script_to_upload_or_to_be_current(watched: Watched) -> None:
     watched.says()
     page = watched.client.get("/").text
-    forms = re.findall(r'<form class="slot" method="post" enctype="multipart/form-data" action="([^"]+)"', page)
+    forms = re.findall(r'<form class="slot" method="post"[^>]* enctype="multipart/form-data" action="([^"]+)"', page)
     assert forms == ["/inbox/CRM", "/inbox/ECOM", "/inbox/API"]
     assert page.count('<button class="button">Upload') == 3
     assert all(f'id="{part}"' in page for part in ("live", "state", "pill", "latest", "batches", "add-head"))
@@ -275,3 +279,50 @@ def test_the_view_of_a_service_that_never_ran_is_empty(tmp_path: Path) -> None:
     view = client.get("/api/v1/overview").json or {}
     assert (view["latest"], view["batches"], view["trend"], view["sample_made_at"]) == ([], [], [], None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_latest_set_stays_on_the_page_behind_any_number_of_quarantined_batches(tmp_path: Path) -> None:
+    folders = DocumentFolders(tmp_path)
+    former = folders.publish(batch(2), folders.publish(batch(1), None))
+    for number in range(3, 35):
+        former = folders.quarantine(batch(number), former)
+    folders.ledger.open()
+    given: dict[str, Any] = {"inbox": folders.inbox.root, "outbox": folders.outbox.root, "state": folders.state.root}
+    client = create_app(Site(Settings(**given), local_now)).test_client()
+    view = client.get("/api/v1/overview").json or {}
+    assert [(it["batch_id"], it["former"] is not None) for it in view["latest"]] == [(batch(2), True)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "sentence"),
+    [
+        ("GET", "/nowhere", 404, "There is no such page"),
+        ("POST", "/batches", 405, "This page cannot be asked for in this way"),
+    ],
+)
+def test_an_address_that_is_none_is_answered_in_plain_words(
+    shared_house: DashboardHouse, method: str, path: str, status: int, sentence: str
+) -> None:
+    answer = shared_house.client().open(path, method=method)
+    assert answer.status_code == status
+    assert f"<h1>{sentence}</h1>" in answer.text
+    assert "<p>Go to the overview.</p>" in answer.text
+
+
+def test_in_the_container_the_inbox_is_named_as_the_host_has_it(
+    own_house: DashboardHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"Or copy the files into the folder {own_house.works.inbox}" in text_of(own_house.client().get("/"))
+    monkeypatch.setenv("IS_CUSTOMER_INTEGRATION_IMAGE", "1")
+    text = text_of(own_house.client().get("/"))
+    assert "Or copy the files into the inbox folder on the host ( ./inbox in compose)" in text
+    assert str(own_house.works.inbox) not in text
+
+
+def test_the_open_page_learns_of_later_scans(watched: Watched) -> None:
+    scan = datetime.now(UTC).isoformat()
+    watched.says(last_scan=scan)
+    answer = watched.client.get("/live").text
+    assert re.search(
+        rf'<div id="scan" hx-swap-oob="true".*<time class="relative" datetime="{re.escape(scan[:19])}', answer
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,10 +40,26 @@ def test_the_list_says_why_where_and_what_to_do(shared_house: DashboardHouse) ->
     assert "1 batch waits for you" in text
     assert "ecommerce_customers_3.json: the document ends too early (it is truncated)" in text
     assert "line 2, byte 102" in text
-    assert "Export it again and drop it again" in text
+    assert "Export it again and drop it again with the other exports of its batch" in text
     (batch,) = data_of(client.get("/api/v1/quarantine"))["batches"]
     assert (batch["batch_id"], batch["condition"]) == (shared_house.quarantined, "waiting")
     assert batch["file_names"] == ["crm_customers_3.csv", "ecommerce_customers_3.json"]
+
+
+def test_a_command_in_the_hint_stands_as_code_and_can_be_copied(own_house: DashboardHouse) -> None:
+    batch_id = own_house.quarantined
+    path = own_house.works.inbox / "quarantine" / batch_id / "reason.json"
+    command = f"python -m service retry --accept {batch_id}"
+    text = reason(
+        batch_id, None, hint=f"if the exports are right: {command}", retry=f"python -m service retry {batch_id}"
+    )
+    path.chmod(0o600)
+    documents.write(path, text)
+    client = own_house.client()
+    assert f'If the exports are right: <code class="command">{command}</code>' in client.get("/quarantine").text
+    page = client.get(f"/quarantine/{batch_id}").text
+    assert "<strong>If the exports are right:</strong>" in page
+    assert f'data-copy="{command}"' in page
 
 
 def test_an_empty_quarantine_says_so(tmp_path: Path) -> None:
@@ -180,6 +198,22 @@ def test_a_retry_moves_the_files_back_and_says_what_comes(own_house: DashboardHo
     assert (again.status_code, data_of(again)["hint"]) == (409, "check the name")
 
 
+def test_of_several_retries_at_once_one_moves_every_file(own_house: DashboardHouse) -> None:
+    batch_id, client = own_house.quarantined, own_house.client()
+    client.post("/quarantine/20240115T120000Z-0a1b2c/retry")  # loads what the first retry loads
+    begun, path = threading.Barrier(8), f"/api/v1/quarantine/{batch_id}/retry"
+
+    def retried(_: int) -> tuple[int, int]:
+        browser = client.application.test_client()
+        begun.wait()
+        answer = browser.post(path)
+        return answer.status_code, len(data_of(answer).get("file_names", ()))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(retried, range(8)))[:2] == [(200, 2), (409, 0)]
+    assert not (own_house.works.inbox / "quarantine" / batch_id).exists()
+
+
 def test_after_a_retry_the_page_leads_to_the_new_batch(own_house: DashboardHouse) -> None:
     client, former = own_house.client(), own_house.quarantined
     assert client.post(f"/api/v1/quarantine/{former}/retry").status_code == 200
@@ -189,13 +223,45 @@ def test_after_a_retry_the_page_leads_to_the_new_batch(own_house: DashboardHouse
     assert f"The same files are batch {became['batch_id']} now." in text_of(client.get(f"/quarantine/{former}"))
 
 
-def test_a_retry_of_mended_files_is_published(own_house: DashboardHouse) -> None:
-    path = own_house.works.inbox / "quarantine" / own_house.quarantined / "ecommerce_customers_3.json"
-    path.chmod(0o600)
-    path.write_text(f"{path.read_text(encoding='utf-8')}}}]}}", encoding="utf-8")
-    assert own_house.client().post(f"/quarantine/{own_house.quarantined}/retry").status_code == 303
+def test_the_page_says_where_the_files_are_and_which_to_drop_again(own_house: DashboardHouse) -> None:
+    client, batch_id = own_house.client(), own_house.quarantined
+    text = text_of(client.get(f"/quarantine/{batch_id}"))
+    folder = own_house.works.inbox.absolute() / "quarantine" / batch_id
+    assert f"Correct ecommerce_customers_3.json , or copy a new export over it, in {folder} ." in text
+    assert "Or drop all exports of the batch again crm_customers_3.csv and ecommerce_customers_3.json" in text
+    for name, end in (("crm_customers_3.csv", ""), ("ecommerce_customers_3.json", "}]}")):
+        content = (folder / name).read_text(encoding="utf-8")
+        (own_house.works.inbox / name).write_text(content + end, encoding="utf-8")
     own_house.works.once()
     assert len(own_house.masters) == 3
+
+
+def test_in_the_image_the_page_names_the_folder_on_the_host(
+    own_house: DashboardHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.dashboard.site.is_image", lambda: True)
+    page = data_of(own_house.client().get(f"/api/v1/quarantine/{own_house.quarantined}"))
+    assert page["folder"] == f"./inbox/quarantine/{own_house.quarantined}"
+
+
+def test_the_runbook_page_names_the_folders_of_this_service(own_house: DashboardHouse) -> None:
+    page = own_house.client().get("/runbook").text
+    assert f"cat {own_house.works.inbox.absolute()}/quarantine/BATCH/reason.json" in page
+    assert "INBOX/" not in page
+    assert "STATE/" not in page
+
+
+def test_a_retry_of_mended_files_is_published(own_house: DashboardHouse) -> None:
+    former = own_house.quarantined
+    path = own_house.works.inbox / "quarantine" / former / "ecommerce_customers_3.json"
+    path.chmod(0o600)
+    path.write_text(f"{path.read_text(encoding='utf-8')}}}]}}", encoding="utf-8")
+    assert own_house.client().post(f"/quarantine/{former}/retry").status_code == 303
+    own_house.works.once()
+    assert len(own_house.masters) == 3
+    page = data_of(own_house.client().get(f"/api/v1/quarantine/{former}"))
+    assert (page["became"]["outcome"], page["is_became_unchanged"]) == ("published", False)
+    assert "The next batch with files of these names is" in text_of(own_house.client().get(f"/quarantine/{former}"))
 
 
 def test_a_name_that_waits_already_is_refused_with_what_to_do(own_house: DashboardHouse) -> None:
@@ -203,6 +269,9 @@ def test_a_name_that_waits_already_is_refused_with_what_to_do(own_house: Dashboa
     page = own_house.client().post(f"/quarantine/{own_house.quarantined}/retry")
     assert page.status_code == 409
     assert "crm_customers_3.csv waits in the inbox already" in page.text
+    assert "drop the other exports of its batch as well" in page.text
+    (own_house.works.inbox / "crm_customers_3.csv").unlink()  # as the hint says first
+    assert own_house.client().post(f"/quarantine/{own_house.quarantined}/retry").status_code == 303
 
 
 def test_only_what_a_guard_holds_back_can_be_accepted_and_only_on_purpose(own_house: DashboardHouse) -> None:

@@ -290,6 +290,7 @@ def test_after_a_random_campaign_of_faults_verify_finds_nothing(tmp_path: Path, 
     tally(f"campaign, seed {seed}", campaign.done.elements())
 
 
+@pytest.mark.large
 def test_a_daemon_that_was_stopped_and_continued_ends_on_sigterm(house: House) -> None:
     """Found by the campaign: after SIGSTOP and SIGCONT the kernel sends SIGTERM to any thread, not to the first."""
     for _ in range(3):

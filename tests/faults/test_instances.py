@@ -242,6 +242,7 @@ def stopped_at_work(crew: Crew, house: House) -> Daemon:
     return owner
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_while_the_owner_is_stopped_the_others_stand_by_and_it_continues_when_it_wakes(
     crew: Crew, house: House
@@ -262,6 +263,7 @@ def test_while_the_owner_is_stopped_the_others_stand_by_and_it_continues_when_it
     assert (house.health()["pid"], crew.starts()) == (owner.process.pid, 1), "it was the owner all the time"
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_when_a_stopped_owner_is_killed_another_finishes_its_batch(crew: Crew, house: House) -> None:
     owner = stopped_at_work(crew, house)
@@ -271,6 +273,7 @@ def test_when_a_stopped_owner_is_killed_another_finishes_its_batch(crew: Crew, h
     assert house.batches() == [claim.stem]
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_an_inbox_that_is_replaced_stays_with_its_owner_and_ends_no_standby(crew: Crew, house: House) -> None:
     for _ in range(3):

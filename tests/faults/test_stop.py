@@ -191,6 +191,7 @@ def test_an_idle_daemon_stops_at_once(house: House, number: int) -> None:
     assert time.monotonic() - started < MOST_SECONDS["2"] * slowness()
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_thousands_of_signals_end_it_too(house: House) -> None:
     """A handler that takes a lock can be interrupted by itself, and then waits for ever."""

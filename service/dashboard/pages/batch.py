@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, structs
 
 from service.dashboard.formats import counted, sentence
+from service.dashboard.missing import MissingThing
 from service.dashboard.pages.analytics import AnalyticsExport, export_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
-from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, ServedFile
 from service.dashboard.sets.scanned_rows import MOST_ROWS, PAGE_ROWS, DamagedSet
 from service.dashboard.sets.set_contents import (
     Changes,
@@ -173,7 +174,8 @@ def _batch(site: Site, chosen: BatchParameters) -> BatchView:
     if entry.outcome.kind == "published" and not entry.removed:
         try:
             manifest = _manifest_of(site, entry)
-            reader = SetReader(site.outbox.set_of(entry.outcome.batch_id), site.scans)
+            sizes = {name: file.size_bytes for name, file in manifest.files.items()}
+            reader = SetReader(site.outbox.set_of(entry.outcome.batch_id), site.scans, sizes)
             contents, troubles = _contents(site, manifest, entry, reader, chosen), reader.troubles
         except DamagedSet as error:
             troubles = [str(error)]

@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 
 from service.dashboard.charts import GraphEdge, GraphNode
 from service.dashboard.formats import rules_in_words
-from service.dashboard.routes import MissingThing, PageRoute
+from service.dashboard.missing import MissingThing
+from service.dashboard.routes import PageRoute
 from service.dashboard.sets.customer_records import (
     MOST_NODES,
     CustomerRecord,

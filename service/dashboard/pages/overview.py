@@ -19,6 +19,8 @@ from service.model import JobName
 
 _LISTED_BATCHES = 10
 _TREND_BATCHES = 30
+_LATEST_SETS = 2
+"""The latest, and the one before it."""
 
 
 class OfferedFile(Struct, frozen=True, kw_only=True):
@@ -49,6 +51,8 @@ class UploadSlot(Struct, frozen=True, kw_only=True):
     """The name under which it is dropped."""
     job: JobName
     is_required: bool
+    is_here: bool
+    """Whether one waits in the inbox."""
 
 
 class Overview(Struct, frozen=True, kw_only=True):
@@ -71,12 +75,14 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 def _overview(site: Site, _: NoParameters) -> Overview:
     made = made_at(site)
-    masters = site.history.batches("integration", limit=_TREND_BATCHES).entries
-    exports = site.history.batches("analytics", limit=_LISTED_BATCHES).entries
+    live = live_view(site)
+    waiting = tuple(line.file_name.lower() for line in live.waiting)
+    masters = site.history.batches("integration", limit=_TREND_BATCHES, outcome="published").entries
+    exports = site.history.batches("analytics", limit=_LATEST_SETS, outcome="published").entries
     latest = (_latest(site, entries) for entries in (masters, exports))
     trend = [entry.outcome.counts.customers for entry in masters if entry.outcome.counts is not None]
     return Overview(
-        live=live_view(site),
+        live=live,
         latest=tuple(found for found in latest if found is not None),
         batches=tuple(map(summary_of, site.history.batches(limit=_LISTED_BATCHES).entries)),
         trend=tuple(reversed(trend)),
@@ -86,6 +92,7 @@ def _overview(site: Site, _: NoParameters) -> Overview:
                 file_name=partner_name(source, ""),
                 job=source.job,
                 is_required=source in site.required_sources,
+                is_here=any(name.startswith(partner_name(source, "").rpartition(".")[0].lower()) for name in waiting),
             )
             for source in site.sources
         ),
@@ -96,7 +103,7 @@ def _overview(site: Site, _: NoParameters) -> Overview:
 
 
 def _latest(site: Site, entries: tuple[Entry, ...]) -> LatestSet | None:
-    """The latest set of a job, of the job's last batches."""
+    """The latest set of a job, of the job's last published batches."""
     published = [(entry, counts) for entry in entries if (counts := entry.outcome.counts) is not None]
     if not published:
         return None

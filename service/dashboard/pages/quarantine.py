@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,9 +11,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from service import documents
+from service.dashboard.missing import MissingThing
 from service.dashboard.pages.batch import BatchIdText, entry_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
-from service.dashboard.routes import ActionRoute, FileRoute, MissingThing, PageRoute, ServedFile
+from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, ServedFile
 from service.dashboard.sets.preview import Preview, location_of, preview
 from service.dashboard.sets.set_files import why_unreadable
 from service.dashboard.site import Site
@@ -29,6 +31,8 @@ ROWS = 50
 _MOST_FOLDERS = 10_000
 _MOST_LOG_BYTES = 1 << 16
 _MOST_LOG_LINES = 60
+_one_at_a_time = threading.Lock()
+"""Of two that move the same batch back each would find half of its files."""
 _ACCEPTABLE = "--accept"
 """In the hint of every error that a user may let pass."""
 
@@ -98,6 +102,10 @@ class QuarantinedView(Struct, frozen=True, kw_only=True):
     """One quarantined batch."""
 
     batch: QuarantinedSummary
+    folder: str
+    """Where its files are: absolute; in the image where compose mounts it from the host."""
+    file_at_fault: str
+    """The name of the file that the reason names; empty where it names none."""
     files: tuple[QuarantinedFile, ...]
     preview: Preview | None
     """Lines around the place that the reason names; null where it names none. They may hold personal data."""
@@ -105,7 +113,9 @@ class QuarantinedView(Struct, frozen=True, kw_only=True):
     can_accept: bool
     """Whether a guard holds it back, which a user may let pass."""
     became: BatchSummary | None
-    """The next batch with the same files, after a retry."""
+    """The next batch with the same files, after a retry; else the next one with files of the same names."""
+    is_became_unchanged: bool
+    """Whether its files are the same."""
     is_watched: bool
     """Whether the watcher is running, which takes the files after a retry."""
 
@@ -198,14 +208,18 @@ def _quarantined(site: Site, parameters: QuarantinedParameters) -> QuarantinedVi
     summary = _summary(site, batch_id, entry)
     folder = site.inbox.quarantine / batch_id
     location = location_of(reason) if reason else None
-    became = site.history.repeated(entry) if entry and summary.condition == "retried" else None
+    repeated = site.history.repeated(entry) if entry and summary.condition == "retried" else None
+    became = repeated or (site.history.of_same_names(entry) if entry and summary.condition == "retried" else None)
     return QuarantinedView(
         batch=summary,
+        folder=site.place_of(folder),
+        file_at_fault=printable(location.file_name) if location else "",
         files=tuple(_files(folder, reason)),
         preview=preview(folder, location) if location and summary.condition == "waiting" else None,
         log=_log(folder / TEXT_LOG),
         can_accept=reason is not None and _ACCEPTABLE in reason.hint,
         became=summary_of(became) if became else None,
+        is_became_unchanged=repeated is not None,
         is_watched=State(site.settings.state).is_taken(),
     )
 
@@ -258,8 +272,9 @@ def _moved_back(site: Site, batch_id: str, *, accept: bool) -> RetryResult:
     # Loaded by the first retry: the jobs bring the whole pipeline with them.
     from service.jobs.retry import retry
 
-    batch_id, entry = _known(site, batch_id)
-    moved = retry(batch_id, site.settings, accept=accept)
+    with _one_at_a_time:
+        batch_id, entry = _known(site, batch_id)
+        moved = retry(batch_id, site.settings, accept=accept)
     names, left = tuple(map(printable, moved.names)), tuple(map(printable, moved.left))
     is_watched = State(site.settings.state).is_taken()
     following = (

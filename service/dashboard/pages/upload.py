@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from service import logs
-from service.dashboard.routes import Announced, MissingThing, UploadRoute
+from service.dashboard.missing import MissingThing
+from service.dashboard.routes import Announced, UploadRoute
 from service.dashboard.site import Site
 from service.dashboard.web.uploads import refuse_too_large
 from service.files import free_bytes, make_folder

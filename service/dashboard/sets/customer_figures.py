@@ -11,6 +11,7 @@ from typing import BinaryIO, TypeVar
 
 from msgspec import Struct
 
+from service.dashboard.sets.customer_rows import MOST_STATUS_LENGTH
 from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.dashboard.sets.set_files import read_set_file
 from service.engine.contract import PARQUET
@@ -25,7 +26,9 @@ _MOST_COST_BYTES = 16 << 20
 _GROUPED = f"""
     select source_system, match_reason, record_count, count(*) from {PARQUET} group by all
 """
-_STATUSES = f"select approx_top_k(status, {_MOST_STATUSES}) from {PARQUET} where status is not null"
+_STATUSES = f"""
+    select approx_top_k(status, {_MOST_STATUSES}) from {PARQUET} where length(status) <= {MOST_STATUS_LENGTH}
+"""
 _LARGEST = f"""
     select file_row_number from {PARQUET} where record_count > 1
     order by record_count desc, file_row_number limit {LARGEST}
@@ -92,7 +95,7 @@ class CustomerChoices(Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     combinations: tuple[tuple[str, ...], ...] = ()
     statuses: tuple[str, ...] = ()
-    """The most frequent."""
+    """The most frequent of those that are short enough for a filter."""
     reasons: tuple[str, ...] = ()
 
 

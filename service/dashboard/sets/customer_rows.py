@@ -18,6 +18,8 @@ from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.dashboard.sets.search_words import Condition, conditions_of, joined
 from service.engine.contract import PARQUET
 
+MOST_STATUS_LENGTH = 100
+"""Of a status that can be filtered by, in characters."""
 MOST_IDS = 200
 """So many customers are found by the ids of their records in the sources."""
 _ONLY = "only:"
@@ -50,7 +52,7 @@ class CustomerFilters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     source: Annotated[str, Meta(pattern=_SOURCES, max_length=200)] = ""
     """``CRM``: with a record of it. ``CRM+ECOM``: of exactly these. ``only:CRM``: of no other."""
-    status: Annotated[str, Meta(max_length=100)] = ""
+    status: Annotated[str, Meta(max_length=MOST_STATUS_LENGTH)] = ""
     reason: Annotated[str, Meta(pattern=r"^[a-z_+]*$", max_length=100)] = ""
     """As in ``duplicate_report.csv``: ``email+phone``."""
     min_records: Annotated[int, Meta(ge=1, le=_MOST_RECORDS)] = 1
@@ -194,7 +196,7 @@ def _conditions(sets: CustomerSets, of: CustomerSet, filters: CustomerFilters) -
     if filters.reason:
         yield Condition("match_reason = ?", (filters.reason,))
     if filters.status:
-        yield Condition("status = ?", (filters.status,))
+        yield _has_status(filters.status)
     if filters.source:
         names = filters.source.removeprefix(_ONLY).split("+")
         is_exact = len(names) > 1 or filters.source.startswith(_ONLY)
@@ -207,6 +209,13 @@ def _conditions(sets: CustomerSets, of: CustomerSet, filters: CustomerFilters) -
         yield Condition(f"{filters.missing} is null")
     if filters.name_alone:
         yield Condition(_ON_A_NAME_ALONE, (sets.records(of),))
+
+
+def _has_status(status: str) -> Condition:
+    """Browsers send a line break in a value as two characters."""
+    if "\n" not in status:
+        return Condition("status = ?", (status,))
+    return Condition("replace(status, ?, ?) = ?", ("\r\n", "\n", status.replace("\r\n", "\n")))
 
 
 def _ids_by_source_id(sets: CustomerSets, of: CustomerSet, word: str) -> list[str]:

@@ -8,10 +8,11 @@ figures of a set are computed once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,10 +94,10 @@ class CustomerSets:
             raise MissingThing(f"no customers were published by a batch {batch_id}", "choose one of the batches")
         return self._set_of(found.entry, is_latest=False)
 
-    def kept(self) -> list[Entry]:
-        """The published masters that are still there, the latest first."""
-        entries = self._history.batches("integration", limit=_BATCHES_AT_ONCE).entries
-        return [entry for entry in entries if _is_master(entry)]
+    def kept(self) -> Iterator[Entry]:
+        """The published masters that are still there, the latest first; retention removes the oldest."""
+        left = takewhile(lambda entry: entry.removed != "retention", self._entries())
+        return filter(_is_master, left)
 
     def master(self, of: CustomerSet) -> str:
         """The path of ``customer_master.parquet``. Raises: ChangedSet."""
@@ -125,15 +126,17 @@ class CustomerSets:
         return opening, opening.__enter__()
 
     def _latest(self) -> Entry | None:
+        return next(filter(_is_master, self._entries()), None)
+
+    def _entries(self) -> Iterator[Entry]:
+        """The published batches of the job, the latest first; a page of them is read when it is asked for."""
         before: int | None = None
         while True:
-            page = self._history.batches("integration", before, _BATCHES_AT_ONCE)
-            for entry in page.entries:
-                if _is_master(entry):
-                    return entry
+            page = self._history.batches("integration", before, _BATCHES_AT_ONCE, outcome="published")
+            yield from page.entries
             before = page.before
             if before is None:
-                return None
+                return
 
     def _set_of(self, entry: Entry, *, is_latest: bool) -> CustomerSet:
         outcome = entry.outcome
@@ -159,8 +162,11 @@ class CustomerSets:
         assert of.manifest is not None, "a set with an obstacle is not read"
         path, stated = of.folder / name, of.manifest.files[name]
         try:
-            key = (path, fingerprint_of(path), stated.sha256)
-            is_intact = self._checked.get(key, lambda: sha256_of(path) == stated.sha256)
+            found = fingerprint_of(path)
+            # A planted file without end must not be read at all.
+            is_intact = found.size_bytes == stated.size_bytes and self._checked.get(
+                (path, found, stated.sha256), lambda: sha256_of(path) == stated.sha256
+            )
         except FileNotFoundError:
             raise _removed(of.batch_id) from None
         if not is_intact:
@@ -169,7 +175,7 @@ class CustomerSets:
 
 
 def _is_master(entry: Entry) -> bool:
-    return entry.outcome.kind == "published" and entry.removed is None
+    return entry.removed is None
 
 
 def _removed(batch_id: str = "") -> MissingThing:

@@ -92,7 +92,7 @@ def _of_word(word: str, ids_of: IdsOf) -> Condition:
     parts = [_in_name(word), *_in_email(word)]
     if _UNIFIED_ID.fullmatch(word.upper()):
         parts.append(Condition("contains(unified_id, ?)", (word.upper(),)))
-    if any(character.isdigit() for character in word) and (ids := tuple(ids_of(word))):
+    if ids := tuple(ids_of(word)):
         parts.append(Condition(f"unified_id in ({', '.join('?' * len(ids))})", ids))
     return joined(parts, "or")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +13,7 @@ from msgspec import Struct
 from service.dashboard.paging import first_row, page_count
 from service.dashboard.sets.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
 from service.dashboard.sets.set_files import read_set_file
+from service.files import is_regular
 from service.folders import TEXT_LOG
 from service.printable import printable
 
@@ -171,11 +172,14 @@ class SetReader:
 
     folder: Path
     scans: Scans
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """In bytes, as published: of a file of another size nothing is read, for it may be without end."""
     troubles: list[str] = field(default_factory=list)
 
     def sources(self) -> tuple[tuple[SourceCounts, ...], tuple[FieldCounts, ...]]:
         """Counts of each source, and of each of its fields, of an integration set."""
-        report = read_set_file(self.folder / "quality_report.json", _QualityReport)
+        name = "quality_report.json"
+        report = read_set_file(self.folder / name, _QualityReport) if self._has_its_size(name) else None
         if report is None:
             self._add("quality_report.json is missing or damaged")
             return (), ()
@@ -219,6 +223,7 @@ class SetReader:
     def warnings(self) -> LogWarnings:
         """The warnings and errors of the log, without the lines about single merges."""
         try:
+            self._refuse_another_size(TEXT_LOG)
             return self.scans.of(self.folder / TEXT_LOG, "warnings", _warnings)
         except DamagedSet as error:
             self._add(str(error))
@@ -229,6 +234,7 @@ class SetReader:
 
     def _scan(self, path: Path, shape: CsvShape) -> RowScan | None:
         try:
+            self._refuse_another_size(path.name)
             found = self.scans.rows_of(path, shape)
         except DamagedSet as error:
             self._add(str(error))
@@ -246,6 +252,16 @@ class SetReader:
             self._add(str(error))
             return []
         return [row for row in rows if len(row) == len(shape.columns)]
+
+    def _refuse_another_size(self, name: str) -> None:
+        """Raises: DamagedSet where the file has another size than it was published with."""
+        if not self._has_its_size(name):
+            raise DamagedSet(f"{name} is damaged: it has another size than it was published with")
+
+    def _has_its_size(self, name: str) -> bool:
+        """True also where it is no regular file: what opens it says so."""
+        path = self.folder / name
+        return not is_regular(path) or self.sizes.get(name) in (None, path.lstat().st_size)
 
     def _add(self, trouble: str) -> None:
         if trouble not in self.troubles:

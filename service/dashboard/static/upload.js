@@ -7,6 +7,7 @@
     const result = slot.querySelector(".slot-result");
     result.textContent = text;
     result.className = `slot-result ${tone}`;
+    if (tone !== "muted") result.scrollIntoView({ block: "nearest" });
   };
 
   const answerOf = (request) => {
@@ -68,12 +69,28 @@
     }
   };
 
+  // Which exports wait, as the live part says. Versions have other names with the same beginning.
+  const showWaiting = () => {
+    const names = [...document.querySelectorAll("#live [data-waiting]")].map((line) => line.dataset.waiting.toLowerCase());
+    for (const slot of slots) slot.classList.toggle("filled", names.some((name) => name.startsWith(slot.dataset.stem)));
+    const begin = document.querySelector("[data-begin]");
+    if (!begin) return;
+    const wanted = slots.filter((slot) => slot.dataset.required === "true" && !slot.classList.contains("filled"));
+    begin.textContent = wanted.length
+      ? `Drop ${wanted.map((slot) => slot.dataset.fileName).join(" and ")} to begin`
+      : "All exports are here";
+  };
+  document.addEventListener("htmx:after:swap", showWaiting);
+  showWaiting();
+
   const mark = (over) => slots.forEach((slot) => slot.classList.toggle("over", slot === over));
 
   for (const slot of slots) {
     const input = slot.querySelector("input");
     slot.querySelector(".actions").hidden = true;
-    input.addEventListener("change", () => input.files.length && upload(slot, input.files[0]));
+    const uploadChosen = () => input.files.length && upload(slot, input.files[0]);
+    input.addEventListener("change", uploadChosen);
+    uploadChosen(); // a file may have been chosen before this script ran
     slot.addEventListener("submit", (event) => event.preventDefault());
   }
   const isOfFiles = (event) => event.dataTransfer?.types.includes("Files");

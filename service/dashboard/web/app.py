@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask, g, request
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from service.commands import command
 from service.dashboard import charts, formats
 from service.dashboard.page_frame import NAVIGATION, Frame
 from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
@@ -49,7 +50,7 @@ def _application(site: Site, tokens: TokenCheck | None, key: bytes) -> Flask:
     )
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # declared on the default provider only
     _add_formats(app, site)
-    add_guards(app, site, tokens)
+    note_refusal = add_guards(app, site, tokens)
     for page in PAGES:
         add_page(app, site, page)
     for action in ACTIONS:
@@ -59,8 +60,8 @@ def _application(site: Site, tokens: TokenCheck | None, key: bytes) -> Flask:
     for upload in UPLOADS:
         add_upload(app, site, upload, api_path(upload), as_json_answer)
     add_probes(app, site)
-    add_login(app, tokens)
-    add_failures(app, site)
+    add_login(app, tokens, note_refusal)
+    add_failures(app, site, note_refusal)
     return app
 
 
@@ -72,6 +73,7 @@ def _add_formats(app: Flask, site: Site) -> None:
         formats.size,
         formats.duration,
         formats.code_spans,
+        formats.parted,
         formats.rules_in_words,
         formats.sentence,
     ):
@@ -79,7 +81,7 @@ def _add_formats(app: Flask, site: Site) -> None:
     app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
     app.add_template_filter(lambda text: formats.clock_time(text, site.now()), "clock_time")
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION, has_page=lambda name: name in app.view_functions)
+    app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION, command=command)
 
     def frame() -> dict[str, Any]:
         # Who was refused learns nothing of the service. And where the frame is what failed, the page needs none.

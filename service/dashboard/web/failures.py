@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, g
@@ -27,7 +27,16 @@ _STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
 """The first that fits counts; any other error is 503."""
 
 
-def add_failures(app: Flask, site: Site) -> None:
+_PLAIN: Mapping[int, tuple[str, str]] = {
+    400: ("the request cannot be understood", "go back, and try it again"),
+    404: ("there is no such page", "go to the overview"),
+    405: ("this page cannot be asked for in this way", "go to the overview"),
+    413: ("the request is too large", ""),
+}
+"""What is wrong and what to do, where the web framework found it and has only words of its own."""
+
+
+def add_failures(app: Flask, site: Site, note_refusal: Callable[[str], None]) -> None:
     """Answer every exception that a route raises."""
 
     def missing(error: MissingThing) -> Any:
@@ -38,7 +47,7 @@ def add_failures(app: Flask, site: Site) -> None:
         return failed(status, printable(error.message), printable(error.hint))
 
     def too_many(error: TooManyAttempts) -> Any:
-        app.extensions["note_refusal"]("too many wrong tokens")
+        note_refusal("too many wrong tokens")
         g.is_frameless = True
         answer = app.make_response(failed(429, str(error), "wait, then enter the right token"))
         answer.headers["Retry-After"] = str(error.seconds)
@@ -47,7 +56,7 @@ def add_failures(app: Flask, site: Site) -> None:
     def http(error: HTTPException) -> Any:
         if error.code is None or error.code < 400:
             return error
-        answer = app.make_response(failed(error.code, error.description or error.name, ""))
+        answer = app.make_response(failed(error.code, *_in_words(error, error.code)))
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             answer.headers["Allow"] = ", ".join(error.valid_methods)
         return answer
@@ -73,3 +82,10 @@ def add_failures(app: Flask, site: Site) -> None:
     )
     for kind, handler in handlers:
         app.register_error_handler(kind, handler)
+
+
+def _in_words(error: HTTPException, status: int) -> tuple[str, str]:
+    """What is wrong and what to do: as the raiser says, else in plain words."""
+    if error.description and error.description != type(error).description:
+        return error.description, ""
+    return _PLAIN.get(status, (error.name.lower(), ""))

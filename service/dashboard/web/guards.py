@@ -12,7 +12,14 @@ from service import logs
 from service.dashboard.missing import MissingThing
 from service.dashboard.sample import MOUNTED_AT
 from service.dashboard.site import Site
-from service.dashboard.web.access import HEADERS, RefusalLog, TokenCheck, is_foreign_write, is_own_host
+from service.dashboard.web.access import (
+    HEADERS,
+    RefusalLog,
+    TokenCheck,
+    TooManyAttempts,
+    is_foreign_write,
+    is_own_host,
+)
 from service.dashboard.web.answers import is_api, problem
 
 _STATIC = "/static/"
@@ -20,8 +27,11 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 """Reached under any host name, because probes use addresses of their own, and without a token."""
 
 
-def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
-    """Refuse what may not reach a route. Refusals are counted and logged at most so often."""
+def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> Callable[[str], None]:
+    """Refuse what may not reach a route.
+
+    Returns: the function that notes a refusal; they are counted, and logged at most so often.
+    """
     names = frozenset({site.settings.http_host, *site.settings.http_names})
     refusals = RefusalLog()
 
@@ -29,15 +39,13 @@ def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
         if times := refusals.note(why):
             logs.get().warning("dashboard.refused", why=why, times=times)
 
-    app.extensions["note_refusal"] = note
-
     @app.before_request
     def refuse() -> Response | tuple[str, int] | None:
         g.is_frameless = True
         is_own = is_own_host(request.headers.get("Host", ""), names)
         is_probe = request.path in _PROBES
         _refuse_others(is_own or is_probe, note)
-        g.is_probe_by_user = is_probe and is_own and _is_user(tokens)
+        g.is_probe_by_user = is_probe and is_own and _is_probe_by_user(tokens)
         is_open = is_probe or request.path == "/login" or request.path.startswith(_STATIC)
         if not is_open and not _is_user(tokens):
             return _ask_for_token()
@@ -52,6 +60,8 @@ def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> None:
         if not request.path.startswith(_STATIC):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+    return note
 
 
 def _refuse_others(is_own: bool, note: Callable[[str], None]) -> None:
@@ -75,8 +85,17 @@ def _is_user(tokens: TokenCheck | None) -> bool:
         return True
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer":
-        return tokens.is_right(given.strip())
+        # In a header every byte is a character; programs send text as UTF-8.
+        return tokens.is_right(given.strip().encode("latin-1", "replace").decode("utf-8", "surrogateescape"))
     return session.get("is_in") is True
+
+
+def _is_probe_by_user(tokens: TokenCheck | None) -> bool:
+    """As ``_is_user``; a probe is answered without a token, so also while no token is looked at."""
+    try:
+        return _is_user(tokens)
+    except TooManyAttempts:
+        return False
 
 
 def _ask_for_token() -> Response | tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, redirect, render_template, request, session, url_for
@@ -10,7 +11,7 @@ from service import logs
 from service.dashboard.web.access import TokenCheck
 
 
-def add_login(app: Flask, tokens: TokenCheck | None) -> None:
+def add_login(app: Flask, tokens: TokenCheck | None, note_refusal: Callable[[str], None]) -> None:
     """Serve ``/login`` and ``/logout``; without a token to compare everybody may enter."""
 
     @app.route("/login", methods=["GET", "POST"])
@@ -21,7 +22,7 @@ def add_login(app: Flask, tokens: TokenCheck | None) -> None:
             logs.get().info("dashboard.entered")
             return redirect(url_for("overview"), code=303)
         if given:
-            app.extensions["note_refusal"]("wrong token")
+            note_refusal("wrong token")
         return render_template("login.html", is_wrong=bool(given)), 401 if given else 200
 
     @app.post("/logout")

@@ -15,8 +15,6 @@ from service.dashboard.web.uploads import FILE_NAME
 
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _REF = "#/components/schemas/{name}"
-
-
 _PROBLEMS = {
     400: "a parameter is missing, unknown, or has a value that is not allowed",
     401: "the token is missing or wrong",

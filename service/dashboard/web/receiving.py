@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 from flask import Flask
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import FixedStreamReceiver
 from waitress.task import WSGITask
 from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, RequestTimeout
@@ -140,6 +140,9 @@ class _Parser(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
+        # A proxy may read another end of the request from these; what follows would be a request of its own.
+        if "CONTENT_LENGTH" in self.headers if self.chunked else "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("the request has two lengths")
         if self.content_length <= SMALL_BYTES or self.chunked:
             return
         answer = self._channel.guard.refusal(self._environ())

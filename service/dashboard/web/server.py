@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import secrets
@@ -15,6 +16,8 @@ from pathlib import Path
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from service import logs
+from service.commands import command
+from service.container import is_image
 from service.dashboard.pages import UPLOADS
 from service.dashboard.site import Site
 from service.dashboard.web.app import create_app
@@ -31,8 +34,8 @@ _NICENESS = 10
 _THREADS = 4
 _MOST_HEADER_BYTES = 1 << 16
 _READ_BYTES = 1 << 16
+_HIGHEST_PORT = 65_535
 _MOST_TOKEN_BYTES = 1024
-_IN_IMAGE = "IS_CUSTOMER_INTEGRATION_IMAGE"
 
 
 def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], None]) -> None:
@@ -42,10 +45,16 @@ def serve(settings: Settings, now: Callable[[], datetime], say: Callable[[str], 
     """
     with suppress(OSError):
         os.nice(_NICENESS)
-    token = token_for(settings, say)
+    token, is_new = token_for(settings)
     site = Site(settings, now)
     server = listen(site, token)
-    logs.get().info("dashboard.started", port=_port_of(server), needs_token=token is not None)
+    port = _port_of(server)
+    logs.get().info("dashboard.started", port=port, needs_token=token is not None)
+    if is_new:
+        say(f"log in at {address_of(settings, port)}/login?token={token}")
+    elif token is not None and settings.token is None:
+        where = StateFolders(settings.state).token
+        say(f"the token is in {where}; print it with: {command('dashboard', '--show-token')}")
     # Ends the loop below. The first process of a container would ignore the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     remove_partial_uploads(site.inbox.root)
@@ -78,6 +87,8 @@ def listen(site: Site, token: str | None) -> BaseWSGIServer | MultiSocketServer:
     except OSError as error:
         where = f"{settings.http_host}:{settings.http_port}"
         hint = "choose another address with SERVICE_HTTP_HOST and SERVICE_HTTP_PORT"
+        if error.errno == errno.EADDRINUSE and settings.http_port < _HIGHEST_PORT:
+            hint = f"choose another port: export SERVICE_HTTP_PORT={settings.http_port + 1}"
         raise UsageError(f"cannot listen on {where}: {error.strerror}", hint=hint) from error
     connections = channel_class(EarlyGuard(app, site, endpoints))
     # A host name may stand for several addresses, each with a server of its own.
@@ -93,28 +104,50 @@ def _port_of(server: BaseWSGIServer | MultiSocketServer) -> int:
     return int(addresses[0][1])
 
 
-def token_for(settings: Settings, say: Callable[[str], None]) -> str | None:
-    """The token that the pages need; None on loopback outside of a container.
+def token_for(settings: Settings) -> tuple[str | None, bool]:
+    """The token that the pages need, None on loopback outside of a container; and whether it was made now.
 
-    The first start without SERVICE_TOKEN makes one in ``state/token`` and prints the address to log in, once.
+    The first start without SERVICE_TOKEN makes one in ``state/token``.
 
-    Raises: UsageError where the setting is an empty text, which would let in everyone.
+    Raises: UsageError where the setting is an empty text, which would let in everyone, or the file is damaged; OSError.
     """
     if settings.token is not None:
         if given := settings.token.get_secret_value().strip():
-            return given
+            return given, False
         raise UsageError("SERVICE_TOKEN is empty", hint="give it a long random text, or leave it out")
-    if _is_loopback(settings.http_host) and os.environ.get(_IN_IMAGE) != "1":
-        return None
+    if _is_loopback(settings.http_host) and not is_image():
+        return None, False
     path = StateFolders(settings.state).token
     with suppress(FileNotFoundError):
-        if kept := read_regular(path, _MOST_TOKEN_BYTES).decode("ascii").strip():
-            return kept
+        if kept := _read_secret(path):
+            return kept, False
     make_folder(settings.state)
     token = secrets.token_urlsafe(24)
     _write_secret(path, token)
-    say(f"log in at {address_of(settings)}/login?token={token}")
-    return token
+    return token, True
+
+
+def token_of(settings: Settings) -> str:
+    """The token that a dashboard with these settings needs, for a person to log in; none is made.
+
+    Raises: UsageError where there is none; OSError.
+    """
+    path = StateFolders(settings.state).token
+    if settings.token is not None or path.is_file():
+        token, _ = token_for(settings)
+        if token is not None:
+            return token
+    hint = (
+        f"on loopback outside of a container none is needed; elsewhere the dashboard writes one to {path} at its start"
+    )
+    raise UsageError("there is no token", hint=hint)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return read_regular(path, _MOST_TOKEN_BYTES).decode().strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is damaged", hint="remove it: the next start writes another token") from None
 
 
 def _write_secret(path: Path, token: str) -> None:
@@ -122,10 +155,12 @@ def _write_secret(path: Path, token: str) -> None:
     path.chmod(0o600)
 
 
-def address_of(settings: Settings) -> str:
-    """The address of the page as a browser on this machine reaches it."""
+def address_of(settings: Settings, port: int) -> str:
+    """The address of the page as a browser reaches it; ``port``: the one that listens."""
+    if settings.page_url:
+        return settings.page_url
     host = "localhost" if settings.http_host in ("0.0.0.0", "::", "") else settings.http_host
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -24,7 +24,7 @@ def add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
         view = page.build(site, parameters)
         if page.is_unchanged(parameters, view):
             return "", 204
-        return render_template(page.template or f"{page.name}.html", view=view, page=page)
+        return render_template(page.template or f"{page.name}.html", view=view)
 
     def as_json(**_: str) -> Response:
         return as_json_answer(page.build(site, parameters_of(request, page.parameters)))

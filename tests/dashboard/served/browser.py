@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, expect, sync_playwright
 
 from tests.required import is_lacking
 
@@ -90,6 +90,7 @@ def walking(browser: Browser, url: str, **options: Any) -> Iterator[Walk]:
     )
     try:
         context.set_default_timeout(_WAIT_MS)
+        expect.set_options(timeout=_WAIT_MS)
         walk = Walk(context.new_page(), url)
         walk.listen()
         yield walk

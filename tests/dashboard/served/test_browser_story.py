@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import base64
 import re
+import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from benchmarks.generate import write_pair
+from service.dashboard import formats
 from tests.dashboard.served.browser import Walk, walking
-from tests.dashboard.served.processes import Served, served
+from tests.dashboard.served.processes import Served, Verb, served
 from tests.sizes import PAGE_PROGRESS_RECORDS
 from tests.worlds import CRM, ECOM, SAMPLE, wait_until
 
@@ -33,6 +36,20 @@ _DROP = """
             const target = document.querySelector("form[data-upload]");
             target.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
         }
+    }
+"""
+
+_TICKED = """
+    async (times) => {
+        const added = times.map((time) => {
+            const element = document.createElement("time");
+            element.className = "relative";
+            element.dateTime = time;
+            document.body.append(element);
+            return element;
+        });
+        await new Promise((done) => setTimeout(done, 2500));
+        return added.map((element) => element.textContent);
     }
 """
 
@@ -95,7 +112,9 @@ def test_from_two_files_to_the_master_and_from_a_broken_one_to_its_retry(
         page = walk.page
         walk.goto("/")
         upload(page, SAMPLE / CRM)
-        expect(page.get_by_text("ecommerce_customers.json").first).to_be_visible()
+        expect(page.get_by_role("heading", name="Drop ecommerce_customers.json to begin")).to_be_visible()
+        expect(page.locator("form.filled").get_by_text("crm_customers.csv is here", exact=True)).to_be_visible()
+        expect(page.locator("form.filled .slot-result")).to_be_in_viewport()
         upload(page, SAMPLE / ECOM)
         batch = published(fresh)
         open_batch(page, batch)
@@ -168,6 +187,51 @@ def test_the_progress_of_a_batch_is_seen_live(browser: Browser, fresh: Served, t
         wait_until(lambda: not bar.is_visible() or bar.evaluate("(it) => it.value") > first, 60)
         batch = published(fresh)
         open_batch(page, batch)
+
+
+@pytest.mark.large
+def test_an_open_page_says_that_the_dashboard_does_not_answer_until_it_does(browser: Browser, fresh: Served) -> None:
+    with walking(browser, fresh.url) as walk:
+        walk.expected = {"htmx:error", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"}
+        walk.goto("/")
+        banner = walk.page.get_by_role("alert")
+        state = walk.page.locator("#state")
+        colour = "(it) => getComputedStyle(it).borderLeftColor"
+        green = state.evaluate(colour)
+        expect(banner).to_have_count(0)
+        fresh.dashboard.process.kill()
+        since = r"No answer from the dashboard since \d\d:\d\d:\d\d\. Is it running\?"
+        expect(banner).to_have_text(re.compile(since))
+        assert state.evaluate(colour) != green
+        fresh.dashboard.process.wait()
+        again = Verb(fresh.root, "dashboard", http_port=str(fresh.port))
+        try:
+            expect(banner).to_have_count(0, timeout=_LIVE_MS)
+            assert state.evaluate(colour) == green
+        finally:
+            again.end()
+
+
+@pytest.mark.large
+def test_a_dashboard_that_hangs_is_seen_too(browser: Browser, fresh: Served) -> None:
+    with walking(browser, fresh.url) as walk:
+        walk.goto("/")
+        banner = walk.page.get_by_role("alert")
+        fresh.dashboard.process.send_signal(signal.SIGSTOP)
+        try:
+            expect(banner).to_contain_text("No answer from the dashboard since", timeout=_LIVE_MS)
+        finally:
+            fresh.dashboard.process.send_signal(signal.SIGCONT)
+        expect(banner).to_have_count(0)
+
+
+@pytest.mark.large
+def test_times_go_on_in_the_words_of_the_server(walk: Walk) -> None:
+    walk.goto("/")
+    now = datetime.now(UTC)
+    thens = [now - timedelta(seconds=seconds) for seconds in (90, 5400, 130_000, 1e9, -9000)]
+    shown = walk.page.evaluate(_TICKED, [then.isoformat() for then in thens])
+    assert shown == [formats.ago(then, now) for then in thens]
 
 
 # ---------------------------------------------------------------------------------------------------------- keyboard

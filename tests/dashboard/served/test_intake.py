@@ -129,3 +129,17 @@ def test_what_is_not_http_gets_a_problem_that_does_not_repeat_it(live: LiveServe
         assert "application/problem+json" in answer
         assert "Content-Security-Policy: default-src 'none'" in answer
         assert "John" not in answer
+
+
+def test_a_request_with_two_lengths_is_refused_and_nothing_behind_it_is_taken(live: LiveServer) -> None:
+    lengths = (
+        b"HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+        b"HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+        b"HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked",
+    )
+    for head in lengths:
+        with live.connect() as connection:
+            connection.sendall(b"POST /customers/search " + head + b"\r\nHost: localhost\r\n\r\n0\r\n\r\n")
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = received(connection)
+        assert (answer.split(b" ")[1], answer.count(b"HTTP/1.")) == (b"400", 1), head

@@ -57,7 +57,7 @@ def violations(page: Page, *rules: str) -> list[str]:
 def judge(walk: Walk) -> None:
     """The page as it is now is accessible in both themes, never wider than the screen, and has one heading."""
     page = walk.page
-    assert page.get_by_role("heading", level=1).count() == 1
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
     for width in (*BROWSER_WIDTHS, NARROW):
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme="light")
@@ -69,6 +69,7 @@ def judge(walk: Walk) -> None:
         assert is_fitting, f"wider than {width} pixels: {page.evaluate(_TOO_WIDE)[:5]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", READ)
 def test_a_page_is_accessible_in_both_themes_and_fits_narrow_screens(walk: Walk, found: Crawl, endpoint: str) -> None:
     for address in found.endpoints.get(endpoint, [])[:2] or [found.address(endpoint)]:

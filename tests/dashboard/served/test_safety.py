@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import csv
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
@@ -19,11 +23,15 @@ from werkzeug.routing import Rule
 from service.dashboard.sample import MOUNTED_AT
 from service.dashboard.web.access import FAILURE_SECONDS, MOST_FAILURES, RefusalLog, TokenCheck, TooManyAttempts
 from service.dashboard.web.app import create_app
+from service.dashboard.web.server import address_of, token_for, token_of
+from service.errors import UsageError
+from service.settings import Settings
 from tests.dashboard.house import BROKEN_LINE, DashboardHouse
 from tests.dashboard.served.crawl import Answer, Crawl, application, ask
 from tests.dashboard.served.processes import TOKEN, Served, served
 from tests.dashboard.served.sockets import exchanged
-from tests.sizes import UPLOADED_BYTES
+from tests.sizes import UPLOADED_BYTES, WRONG_TOKENS
+from tests.worlds import House
 
 MAKES_SAMPLE = "make_sample"
 """Takes seconds each time, and has no parameters."""
@@ -368,28 +376,106 @@ def test_another_site_cannot_use_up_the_attempts_by_a_link(guarded: Served) -> N
     assert ask(guarded.url, "/", Authorization=f"Bearer {TOKEN}").status == 200
 
 
-def test_a_thousand_wrong_tokens_are_not_even_compared(shown: Served) -> None:
+def test_very_many_wrong_tokens_are_not_even_compared(shown: Served) -> None:
     with served(shown.root, is_watched=False, token=TOKEN) as dashboard:
         dashboard.dashboard.log()
         cookie = entered(dashboard)
         lines = len(dashboard.dashboard.log())
         answers = []
-        for number in range(1000):
+        for number in range(WRONG_TOKENS):
             if number % 2:
                 answers.append(ask(dashboard.url, "/api/v1/overview", Authorization=f"Bearer wrong{number}"))
             else:
                 answers.append(ask(dashboard.url, "/login", "POST", b"token=wrong", Content_Type=FORM))
         statuses = [answer.status for answer in answers]
-        assert statuses == [401] * MOST_FAILURES + [429] * (1000 - MOST_FAILURES)
+        assert statuses == [401] * MOST_FAILURES + [429] * (WRONG_TOKENS - MOST_FAILURES)
         right = ask(dashboard.url, "/", Authorization=f"Bearer {TOKEN}")
         assert right.status == 429
         assert 0 < int(right.headers["retry-after"]) <= FAILURE_SECONDS
         assert "pill" not in right.text
+        # A probe needs no token, so none that it sends can fail it.
+        assert ask(dashboard.url, "/healthz", Authorization=f"Bearer {TOKEN}").status == 200
+        assert '"is_ready":' in ask(dashboard.url, "/readyz", Authorization="Bearer wrong").text
         # Who is in stays in.
         assert ask(dashboard.url, "/", Cookie=cookie).status == 200
         assert len(dashboard.dashboard.log()) - lines <= 4
         assert "wrong1" not in dashboard.dashboard.printed()
         assert TOKEN not in dashboard.dashboard.printed()
+
+
+def test_a_token_of_any_letters_opens_the_pages_by_header_and_by_login(shared_house: DashboardHouse) -> None:
+    token = "schlüssel-鍵"
+    client = create_app(shared_house.site(), token).test_client()
+    sent = f"Bearer {token}".encode().decode("latin-1")  # as a server hands it over
+    assert client.get("/", headers={"Authorization": sent}).status_code == 200
+    assert client.get("/", headers={"Authorization": f"{sent}x"}).status_code == 302
+    assert client.post("/login", data={"token": token}).status_code == 303
+
+
+def settings_with(**given: Any) -> Settings:
+    """Settings of the dashboard."""
+    return Settings(**given)
+
+
+def test_a_damaged_token_file_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
+    settings = settings_of(state=tmp_path, http_host="0.0.0.0")
+    with pytest.raises(UsageError, match="there is no token"):
+        token_of(settings)
+    token, is_new = token_for(settings)
+    assert (is_new, token_for(settings), token_of(settings)) == (True, (token, False), token)
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="damaged") as raised:
+        token_for(settings)
+    assert "remove it" in raised.value.hint
+
+
+def settings_of(**values: Any) -> Settings:
+    return Settings(**values)
+
+
+def test_the_address_to_log_in_is_the_published_one_with_the_port_that_listens() -> None:
+    assert address_of(settings_of(http_host="0.0.0.0", http_port=0), 18_990) == "http://localhost:18990"
+    assert address_of(settings_of(http_host="::1"), 8080) == "http://[::1]:8080"
+    assert address_of(settings_of(page_url="https://dash.example/"), 8080) == "https://dash.example"
+    with pytest.raises(ValueError, match="no user, query or fragment"):
+        settings_of(page_url="https://dash.example/?token=x")
+
+
+@pytest.mark.slow
+def test_a_later_start_says_how_to_print_the_token_and_that_prints_it(house: House) -> None:
+    settings = {"http_host": "0.0.0.0", "http_port": "0"}
+    said = [first_line_of_dashboard(house, **settings) for _ in range(2)]
+    token = (house.state / "token").read_text(encoding="utf-8").strip()
+    assert re.fullmatch(rf"log in at http://localhost:[1-9]\d+/login\?token={token}", said[0])
+    assert said[1].startswith("the token is in state/token; print it with: ")
+    shown = house.run("dashboard", "--show-token", **settings)
+    assert (shown.code, shown.out, shown.err) == (0, f"{token}\n", "")
+    assert house.run("dashboard", "--show-token", http_port="0").code == 2, "on loopback there is none"
+
+
+def first_line_of_dashboard(house: House, **settings: str) -> str:
+    command = [sys.executable, "-m", "service", "dashboard"]
+    process = subprocess.Popen(
+        command,
+        cwd=house.root,
+        env=house.environment(**settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process:
+        line = process.stderr.readline().strip()
+        process.terminate()
+    return line
+
+
+def test_a_port_that_is_taken_is_answered_by_the_next(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = house.run("dashboard", http_port=str(port))
+    assert done.code == 2
+    assert f"hint:  choose another port: export SERVICE_HTTP_PORT={port + 1}" in done.err
 
 
 def test_after_a_minute_the_right_token_is_right_again() -> None:

@@ -25,11 +25,13 @@ from tests.dashboard.served.crawl import ask
 from tests.dashboard.served.processes import Served, served
 from tests.worlds import CRM, ECOM, ROOT, SAMPLE, Works
 
+pytestmark = pytest.mark.large
+
 IMAGES = ROOT / "docs" / "images"
 IS_ASKED = os.environ.get("UPDATE_SCREENSHOTS") == "1"
-RECORDS = 3000 if IS_ASKED else 100
+RECORDS = 3000
 """Of the first batch; each later one has more."""
-BATCHES = 5 if IS_ASKED else 1
+BATCHES = 5
 MOST_BYTES = 150_000
 Theme = Literal["light", "dark"]
 PICTURES: tuple[tuple[str, Theme], ...] = (
@@ -58,11 +60,20 @@ def _write_exports(folder: Path, records: int, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def pictured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The service that the pictures show."""
-    logs.configure()
+def pictured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service that the pictures show; where none is asked for, that of the other tests."""
+    if not IS_ASKED:
+        yield request.getfixturevalue("shown")
+        return
     folder = tmp_path_factory.mktemp("pictured")
-    works = Works(folder / "house")
+    _integrate(Works(folder / "house"), folder)
+    with served(folder / "house") as dashboard:
+        yield dashboard
+
+
+def _integrate(works: Works, folder: Path) -> None:
+    """Let the watcher make several masters, of which one is quarantined, and an analytics export."""
+    logs.configure()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.inbox.settling.LEASE_STILL_SECONDS", 0.05)
         for number in range(BATCHES):
@@ -78,8 +89,6 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         text = json.dumps({"fetched_at": "2026-11-26T12:00:00Z", "data": rows})
         (works.inbox / "api_customers.json").write_text(text, encoding="utf-8")
         works.once()
-    with served(works.root) as dashboard:
-        yield dashboard
 
 
 def address(shown: Served, endpoint: str) -> str:
