@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Struct)
 R = TypeVar("R", bound=Struct)
+D = TypeVar("D", bound="ActionResult")
+
+
+class ActionResult(Protocol):
+    """The result of an action or upload: a Struct."""
+
+    @property
+    def message(self) -> str:
+        """One sentence for the person who acted."""
 
 
 class NoParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +56,7 @@ class PageRoute(Generic[P, R]):
 
 
 @dataclass(frozen=True)
-class ActionRoute(Generic[P, R]):
+class ActionRoute(Generic[P, D]):
     """An action, always POST: ``run`` changes something by a function that the command line uses, too.
 
     Its log line names the action and ids. In HTML the answer is a redirect to ``next_page``, with ``result.message``.
@@ -57,17 +66,16 @@ class ActionRoute(Generic[P, R]):
     path: str
     summary: str
     parameters: type[P]
-    result: type[R]
-    """Has a member ``message``: one sentence for the person who acted."""
-    run: Callable[[Site, P], R]
-    next_page: Callable[[P, R], tuple[str, dict[str, Any]]]
+    result: type[D]
+    run: Callable[[Site, P], D]
+    next_page: Callable[[P, D], tuple[str, dict[str, Any]]]
     """Endpoint and its path variables."""
     works_on_sample: bool = False
     """Whether the sample below ``/demo`` allows it, where nothing may change."""
 
 
 @dataclass(frozen=True)
-class UploadRoute(Generic[P, R]):
+class UploadRoute(Generic[P, D]):
     """An upload of one file, always POST, streamed to the disk.
 
     In HTML it is the member ``file`` of a multipart form, and the answer a redirect to ``next_page`` with
@@ -79,11 +87,11 @@ class UploadRoute(Generic[P, R]):
     path: str
     summary: str
     parameters: type[P]
-    result: type[R]
+    result: type[D]
     check: Callable[[Site, P, Announced], None]
-    run: Callable[[Site, P, str, StagedUpload], R]
+    run: Callable[[Site, P, str, StagedUpload], D]
     """Given the name that the client gave."""
-    next_page: Callable[[P, R], tuple[str, dict[str, Any]]]
+    next_page: Callable[[P, D], tuple[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _verified(folders: Folders, begun: Verification) -> Verification:
         report = verify(folders, JOBS, begun.batch_id)
     except (ServiceError, OSError) as error:
         return structs.replace(begun, state="failed", sentence=safe_text(error))
-    except Exception as error:  # noqa: BLE001  # the page would wait for ever
+    except Exception as error:  # noqa: BLE001  # a bug: logged, and said on the page, which polls until there is a result
         logs.get().error("bug.found", error=error)
         return structs.replace(begun, state="failed", sentence="unexpected error; the log line bug.found says where")
     count = len(report.findings)

@@ -92,7 +92,7 @@ class Notifier:
         while not stop.is_set():
             try:
                 self.turn()
-            except Exception as error:  # noqa: BLE001  # the only process that reports a dead watcher must not die
+            except Exception as error:  # noqa: BLE001  # a bug: logged; the process that reports a dead watcher goes on
                 logs.get().error("bug.found", error=error)
             stop.wait(LOOK_SECONDS)
 

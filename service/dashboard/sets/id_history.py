@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, get_args
 
 from msgspec import Struct
 
@@ -32,7 +32,7 @@ _UNIFIED_ID = re.compile(r"CUST([0-9]{3,18})")
 
 IdChange = Literal["created", "merged", "split", "retired", "revived"]
 CustomerState = Literal["live", "merged", "retired"]
-_CHANGES = ("created", "merged", "split", "retired", "revived")
+_CHANGES: tuple[IdChange, ...] = get_args(IdChange)
 
 
 class IdEvent(Struct, frozen=True, kw_only=True):
@@ -182,7 +182,8 @@ def _event(line: bytes, unified_id: str, entry: Entry) -> IdEvent | None:
         cells = next(csv.reader([line.decode("utf-8", "replace").rstrip("\r\n")]), [])
     except csv.Error:  # a list of ids that is longer than a cell may be
         return None
-    if len(cells) < _COLUMNS or cells[1] not in _CHANGES:
+    change = next((word for word in _CHANGES if word in cells[1:2]), None)
+    if len(cells) < _COLUMNS or change is None:
         return None
     from_ids, to_ids = (tuple(filter(None, cell.split(","))) for cell in cells[2:4])
     if unified_id not in (cells[0], *from_ids, *to_ids):
@@ -190,7 +191,7 @@ def _event(line: bytes, unified_id: str, entry: Entry) -> IdEvent | None:
     return IdEvent(
         batch_id=entry.outcome.batch_id,
         published_at=entry.outcome.ended_at,
-        change=cells[1],  # type: ignore[arg-type]  # it is one of the words
+        change=change,
         unified_id=cells[0],
         from_ids=from_ids,
         to_ids=to_ids,

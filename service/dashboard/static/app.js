@@ -1,4 +1,5 @@
-// Theme switch, copy buttons, times that go on, and a dashboard that does not answer. Every page works without this file.
+// Theme switch, copy buttons, relative times, and a warning where the dashboard does not answer. Every page works without
+// this file.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -39,7 +40,7 @@
   dress(document);
   new MutationObserver(() => dress(document)).observe(document.body, { childList: true, subtree: true });
 
-  // ---------------------------------------------------------------------------------------- times that go on
+  // ---------------------------------------------------------------------------------------- relative times
 
   // In the words of formats.ago. The server's clock counts, as it does in the page.
   const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
@@ -55,7 +56,7 @@
   };
 
   const tick = () => {
-    // The last scan is known anew only where the page asks for it: elsewhere it is that of the page.
+    // Only the overview refreshes the time of the last scan; on other pages it stays as it was when the page was made.
     const isLive = document.querySelector("#live[hx-get]");
     document.querySelectorAll("time.relative").forEach((time) => {
       if (!isLive && time.closest("#scan")) return;
@@ -68,8 +69,8 @@
 
   const mostSilentMs = 10000;
   const isPoll = (element) => element?.matches?.('[hx-trigger^="every"]');
-  let heardAt = Date.now();
-  let watchedFrom = heardAt;
+  let answeredAt = Date.now();
+  let watchedFrom = answeredAt;
   let banner = null;
 
   const warn = () => {
@@ -77,21 +78,21 @@
     banner = document.createElement("p");
     banner.className = "note fail on-top";
     banner.setAttribute("role", "alert");
-    const since = new Date(heardAt + ahead).toLocaleTimeString("en-GB");
+    const since = new Date(answeredAt + ahead).toLocaleTimeString("en-GB");
     banner.textContent = `No answer from the dashboard since ${since}. Is it running?`;
     document.getElementById("content").prepend(banner);
     document.body.classList.add("silent");
   };
 
-  const hear = () => {
-    heardAt = watchedFrom = Date.now();
+  const noteAnswer = () => {
+    answeredAt = watchedFrom = Date.now();
     banner?.remove();
     banner = null;
     document.body.classList.remove("silent");
   };
 
   const isFailure = (event) => event.detail?.ctx?.response?.status >= 400;
-  document.addEventListener("htmx:after:request", (event) => isFailure(event) || hear());
+  document.addEventListener("htmx:after:request", (event) => isFailure(event) || noteAnswer());
   document.addEventListener("htmx:error", (event) => isPoll(event.target) && event.detail?.ctx && warn());
   document.addEventListener("htmx:response:error", (event) => isPoll(event.target) && warn());
   // An error is no part of a page: what is shown stays, below the banner.
@@ -102,6 +103,6 @@
   setInterval(() => {
     tick();
     const isWatched = !document.hidden && document.querySelector('[hx-trigger^="every"]');
-    if (isWatched && Date.now() - Math.max(heardAt, watchedFrom) > mostSilentMs) warn();
+    if (isWatched && Date.now() - Math.max(answeredAt, watchedFrom) > mostSilentMs) warn();
   }, 1000);
 })();

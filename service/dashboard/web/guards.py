@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
 from service import logs
@@ -40,7 +41,7 @@ def add_guards(app: Flask, site: Site, tokens: TokenCheck | None) -> Callable[[s
             logs.get().warning("dashboard.refused", why=why, times=times)
 
     @app.before_request
-    def refuse() -> Response | tuple[str, int] | None:
+    def refuse() -> ResponseReturnValue | None:
         g.is_frameless = True
         is_own = is_own_host(request.headers.get("Host", ""), names)
         is_probe = request.path in _PROBES
@@ -98,12 +99,12 @@ def _is_probe_by_user(tokens: TokenCheck | None) -> bool:
         return False
 
 
-def _ask_for_token() -> Response | tuple[str, int]:
+def _ask_for_token() -> ResponseReturnValue:
     if is_api() or request.method != "GET" or request.path == "/metrics":
         answer = problem(401, "this needs the token", "send it as: Authorization: Bearer TOKEN")
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
-    return redirect(url_for("login"))  # type: ignore[return-value]  # werkzeug's Response, which is Flask's here
+    return redirect(url_for("login"))
 
 
 def _lead_out(site: Site) -> Any:

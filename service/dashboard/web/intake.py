@@ -9,7 +9,6 @@ import json
 import time
 from typing import Any
 
-from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask
@@ -54,15 +53,8 @@ class PatientChannel(HTTPChannel):
 
     error_task_class = _ProblemTask
 
-    def __init__(
-        self,
-        server: BaseWSGIServer,
-        sock: Any,
-        addr: Any,
-        adj: Adjustments,
-        map: Any = None,  # noqa: A002  # theirs
-    ) -> None:
-        super().__init__(server, sock, addr, adj, map)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self._make_room()
 
     def readable(self) -> bool:
@@ -91,7 +83,8 @@ class PatientChannel(HTTPChannel):
 
 
 def _channels(server: BaseWSGIServer) -> list[HTTPChannel]:
-    return list(server.active_channels.values())  # type: ignore[attr-defined]  # a dictionary, not one channel
+    channels: Any = server.active_channels  # a dictionary of connections; its stub says one connection
+    return list(channels.values())
 
 
 def _closing_order(channel: HTTPChannel) -> tuple[bool, float]:

@@ -53,7 +53,7 @@ class EarlyGuard:
                 return self._answer(self._app.handle_user_exception(RequestEntityTooLarge()))
             try:
                 given: Any = self._app.preprocess_request()
-            except Exception as error:  # noqa: BLE001  # as Flask does; the handlers of the application answer
+            except Exception as error:  # noqa: BLE001  # not hidden: Flask's own handlers answer, and log a bug
                 given = self._app.handle_user_exception(error)
             return None if given is None else self._answer(given)
 
@@ -197,10 +197,10 @@ class _Channel(PatientChannel):
     is_refused = False
     _lingers_until: float | None = None
 
-    @property
-    def parser_class(self) -> Callable[[Adjustments], HTTPRequestParser]:  # type: ignore[override]
-        """Makes the parser of the next request."""
-        return partial(_Parser, channel=self)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        parser: Any = partial(_Parser, channel=self)  # waitress only calls it; its stub says a class
+        self.parser_class = parser
 
     def readable(self) -> bool:
         return self._lingers_until is not None or bool(super().readable())

@@ -36,7 +36,7 @@ def add_page(app: Flask, site: Site, page: PageRoute[Any, Any]) -> None:
 def add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
     """Serve an action: in HTML it leads to the next page. Each is a line in the log."""
 
-    def act() -> tuple[Struct, Struct]:
+    def act() -> tuple[Struct, Any]:
         if site.is_sample and not action.works_on_sample:
             raise UsageError("the sample cannot be changed", hint="do this on the page of your service")
         parameters = parameters_of(request, action.parameters)
@@ -46,7 +46,7 @@ def add_action(app: Flask, site: Site, action: ActionRoute[Any, Any]) -> None:
 
     def as_html(**_: str) -> Any:
         parameters, result = act()
-        flash(result.message)  # type: ignore[attr-defined]  # every result has it
+        flash(result.message)
         endpoint, values = action.next_page(parameters, result)
         return redirect(url_for(endpoint, **values), code=303)
 
