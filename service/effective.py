@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 from msgspec import Struct
 from pydantic import BaseModel, SecretStr
@@ -38,7 +37,7 @@ def effective_settings(settings: Settings, folder: Path = Path()) -> tuple[Effec
         EffectiveSetting(
             name=name,
             variable=f"{PREFIX}{name.upper()}",
-            value=_as_text(getattr(settings, name), is_secret=_is_secret(field.annotation)),
+            value=_as_text(getattr(settings, name)),
             origin=written[name][0],
             written_as=written[name][1],
             description=field.description or "",
@@ -47,17 +46,11 @@ def effective_settings(settings: Settings, folder: Path = Path()) -> tuple[Effec
     )
 
 
-def _is_secret(annotation: object) -> bool:
-    return SecretStr in (annotation, *get_args(annotation))
-
-
-def _as_text(value: object, *, is_secret: bool) -> str:
+def _as_text(value: object) -> str:
     match value:
         case None:
             return "unset"
-        case _ if is_secret:
-            return "set"
-        case BaseModel():
+        case SecretStr() | BaseModel():
             return "set"
         case (str(), *_):
             return printable(", ".join(map(str, value)))

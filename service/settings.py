@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
@@ -26,13 +26,11 @@ from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
 from service.model import DateOrder, Guards, Matching, Rules
 from service.raw_settings import DEFAULT_STALL_MINUTES, DEFAULT_STATE, PREFIX, TOML_FILE, from_files, from_toml
+from service.setting_types import ApiUrl, HeaderSecret, NotifyUrls, PageUrl, ProxyUrl, Token
 from service.sources import Region, SourceSettings, sources_of
 
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
-_IN_A_PASSWORD = "in a password, / ? # @ : % are written as %2F %3F %23 %40 %3A %25"
-_SHORTEST_TOKEN = 8
-_BETWEEN_URLS = re.compile(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d{1,2}(?::\d{2}){0,2}(?:[A-Za-z<].*)?")
 """Such as ``UTC0`` or ``CET-1CEST,M3.5.0,M10.5.0/3``."""
 
@@ -112,8 +110,10 @@ class Settings(BaseSettings):
         DEFAULT_STALL_MINUTES, gt=0, description="health fails after this long in a stage of a batch without a row done"
     )
 
-    api_url: str | None = Field(None, description="collection of the customers API that `sync` reads: `https://…`")
-    api_key: SecretStr | None = Field(None, description="API key, sent as `x-api-key`; prefer `SERVICE_API_KEY_FILE`")
+    api_url: ApiUrl | None = Field(None, description="collection of the customers API that `sync` reads: `https://…`")
+    api_key: HeaderSecret | None = Field(
+        None, description="API key, sent as `x-api-key`; prefer `SERVICE_API_KEY_FILE`"
+    )
     api_per_page: int = Field(100, ge=1, description="customers requested per page; the API may return fewer")
     api_concurrency: int = Field(4, ge=1, le=64, description="concurrent requests")
     api_requests_per_second: float = Field(10, ge=0, description="maximum requests per second; 0 = no limit")
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     api_max_response_mb: int = Field(32, ge=1, description="maximum size of a response")
     api_max_pages: int = Field(100_000, ge=1, description="the run fails if the API has more pages")
     api_total_is_exact: bool = Field(True, description="fail if the API gives fewer customers than its total")
-    api_proxy: SecretStr | None = Field(None, description="proxy for the API; proxies of the environment are ignored")
+    api_proxy: ProxyUrl | None = Field(None, description="proxy for the API; proxies of the environment are ignored")
     api_ca_file: Path | None = Field(
         None, description="certificates (PEM) to trust besides the system's, for an API with a private authority"
     )
@@ -139,15 +139,15 @@ class Settings(BaseSettings):
     http_names: tuple[str, ...] = Field(
         (), description='host names that reach the dashboard, besides addresses and `localhost`: `["dash.example"]`'
     )
-    page_url: str | None = Field(
+    page_url: PageUrl | None = Field(
         None, description="address of the page for people, where a proxy or container publishes it under another one"
     )
-    token: SecretStr | None = Field(
+    token: Token | None = Field(
         None,
         description="token of the dashboard, needed except on loopback outside of a container; one is made if unset",
     )
     upload_limit_mb: int = Field(1024, ge=1, description="maximum size of a file that is uploaded on the dashboard")
-    notify_urls: SecretStr | None = Field(
+    notify_urls: NotifyUrls | None = Field(
         None, description="where `notify` sends: URLs of Apprise, separated by commas or line breaks"
     )
     notify_after_seconds: float = Field(
@@ -177,52 +177,6 @@ class Settings(BaseSettings):
         if name not in get_args(Matching):
             raise ValueError(f"names no matcher; there is: {', '.join(get_args(Matching))}")
         return name
-
-    @field_validator("api_url")
-    @classmethod
-    def _is_collection(cls, url: str | None) -> str | None:
-        parts = _web_url(url or "http://none")
-        if parts.username or parts.password or parts.query or parts.fragment or "@" in parts.path:
-            raise ValueError("must have no user, query or fragment; the key belongs in SERVICE_API_KEY")
-        return url
-
-    @field_validator("page_url")
-    @classmethod
-    def _is_address(cls, url: str | None) -> str | None:
-        parts = _web_url(url or "http://none")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must have no user, query or fragment")
-        return url.rstrip("/") if url else None
-
-    @field_validator("api_proxy")
-    @classmethod
-    def _is_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
-        parts = _web_url(proxy.get_secret_value() if proxy else "http://none")
-        if parts.netloc.count("@") > 1 or "@" in f"{parts.path}{parts.query}{parts.fragment}":
-            raise ValueError(f"must be http://user:password@host:port; {_IN_A_PASSWORD}")
-        return proxy
-
-    @field_validator("api_key")
-    @classmethod
-    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
-        text = key.get_secret_value() if key else ""
-        if not (text.isascii() and text.isprintable()):
-            raise ValueError("has a character that no header may have: not ASCII, or a line break")
-        return SecretStr(text.strip()) if key else None
-
-    @field_validator("token")
-    @classmethod
-    def _is_no_guess(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and len(token.get_secret_value()) < _SHORTEST_TOKEN:
-            raise ValueError(f"must have at least {_SHORTEST_TOKEN} characters")
-        return token
-
-    @field_validator("notify_urls")
-    @classmethod
-    def _are_urls(cls, urls: SecretStr | None) -> SecretStr | None:
-        if urls is not None and not all("://" in url and url.isprintable() for url in split_urls(urls)):
-            raise ValueError("must be URLs of Apprise, such as mailto://… or slack://…, separated by commas")
-        return urls
 
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:
@@ -262,27 +216,6 @@ class Settings(BaseSettings):
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""
         return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
-
-
-def split_urls(urls: SecretStr) -> list[str]:
-    """The URLs in ``notify_urls``. A comma or blank that no URL follows is part of the URL before it."""
-    found = _BETWEEN_URLS.split(urls.get_secret_value().strip(" \t\r\n,"))
-    return [url for url in found if url]
-
-
-def _web_url(url: str) -> SplitResult:
-    """The parts of an http or https URL. Raises: ValueError, never with the words of a library, which quote the URL."""
-    unreadable = ValueError(f"is not a URL that can be read: check its host and port; {_IN_A_PASSWORD}")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # the port is parsed when it is asked for
-    except ValueError:
-        raise unreadable from None
-    if not url.isprintable() or any(sign.isspace() for sign in url):
-        raise unreadable
-    if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("must begin with https:// (or http://) and name a host")
-    return parts
 
 
 def load(folder: Path = Path()) -> tuple[Settings, list[str]]:

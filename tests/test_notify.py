@@ -24,7 +24,8 @@ from service.notify.causes import Cause, Limits, Look, look_at
 from service.notify.decisions import MOST_LINES, decide
 from service.notify.notifier import FIRST_PAUSE_SECONDS, Notifier
 from service.notify.recipients import recipients_of
-from service.settings import Settings, load, split_urls
+from service.setting_types import split_urls
+from service.settings import Settings, load
 from service.state import State
 from tests.webhook import Webhook
 from tests.worlds import House, Works, failing, local_now, wait_until

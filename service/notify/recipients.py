@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from service import logs
 from service.errors import SettingsError
 from service.notify.decisions import Message
-from service.settings import split_urls
+from service.setting_types import split_urls
 
 _TYPES = {"failed": NotifyType.FAILURE, "stuck": NotifyType.WARNING, "recovered": NotifyType.SUCCESS}
 _ID_DIGITS = 16
