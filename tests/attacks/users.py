@@ -24,7 +24,6 @@ from service import cli
 from tests.warm import SERVER
 from tests.worlds import CASES, CRM, ECOM, Finished, World, wait_until
 
-SERVER.set_forkserver_preload(["service.watch.daemon", "tests.warm", "tests.attacks.everything"])
 SERVICE_USER, ATTACKER = 61001, 61002
 MOST_SECONDS = 20.0
 
