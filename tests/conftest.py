@@ -23,6 +23,7 @@ from tests.required import is_lacking
 from tests.sizes import IS_FULL, IS_QUICK, UNMARKED_SECONDS, VARIANTS_EVERY, examples
 from tests.slow import measured
 from tests.supervised import Supervise, Supervised
+from tests.warm import start_server
 from tests.worlds import House, Mount, Works
 
 # The same examples every time: a change is judged by itself. ``FAULTS=all`` looks for new ones.
@@ -73,6 +74,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for begin, (before, after) in zip(begins, pairwise(bounds), strict=True)
     ]
     items[:] = [item for share in shares for item in share] + list(others)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Start the server of verbs before a fixture changes the working folder."""
+    start_server()
 
 
 @pytest.hookimpl(wrapper=True)

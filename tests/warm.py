@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from unittest import mock
@@ -22,8 +22,8 @@ from service import cli, files
 
 SERVER = multiprocessing.get_context("forkserver")
 _VERBS = ("by_hand", "check", "integration", "analytics", "sync", "retry")
-# One list for all tests, because the server starts once. Where Python itself lies in a folder of root, other users can only
-# import what the server has loaded.
+# One list for all tests, because the server starts once. Where Python itself lies in a folder of root, other users can
+# only import what the server has loaded.
 SERVER.set_forkserver_preload(
     [
         *("service.watch.daemon", "service.verify", "service.doctor"),
@@ -31,6 +31,17 @@ SERVER.set_forkserver_preload(
         *("tests.warm", "tests.attacks.everything"),
     ]
 )
+
+
+def start_server() -> None:
+    """Start the server of verbs where it does not run; in the working folder that the modules are found from.
+
+    Python 3.11 hands it no ``sys.path``, and it skips what it cannot import: started while a test is in another folder,
+    it would have nothing loaded, and every verb would import all of it again.
+    """
+    forkserver.ensure_running()
+
+
 MOST_SECONDS = 60.0
 # A start also polls the other processes; of two polls at the same time each may miss an end.
 _one_at_a_time = threading.Lock()
