@@ -328,8 +328,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from service import doctor
+    from service import doctor, logs
 
+    logs.configure()
     report = doctor.examine(_local_now())
     _print(doctor.as_json(report) if options.json else doctor.as_text(report))
     return USAGE if report.has_wrong_settings else FINDINGS if report.failures else DONE

@@ -58,7 +58,8 @@ def test_a_hostile_parameter_is_a_value(reader: Reader, folder: Path, value: str
     path = str(folder / "many.parquet")
     assert reader.rows("select ?", value) == [(value,)]
     assert reader.rows(f"select n from {PARQUET} where name = ? or contains(name, ?)", path, value, value) == []
-    with pytest.raises(FileNotFoundError):
+    # The engine takes a backslash as a possible way out of the folder, and refuses it.
+    with pytest.raises(TransientError if value == "\\" else FileNotFoundError):
         count(reader, folder / value.replace("\0", "-"))
 
 

@@ -24,6 +24,8 @@ def started(make_compose_house: Callable[[], ComposeHouse]) -> Iterator[ComposeH
     """A clone after ``docker compose up``, as in the README."""
     house = make_compose_house()
     house.compose("up", "--detach", "--build", seconds=600)
+    client = _Client(house)
+    wait_until(lambda: b"ok" in _unless_refused(client, "/healthz"), seconds=60)
     yield house
     house.down()
 
@@ -73,7 +75,6 @@ class _Client:
 
 def test_two_uploaded_files_become_the_master_on_the_page(started: ComposeHouse) -> None:
     client = _Client(started)
-    wait_until(lambda: b"ok" in _unless_refused(client, "/healthz"), seconds=60)
     with pytest.raises(HTTPError, match="401"):
         client.get("/api/v1/overview", with_token=False)
     client.upload("CRM", (SAMPLE / CRM).read_bytes())

@@ -80,7 +80,7 @@ def test_every_answer_is_as_documented(document: Any, known: list[dict[str, Any]
     @settings(max_examples=many, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=st.one_of(modes))
     def check(case: schemathesis.Case[Any]) -> None:
-        case.call_and_validate(checks=chosen)
+        case.call_and_validate(checks=chosen, timeout=60)
 
     check()
 
