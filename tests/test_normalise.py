@@ -28,6 +28,7 @@ from service.engine.embedded import EmbeddedEngine
 from service.model import CRM, ECOM, Batch, DateOrder, Guards, Rules
 from service.pipeline import normalise as stage
 from service.pipeline.extract import INTEGRATION, Extracted, extract
+from service.pipeline.fields import FEW_ROWS
 from service.pipeline.fields import name as name_rules
 from service.pipeline.fields.cell import (
     bare_cell,
@@ -53,6 +54,8 @@ from tests.small_batches import NOON, cells_table, delivered_file, raw_table, sh
 from tests.worlds import CASES
 
 CORPUS = GENERATED // 5
+MANY = FEW_ROWS + 1
+"""So many rows are read by the SQL, however many there are in fact."""
 SQL_ALONE_PERCENT = {"email": 30, "phone": 20, "full_name": 22, "signup_date": 25, "source_id": 40, "status": 25}
 """Of a corpus that is mostly odd, SQL must decide at least this share alone: less means that a fast path is lost."""
 
@@ -381,7 +384,7 @@ def extracted_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Extracte
         "select 'CRM' as source, * replace (null::bigint as orders_count) from this"
     )
     nothing = table_of(engine, {"ordinal": [0]})
-    return Extracted(rows, nothing, {}, {}, {}, {})
+    return Extracted(rows, nothing, {}, {"CRM": MANY}, {}, {})
 
 
 def normalised(engine: EmbeddedEngine, field: str, texts: Sequence[Cell], rules: Rules) -> list[Cell]:

@@ -10,8 +10,8 @@ from itertools import chain
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
 from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, Source
-from service.pipeline.fields.cell import part_of_name_sql, register_cell, value_of_cell_sql
-from service.pipeline.fields.missing import is_missing_name_sql
+from service.pipeline.fields import FEW_ROWS
+from service.pipeline.fields.cell import BY_DEFINITION, IN_SQL, CellSql, register_cell
 from service.pipeline.fields.source_id import LOST_DIGITS
 from service.pipeline.former.cells import FIELDS as FORMER_FIELDS
 from service.pipeline.former.cells import former_column, former_columns
@@ -27,8 +27,6 @@ REJECTS_THAT_COUNT = 100
 _SHARES = {"read": 0.75, "fields": 0.25, "unite": 0.05}
 """Of the time: the first two of that which each file takes, the last of the whole stage."""
 
-# Of several paths of a name, the first under which not all words are missing words counts.
-_NAME = f"case when not {is_missing_name_sql('$text')} then $text end"
 _INVISIBLE = r"[\s\x{feff}\x{200b}-\x{200f}\x{2060}\x{a0}]*"
 # In layouts with continued rows, a row without name and address continues the customer of the row above.
 _IS_CONTINUATION = "{full_name} is null and {email} is null"
@@ -56,6 +54,8 @@ class FieldSpec:
     """Fields that are a part of a name: only empty ones and mere signs are missing."""
     sql_of: Mapping[str, str] = field(default_factory=dict)
     """Field -> SQL that converts its text, ``$text``."""
+    cells: CellSql = IN_SQL
+    """How the values of cells are read."""
 
 
 INTEGRATION = FieldSpec(
@@ -196,6 +196,9 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec, 
     Raises: UnreadableFile if no row has a name, an address or a phone.
     """
     layout = report.layout
+    cell_rows = cells.count()
+    if cell_rows <= FEW_ROWS:
+        spec = replace(spec, cells=BY_DEFINITION)
     origins = origins_of(cells, layout, spec.fields, lambda name, option: _value(layout, name, option, spec))
     path_counts = {name: len(origins.paths[name]) for name in FIRST_USABLE if name in spec.fields}
     path_counts = {name: count for name, count in path_counts.items() if count > 1 and name not in layout.one_origin}
@@ -204,7 +207,7 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec, 
     rows = cells.derive(
         f"select {sql_text(source.name)} as source, row_number, {columns} from this {_unless_header(report)}"
     )
-    repeated = cells.count() - rows.count()
+    repeated = cell_rows - rows.count()
     cells.release()
     headers = f"rows that repeat the header are left out: {repeated}"
     report = _with_warnings(report, (headers,) if repeated else ())
@@ -312,10 +315,11 @@ def _value(layout: Layout, name: str, option: FieldPath, spec: FieldSpec) -> str
     """SQL for the value of a field under one path."""
     cells = [cell_name(layout.paths.index(path)) for path in option]
     if len(cells) > 1:
-        text = f"nullif(concat_ws(' ', {', '.join(map(part_of_name_sql, cells))}), '')"
+        text = f"nullif(concat_ws(' ', {', '.join(map(spec.cells.part_of_name, cells))}), '')"
     else:
-        text = part_of_name_sql(cells[0]) if name in spec.parts else value_of_cell_sql(cells[0])
-    return _NAME.replace("$text", text) if name == "full_name" else text
+        text = spec.cells.part_of_name(cells[0]) if name in spec.parts else spec.cells.value(cells[0])
+    # Of several paths of a name, the first under which not all words are missing words counts.
+    return f"case when not {spec.cells.is_missing_name(text)} then {text} end" if name == "full_name" else text
 
 
 def _text_of(name: str, path_counts: Mapping[str, int]) -> str:

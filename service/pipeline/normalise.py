@@ -12,6 +12,7 @@ from operator import attrgetter
 from service.engine.contract import Engine, Table, sql_text
 from service.model import Rules
 from service.pipeline.extract import Extracted
+from service.pipeline.fields import FEW_ROWS
 from service.pipeline.fields.date import (
     DATE_EVIDENCE_SQL,
     IS_DOUBTFUL_SQL,
@@ -172,16 +173,19 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     region_of = {source.name: source.region or rules.default_region for source in rules.sources}
     region = _of_source({name: sql_text(it) for name, it in region_of.items()})
     is_nanp = _of_source({name: is_plain_nanp(it) for name, it in region_of.items()})
-    normalised = {
-        "full_name": NAME_SQL,
-        "email": EMAIL_SQL,
-        "phone": phone_key_sql(region, is_nanp),
-        "signup_date": date_sql(of_column),
-    }
+    date_column = of_column(attrgetter("code"))
+    if extracted.row_count <= FEW_ROWS:
+        normalised = _by_definition(region, date_column)
+    else:
+        normalised = {
+            "full_name": NAME_SQL,
+            "email": EMAIL_SQL,
+            "phone": phone_key_sql(region, is_nanp),
+            "signup_date": date_sql(of_column),
+        }
     rows = first_usable(ungrouped(rows), extracted.path_counts, normalised)
     with engine.meter.part(_SHARES["values"]):
         values = _values(rows, normalised)
-    date_column = of_column(attrgetter("code"))
     found = _TROUBLES.format(region=region, is_raw=IS_RAW_SQL, date_column=date_column, most_rows=MOST_ROWS_NAMED)
     with engine.meter.part(_SHARES["troubles"], steps=3):
         troubles = values.derive(found).rows()
@@ -196,6 +200,16 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         doubtful={(source, "signup_date", "doubtful_date"): count for source, count in values.derive(_DOUBTFUL).rows()},
         ambiguous=ambiguous,
     )
+
+
+def _by_definition(region: str, date_column: str) -> dict[str, str]:
+    """Field -> SQL that normalises it by its definition alone; the arguments are SQL terms."""
+    return {
+        "full_name": "norm_name(full_name)",
+        "email": "norm_email(email)",
+        "phone": f"compared_phone(phone, {region})",
+        "signup_date": f"norm_date(signup_date, {date_column})",
+    }
 
 
 def _values(rows: Table, sql_of: Mapping[str, str]) -> Table:

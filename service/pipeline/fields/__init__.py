@@ -16,3 +16,6 @@ nothing, whatever the text), deterministic and idempotent: normalising a normali
 
 Source: docs/specification.md section 4
 """
+
+FEW_ROWS = 200
+"""Up to so many rows, each value goes to its definition in Python: planning the SQL would take longer than that."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from service.engine.contract import BLANK, Engine, sql_text
-from service.pipeline.fields.missing import is_missing, is_missing_cell_sql, is_missing_part, is_missing_part_sql
+from service.pipeline.fields.missing import (
+    is_missing,
+    is_missing_cell_sql,
+    is_missing_name,
+    is_missing_name_sql,
+    is_missing_part,
+    is_missing_part_sql,
+)
 from service.pipeline.fields.text import compiled
 from service.pipeline.formulas import FORMULA
 
@@ -104,9 +112,22 @@ _UNLESS_MISSING = rf"""
 """
 
 
+class CellSql(NamedTuple):
+    """SQL for what a cell holds; each function takes the SQL of a text."""
+
+    value: Callable[[str], str]
+    """As ``value_of_cell``."""
+    part_of_name: Callable[[str], str]
+    """As ``part_of_name``."""
+    is_missing_name: Callable[[str], str]
+    """As ``is_missing_name``."""
+
+
 def register_cell(engine: Engine) -> None:
-    """Make the definition callable from SQL; once for each engine, before the SQL of this file is used."""
-    engine.register(bare_cell.__name__, bare_cell)
+    """Make the definitions callable from SQL; once for each engine, before the SQL of this file is used."""
+    for function in (bare_cell, value_of_cell, part_of_name):
+        engine.register(function.__name__, function)
+    engine.register(is_missing_name.__name__, is_missing_name, "boolean")
 
 
 def value_of_cell_sql(cell: str) -> str:
@@ -122,3 +143,9 @@ def part_of_name_sql(cell: str) -> str:
 def _unless_missing(cell: str, is_missing_sql: Callable[[str], str]) -> str:
     sql = _UNLESS_MISSING.replace("$is_missing(bare)", is_missing_sql("bare"))
     return sql.replace("$is_missing($cell)", is_missing_sql("$cell")).replace("$cell", cell)
+
+
+IN_SQL = CellSql(value_of_cell_sql, part_of_name_sql, is_missing_name_sql)
+"""The definitions are called only where they are needed: little time for each row."""
+BY_DEFINITION = CellSql("value_of_cell({})".format, "part_of_name({})".format, "is_missing_name({})".format)
+"""The definitions are called for each cell: little time to plan the statement."""
