@@ -9,12 +9,14 @@ writes the expected files for review; docs/specification.md decides what they mu
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from service.pipeline import extract, normalise
 from service.settings import Settings
 from service.sources import sources_of
-from tests.case_runs import CaseRun, case_names, settings_of
+from tests.case_runs import CaseRun, case_names, run_case, settings_of
 from tests.regenerate import FILES_OF_A_NEW_CASE, outcome_of, stamped
 from tests.small_batches import exports_in
 from tests.worlds import CASES
@@ -28,6 +30,17 @@ def test_a_case_publishes_what_is_expected(name: str, case_run: Callable[[str], 
     for file_name, text in expected.items():
         assert found.get(file_name) == text, f"{name}/expected/{file_name}"
     assert ("error.txt" in found) == ("error.txt" in expected)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("name", case_names())
+def test_a_case_of_few_rows_is_read_as_one_of_many(
+    name: str, case_run: Callable[[str], CaseRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few rows go to the definitions in Python, many to the same rules in SQL."""
+    for stage in (extract, normalise):
+        monkeypatch.setattr(stage, "FEW_ROWS", -1)
+    assert outcome_of(run_case(CASES / name, tmp_path)) == outcome_of(case_run(name))
 
 
 @pytest.mark.parametrize("name", case_names())
