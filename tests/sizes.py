@@ -2,7 +2,7 @@
 
 ============  ======================================================================================
 not set       quick: what ``make test`` runs; every promise of docs/guarantees.md in a small form; tests with the mark
-              ``large`` are left out: all pages by axe-core, the story by keyboard, every answer of the API, the runbook
+              ``large`` are left out: random campaigns, long waits, all pages by axe-core, every answer of the API
 FAULTS=sweep  what ``.ci/run`` runs
 FAULTS=all    what ``make faults`` runs, for hours; seeds and examples are new in every run
 ============  ======================================================================================

@@ -237,6 +237,7 @@ def test_an_outbox_that_was_filled_by_hand_is_compared_and_adopted_too(tmp_path:
     assert (last / "id_changes.csv").read_text().splitlines()[1:] == []
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", range(RESTORES))
 def test_no_number_is_given_twice_over_any_restore_of_the_state_alone(tmp_path: Path, seed: int) -> None:
     """Batches, backups and restores of the state in any order: a number stays with its customer."""

@@ -84,6 +84,7 @@ class Site:
         self._log.close()
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_loop_that_is_stopped_hangs_or_is_dead_is_noticed_in_ten_seconds_and_one_that_is_busy_is_not(
     tmp_path: Path,

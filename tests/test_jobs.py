@@ -98,6 +98,7 @@ def test_an_export_waits_only_for_the_others_of_its_job(works: Works) -> None:
     assert [(entry["file_name"], entry["waits_for"]) for entry in waiting] == [(CRM, ECOM)]
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_retention_keeps_the_given_number_of_sets_of_each_job(works: Works) -> None:
     works.drop("_1")

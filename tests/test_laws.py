@@ -444,6 +444,7 @@ PEOPLE_IN_QUOTES = [
 @given(people=st.lists(PEOPLE, min_size=60, max_size=100))
 @example(people=PEOPLE_IN_QUOTES)
 # Not shrunk: that takes minutes, and the comparison shows the row that is at fault.
+@pytest.mark.large
 @settings(max_examples=examples(20), deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 def test_no_published_cell_is_a_formula_and_the_master_integrated_again_is_itself(
     tmp_path_factory: pytest.TempPathFactory, people: list[tuple[str, ...]]

@@ -236,6 +236,7 @@ def end_while_busy(house: House, many: Path, number: int) -> str:
     return claim.stem
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_busy_daemon_ends_in_time_and_the_next_start_continues_its_batch(house: House, many: Path) -> None:
     batch = end_while_busy(house, many, signal.SIGTERM)

@@ -56,6 +56,7 @@ def test_the_daemon_makes_the_export_of_a_synced_file(house: House) -> None:
     }
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_the_daemon_syncs_by_schedule_and_reports_a_failed_sync(house: House) -> None:
     every = {"sync_every_minutes": "0.02"}

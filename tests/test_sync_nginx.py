@@ -28,6 +28,7 @@ async def _sync(house: ApiHouse) -> Synced:
     return await sync(house.settings, SystemClock(_now))
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 403, 503])
 def test_a_limit_without_a_stated_pause_costs_at_most_two_fifths_more_than_its_own_time(

@@ -200,6 +200,7 @@ def test_after_a_kill_the_next_start_repairs_everything(house: House) -> None:
     assert house.verified() == VerifyReport(sets=6, inputs=12, quarantined=1)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_beside_a_working_service_there_is_no_finding(house: House) -> None:
     daemon = house.watch(**QUICK, keep_batches="3")

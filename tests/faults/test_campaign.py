@@ -277,6 +277,7 @@ def _sha256(path: Path) -> str:
         return ""
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @needs_strace
 def test_after_a_random_campaign_of_faults_verify_finds_nothing(tmp_path: Path, tally: Tally) -> None:

@@ -309,6 +309,7 @@ def lacking(fault: Fault, folder: Path) -> str:
     return f"needs {fault.needs}: {done.stderr.strip()}" if done.returncode else ""
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(FAULTS)[::DEAFNESS_EVERY])
 def test_a_pair_is_published_and_health_reports_the_fault_while_it_lasts(

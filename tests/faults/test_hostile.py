@@ -76,12 +76,12 @@ def shop(says: str | None, head: bytes, unit: bytes = b"", tail: bytes = b"\n", 
 
 
 CONTENTS: dict[str, Content] = {
+    "a CSV header of many columns": crm("more than 4096 columns", HEADER[:-1], b",x", b"\nC1\n", 100_000),
     "a CSV that is one hole": crm("NUL bytes", b"", size_bytes=HOLE_BYTES),
     "a CSV with a hole after good rows": crm("NUL bytes", HEADER + ROW * 40_000, size_bytes=HOLE_BYTES),
     "a JSON that is one hole": shop("not a JSON object or array", b"", tail=b"", size_bytes=HOLE_BYTES),
     "a JSON with a hole for customers": shop("malformed", SHOP, tail=b"]}\n", size_bytes=HOLE_BYTES),
     "a CSV header without end": crm("longer than 16 MB", b"", b"customer_id,email,", size_bytes=LINE_BYTES),
-    "a CSV header of many columns": crm("more than 4096 columns", HEADER[:-1], b",x", b"\nC1\n", 100_000),
     "a CSV cell without end": crm("longer than 16 MB", HEADER + b"C1,", b"abcdefgh", size_bytes=LINE_BYTES),
     "a CSV row of cells without end": crm("longer than 16 MB", HEADER + b"C1", b",", size_bytes=LINE_BYTES),
     "a CSV quote that is never closed": crm("never closed", HEADER + b'"C1', b"abcdefg\n", size_bytes=LINE_BYTES // 4),

@@ -161,6 +161,7 @@ class Hand:
                 self.done["woken"] += 1
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_each_batch_is_published_once_however_instances_are_killed_and_stopped(
     crew: Crew, house: House, record_property: Callable[[str, object], None]

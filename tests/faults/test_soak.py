@@ -105,6 +105,7 @@ def idle_size(house: House, pid: int) -> Size:
     return Size.of(pid)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_daemon_does_not_grow_with_its_batches(house: House, record_property: Callable[[str, object], None]) -> None:
     daemon = house.watch(rescan_seconds="0.5", keep_batches=str(KEPT))

@@ -59,6 +59,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(WRITERS))
 def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mixed_set(

@@ -85,6 +85,7 @@ def test_every_answer_is_as_documented(document: Any, known: list[dict[str, Any]
     check()
 
 
+@pytest.mark.large
 def test_every_route_is_in_the_document_and_every_problem_has_advice(changing: Served, document: Any) -> None:
     assert len(OPERATIONS) == len(PAGES) + len(ACTIONS) + len(FILES) + len(UPLOADS)
     assert document.raw_schema["openapi"] == "3.1.0"

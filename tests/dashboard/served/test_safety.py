@@ -376,6 +376,7 @@ def test_another_site_cannot_use_up_the_attempts_by_a_link(guarded: Served) -> N
     assert ask(guarded.url, "/", Authorization=f"Bearer {TOKEN}").status == 200
 
 
+@pytest.mark.large
 def test_very_many_wrong_tokens_are_not_even_compared(shown: Served) -> None:
     with served(shown.root, is_watched=False, token=TOKEN) as dashboard:
         dashboard.dashboard.log()
