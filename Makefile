@@ -65,9 +65,10 @@ $(VENV)/run-time: requirements/run.txt | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/run.txt
 	touch $@
 
-$(VENV)/development: requirements/dev.txt $(VENV)/run-time | $(PY)
+# The requirements for development hold those for the run.
+$(VENV)/development: requirements/dev.txt requirements/run.txt | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
-	touch $@
+	touch $(VENV)/run-time $@
 
 # Not in the requirements for development: only the fuzzer needs it, and not every machine can install it.
 $(VENV)/fuzzer: requirements/fuzz.txt $(VENV)/run-time | $(PY)

@@ -202,6 +202,7 @@ def master_file(folder: Path, customers: Sequence[MasterCustomer]) -> Path:
     return write_master(folder, rows, orders)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @settings(
     max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,11 +51,16 @@ ROOMS = {row[1].strip("`/"): Room(int(row[0]), row[2], _words(row[3])) for row i
 LISTED_MODULES = [row[0].strip("`") for row in _rows("modules")]
 
 
-def _modules() -> Iterator[tuple[str, Path, ast.Module]]:
+def _paths() -> Iterator[tuple[str, Path]]:
     for path in sorted(SERVICE.rglob("*.py")):
         room = path.relative_to(SERVICE).parts[0].removesuffix(".py")
         if room != "__init__":
-            yield room, path, ast.parse(path.read_text(encoding="utf-8"))
+            yield room, path
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -97,40 +103,38 @@ def _last(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-MODULES = list(_modules())
-_EACH = pytest.mark.parametrize(
-    ("room", "path", "tree"), MODULES, ids=[str(m[1].relative_to(SERVICE)) for m in MODULES]
-)
+PATHS = list(_paths())
+_EACH = pytest.mark.parametrize(("room", "path"), PATHS, ids=[str(path.relative_to(SERVICE)) for _, path in PATHS])
 
 
 @_EACH
-def test_imports_go_to_lower_floors(room: str, path: Path, tree: ast.Module) -> None:
-    for imported in _rooms_imported(tree):
+def test_imports_go_to_lower_floors(room: str, path: Path) -> None:
+    for imported in _rooms_imported(_tree(path)):
         is_lower = imported == room or ROOMS[imported].floor < ROOMS[room].floor
         assert is_lower, f"{path} imports {imported}, which is not on a lower floor"
 
 
 @_EACH
-def test_effects_stay_in_their_rooms(room: str, path: Path, tree: ast.Module) -> None:
-    assert set(_effects(tree)) & EFFECTS <= ROOMS[room].effects, f"{path}: give {room} the effect, or move it"
+def test_effects_stay_in_their_rooms(room: str, path: Path) -> None:
+    assert set(_effects(_tree(path))) & EFFECTS <= ROOMS[room].effects, f"{path}: give {room} the effect, or move it"
 
 
 def test_the_page_lists_the_rooms_and_modules_that_exist() -> None:
     found = {path.stem if path.is_file() else path.name for path in SERVICE.iterdir() if path.name != "__pycache__"}
     assert set(ROOMS) == found - {"__init__"}
-    inside = [path.relative_to(SERVICE) for _, path, _ in MODULES if path.parent != SERVICE]
+    inside = [path.relative_to(SERVICE) for _, path in PATHS if path.parent != SERVICE]
     assert sorted(LISTED_MODULES) == sorted(str(path) for path in inside if path.name != "__init__.py")
 
 
 def test_no_room_is_given_an_effect_that_it_does_not_have() -> None:
     had: dict[str, set[str]] = {}
-    for room, _, tree in MODULES:
-        had.setdefault(room, set()).update(set(_effects(tree)) & EFFECTS)
+    for room, path in PATHS:
+        had.setdefault(room, set()).update(set(_effects(_tree(path))) & EFFECTS)
     assert {room: set(given.effects) for room, given in ROOMS.items()} == had
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    imported = {_name(path): set(_modules_imported(tree)) for _, path, tree in MODULES}
+    imported = {_name(path): set(_modules_imported(_tree(path))) for _, path in PATHS}
     while free := {name for name, needed in imported.items() if not needed & imported.keys() - {name}}:
         imported = {name: needed for name, needed in imported.items() if name not in free}
     assert sorted(imported) == []
@@ -141,19 +145,19 @@ def _name(path: Path) -> str:
 
 
 def _modules_imported(tree: ast.AST) -> Iterator[str]:
-    names = {_name(path) for _, path, _ in MODULES}
+    names = {_name(path) for _, path in PATHS}
     for module, name in _imports(tree):
         yield f"{module}.{name}" if f"{module}.{name}" in names else module
 
 
 @_EACH
-def test_every_module_says_what_it_is_for(room: str, path: Path, tree: ast.Module) -> None:
-    assert ast.get_docstring(tree), f"{path} has no docstring"
+def test_every_module_says_what_it_is_for(room: str, path: Path) -> None:
+    assert ast.get_docstring(_tree(path)), f"{path} has no docstring"
 
 
 @_EACH
-def test_functions_are_short_and_take_few_arguments(room: str, path: Path, tree: ast.Module) -> None:
-    for node in ast.walk(tree):
+def test_functions_are_short_and_take_few_arguments(room: str, path: Path) -> None:
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = _lines(node) - len((ast.get_docstring(node) or "").splitlines())
             arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
@@ -164,10 +168,10 @@ def test_functions_are_short_and_take_few_arguments(room: str, path: Path, tree:
 
 
 @_EACH
-def test_classes_are_small(room: str, path: Path, tree: ast.Module) -> None:
+def test_classes_are_small(room: str, path: Path) -> None:
     if room in {"settings", "documents"}:
         return  # tables: their fields are the settings and the members of published documents
-    for node in ast.walk(tree):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ClassDef):
             attributes = set(_attributes(node))
             assert _lines(node) <= _MOST_CLASS_LINES, f"{path}:{node.lineno} {node.name} has {_lines(node)} lines"

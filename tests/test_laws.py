@@ -521,6 +521,7 @@ def test_every_record_is_in_the_crosswalk_once_and_the_files_agree(tmp_path: Pat
     assert [row["kept_id"] for row in report] == sorted({row["unified_id"] for row in evidence})
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_cores_hash_seed_time_zone_and_locale_do_not_change_a_byte(
     house: House, monkeypatch: pytest.MonkeyPatch

@@ -188,6 +188,7 @@ def test_a_claimed_batch_is_fine_only_while_a_service_works_on_it(house: House) 
     assert house.verified().findings == []
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_after_a_kill_the_next_start_repairs_everything(house: House) -> None:
     for number in range(5, 8):

@@ -18,6 +18,7 @@ from tests.sizes import DOUBLE_KILL_FIRST, DOUBLE_KILL_SECOND, DOUBLE_KILL_START
 pytestmark = needs_strace
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DOUBLE_KILL_STARTS or STARTS)
 def test_a_kill_while_recovering_from_a_kill_loses_nothing_either(

@@ -48,6 +48,7 @@ class Trial:
         return f"{self.error} {'from' if self.is_lasting else 'at'} {self.point}"
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "most_for_each_error"), ERROR_STARTS)
 def test_a_failing_call_loses_nothing_and_is_reported(

@@ -171,6 +171,7 @@ def folder_of(run: Run, folder: str, number: int) -> Path | None:
     return found[0].parent if found else None
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", CONTENTS)
 def test_a_hostile_export_has_one_clear_reason_or_does_no_harm(contents: Run, name: str) -> None:
     number, content = list(CONTENTS).index(name) + 1, CONTENTS[name]
@@ -186,6 +187,7 @@ def test_a_hostile_export_has_one_clear_reason_or_does_no_harm(contents: Run, na
         assert len(json.dumps(reason)) < 2000
 
 
+@pytest.mark.large
 def test_hostile_exports_take_no_memory_and_no_second_try(
     contents: Run, record_property: Callable[[str, object], None]
 ) -> None:
@@ -197,6 +199,7 @@ def test_hostile_exports_take_no_memory_and_no_second_try(
     assert contents.peak_bytes < SPACE_BYTES // 2
 
 
+@pytest.mark.large
 def test_the_good_pair_after_them_is_published(contents: Run) -> None:
     assert contents.code == 1  # something was quarantined
     assert folder_of(contents, "archive", 999) is not None
@@ -367,6 +370,7 @@ def test_a_hard_link_is_taken_and_its_other_name_changes_nothing_that_was_accept
     assert list(archived.glob(".*")) == []
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_hard_link_is_not_taken_while_its_other_name_is_being_written(house: House) -> None:
     house.drop()

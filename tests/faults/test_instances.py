@@ -205,6 +205,7 @@ def assert_each_once(house: House, hashes: dict[str, str]) -> None:
 # ------------------------------------------------------------------------------------------------------- one by one
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_when_the_owner_dies_another_takes_over_at_once(
     crew: Crew, house: House, record_property: Callable[[str, object], None]

@@ -151,6 +151,7 @@ def signals_for(dice: random.Random) -> list[tuple[float, int]]:
     return [(0.0, number), *((dice.uniform(0, 0.6), signal.SIGTERM) for _ in range(impatience))]
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(STOP_CHAINS))
 def test_a_stop_at_any_moment_is_soon_and_leaves_nothing_half_done(

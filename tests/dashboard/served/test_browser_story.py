@@ -105,6 +105,7 @@ def quarantined(served: Served) -> Path:
     return served.quarantine()[-1]
 
 
+@pytest.mark.large
 def test_from_two_files_to_the_master_and_from_a_broken_one_to_its_retry(
     browser: Browser, fresh: Served, broken: Path
 ) -> None:
