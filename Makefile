@@ -29,7 +29,7 @@ run: $(VENV)/run-time
 
 # Modules are compiled once, not in each of the hundreds of processes that the tests start.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: $(VENV)/development
+test: $(VENV)/compiled
 	$(PY) -m pytest $(ARGS)
 
 screenshots: $(VENV)/development
@@ -69,6 +69,11 @@ $(VENV)/run-time: requirements/run.txt | $(PY)
 $(VENV)/development: requirements/dev.txt requirements/run.txt | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	touch $(VENV)/run-time $@
+
+# One process compiles all that is imported; else each worker would, at the same time.
+$(VENV)/compiled: $(VENV)/development
+	$(PY) -m pytest -q -n0 --collect-only >$@.txt || { cat $@.txt; exit 1; }
+	touch $@
 
 # Not in the requirements for development: only the fuzzer needs it, and not every machine can install it.
 $(VENV)/fuzzer: requirements/fuzz.txt $(VENV)/run-time | $(PY)

@@ -39,7 +39,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_xdist_auto_num_workers() -> int:
     """More workers than cores: tests of the daemon wait for a third of their time, in the quick size for half of it."""
     cores = len(os.sched_getaffinity(0))
-    return 2 * cores + 2 if IS_QUICK else cores + cores // 2
+    return 2 * cores if IS_QUICK else cores + cores // 2
 
 
 def _is_left_out(item: pytest.Item) -> bool:
