@@ -350,6 +350,7 @@ def test_what_an_export_states_is_kept_when_it_is_read_again(
     assert {field: customer[field] for field in stated} == stated
 
 
+@pytest.mark.large
 def test_the_master_fills_the_fields_that_the_record_lacks(tmp_path: Path) -> None:
     master = write_master(
         tmp_path / "master",
@@ -477,6 +478,7 @@ def test_an_export_without_customers_is_valid(tmp_path: Path) -> None:
     assert "the export has no rows" in (found / "integration_log.txt").read_text()
 
 
+@pytest.mark.large
 def test_the_same_customers_give_the_same_bytes_in_every_format(tmp_path: Path) -> None:
     records = [{"id": 7, "first_name": "Ann", "last_active_at": "2024-01-01"}, {"id": 8, "email": "b@x.de"}]
     lines = "".join(json.dumps(it) + "\n" for it in records)

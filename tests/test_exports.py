@@ -87,6 +87,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("exports")
 
 
+@pytest.mark.large
 @given(
     nested=st.fixed_dictionaries(
         {name: st.tuples(st.sampled_from(NESTS), st.sampled_from(NAMES[name])) for name in NAMES}
@@ -114,6 +115,7 @@ def test_of_json_every_field_is_read_or_a_warning_names_it(folder: Path, nested:
             assert [it for it in export.warnings if f" for {name}" in it and f'"{path}"' in it], (name, export.warnings)
 
 
+@pytest.mark.large
 @given(
     names=st.fixed_dictionaries(
         {

@@ -209,6 +209,7 @@ def test_an_export_without_customers_replaces_one_with_customers_only_once_accep
     assert works.once() == RunResult(published=1), "none replaces none"
 
 
+@pytest.mark.large
 def test_the_volume_guard_compares_exports_with_exports(works: Works) -> None:
     guard = {"volume_guard_rows": 3}
     works.drop()

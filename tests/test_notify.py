@@ -370,6 +370,7 @@ def test_a_second_process_for_the_same_state_is_refused(tmp_path: Path, hook: We
     first.release()
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_the_process_reports_a_killed_daemon_and_ends_on_a_signal(house: House, hook: Webhook) -> None:
     (house.root / "urls").write_text(hook.url)

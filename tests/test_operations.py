@@ -149,6 +149,7 @@ def _now_plus(ahead: timedelta) -> datetime:
     return local_now() + ahead
 
 
+@pytest.mark.large
 def test_a_clock_that_was_ahead_deletes_no_new_set(works: Works) -> None:
     for number in range(1, 7):
         works.drop(f"_{number}", crm=crm_of(number), ecom=EMPTY_ECOM)
@@ -623,6 +624,7 @@ def _work_in_a_user_namespace(root: Path, settings: dict[str, str], log: Path) -
     sys.exit(main(["watch", "--once"]))
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("settings", [{}, {"PUID": "0"}])

@@ -540,6 +540,7 @@ def terminal() -> Iterator[tuple[int, list[str]]]:
     screens.extend(shown.decode().split("\r"))
 
 
+@pytest.mark.large
 def test_a_terminal_shows_a_bar_with_stage_rows_and_rate_and_removes_it(house: House) -> None:
     with terminal() as (stderr, screens):
         integrated(house, err=stderr)

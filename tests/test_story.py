@@ -92,6 +92,7 @@ def running(house: House) -> House:
     return house
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_pair_is_published_quickly_whichever_file_came_first(running: House) -> None:
     seconds: list[float] = []
@@ -341,6 +342,7 @@ def standbys(house: House) -> list[Path]:
     return list(house.state.glob("health.standby-*.json"))
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_second_instance_stands_by_and_takes_over_at_once_when_the_first_dies(
     house: House, second: Callable[[], Daemon]

@@ -118,6 +118,7 @@ def test_a_supervisor_that_is_killed_leaves_no_orphan(house: House, supervised: 
     assert [event["why"] for event in run.events("service.stopped")] == ["SIGTERM"], "the watcher ended in order"
 
 
+@pytest.mark.large
 def test_on_a_terminal_run_first_prints_what_to_do(house: House) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

@@ -107,6 +107,7 @@ def problem_of(result: Result) -> str | None:
     return f"{doubled.total()} customers too many" if doubled else None
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(SYNC_CAMPAIGN_PARTS))
 def test_every_sync_writes_all_customers_once_or_reports_that_some_are_missing(

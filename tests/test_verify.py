@@ -246,6 +246,7 @@ def test_an_outbox_filled_by_hand_is_checked(house: House, tmp_path: Path) -> No
 # ------------------------------------------------------------------------------------------------ with a finding
 
 
+@pytest.mark.large
 def test_a_changed_byte_in_any_file_is_reported(house: House) -> None:
     files = kept_files(house)
     assert len(files) == 3 * 15 + 5 + 3 * 2 + 4, "every kind of file"

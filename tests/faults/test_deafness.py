@@ -380,6 +380,7 @@ sys.exit(cli.main(["watch", "--once"]))
 """
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("keep_batches", ["0", "1"], ids=["its set is kept", "its set is pruned"])
 def test_a_published_batch_that_is_archived_late_does_not_resite_a_later_one(house: House, keep_batches: str) -> None:

@@ -58,6 +58,7 @@ def read_within_limits(path: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "size_bytes", "tail"),

@@ -91,6 +91,7 @@ def test_a_writer_that_comes_back_while_its_file_is_worked_on_never_yields_a_mix
     tally("writes into a claimed file", ["redone"] * redone(house) + ["written"] * writes)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [CRM, ECOM])
 def test_a_change_that_keeps_size_and_time_is_found_and_the_batch_is_done_again(

@@ -442,6 +442,7 @@ def test_the_address_to_log_in_is_the_published_one_with_the_port_that_listens()
         settings_of(page_url="https://dash.example/?token=x")
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_later_start_says_how_to_print_the_token_and_that_prints_it(house: House) -> None:
     settings = {"http_host": "0.0.0.0", "http_port": "0"}
