@@ -456,6 +456,14 @@ RECORD: Columns = {
     "orders_count": "for analytics",
 }
 
+KEYS: Columns = {
+    "ordinal": "",
+    "id": "a number for the source and its id: the smallest ordinal with both; -1 = missing, also in the next three",
+    "email": "the same for the address as it is compared",
+    "phone": "the same for the number as it is compared",
+    "name": "the same for the name as it is compared",
+}
+
 LINKS: Columns = {
     "one": "ordinal of a record",
     "other": "ordinal of another record, which is the same customer",
@@ -466,8 +474,7 @@ LINKS: Columns = {
 EVIDENCE: Columns = {
     "ordinal": "the removed record",
     "via": "ordinal of the record it is linked through; the kept one if both agree on something",
-    "rule": "name of a rule that links the two; one row for each",
-    "weight": "how strongly, as the matcher defines it",
+    "by_<rule>": "for each rule of the matcher, whether it links the two",
 }
 
 GOLDEN: Columns = {

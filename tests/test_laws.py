@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine
 from service.model import Rules
-from service.pipeline.evidence import explain, rank_of_rule
+from service.pipeline.evidence import explain, rules_text
 from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster, smallest_of_component
 from service.pipeline.survivorship import survive
@@ -198,9 +198,10 @@ class StageResults:
 def outcome(engine: EmbeddedEngine, people: Sequence[Person], survivorship: Any = "fill") -> StageResults:
     records = records_of(engine, people)
     matcher = MATCHERS["literal"]
-    groups = cluster(matcher.links(records, engine), len(people), engine)
+    keys = matcher.keys(records)
+    groups = cluster(matcher.links(keys, engine), len(people), engine)
     survivors = survive(records, groups, Rules(survivorship=survivorship))
-    evidence = explain(records, groups, survivors, matcher, engine)
+    evidence = explain(keys, groups, survivors, matcher, engine)
     return StageResults(
         [row[0] for row in groups.derive("select group_id from this order by ordinal").rows()],
         {
@@ -208,10 +209,8 @@ def outcome(engine: EmbeddedEngine, people: Sequence[Person], survivorship: Any 
             for row in survivors.derive(f"select group_id, kept, {', '.join(FIELDS)}, source_system from this").rows()
         },
         {
-            ordinal: (via, tuple(rules))
-            for ordinal, via, rules in evidence.derive(
-                f"select ordinal, via, list(rule order by {rank_of_rule(matcher)}) from this group by all"
-            ).rows()
+            ordinal: (via, tuple(rules.split("+")))
+            for ordinal, via, rules in evidence.derive(f"select ordinal, via, {rules_text(matcher)} from this").rows()
         },
     )
 

@@ -73,9 +73,11 @@ def seconds_to_group(engine: EmbeddedEngine, shape: str, size: int) -> float:
     """Group and explain records that are all one customer; each removed record gets its reason."""
     records = records_of_shape(engine, shape, size)
     started = time.monotonic()
-    groups = cluster(MATCHERS["literal"].links(records, engine), records.count(), engine)
+    matcher = MATCHERS["literal"]
+    keys = matcher.keys(records)
+    groups = cluster(matcher.links(keys, engine), records.count(), engine)
     survivors = survive(records, groups, Rules())
-    evidence = explain(records, groups, survivors, MATCHERS["literal"], engine)
+    evidence = explain(keys, groups, survivors, matcher, engine)
     seconds = time.monotonic() - started
     assert survivors.count() == 1
     assert evidence.derive("select distinct ordinal from this").count() == size - 1
@@ -110,7 +112,8 @@ def test_the_links_of_a_shared_value_all_lead_to_its_first_record(engine: Embedd
         from range(4) as numbers(n)
         """
     )
-    links = MATCHERS["literal"].links(records, engine).derive("select one, other, rule, weight from this order by all")
+    matcher = MATCHERS["literal"]
+    links = matcher.links(matcher.keys(records), engine).derive("select one, other, rule, weight from this order by all")
     assert links.rows() == [(0, 1, "email", 1.0), (0, 2, "email", 1.0), (0, 3, "email", 1.0), (2, 3, "name", 1.0)]
     assert cluster(links, 5, engine).integers("ordinal", "group_id")[1].tolist() == [0, 0, 0, 0, 4]
 

@@ -138,7 +138,7 @@ class Batches:
         records = table_of(self.engine, {"ordinal": list(range(len(keys))), "record_key": [key for key, _ in keys]})
         members = {"ordinal": list(range(len(keys))), "group_id": [first[number] for _, number in keys]}
         groups_table = table_of(self.engine, members).derive("select columns(*)::bigint from this")
-        return self.register.identify(records, groups_table, self.engine)
+        return self.register.identify(records, records.codes({"id": "record_key"}), groups_table, self.engine)
 
     def publish(self, identified: Identified) -> None:
         self.given += 1

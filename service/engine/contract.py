@@ -52,8 +52,19 @@ class Table(Protocol):
     def count(self) -> int:
         """The number of rows."""
 
-    def integers(self, *columns: str) -> tuple[IntArray, ...]:
-        """Columns of integers without nulls; the rows are ordered by the first column, then the second, …"""
+    def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
+        """Columns of integers without nulls; ``sort``: ordered by the first column, then the second, …"""
+
+    def numbered(self, column: str) -> Table:
+        """The same rows with their positions, from 0, in ``column``; no table is made of it."""
+
+    def codes(self, terms: Mapping[str, str]) -> Table:
+        """Numbers instead of texts: the same number for the same text.
+
+        In:     this   ordinal, the position of each row from 0 · what the terms need
+                terms  column -> SQL term of a text
+        Out:    ordinal · one column for each term: the smallest ordinal of the rows with this text, -1 where it is null
+        """
 
     def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
         """Write ``columns`` with a header: UTF-8, ``,``, ``\\n``, quotes where they are needed."""

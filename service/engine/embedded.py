@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,7 @@ import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.engine import embedded_files
-from service.engine.contract import Engine, IntArray, sql_text
+from service.engine.contract import Engine, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
 from service.progress import Meter
@@ -85,15 +85,6 @@ class EmbeddedEngine(Database):
     def read_csv(self, path: Path, columns: Sequence[str]) -> EmbeddedTable:
         """See ``Engine.read_csv``."""
         return self.read_own_csv(path, [f"'{column}': 'VARCHAR'" for column in columns], has_header=True)
-
-    def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
-        """See ``Engine.table``."""
-        view = f"numpy_{next(self._numbers)}"
-        self._connection.register(view, dict(columns))
-        try:
-            return self.materialise(f"from {view}")
-        finally:
-            self._connection.unregister(view)
 
     def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> EmbeddedTable:
         """See ``Engine.text_table``."""

@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 
 from service.engine.contract import IntArray, Row, Table, sql_text
+from service.engine.first_equal import first_equal
 from service.errors import Interrupted, TransientError
 from service.progress import Meter
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
@@ -45,11 +46,34 @@ class EmbeddedTable:
         """See ``Table.count``."""
         return int(self._database.run(f"select count(*) from {self.name}")[0][0])
 
-    def integers(self, *columns: str) -> tuple[IntArray, ...]:
+    def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
         """See ``Table.integers``."""
         listed = ", ".join(columns)
-        arrays = self._database.arrays(f"select {listed} from {self.name} order by {listed}")
+        arrays = self._database.arrays(f"select {listed} from {self.name}" + (f" order by {listed}" if sort else ""))
         return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
+
+    def numbered(self, column: str) -> EmbeddedTable:
+        """See ``Table.numbered``."""
+        return EmbeddedTable(self._database, f"(select rowid as {column}, * from {self.name})")
+
+    def codes(self, terms: Mapping[str, str]) -> Table:
+        """See ``Table.codes``."""
+        strays = self._database.run(
+            f"select count(*) from (select rowid, ordinal from {self.name}) where ordinal <> rowid"
+        )
+        assert strays == [(0,)], "the rows are in the order of their ordinals"
+        columns = {"ordinal": np.arange(self.count(), dtype=np.int64)}
+        for column, term in terms.items():
+            # DuckDB's own hash gives similar texts one value; one column at a time, for the memory.
+            arrays = self._database.arrays(
+                f"""
+                select text is not null as is_given,
+                    coalesce(md5_number_lower(text), 0) as low, coalesce(md5_number_upper(text), 0) as high
+                from (select {term} as text from {self.name})
+                """
+            )
+            columns[column] = first_equal(arrays["low"], arrays["high"], arrays["is_given"])
+        return self._database.table(columns)
 
     def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
         """See ``Table.write_csv``."""
@@ -149,6 +173,15 @@ class Database:
         """Run a statement; errors of the engine are translated into ours."""
         with self._one_statement():
             return list(self._connection.execute(sql).fetchall())
+
+    def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
+        """See ``Engine.table``."""
+        view = f"numpy_{next(self._numbers)}"
+        self._connection.register(view, dict(columns))
+        try:
+            return self.materialise(f"from {view}")
+        finally:
+            self._connection.unregister(view)
 
     def arrays(self, sql: str) -> dict[str, Any]:
         """Run a query into numpy columns."""

@@ -24,6 +24,7 @@ from service.pipeline.evidence import explain
 from service.pipeline.extract import Extracted, estimated_rows, extract
 from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
+from service.pipeline.matched import Matched
 from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
 from service.pipeline.normalise import Normalised, normalise
@@ -69,34 +70,33 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     records = normalised.records
     journal.stage("deduplicate", extracted.row_count)
     matcher = MATCHERS[rules.matching]
-    groups = cluster(matcher.links(records, engine), records.count(), engine)
+    numbers = matcher.keys(records)
+    groups = cluster(matcher.links(numbers, engine), records.count(), engine)
     journal.stage("survive", extracted.row_count)
     survivors = survive(records, groups, rules)
-    evidence = explain(records, groups, survivors, matcher, engine)
+    evidence = explain(numbers, groups, survivors, matcher, engine)
+    matched = Matched(matcher, records, numbers, groups, survivors, evidence)
     journal.stage("identify", extracted.row_count)
     keys = former_keys(extracted, records, rules, engine) if has_former else None
-    identified = register.identify(records, groups, engine, keys)
+    identified = register.identify(records, numbers, groups, engine, keys)
     filled = guards.filled_values(records)
     compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
     guards.refuse_held(guards.held(batch, compared, rules.guards), batch, compared.reports)
     summary = _summary(extracted, records.count(), survivors.count(), identified.next_number)
-    suspicious = quality.suspicious_values(records, groups, evidence)
-    risk = quality.overmerge_risk(suspicious, groups, evidence)
+    suspicious = quality.suspicious_values(matched)
+    risk = quality.overmerge_risk(suspicious, matched)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
     journal.stage("load", extracted.row_count)
     with publication.stage(batch, summary) as folder:
         results = Results(
-            records=records,
-            groups=groups,
-            survivors=survivors,
-            evidence=evidence,
+            matched=matched,
             customers=identified.customers,
             changes=identified.changes,
             register_customers=identified.next_customers,
             rejects=extracted.rejects,
             suspicious=suspicious,
         )
-        removed = load(results, quality.report(extracted, normalised, volumes, risk), rules, folder)
+        removed = load(results, quality.report(extracted, normalised, numbers, volumes, risk), rules, folder)
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
         journal.stage("publish", extracted.row_count)

@@ -22,42 +22,57 @@ _MEMBERS = """
 """
 _INDIRECT = "from this where ordinal not in (select ordinal from direct)"
 _VALUES_OF_MEMBERS = """
-    select ordinal, dense_rank() over (order by rule, value) - 1 as value_id
+    select ordinal, value * {rules} + rule as value_id
     from (select shared.*, count(*) over (partition by rule, value) as sharers
           from shared join this using (ordinal))
     where sharers > 1
 """
 
 
-def explain(records: Table, groups: Table, survivors: Table, matcher: Matcher, engine: Engine) -> Table:
+def explain(keys: Table, groups: Table, survivors: Table, matcher: Matcher, engine: Engine) -> Table:
     """The rules that link each removed record to its group.
 
-    In:     records    RECORD
+    In:     keys       KEYS
             groups     ordinal · group_id
             survivors  GOLDEN
-    Out:    EVIDENCE, at least one row per removed record. A record that agrees with the kept one on nothing is
+    Out:    EVIDENCE, one row per removed record. A record that agrees with the kept one on nothing is
             linked through others: breadth first from the kept one; ties: the earliest record.
     Source: docs/specification.md section 5 (reason)
     """
     with_kept = groups.derive(_WITH_KEPT, survivors=survivors)
-    direct = matcher.agreement(with_kept, records)
+    direct = matcher.agreement(with_kept, keys)
     members = with_kept.derive(_MEMBERS, direct=direct, groups=groups)
     if not members.count():
         return direct
-    ordinal, via = _breadth_first(matcher.shared_values(records), members, survivors)
+    shared = members.derive(_VALUES_OF_MEMBERS.format(rules=len(matcher.rules)), shared=matcher.shared_values(keys))
+    ordinal, via = _breadth_first(shared, members, survivors)
     steps = engine.table({"ordinal": ordinal, "via": via}).derive(_INDIRECT, direct=direct)
-    return matcher.agreement(steps, records).derive("from direct union all from this", direct=direct)
+    return matcher.agreement(steps, keys).derive("from direct union all from this", direct=direct)
 
 
-def rank_of_rule(matcher: Matcher) -> str:
-    """SQL: the rank of ``rule`` in the matcher's order, from 0."""
-    return f"case rule {' '.join(f'when {sql_text(rule)} then {rank}' for rank, rule in enumerate(matcher.rules))} end"
+def rules_text(matcher: Matcher, is_linked_by: str = "by_{}") -> str:
+    """SQL: the rules that link a record, strongest first, joined by +; ``is_linked_by`` is the SQL term for a rule."""
+    return f"concat_ws('+', {', '.join(_texts(matcher, is_linked_by))})"
+
+
+def strongest_rule(matcher: Matcher) -> str:
+    """SQL: the strongest of the rules that link a record."""
+    return f"coalesce({', '.join(_texts(matcher, 'by_{}'))})"
+
+
+def only_rule(matcher: Matcher, rule: str) -> str:
+    """SQL: whether no other rule than this links a record."""
+    others = (f"by_{other}" for other in matcher.rules if other != rule)
+    return f"by_{rule} and not ({' or '.join(others)})"
+
+
+def _texts(matcher: Matcher, is_linked_by: str) -> list[str]:
+    return [f"case when {is_linked_by.format(rule)} then {sql_text(rule)} end" for rule in matcher.rules]
 
 
 def _breadth_first(shared: Table, members: Table, survivors: Table) -> tuple[IntArray, IntArray]:
     """For each member of the given groups the record before it on the way from the kept one."""
-    edges = members.derive(_VALUES_OF_MEMBERS, shared=shared)
-    ordinal, value = edges.integers("ordinal", "value_id")
+    ordinal, value = shared.integers("ordinal", "value_id")
     kept = members.derive("select distinct kept from this join survivors using (group_id)", survivors=survivors)
     via = breadth_first_from(kept.integers("kept")[0], ordinal, value)
     reached = np.fromiter(via.keys(), dtype=np.int64, count=len(via))

@@ -98,7 +98,7 @@ class Extracted:
 def extract(
     batch: Batch, guards: Guards, engine: Engine, spec: FieldSpec = INTEGRATION, *, with_former: bool = False
 ) -> Extracted:
-    """Read every export of the batch, in source order.
+    """Read every export of the batch, in source order; the rows are in this order, those of a file in its own.
 
     ``with_former``: the rows have ``former.cells.former_columns``, too, from which their former keys are made.
 

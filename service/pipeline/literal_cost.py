@@ -8,24 +8,26 @@ from __future__ import annotations
 from service.engine.contract import Table
 from service.model import MISSING
 from service.pipeline.fields.phone import RAW
+from service.pipeline.matched import Matched
 
 LITERAL_COST = ("kind", "value", "records", "distinct_names", "unified_ids")
 MOST_OF_A_KIND = 1000
 """So many values of each kind are listed."""
 
 _KEYS = {
-    "email": ("coalesce(records.email_key, records.email)", "records.email"),
-    "phone": ("records.phone_key", "records.phone"),
-    "unreadable_phone": ("records.phone_key", f"substr(records.phone_key, {len(RAW) + 1})"),
-    "name_alone": ("records.name_key", "records.full_name"),
-    "id_alone": ("records.record_key", "records.source_id"),
+    "email": ("email", "records.email"),
+    "phone": ("phone", "records.phone"),
+    "unreadable_phone": ("phone", f"substr(records.phone_key, {len(RAW) + 1})"),
+    "name_alone": ("name", "records.full_name"),
+    "id_alone": ("id", "records.source_id"),
 }
-"""Kind -> the key of a record, and the value as it is shown."""
+"""Kind -> the column of KEYS, and the value as it is shown."""
 _RECORDS_WITH = """
     select this.kind, this.key, {shown} as shown, records.ordinal, records.name_key, customers.customer,
         customers.unified_id
     from this
-    join records on {records_key} = this.key
+    join keys on keys.{column} = this.key
+    join records on records.ordinal = keys.ordinal
     join groups on groups.ordinal = records.ordinal
     join customers on customers.group_id = groups.group_id
     where this.kind = '{kind}'
@@ -34,7 +36,7 @@ _RECORDS_OF_GROUPS = """
     select this.kind, this.key, survivors.full_name as shown, records.ordinal, records.name_key, customers.customer,
         customers.unified_id
     from this
-    join groups on groups.group_id::varchar = this.key
+    join groups on groups.group_id = this.key
     join records on records.ordinal = groups.ordinal
     join customers on customers.group_id = groups.group_id
     join survivors on survivors.group_id = groups.group_id
@@ -55,20 +57,26 @@ _RANKED = f"""
 """
 
 
-def literal_cost(suspicious: Table, records: Table, groups: Table, customers: Table, survivors: Table) -> Table:
+def literal_cost(suspicious: Table, matched: Matched, customers: Table) -> Table:
     """The columns of ``LITERAL_COST``, and ``rank_in_kind``: from 1, the largest value or group of a kind first.
 
-    In:     suspicious kind, key (see ``quality.suspicious_values``) · records RECORD · groups ordinal, group_id
-            customers group_id, customer, unified_id · survivors GOLDEN
+    In:     suspicious kind · key, see ``quality.suspicious_values``
+            customers  group_id · customer · unified_id
     Source: docs/specification.md section 7
     """
     kinds = [kind for (kind,) in suspicious.derive("select distinct kind from this order by kind").rows()]
     parts = [
         _RECORDS_OF_GROUPS
         if kind == "large_group"
-        else _RECORDS_WITH.format(kind=kind, records_key=_KEYS[kind][0], shown=_KEYS[kind][1])
+        else _RECORDS_WITH.format(kind=kind, column=_KEYS[kind][0], shown=_KEYS[kind][1])
         for kind in kinds
     ]
-    nothing = "select '' as kind, '' as key, '' as shown, 0 as ordinal, '' as name_key, '' as unified_id where false"
-    others = {"records": records, "groups": groups, "customers": customers, "survivors": survivors}
-    return suspicious.derive(_RANKED.format(of_each_kind=" union all ".join(parts) or nothing), **others)
+    nothing = "select '' as kind, 0 as key, '' as shown, 0 as ordinal, '' as name_key, '' as unified_id where false"
+    return suspicious.derive(
+        _RANKED.format(of_each_kind=" union all ".join(parts) or nothing),
+        records=matched.records,
+        keys=matched.keys,
+        groups=matched.groups,
+        survivors=matched.survivors,
+        customers=customers,
+    )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from service.engine.contract import Table
 from service.model import MISSING, Rules
-from service.pipeline.evidence import rank_of_rule
+from service.pipeline.evidence import rules_text, strongest_rule
 from service.pipeline.formulas import escaped_sql
 from service.pipeline.literal_cost import LITERAL_COST, literal_cost
-from service.pipeline.matching import MATCHERS
+from service.pipeline.matched import Matched
+from service.pipeline.matching import Matcher
 from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE, write_master, write_records
 from service.pipeline.rejects import write_rejects
 
@@ -38,12 +38,9 @@ _REMOVED = """
     ambiguous as (
         select source_id from records group by source_id having count(distinct source) > 1
     ),
-    reasons as (
-        select ordinal, via, string_agg(rule, '+' order by {rank}) as rules, arg_min(rule, {rank}) as rule
-        from this group by ordinal, via
-    )
+    reasons as (select *, {rules} as rules, {rule} as rule from this)
     select
-        customers.customer, customers.unified_id, reasons.ordinal, reasons.rules, reasons.rule,
+        customers.customer, customers.unified_id, reasons.ordinal, reasons.rules, reasons.rule, {is_linked_by},
         reasons.via <> survivors.kept as is_indirect,
         removed.source as removed_source, removed.source_id as removed_id,
         via.source as via_source, via.source_id as via_id,
@@ -58,19 +55,14 @@ _REMOVED = """
 """
 _SHOWN = "case when {0}.source_id in (from ambiguous) then {0}.source || ':' else '' end || {0}.source_id"
 _DUPLICATES = """
-    with reasons as (
-        select customer, string_agg(rule, '+' order by {rank}) as match_reason
-        from (select distinct customer, evidence.rule from this join evidence using (ordinal))
-        group by customer
-    )
     select
         customer,
         any_value(unified_id) as kept_id,
         {removed_ids} as removed_ids,
-        any_value(match_reason) as match_reason,
+        {match_reason} as match_reason,
         count(*) + 1 as record_count,
         concat_ws('+', {flags}) as removed_sources
-    from this join reasons using (customer)
+    from this
     group by customer
 """
 _MERGE_LINES = """
@@ -101,10 +93,6 @@ _ORDERS = """
 class Results:
     """The tables from which a set is written.
 
-    records    RECORD
-    groups     ordinal · group_id
-    survivors  GOLDEN
-    evidence   EVIDENCE
     customers  group_id · customer · unified_id
     changes    see ``register.Identified``
     register_customers  customer · state · merged_into    every customer so far
@@ -112,10 +100,7 @@ class Results:
     suspicious kind · key, see ``quality.suspicious_values``
     """
 
-    records: Table
-    groups: Table
-    survivors: Table
-    evidence: Table
+    matched: Matched
     customers: Table
     changes: Table
     register_customers: Table
@@ -129,12 +114,12 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
     Out:    one row per removed record, for ``write_merge_lines``
     Source: docs/specification.md section 7; rows are ordered by the number of the unified id
     """
-    rank = rank_of_rule(MATCHERS[rules.matching])
-    removed = results.evidence.derive(
-        _removed_sql(rank),
-        records=results.records,
-        groups=results.groups,
-        survivors=results.survivors,
+    matched = results.matched
+    removed = matched.evidence.derive(
+        _removed_sql(matched.matcher),
+        records=matched.records,
+        groups=matched.groups,
+        survivors=matched.survivors,
         customers=results.customers,
     )
     duplicates = _write_for_people(results, removed, rules, folder)
@@ -158,7 +143,7 @@ def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Pa
         return escaped_sql(cell) if rules.formula_escape else cell
 
     cells = {field: escaped(f"coalesce(this.{field}, '{MISSING}')") for field in MASTER[1:5] + MASTER[6:]}
-    master = results.survivors.derive(_MASTER.format(**cells), customers=results.customers)
+    master = results.matched.survivors.derive(_MASTER.format(**cells), customers=results.customers)
     master.write_csv(folder / "customer_master.csv", MASTER, "customer", bom=rules.csv_bom)
     duplicates = removed.derive(
         _DUPLICATES.format(
@@ -166,17 +151,17 @@ def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Pa
             flags=", ".join(
                 f"case when bool_or(removed_source = '{s.name}') then '{s.name}' end" for s in rules.sources
             ),
-            rank=rank_of_rule(MATCHERS[rules.matching]),
-        ),
-        evidence=results.evidence,
+            match_reason=rules_text(results.matched.matcher, "bool_or(by_{})"),
+        )
     )
     duplicates.write_csv(folder / "duplicate_report.csv", DUPLICATES, "customer", bom=rules.csv_bom)
     return duplicates
 
 
 def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
-    crosswalk = results.records.derive(_CROSSWALK, groups=results.groups, customers=results.customers)
-    orders = results.records.derive(_ORDERS, groups=results.groups, customers=results.customers)
+    records, groups = results.matched.records, results.matched.groups
+    crosswalk = records.derive(_CROSSWALK, groups=groups, customers=results.customers)
+    orders = records.derive(_ORDERS, groups=groups, customers=results.customers)
     registered = results.register_customers.derive("select customer as number, state, merged_into from this")
     for table, name, columns, order in (
         (orders, "customer_orders.csv", CUSTOMER_ORDERS, "customer"),
@@ -184,21 +169,27 @@ def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
         (removed, "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal"),
         (results.changes, "id_changes.csv", ID_CHANGES, "number, change"),
         (registered, "register_customers.csv", REGISTER_CUSTOMERS, "number"),
-        (_cost(results), "literal_cost.csv", LITERAL_COST, "kind, rank_in_kind"),
+        (
+            literal_cost(results.suspicious, results.matched, results.customers),
+            "literal_cost.csv",
+            LITERAL_COST,
+            "kind, rank_in_kind",
+        ),
     ):
         table.write_csv(folder / name, columns, order)
     write_rejects(results.rejects, folder)
 
 
 def _write_typed(results: Results, removed: Table, duplicates: Table, folder: Path) -> None:
-    write_master(results.survivors, results.customers, duplicates, folder / MASTER_FILE)
-    write_records(results.records, results.groups, results.customers, removed, folder / RECORDS_FILE)
+    matched = results.matched
+    write_master(matched.survivors, results.customers, duplicates, folder / MASTER_FILE)
+    write_records(matched.records, matched.groups, results.customers, removed, folder / RECORDS_FILE)
 
 
-def _cost(results: Results) -> Table:
-    return literal_cost(results.suspicious, results.records, results.groups, results.customers, results.survivors)
-
-
-def _removed_sql(rank: str) -> str:
-    shown: Sequence[str] = [_SHOWN.format(alias) for alias in ("removed", "via", "kept")]
-    return _REMOVED.format(rank=rank, removed_shown=shown[0], via_shown=shown[1], kept_shown=shown[2])
+def _removed_sql(matcher: Matcher) -> str:
+    return _REMOVED.format(
+        rules=rules_text(matcher),
+        rule=strongest_rule(matcher),
+        is_linked_by=", ".join(f"by_{rule}" for rule in matcher.rules),
+        **{f"{alias}_shown": _SHOWN.format(alias) for alias in ("removed", "via", "kept")},
+    )

@@ -81,15 +81,15 @@ _RECORDS = """
         from this
     )
     select
-        row_number() over (order by {source_rank}, shown.row_number) - 1 as ordinal,
-        shown.source, shown.row_number, source_id, has_id,
-        coalesce(unnamed.record_key, shown.source || ' id:' || {id_key}) as record_key,
+        ordinal, source, row_number, source_id, has_id, {record_key} as record_key,
         full_name, email, phone, signup_date, status,
         stated_status is not null as status_stated,
         name_key, phone_key, email_key, orders_count
-    from shown left join unnamed on unnamed.source = shown.source and unnamed.row_number = shown.row_number
-    order by ordinal
+    from shown
 """
+_KEY_BY_ID = f"source || ' id:' || {ID_KEY_SQL.format('given_id')}"
+# A join does not keep the order of the rows.
+_WITH_UNNAMED = " left join unnamed using (source, row_number) order by ordinal"
 
 _FILLED_DATES = "select source, count(signup_date) from this group by source"
 
@@ -291,17 +291,17 @@ def _unnamed(values: Table, rules: Rules) -> Table:
 
 
 def _records(values: Table, unnamed: Table, rules: Rules) -> Table:
-    """RECORD: the values with their keys, numbered in order of appearance."""
-    ranks = {source.name: str(rank) for rank, source in enumerate(rules.sources)}
+    """RECORD: the values with their keys, numbered in order of appearance, which is that of the rows."""
+    has_unnamed = unnamed.count() > 0
     sql = _RECORDS.format(
-        id_key=ID_KEY_SQL.format("given_id"),
+        record_key=f"coalesce(unnamed.record_key, {_KEY_BY_ID})" if has_unnamed else _KEY_BY_ID,
         name_key=NAME_KEY_SQL,
         email_key=EMAIL_KEY_SQL,
         status=_status_sql(rules),
-        source_rank=_of_source(ranks, "shown.source"),
         phone=phone_as_printed_sql(rules.default_region),
     )
-    return values.derive(sql, unnamed=unnamed)
+    numbered = values.numbered("ordinal")
+    return numbered.derive(sql + _WITH_UNNAMED, unnamed=unnamed) if has_unnamed else numbered.derive(sql)
 
 
 def _status_sql(rules: Rules) -> str:

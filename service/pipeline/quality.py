@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from service.engine.contract import Table
+from service.pipeline.evidence import only_rule
 from service.pipeline.extract import Extracted
 from service.pipeline.fields.phone import IS_RAW_SQL
+from service.pipeline.matched import Matched
 from service.pipeline.normalise import Normalised
 from service.pipeline.volume import Volume
 
@@ -22,42 +24,43 @@ _FILLED = """
         source, count(*),
         count(*) filter (has_id), count(distinct source_id) filter (has_id),
         count(full_name), count(distinct full_name),
-        count(email), count(distinct coalesce(email_key, email)),
-        count(phone), count(distinct phone_key) filter (phone is not null),
+        count(email), count(distinct email_code) filter (email is not null),
+        count(phone), count(distinct phone_code) filter (phone is not null),
         count(signup_date), count(distinct signup_date),
         count(status), count(distinct status)
-    from this
+    from this join (select ordinal, email as email_code, phone as phone_code from keys) as keys using (ordinal)
     group by source
 """
 _NOTHING = (0,) * (3 + 2 * len(_FIELDS))
 _REJECTS_BY_CODE = "select source_system, code, count(*) from this group by all order by all"
 _ON_ONE_RULE = """
-    select count(distinct group_id) filter (rule = 'name'), count(distinct group_id) filter (rule = 'id')
-    from (select ordinal, any_value(rule) as rule from this group by ordinal having count(*) = 1)
-    join groups using (ordinal)
+    select count(distinct group_id) filter ({on_name}), count(distinct group_id) filter ({on_id})
+    from this join groups using (ordinal)
 """
-# Only suspicious values are joined: all records and all values would cost as much as the matching itself.
+# Most values have few records: the names of the others alone are counted.
+_MANY_NAMES = f"""
+    select '{{kind}}' as kind, {{rule}} as key, true as has_many_names
+    from this
+    where {{rule}} in (select {{rule}} from this where {{rule}} >= 0 group by {{rule}} having count(*) > {MANY_NAMES})
+        and name >= 0 and {{condition}}
+    group by {{rule}} having count(distinct name) > {MANY_NAMES}
+"""
 _SUSPICIOUS = f"""
-    select 'email' as kind, coalesce(email_key, email) as key, true as has_many_names
-    from this where email is not null and name_key is not null
-    group by key having count(distinct name_key) > {MANY_NAMES}
+    {_MANY_NAMES.format(kind="email", rule="email", condition="true")}
     union all
-    select 'phone', phone_key, true from this
-    where phone_key is not null and name_key is not null and not {IS_RAW_SQL}
-    group by phone_key having count(distinct name_key) > {MANY_NAMES}
+    {_MANY_NAMES.format(kind="phone", rule="phone", condition="phone not in (select phone from unreadable)")}
     union all
-    select 'unreadable_phone', phone_key, count(distinct name_key) > {MANY_NAMES}
-    from this where {IS_RAW_SQL}
-    group by phone_key having count(*) > 1
+    select 'unreadable_phone', phone, count(distinct name) filter (name >= 0) > {MANY_NAMES}
+    from this where phone in (select phone from unreadable)
+    group by phone having count(*) > 1
     union all
-    select distinct case rule when 'name' then 'name_alone' else 'id_alone' end,
-        case rule when 'name' then this.name_key else this.record_key end, false
-    from (select ordinal, any_value(rule) as rule from evidence group by ordinal having count(*) = 1) as single
-    join this using (ordinal)
-    where rule in ('name', 'id')
+    select distinct 'name_alone', name, false from evidence join this using (ordinal) where {{on_name}}
     union all
-    select 'large_group', group_id::varchar, false from groups group by group_id having count(*) > {LARGE_GROUP}
+    select distinct 'id_alone', id, false from evidence join this using (ordinal) where {{on_id}}
+    union all
+    select 'large_group', group_id, false from groups group by group_id having count(*) > {LARGE_GROUP}
 """
+_UNREADABLE = f"select ordinal as phone from this where {IS_RAW_SQL}"
 _COUNTS = "select count(*) filter (has_many_names), count(*) filter (kind = 'large_group') from this"
 
 
@@ -88,28 +91,29 @@ NO_RISK = OvermergeRisk(0, 0, 0, 0)
 """For records that were not matched."""
 
 
-def suspicious_values(records: Table, groups: Table, evidence: Table) -> Table:
+def suspicious_values(matched: Matched) -> Table:
     """kind · key · has_many_names of every value and group that suggests that matching merged too much.
 
-    ``has_many_names``: it is a value shared by records with more than ``MANY_NAMES`` names. See ``literal_cost``.
-
-    In:     records    RECORD
-            groups     ordinal · group_id
-            evidence   EVIDENCE
+    ``key``: the value's number in KEYS, or the group. ``has_many_names``: it is a value shared by records with more
+    than ``MANY_NAMES`` names. See ``literal_cost``.
     """
-    return records.derive(_SUSPICIOUS, groups=groups, evidence=evidence)
+    return matched.keys.derive(
+        _SUSPICIOUS.format(**_only_rules(matched)),
+        unreadable=matched.records.derive(_UNREADABLE),
+        groups=matched.groups,
+        evidence=matched.evidence,
+    )
 
 
-def overmerge_risk(suspicious: Table, groups: Table, evidence: Table) -> OvermergeRisk:
+def overmerge_risk(suspicious: Table, matched: Matched) -> OvermergeRisk:
     """Count groups that rest on one weak rule, values with many names, and large groups.
 
     In:     suspicious see ``suspicious_values``
-            groups     ordinal · group_id
-            evidence   EVIDENCE
     Source: docs/specification.md section 5
     """
     with_many_names, large_groups = suspicious.derive(_COUNTS).rows()[0]
-    on_name, on_id = evidence.derive(_ON_ONE_RULE, groups=groups).rows()[0]
+    counted = _ON_ONE_RULE.format(**_only_rules(matched))
+    on_name, on_id = matched.evidence.derive(counted, groups=matched.groups).rows()[0]
     return OvermergeRisk(
         groups_on_a_name_alone=on_name,
         groups_on_an_id_alone=on_id,
@@ -118,8 +122,12 @@ def overmerge_risk(suspicious: Table, groups: Table, evidence: Table) -> Overmer
     )
 
 
+def _only_rules(matched: Matched) -> dict[str, str]:
+    return {"on_name": only_rule(matched.matcher, "name"), "on_id": only_rule(matched.matcher, "id")}
+
+
 def report(
-    extracted: Extracted, normalised: Normalised, volumes: Mapping[str, Volume], risk: OvermergeRisk
+    extracted: Extracted, normalised: Normalised, keys: Table, volumes: Mapping[str, Volume], risk: OvermergeRisk
 ) -> dict[str, Any]:
     """The content of ``quality_report.json``: counts of every source and field, and the risk of merging too much.
 
@@ -127,7 +135,7 @@ def report(
     written) and distinct; of dates also those that are kept, but doubtful (by reason). All keys are always there,
     in one order.
     """
-    figures = {row[0]: row[1:] for row in normalised.records.derive(_FILLED).rows()}
+    figures = {row[0]: row[1:] for row in normalised.records.derive(_FILLED, keys=keys).rows()}
     rejects = extracted.rejects.derive(_REJECTS_BY_CODE).rows()
     return {
         "sources": {

@@ -5,40 +5,46 @@ from __future__ import annotations
 from service.engine.contract import Table
 from service.model import Rules
 
+_FIELDS = ("full_name", "email", "phone", "signup_date", "status")
+_RANKS = 1_000_000_000_000
+"""More than the number of records: the rank of a record is this for each missing field, plus its ordinal."""
 # Fewest missing fields first, then order of appearance. unified_id and source_system are never missing.
-_RANKED = """
+_RANKED = f"""
     select
-        this.*, groups.group_id,
-        (   (full_name is null)::bigint + (email is null)::bigint + (phone is null)::bigint
-          + (signup_date is null)::bigint + (status is null)::bigint) * 1000000000000 + ordinal as rank
+        groups.group_id, source, {", ".join(f"{field} is not null as has_{field}" for field in _FIELDS)}, status_stated,
+        (   {" + ".join(f"({field} is null)::bigint" for field in _FIELDS)}) * {_RANKS} + ordinal as rank
     from this join groups using (ordinal)
 """
-_RECORD = """
-    select group_id, ordinal as kept, full_name, email, phone, signup_date, status
-    from (select *, min(rank) over (partition by group_id) as best from this)
-    where rank = best
-"""
-_FILLED = """
+# The best record of each group, and the best of those that have a field.
+_BEST = """
     select
-        group_id,
-        arg_min(ordinal, rank) as kept,
-        arg_min(full_name, rank) filter (full_name is not null) as full_name,
-        arg_min(email, rank) filter (email is not null) as email,
-        arg_min(phone, rank) filter (phone is not null) as phone,
-        arg_min(signup_date, rank) filter (signup_date is not null) as signup_date,
-        -- a status that a source stated wins over a default
-        coalesce(
-            arg_min(status, rank) filter (status is not null and status_stated),
-            arg_min(status, rank) filter (status is not null)
-        ) as status
+        group_id, min(rank) as best, {best_with_field},
+        min(rank) filter (has_status and status_stated) as best_with_stated_status,
+        {has_source}
     from this
     group by group_id
 """
-_WITH_SOURCES = """
-    select survivors.*, sources.source_system
-    from survivors join (
-        select group_id, concat_ws('+', {flags}) as source_system from this group by group_id
-    ) as sources using (group_id)
+# A status that a source stated wins over a default. One row for each value that another record than the kept one gives.
+_DONORS = " union all ".join(
+    f"select group_id, '{field}' as field, {donor} % {_RANKS} as ordinal from this where {donor} <> best"
+    for field, donor in (
+        *((field, f"best_with_{field}") for field in _FIELDS[:-1]),
+        ("status", "coalesce(best_with_stated_status, best_with_status)"),
+    )
+)
+_GIVEN_FIELDS = ", ".join(f"max(case when field = '{field}' then records.{field} end) as {field}" for field in _FIELDS)
+_GIVEN = f"""
+    select group_id, {_GIVEN_FIELDS}
+    from this join records using (ordinal)
+    group by group_id
+"""
+_GOLDEN = f"""
+    select
+        this.group_id, kept, {", ".join(f"coalesce(given.{field}, records.{field}) as {field}" for field in _FIELDS)},
+        concat_ws('+', {{flags}}) as source_system
+    from (select *, best % {_RANKS} as kept from this) as this
+    join records on records.ordinal = this.kept
+    left join given on given.group_id = this.group_id
 """
 
 
@@ -51,7 +57,13 @@ def survive(records: Table, groups: Table, rules: Rules) -> Table:
     Ties:   source order, then file order (both are the order of ordinals)
     Source: docs/specification.md section 6
     """
-    ranked = records.derive(_RANKED, groups=groups)
-    survivors = ranked.derive(_FILLED if rules.survivorship == "fill" else _RECORD)
-    flags = ", ".join(f"case when bool_or(source = '{s.name}') then '{s.name}' end" for s in rules.sources)
-    return ranked.derive(_WITH_SOURCES.format(flags=flags), survivors=survivors)
+    sources = [source.name for source in rules.sources]
+    best = records.derive(_RANKED, groups=groups).derive(
+        _BEST.format(
+            best_with_field=", ".join(f"min(rank) filter (has_{field}) as best_with_{field}" for field in _FIELDS),
+            has_source=", ".join(f"bool_or(source = '{name}') as has_{number}" for number, name in enumerate(sources)),
+        )
+    )
+    donors = best.derive(_DONORS if rules.survivorship == "fill" else f"from ({_DONORS}) where false")
+    flags = ", ".join(f"case when has_{number} then '{name}' end" for number, name in enumerate(sources))
+    return best.derive(_GOLDEN.format(flags=flags), records=records, given=donors.derive(_GIVEN, records=records))

@@ -14,9 +14,9 @@ from service.engine.contract import Engine, IntArray, Table
 from service.register.assignment import assign
 
 _NOW = """
-    select this.record_key, any_value(groups.group_id) as group_id
-    from this join groups using (ordinal)
-    group by this.record_key
+    select this.record_key, groups.group_id
+    from this join groups using (ordinal) join keys using (ordinal)
+    where keys.id = ordinal or keys.id < 0
 """
 # in_last: the record was there when its customer was last seen, so its moves are its customer's moves.
 _OVERLAPS = """
@@ -132,16 +132,17 @@ class Identified:
     recurring: Mapping[str, tuple[int, int]]
 
 
-def identify(records: Table, groups: Table, former: Table, customers: Table, engine: Engine) -> Identified:
+def identify(records: Table, keys: Table, groups: Table, former: Table, customers: Table, engine: Engine) -> Identified:
     """Give every group its customer: a former one where they share records, else a new one.
 
     In:     records    RECORD
+            keys       KEYS
             groups     ordinal · group_id
             former     record_key · customer · in_last    every record so far, with its last customer
             customers  customer · state · merged_into     every customer so far
     Ties:   docs/specification.md section 6; new numbers count up in order of first appearance
     """
-    now = records.derive(_NOW, groups=groups)
+    now = records.derive(_NOW, keys=keys, groups=groups)
     overlaps = now.derive(_OVERLAPS, former=former, customers=customers)
     group_ids = groups.derive("select distinct group_id from this").integers("group_id")[0]
     last_number = customers.derive("select coalesce(max(customer), 0) from this").rows()[0][0]

@@ -51,7 +51,9 @@ class Register:
         """Whether the keys of the generation in force were made by former rules."""
         return self._current() is not None and self._figures().key_rules < KEY_RULES
 
-    def identify(self, records: Table, groups: Table, engine: Engine, former_keys: Table | None = None) -> Identified:
+    def identify(
+        self, records: Table, keys: Table, groups: Table, engine: Engine, former_keys: Table | None = None
+    ) -> Identified:
         """Give every group its customer, by the generation in force; see ``identify``.
 
         ``former_keys``: record_key · former_key, where the generation has keys by former rules.
@@ -59,7 +61,7 @@ class Register:
         former, customers = self._tables(engine)
         if former_keys is not None:
             former = carried_over(former, former_keys)
-        return identify(records, groups, former, customers, engine)
+        return identify(records, keys, groups, former, customers, engine)
 
     def stage(self, identified: Identified, published: PublishedMaster) -> None:
         """Write the next generation durably; ``advance`` puts it in force."""

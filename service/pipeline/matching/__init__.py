@@ -20,14 +20,17 @@ class Matcher(Protocol):
     rules: tuple[str, ...]
     """The names of its rules, strongest first; a published reason lists them in this order."""
 
-    def links(self, records: Table, engine: Engine) -> Table:
-        """LINKS of ``records`` (RECORD), enough for ``cluster`` to connect every group; no record with itself."""
+    def keys(self, records: Table) -> Table:
+        """KEYS of ``records`` (RECORD): what the rules compare, as numbers."""
 
-    def agreement(self, pairs: Table, records: Table) -> Table:
-        """EVIDENCE of ``pairs`` (ordinal · via): one row for every rule by which the two records are linked."""
+    def links(self, keys: Table, engine: Engine) -> Table:
+        """LINKS, enough for ``cluster`` to connect every group; no record with itself."""
 
-    def shared_values(self, records: Table) -> Table:
-        """ordinal · rule · value: two records with the same rule and value are linked directly."""
+    def agreement(self, pairs: Table, keys: Table) -> Table:
+        """EVIDENCE of those ``pairs`` (ordinal · via) of which the two records are linked."""
+
+    def shared_values(self, keys: Table) -> Table:
+        """ordinal · rule · value: two records with the same rule and value, both numbers, are linked directly."""
 
 
 MATCHERS: Mapping[Matching, Matcher] = {"literal": LiteralMatcher()}

@@ -18,7 +18,7 @@ def cluster(links: Table, records: int, engine: Engine) -> Table:
     Out:    ordinal · group_id            one row per record; group_id is the smallest ordinal of the group
     Source: docs/specification.md section 5
     """
-    one, other = links.integers("one", "other")
+    one, other = links.integers("one", "other", sort=False)
     labels = smallest_of_component(records, one, other)
     return engine.table({"ordinal": np.arange(records, dtype=np.int64), "group_id": labels})
 
