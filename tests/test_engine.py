@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.embedded import EmbeddedEngine
+from service.engine.first_equal import first_equal
 from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
 from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_window
@@ -964,6 +966,37 @@ def test_a_query_over_several_tables_is_written_as_parquet(engine: EmbeddedEngin
     sql = "\n with both_of_them as (from this join other using (n)) select n, text from both_of_them"
     one.write_parquet(tmp_path / "t.parquet", "n desc", ("text",), sql, other=other)
     assert engine.read_parquet(tmp_path / "t.parquet").rows() == [("y",), ("x",)]
+
+
+CODES_SQL = """
+    select ordinal, if(one is null, -1, min(ordinal) over (partition by one)) as one,
+        if(other is null, -1, min(ordinal) over (partition by other)) as other
+    from this order by ordinal
+"""
+
+
+@given(texts=st.lists(st.tuples(*[st.none() | st.sampled_from(["", "a", "A", "b", "drigarel", "drigarka"])] * 2)))
+@settings(max_examples=examples(50), deadline=None)
+def test_equal_texts_have_the_number_of_the_first_of_them(
+    engine: EmbeddedEngine, texts: list[tuple[str | None, str | None]]
+) -> None:
+    given_texts = [*texts, ("a", None)]
+    columns = {"one": [one for one, _ in given_texts], "other": [other for _, other in given_texts]}
+    table = table_of(engine, columns).numbered("ordinal").derive("from this")
+    codes = table.codes({"one": "one", "other": "other"})
+    assert (
+        codes.derive("select ordinal, one, other from this order by ordinal").rows() == table.derive(CODES_SQL).rows()
+    )
+
+
+def test_values_of_which_half_is_equal_are_not_equal() -> None:
+    low, high = (np.array(halves, dtype=np.uint64) for halves in ([1, 1, 1, 2, 1], [5, 6, 5, 6, 6]))
+    assert first_equal(low, high, np.ones(5, dtype=np.bool_)).tolist() == [0, 1, 0, 3, 1]
+
+
+def test_rows_that_are_not_in_the_order_of_their_ordinals_have_no_codes(engine: EmbeddedEngine) -> None:
+    with pytest.raises(AssertionError):
+        table_of(engine, {"ordinal": [1, 0], "text": ["a", "a"]}).codes({"text": "text"})
 
 
 def test_a_derived_table_leaves_its_parents_alone(engine: EmbeddedEngine) -> None:

@@ -113,7 +113,9 @@ def test_the_links_of_a_shared_value_all_lead_to_its_first_record(engine: Embedd
         """
     )
     matcher = MATCHERS["literal"]
-    links = matcher.links(matcher.keys(records), engine).derive("select one, other, rule, weight from this order by all")
+    links = matcher.links(matcher.keys(records), engine).derive(
+        "select one, other, rule, weight from this order by all"
+    )
     assert links.rows() == [(0, 1, "email", 1.0), (0, 2, "email", 1.0), (0, 3, "email", 1.0), (2, 3, "name", 1.0)]
     assert cluster(links, 5, engine).integers("ordinal", "group_id")[1].tolist() == [0, 0, 0, 0, 4]
 
