@@ -64,16 +64,36 @@ class EmbeddedTable:
         assert strays == [(0,)], "the rows are in the order of their ordinals"
         columns = {"ordinal": np.arange(self.count(), dtype=np.int64)}
         for column, term in terms.items():
-            # DuckDB's own hash gives similar texts one value; one column at a time, for the memory.
-            arrays = self._database.arrays(
-                f"""
-                select text is not null as is_given,
-                    coalesce(md5_number_lower(text), 0) as low, coalesce(md5_number_upper(text), 0) as high
-                from (select {term} as text from {self.name})
-                """
-            )
-            columns[column] = first_equal(arrays["low"], arrays["high"], arrays["is_given"])
+            columns[column] = self._codes_of(f"select ordinal, {term} as text from {self.name}")
         return self._database.table(columns)
+
+    def _codes_of(self, texts: str) -> IntArray:
+        """The numbers of the texts that the query ``texts`` (ordinal · text) gives."""
+        arrays = self._database.arrays(
+            f"select text is not null as is_given, coalesce(hash(text), 0) as hash from ({texts})"
+        )
+        codes = first_equal(arrays["hash"], arrays["is_given"])
+        # Similar texts may have one hash.
+        others = np.flatnonzero((codes >= 0) & (codes != np.arange(len(codes))))
+        linked = self._database.table({"ordinal": others, "first": codes[others]})
+        different = self._database.run(
+            f"""
+            with texts as not materialized ({texts}), linked as not materialized (from {linked.name}),
+            firsts as (
+                select distinct linked.first from linked join texts as one using (ordinal)
+                join texts as other on other.ordinal = linked.first where one.text <> other.text
+            )
+            select linked.ordinal, texts.text
+            from (select * from linked union all select first, first from firsts) as linked
+            join firsts using (first) join texts using (ordinal)
+            order by linked.ordinal
+            """
+        )
+        linked.release()
+        first_of: dict[str, int] = {}
+        for ordinal, text in different:
+            codes[ordinal] = first_of.setdefault(text, ordinal)
+        return codes
 
     def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
         """See ``Table.write_csv``."""
