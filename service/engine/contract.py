@@ -55,8 +55,8 @@ class Table(Protocol):
     def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
         """Columns of integers without nulls; ``sort``: ordered by the first column, then the second, …"""
 
-    def numbered(self, column: str) -> Table:
-        """The same rows with their positions, from 0, in ``column``; no table is made of it."""
+    def numbered(self, column: str, start: int = 0) -> Table:
+        """The same rows with their positions, from ``start``, in ``column``; no table is made of it."""
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """Numbers instead of texts: the same number for the same text.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +17,15 @@ import duckdb
 
 from service.engine.contract import BLANK, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable, OutOfMemory
+from service.engine.json_columns import json_columns, json_query
 from service.errors import TransientError
 from service.model import InputFile, Layout, Source
 from service.readers import csv_rows, csv_sniff, file_kind, gzip_file, json_layout, json_rows, json_window, row_estimate
 from service.readers.csv_bytes import CsvBytes, Utf8Count
 from service.readers.csv_rows import MAX_CELL_CHARACTERS, MAX_ROW_CHARACTERS
 from service.readers.csv_sniff import CsvDialect
+from service.readers.json_layout import JsonShape
 from service.readers.json_paths import steps_of
-from service.readers.json_stream import MAX_DEPTH
 from service.readers.json_window import LaxJson, NeedsStrictParser
 from service.readers.rows import BOOLEAN_MARK, FileReport, RawRow, RejectedRow, RejectFile, cell_name
 from service.readers.served_files import Served
@@ -83,7 +85,7 @@ def _read_json(database: Database, path: Path, source: Source) -> tuple[Embedded
     layout = shape.layout
     rejects: Sequence[RejectedRow] = ()
     try:
-        table = _plain_json(database, path, layout)
+        table = _plain_json(database, path, shape)
     except _NotPlain:
         rows = _counted(database, json_rows.careful_rows(path, shape), path, "json")
         table, rejects = _copied(database, rows, len(layout.paths))
@@ -95,22 +97,32 @@ def _plain_csv(database: Database, path: Path, dialect: CsvDialect) -> EmbeddedT
     if not dialect.is_plain:
         raise _NotPlain
     served = Served(path, 0, dialect.end, CsvBytes(dialect.encoding).feed)
-    return _loaded(database, served, lambda url: _csv_query(url, dialect))
+    return _loaded(database, served, lambda url: _csv_query(url, dialect)).numbered("row_number", 1)
 
 
-def _plain_json(database: Database, path: Path, layout: Layout) -> EmbeddedTable:
+def _plain_json(database: Database, path: Path, shape: JsonShape) -> EmbeddedTable:
     """Raises: _NotPlain for a document of another shape, for a malformed or lax one, and for odd elements."""
+    layout = shape.layout
     window = json_window.array_window(path, layout.rows_at) if json_window.has_simple_paths(layout) else None
     if window is None:
         raise _NotPlain
+    types = json_columns(layout, shape.paths)
+    if types is not None:
+        with suppress(_NotPlain):
+            return _plain_array(database, path, window, lambda url: json_query(url, layout, types))
+    return _plain_array(database, path, window, lambda url: _json_query(url, layout))
+
+
+def _plain_array(database: Database, path: Path, window: tuple[int, int], query: Callable[[str], str]) -> EmbeddedTable:
+    """Raises: _NotPlain."""
     served = Served(path, *window, LaxJson().feed, before=b"[", after=b"]")
-    table = _loaded(database, served, lambda url: _json_query(url, layout))
+    table = _loaded(database, served, query)
     if database.run(f"select count(*) from {table.name} where is_odd")[0][0]:
         table.release()
         raise _NotPlain
     # Not derived: that would be a second copy of all rows, kept as long as the first.
     database.run(f"alter table {table.name} drop column is_odd")
-    return table
+    return table.numbered("row_number", 1)
 
 
 def _loaded(database: Database, served: Served, query: Callable[[str], str]) -> EmbeddedTable:
@@ -175,7 +187,7 @@ def _csv_query(url: str, dialect: CsvDialect) -> str:
     )
     whole = ", ".join(f"c{index}" for index in range(dialect.width))
     return f"""
-        select row_number() over () as row_number, {cells}
+        select {cells}
         from read_csv(
             {sql_text(url)}, auto_detect=false, hive_partitioning=false, header=false, skip={dialect.header_lines},
             delim='{dialect.delimiter}', quote='"', escape='"', strict_mode=true,
@@ -202,11 +214,10 @@ def _json_query(url: str, layout: Layout) -> str:
     )
     return f"""
         select
-            row_number, {cells},
+            {cells},
             kind is distinct from 'OBJECT' or {nested} or {_is_odd_text(layout)} as is_odd
         from (
             select
-                row_number() over () as row_number,
                 json_type(json) as kind,
                 json::varchar as text,
                 json_extract_string(json, [{paths}]) as texts,
@@ -220,22 +231,14 @@ def _json_query(url: str, layout: Layout) -> str:
 
 
 def _is_odd_text(layout: Layout) -> str:
-    """SQL: whether DuckDB may read the JSON ``text`` of a row differently, or it may have too many levels."""
+    """SQL: whether DuckDB may read the JSON ``text`` of a row differently."""
     numbers = {path for name in layout.numbers for path in layout.paths_of(name)}
     texts = {re.escape(str(steps_of(path)[-1])) for path in layout.paths if path not in numbers}
     members = "|".join(sorted(texts))
-    # DuckDB accepts NaN, which the standard does not; it turns 5.55E+06 into 5550000.0; and a name that
-    # begins with a bracket looks like its parts. All this may be harmless text: the careful reader decides.
-    odd = (
-        r"(?i)[:\[,]-?(?:nan|inf(?:inity)?)[,\]}]"
-        rf'|"(?:{members})":(?:-?[0-9]+[.e]|-0|"[\[{{])'
-    )
-    # Only the careful reader counts levels; there cannot be more of them than opening brackets.
-    deep = (
-        f"length(text) > {2 * MAX_DEPTH} "
-        rf"and length(regexp_replace(text, '[^\[{{]+', '', 'g')) > {MAX_DEPTH}"
-    )
-    return f"(regexp_matches(text, {sql_text(odd)}) or ({deep}))"
+    # DuckDB turns 5.55E+06 into 5550000.0; and a name that begins with a bracket looks like its parts. Both may be
+    # harmless text: the careful reader decides.
+    odd = rf'"(?:{members})":(?:-?[0-9]+[.e]|-0|"[\[{{])'
+    return f"regexp_matches(text, {sql_text(f'(?i){odd}')})"
 
 
 def _json_path(steps: tuple[str | int, ...]) -> str:

@@ -30,9 +30,11 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 class EmbeddedTable:
     """A temporary table of the connection."""
 
-    def __init__(self, database: Database, name: str) -> None:
+    def __init__(self, database: Database, table: str, rows: str = "") -> None:
+        """``rows``: SQL for its rows, unless they are those of ``table``."""
         self._database = database
-        self.name = name
+        self._table = table
+        self.name = rows or table
 
     def derive(self, sql: str, **others: Table) -> EmbeddedTable:
         """See ``Table.derive``. The result is computed at once."""
@@ -52,9 +54,9 @@ class EmbeddedTable:
         arrays = self._database.arrays(f"select {listed} from {self.name}" + (f" order by {listed}" if sort else ""))
         return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
-    def numbered(self, column: str) -> EmbeddedTable:
+    def numbered(self, column: str, start: int = 0) -> EmbeddedTable:
         """See ``Table.numbered``."""
-        return EmbeddedTable(self._database, f"(select rowid as {column}, * from {self.name})")
+        return EmbeddedTable(self._database, self._table, f"(select rowid + {start} as {column}, * from {self._table})")
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """See ``Table.codes``."""
@@ -124,7 +126,7 @@ class EmbeddedTable:
 
     def release(self) -> None:
         """See ``Table.release``."""
-        self._database.run(f"drop table {self.name}")
+        self._database.run(f"drop table {self._table}")
 
     def _copy(self, select: str, path: Path, options: str) -> None:
         self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")

@@ -7,11 +7,13 @@ have to hold the one object whole, and stops at 4 GiB.
 from __future__ import annotations
 
 import re
+import string
 from pathlib import Path
 
 import numpy as np
 
 from service.model import Layout
+from service.readers.json_stream import MAX_DEPTH
 from service.readers.text_end import open_text
 
 _HEAD_BYTES = 1 << 20
@@ -21,6 +23,11 @@ _OBJECT_END = re.compile(rb"\][ \t\r\n]*\}[ \t\r\n]*\Z")
 _ARRAY_END = re.compile(rb"\][ \t\r\n]*\Z")
 _ONE_BRACKET = bytes.maketrans(b"]", b"}")
 _LAX = re.compile(rb",\}|:-0[,}]")
+# One case, and one mark for all before which a number may stand.
+_FOLDED = bytes.maketrans(string.ascii_uppercase.encode() + b",[-", string.ascii_lowercase.encode() + b":::")
+_NO_NUMBER = re.compile(rb"[:\[,]-?(?:nan|inf(?:inity)?)[,}]", re.IGNORECASE)
+_LONGEST_MATCH = len(b":-infinity}")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}["))
 _MEMBER = r"[A-Za-z0-9_ $@/()&:#+\-]+"
 _SIMPLE_PATH = re.compile(rf"(?:{_MEMBER}(?:\[\d{{1,6}}\])?\.)*{_MEMBER}")
 # A member that may precede the array and needs no care: plain text, a number, true, false, null.
@@ -67,20 +74,45 @@ class NeedsStrictParser(Exception):
 class LaxJson:
     """Checks the bytes of one window, which are fed in order from its beginning.
 
-    Suspicious are a comma before a closing bracket inside an element, a vertical tab or a form feed for a blank, and
-    -0 for 0. The contents of texts are not distinguished: a text with such a comma is suspicious too.
+    Suspicious are a comma before a closing bracket inside an element, a vertical tab or a form feed for a blank,
+    -0 for 0, NaN and Infinity, and an element that may have more than ``MAX_DEPTH`` levels. The contents of texts are
+    not distinguished: a text with such a comma is suspicious too.
     """
 
     def __init__(self) -> None:
         self._last = b""
+        self._brackets = b""
+        """Those of the element that is not over; every "]" is a "}"."""
 
     def feed(self, chunk: bytes) -> None:
         """Check the next bytes. Raises: NeedsStrictParser."""
         for at in range(0, len(chunk), _STEP_BYTES):
             dense = self._last + chunk[at : at + _STEP_BYTES].translate(_ONE_BRACKET, b" \t\r\n")
-            if b"\v" in dense or b"\f" in dense or (_may_match(dense) and _LAX.search(dense)):
+            if b"\v" in dense or b"\f" in dense or (_may_match(dense) and _LAX.search(dense)) or _has_no_number(dense):
                 raise NeedsStrictParser
-            self._last = dense[-3:]  # all but one byte of the longest match
+            self._refuse_deep(dense[len(self._last) :])
+            self._last = dense[1 - _LONGEST_MATCH :]
+
+    def _refuse_deep(self, dense: bytes) -> None:
+        """Raises: NeedsStrictParser where an element may have too many levels."""
+        first, *others = dense.split(b"},{")
+        self._brackets += first.translate(None, _NO_BRACKETS)
+        found = [self._brackets, *(part.translate(None, _NO_BRACKETS) for part in others if len(part) >= MAX_DEPTH)]
+        if any(len(brackets) >= MAX_DEPTH and _levels(brackets) >= MAX_DEPTH for brackets in found):
+            raise NeedsStrictParser
+        if others:
+            self._brackets = others[-1].translate(None, _NO_BRACKETS)
+
+
+def _has_no_number(dense: bytes) -> bool:
+    """Whether NaN or Infinity may be there, which DuckDB accepts."""
+    folded = dense.translate(_FOLDED)
+    return (b":nan" in folded or b":inf" in folded) and _NO_NUMBER.search(dense) is not None
+
+
+def _levels(brackets: bytes) -> int:
+    """The most levels that are open at once."""
+    return int(np.cumsum(np.where(np.frombuffer(brackets, np.uint8) == ord("}"), -1, 1)).max(initial=0))
 
 
 def _may_match(dense: bytes) -> bool:
