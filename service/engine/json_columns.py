@@ -17,27 +17,25 @@ from service.readers.rows import cell_name
 _BETWEEN = "\x1f"
 # In the text of a member these may have been a number that DuckDB writes otherwise, a truth value or a structure.
 _MAY_BE_NUMBER = r"-?[0-9]+\.[0-9]+(?:[eE][+\-]?[0-9]+)?|-?[0-9]+[eE][+\-]?[0-9]+|-0|-?(?i:nan|inf|infinity)"
-_NO_TEXT = r"(?i:true|false)|[\[{].*"
+_MAY_BE_TRUTH = "(?i:true|false)"
 
 Types = dict[str, Any]
 """Member -> None for a text, or the members of the object that it is."""
 
 
 def json_columns(layout: Layout, found: Collection[str]) -> Types | None:
-    """The members to read; None where the layout needs more than names, or the first customers do not decide.
+    """The members to read; None where the layout needs more than names of members.
 
-    ``found``: the paths at which the first customers have values.
+    ``found``: the paths at which the first customers have values. A member with paths inside is an object if one of
+    these was found, else a text.
     """
     paths = {path: steps_of(path) for path in layout.paths}
-    found_steps = {steps_of(path) for path in found}
+    objects = {paths[path][:length] for path in found if path in paths for length in range(1, len(paths[path]))}
     types: Types = {}
     for steps in paths.values():
-        inner = {other for other in paths.values() if other[: len(steps)] == steps != other}
-        if inner and (steps in found_steps) == (not inner.isdisjoint(found_steps)):
-            return None
-        is_object = inner and steps not in found_steps
-        is_inside_text = any(steps[:length] in found_steps for length in range(1, len(steps)))
-        if not (is_object or is_inside_text) and not _add(types, steps):
+        is_inside_text = any(steps[:length] not in objects for length in range(1, len(steps)))
+        is_also_a_text = any(other == steps[: len(other)] != steps for other in paths.values())
+        if steps not in objects and not (is_also_a_text and is_inside_text) and not _add(types, steps):
             return None
     return types if _are_distinct(types) else None
 
@@ -51,7 +49,9 @@ def json_query(url: str, layout: Layout, types: Types) -> str:
     listed = ", ".join(f"{cell or 'null::varchar'} as {cell_name(index)}" for index, cell in enumerate(cells))
     members = ", ".join(f"{sql_text(name)}: {sql_text(_type(inner))}" for name, inner in types.items())
     return f"""
-        select {listed}, {_is_one_of(texts, f"{_MAY_BE_NUMBER}|{_NO_TEXT}")} or {_is_one_of(counts, _NO_TEXT)} as is_odd
+        select
+            {listed},
+            {_has_odd(texts, f"{_MAY_BE_NUMBER}|{_MAY_BE_TRUTH}")} or {_has_odd(counts, _MAY_BE_TRUTH)} as is_odd
         from read_json({sql_text(url)}, format='array', records=true, columns={{{members}}})
     """
 
@@ -91,9 +91,9 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _is_one_of(texts: Sequence[str], pattern: str) -> str:
-    """SQL: whether one of the texts matches as a whole."""
+def _has_odd(texts: Sequence[str], odd: str) -> str:
+    """SQL: whether one of the texts is odd as a whole, or may be a structure."""
     if not texts:
         return "false"
-    joined = f"concat_ws('{_BETWEEN}', {', '.join(texts)})"
-    return f"regexp_matches({joined}, {sql_text(f'(?:^|{_BETWEEN})(?:{pattern})(?:{_BETWEEN}|$)')})"
+    pattern = rf"(?:^|{_BETWEEN})(?:(?:{odd})(?:{_BETWEEN}|$)|[\[{{])"
+    return f"regexp_matches(concat_ws('{_BETWEEN}', {', '.join(texts)}), {sql_text(pattern)})"
