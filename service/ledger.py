@@ -20,7 +20,7 @@ from service.documents import Counts
 from service.files import move
 from service.folders import StateFolders
 from service.model import JobName
-from service.outcomes import Input, Outcome, OutcomeFiles, in_order
+from service.outcomes import Input, Outcome, OutcomeFiles, in_order, last_after
 from service.sqlite import DamagedDatabase, sqlite_errors_as_oserror
 
 FORMAT = 2
@@ -93,6 +93,7 @@ class Ledger:
         self.path = StateFolders(state).ledger
         self._files = OutcomeFiles(outbox, inbox)
         self._is_behind = False
+        self._last_head: str | None = None
 
     def open(self) -> None:
         """Create or repair the ledger, and add the outcomes that it does not have yet.
@@ -114,11 +115,11 @@ class Ledger:
                 self._catch_up()
         try:
             with self._connected() as db:
-                return _head(db)
+                self._last_head = _head(db)
+                return self._last_head
         except OSError:
-            # The documents know it as well, unless they were removed since.
-            entries, _ = self.entries()
-            return entries[-1].outcome.sha256 if entries else None
+            # The documents know it as well; a user may have removed those before the last head that we know.
+            return last_after(self._last_head, [entry.outcome for entry in self.entries()[0]])
 
     def next_sequence(self) -> int:
         """The position of the next outcome. Call ``head`` first, which adds what is missing."""
@@ -126,8 +127,7 @@ class Ledger:
             with self._connected() as db:
                 return _next_sequence(db)
         except OSError:
-            entries, _ = self.entries()
-            return entries[-1].seq + 1 if entries else 1
+            return max((entry.seq for entry in self.entries()[0]), default=0) + 1
 
     def note(self, batch_id: str, seconds: float | None = None) -> None:
         """Add the outcome of a batch; may be repeated. ``seconds``: its duration, where known."""
@@ -135,6 +135,7 @@ class Ledger:
         try:
             with self._connected() as db, db:
                 self._append(db, self._files.outcomes_of(batch_id), seconds)
+                self._last_head = _head(db)
         except DamagedDatabase:
             self.open()
         self._is_behind = False
@@ -169,7 +170,6 @@ class Ledger:
                 ).fetchone()
             return 0 if row is None else int(row[0])
         except OSError:
-            # The manifests know it as well, unless they were removed since.
             counts = [entry.outcome.counts for entry in self.entries()[0] if entry.outcome.job == job]
             return next((found.records for found in reversed(counts) if found), 0)
 

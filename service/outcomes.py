@@ -5,7 +5,7 @@ The outcome of a batch is one document: the manifest of its published set, or th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -142,6 +142,19 @@ def in_order(outcomes: Iterable[Outcome], head: str | None) -> Iterator[Outcome]
             following = min(begins, key=lambda outcome: _position(outcome, follower))
         head = following.sha256
         yield left.pop(head)
+
+
+def last_after(head: str | None, outcomes: Sequence[Outcome]) -> str | None:
+    """The hash of the last outcome that follows ``head``, link by link; without ``head`` of the last of all, in order.
+
+    ``head`` where none follows it.
+    """
+    if head is None:
+        return outcomes[-1].sha256 if outcomes else None
+    follower: dict[str | None, str] = {outcome.former_sha256: outcome.sha256 for outcome in outcomes}
+    while head in follower:
+        head = follower.pop(head)
+    return head
 
 
 def _position(outcome: Outcome, follower: Mapping[str | None, Outcome]) -> tuple[int, str]:

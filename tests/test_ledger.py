@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -186,6 +187,21 @@ def test_an_emptied_outbox_is_recorded_also_if_the_service_died_before(folders: 
     for batch_id in (B3, B4):
         head = folders.publish(batch_id, head)
     assert [removed for _, _, removed in folders.summary()] == ["emptied", "emptied", None, None]
+
+
+def test_the_next_link_is_known_though_the_outbox_was_emptied_and_the_ledger_is_out_of_reach(
+    folders: DocumentFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = folders.quarantine(B1, None)
+    second = folders.publish(B2, first)
+    for batch_id in (B1, B2):
+        folders.ledger.note(batch_id)
+    for name in ("connect", "query"):
+        monkeypatch.setattr(f"service.ledger.sqlite.{name}", failing(OSError(errno.EIO, "Input/output error")))
+    shutil.rmtree(folders.outbox.root)
+    assert folders.ledger.head() == second
+    third = folders.quarantine(B3, second)
+    assert folders.ledger.head() == third
 
 
 def test_a_ledger_that_is_removed_while_we_work_is_rebuilt_with_the_next_entry(folders: DocumentFolders) -> None:
