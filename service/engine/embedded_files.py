@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -97,7 +97,7 @@ def _plain_csv(database: Database, path: Path, dialect: CsvDialect) -> EmbeddedT
     if not dialect.is_plain:
         raise _NotPlain
     served = Served(path, 0, dialect.end, CsvBytes(dialect.encoding).feed)
-    return _loaded(database, served, lambda url: _csv_query(url, dialect)).numbered("row_number", 1)
+    return _loaded(database, [served], lambda url: _csv_query(url, dialect)).numbered("row_number", 1)
 
 
 def _plain_json(database: Database, path: Path, shape: JsonShape) -> EmbeddedTable:
@@ -109,13 +109,16 @@ def _plain_json(database: Database, path: Path, shape: JsonShape) -> EmbeddedTab
     types = json_columns(layout, shape.paths)
     if types is not None:
         with suppress(_NotPlain):
-            return _plain_array(database, path, window, lambda url: json_query(url, layout, types))
-    return _plain_array(database, path, window, lambda url: _json_query(url, layout))
+            parts = json_window.parts_of_window(path, window, database.threads)
+            return _plain_array(database, path, parts, lambda url: json_query(url, layout, types))
+    return _plain_array(database, path, [window], lambda url: _json_query(url, layout))
 
 
-def _plain_array(database: Database, path: Path, window: tuple[int, int], query: Callable[[str], str]) -> EmbeddedTable:
-    """Raises: _NotPlain."""
-    served = Served(path, *window, LaxJson().feed, before=b"[", after=b"]")
+def _plain_array(
+    database: Database, path: Path, parts: Sequence[tuple[int, int]], query: Callable[[str], str]
+) -> EmbeddedTable:
+    """The customers in these parts of the document, which are read at the same time. Raises: _NotPlain."""
+    served = [Served(path, *part, LaxJson().feed, before=b"[", after=b"]") for part in parts]
     table = _loaded(database, served, query)
     if database.run(f"select count(*) from {table.name} where is_odd")[0][0]:
         table.release()
@@ -125,27 +128,29 @@ def _plain_array(database: Database, path: Path, window: tuple[int, int], query:
     return table.numbered("row_number", 1)
 
 
-def _loaded(database: Database, served: Served, query: Callable[[str], str]) -> EmbeddedTable:
-    """The rows that DuckDB reads from ``served``, if its check has passed all of the bytes.
+def _loaded(database: Database, served: Sequence[Served], query: Callable[[str], str]) -> EmbeddedTable:
+    """The rows that DuckDB reads from ``served``, one after the other, if their checks have passed all of the bytes.
 
-    Raises: _NotPlain, or what the check raised.
+    Raises: _NotPlain, or what a check raised.
     """
     table = None
     try:
-        with database.served(served) as url:
-            table = database.materialise(query(url))
+        with ExitStack() as open_urls:
+            urls = [open_urls.enter_context(database.served(one)) for one in served]
+            table = database.materialise(" union all ".join(map(query, urls)))
     except (duckdb.InvalidInputException, duckdb.ConversionException, OutOfMemory, MemoryError):
         pass  # malformed for DuckDB, or too large: our readers need less memory, and say what is odd about the file
     except TransientError:
-        if served.fault is None:
+        if all(one.fault is None for one in served):
             raise
-    if table is not None and served.is_checked:
+    if table is not None and all(one.is_checked for one in served):
         return table
     if table is not None:
         table.release()
-    if served.fault is None or isinstance(served.fault, NeedsStrictParser | MemoryError):
+    fault = next((one.fault for one in served if one.fault is not None), None)
+    if fault is None or isinstance(fault, NeedsStrictParser | MemoryError):
         raise _NotPlain
-    raise served.fault
+    raise fault
 
 
 def _counted(

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -163,6 +164,11 @@ class Database:
         name = f"table_{next(self._numbers)}"
         self.run(f"create temp table {name} as {select}")
         return EmbeddedTable(self, name)
+
+    @cached_property
+    def threads(self) -> int:
+        """How many threads run a statement."""
+        return int(self.run("select current_setting('threads')")[0][0])
 
     def served(self, served: Served) -> AbstractContextManager[str]:
         """A URL under which a query can read ``served`` until the block ends."""
