@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.engine import embedded_files
 from service.engine.embedded import EmbeddedEngine
 from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
@@ -700,6 +701,59 @@ def test_json_as_systems_write_it_is_read(engine: EmbeddedEngine, drop: Path, na
 def test_plain_json_is_left_to_the_engine(engine: EmbeddedEngine, drop: Path) -> None:
     assert read_json(engine, drop, SAMPLE_JSON).column("source_id") == ["EC1001", "EC1002", "EC1003"]
     assert read_json(engine, drop, '[{"id": 1, "price": 1.5, "name": "Nan Ray, Inf"}]').column("source_id") == ["1"]
+
+
+MANY_CUSTOMERS = [
+    {"id": n, "name": {"first": f"F{n}", "last": "L"}, "tags": [{"id": 1}, {"id": 2}] * (n % 3), "orders_count": n}
+    for n in range(300)
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "indent", "is_cut_well"), [("key", None, True), ("id", 2, True), ("id", None, False)]
+)
+def test_an_array_is_read_in_parts_and_whole_where_a_cut_is_wrong(
+    engine: EmbeddedEngine,
+    drop: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    indent: int | None,
+    is_cut_well: bool,
+) -> None:
+    """Objects inside a customer that begin like a customer, blanks included, mislead the cut."""
+    rows = [{first: it["id"], **it} for it in MANY_CUSTOMERS]
+    monkeypatch.setattr(json_window, "_SMALLEST_PART_BYTES", 1)
+    monkeypatch.setattr(engine, "threads", 7, raising=False)
+    parts: list[int] = []
+    read_parts = embedded_files._plain_array
+
+    def noted(database: Any, path: Path, windows: Sequence[tuple[int, int]], query: Any) -> Any:
+        parts.append(len(windows))
+        return read_parts(database, path, windows, query)
+
+    monkeypatch.setattr(embedded_files, "_plain_array", noted)
+    read = read_json(engine, drop, json.dumps({"customers": rows}, indent=indent))
+    assert read == read_json(engine, drop, json.dumps({"customers": rows}), carefully=True)
+    assert parts == ([7] if is_cut_well else [7, 1])
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"id": "7", "name": "Ann Lee"},
+        {"id": {"n": 7}, "name": {"first": "Ann"}},
+        {"id": True, "name": {"first": "Ann"}},
+        {"id": 7.50, "name": {"first": "Ann", "last": 1e20}},
+        {"id": "7", "name": {"first": ["Ann"]}, "contact": "a@x.org"},
+        {"id": "7", "name": None, "contact": {"email": "true", "phone": -0.0}},
+        {"id": 12345678901234567890123, "name": {"first": "Ann"}},
+    ],
+)
+def test_a_customer_unlike_the_first_ones_is_read_as_by_the_careful_reader(
+    engine: EmbeddedEngine, drop: Path, last: dict[str, Any]
+) -> None:
+    text = json.dumps([*[{"id": n, "name": {"first": "F", "last": "L"}} for n in range(600)], last])
+    assert read_json(engine, drop, text) == read_json(engine, drop, text, carefully=True)
 
 
 def test_half_a_surrogate_pair_is_not_text(engine: EmbeddedEngine, drop: Path) -> None:

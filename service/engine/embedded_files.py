@@ -97,7 +97,7 @@ def _plain_csv(database: Database, path: Path, dialect: CsvDialect) -> EmbeddedT
     if not dialect.is_plain:
         raise _NotPlain
     served = Served(path, 0, dialect.end, CsvBytes(dialect.encoding).feed)
-    return _loaded(database, [served], lambda url: _csv_query(url, dialect)).numbered("row_number", 1)
+    return _loaded(database, [served], lambda urls: _csv_query(urls, dialect)).numbered("row_number", 1)
 
 
 def _plain_json(database: Database, path: Path, shape: JsonShape) -> EmbeddedTable:
@@ -110,8 +110,8 @@ def _plain_json(database: Database, path: Path, shape: JsonShape) -> EmbeddedTab
     if types is not None:
         with suppress(_NotPlain):
             parts = json_window.parts_of_window(path, window, database.threads)
-            return _plain_array(database, path, parts, lambda url: json_query(url, layout, types))
-    return _plain_array(database, path, [window], lambda url: _json_query(url, layout))
+            return _plain_array(database, path, parts, lambda urls: json_query(urls, layout, types))
+    return _plain_array(database, path, [window], lambda urls: _json_query(urls, layout))
 
 
 def _plain_array(
@@ -137,7 +137,7 @@ def _loaded(database: Database, served: Sequence[Served], query: Callable[[str],
     try:
         with ExitStack() as open_urls:
             urls = [open_urls.enter_context(database.served(one)) for one in served]
-            table = database.materialise(" union all ".join(map(query, urls)))
+            table = database.materialise(query(f"[{', '.join(map(sql_text, urls))}]"))
     except (duckdb.InvalidInputException, duckdb.ConversionException, OutOfMemory, MemoryError):
         pass  # malformed for DuckDB, or too large: our readers need less memory, and say what is odd about the file
     except TransientError:
@@ -181,7 +181,7 @@ def _copied(
         return database.read_own_csv(path, ["'row_number': 'BIGINT'", *cells]), rejects.rejects()
 
 
-def _csv_query(url: str, dialect: CsvDialect) -> str:
+def _csv_query(urls: str, dialect: CsvDialect) -> str:
     """The query for a well-formed CSV file in UTF-8; it fails for any other."""
     # The size of the buffer is given: DuckDB would take sixteen lines of the longest, and if they are one row
     # without end, gigabytes for its cells, which no memory limit counts.
@@ -194,7 +194,7 @@ def _csv_query(url: str, dialect: CsvDialect) -> str:
     return f"""
         select {cells}
         from read_csv(
-            {sql_text(url)}, auto_detect=false, hive_partitioning=false, header=false, skip={dialect.header_lines},
+            {urls}, auto_detect=false, hive_partitioning=false, header=false, skip={dialect.header_lines},
             delim='{dialect.delimiter}', quote='"', escape='"', strict_mode=true,
             max_line_size={MAX_CELL_CHARACTERS}, buffer_size={MAX_ROW_CHARACTERS},
             columns={{{columns}}})
@@ -203,7 +203,7 @@ def _csv_query(url: str, dialect: CsvDialect) -> str:
     """
 
 
-def _json_query(url: str, layout: Layout) -> str:
+def _json_query(urls: str, layout: Layout) -> str:
     """The query for an array of customers; ``is_odd`` marks rows that DuckDB may read differently from our reader."""
     steps = [steps_of(path) for path in layout.paths]
     paths = ", ".join(f"'{_json_path(path)}'" for path in steps)
@@ -230,7 +230,7 @@ def _json_query(url: str, layout: Layout) -> str:
                     then list_transform(list_zip(texts, json_type(json, [{paths}])), lambda it:
                         case it[2] when 'BOOLEAN' then {sql_text(BOOLEAN_MARK)} || it[1] else it[1] end)
                     else texts end as cells
-            from read_json({sql_text(url)}, format='array', records=false, columns={{json: 'JSON'}})
+            from read_json({urls}, format='array', records=false, columns={{json: 'JSON'}})
         )
     """
 

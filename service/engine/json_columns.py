@@ -40,7 +40,7 @@ def json_columns(layout: Layout, found: Collection[str]) -> Types | None:
     return types if _are_distinct(types) else None
 
 
-def json_query(url: str, layout: Layout, types: Types) -> str:
+def json_query(urls: str, layout: Layout, types: Types) -> str:
     """The query for an array of customers; ``is_odd`` marks rows that DuckDB may read differently from our reader."""
     cells = [_cell(types, steps_of(path)) for path in layout.paths]
     numbers = {path for name in layout.numbers for path in layout.paths_of(name)}
@@ -52,7 +52,7 @@ def json_query(url: str, layout: Layout, types: Types) -> str:
         select
             {listed},
             {_has_odd(texts, f"{_MAY_BE_NUMBER}|{_MAY_BE_TRUTH}")} or {_has_odd(counts, _MAY_BE_TRUTH)} as is_odd
-        from read_json({sql_text(url)}, format='array', records=true, columns={{{members}}})
+        from read_json({urls}, format='array', records=true, columns={{{members}}})
     """
 
 
