@@ -73,7 +73,7 @@ class Model:
             for now in targets:
                 arrived.setdefault(now, []).append(was)
         found: list[tuple[int, str, list[int], list[int]]]
-        found = [(n, "created", [], [n]) for n in numbers if n not in self.state and n not in arrived]
+        found = [(n, "created", [], [n]) for n in numbers if self.state and n not in self.state and n not in arrived]
         found += [(n, "merged", sorted(come), [n]) for n, come in arrived.items() if len(come) > 1]
         found += [(n, "split", [n], sorted(targets)) for n, targets in moves.items() if len(targets) > 1]
         for number, state in self.state.items():

@@ -1,7 +1,7 @@
 """The columns with which DuckDB reads a JSON export, where each member that we read is a text or an object.
 
 This is three times as fast as to extract the paths from the text of every customer. DuckDB fails where a customer has
-an object for a text, or the other way round; what it would read differently than we do is marked as odd.
+a text for an object; what it would read differently than we do, such as null for a customer, is marked as odd.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def json_query(urls: str, layout: Layout, types: Types) -> str:
     return f"""
         select
             {listed},
-            {_has_odd(texts, f"{_MAY_BE_NUMBER}|{_MAY_BE_TRUTH}")} or {_has_odd(counts, _MAY_BE_TRUTH)} as is_odd
+            coalesce({", ".join(filter(None, cells))}) is null or {_has_odd(texts, f"{_MAY_BE_NUMBER}|{_MAY_BE_TRUTH}")}
+                or {_has_odd(counts, _MAY_BE_TRUTH)} as is_odd
         from read_json({urls}, format='array', records=true, columns={{{members}}})
     """
 

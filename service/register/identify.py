@@ -90,6 +90,8 @@ _CHANGES = f"""
         reason
     from changes
 """
+# In the first batch of a register everything is created, which needs no list.
+_NO_CHANGES = "select * from ({}) where false"
 _NEXT_CUSTOMERS = """
     with targets as (
         select was, arg_max(now, records * 4294967296 - now) as target from moves group by was
@@ -118,7 +120,8 @@ class Identified:
     """The groups with their customer numbers, and the differences from the generation before.
 
     customers    group_id · customer · unified_id                        one row per group
-    changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv
+    changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv;
+                 none in the first batch of a register
     next_records, next_customers                                         the next generation of the register
     next_number  the number that the next new customer gets
     recurring    source -> its records with an id in the generation before, and how many of them are there again
@@ -154,7 +157,9 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
     return Identified(
         customers=identified,
-        changes=moves.derive(_CHANGES, identified=identified, customers=customers),
+        changes=moves.derive(
+            _CHANGES if last_number else _NO_CHANGES.format(_CHANGES), identified=identified, customers=customers
+        ),
         next_customers=next_customers,
         next_records=now.derive(_NEXT_RECORDS, identified=identified, former=former, next_customers=next_customers),
         next_number=int(max(last_number, numbers.max(initial=0))) + 1,
