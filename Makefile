@@ -4,7 +4,7 @@
 # make ci     run everything that CI runs (needs a Docker engine)
 # make faults kill the service, and make it fail, at every change it makes (hours)
 # make fuzz   feed the readers inputs that cover more of their code, for ten minutes (MINUTES=…)
-# make bench  measure time and memory
+# make bench  measure the whole service, against other programs too, and write docs/performance.md (ARGS=… for parts)
 # make peers  compare the sync with a plain loop and with dlt: speed, and behaviour with a faulty API (minutes)
 # make screenshots  draw the pages of the dashboard for the docs, in Chromium
 # make demo   show every step on the sample, in seconds
@@ -54,12 +54,14 @@ lint: $(VENV)/development
 ci:
 	.ci/run
 
+# Without the network there are no other programs: their rows say so.
 bench: $(VENV)/development
+	-$(MAKE) $(VENV)/peers
 	$(PY) -m benchmarks $(ARGS)
 
 peers: $(VENV)/peers
-	$(PY) -m benchmarks sync-peers $(ARGS)
-	$(PY) -m benchmarks sync-faults
+	$(VENV)/others/bin/python -m benchmarks sync-peers $(ARGS)
+	$(VENV)/others/bin/python -m benchmarks sync-faults
 
 $(VENV)/run-time: requirements/run.txt | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/run.txt
@@ -80,9 +82,10 @@ $(VENV)/fuzzer: requirements/fuzz.txt $(VENV)/run-time | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	touch $@
 
-# Not in the requirements for development: these programs are only compared with.
-$(VENV)/peers: requirements/peers.txt $(VENV)/run-time | $(PY)
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
+# In an environment of their own: these programs are only compared with, and some packages get slower beside pandas.
+$(VENV)/peers: requirements/peers.txt | $(PY)
+	$(PY) -m venv $(VENV)/others
+	$(VENV)/others/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	touch $@
 
 # Not in the requirements for development: these programs only read the locked requirements.

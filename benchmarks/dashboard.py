@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import random
-import resource
 import shutil
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from benchmarks.generate import write_pair
+from benchmarks.process_tree import others_seconds
 from benchmarks.processes import measured
 
 REQUESTS = 50
@@ -211,10 +211,10 @@ def _slowdown(dashboard: Dashboard, kinds: list[Choose], integrate: list[str]) -
 
     def seconds(title: str) -> float:
         shutil.rmtree(Path(integrate[-1]), ignore_errors=True)
-        before = _foreign_seconds(dashboard)
+        before = _others_seconds(dashboard)
         found = measured(integrate).seconds
-        foreign = _foreign_seconds(dashboard) - before
-        print(f"{title:16}{found:6.1f} s; other processes computed {foreign:.1f} s meanwhile")
+        others = _others_seconds(dashboard) - before
+        print(f"{title:16}{found:6.1f} s; other processes computed {others:.1f} s meanwhile")
         return found
 
     alone = seconds("alone")
@@ -223,12 +223,9 @@ def _slowdown(dashboard: Dashboard, kinds: list[Choose], integrate: list[str]) -
     return beside / alone
 
 
-def _foreign_seconds(dashboard: Dashboard) -> float:
-    """Seconds that the machine has computed so far for others than this benchmark: a pair with many says little."""
-    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
-    busy = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-    own = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return busy - own.ru_utime - own.ru_stime - time.process_time() - dashboard.cpu_ms() / 1000
+def _others_seconds(dashboard: Dashboard) -> float:
+    """As ``others_seconds``, without what the dashboard has computed: a pair with many says little."""
+    return others_seconds() - dashboard.cpu_ms() / 1000
 
 
 @contextmanager

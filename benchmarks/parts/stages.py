@@ -1,0 +1,79 @@
+"""The stages of one batch: seconds, CPU seconds and memory of each, by the structured log and by samples."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Stage, Stages, conditions, memory_of, run_of
+from benchmarks.generate import write_messy_pair
+from benchmarks.process_tree import Sample
+from benchmarks.processes import Ran, measured
+
+
+def measure_stages(records: int, rounds: int) -> Stages:
+    """Integrate the messy pair, and divide the run with the median time."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pair = write_messy_pair(folder, records)
+        runs = [_run(folder, pair) for _ in range(rounds)]
+    ran, events = sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
+    return Stages(
+        conditions=conditions(),
+        records=records,
+        run=run_of(ran),
+        rounds=rounds,
+        stages=stages_of(ran, events),
+        memory=memory_of(ran.samples),
+    )
+
+
+def _run(folder: Path, pair: Sequence[Path]) -> tuple[Ran, list[dict[str, Any]]]:
+    outbox, log = folder / "outbox", folder / "log.jsonl"
+    shutil.rmtree(outbox, ignore_errors=True)
+    ran = measured(["-m", "benchmarks.staged", "integrate", *map(str, pair), "--outbox", str(outbox)], stdout=log)
+    return ran, [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def stages_of(ran: Ran, events: Sequence[dict[str, Any]]) -> list[Stage]:
+    """The parts of a run: its start, the stages that the log names, and its end behind ``batch.published``.
+
+    CPU seconds and memory between two moments are those of the samples next to them.
+    """
+    begins = {"start": 0.0}
+    for event in events:
+        seconds = datetime.fromisoformat(event["timestamp"]).timestamp() - ran.started_at
+        if event["event"] == "batch.progressed":
+            begins.setdefault(event["stage"], seconds)
+        elif event["event"] == "batch.published":
+            begins["end"] = seconds
+    names, moments = list(begins), [*begins.values(), ran.seconds]
+    return [
+        Stage(
+            name=name,
+            seconds=round(moments[number + 1] - moments[number], 3),
+            cpu_seconds=round(_cpu_until(ran, moments[number + 1]) - _cpu_until(ran, moments[number]), 2),
+            peak_mb=round(_peak_between(ran.samples, moments[number], moments[number + 1])),
+        )
+        for number, name in enumerate(names)
+    ]
+
+
+def _cpu_until(ran: Ran, seconds: float) -> float:
+    """CPU seconds until a moment of the run, on the line between the samples around it."""
+    known = [(0.0, 0.0), *((it.seconds, it.cpu_seconds) for it in ran.samples), (ran.seconds, ran.cpu_seconds)]
+    after = min(bisect_left(known, (seconds, 0.0)), len(known) - 1)
+    (begin, less), (end, more) = known[max(after - 1, 0)], known[after]
+    return less + (more - less) * min(1.0, (seconds - begin) / (end - begin)) if end > begin else more
+
+
+def _peak_between(samples: Sequence[Sample], begin: float, end: float) -> float:
+    inside = [sample.mb for sample in samples if begin <= sample.seconds <= end]
+    before = [sample.mb for sample in samples if sample.seconds < begin]
+    return max(inside, default=before[-1] if before else 0.0)

@@ -1,0 +1,144 @@
+"""The sections of the page about the service alone, and their plots."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from benchmarks.figures import Again, Analytics, Latency, Stages, Worst, WorstResult
+from benchmarks.parts.comparison import SERVICE
+from benchmarks.phrases import DISTURBED, IMAGES, MARK, mark, medians, rounds_of, under
+from benchmarks.plots import Bar, Line, axis, bars, lines
+
+
+def stages(it: Stages) -> Iterator[str]:
+    """The stages of a batch."""
+    yield "## Stages"
+    yield ""
+    rate = it.records / it.run.seconds
+    yield (
+        f"**{it.records:,} records** in {it.run.seconds:.2f} s{mark([it.run], it.conditions.cores)}: "
+        f"{rate:,.0f} rows/s; the run with the median time of {rounds_of(it.rounds)}."
+    )
+    yield "The stages begin when the structured log says so; CPU seconds and memory are from samples of the process."
+    yield under(it.conditions)
+    yield ""
+    yield f"![Seconds of each stage]({IMAGES}/stages.svg)"
+    yield ""
+    yield "| stage | seconds | share | CPU s | peak MB | rows/s |"
+    yield "|---|---|---|---|---|---|"
+    for stage in it.stages:
+        share = stage.seconds / it.run.seconds
+        rows = f"{it.records / stage.seconds:,.0f}" if stage.seconds and stage.name not in ("start", "end") else "–"
+        seconds = f"{stage.seconds:.2f} | {share:.0%} | {stage.cpu_seconds:.2f}"
+        yield f"| {stage.name} | {seconds} | {stage.peak_mb:,.0f} | {rows} |"
+    yield ""
+    yield f"![Memory over time]({IMAGES}/memory.svg)"
+
+
+def stages_plot(it: Stages) -> str:
+    """A bar for each stage."""
+    rows = [Bar(stage.name, (stage.seconds, stage.cpu_seconds)) for stage in it.stages]
+    return bars(f"Stages, {it.records:,} records", rows, ("seconds", "CPU seconds"), "s")
+
+
+def memory_plot(it: Stages) -> str:
+    """Memory of the service over time, with its stages."""
+    begins, at = [], 0.0
+    for stage in it.stages:
+        begins.append((stage.name, at))
+        at += stage.seconds
+    x = axis([*(point[0] for point in it.memory), at], "seconds")
+    y = axis([point[1] for point in it.memory], "MB")
+    return lines(f"Memory over time, {it.records:,} records", [Line(SERVICE, it.memory)], x, y, begins)
+
+
+def latency(it: Latency) -> Iterator[str]:
+    """The daemon: latency, start, and what it costs while it waits."""
+    yield "## The daemon"
+    yield ""
+    yield "From the close of the second file until the manifest is in the outbox; the drops come at random moments."
+    yield under(it.conditions)
+    yield ""
+    yield "| | drops | p50 s | p99 s | least | most |"
+    yield "|---|---|---|---|---|---|"
+    for drop in it.drops:
+        disturbed = MARK if drop.others_share > DISTURBED else ""
+        seconds = " | ".join(f"{it:.2f}" for it in (drop.p99, drop.least, drop.most))
+        yield f"| {drop.name} | {drop.count} | {drop.p50:.2f}{disturbed} | {seconds} |"
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    start_seconds = statistics.median(it.start_seconds)
+    yield f"| from start to ready | {start_seconds:.2f} s, the median of {len(it.start_seconds)} |"
+    yield f"| idle for {it.idle_seconds:.0f} s | {it.idle_cpu_share:.2%} of a core, {it.idle_mb:.0f} MB |"
+    yield f"| memory after the drops | {it.mb_after_drops:.0f} MB |"
+    check_seconds, check_cpu, _ = medians(it.healthcheck)
+    yield f"| `healthcheck` | {check_cpu:.2f} CPU s, {check_seconds:.2f} s |"
+
+
+def again(it: Again) -> Iterator[str]:
+    """Batches with a register."""
+    yield "## A second batch"
+    yield ""
+    yield (
+        f"**{it.records:,} records**, with the register and the set of the batch before, {rounds_of(len(it.first))}. "
+        f"In the later export {it.changed_percent} % of the rows are new, as many gone, as many have another number."
+    )
+    yield under(it.conditions)
+    yield ""
+    yield "| | seconds | CPU s | peak MB | it / the first |"
+    yield "|---|---|---|---|---|"
+    for name, runs in (("the first batch", it.first), ("the same pair again", it.same), ("a later export", it.later)):
+        seconds, cpu, peak = medians(runs)
+        ratio = statistics.median(one.seconds / other.seconds for one, other in zip(runs, it.first, strict=True))
+        yield f"| {name} | {seconds:.2f}{mark(runs, it.conditions.cores)} | {cpu:.1f} | {peak:,.0f} | {ratio:.2f} |"
+
+
+def analytics(it: Analytics) -> Iterator[str]:
+    """The analytics job."""
+    seconds, cpu, peak = medians(it.runs)
+    yield "## Analytics"
+    yield ""
+    yield (
+        f"**{it.customers:,} customers** of the API ({it.input_mb:,.0f} MB) and a master of as many records, in which "
+        f"{it.matched:,} of them are found. `watch --once` from start to end, {rounds_of(len(it.runs))}: "
+        f"{seconds:.2f} s{mark(it.runs, it.conditions.cores)}, {cpu:.1f} CPU s, {peak:,.0f} MB, "
+        f"{it.customers / seconds:,.0f} customers/s."
+    )
+    yield under(it.conditions)
+
+
+def worst(it: Worst) -> Iterator[str]:
+    """Hard data against ordinary data."""
+    yield "## Hard data"
+    yield ""
+    yield (
+        f"As many bytes as the ordinary pair of {it.ordinary.records:,} records ({it.ordinary.input_mb:,.0f} MB), "
+        "hard in one way each; the ordinary pair ran in turn with each of them."
+    )
+    yield under(it.conditions)
+    yield ""
+    yield f"![Hard pairs]({IMAGES}/worst.svg)"
+    yield ""
+    yield "| | what | MB | rows | seconds | CPU s | peak MB | it / ordinary, seconds | CPU |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    ordinary = medians(it.ordinary.runs)
+    for case in (it.ordinary, *it.cases):
+        seconds, cpu, peak = medians(case.runs)
+        rows = f"{case.records:,}" if case.records else "–"
+        yield (
+            f"| {case.name} | {_what(case)} | {case.input_mb:,.0f} | {rows} | "
+            f"{seconds:.2f}{mark(case.runs, it.conditions.cores)} | {cpu:.1f} | {peak:,.0f} | "
+            f"{seconds / ordinary[0]:.2f} | {cpu / ordinary[1]:.2f} |"
+        )
+
+
+def _what(case: WorstResult) -> str:
+    return case.what if case.outcome == "published" else f"{case.what}: {case.outcome}"
+
+
+def worst_plot(it: Worst) -> str:
+    """A bar for each hard pair."""
+    rows = [Bar(case.name, medians(case.runs)[:2]) for case in (it.ordinary, *it.cases)]
+    return bars("Hard pairs of as many bytes", rows, ("seconds", "CPU seconds"), "s")
