@@ -1041,7 +1041,7 @@ def test_equal_texts_have_the_number_of_the_first_of_them(
     )
 
 
-def test_texts_with_one_hash_are_told_apart(engine: EmbeddedEngine) -> None:
+def test_texts_with_one_hash_have_numbers_of_their_own(engine: EmbeddedEngine) -> None:
     one, other = "drigarel jorenan", "drigarka jorenka"
     table = table_of(engine, {"ordinal": list(range(5)), "text": [other, one, other, one, None]})
     assert table.derive("select count(distinct hash(text)) from this where text is not null").rows() == [(1,)]
