@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine import embedded_files
+from service.engine import embedded_files, embedded_tables
 from service.engine.embedded import EmbeddedEngine
 from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
@@ -1027,10 +1027,11 @@ CODES_SQL = """
 """
 
 
+@pytest.mark.parametrize("few_rows", [0, 5000])
 @given(texts=st.lists(st.tuples(*[st.none() | st.sampled_from(["", "a", "A", "b"])] * 2)))
 @settings(max_examples=examples(50), deadline=None)
 def test_equal_texts_have_the_number_of_the_first_of_them(
-    engine: EmbeddedEngine, texts: list[tuple[str | None, str | None]]
+    engine: EmbeddedEngine, few_rows: int, texts: list[tuple[str | None, str | None]]
 ) -> None:
     given_texts = [*texts, ("a", None)]
     columns = {"one": [one for one, _ in given_texts], "other": [other for _, other in given_texts]}
@@ -1041,7 +1042,8 @@ def test_equal_texts_have_the_number_of_the_first_of_them(
     )
 
 
-def test_texts_with_one_hash_have_numbers_of_their_own(engine: EmbeddedEngine) -> None:
+def test_texts_with_one_hash_have_numbers_of_their_own(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_tables, "_FEW_ROWS", 0)
     one, other = "drigarel jorenan", "drigarka jorenka"
     table = table_of(engine, {"ordinal": list(range(5)), "text": [other, one, other, one, None]})
     assert table.derive("select count(distinct hash(text)) from this where text is not null").rows() == [(1,)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from itertools import count
@@ -26,6 +26,10 @@ from service.readers.served_files import Served, ServedFiles
 # Zstandard halves the files and costs no more time. A reader needs memory for whole row groups: these are small.
 _PARQUET_OPTIONS = "format parquet, compression zstd, compression_level 1, row_group_size 30720"
 _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
+
+
+_FEW_ROWS = 5_000
+"""Up to so many texts are numbered one by one, which takes fewer statements."""
 
 
 class EmbeddedTable:
@@ -65,10 +69,14 @@ class EmbeddedTable:
             f"select count(*) from (select rowid, ordinal from {self.name}) where ordinal <> rowid"
         )
         assert strays == [(0,)], "the rows are in the order of their ordinals"
-        columns = {"ordinal": np.arange(self.count(), dtype=np.int64)}
-        for column, term in terms.items():
-            columns[column] = self._codes_of(f"select ordinal, {term} as text from {self.name}")
-        return self._database.table(columns)
+        count = self.count()
+        if count <= _FEW_ROWS:
+            rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
+            codes = {name: _codes_of_few(row[index] for row in rows) for index, name in enumerate(terms)}
+        else:
+            query = f"select ordinal, {{}} as text from {self.name}"
+            codes = {name: self._codes_of(query.format(term)) for name, term in terms.items()}
+        return self._database.table({"ordinal": np.arange(count, dtype=np.int64), **codes})
 
     def _codes_of(self, texts: str) -> IntArray:
         """The numbers of the texts that the query ``texts`` (ordinal · text) gives."""
@@ -131,6 +139,13 @@ class EmbeddedTable:
 
     def _copy(self, select: str, path: Path, options: str) -> None:
         self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
+
+
+def _codes_of_few(texts: Iterable[str | None]) -> IntArray:
+    """See ``Table.codes``."""
+    first_of: dict[str, int] = {}
+    codes = [-1 if text is None else first_of.setdefault(text, ordinal) for ordinal, text in enumerate(texts)]
+    return np.array(codes, dtype=np.int64)
 
 
 def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
