@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 import idna
 
 from service.pipeline.fields.cell import without_formula_quotes
 from service.pipeline.fields.text import (
     LONGEST_TEXT,
+    MOST_CACHED,
     Unusable,
     plain,
     reason_of,
@@ -71,12 +73,17 @@ def email_key(address: str) -> str:
     True
     """
     local, _, domain = address.rpartition("@")
-    if len(domain) > _LONGEST_DOMAIN:
-        return address
+    key = None if len(domain) > _LONGEST_DOMAIN else _domain_key(domain)
+    return address if key is None else f"{local}@{key}"
+
+
+@lru_cache(MOST_CACHED)
+def _domain_key(domain: str) -> str | None:
+    """None for a domain that cannot exist; it is compared as it is written."""
     try:
-        return f"{local}@{idna.encode(domain, uts46=True).decode('ascii')}"
-    except UnicodeError:  # no domain that can exist; it is compared as it is written
-        return address
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except UnicodeError:
+        return None
 
 
 def _candidates(cell: str) -> Iterator[str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import dropwhile
 
 from service.data import read_toml
 from service.pipeline.fields.cell import bare_cell
 from service.pipeline.fields.missing import is_missing_name
 from service.pipeline.fields.text import (
+    LONGEST_CACHED,
     LONGEST_TEXT,
+    MOST_CACHED,
     Unusable,
     reason_of,
     until_stable,
@@ -122,6 +125,11 @@ def _shown_word(word: str, *, is_particle: bool, is_behind_comma: bool, name: st
         return word
     if is_behind_comma and _is_no_first_name(word, name) and any(map(_is_capital, word)):
         return word
+    return _titled(word) if len(word) <= LONGEST_CACHED else _PART.sub(_title_case, word)
+
+
+@lru_cache(MOST_CACHED)
+def _titled(word: str) -> str:
     return _PART.sub(_title_case, word)
 
 

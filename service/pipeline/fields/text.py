@@ -12,6 +12,8 @@ from service.engine.contract import BLANK
 from service.printable import bounded
 
 LONGEST_TEXT = 10_000  # no value is longer, and a step may take quadratic time
+LONGEST_CACHED, MOST_CACHED = 64, 1 << 16
+"""A word of at most so many characters is kept with its result, for so many words: most words of an export recur."""
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _NESTED_ENTITY = re.compile("&(?:amp;)+", re.IGNORECASE)
 
