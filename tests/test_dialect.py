@@ -58,12 +58,16 @@ class Recorder:
     def __init__(self, patched: pytest.MonkeyPatch) -> None:
         self.statements: dict[str, None] = {}
         self.registered: set[str] = set()
-        derive, register = EmbeddedTable.derive, EmbeddedEngine.register
+        derive, rows, register = EmbeddedTable.derive, EmbeddedTable.rows, EmbeddedEngine.register
         write_parquet = EmbeddedTable.write_parquet
 
         def recorded_derive(table: EmbeddedTable, sql: str, **others: Any) -> EmbeddedTable:
             self.statements[sql] = None
             return derive(table, sql, **others)
+
+        def recorded_rows(table: EmbeddedTable, sql: str = "from this", **others: Any) -> list[Any]:
+            self.statements[sql] = None
+            return rows(table, sql, **others)
 
         def recorded_write(table: EmbeddedTable, *given: Any, **named: Any) -> None:
             self.statements |= dict.fromkeys(given[3:4])
@@ -74,6 +78,7 @@ class Recorder:
             register(engine, name, *given, **named)
 
         patched.setattr(EmbeddedTable, "derive", recorded_derive)
+        patched.setattr(EmbeddedTable, "rows", recorded_rows)
         patched.setattr(EmbeddedTable, "write_parquet", recorded_write)
         patched.setattr(EmbeddedEngine, "register", recorded_register)
 

@@ -46,8 +46,8 @@ class Table(Protocol):
     def derive(self, sql: str, **others: Table) -> Table:
         """The result of ``sql``, which names this table ``this`` and the others by their keywords."""
 
-    def rows(self) -> list[Row]:
-        """All rows, as tuples; for small results."""
+    def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
+        """The rows of the result of ``sql``, see ``derive``, as tuples; for small results."""
 
     def count(self) -> int:
         """The number of rows."""

@@ -30,6 +30,8 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 
 _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
+_SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
+"""Of the work around it, and statements for each column of texts."""
 
 
 class EmbeddedTable:
@@ -45,9 +47,9 @@ class EmbeddedTable:
         """See ``Table.derive``. The result is computed at once."""
         return self._database.materialise(_with_names(sql, {"this": self, **others}))
 
-    def rows(self) -> list[Row]:
+    def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """See ``Table.rows``."""
-        return self._database.run(f"select * from {self.name}")
+        return self._database.run(_with_names(sql, {"this": self, **others}))
 
     def count(self) -> int:
         """See ``Table.count``."""
@@ -70,12 +72,15 @@ class EmbeddedTable:
         )
         assert strays == [(0,)], "the rows are in the order of their ordinals"
         count = self.count()
-        if count <= _FEW_ROWS:
-            rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
-            codes = {name: _codes_of_few(row[index] for row in rows) for index, name in enumerate(terms)}
-        else:
-            query = f"select ordinal, {{}} as text from {self.name}"
-            codes = {name: self._codes_of(query.format(term)) for name, term in terms.items()}
+        with self._database.meter.part(
+            _SHARE_OF_CODES, steps=1 if count <= _FEW_ROWS else _STEPS_OF_CODES * len(terms)
+        ):
+            if count <= _FEW_ROWS:
+                rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
+                codes = {name: _codes_of_few(row[index] for row in rows) for index, name in enumerate(terms)}
+            else:
+                query = f"select ordinal, {{}} as text from {self.name}"
+                codes = {name: self._codes_of(query.format(term)) for name, term in terms.items()}
         return self._database.table({"ordinal": np.arange(count, dtype=np.int64), **codes})
 
     def _codes_of(self, texts: str) -> IntArray:

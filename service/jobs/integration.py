@@ -159,7 +159,7 @@ def _report_loaded(summary: Summary, identified: Identified, removed: Table, mer
     journal.lines_of(merges)
     report_customers(summary, journal)
     journal.event("records.deduplicated", records=summary.records, duplicates=summary.duplicates)
-    changes = identified.changes.derive("select change, count(*) from this group by change order by change").rows()
+    changes = identified.changes.rows("select change, count(*) from this group by change order by change")
     journal.event("customers.identified", customers=summary.customers, **dict(changes))
 
 
@@ -171,9 +171,9 @@ JOB = Job(
         "extract": 0,
         "normalise": 0,
         "deduplicate": 5,
-        "survive": 8,
-        "identify": 26,
-        "load": 28,
+        "survive": 9,
+        "identify": 22,
+        "load": 24,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,

@@ -235,7 +235,7 @@ def _with_warnings(report: FileReport, warnings: Iterable[str]) -> FileReport:
 def _filled(rows: Table, spec: FieldSpec, path_counts: Mapping[str, int]) -> set[str]:
     """The fields of which any row has a value."""
     counted = ", ".join(f"count({_text_of(name, path_counts)})" for name in spec.fields)
-    counts = rows.derive(f"select {counted} from this").rows()[0]
+    counts = rows.rows(f"select {counted} from this")[0]
     return {name for name, count in zip(spec.fields, counts, strict=True) if count}
 
 
@@ -351,7 +351,7 @@ def _refuse_too_many_rejects(rows: int, rejects: int, max_reject_percent: float)
 def _suspicious_rows(rows: Table, path_counts: Mapping[str, int]) -> tuple[str, ...]:
     """Warnings about rows such as the last line of a spreadsheet, and about ids that it has rounded."""
     texts_of_row = (_text_of(name, path_counts) for name in ("full_name", "email", "phone", "signup_date", "status"))
-    empty, rounded = rows.derive(_SUSPICIOUS_ROWS.replace("$texts", ", ".join(texts_of_row))).rows()[0]
+    empty, rounded = rows.rows(_SUSPICIOUS_ROWS.replace("$texts", ", ".join(texts_of_row)))[0]
     texts = (
         (empty, "rows hold no name, e-mail address, phone, date or status"),
         (rounded, "ids such as 1.23E+12 have lost digits in a spreadsheet and count as missing"),

@@ -25,10 +25,10 @@ _CLASHES = f"""
 
 def ungrouped(rows: Table) -> Table:
     """The rows with ``source_id`` without commas, in the sources whose ids are grouped numbers."""
-    candidates = {source for source, others in rows.derive(_WITH_COMMA).rows() if not others}
+    candidates = {source for source, others in rows.rows(_WITH_COMMA) if not others}
     if not candidates:
         return rows
-    candidates -= {source for (source,) in rows.derive(_CLASHES).rows()}
+    candidates -= {source for (source,) in rows.rows(_CLASHES)}
     if not candidates:
         return rows
     listed = ", ".join(map(sql_text, sorted(candidates)))

@@ -51,7 +51,7 @@ class Hold:
 
 def filled_values(records: Table) -> dict[str, dict[str, int]]:
     """Source -> field -> number of rows with a usable value, of RECORD."""
-    rows = records.derive(_FILLED).rows()
+    rows = records.rows(_FILLED)
     return {source: dict(zip(("source_id", *_FIELDS), counts, strict=True)) for source, *counts in rows}
 
 

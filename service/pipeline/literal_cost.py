@@ -64,7 +64,7 @@ def literal_cost(suspicious: Table, matched: Matched, customers: Table) -> Table
             customers  group_id · customer · unified_id
     Source: docs/specification.md section 7
     """
-    kinds = [kind for (kind,) in suspicious.derive("select distinct kind from this order by kind").rows()]
+    kinds = [kind for (kind,) in suspicious.rows("select distinct kind from this order by kind")]
     parts = [
         _RECORDS_OF_GROUPS
         if kind == "large_group"

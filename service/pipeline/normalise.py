@@ -188,7 +188,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         values = _values(rows, normalised)
     found = _TROUBLES.format(region=region, is_raw=IS_RAW_SQL, date_column=date_column, most_rows=MOST_ROWS_NAMED)
     with engine.meter.part(_SHARES["troubles"], steps=3):
-        troubles = values.derive(found).rows()
+        troubles = values.rows(found)
         unnamed = _unnamed(values, rules)
     with engine.meter.part(_SHARES["records"]):
         records = _records(values, unnamed, rules)
@@ -197,7 +197,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
         troubled_rows={(source, field, reason): tuple(rows) for source, field, reason, _, rows in troubles},
         changed=_changed(values, rules),
-        doubtful={(source, "signup_date", "doubtful_date"): count for source, count in values.derive(_DOUBTFUL).rows()},
+        doubtful={(source, "signup_date", "doubtful_date"): count for source, count in values.rows(_DOUBTFUL)},
         ambiguous=ambiguous,
     )
 
@@ -270,14 +270,14 @@ def date_columns(rows: Table, orders: Mapping[str, str]) -> dict[str, tuple[Date
             orders     source -> the order of day and month where its values do not show it
     """
     evidence: dict[str, dict[str, int]] = {source: {} for source in orders}
-    for source, shown, times in rows.derive(DATE_EVIDENCE_SQL).rows():
+    for source, shown, times in rows.rows(DATE_EVIDENCE_SQL):
         evidence[source][shown] = times
-    filled: dict[str, int] = dict(rows.derive(_FILLED_DATES).rows())
+    filled: dict[str, int] = dict(rows.rows(_FILLED_DATES))
     return {source: column_of(evidence[source], filled.get(source, 0), order) for source, order in orders.items()}
 
 
 def _changed(values: Table, rules: Rules) -> dict[tuple[str, str], int]:
-    counted = values.derive(_CHANGED.format(phone_is_changed=phone_is_changed_sql(rules.default_region))).rows()
+    counted = values.rows(_CHANGED.format(phone_is_changed=phone_is_changed_sql(rules.default_region)))
     fields = ("full_name", "email", "phone", "signup_date", "status")
     return {(source, field): count for source, *counts in counted for field, count in zip(fields, counts, strict=True)}
 

@@ -34,7 +34,7 @@ def origins_of(
           value  field, field path -> SQL for its value
     """
     counts = ", ".join(f"count({cell_name(index)})" for index in range(len(layout.paths)))
-    row = cells.derive(f"select {counts or '0'} from this").rows()[0]
+    row = cells.rows(f"select {counts or '0'} from this")[0]
     filled = {path for path, count in zip(layout.paths, row, strict=False) if count}
     paths: dict[str, tuple[FieldPath, ...]] = {}
     elsewhere: dict[str, tuple[int, FieldPath]] = {}
@@ -63,7 +63,7 @@ def _counts(
         f"count(origin_{index}), count(*) filter ({any_origin} and origin_{index} is null)"
         for index in range(len(origins))
     )
-    row = cells.derive(f"select {counted} from (select {named} from this)").rows()[0]
+    row = cells.rows(f"select {counted} from (select {named} from this)")[0]
     return list(zip(row[::2], row[1::2], strict=True))
 
 

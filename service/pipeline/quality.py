@@ -111,9 +111,9 @@ def overmerge_risk(suspicious: Table, matched: Matched) -> OvermergeRisk:
     In:     suspicious see ``suspicious_values``
     Source: docs/specification.md section 5
     """
-    with_many_names, large_groups = suspicious.derive(_COUNTS).rows()[0]
+    with_many_names, large_groups = suspicious.rows(_COUNTS)[0]
     counted = _ON_ONE_RULE.format(**_only_rules(matched))
-    on_name, on_id = matched.evidence.derive(counted, groups=matched.groups).rows()[0]
+    on_name, on_id = matched.evidence.rows(counted, groups=matched.groups)[0]
     return OvermergeRisk(
         groups_on_a_name_alone=on_name,
         groups_on_an_id_alone=on_id,
@@ -135,8 +135,8 @@ def report(
     written) and distinct; of dates also those that are kept, but doubtful (by reason). All keys are always there,
     in one order.
     """
-    figures = {row[0]: row[1:] for row in normalised.records.derive(_FILLED, keys=keys).rows()}
-    rejects = extracted.rejects.derive(_REJECTS_BY_CODE).rows()
+    figures = {row[0]: row[1:] for row in normalised.records.rows(_FILLED, keys=keys)}
+    rejects = extracted.rejects.rows(_REJECTS_BY_CODE)
     return {
         "sources": {
             name: {

@@ -148,7 +148,7 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     now = records.derive(_NOW, keys=keys, groups=groups)
     overlaps = now.derive(_OVERLAPS, former=former, customers=customers)
     group_ids = groups.derive("select distinct group_id from this").integers("group_id")[0]
-    last_number = customers.derive("select coalesce(max(customer), 0) from this").rows()[0][0]
+    last_number = customers.rows("select coalesce(max(customer), 0) from this")[0][0]
     shared = overlaps.integers("customer", "group_id", "shared")
     numbers = _numbers(group_ids, shared, first_new=last_number + 1)
     numbered = engine.table({"group_id": group_ids, "customer": numbers})
@@ -177,7 +177,7 @@ def carried_over(former: Table, keys: Table) -> Table:
 
 
 def _recurring(now: Table, former: Table, customers: Table) -> dict[str, tuple[int, int]]:
-    found = now.derive(_RECURRING, former=former, customers=customers).rows()
+    found = now.rows(_RECURRING, former=former, customers=customers)
     return {source: (count, again) for source, count, again in found}
 
 

@@ -128,7 +128,7 @@ def count(customers: Table) -> Counts:
     In:     customers  as ``enrich`` returns them
     """
     counts: dict[str, dict[str, int]] = {}
-    for column, value, number in customers.derive(_COUNTS).rows():
+    for column, value, number in customers.rows(_COUNTS):
         counts.setdefault(column, {})[value] = number
     return counts
 

@@ -84,7 +84,7 @@ def former_keys(extracted: Extracted, records: Table, rules: Rules, engine: Engi
 
 
 def _orders(rows: Table, rules: Rules) -> dict[str, str]:
-    evidence = {source: (day, month) for source, day, month in rows.derive(_EVIDENCE).rows()}
+    evidence = {source: (day, month) for source, day, month in rows.rows(_EVIDENCE)}
     orders: dict[str, str] = {}
     for source in rules.sources:
         day_first, month_first = evidence.get(source.name, (False, False))
