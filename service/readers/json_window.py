@@ -108,8 +108,8 @@ class LaxJson:
 
     def __init__(self) -> None:
         self._last = b""
-        self._brackets = b""
-        """Those of the element that is not over; every "]" is a "}"."""
+        self._depth = 0
+        """Levels of the element that are open, as far as texts do not mislead."""
 
     def feed(self, chunk: bytes) -> None:
         """Check the next bytes. Raises: NeedsStrictParser."""
@@ -123,23 +123,29 @@ class LaxJson:
     def _refuse_deep(self, dense: bytes) -> None:
         """Raises: NeedsStrictParser where an element may have too many levels."""
         first, *others = dense.split(b"},{")
-        self._brackets += first.translate(None, _NO_BRACKETS)
-        found = [self._brackets, *(part.translate(None, _NO_BRACKETS) for part in others if len(part) >= MAX_DEPTH)]
-        if any(len(brackets) >= MAX_DEPTH and _levels(brackets) >= MAX_DEPTH for brackets in found):
-            raise NeedsStrictParser
+        self._depth = _depth_after(first, self._depth)
+        for part in others:
+            if len(part) >= MAX_DEPTH:
+                _depth_after(part, 0)
         if others:
-            self._brackets = others[-1].translate(None, _NO_BRACKETS)
+            self._depth = _depth_after(others[-1], 0)
+
+
+def _depth_after(part: bytes, depth: int) -> int:
+    """How many levels are open after a part, of those and that many before it. Raises: NeedsStrictParser."""
+    brackets = part.translate(None, _NO_BRACKETS)
+    closing = brackets.count(b"}")
+    if depth + len(brackets) - closing >= MAX_DEPTH:
+        steps = np.where(np.frombuffer(brackets, np.uint8) == ord("}"), -1, 1)
+        if depth + np.cumsum(steps).max() >= MAX_DEPTH:
+            raise NeedsStrictParser
+    return max(depth + len(brackets) - 2 * closing, 0)
 
 
 def _has_no_number(dense: bytes) -> bool:
     """Whether NaN or Infinity may be there, which DuckDB accepts."""
     folded = dense.translate(_FOLDED)
     return (b":nan" in folded or b":inf" in folded) and _NO_NUMBER.search(dense) is not None
-
-
-def _levels(brackets: bytes) -> int:
-    """The most levels that are open at once."""
-    return int(np.cumsum(np.where(np.frombuffer(brackets, np.uint8) == ord("}"), -1, 1)).max(initial=0))
 
 
 def _may_match(dense: bytes) -> bool:
