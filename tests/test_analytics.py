@@ -774,6 +774,7 @@ def test_the_page_lists_every_built_in_word() -> None:
     assert page.endswith(words_table()), "run: python -m tests.regenerate_analytics words"
 
 
+@pytest.mark.large
 def test_the_names_of_countries_are_those_of_phonenumbers() -> None:
     from phonenumbers.geodata.locale import LOCALE_DATA
 

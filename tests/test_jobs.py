@@ -122,6 +122,7 @@ def test_retention_keeps_the_given_number_of_sets_of_each_job(works: Works) -> N
 # -------------------------------------------------------------------------------------------------- wrong content
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_quarantine_ends_only_with_a_batch_of_its_own_job(works: Works) -> None:
     with works.watching():

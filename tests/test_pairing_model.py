@@ -698,6 +698,7 @@ class Pairing(RuleBasedStateMachine):
             assert set(map(shown_name, self.model.reported)) <= self.service.health()
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @needs_leases
 def test_every_file_is_where_the_table_says_whatever_happens() -> None:

@@ -386,6 +386,7 @@ def _has_contact(outcome: Outcome, layout: Layout) -> bool:
     return any(str(row[index]).strip() for row in outcome.rows.values() for index in indexes)
 
 
+@pytest.mark.large
 @given(layout=st.sampled_from((*CRM.layouts, *PRESETS)), kinds=st.lists(st.sampled_from(list(CSV_ROWS)), max_size=12))
 @tries(100)
 def test_rows_in_are_rows_and_rejects_out_and_those_that_are_blank_or_go_on(

@@ -612,6 +612,7 @@ def test_scarce_space_degrades_health_and_does_not_stop_work(works: Works) -> No
     assert f"free for {works.inbox}" in health["reasons"][0]
 
 
+@pytest.mark.large
 def test_once_leaves_a_file_that_never_settles_and_health_reports_it(works: Works) -> None:
     works.drop()
     with (works.inbox / CRM).open("a"):

@@ -44,6 +44,7 @@ def client(made: Site) -> FlaskClient:
     return create_app(made).test_client()
 
 
+@pytest.mark.large
 def test_the_empty_overview_offers_it_and_one_click_shows_it(made: Site, client: FlaskClient) -> None:
     shown = text_of(client.get("/demo/"))
     assert "This is the sample, in folders of its own." in shown

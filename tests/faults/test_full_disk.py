@@ -18,6 +18,7 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 PACE = {"retry_seconds": "1", "settle_seconds": "0.3", "min_free_mb": "0"}
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("full", ["outbox", "inbox", "state"])
 def test_a_full_disk_is_reported_and_survived_without_a_restart(house: House, mount: Mount, full: str) -> None:

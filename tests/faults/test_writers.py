@@ -27,6 +27,7 @@ BEFORE_THE_LAST_CHECK = ("extract", "normalise", "deduplicate", "survive", "iden
 REDONE = "was written to while it was read"
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @needs_leases
 @pytest.mark.parametrize("name", [CRM, ECOM])
