@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 
-from benchmarks.figures import Comparison, Competitor
+from benchmarks.figures import Comparison, Competitor, Run
 from benchmarks.parts.comparison import SERVICE
 from benchmarks.peers import FLOOR, FULL_FLOOR, PEERS
 from benchmarks.phrases import IMAGES, mark, medians, rounds_of, under
@@ -47,16 +48,18 @@ def _table(it: Comparison) -> Iterator[str]:
     yield f"**{it.records:,} records**, {it.input_mb:,.0f} MB in, {it.published_mb:,.0f} MB published; {times}."
     yield under(it.conditions)
     yield ""
-    yield "| | seconds | CPU s | peak MB | it / floor | it / full floor | it / service | customers |"
-    yield "|---|---|---|---|---|---|---|---|"
+    ratios_by = "/ floor | / full floor | / service | CPU / full floor | CPU / service"
+    yield f"| | seconds | CPU s | peak MB | {ratios_by} | customers |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for competitor in it.competitors:
         if not competitor.runs:
-            yield f"| {competitor.name} | {competitor.note} | | | | | | |"
+            yield f"| {competitor.name} | {competitor.note} | | | | | | | | |"
             continue
         seconds, cpu, peak = medians(competitor.runs)
         note = f" ({competitor.note} in a later round)" if competitor.note else ""
         customers = f"{competitor.customers:,}" if competitor.customers is not None else "–"
-        ratios = (_ratio(competitor, other) for other in (floor, full_floor, service))
+        ratios = [_ratio(competitor, other, _seconds) for other in (floor, full_floor, service)]
+        ratios += [_ratio(competitor, other, _cpu_seconds) for other in (full_floor, service)]
         seconds_marked = f"{seconds:,.2f}{mark(competitor.runs, it.conditions.cores)}"
         yield (
             f"| {competitor.name}{note} | {seconds_marked} | {cpu:,.1f} | {peak:,.0f} | {' | '.join(ratios)} "
@@ -64,13 +67,16 @@ def _table(it: Comparison) -> Iterator[str]:
         )
 
 
-def _ratio(one: Competitor, other: Competitor | None) -> str:
+_seconds = attrgetter("seconds")
+_cpu_seconds = attrgetter("cpu_seconds")
+
+
+def _ratio(one: Competitor, other: Competitor | None, figure: Callable[[Run], float]) -> str:
     """The median of the ratios of rounds that ran in turn."""
     if other is None:
         return "–"
-    ratio = statistics.median(
-        first.seconds / second.seconds for first, second in zip(one.runs, other.runs, strict=False)
-    )
+    in_turn = zip(one.runs, other.runs, strict=False)
+    ratio = statistics.median(figure(first) / max(figure(second), 0.001) for first, second in in_turn)
     return f"{ratio:.1f}" if ratio >= 0.95 else f"{ratio:.2f}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +19,8 @@ from benchmarks.process_tree import Sample, memory_mb
 from benchmarks.processes import Ran
 
 MOST_POINTS = 120
+_IN_ONE_LINE = re.compile(r'"memory": \[[^{}"]*|[\[{][^\[\]{}]*[\]}]')
+"""In the file: the points of a line, and what has no further parts."""
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -183,7 +186,8 @@ def load(path: Path) -> Figures:
 def save(figures: Figures, path: Path) -> None:
     """Record the figures."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
+    text = msgspec.json.format(msgspec.json.encode(figures), indent=1).decode()
+    path.write_text(_IN_ONE_LINE.sub(lambda found: " ".join(found[0].split()), text) + "\n", encoding="utf-8")
 
 
 def run_of(ran: Ran) -> Run:

@@ -15,8 +15,8 @@ _HEAD = f"""\
 Written by `make bench` from [performance.json](performance.json), not by hand. Figures are of whole processes, from
 start to end, with everything that a batch needs: hashes, evidence, register, logs, fsync. Compare ratios, and figures
 of one table: its programs ran in turn on the same files. CPU seconds are user and system time, children included; the
-peak is that of the process tree. Seconds are medians over the rounds. {MARK} marks figures of which a run was
-disturbed: other processes used more than {DISTURBED:.0%} of the machine meanwhile.
+peak is that of the process tree. Seconds and ratios are medians over the rounds. {MARK} marks figures of which a run
+was disturbed: other processes used more than {DISTURBED:.0%} of the machine meanwhile; then CPU seconds say more.
 """
 _TAIL = """\
 ## Measure it yourself
