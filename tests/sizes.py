@@ -1,8 +1,8 @@
 """How much the tests try: every size, in three columns, of which ``FAULTS`` chooses one.
 
 ============  ======================================================================================
-not set       quick: what ``make test`` runs; every promise of docs/guarantees.md in a small form; tests with the mark
-              ``large`` are left out: random campaigns, long waits, all pages by axe-core, every answer of the API
+not set       quick: what ``make test`` runs, in a small form; tests with the mark ``large`` are left out: random
+              campaigns, long sweeps and waits, all pages by axe-core, every answer of the API
 FAULTS=sweep  what ``.ci/run`` runs
 FAULTS=all    what ``make faults`` runs, for hours; seeds and examples are new in every run
 ============  ======================================================================================

@@ -9,7 +9,7 @@ import csv
 import json
 import re
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import phonenumbers
@@ -86,7 +86,7 @@ def day_of(text: str | None) -> str:
     """As YYYY-MM-DD."""
     for shape in DATES:
         try:
-            return datetime.strptime(text or "", shape).date().isoformat()  # noqa: DTZ007  # only its day is used
+            return datetime.strptime(text or "", shape).replace(tzinfo=UTC).date().isoformat()
         except ValueError:
             continue
     return ""

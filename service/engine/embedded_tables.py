@@ -72,16 +72,18 @@ class EmbeddedTable:
         )
         assert strays == [(0,)], "the rows are in the order of their ordinals"
         count = self.count()
-        with self._database.meter.part(
-            _SHARE_OF_CODES, steps=1 if count <= _FEW_ROWS else _STEPS_OF_CODES * len(terms)
-        ):
-            if count <= _FEW_ROWS:
-                rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
-                codes = {name: _codes_of_few(row[index] for row in rows) for index, name in enumerate(terms)}
-            else:
-                query = f"select ordinal, {{}} as text from {self.name}"
-                codes = {name: self._codes_of(query.format(term)) for name, term in terms.items()}
+        codes = self._codes_of_few(terms) if count <= _FEW_ROWS else self._codes_of_many(terms)
         return self._database.table({"ordinal": np.arange(count, dtype=np.int64), **codes})
+
+    def _codes_of_few(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
+        with self._database.meter.part(_SHARE_OF_CODES):
+            rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
+        return {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms)}
+
+    def _codes_of_many(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
+        query = f"select ordinal, {{}} as text from {self.name}"
+        with self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)):
+            return {name: self._codes_of(query.format(term)) for name, term in terms.items()}
 
     def _codes_of(self, texts: str) -> IntArray:
         """The numbers of the texts that the query ``texts`` (ordinal · text) gives."""
@@ -146,7 +148,7 @@ class EmbeddedTable:
         self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
 
 
-def _codes_of_few(texts: Iterable[str | None]) -> IntArray:
+def _codes_one_by_one(texts: Iterable[str | None]) -> IntArray:
     """See ``Table.codes``."""
     first_of: dict[str, int] = {}
     codes = [-1 if text is None else first_of.setdefault(text, ordinal) for ordinal, text in enumerate(texts)]

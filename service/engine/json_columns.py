@@ -29,13 +29,13 @@ def json_columns(layout: Layout, found: Collection[str]) -> Types | None:
     ``found``: the paths at which the first customers have values. A member with paths inside is an object if one of
     these was found, else a text.
     """
-    paths = {path: steps_of(path) for path in layout.paths}
-    objects = {paths[path][:length] for path in found if path in paths for length in range(1, len(paths[path]))}
+    members = [steps_of(path) for path in layout.paths]
+    objects = {outer for path in found if path in layout.paths for outer in _around(steps_of(path))}
+    texts = set(members) - objects
     types: Types = {}
-    for steps in paths.values():
-        is_inside_text = any(steps[:length] not in objects for length in range(1, len(steps)))
-        is_also_a_text = any(other == steps[: len(other)] != steps for other in paths.values())
-        if steps not in objects and not (is_also_a_text and is_inside_text) and not _add(types, steps):
+    for steps in members:
+        is_read = steps in texts and texts.isdisjoint(_around(steps))
+        if is_read and not _add(types, steps):
             return None
     return types if _are_distinct(types) else None
 
@@ -55,6 +55,11 @@ def json_query(urls: str, layout: Layout, types: Types) -> str:
                 or {_has_odd(counts, _MAY_BE_TRUTH)} as is_odd
         from read_json({urls}, format='array', records=true, columns={{{members}}})
     """
+
+
+def _around(steps: Sequence[str | int]) -> list[Sequence[str | int]]:
+    """The members around the one at a path."""
+    return [steps[:length] for length in range(1, len(steps))]
 
 
 def _add(types: Types, steps: Sequence[str | int]) -> bool:

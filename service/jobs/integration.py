@@ -70,15 +70,15 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     records = normalised.records
     journal.stage("deduplicate", extracted.row_count)
     matcher = MATCHERS[rules.matching]
-    numbers = matcher.keys(records)
-    groups = cluster(matcher.links(numbers, engine), records.count(), engine)
+    keys = matcher.keys(records)
+    groups = cluster(matcher.links(keys, engine), records.count(), engine)
     journal.stage("survive", extracted.row_count)
     survivors = survive(records, groups, rules)
-    evidence = explain(numbers, groups, survivors, matcher, engine)
-    matched = Matched(matcher, records, numbers, groups, survivors, evidence)
+    evidence = explain(keys, groups, survivors, matcher, engine)
+    matched = Matched(matcher, records, keys, groups, survivors, evidence)
     journal.stage("identify", extracted.row_count)
-    keys = former_keys(extracted, records, rules, engine) if has_former else None
-    identified = register.identify(records, numbers, groups, engine, keys)
+    former = former_keys(extracted, records, rules, engine) if has_former else None
+    identified = register.identify(records, keys, groups, engine, former)
     filled = guards.filled_values(records)
     compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
     guards.refuse_held(guards.held(batch, compared, rules.guards), batch, compared.reports)
@@ -96,7 +96,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
             rejects=extracted.rejects,
             suspicious=suspicious,
         )
-        removed = load(results, quality.report(extracted, normalised, numbers, volumes, risk), rules, folder)
+        removed = load(results, quality.report(extracted, normalised, keys, volumes, risk), rules, folder)
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
         journal.stage("publish", extracted.row_count)

@@ -28,7 +28,7 @@ _FIRST_MEMBER = re.compile(rb'[ \t\r\n]*\{([ \t\r\n]*"[^"\\]{1,100}"[ \t\r\n]*:)
 _LAX = re.compile(rb",\}|:-0[,}]")
 # One case, and one mark for all before which a number may stand.
 _FOLDED = bytes.maketrans(string.ascii_uppercase.encode() + b",[-", string.ascii_lowercase.encode() + b":::")
-_NO_NUMBER = re.compile(rb"[:\[,]-?(?:nan|inf(?:inity)?)[,}]", re.IGNORECASE)
+_NOT_A_NUMBER = re.compile(rb"[:\[,]-?(?:nan|inf(?:inity)?)[,}]", re.IGNORECASE)
 _LONGEST_MATCH = len(b":-infinity}")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}["))
 _MEMBER = r"[A-Za-z0-9_ $@/()&:#+\-]+"
@@ -78,19 +78,19 @@ def parts_of_window(path: Path, window: tuple[int, int], count: int) -> list[tup
     """
     start, end = window
     count = min(count, (end - start) // _SMALLEST_PART_BYTES)
-    cuts: list[tuple[int, int]] = []
+    bounds = [start]
     with open_text(path) as file:
         file.seek(start)
         first = _FIRST_MEMBER.match(file.read(_STEP_BYTES))
-        for number in range(1, count if first else 0):
+        if first is None:
+            return [window]
+        begins = re.compile(rb"\}%s(,)%s\{%s" % (_BLANKS, _BLANKS, re.escape(first[1])))
+        for number in range(1, count):
             at = start + (end - start) * number // count
             file.seek(at)
-            assert first is not None
-            between = re.search(rb"\}%s,%s\{%s" % (_BLANKS, _BLANKS, re.escape(first[1])), file.read(_HEAD_BYTES))
-            if between:
-                comma = at + between.start() + between[0].index(b",")
-                cuts.append((comma, comma + 1))
-    bounds = [start, *(offset for cut in cuts for offset in cut), end]
+            if between := begins.search(file.read(_HEAD_BYTES)):
+                bounds += [at + between.start(1), at + between.end(1)]
+    bounds.append(end)
     return list(zip(bounds[::2], bounds[1::2], strict=True))
 
 
@@ -115,7 +115,7 @@ class LaxJson:
         """Check the next bytes. Raises: NeedsStrictParser."""
         for at in range(0, len(chunk), _STEP_BYTES):
             dense = self._last + chunk[at : at + _STEP_BYTES].translate(_ONE_BRACKET, b" \t\r\n")
-            if b"\v" in dense or b"\f" in dense or (_may_match(dense) and _LAX.search(dense)) or _has_no_number(dense):
+            if b"\v" in dense or b"\f" in dense or (_may_match(dense) and _LAX.search(dense)) or _may_hold_nan(dense):
                 raise NeedsStrictParser
             self._refuse_deep(dense[len(self._last) :])
             self._last = dense[1 - _LONGEST_MATCH :]
@@ -142,10 +142,10 @@ def _depth_after(part: bytes, depth: int) -> int:
     return max(depth + len(brackets) - 2 * closing, 0)
 
 
-def _has_no_number(dense: bytes) -> bool:
+def _may_hold_nan(dense: bytes) -> bool:
     """Whether NaN or Infinity may be there, which DuckDB accepts."""
     folded = dense.translate(_FOLDED)
-    return (b":nan" in folded or b":inf" in folded) and _NO_NUMBER.search(dense) is not None
+    return (b":nan" in folded or b":inf" in folded) and _NOT_A_NUMBER.search(dense) is not None
 
 
 def _may_match(dense: bytes) -> bool:
