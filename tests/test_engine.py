@@ -1020,6 +1020,21 @@ def test_a_query_over_several_tables_is_written_as_parquet(engine: EmbeddedEngin
     assert engine.read_parquet(tmp_path / "t.parquet").rows() == [("y",), ("x",)]
 
 
+@pytest.mark.parametrize("order", ["n", "n desc", "text, n"])
+def test_a_sorted_table_is_written_in_any_order(engine: EmbeddedEngine, tmp_path: Path, order: str) -> None:
+    numbers = "select (i * 7919) % 300007 as n, 'x' || n % 10 as text from this, range(300007) as numbers(i)"
+    table = table_of(engine, {"one": [1]}).sorted("n", numbers)
+    table.write_csv(tmp_path / "t.csv", ("n", "text"), order, "select * replace (upper(text) as text) from this")
+    table.write_parquet(tmp_path / "t.parquet", order)
+    table.write_lines(tmp_path / "t.txt", "n", order)
+    expected = sorted(((n, f"X{n % 10}") for n in range(300007)), key=lambda row: row[0], reverse=order == "n desc")
+    if order == "text, n":
+        expected.sort(key=lambda row: row[1])
+    assert (tmp_path / "t.csv").read_text() == "n,text\n" + "".join(f"{n},{text}\n" for n, text in expected)
+    assert (tmp_path / "t.txt").read_text() == "".join(f"{n}\n" for n, _ in expected)
+    assert engine.read_parquet(tmp_path / "t.parquet").rows("select n from this") == [(n,) for n, _ in expected]
+
+
 CODES_SQL = """
     select ordinal, if(one is null, -1, min(ordinal) over (partition by one)) as one,
         if(other is null, -1, min(ordinal) over (partition by other)) as other

@@ -37,15 +37,21 @@ _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 class EmbeddedTable:
     """A temporary table of the connection."""
 
-    def __init__(self, database: Database, table: str, rows: str = "") -> None:
-        """``rows``: SQL for its rows, unless they are those of ``table``."""
+    def __init__(self, database: Database, table: str, rows: str = "", order: str = "") -> None:
+        """``rows``: SQL for its rows, unless they are those of ``table``; ``order``: by what they are sorted."""
         self._database = database
         self._table = table
+        self._order = order
         self.name = rows or table
 
     def derive(self, sql: str, **others: Table) -> EmbeddedTable:
         """See ``Table.derive``. The result is computed at once."""
         return self._database.materialise(_with_names(sql, {"this": self, **others}))
+
+    def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> EmbeddedTable:
+        """See ``Table.sorted``."""
+        table = self.derive(f"select * from ({sql}) order by {order_by}", **others)
+        return EmbeddedTable(self._database, table.name, order=order_by)
 
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """See ``Table.rows``."""
@@ -113,14 +119,23 @@ class EmbeddedTable:
             codes[ordinal] = first_of.setdefault(text, ordinal)
         return codes
 
-    def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
+    def write_csv(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        order_by: str,
+        sql: str = "from this",
+        *,
+        bom: bool = False,
+        **others: Table,
+    ) -> None:
         """See ``Table.write_csv``."""
         # The mark precedes the first name of the header: this saves a second pass over a large file.
         mark = "\ufeff" if bom else ""
         listed = ", ".join([f'{columns[0]} as "{mark}{columns[0]}"', *columns[1:]])
         # An empty comment character: DuckDB would else put quotes round every cell with a "#".
         self._copy(
-            f"select {listed} from {self.name} order by {order_by}",
+            f"select {listed} from {self._in_order(order_by, sql, others)}",
             path,
             "format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''",
         )
@@ -128,7 +143,7 @@ class EmbeddedTable:
     def write_lines(self, path: Path, column: str, order_by: str) -> None:
         """See ``Table.write_lines``."""
         self._copy(
-            f"select {column} from {self.name} order by {order_by}",
+            f"select {column} from {self._in_order(order_by)}",
             path,
             "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
         )
@@ -137,8 +152,13 @@ class EmbeddedTable:
         self, path: Path, order_by: str, columns: Sequence[str] = ("*",), sql: str = "from this", **others: Table
     ) -> None:
         """See ``Table.write_parquet``."""
-        rows = _with_names(sql, {"this": self, **others})
-        self._copy(f"select {', '.join(columns)} from ({rows}) order by {order_by}", path, _PARQUET_OPTIONS)
+        rows = self._in_order(order_by, sql, others)
+        self._copy(f"select {', '.join(columns)} from {rows}", path, _PARQUET_OPTIONS)
+
+    def _in_order(self, order_by: str, sql: str = "from this", others: Mapping[str, Table] | None = None) -> str:
+        """SQL, behind ``from``: the rows of a query in this order; those of one sorted table are in its order."""
+        rows = f"({_with_names(sql, {'this': self, **(others or {})})})"
+        return rows if self._order == order_by and not others else f"{rows} order by {order_by}"
 
     def release(self) -> None:
         """See ``Table.release``."""
