@@ -8,6 +8,7 @@ How many generated values are tried is in ``tests/sizes.py``. A million, and how
 
 from __future__ import annotations
 
+import calendar
 import csv
 import random
 import re
@@ -24,6 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.engine.contract import sql_text
 from service.engine.embedded import EmbeddedEngine
 from service.model import CRM, ECOM, Batch, DateOrder, Guards, Rules
 from service.pipeline import normalise as stage
@@ -38,7 +40,7 @@ from service.pipeline.fields.cell import (
     value_of_cell,
     value_of_cell_sql,
 )
-from service.pipeline.fields.date import column_of, date_evidence, norm_date
+from service.pipeline.fields.date import DATE_EVIDENCE_SQL, DateColumn, column_of, date_evidence, date_sql, norm_date
 from service.pipeline.fields.email import norm_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
 from service.pipeline.fields.name import name_key, norm_name
@@ -279,6 +281,9 @@ def a_name(r: random.Random) -> str:
     return r.choice((str, str, str.upper, str.lower, str.title))(r.choice((" ", " ", " ", "-", "  ", ", ")).join(words))
 
 
+MONTH_NAMES = (*calendar.month_name[1:], *calendar.month_abbr[1:], "Sept", "Mai", "\u017fep", "Augu\u017ft")
+
+
 def a_date(r: random.Random) -> str:
     year, month, day = r.choice((1999, 2023, 2024, 987, 9999, 0)), r.randrange(1, 14), r.randrange(1, 33)
     shape = r.choice(
@@ -311,10 +316,23 @@ def a_date(r: random.Random) -> str:
             "{4}",
             "{4}.0",
             "{4}123",
+            "{0:04}/{1}/{2}",
+            "{0:04}.{1:02}.{2:02}",
+            "{0:04}.{1}.{2} 10:00",
+            "{0:04}-{1}-{2}T09:05",
+            "{0:04}/{1:02}/{2:02} 23:59:59+02:00",
+            "{5} {2}, {0:04}",
+            "{5} {2:02}, {0:04}",
+            "{5}. {2}th {0:04}",
+            "{5} {2}, {3:02}",
+            "{2} {5} {0:04}",
+            "{2:02}-{5}-{0:04}",
+            "{2}rd {5}. {3:02}",
         )
     )
+    month_name = r.choice((str, str, str.upper, str.lower, str.swapcase))(r.choice(MONTH_NAMES))
     unix = r.choice((r.randrange(300_000_000, 2_000_000_000), r.randrange(10**8, 10**10)))
-    written: str = shape.format(year, month, day, r.randrange(100), unix)
+    written: str = shape.format(year, month, day, r.randrange(100), unix, month_name)
     return written
 
 
@@ -441,6 +459,64 @@ def test_values_that_sql_decides_alone_equal_the_definition(
         f"SQL alone: {field} {rules.default_region} {rules.date_order}", f"{len(alone)} of {size}"
     )
     assert 100 * len(alone) / size >= SQL_ALONE_PERCENT[field] or rules.default_region == "DE"
+
+
+DATE_COLUMNS = [
+    *(
+        DateColumn("MDY"),
+        DateColumn("DMY"),
+        DateColumn("MDY", "YMD"),
+        DateColumn("MDY", "DMY"),
+        DateColumn("DMY", "MDY"),
+    ),
+    *(DateColumn("DMY", "unclear"), DateColumn("MDY", "", "YMD"), DateColumn("DMY", "", "", "unix")),
+]
+
+
+def days_that_differ(engine: EmbeddedEngine, column: DateColumn, texts: Sequence[str]) -> list[tuple[str, Cell, Cell]]:
+    """Text, day in SQL, day by definition."""
+    table = table_of(engine, {"number": list(range(len(texts))), "signup_date": texts})
+    sql = date_sql(lambda term: sql_text(term(column)))
+    found = [row[0] for row in table.derive(f"select {sql} from this order by number").rows()]
+    wanted = [norm_date(text, column.code) for text in texts]
+    return [it for it in zip(texts, found, wanted, strict=True) if it[1] != it[2]]
+
+
+@pytest.mark.parametrize("column", DATE_COLUMNS, ids=lambda column: column.code)
+def test_dates_of_any_column_equal_the_definition(column: DateColumn, engine: EmbeddedEngine) -> None:
+    stage.register_functions(engine)
+    texts = [*corpus("signup_date", CORPUS // 4, seed=5), *(text for text, _ in DATES), *NOT_DATES]
+    assert days_that_differ(engine, column, texts) == []
+
+
+USUAL_DATES = (
+    *("{0}-{1:02}-{2:02}", "{0}/{1:02}/{2:02}", "{0}.{1:02}.{2:02}", "{0}{1:02}{2:02}", "{0}-{1}-{2}"),
+    *("{0}-{1:02}-{2:02}T10:30:00Z", "{0}/{1:02}/{2:02} 10:30", "{1:02}/{2:02}/{0}", "{1}/{2}/{0}", "{1}.{2}.{0}"),
+    *("{1}-{2}-{0}", "{1}/{2}/{0} 2:30 PM", "{1}/{2}/{4:02}", "{1:02}.{2:02}.{4:02}, 10:30"),
+    *("{3} {2}, {0}", "{3} {2:02} {0}", "{2} {3} {0}", "{2:02}-{3}-{0}", "{2}-{3}-{4:02}", "{2}st {3}. {4:02}"),
+)
+
+
+@pytest.mark.parametrize("column", [DateColumn("MDY"), DateColumn("DMY")], ids=lambda column: column.code)
+def test_days_in_usual_shapes_need_no_python(column: DateColumn, own_engine: EmbeddedEngine) -> None:
+    own_engine.register("norm_date", lambda text, code: TO_PYTHON)
+    texts = [
+        shape.format(year, month, day, r.choice(MONTH_NAMES[:12]), year % 100)
+        for r in [random.Random(1)]
+        for shape in USUAL_DATES
+        for year in (1900, 1968, 1969, 2024)
+        for month in range(14)
+        for day in (0, 1, 2, 9, 12, 13, 28, 29, 30, 31, 32)
+    ]
+    texts += [f"{name[0]}{name[1:].swapcase()} 5, 2023" for name in (*MONTH_NAMES[:24], "Sept")]
+    assert days_that_differ(own_engine, column, texts) == []
+
+
+def test_each_value_of_a_column_shows_the_same_in_sql(engine: EmbeddedEngine) -> None:
+    texts = [*corpus("signup_date", CORPUS, seed=6), *(text for text, _ in DATES), *NOT_DATES]
+    stage.register_functions(engine)
+    rows = table_of(engine, {"source": ["CRM"] * len(texts), "signup_date": texts}).rows(DATE_EVIDENCE_SQL)
+    assert {shown: times for _, shown, times in rows} == Counter(filter(None, map(date_evidence, texts)))
 
 
 def texts_of_the_cases() -> list[str]:
