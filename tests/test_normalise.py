@@ -43,7 +43,7 @@ from service.pipeline.fields.cell import (
 from service.pipeline.fields.date import DATE_EVIDENCE_SQL, DateColumn, column_of, date_evidence, date_sql, norm_date
 from service.pipeline.fields.email import norm_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
-from service.pipeline.fields.name import name_key, norm_name
+from service.pipeline.fields.name import NAME_SQL, name_key, norm_name
 from service.pipeline.fields.phone import compared_phone, phone_as_printed
 from service.pipeline.fields.source_id import norm_id
 from service.pipeline.fields.status import read_status
@@ -278,7 +278,13 @@ def a_number_of_the_world(r: random.Random) -> str:
 
 def a_name(r: random.Random) -> str:
     words = [r.choice(FIRST)] + [r.choice(LAST) for _ in range(r.choice((1, 1, 1, 2, 3)))]
-    return r.choice((str, str, str.upper, str.lower, str.title))(r.choice((" ", " ", " ", "-", "  ", ", ")).join(words))
+    name = r.choice((" ", " ", " ", "-", "  ", ", ")).join(words)
+    if r.random() < 0.2:
+        behind = [r.choice((*FIRST, *LAST)) for _ in range(r.choice((1, 1, 2, 3, 4, 5, 6)))]
+        name = name + r.choice((",", ", ", ",  ", " , ", " ,", ",,")) + r.choice((" ", "  ")).join(behind)
+    if r.random() < 0.1:
+        name = r.choice((" ", "   ", "")) + name.replace(" ", "   ") + r.choice((" ", "  ", ""))
+    return r.choice((str, str, str.upper, str.lower, str.title))(name)
 
 
 MONTH_NAMES = (*calendar.month_name[1:], *calendar.month_abbr[1:], "Sept", "Mai", "\u017fep", "Augu\u017ft")
@@ -565,6 +571,18 @@ def test_every_letter_that_sql_knows_in_two_cases_equals_the_definition(engine: 
     ]
     assert len(names) > 1000
     assert normalised(engine, "full_name", names, Rules()) == [norm_name(name) for name in names]
+
+
+def test_names_in_usual_shapes_need_no_python(own_engine: EmbeddedEngine) -> None:
+    first_names, last_names = ("Ann", "Li", "Zoë", "Jean-Luc", "J. R."), ("Roe", "McKay", "O'Neil", "de la Cruz")
+    tidy = [f"{first} {last}" for first in first_names for last in last_names]
+    shapes = ("  {0}   {1} ", "{1}, {0}", "{1},{0}", "{1} ,  {0}", "{1}, {0} Bea Cam", " {1}, {0}")
+    texts = [shape.format(first, last) for shape in shapes for first in first_names for last in last_names]
+    texts += [*tidy, *map(str.upper, tidy), *map(str.lower, tidy)]
+    own_engine.register("norm_name", lambda name: TO_PYTHON)
+    table = table_of(own_engine, {"number": list(range(len(texts))), "full_name": texts})
+    found = [row[0] for row in table.derive(f"select {NAME_SQL} from this order by number").rows()]
+    assert [it for it in zip(texts, found, map(norm_name, texts), strict=True) if it[1] != it[2]] == []
 
 
 @pytest.mark.slow
