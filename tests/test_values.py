@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import random
 import time
 import unicodedata
 from collections import Counter
@@ -752,3 +753,25 @@ def test_nothing_but_unusable_is_raised_and_it_never_quotes_the_value(text: str)
                 "phone_too_short",
                 "phone_scientific_notation",
             }
+
+
+def test_a_trunk_prefix_is_removed_as_libphonenumber_does() -> None:
+    r = random.Random(5)
+    for region in REGIONS:
+        code = phonenumbers.country_code_for_region(region)
+        for prefix in ("", "0", "1", "8", "06", "9", "15", "0015", str(code)):
+            for length in (7, 9, 10):
+                digits = prefix + "".join(r.choices("0123456789", k=length))
+                assert phone_rules._national(digits, region) == phone_rules._parsed(digits, region), (region, digits)
+                number = phone_rules._international(f"{code}{digits}")
+                if code != phone_rules._MEXICO:
+                    assert number == phone_rules._parsed(f"+{code}{digits}", None), (region, digits)
+                if number is not None:
+                    exists = phonenumbers.is_valid_number(phonenumbers.parse(number.key))
+                    assert phone_rules._if_valid(number) == (number if exists else None), (region, digits)
+
+
+@given(ANY_TEXT | st.text("0123456789 ()-+x/.eE", max_size=20))
+def test_the_reason_of_an_unusable_phone_is_known_without_reading_it(text: str) -> None:
+    reason = trouble_phone(text, "US")
+    assert reason is None or phone_rules.reason_of_unusable_phone(text, "US") == reason
