@@ -914,17 +914,17 @@ LAX_ELEMENTS = {
     '{"id":-5,"in":null,"name":[null,{}]}': False,
     '{"id":' + "[" * 600 + "]" * 600 + "}": True,
     '{"id":' + '{"a":[' * 249 + "]}" * 249 + "}": False,
-    ",".join(['{"id":[[[[1]]]]}'] * 200): False,
+    ",".join(['{"id":[[[[1]]]]}'] * 120): False,
 }
 """Elements, and whether DuckDB may read them otherwise than our parser, without an error."""
 
 
-@pytest.mark.parametrize("blanks", [0, 1, 11])
+@pytest.mark.parametrize("blanks", [0, 11])
 @pytest.mark.parametrize("element", LAX_ELEMENTS)
 def test_what_duckdb_reads_otherwise_is_seen_wherever_a_chunk_ends(element: str, blanks: int) -> None:
     spaced = re.sub(r"(?<=[\[\]{},])", " " * blanks, element)
     content = f'{{"id":0}},{spaced}'.encode()
-    for chunk_bytes in (1, 2, 3, 5, 7, 11, 1 << 20):
+    for chunk_bytes in (1, 7, 11, 1 << 20):
         check, is_suspicious = json_window.LaxJson(), False
         try:
             for at in range(0, len(content), chunk_bytes):
