@@ -72,7 +72,14 @@ class EmbeddedTable:
 
     def numbered(self, column: str, start: int = 0) -> EmbeddedTable:
         """See ``Table.numbered``."""
+        assert "," not in self._table, "rows of several tables have no positions"
         return EmbeddedTable(self._database, self._table, f"(select rowid + {start} as {column}, * from {self._table})")
+
+    def with_rows_of(self, *others: Table) -> EmbeddedTable:
+        """See ``Table.with_rows_of``."""
+        tables = [self, *map(_own, others)]
+        rows = " union all ".join(f"from {table.name}" for table in tables)
+        return EmbeddedTable(self._database, ", ".join(table._table for table in tables), f"({rows})")
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """See ``Table.codes``."""
@@ -171,7 +178,8 @@ class EmbeddedTable:
 
     def release(self) -> None:
         """See ``Table.release``."""
-        self._database.run(f"drop table {self._table}")
+        for table in self._table.split(", "):
+            self._database.run(f"drop table {table}")
 
     def _copy(self, select: str, path: Path, options: str) -> None:
         self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
@@ -184,14 +192,18 @@ def _codes_one_by_one(texts: Iterable[str | None]) -> IntArray:
     return np.array(codes, dtype=np.int64)
 
 
+def _own(table: Table) -> EmbeddedTable:
+    assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
+    return table
+
+
 def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
     """The query ``sql`` with the names of its tables defined."""
     # Names of this statement alone, not views: those would be shared by all statements of the connection.
     names: list[str] = []
     for alias, table in tables.items():
-        assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
         # Not materialised: DuckDB would copy the table first.
-        names.append(f'"{alias}" as not materialized (from {table.name})')
+        names.append(f'"{alias}" as not materialized (from {_own(table).name})')
     own_names = _WITH.match(sql)
     rest = sql if own_names is None else f", {sql[own_names.end() :]}"
     return f"with {', '.join(names)} {rest}"

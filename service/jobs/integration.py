@@ -172,7 +172,7 @@ JOB = Job(
         "normalise": 0,
         "deduplicate": 5,
         "survive": 9,
-        "identify": 22,
+        "identify": 23,
         "load": 28,
         "publish": 4,  # as if hashing and syncing were two more
     },
