@@ -6,7 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from service.engine.contract import IntArray, Row, Table, sql_text
+from service.engine.contract import AnyIntArray, IntArray, Row, Table, sql_text
 from service.engine.first_equal import first_equal
+from service.engine.memory import LEAST_MB
 from service.errors import Interrupted, TransientError
 from service.progress import Meter
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
@@ -32,6 +33,11 @@ _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 """Of the work around it, and statements for each column of texts."""
+_BYTES_OF_A_CODE = 12
+"""While a column of texts is numbered: its sort key, and its code."""
+_ROWS_OF_A_PART = 1 << 20
+_LEAST_LENT_MB = 8
+"""Less is not worth two statements: the margin of ``memory.engine_mb`` holds it."""
 
 
 class EmbeddedTable:
@@ -61,6 +67,16 @@ class EmbeddedTable:
         arrays = self._database.arrays(f"select {listed} from {self.name}" + (f" order by {listed}" if sort else ""))
         return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
+    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+        """See ``Table.integer_parts``."""
+        listed = ", ".join(columns)
+        last = int(self._database.run(f"select coalesce(max(rowid), -1) from {self._table}")[0][0])
+        for start in range(0, last + 1, _ROWS_OF_A_PART):
+            arrays = self._database.arrays(
+                f"select {listed} from {self._table} where rowid between {start} and {start + _ROWS_OF_A_PART - 1}"
+            )
+            yield tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
+
     def numbered(self, column: str, start: int = 0) -> EmbeddedTable:
         """See ``Table.numbered``."""
         return EmbeddedTable(self._database, self._table, f"(select rowid + {start} as {column}, * from {self._table})")
@@ -72,28 +88,40 @@ class EmbeddedTable:
         )
         assert strays == [(0,)], "the rows are in the order of their ordinals"
         count = self.count()
-        codes = self._codes_of_few(terms) if count <= _FEW_ROWS else self._codes_of_many(terms)
-        return self._database.table({"ordinal": np.arange(count, dtype=np.int64), **codes})
+        return self._codes_of_few(terms) if count <= _FEW_ROWS else self._codes_of_many(terms, count)
 
-    def _codes_of_few(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
+    def _codes_of_few(self, terms: Mapping[str, str]) -> EmbeddedTable:
         with self._database.meter.part(_SHARE_OF_CODES):
             rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
-        return {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms)}
+        codes = {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms)}
+        return self._database.table({"ordinal": np.arange(len(rows), dtype=np.int64), **codes})
 
-    def _codes_of_many(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
+    def _codes_of_many(self, terms: Mapping[str, str], count: int) -> EmbeddedTable:
         query = f"select ordinal, {{}} as text from {self.name}"
-        with self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)):
-            return {name: self._codes_of(query.format(term)) for name, term in terms.items()}
+        with (
+            self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)),
+            self._database.lending(_BYTES_OF_A_CODE * (count + _ROWS_OF_A_PART)),
+        ):
+            columns = [self._codes_of(query.format(term), name, count) for name, term in terms.items()]
+        # Each is a table by now, so that not all are arrays at the same time.
+        beside = " positional join ".join(column.name for column in columns)
+        codes = self._database.materialise(f"select {columns[0].name}.rowid as ordinal, {', '.join(terms)} from {beside}")
+        for column in columns:
+            column.release()
+        return codes
 
-    def _codes_of(self, texts: str) -> IntArray:
-        """The numbers of the texts that the query ``texts`` (ordinal · text) gives."""
-        arrays = self._database.arrays(
-            f"select text is not null as is_given, coalesce(hash(text), 0) as hash from ({texts})"
-        )
-        codes = first_equal(arrays["hash"], arrays["is_given"])
+    def _codes_of(self, texts: str, name: str, count: int) -> EmbeddedTable:
+        """The numbers of the texts that the query ``texts`` (ordinal · text) gives, in the column ``name``."""
+        bits = max(count - 1, 1).bit_length()
+        keys = self._database.arrays(
+            f"select (hash(text) >> {bits} << {bits}) | ordinal::ubigint as key from ({texts}) where text is not null"
+        )["key"]
+        codes = first_equal(keys, bits, count)
+        del keys
         # Similar texts may have one hash.
-        others = np.flatnonzero((codes >= 0) & (codes != np.arange(len(codes))))
+        others = np.flatnonzero((codes >= 0) & (codes != np.arange(count, dtype=np.int32))).astype(np.int32)
         linked = self._database.table({"ordinal": others, "first": codes[others]})
+        del others
         different = self._database.run(
             f"""
             with texts as not materialized ({texts}), linked as not materialized (from {linked.name}),
@@ -111,7 +139,7 @@ class EmbeddedTable:
         first_of: dict[str, int] = {}
         for ordinal, text in different:
             codes[ordinal] = first_of.setdefault(text, ordinal)
-        return codes
+        return self._database.table({name: codes})
 
     def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
         """See ``Table.write_csv``."""
@@ -142,7 +170,7 @@ class EmbeddedTable:
 
     def release(self) -> None:
         """See ``Table.release``."""
-        self._database.run(f"drop table {self._table}")
+        self._database.drop(self._table)
 
     def _copy(self, select: str, path: Path, options: str) -> None:
         self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
@@ -171,9 +199,13 @@ def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
 class Database:
     """A DuckDB connection and the folder that it may write to; statements run one at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, meter: Meter) -> None:
-        self.meter = meter
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, work_folder: Path, meter: Meter, memory_mb: int
+    ) -> None:
         self._connection = connection
+        self.meter = meter
+        self._memory_mb = memory_mb
+        self._set_memory(memory_mb)
         self._work_folder = work_folder
         self._numbers = count(1)
         self._statement = Lock()
@@ -191,6 +223,30 @@ class Database:
     def threads(self) -> int:
         """How many threads run a statement."""
         return int(self.run("select current_setting('threads')")[0][0])
+
+    @contextmanager
+    def lending(self, size_bytes: int) -> Iterator[None]:
+        """See ``Engine.lending``."""
+        former, lent_mb = self._memory_mb, size_bytes >> 20
+        if lent_mb < _LEAST_LENT_MB:
+            yield
+            return
+        self._set_memory(max(former - lent_mb, min(former, LEAST_MB)))
+        try:
+            yield
+        finally:
+            self._set_memory(former)
+
+    def _set_memory(self, memory_mb: int) -> None:
+        # Not a step: it is no work. Where the engine cannot give it, the limit is missed, not the batch.
+        with suppress(duckdb.OutOfMemoryException):
+            self._connection.execute(f"set memory_limit = '{memory_mb}MiB'")
+            self._memory_mb = memory_mb
+
+    def drop(self, table: str) -> None:
+        """Free a table; no step, because it takes no time."""
+        with self._statement, _errors_translated():
+            self._connection.execute(f"drop table {table}")
 
     def served(self, served: Served) -> AbstractContextManager[str]:
         """A URL under which a query can read ``served`` until the block ends."""
@@ -224,7 +280,7 @@ class Database:
         with self._one_statement():
             return list(self._connection.execute(sql).fetchall())
 
-    def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
+    def table(self, columns: Mapping[str, AnyIntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
         view = f"numpy_{next(self._numbers)}"
         self._connection.register(view, dict(columns))

@@ -125,6 +125,7 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
     duplicates = _write_for_people(results, removed, rules, folder)
     _write_for_machines(results, removed, folder)
     _write_typed(results, removed, duplicates, folder)
+    duplicates.release()
     (folder / "quality_report.json").write_text(
         json.dumps(quality, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -133,7 +134,9 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
 
 def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
     """Write one line per removed record, for the text log."""
-    removed.derive(_MERGE_LINES.format(prefix=prefix)).write_lines(path, "line", "customer, ordinal")
+    lines = removed.derive(_MERGE_LINES.format(prefix=prefix))
+    lines.write_lines(path, "line", "customer, ordinal")
+    lines.release()
 
 
 def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Path) -> Table:
@@ -145,6 +148,7 @@ def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Pa
     cells = {field: escaped(f"coalesce(this.{field}, '{MISSING}')") for field in MASTER[1:5] + MASTER[6:]}
     master = results.matched.survivors.derive(_MASTER.format(**cells), customers=results.customers)
     master.write_csv(folder / "customer_master.csv", MASTER, "customer", bom=rules.csv_bom)
+    master.release()
     duplicates = removed.derive(
         _DUPLICATES.format(
             removed_ids=escaped("string_agg(removed_shown, ',' order by ordinal)"),

@@ -58,12 +58,18 @@ def survive(records: Table, groups: Table, rules: Rules) -> Table:
     Source: docs/specification.md section 6
     """
     sources = [source.name for source in rules.sources]
-    best = records.derive(_RANKED, groups=groups).derive(
+    ranked = records.derive(_RANKED, groups=groups)
+    best = ranked.derive(
         _BEST.format(
             best_with_field=", ".join(f"min(rank) filter (has_{field}) as best_with_{field}" for field in _FIELDS),
             has_source=", ".join(f"bool_or(source = '{name}') as has_{number}" for number, name in enumerate(sources)),
         )
     )
+    ranked.release()
     donors = best.derive(_DONORS if rules.survivorship == "fill" else f"from ({_DONORS}) where false")
     flags = ", ".join(f"case when has_{number} then '{name}' end" for number, name in enumerate(sources))
-    return best.derive(_GOLDEN.format(flags=flags), records=records, given=donors.derive(_GIVEN, records=records))
+    given = donors.derive(_GIVEN, records=records)
+    golden = best.derive(_GOLDEN.format(flags=flags), records=records, given=given)
+    for table in (best, donors, given):
+        table.release()
+    return golden
