@@ -17,12 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine import embedded_files, embedded_tables
 from service.engine.embedded import EmbeddedEngine
+from service.engine.first_alike import first_alike
 from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
 from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_window
@@ -1020,6 +1022,21 @@ def test_a_query_over_several_tables_is_written_as_parquet(engine: EmbeddedEngin
     assert engine.read_parquet(tmp_path / "t.parquet").rows() == [("y",), ("x",)]
 
 
+@pytest.mark.parametrize("order", ["n", "n desc", "text, n"])
+def test_a_sorted_table_is_written_in_any_order(engine: EmbeddedEngine, tmp_path: Path, order: str) -> None:
+    numbers = "select (i * 7919) % 300007 as n, 'x' || n % 10 as text from this, range(300007) as numbers(i)"
+    table = table_of(engine, {"one": [1]}).sorted("n", numbers)
+    table.write_csv(tmp_path / "t.csv", ("n", "text"), order, "select * replace (upper(text) as text) from this")
+    table.write_parquet(tmp_path / "t.parquet", order)
+    table.write_lines(tmp_path / "t.txt", "n", order)
+    expected = sorted(((n, f"X{n % 10}") for n in range(300007)), key=lambda row: row[0], reverse=order == "n desc")
+    if order == "text, n":
+        expected.sort(key=lambda row: row[1])
+    assert (tmp_path / "t.csv").read_text() == "n,text\n" + "".join(f"{n},{text}\n" for n, text in expected)
+    assert (tmp_path / "t.txt").read_text() == "".join(f"{n}\n" for n, _ in expected)
+    assert engine.read_parquet(tmp_path / "t.parquet").rows("select n from this") == [(n,) for n, _ in expected]
+
+
 CODES_SQL = """
     select ordinal, if(one is null, -1, min(ordinal) over (partition by one)) as one,
         if(other is null, -1, min(ordinal) over (partition by other)) as other
@@ -1042,7 +1059,20 @@ def test_equal_texts_have_the_number_of_the_first_of_them(
     )
 
 
+@given(hashes=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**20)), max_size=60), given_=st.data())
+@settings(max_examples=examples(100), deadline=None)
+def test_equal_hashes_have_equal_numbers(hashes: list[tuple[int, int]], given_: st.DataObject) -> None:
+    flags = given_.draw(st.lists(st.booleans(), min_size=len(hashes), max_size=len(hashes)))
+    whole = [(high << 40) + low for high, low in hashes]
+    numbers = first_alike(np.array(whole, dtype=np.uint64), np.array(flags, dtype=np.bool_)).tolist()
+    last_bits = max(sum(flags) - 1, 1).bit_length()
+    first_of: dict[int, int] = {}
+    for position, (number, is_given, value) in enumerate(zip(numbers, flags, whole, strict=True)):
+        assert number == (first_of.setdefault(value >> last_bits, position) if is_given else -1)
+
+
 def test_texts_with_one_hash_have_numbers_of_their_own(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The known collision of this version of the engine."""
     monkeypatch.setattr(embedded_tables, "_FEW_ROWS", 0)
     one, other = "drigarel jorenan", "drigarka jorenka"
     table = table_of(engine, {"ordinal": list(range(5)), "text": [other, one, other, one, None]})

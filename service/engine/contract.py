@@ -49,6 +49,12 @@ class Table(Protocol):
     def derive(self, sql: str, **others: Table) -> Table:
         """The result of ``sql``, which names this table ``this`` and the others by their keywords."""
 
+    def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> Table:
+        """The result of ``sql``, see ``derive``, in this order.
+
+        To write it in the same order, as it is or with other cells in its rows, costs no sort.
+        """
+
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """The rows of the result of ``sql``, see ``derive``, as tuples; for small results."""
 
@@ -72,8 +78,20 @@ class Table(Protocol):
         Out:    ordinal · one column for each term: the smallest ordinal of the rows with this text, -1 where it is null
         """
 
-    def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
-        """Write ``columns`` with a header: UTF-8, ``,``, ``\\n``, quotes where they are needed."""
+    def write_csv(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        order_by: str,
+        sql: str = "from this",
+        *,
+        bom: bool = False,
+        **others: Table,
+    ) -> None:
+        """Write ``columns`` of the result of ``sql``, see ``derive``, with a header; no table is made of it.
+
+        UTF-8, ``,``, ``\\n``, quotes where they are needed.
+        """
 
     def write_lines(self, path: Path, column: str, order_by: str) -> None:
         """Write one text column as lines; a text with line breaks becomes several lines."""

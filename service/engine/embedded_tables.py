@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from itertools import count
@@ -17,7 +18,7 @@ import duckdb
 import numpy as np
 
 from service.engine.contract import AnyIntArray, IntArray, Row, Table, sql_text
-from service.engine.first_equal import first_equal
+from service.engine.first_alike import first_alike
 from service.engine.memory import LEAST_MB
 from service.errors import Interrupted, TransientError
 from service.progress import Meter
@@ -31,6 +32,8 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 
 _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
+_COLUMNS_AT_A_TIME = 2
+"""So many columns of texts are numbered at the same time, if memory suffices."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 """Of the work around it, and statements for each column of texts."""
 _BYTES_OF_A_CODE = 12
@@ -43,15 +46,21 @@ _LEAST_LENT_MB = 8
 class EmbeddedTable:
     """A temporary table of the connection."""
 
-    def __init__(self, database: Database, table: str, rows: str = "") -> None:
-        """``rows``: SQL for its rows, unless they are those of ``table``."""
+    def __init__(self, database: Database, table: str, rows: str = "", order: str = "") -> None:
+        """``rows``: SQL for its rows, unless they are those of ``table``; ``order``: by what they are sorted."""
         self._database = database
         self._table = table
+        self._order = order
         self.name = rows or table
 
     def derive(self, sql: str, **others: Table) -> EmbeddedTable:
         """See ``Table.derive``. The result is computed at once."""
         return self._database.materialise(_with_names(sql, {"this": self, **others}))
+
+    def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> EmbeddedTable:
+        """See ``Table.sorted``."""
+        table = self.derive(f"select * from ({sql}) order by {order_by}", **others)
+        return EmbeddedTable(self._database, table.name, order=order_by)
 
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """See ``Table.rows``."""
@@ -98,11 +107,19 @@ class EmbeddedTable:
 
     def _codes_of_many(self, terms: Mapping[str, str], count: int) -> EmbeddedTable:
         query = f"select ordinal, {{}} as text from {self.name}"
+        # The engine runs one statement at a time; the numbers of one column are sorted beside that of the next.
+        workers = min(self._database.threads, _COLUMNS_AT_A_TIME)
+        lent = workers * _BYTES_OF_A_CODE * (count + _ROWS_OF_A_PART)
+        if not self._database.can_lend(lent):
+            workers, lent = 1, lent // workers
         with (
             self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)),
-            self._database.lending(_BYTES_OF_A_CODE * (count + _ROWS_OF_A_PART)),
+            self._database.lending(lent),
+            ThreadPoolExecutor(workers) as threads,
         ):
-            columns = [self._codes_of(query.format(term), name, count) for name, term in terms.items()]
+            columns = list(
+                threads.map(lambda name, term: self._codes_of(query.format(term), name, count), *zip(*terms.items()))
+            )
         # Each is a table by now, so that not all are arrays at the same time.
         beside = " positional join ".join(column.name for column in columns)
         codes = self._database.materialise(f"select {columns[0].name}.rowid as ordinal, {', '.join(terms)} from {beside}")
@@ -116,9 +133,9 @@ class EmbeddedTable:
         keys = self._database.arrays(
             f"select (hash(text) >> {bits} << {bits}) | ordinal::ubigint as key from ({texts}) where text is not null"
         )["key"]
-        codes = first_equal(keys, bits, count)
+        codes = first_alike(keys, bits, count)
         del keys
-        # Similar texts may have one hash.
+        # Different texts may have one hash, similar ones above all.
         others = np.flatnonzero((codes >= 0) & (codes != np.arange(count, dtype=np.int32))).astype(np.int32)
         linked = self._database.table({"ordinal": others, "first": codes[others]})
         del others
@@ -141,14 +158,23 @@ class EmbeddedTable:
             codes[ordinal] = first_of.setdefault(text, ordinal)
         return self._database.table({name: codes})
 
-    def write_csv(self, path: Path, columns: Sequence[str], order_by: str, *, bom: bool = False) -> None:
+    def write_csv(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        order_by: str,
+        sql: str = "from this",
+        *,
+        bom: bool = False,
+        **others: Table,
+    ) -> None:
         """See ``Table.write_csv``."""
         # The mark precedes the first name of the header: this saves a second pass over a large file.
         mark = "\ufeff" if bom else ""
         listed = ", ".join([f'{columns[0]} as "{mark}{columns[0]}"', *columns[1:]])
         # An empty comment character: DuckDB would else put quotes round every cell with a "#".
         self._copy(
-            f"select {listed} from {self.name} order by {order_by}",
+            f"select {listed} from {self._in_order(order_by, sql, others)}",
             path,
             "format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''",
         )
@@ -156,7 +182,7 @@ class EmbeddedTable:
     def write_lines(self, path: Path, column: str, order_by: str) -> None:
         """See ``Table.write_lines``."""
         self._copy(
-            f"select {column} from {self.name} order by {order_by}",
+            f"select {column} from {self._in_order(order_by)}",
             path,
             "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
         )
@@ -165,8 +191,13 @@ class EmbeddedTable:
         self, path: Path, order_by: str, columns: Sequence[str] = ("*",), sql: str = "from this", **others: Table
     ) -> None:
         """See ``Table.write_parquet``."""
-        rows = _with_names(sql, {"this": self, **others})
-        self._copy(f"select {', '.join(columns)} from ({rows}) order by {order_by}", path, _PARQUET_OPTIONS)
+        rows = self._in_order(order_by, sql, others)
+        self._copy(f"select {', '.join(columns)} from {rows}", path, _PARQUET_OPTIONS)
+
+    def _in_order(self, order_by: str, sql: str = "from this", others: Mapping[str, Table] | None = None) -> str:
+        """SQL, behind ``from``: the rows of a query in this order; those of one sorted table are in its order."""
+        rows = f"({_with_names(sql, {'this': self, **(others or {})})})"
+        return rows if self._order == order_by and not others else f"{rows} order by {order_by}"
 
     def release(self) -> None:
         """See ``Table.release``."""
@@ -237,6 +268,10 @@ class Database:
         finally:
             self._set_memory(former)
 
+    def can_lend(self, size_bytes: int) -> bool:
+        """Whether the engine can do without so much and still has half of its memory."""
+        return size_bytes >> 20 <= self._memory_mb // 2
+
     def _set_memory(self, memory_mb: int) -> None:
         # Not a step: it is no work. Where the engine cannot give it, the limit is missed, not the batch.
         with suppress(duckdb.OutOfMemoryException):
@@ -283,11 +318,13 @@ class Database:
     def table(self, columns: Mapping[str, AnyIntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
         view = f"numpy_{next(self._numbers)}"
-        self._connection.register(view, dict(columns))
+        with self._statement:
+            self._connection.register(view, dict(columns))
         try:
             return self.materialise(f"from {view}")
         finally:
-            self._connection.unregister(view)
+            with self._statement:
+                self._connection.unregister(view)
 
     def arrays(self, sql: str) -> dict[str, Any]:
         """Run a query into numpy columns."""
