@@ -65,7 +65,7 @@ class Table(Protocol):
         """Columns of integers without nulls; ``sort``: ordered by the first column, then the second, …"""
 
     def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
-        """Columns of integers without nulls, in parts of bounded size, in the order of the rows; not of ``numbered``."""
+        """Columns of integers without nulls, in parts of bounded size and in the order of the rows."""
 
     def numbered(self, column: str, start: int = 0) -> Table:
         """The same rows with their positions, from ``start``, in ``column``; no table is made of it."""

@@ -117,12 +117,11 @@ class EmbeddedTable:
             self._database.lending(lent),
             ThreadPoolExecutor(workers) as threads,
         ):
-            columns = list(
-                threads.map(lambda name, term: self._codes_of(query.format(term), name, count), *zip(*terms.items()))
-            )
+            columns = list(threads.map(lambda name: self._codes_of(query.format(terms[name]), name, count), terms))
         # Each is a table by now, so that not all are arrays at the same time.
-        beside = " positional join ".join(column.name for column in columns)
-        codes = self._database.materialise(f"select {columns[0].name}.rowid as ordinal, {', '.join(terms)} from {beside}")
+        first, *others = (column.name for column in columns)
+        beside = " positional join ".join([first, *others])
+        codes = self._database.materialise(f"select {first}.rowid as ordinal, {', '.join(terms)} from {beside}")
         for column in columns:
             column.release()
         return codes
@@ -230,9 +229,7 @@ def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
 class Database:
     """A DuckDB connection and the folder that it may write to; statements run one at a time."""
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, work_folder: Path, meter: Meter, memory_mb: int
-    ) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, meter: Meter, memory_mb: int) -> None:
         self._connection = connection
         self.meter = meter
         self._memory_mb = memory_mb

@@ -11,8 +11,8 @@ _ROWS_OF_A_PART = 1 << 20
 def first_alike(keys: npt.NDArray[np.uint64], bits: int, count: int) -> npt.NDArray[np.int32]:
     """For each of ``count`` positions the smallest whose hash has the same leading bits; -1 where there is no key.
 
-    The last ``bits`` of a key are the position, the others those of a hash. Equal hashes have equal numbers; others may,
-    too. ``keys`` are sorted in place: beside them and the result nothing grows with their number.
+    The last ``bits`` of a key are the position, the others those of a hash. Equal hashes have equal numbers.
+    ``keys`` are sorted in place: beside them and the result nothing grows with their number.
 
     >>> first_alike(np.array([0x72, 0x70, 0x81], dtype=np.uint64), 4, 4).tolist()
     [0, 1, 0, -1]

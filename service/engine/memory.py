@@ -1,4 +1,4 @@
-"""The memory of a process that works on a batch: how much of its limit the engine gets, so that the rest fits beside it.
+"""The memory of a process that works on a batch, and the share of it that the engine gets.
 
 The limit is that of the process. What the process has before the engine opens (interpreter, libraries) is measured; of
 the rest the engine gets a fixed share, because it counts its buffers, and not all that it allocates. Arrays that grow
@@ -14,8 +14,9 @@ from pathlib import Path
 _MB = 20
 LEAST_MB = 128
 """With less the engine cannot sort or join: it gets this much even if the limit of the process is too small for it."""
-_SHARE = 0.9
-"""Measured: the engine's counted memory is 0.9 of what it takes, or more, whenever it is at its limit."""
+_SHARE = 0.85
+"""Measured: at its limit the engine counts 0.85 of what it takes, or more. The rest is what its allocator keeps, and
+what joins allocate without counting it."""
 _OPENED_MB = 48
 """What engine and process take once and for all after they were measured: code, tables of the rules, threads."""
 _UNKNOWN_MB = 128

@@ -113,8 +113,8 @@ def breadth_first_from(starts: IntArray, ordinal: IntArray, value: IntArray) -> 
     value_of[by_value] = np.repeat(np.arange(len(value_begins) - 1, dtype=np.int32), np.diff(value_begins))
     via = _walked(
         records=np.flatnonzero(np.isin(records, starts)).tolist(),
-        values=(memoryview(value_of), memoryview(np.append(record_begins, len(ordinal)))),
-        sharers=(memoryview(record_of[by_value]), memoryview(value_begins)),
+        values=(value_of.data, np.append(record_begins, len(ordinal)).data),
+        sharers=(record_of[by_value].data, value_begins.data),
     )
     reached = np.flatnonzero(via >= 0)
     return records[reached], records[via[reached]]

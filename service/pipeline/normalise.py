@@ -192,7 +192,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         unnamed = _unnamed(values, rules)
     with engine.meter.part(_SHARES["records"]):
         records = _records(values, unnamed, rules)
-    found = Normalised(
+    result = Normalised(
         records=records,
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
         troubled_rows={(source, field, reason): tuple(rows) for source, field, reason, _, rows in troubles},
@@ -202,7 +202,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     )
     values.release()
     unnamed.release()
-    return found
+    return result
 
 
 def _by_definition(region: str, date_column: str) -> dict[str, str]:
