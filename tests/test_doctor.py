@@ -25,9 +25,9 @@ import msgspec
 import pytest
 
 from service import cli, commands
+from service.available_memory import cgroup_limit_bytes
 from service.doctor import DoctorReport, advice, as_json, as_text, checks, examine
 from service.doctor.finding import Check, Finding
-from service.doctor.machine import memory_limit_bytes
 from tests.attacks.users import SERVICE_USER, SharedHouse, shared_house
 from tests.required import is_lacking, needs_leases, needs_root
 from tests.warm import SERVER
@@ -490,7 +490,7 @@ def test_the_limit_of_the_cgroup_is_read_in_both_versions(
     }).items():  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="ascii")
-    found = memory_limit_bytes(tmp_path)
+    found = cgroup_limit_bytes(tmp_path)
     assert (found and found >> 20) == expected
 
 
