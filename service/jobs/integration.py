@@ -174,7 +174,7 @@ JOB = Job(
         "deduplicate": 5,
         "survive": 9,
         "identify": 22,
-        "load": 23,
+        "load": 28,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,
