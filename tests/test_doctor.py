@@ -494,8 +494,9 @@ def test_the_limit_of_the_cgroup_is_read_in_both_versions(
     assert (found and found >> 20) == expected
 
 
-def _limited_group() -> None:
+def _limited_group(limit_mb: str) -> None:
     """The kernel's files of a cgroup as a container shows them, in a mount namespace of its own."""
+    os.environ["SERVICE_MEMORY_LIMIT_MB"] = limit_mb
     if ctypes.CDLL(None).unshare(_CLONE_NEWNS) != 0:
         os._exit(_LACKING)
     for command in (
@@ -544,10 +545,16 @@ def examined_twice(root: Path, name: str, prepare: Callable[..., None], *argumen
 
 @needs_root
 def test_more_memory_than_the_container_allows_is_taken_back(house: House) -> None:
-    first, second = examined_twice(house.root, "memory", _limited_group)
+    first, second = examined_twice(house.root, "memory", _limited_group, "1024")
     found = "SERVICE_MEMORY_LIMIT_MB=1024, its cgroup allows 1,024 MB: the kernel may kill the service in a large batch"
     assert (first.status, first.found) == ("fail", found)
     assert (second.status, second.found) == ("pass", "SERVICE_MEMORY_LIMIT_MB=512, its cgroup allows 1,024 MB")
+
+
+@needs_root
+def test_half_of_what_the_container_allows_is_for_a_batch(house: House) -> None:
+    first, _ = examined_twice(house.root, "memory", _limited_group, "0")
+    assert (first.status, first.found) == ("pass", "a batch takes up to 512 MB, its cgroup allows 1,024 MB")
 
 
 @pytest.mark.parametrize(("number", "status"), [(100, "fail"), (512, "warn")])

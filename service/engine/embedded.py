@@ -41,13 +41,11 @@ def open_embedded(
 ) -> Iterator[EmbeddedEngine]:
     """See ``service.engine.open_engine``."""
     memory.return_large_blocks()
-    disk = os.statvfs(work_folder)
     config: dict[str, Any] = {
         "memory_limit": f"{memory.LEAST_MB}MiB",
         # Else eight more threads, for object stores, each with 72 MB of address space: stack and malloc's arena.
         "async_threads": 0,
         "temp_directory": str(work_folder),
-        "max_temp_directory_size": f"{int(disk.f_bavail * disk.f_frsize * _SPILLED_SHARE)}B",
         "home_directory": str(work_folder),
         "extension_directory": str(work_folder),
         "autoinstall_known_extensions": False,
@@ -59,6 +57,7 @@ def open_embedded(
         # Before the rest is measured: this makes the engine return what a former batch left in its allocator.
         connection.execute(f"set memory_limit = '{memory.LEAST_MB}MiB'")
         engine_mb = memory.engine_mb(memory_limit_mb)
+        connection.execute(f"set max_temp_directory_size = '{_spilled_bytes(work_folder)}B'")
         connection.execute(f"set threads = {threads or memory.threads_for(engine_mb)}")
         engine = EmbeddedEngine(connection, work_folder, meter or Meter(), engine_mb)
         _lock(connection, (work_folder, *folders))
@@ -66,6 +65,11 @@ def open_embedded(
             yield engine
     finally:
         connection.close()
+
+
+def _spilled_bytes(work_folder: Path) -> int:
+    disk = os.statvfs(work_folder)
+    return int(disk.f_bavail * disk.f_frsize * _SPILLED_SHARE)
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:

@@ -348,6 +348,10 @@ class OutOfMemory(TransientError):
     """The engine reached its memory limit."""
 
 
+_SPILLED_TOO_MUCH = "'max_temp_directory_size'"
+"""The message of the engine names its setting."""
+
+
 def _reason(error: duckdb.Error) -> str:
     """The system's message, if the engine's text contains it; the rest of that text may hold a customer's value."""
     reasons = (os.strerror(number) for number in errno.errorcode)
@@ -360,9 +364,18 @@ def _errors_translated() -> Iterator[None]:
         yield
     except duckdb.InterruptException:
         raise Interrupted("the work was interrupted", hint="it continues at the next start") from None
-    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.PermissionException) as error:
-        kind = OutOfMemory if isinstance(error, duckdb.OutOfMemoryException) else TransientError
-        raise kind(
+    except duckdb.OutOfMemoryException as error:
+        if _SPILLED_TOO_MUCH in str(error):
+            raise TransientError(
+                "the engine failed: what does not fit into memory does not fit on the disk of the work folder, either",
+                hint="free space on the disk of SERVICE_STATE, or raise SERVICE_MEMORY_LIMIT_MB",
+            ) from None
+        raise OutOfMemory(
+            "the engine failed: too little memory",
+            hint="raise SERVICE_MEMORY_LIMIT_MB, or lower SERVICE_THREADS",
+        ) from None
+    except (duckdb.IOException, duckdb.PermissionException) as error:
+        raise TransientError(
             f"the engine failed: {_reason(error)}",
-            hint="check that disk and memory suffice; SERVICE_MEMORY_LIMIT_MB limits the engine",
+            hint="check the disk of SERVICE_STATE, and what SERVICE_MEMORY_LIMIT_MB leaves for other programs",
         ) from None

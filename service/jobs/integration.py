@@ -171,10 +171,10 @@ JOB = Job(
     stages={
         "extract": 0,
         "normalise": 0,
-        "deduplicate": 5,
+        "deduplicate": 7,
         "survive": 9,
-        "identify": 22,
-        "load": 28,
+        "identify": 24,
+        "load": 31,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,
