@@ -25,7 +25,6 @@ import msgspec
 import pytest
 
 from service import cli, commands
-from service.available_memory import cgroup_limit_bytes
 from service.doctor import DoctorReport, advice, as_json, as_text, checks, examine
 from service.doctor.finding import Check, Finding
 from tests.attacks.users import SERVICE_USER, SharedHouse, shared_house
@@ -469,29 +468,6 @@ def test_more_memory_than_there_is_is_taken_back(clinic: Clinic) -> None:
     clinic.export(memory_limit_mb=10**9)
     clinic.follow(clinic.failing("memory", "the kernel may kill the service"))
     clinic.is_mended("memory")
-
-
-@pytest.mark.parametrize(
-    ("groups", "files", "expected"),
-    [
-        ("0::/\n", {"memory.max": "536870912\n"}, 512),
-        ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/memory.max": "1073741824\n"}, 1024),
-        ("0::/\n", {"memory.max": "max\n"}, None),
-        ("4:memory:/docker/12\n", {"memory/memory.limit_in_bytes": "268435456\n"}, 256),
-        ("4:memory:/x\n0::/\n", {"memory/x/memory.limit_in_bytes": "9223372036854771712\n"}, None),
-        ("", {}, None),
-    ],
-)
-def test_the_limit_of_the_cgroup_is_read_in_both_versions(
-    tmp_path: Path, groups: str, files: Mapping[str, str], expected: int | None
-) -> None:
-    for name, text in ({f"sys/fs/cgroup/{name}": text for name, text in files.items()} | {
-        "proc/self/cgroup": groups
-    }).items():  # fmt: skip
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="ascii")
-    found = cgroup_limit_bytes(tmp_path)
-    assert (found and found >> 20) == expected
 
 
 def _limited_group(limit_mb: str) -> None:
