@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine import embedded_files, embedded_tables
+from service.engine import first_alike as first_alike_module
 from service.engine.embedded import EmbeddedEngine
 from service.engine.first_alike import first_alike
 from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
@@ -1077,16 +1078,18 @@ def test_equal_texts_have_the_number_of_the_first_of_them(
     )
 
 
-@given(hashes=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**20)), max_size=60), given_=st.data())
+@pytest.mark.parametrize("rows_of_a_part", [1, 3, 1 << 20])
+@given(hashes=st.lists(st.none() | st.integers(0, 5), max_size=60))
 @settings(max_examples=examples(100), deadline=None)
-def test_equal_hashes_have_equal_numbers(hashes: list[tuple[int, int]], given_: st.DataObject) -> None:
-    flags = given_.draw(st.lists(st.booleans(), min_size=len(hashes), max_size=len(hashes)))
-    whole = [(high << 40) + low for high, low in hashes]
-    numbers = first_alike(np.array(whole, dtype=np.uint64), np.array(flags, dtype=np.bool_)).tolist()
-    last_bits = max(sum(flags) - 1, 1).bit_length()
+def test_equal_hashes_have_equal_numbers(rows_of_a_part: int, hashes: list[int | None]) -> None:
+    bits = 6
+    keys = [(value << bits) + position for position, value in enumerate(hashes) if value is not None]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(first_alike_module, "_ROWS_OF_A_PART", rows_of_a_part)
+        numbers = first_alike(np.array(keys[::-1], dtype=np.uint64), bits, len(hashes)).tolist()
     first_of: dict[int, int] = {}
-    for position, (number, is_given, value) in enumerate(zip(numbers, flags, whole, strict=True)):
-        assert number == (first_of.setdefault(value >> last_bits, position) if is_given else -1)
+    for position, (number, value) in enumerate(zip(numbers, hashes, strict=True)):
+        assert number == (-1 if value is None else first_of.setdefault(value, position))
 
 
 def test_texts_with_one_hash_have_numbers_of_their_own(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:

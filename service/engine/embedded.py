@@ -18,13 +18,16 @@ from typing import Any
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from service.engine import embedded_files
+from service.engine import embedded_files, memory
 from service.engine.contract import Engine, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
 from service.progress import Meter
 from service.readers.rows import FileReport
 from service.readers.served_files import SCHEME
+
+_SPILLED_SHARE = 0.9
+"""Of the free disk space, at most so much is spilled: the rest is for what the batch publishes."""
 
 
 @contextmanager
@@ -37,9 +40,9 @@ def open_embedded(
     threads: int = 0,
 ) -> Iterator[EmbeddedEngine]:
     """See ``service.engine.open_engine``."""
+    memory.return_large_blocks()
     config: dict[str, Any] = {
-        "memory_limit": f"{memory_limit_mb}MB",
-        "threads": threads or len(os.sched_getaffinity(0)),
+        "memory_limit": f"{memory.LEAST_MB}MiB",
         # Else eight more threads, for object stores, each with 72 MB of address space: stack and malloc's arena.
         "async_threads": 0,
         "temp_directory": str(work_folder),
@@ -51,12 +54,22 @@ def open_embedded(
     }
     connection = duckdb.connect(":memory:", config=config)
     try:
-        engine = EmbeddedEngine(connection, work_folder, meter or Meter())
+        # Before the rest is measured: this makes the engine return what a former batch left in its allocator.
+        connection.execute(f"set memory_limit = '{memory.LEAST_MB}MiB'")
+        engine_mb = memory.engine_mb(memory_limit_mb)
+        connection.execute(f"set max_temp_directory_size = '{_spilled_bytes(work_folder)}B'")
+        connection.execute(f"set threads = {threads or memory.threads_for(engine_mb)}")
+        engine = EmbeddedEngine(connection, work_folder, meter or Meter(), engine_mb)
         _lock(connection, (work_folder, *folders))
         with engine.meter.following(engine.steps):
             yield engine
     finally:
         connection.close()
+
+
+def _spilled_bytes(work_folder: Path) -> int:
+    disk = os.statvfs(work_folder)
+    return int(disk.f_bavail * disk.f_frsize * _SPILLED_SHARE)
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
@@ -68,6 +81,8 @@ def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> Non
     allowed = ", ".join(map(sql_text, [f"{SCHEME}://", *(str(folder.absolute()) for folder in folders)]))
     connection.execute(f"set allowed_directories = [{allowed}]")
     connection.execute("set enable_external_access = false")
+    # Only by ``Database``: no statement of a stage sets anything.
+    connection.execute("set allowed_configs = ['memory_limit']")
     connection.execute("set lock_configuration = true")
 
 

@@ -129,7 +129,7 @@ class BatchRunner:
         """An engine with a work folder of its own, which ``abandon`` can interrupt."""
         folder = self._work / batch.id
         make_folder(folder)
-        limits = {"memory_limit_mb": self._settings.memory_limit_mb, "threads": self._settings.threads}
+        limits = {"memory_limit_mb": self._settings.memory_mb, "threads": self._settings.threads}
         try:
             with open_engine(folder, self._engine_folders, meter, **limits) as engine:
                 self._engine = engine

@@ -192,7 +192,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         unnamed = _unnamed(values, rules)
     with engine.meter.part(_SHARES["records"]):
         records = _records(values, unnamed, rules)
-    return Normalised(
+    result = Normalised(
         records=records,
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
         troubled_rows={(source, field, reason): tuple(rows) for source, field, reason, _, rows in troubles},
@@ -200,6 +200,9 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         doubtful={(source, "signup_date", "doubtful_date"): count for source, count in values.rows(_DOUBTFUL)},
         ambiguous=ambiguous,
     )
+    values.release()
+    unnamed.release()
+    return result
 
 
 def _by_definition(region: str, date_column: str) -> dict[str, str]:

@@ -67,6 +67,8 @@ _RECURRING = """
     ) as again using (source)
     where source <> ''
 """
+_BYTES_OF_A_GROUP, _BYTES_OF_AN_OVERLAP = 24, 64
+"""Of the arrays, while groups get their customers."""
 _UNIFIED_ID = "'CUST' || case when {0} < 1000 then lpad({0}::varchar, 3, '0') else {0}::varchar end"
 _CHANGES = f"""
     with
@@ -153,28 +155,37 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     """
     former = former.numbered("former_row")
     now = groups.derive(_NOW, keys=keys)
-    found = records.derive(_FOUND, now=now, former=former, customers=customers)
-    overlaps = found.derive(_OVERLAPS)
-    group_ids = groups.derive("select distinct group_id from this").integers("group_id")[0]
+    known = records.derive(_FOUND, now=now, former=former, customers=customers)
+    overlaps = known.derive(_OVERLAPS)
+    distinct = groups.derive("select distinct group_id from this")
     last_number = customers.rows("select coalesce(max(customer), 0) from this")[0][0]
-    shared = overlaps.integers("customer", "group_id", "shared")
-    numbers = _numbers(group_ids, shared, first_new=last_number + 1)
-    numbered = engine.table({"group_id": group_ids, "customer": numbers})
+    with engine.lending(_BYTES_OF_A_GROUP * distinct.count() + _BYTES_OF_AN_OVERLAP * overlaps.count()):
+        group_ids = distinct.integers("group_id")[0]
+        shared = overlaps.integers("customer", "group_id", "shared")
+        numbers = _numbers(group_ids, shared, first_new=last_number + 1)
+        numbered = engine.table({"group_id": group_ids, "customer": numbers})
+        next_number = int(max(last_number, numbers.max(initial=0))) + 1
+        del group_ids, shared, numbers
     identified = numbered.derive(f"select *, {_UNIFIED_ID.format('customer')} as unified_id from this")
-    moves = found.derive(_MOVES, identified=identified)
+    for table in (distinct, overlaps, numbered):
+        table.release()
+    moves = known.derive(_MOVES, identified=identified)
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
-    return Identified(
+    found = Identified(
         customers=identified,
         changes=moves.derive(
             _CHANGES if last_number else _NO_CHANGES.format(_CHANGES), identified=identified, customers=customers
         ),
         next_customers=next_customers,
         next_records=records.derive(
-            _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=found
+            _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=known
         ),
-        next_number=int(max(last_number, numbers.max(initial=0))) + 1,
-        recurring=_recurring(found, former, customers),
+        next_number=next_number,
+        recurring=_recurring(known, former, customers),
     )
+    for table in (now, known, moves):
+        table.release()
+    return found
 
 
 def carried_over(former: Table, keys: Table) -> Table:
@@ -207,6 +218,5 @@ def _numbers(groups: IntArray, overlaps: tuple[IntArray, ...], *, first_new: int
 
 
 def _occurs_once(values: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    once: np.ndarray[tuple[int], np.dtype[np.bool_]] = counts[inverse] == 1
-    return once
+    ordered = np.sort(values)
+    return np.isin(values, ordered[1:][ordered[1:] == ordered[:-1]], invert=True)
