@@ -6,6 +6,7 @@ The dialect is DuckDB SQL, the subset that ``tests/test_dialect.py`` holds; anot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -131,6 +132,16 @@ class Engine(Protocol):
 
     def interrupt(self) -> None:
         """Make the running statement, if any, raise Interrupted; called from another thread."""
+
+
+class Prepared(Protocol):
+    """An engine that is open and that nobody works with yet. To open one takes as long as many small statements."""
+
+    def begin(self, meter: Meter, *, is_small: bool = False) -> AbstractContextManager[Engine]:
+        """The engine, whose tables exist until the block ends; once. See ``open_engine``."""
+
+    def close(self) -> None:
+        """Close it instead of using it."""
 
 
 class Reader(Protocol):

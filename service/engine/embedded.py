@@ -19,7 +19,7 @@ import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.engine import embedded_files
-from service.engine.contract import Engine, sql_text
+from service.engine.contract import Engine, Prepared, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
 from service.progress import Meter
@@ -37,30 +37,58 @@ def open_embedded(
     threads: int = 0,
 ) -> Iterator[EmbeddedEngine]:
     """See ``service.engine.open_engine``."""
-    config: dict[str, Any] = {
-        "memory_limit": f"{memory_limit_mb}MB",
-        "threads": threads or len(os.sched_getaffinity(0)),
-        # Else eight more threads, for object stores, each with 72 MB of address space: stack and malloc's arena.
-        "async_threads": 0,
-        "temp_directory": str(work_folder),
-        "home_directory": str(work_folder),
-        "extension_directory": str(work_folder),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "preserve_insertion_order": True,
-    }
-    connection = duckdb.connect(":memory:", config=config)
-    try:
-        engine = EmbeddedEngine(connection, work_folder, meter or Meter())
-        _lock(connection, (work_folder, *folders))
-        with engine.meter.following(engine.steps):
-            yield engine
-    finally:
-        connection.close()
+    prepared = PreparedEngine(work_folder, folders, memory_limit_mb=memory_limit_mb, threads=threads)
+    with prepared.begin(meter or Meter()) as engine:
+        yield engine
 
 
-def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
-    """Restrict file access to ``folders`` and what the engine serves, and lock the configuration."""
+class PreparedEngine:
+    """See ``Prepared``."""
+
+    def __init__(
+        self, work_folder: Path, folders: Sequence[Path] = (), *, memory_limit_mb: int, threads: int = 0
+    ) -> None:
+        """See ``service.engine.prepare_engine``."""
+        number = threads or len(os.sched_getaffinity(0))
+        config: dict[str, Any] = {
+            "memory_limit": f"{memory_limit_mb}MB",
+            "threads": number,
+            # Else eight more threads, for object stores, each with 72 MB of address space: stack and malloc's arena.
+            "async_threads": 0,
+            "temp_directory": str(work_folder),
+            "home_directory": str(work_folder),
+            "extension_directory": str(work_folder),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": True,
+        }
+        self._connection = duckdb.connect(":memory:", config=config)
+        self._engine = EmbeddedEngine(self._connection, work_folder, number)
+        _restrict(self._connection, (work_folder, *folders))
+
+    @contextmanager
+    def begin(self, meter: Meter, *, is_small: bool = False) -> Iterator[EmbeddedEngine]:
+        """See ``Prepared.begin``."""
+        engine = self._engine
+        try:
+            if is_small:
+                # To plan a statement takes longer than to run it: less is planned, and no thread waits for another.
+                self._connection.execute("set threads = 1; pragma disable_optimizer")
+                engine.threads = 1
+            self._connection.execute("set lock_configuration = true")
+            engine.meter = meter
+            with meter.following(engine.steps):
+                yield engine
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """See ``Prepared.close``."""
+        self._connection.close()
+
+
+def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    """Restrict file access to ``folders`` and what the engine serves."""
     # DuckDB knows how far a statement is only while its own bar, which is not to be printed, is on.
     connection.execute("set enable_progress_bar = true")
     connection.execute("set enable_progress_bar_print = false")
@@ -68,7 +96,6 @@ def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> Non
     allowed = ", ".join(map(sql_text, [f"{SCHEME}://", *(str(folder.absolute()) for folder in folders)]))
     connection.execute(f"set allowed_directories = [{allowed}]")
     connection.execute("set enable_external_access = false")
-    connection.execute("set lock_configuration = true")
 
 
 class EmbeddedEngine(Database):
@@ -125,3 +152,4 @@ class EmbeddedEngine(Database):
 
 
 _is_engine: type[Engine] = EmbeddedEngine
+_is_prepared: type[Prepared] = PreparedEngine

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -30,6 +29,8 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 
 _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
+_TINY_ROWS = 100
+"""A table of so many rows is not worth the statement that frees it before the engine closes."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 """Of the work around it, and statements for each column of texts."""
 
@@ -37,10 +38,11 @@ _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 class EmbeddedTable:
     """A temporary table of the connection."""
 
-    def __init__(self, database: Database, table: str, rows: str = "", order: str = "") -> None:
-        """``rows``: SQL for its rows, unless they are those of ``table``; ``order``: by what they are sorted."""
+    def __init__(self, database: Database, table: str, count: int, rows: str = "", order: str = "") -> None:
+        """``rows``: SQL for its ``count`` rows, unless they are those of ``table``; ``order``: how they are sorted."""
         self._database = database
         self._table = table
+        self._count = count
         self._order = order
         self.name = rows or table
 
@@ -51,7 +53,7 @@ class EmbeddedTable:
     def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> EmbeddedTable:
         """See ``Table.sorted``."""
         table = self.derive(f"select * from ({sql}) order by {order_by}", **others)
-        return EmbeddedTable(self._database, table.name, order=order_by)
+        return EmbeddedTable(self._database, table.name, table.count(), order=order_by)
 
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """See ``Table.rows``."""
@@ -59,7 +61,7 @@ class EmbeddedTable:
 
     def count(self) -> int:
         """See ``Table.count``."""
-        return int(self._database.run(f"select count(*) from {self.name}")[0][0])
+        return self._count
 
     def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
         """See ``Table.integers``."""
@@ -67,9 +69,11 @@ class EmbeddedTable:
         arrays = self._database.arrays(f"select {listed} from {self.name}" + (f" order by {listed}" if sort else ""))
         return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
-    def numbered(self, column: str, start: int = 0) -> EmbeddedTable:
-        """See ``Table.numbered``."""
-        return EmbeddedTable(self._database, self._table, f"(select rowid + {start} as {column}, * from {self._table})")
+    def numbered(self, column: str, start: int = 0, without: str = "") -> EmbeddedTable:
+        """See ``Table.numbered``; ``without``: a column that is left out."""
+        others = f"* exclude ({without})" if without else "*"
+        rows = f"(select rowid + {start} as {column}, {others} from {self._table})"
+        return EmbeddedTable(self._database, self._table, self._count, rows)
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """See ``Table.codes``."""
@@ -162,7 +166,8 @@ class EmbeddedTable:
 
     def release(self) -> None:
         """See ``Table.release``."""
-        self._database.run(f"drop table {self._table}")
+        if self._count > _TINY_ROWS:
+            self._database.run(f"drop table {self._table}")
 
     def _copy(self, select: str, path: Path, options: str) -> None:
         self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
@@ -191,8 +196,10 @@ def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
 class Database:
     """A DuckDB connection and the folder that it may write to; statements run one at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, meter: Meter) -> None:
-        self.meter = meter
+    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, threads: int) -> None:
+        """``threads``: how many run a statement."""
+        self.meter = Meter()
+        self.threads = threads
         self._connection = connection
         self._work_folder = work_folder
         self._numbers = count(1)
@@ -204,13 +211,8 @@ class Database:
     def materialise(self, select: str) -> EmbeddedTable:
         """Run a query into a new table."""
         name = f"table_{next(self._numbers)}"
-        self.run(f"create temp table {name} as {select}")
-        return EmbeddedTable(self, name)
-
-    @cached_property
-    def threads(self) -> int:
-        """How many threads run a statement."""
-        return int(self.run("select current_setting('threads')")[0][0])
+        ((count,),) = self.run(f"create temp table {name} as {select}")
+        return EmbeddedTable(self, name, int(count))
 
     def served(self, served: Served) -> AbstractContextManager[str]:
         """A URL under which a query can read ``served`` until the block ends."""
