@@ -140,6 +140,9 @@ class Prepared(Protocol):
     def begin(self, meter: Meter, *, is_small: bool = False) -> AbstractContextManager[Engine]:
         """The engine, whose tables exist until the block ends; once. See ``open_engine``."""
 
+    def warm_up(self) -> None:
+        """Let it take the memory that small statements need: the first ones would wait for it."""
+
     def close(self) -> None:
         """Close it instead of using it."""
 

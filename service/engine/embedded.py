@@ -27,6 +27,15 @@ from service.readers.rows import FileReport
 from service.readers.served_files import SCHEME
 
 
+# To plan a small statement takes longer than to run it: less is planned, and no thread waits for another.
+_FOR_SMALL = "set threads = 1; pragma disable_optimizer"
+# Each distinct aggregate takes a megabyte, as large as no other small statement's hash tables.
+_WARM_UP = (
+    f"select {', '.join(f'count(distinct concat(a, {number})) filter (a = 0)' for number in range(8))} from range(1) as t(a) group by a",
+    "select a, b from range(1) as t(a) join range(1) as u(b) on a = b left join range(1) as v(c) on b = c order by a",
+)
+
+
 @contextmanager
 def open_embedded(
     work_folder: Path,
@@ -63,6 +72,7 @@ class PreparedEngine:
             "preserve_insertion_order": True,
         }
         self._connection = duckdb.connect(":memory:", config=config)
+        self._is_warm = False
         self._engine = EmbeddedEngine(self._connection, work_folder, number)
         _restrict(self._connection, (work_folder, *folders))
 
@@ -72,15 +82,22 @@ class PreparedEngine:
         engine = self._engine
         try:
             if is_small:
-                # To plan a statement takes longer than to run it: less is planned, and no thread waits for another.
-                self._connection.execute("set threads = 1; pragma disable_optimizer")
-                engine.threads = 1
+                self._connection.execute(_FOR_SMALL)
+            elif self._is_warm:
+                self._connection.execute(f"set threads = {engine.threads}; pragma enable_optimizer")
+            engine.threads = 1 if is_small else engine.threads
             self._connection.execute("set lock_configuration = true")
             engine.meter = meter
             with meter.following(engine.steps):
                 yield engine
         finally:
             self.close()
+
+    def warm_up(self) -> None:
+        """See ``Prepared.warm_up``."""
+        self._is_warm = True
+        for statement in (_FOR_SMALL, *_WARM_UP):
+            self._connection.execute(statement)
 
     def close(self) -> None:
         """See ``Prepared.close``."""

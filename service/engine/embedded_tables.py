@@ -29,6 +29,11 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 
 _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
+_MOST_PARSED = 160
+"""Statements that are kept. A batch has about a hundred, of which a quarter name a path of this batch alone."""
+_last_parsed: dict[str, duckdb.Statement] = {}
+"""Text -> statement, the one that was used last at the end. To parse a small one may take as long as to run it."""
+_ORDER = "the rows are in the order of their ordinals"
 _TINY_ROWS = 100
 """A table of so many rows is not worth the statement that frees it before the engine closes."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
@@ -77,20 +82,21 @@ class EmbeddedTable:
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """See ``Table.codes``."""
-        strays = self._database.run(
-            f"select count(*) from (select rowid, ordinal from {self.name}) where ordinal <> rowid"
-        )
-        assert strays == [(0,)], "the rows are in the order of their ordinals"
-        count = self.count()
+        count = self._count
         codes = self._codes_of_few(terms) if count <= _FEW_ROWS else self._codes_of_many(terms)
         return self._database.table({"ordinal": np.arange(count, dtype=np.int64), **codes})
 
     def _codes_of_few(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
         with self._database.meter.part(_SHARE_OF_CODES):
-            rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
-        return {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms)}
+            rows = self._database.run(f"select ordinal, {', '.join(terms.values())} from {self.name}")
+        assert all(row[0] == ordinal for ordinal, row in enumerate(rows)), _ORDER
+        return {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms, start=1)}
 
     def _codes_of_many(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
+        strays = self._database.run(
+            f"select count(*) from (select rowid, ordinal from {self.name}) where ordinal <> rowid"
+        )
+        assert strays == [(0,)], _ORDER
         query = f"select ordinal, {{}} as text from {self.name}"
         with self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)):
             return {name: self._codes_of(query.format(term)) for name, term in terms.items()}
@@ -244,10 +250,13 @@ class Database:
     def run(self, sql: str) -> list[Row]:
         """Run a statement; errors of the engine are translated into ours."""
         with self._one_statement():
-            return list(self._connection.execute(sql).fetchall())
+            return list(self._connection.execute(self._parsed(sql)).fetchall())
 
     def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
+        if max(map(len, columns.values())) <= _TINY_ROWS:
+            lists = (f"unnest({array.tolist()}::bigint[]) as {name}" for name, array in columns.items())
+            return self.materialise(f"select {', '.join(lists)}")
         view = f"numpy_{next(self._numbers)}"
         self._connection.register(view, dict(columns))
         try:
@@ -258,7 +267,17 @@ class Database:
     def arrays(self, sql: str) -> dict[str, Any]:
         """Run a query into numpy columns."""
         with self._one_statement():
-            return dict(self._connection.execute(sql).fetchnumpy())
+            return dict(self._connection.execute(self._parsed(sql)).fetchnumpy())
+
+    def _parsed(self, sql: str) -> duckdb.Statement:
+        """The statement, parsed once in this process, not once in each batch."""
+        statement = _last_parsed.pop(sql, None)
+        if statement is None:
+            (statement,) = self._connection.extract_statements(sql)
+        _last_parsed[sql] = statement
+        if len(_last_parsed) > _MOST_PARSED:
+            _last_parsed.pop(next(iter(_last_parsed)), None)
+        return statement
 
     def steps(self) -> float:
         """The number of statements that have ended, and the share of the running one that is done; from any thread."""

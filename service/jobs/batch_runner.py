@@ -65,6 +65,7 @@ class BatchRunner:
             make_folder(self._work)
             limits = {"memory_limit_mb": self._settings.memory_limit_mb, "threads": self._settings.threads}
             self._prepared = prepare_engine(self._work, self._engine_folders, **limits)
+            self._prepared.warm_up()
 
     def rest(self) -> None:
         """Close the engine that no batch has used."""

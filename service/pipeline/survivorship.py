@@ -16,12 +16,12 @@ _RANKED = f"""
     from this join groups using (ordinal)
 """
 # The best record of each group, and the best of those that have a field.
-_BEST = """
+_BEST = f"""
     select
-        group_id, min(rank) as best, {best_with_field},
+        group_id, min(rank) as best, {{best_with_field}},
         min(rank) filter (has_status and status_stated) as best_with_stated_status,
-        {has_source}
-    from this
+        {{has_source}}
+    from ({_RANKED})
     group by group_id
 """
 # A status that a source stated wins over a default. One row for each value that another record than the kept one gives.
@@ -35,7 +35,7 @@ _DONORS = " union all ".join(
 _GIVEN_FIELDS = ", ".join(f"max(case when field = '{field}' then records.{field} end) as {field}" for field in _FIELDS)
 _GIVEN = f"""
     select group_id, {_GIVEN_FIELDS}
-    from this join records using (ordinal)
+    from ({{donors}}) join records using (ordinal)
     group by group_id
 """
 _GOLDEN = f"""
@@ -58,12 +58,14 @@ def survive(records: Table, groups: Table, rules: Rules) -> Table:
     Source: docs/specification.md section 6
     """
     sources = [source.name for source in rules.sources]
-    best = records.derive(_RANKED, groups=groups).derive(
+    best = records.derive(
         _BEST.format(
             best_with_field=", ".join(f"min(rank) filter (has_{field}) as best_with_{field}" for field in _FIELDS),
             has_source=", ".join(f"bool_or(source = '{name}') as has_{number}" for number, name in enumerate(sources)),
-        )
+        ),
+        groups=groups,
     )
-    donors = best.derive(_DONORS if rules.survivorship == "fill" else f"from ({_DONORS}) where false")
+    donors = _DONORS if rules.survivorship == "fill" else f"from ({_DONORS}) where false"
+    given = best.derive(_GIVEN.format(donors=donors), records=records)
     flags = ", ".join(f"case when has_{number} then '{name}' end" for number, name in enumerate(sources))
-    return best.derive(_GOLDEN.format(flags=flags), records=records, given=donors.derive(_GIVEN, records=records))
+    return best.derive(_GOLDEN.format(flags=flags), records=records, given=given)
