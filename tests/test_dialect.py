@@ -29,11 +29,11 @@ STRUCTURE = {
 }
 OPERATORS = {
     *("Add", "Sub", "Mul", "Div", "IntDiv", "Mod", "Neg", "And", "Or", "Not", "EQ", "NEQ", "GT", "GTE", "LT", "LTE"),
-    *("Between", "In", "Is", "NullSafeNEQ", "NullSafeEQ", "DPipe"),
+    *("Between", "In", "Is", "NullSafeNEQ", "NullSafeEQ", "DPipe", "BitwiseAnd"),
 }
 FUNCTIONS = {
     *("Cast", "TryCast", "Coalesce", "Nullif", "Count", "Sum", "Min", "Max", "ArgMin", "ArgMax", "AnyValue"),
-    *("LogicalOr", "LogicalAnd", "RowNumber", "DenseRank", "Rank", "IgnoreNulls"),
+    *("LogicalOr", "LogicalAnd", "BitwiseAndAgg", "RowNumber", "DenseRank", "Rank", "IgnoreNulls"),
     *("ArrayAgg", "ArrayContains", "ArrayFilter", "ArrayToString", "Transform", "GroupConcat"),
     *("Chr", "ConcatWs", "Concat", "Left", "Right", "Length", "Lower", "Upper", "MD5", "Pad", "Trim", "Replace"),
     *("RegexpExtract", "RegexpExtractAll", "RegexpFullMatch", "RegexpLike", "RegexpReplace"),

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,7 @@ import duckdb
 import numpy as np
 
 from service.engine.contract import IntArray, Row, Table, sql_text
-from service.engine.first_equal import first_equal
+from service.engine.first_alike import first_alike
 from service.errors import Interrupted, TransientError
 from service.progress import Meter
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
@@ -36,6 +37,8 @@ _last_parsed: dict[str, duckdb.Statement] = {}
 _ORDER = "the rows are in the order of their ordinals"
 _TINY_ROWS = 100
 """A table of so many rows is not worth the statement that frees it before the engine closes."""
+_COLUMNS_AT_A_TIME = 2
+"""So many columns of texts are numbered at the same time; each needs about 50 bytes for each record meanwhile."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 """Of the work around it, and statements for each column of texts."""
 
@@ -98,16 +101,22 @@ class EmbeddedTable:
         )
         assert strays == [(0,)], _ORDER
         query = f"select ordinal, {{}} as text from {self.name}"
-        with self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)):
-            return {name: self._codes_of(query.format(term)) for name, term in terms.items()}
+        texts = (query.format(term) for term in terms.values())
+        # The engine runs one statement at a time; the numbers of one column are sorted beside that of the next.
+        workers = min(self._database.threads, _COLUMNS_AT_A_TIME)
+        with (
+            self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)),
+            ThreadPoolExecutor(workers) as threads,
+        ):
+            return dict(zip(terms, threads.map(self._codes_of, texts), strict=True))
 
     def _codes_of(self, texts: str) -> IntArray:
         """The numbers of the texts that the query ``texts`` (ordinal · text) gives."""
         arrays = self._database.arrays(
             f"select text is not null as is_given, coalesce(hash(text), 0) as hash from ({texts})"
         )
-        codes = first_equal(arrays["hash"], arrays["is_given"])
-        # Similar texts may have one hash.
+        codes = first_alike(arrays["hash"], arrays["is_given"])
+        # Different texts may have one hash, similar ones above all.
         others = np.flatnonzero((codes >= 0) & (codes != np.arange(len(codes))))
         linked = self._database.table({"ordinal": others, "first": codes[others]})
         different = self._database.run(
@@ -258,11 +267,13 @@ class Database:
             lists = (f"unnest({array.tolist()}::bigint[]) as {name}" for name, array in columns.items())
             return self.materialise(f"select {', '.join(lists)}")
         view = f"numpy_{next(self._numbers)}"
-        self._connection.register(view, dict(columns))
+        with self._statement:
+            self._connection.register(view, dict(columns))
         try:
             return self.materialise(f"from {view}")
         finally:
-            self._connection.unregister(view)
+            with self._statement:
+                self._connection.unregister(view)
 
     def arrays(self, sql: str) -> dict[str, Any]:
         """Run a query into numpy columns."""
