@@ -26,12 +26,12 @@ from service.progress import Meter
 from service.readers.rows import FileReport
 from service.readers.served_files import SCHEME
 
-
 # To plan a small statement takes longer than to run it: less is planned, and no thread waits for another.
 _FOR_SMALL = "set threads = 1; pragma disable_optimizer"
 # Each distinct aggregate takes a megabyte, as large as no other small statement's hash tables.
+_DISTINCT = ", ".join(f"count(distinct concat(a, {number})) filter (a = 0)" for number in range(8))
 _WARM_UP = (
-    f"select {', '.join(f'count(distinct concat(a, {number})) filter (a = 0)' for number in range(8))} from range(1) as t(a) group by a",
+    f"select {_DISTINCT} from range(1) as t(a) group by a",
     "select a, b from range(1) as t(a) join range(1) as u(b) on a = b left join range(1) as v(c) on b = c order by a",
 )
 

@@ -31,7 +31,7 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
 _MOST_PARSED = 160
-"""Statements that are kept. A batch has about a hundred, of which a quarter name a path of this batch alone."""
+"""Statements that are kept. A batch has about a hundred, of which few of which are of this batch alone."""
 _last_parsed: dict[str, duckdb.Statement] = {}
 """Text -> statement, the one that was used last at the end. To parse a small one may take as long as to run it."""
 _ORDER = "the rows are in the order of their ordinals"
@@ -159,10 +159,10 @@ class EmbeddedTable:
             "format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''",
         )
 
-    def write_lines(self, path: Path, column: str, order_by: str) -> None:
+    def write_lines(self, path: Path, column: str, order_by: str, sql: str = "from this") -> None:
         """See ``Table.write_lines``."""
         self._copy(
-            f"select {column} from {self._in_order(order_by)}",
+            f"select {column} from {self._in_order(order_by, sql)}",
             path,
             "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
         )
@@ -185,7 +185,8 @@ class EmbeddedTable:
             self._database.run(f"drop table {self._table}")
 
     def _copy(self, select: str, path: Path, options: str) -> None:
-        self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
+        # The path is a parameter, so that the text is the same in each batch.
+        self._database.run(f"copy ({select}) to ? ({options})", str(path))
 
 
 def _codes_one_by_one(texts: Iterable[str | None]) -> IntArray:
@@ -256,10 +257,10 @@ class Database:
             f"columns={{{', '.join(columns)}}})"
         )
 
-    def run(self, sql: str) -> list[Row]:
+    def run(self, sql: str, *parameters: str) -> list[Row]:
         """Run a statement; errors of the engine are translated into ours."""
         with self._one_statement():
-            return list(self._connection.execute(self._parsed(sql)).fetchall())
+            return list(self._connection.execute(self._parsed(sql), parameters or None).fetchall())
 
     def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""

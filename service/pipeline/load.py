@@ -138,7 +138,7 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
 
 def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
     """Write one line per removed record, for the text log."""
-    removed.derive(_MERGE_LINES.format(prefix=prefix)).write_lines(path, "line", "customer, ordinal")
+    removed.write_lines(path, "line", "customer, ordinal", _MERGE_LINES.format(prefix=prefix))
 
 
 def _write_for_people(master: Table, duplicates: Table, rules: Rules, folder: Path) -> None:
