@@ -163,20 +163,17 @@ def is_regular(path: Path) -> bool:
         return False
 
 
-def move(source: Path, target: Path) -> None:
-    """Rename within one file system and make both folders durable; an existing target is replaced."""
+def move(source: Path, target: Path, *, durable: bool = True) -> None:
+    """Rename within one file system and make both folders durable; an existing target is replaced.
+
+    If not ``durable``, the folders are synced later: of several moves once.
+    """
     source.rename(target)
+    if not durable:
+        return
     fsync_path(target.parent)
     if source.parent != target.parent:
         fsync_path(source.parent)
-
-
-def move_all(sources: Sequence[Path], folder: Path) -> None:
-    """As ``move``, of several files from one folder into another, in this order; the folders are synced once."""
-    for source in sources:
-        source.rename(folder / source.name)
-    fsync_path(folder)
-    fsync_path(sources[0].parent)
 
 
 def move_if_free(source: Path, target: Path) -> bool:

@@ -419,9 +419,9 @@ def test_a_ledger_of_the_former_format_is_upgraded_and_loses_nothing(former_form
     assert jobs(former_format) == ["integration"] * 3 + ["analytics"]
 
 
-@pytest.mark.parametrize("first_call", ["head", "note", "note_retried", "is_superseded"])
+@pytest.mark.parametrize("first_call", ["next", "note", "note_retried", "is_superseded"])
 def test_the_first_process_that_writes_upgrades_the_ledger(former_format: DocumentFolders, first_call: str) -> None:
-    arguments = () if first_call == "head" else ("20240115T122000Z-cccccc",)
+    arguments = () if first_call == "next" else ("20240115T122000Z-cccccc",)
     getattr(former_format.ledger, first_call)(*arguments)
     assert format_of(former_format.ledger) == 2
     assert len(former_format.entries()) == 3

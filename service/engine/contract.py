@@ -135,7 +135,7 @@ class Engine(Protocol):
 
 
 class Prepared(Protocol):
-    """An engine that is open and that nobody works with yet. To open one takes as long as many small statements."""
+    """An engine that is open before there is work for it: to open one takes as long as many small statements."""
 
     def begin(self, meter: Meter, *, is_small: bool = False) -> AbstractContextManager[Engine]:
         """The engine, whose tables exist until the block ends; once. See ``open_engine``."""

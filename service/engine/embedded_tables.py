@@ -264,7 +264,7 @@ class Database:
 
     def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
-        if max(map(len, columns.values())) <= _TINY_ROWS:
+        if all(len(array) <= _TINY_ROWS and array.dtype == np.int64 for array in columns.values()):
             lists = (f"unnest({array.tolist()}::bigint[]) as {name}" for name, array in columns.items())
             return self.materialise(f"select {', '.join(lists)}")
         view = f"numpy_{next(self._numbers)}"

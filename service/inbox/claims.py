@@ -27,7 +27,6 @@ from service.files import (
     make_own_folder,
     make_private,
     move,
-    move_all,
     move_if_free,
     remove_staged,
     remove_tree,
@@ -77,7 +76,10 @@ class Claims:
         folder = self._folder(claim.batch_id)
         make_own_folder(folder)
         with suppress(FileNotFoundError):  # a user removed it at the last moment: the claim is not whole
-            move_all([file.path for file in files], folder)
+            for file in files:
+                move(file.path, folder / file.path.name, durable=False)
+            fsync_path(folder)
+            fsync_path(self._inbox.root)
         if not all(_is_as_claimed(folder / file.path.name, file.state) for file in files):
             self._put_back(claim)  # a newer version appeared under the name during the move
             return None

@@ -172,10 +172,10 @@ JOB = Job(
     stages={
         "extract": 0,
         "normalise": 0,
-        "deduplicate": 5,
-        "survive": 9,
-        "identify": 22,
-        "load": 23,
+        "deduplicate": 4,
+        "survive": 8,
+        "identify": 19,
+        "load": 21,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,

@@ -68,8 +68,8 @@ _CHANGES = f"""
         select
             customer as number,
             case when state is null then 'created' when is_here then 'revived' else 'retired' end as change,
-            if(state is null, []::bigint[], [customer]) as was,
-            if(is_here, [customer], []::bigint[]) as now,
+            if(state is null, [], [customer]) as was,
+            if(is_here, [customer], []) as now,
             case when state is null then 'none of its records was with a customer last time'
                 when is_here then 'records of it are in the exports again'
                 else 'none of its records is in the exports' end as reason
