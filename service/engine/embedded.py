@@ -11,6 +11,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ class EmbeddedEngine(Database):
             1: lambda value: None if value is None else function(value),
             2: lambda value, rule: None if value is None else function(value, rule),
         }
-        parameters = len(inspect.signature(function).parameters)
+        parameters = _parameters(function)
         self._connection.create_function(
             name,
             wrappers[parameters],
@@ -166,6 +167,11 @@ class EmbeddedEngine(Database):
         """See ``Engine.interrupt``."""
         with suppress(duckdb.ConnectionException):  # it was closed at this moment: there is nothing to interrupt
             self._connection.interrupt()
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> int:
+    return len(inspect.signature(function).parameters)
 
 
 _is_engine: type[Engine] = EmbeddedEngine
