@@ -37,7 +37,7 @@ FUNCTIONS = {
     *("ArrayAgg", "ArrayContains", "ArrayFilter", "ArrayToString", "Transform", "GroupConcat"),
     *("Chr", "ConcatWs", "Concat", "Left", "Right", "Length", "Lower", "Upper", "MD5", "Pad", "Trim", "Replace"),
     *("RegexpExtract", "RegexpExtractAll", "RegexpFullMatch", "RegexpLike", "RegexpReplace"),
-    *("Split", "SplitPart", "StartsWith", "StrPosition", "Substring", "TimeToUnix", "Least", "Greatest"),
+    *("Split", "SplitPart", "StartsWith", "Contains", "StrPosition", "Substring", "TimeToUnix", "Least", "Greatest"),
 }
 TYPES = {"TEXT", "BIGINT", "INT", "DATE", "DOUBLE", "TIMESTAMP", "BOOLEAN"}
 OTHER_FUNCTIONS = {"strlen"}

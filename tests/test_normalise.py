@@ -8,6 +8,7 @@ How many generated values are tried is in ``tests/sizes.py``. A million, and how
 
 from __future__ import annotations
 
+import calendar
 import csv
 import random
 import re
@@ -24,6 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.engine.contract import sql_text
 from service.engine.embedded import EmbeddedEngine
 from service.model import CRM, ECOM, Batch, DateOrder, Guards, Rules
 from service.pipeline import normalise as stage
@@ -38,10 +40,10 @@ from service.pipeline.fields.cell import (
     value_of_cell,
     value_of_cell_sql,
 )
-from service.pipeline.fields.date import column_of, date_evidence, norm_date
+from service.pipeline.fields.date import DATE_EVIDENCE_SQL, DateColumn, column_of, date_evidence, date_sql, norm_date
 from service.pipeline.fields.email import norm_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
-from service.pipeline.fields.name import name_key, norm_name
+from service.pipeline.fields.name import NAME_SQL, name_key, norm_name
 from service.pipeline.fields.phone import compared_phone, phone_as_printed
 from service.pipeline.fields.source_id import norm_id
 from service.pipeline.fields.status import read_status
@@ -276,7 +278,16 @@ def a_number_of_the_world(r: random.Random) -> str:
 
 def a_name(r: random.Random) -> str:
     words = [r.choice(FIRST)] + [r.choice(LAST) for _ in range(r.choice((1, 1, 1, 2, 3)))]
-    return r.choice((str, str, str.upper, str.lower, str.title))(r.choice((" ", " ", " ", "-", "  ", ", ")).join(words))
+    name = r.choice((" ", " ", " ", "-", "  ", ", ")).join(words)
+    if r.random() < 0.2:
+        behind = [r.choice((*FIRST, *LAST)) for _ in range(r.choice((1, 1, 2, 3, 4, 5, 6)))]
+        name = name + r.choice((",", ", ", ",  ", " , ", " ,", ",,")) + r.choice((" ", "  ")).join(behind)
+    if r.random() < 0.1:
+        name = r.choice((" ", "   ", "")) + name.replace(" ", "   ") + r.choice((" ", "  ", ""))
+    return r.choice((str, str, str.upper, str.lower, str.title))(name)
+
+
+MONTH_NAMES = (*calendar.month_name[1:], *calendar.month_abbr[1:], "Sept", "Mai", "\u017fep", "Augu\u017ft")
 
 
 def a_date(r: random.Random) -> str:
@@ -311,10 +322,23 @@ def a_date(r: random.Random) -> str:
             "{4}",
             "{4}.0",
             "{4}123",
+            "{0:04}/{1}/{2}",
+            "{0:04}.{1:02}.{2:02}",
+            "{0:04}.{1}.{2} 10:00",
+            "{0:04}-{1}-{2}T09:05",
+            "{0:04}/{1:02}/{2:02} 23:59:59+02:00",
+            "{5} {2}, {0:04}",
+            "{5} {2:02}, {0:04}",
+            "{5}. {2}th {0:04}",
+            "{5} {2}, {3:02}",
+            "{2} {5} {0:04}",
+            "{2:02}-{5}-{0:04}",
+            "{2}rd {5}. {3:02}",
         )
     )
+    month_name = r.choice((str, str, str.upper, str.lower, str.swapcase))(r.choice(MONTH_NAMES))
     unix = r.choice((r.randrange(300_000_000, 2_000_000_000), r.randrange(10**8, 10**10)))
-    written: str = shape.format(year, month, day, r.randrange(100), unix)
+    written: str = shape.format(year, month, day, r.randrange(100), unix, month_name)
     return written
 
 
@@ -443,6 +467,64 @@ def test_values_that_sql_decides_alone_equal_the_definition(
     assert 100 * len(alone) / size >= SQL_ALONE_PERCENT[field] or rules.default_region == "DE"
 
 
+DATE_COLUMNS = [
+    *(
+        DateColumn("MDY"),
+        DateColumn("DMY"),
+        DateColumn("MDY", "YMD"),
+        DateColumn("MDY", "DMY"),
+        DateColumn("DMY", "MDY"),
+    ),
+    *(DateColumn("DMY", "unclear"), DateColumn("MDY", "", "YMD"), DateColumn("DMY", "", "", "unix")),
+]
+
+
+def days_that_differ(engine: EmbeddedEngine, column: DateColumn, texts: Sequence[str]) -> list[tuple[str, Cell, Cell]]:
+    """Text, day in SQL, day by definition."""
+    table = table_of(engine, {"number": list(range(len(texts))), "signup_date": texts})
+    sql = date_sql(lambda term: sql_text(term(column)))
+    found = [row[0] for row in table.derive(f"select {sql} from this order by number").rows()]
+    wanted = [norm_date(text, column.code) for text in texts]
+    return [it for it in zip(texts, found, wanted, strict=True) if it[1] != it[2]]
+
+
+@pytest.mark.parametrize("column", DATE_COLUMNS, ids=lambda column: column.code)
+def test_dates_of_any_column_equal_the_definition(column: DateColumn, engine: EmbeddedEngine) -> None:
+    stage.register_functions(engine)
+    texts = [*corpus("signup_date", CORPUS // 4, seed=5), *(text for text, _ in DATES), *NOT_DATES]
+    assert days_that_differ(engine, column, texts) == []
+
+
+USUAL_DATES = (
+    *("{0}-{1:02}-{2:02}", "{0}/{1:02}/{2:02}", "{0}.{1:02}.{2:02}", "{0}{1:02}{2:02}", "{0}-{1}-{2}"),
+    *("{0}-{1:02}-{2:02}T10:30:00Z", "{0}/{1:02}/{2:02} 10:30", "{1:02}/{2:02}/{0}", "{1}/{2}/{0}", "{1}.{2}.{0}"),
+    *("{1}-{2}-{0}", "{1}/{2}/{0} 2:30 PM", "{1}/{2}/{4:02}", "{1:02}.{2:02}.{4:02}, 10:30"),
+    *("{3} {2}, {0}", "{3} {2:02} {0}", "{2} {3} {0}", "{2:02}-{3}-{0}", "{2}-{3}-{4:02}", "{2}st {3}. {4:02}"),
+)
+
+
+@pytest.mark.parametrize("column", [DateColumn("MDY"), DateColumn("DMY")], ids=lambda column: column.code)
+def test_days_in_usual_shapes_need_no_python(column: DateColumn, own_engine: EmbeddedEngine) -> None:
+    own_engine.register("norm_date", lambda text, code: TO_PYTHON)
+    texts = [
+        shape.format(year, month, day, r.choice(MONTH_NAMES[:12]), year % 100)
+        for r in [random.Random(1)]
+        for shape in USUAL_DATES
+        for year in (1900, 1968, 1969, 2024)
+        for month in range(14)
+        for day in (0, 1, 2, 9, 12, 13, 28, 29, 30, 31, 32)
+    ]
+    texts += [f"{name[0]}{name[1:].swapcase()} 5, 2023" for name in (*MONTH_NAMES[:24], "Sept")]
+    assert days_that_differ(own_engine, column, texts) == []
+
+
+def test_each_value_of_a_column_shows_the_same_in_sql(engine: EmbeddedEngine) -> None:
+    texts = [*corpus("signup_date", CORPUS, seed=6), *(text for text, _ in DATES), *NOT_DATES]
+    stage.register_functions(engine)
+    rows = table_of(engine, {"source": ["CRM"] * len(texts), "signup_date": texts}).rows(DATE_EVIDENCE_SQL)
+    assert {shown: times for _, shown, times in rows} == Counter(filter(None, map(date_evidence, texts)))
+
+
 def texts_of_the_cases() -> list[str]:
     """Every text of an export in ``tests/cases`` and of the tables in ``tests/corpus.py``."""
     texts = {
@@ -489,6 +571,18 @@ def test_every_letter_that_sql_knows_in_two_cases_equals_the_definition(engine: 
     ]
     assert len(names) > 1000
     assert normalised(engine, "full_name", names, Rules()) == [norm_name(name) for name in names]
+
+
+def test_names_in_usual_shapes_need_no_python(own_engine: EmbeddedEngine) -> None:
+    first_names, last_names = ("Ann", "Li", "Zoë", "Jean-Luc", "J. R."), ("Roe", "McKay", "O'Neil", "de la Cruz")
+    tidy = [f"{first} {last}" for first in first_names for last in last_names]
+    shapes = ("  {0}   {1} ", "{1}, {0}", "{1},{0}", "{1} ,  {0}", "{1}, {0} Bea Cam", " {1}, {0}")
+    texts = [shape.format(first, last) for shape in shapes for first in first_names for last in last_names]
+    texts += [*tidy, *map(str.upper, tidy), *map(str.lower, tidy)]
+    own_engine.register("norm_name", lambda name: TO_PYTHON)
+    table = table_of(own_engine, {"number": list(range(len(texts))), "full_name": texts})
+    found = [row[0] for row in table.derive(f"select {NAME_SQL} from this order by number").rows()]
+    assert [it for it in zip(texts, found, map(norm_name, texts), strict=True) if it[1] != it[2]] == []
 
 
 @pytest.mark.slow

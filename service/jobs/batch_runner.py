@@ -147,11 +147,13 @@ class BatchRunner:
     @contextmanager
     def _engine_for(self, batch: Batch, meter: Meter) -> Iterator[Engine]:
         """An engine with an empty work folder, which ``abandon`` can interrupt."""
+        make_folder(self._work)  # someone may have removed it since the engine was opened
+        is_small = self._is_small(batch)
         self.prepare()
         prepared, self._prepared = self._prepared, None
         assert prepared is not None, "it was prepared just now"
         try:
-            with prepared.begin(meter, is_small=self._is_small(batch)) as engine:
+            with prepared.begin(meter, is_small=is_small) as engine:
                 self._engine = engine
                 if self._is_abandoned:
                     raise Interrupted("asked to stop", hint="the batch is taken up at the next start")
@@ -162,5 +164,7 @@ class BatchRunner:
 
     def _is_small(self, batch: Batch) -> bool:
         """Whether its exports, and the register that it is compared with, have few rows."""
+        if any(file.file_name.lower().endswith(".gz") for file in batch.inputs):
+            return False  # its size is known when it is unpacked
         read_bytes = sum(file.size_bytes for file in batch.inputs)
         return read_bytes <= _SMALL_BYTES and self._publication.register.size_bytes() <= _SMALL_BYTES

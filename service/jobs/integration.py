@@ -175,7 +175,7 @@ JOB = Job(
         "deduplicate": 4,
         "survive": 8,
         "identify": 19,
-        "load": 21,
+        "load": 26,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,

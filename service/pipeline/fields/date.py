@@ -308,54 +308,82 @@ def _real_day(year: str, month: str | int, day: str) -> date | None:
 
 HOUR_TO_SECOND = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
 """Regular expression: a time of day in ISO 8601, with a colon; seconds and their fraction may be absent."""
-_ISO = rf"[1-9]\d{{3}}-\d\d-\d\d(?:[T ]{HOUR_TO_SECOND}(?:Z|[+\-]\d\d:?\d\d)?)?"
+_TIME_OF_DAY = rf"(?:[T ]{HOUR_TO_SECOND}(?:Z|[+\-]\d\d:?\d\d)?)?"
+_TEN_CHARACTERS = rf"[1-9]\d{{3}}(?:-\d\d-\d\d|/\d\d/\d\d){_TIME_OF_DAY}"
+_PLAIN_YEAR_FIRST = rf"[1-9]\d{{3}}(?:-\d\d?-\d\d?|/\d\d?/\d\d?|\.\d\d?\.\d\d?){_TIME_OF_DAY}"
 _PLAIN_CLOCK = r"(?:0?\d|1\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?: ?[AaPp][Mm])?"
 _PLAIN_YEAR_LAST = rf"\d\d?(?:(?:/\d\d?/|\.\d\d?\.)(?:[1-9]\d{{3}}|\d\d)|-\d\d?-[1-9]\d{{3}})(?:,? {_PLAIN_CLOCK})?"
 _SHORT_YEAR_LAST = r"\d\d?[/.]\d\d?[/.]\d\d(?:[, ].*)?"
 _SHORT_DAY = """try_cast(case when substr(signup_date, {year}, 2) < '69' then '20' else '19' end
                     || substr(signup_date, {year}, 2) || '-' || substr(signup_date, {month}, 2)
                     || '-' || substr(signup_date, {day}, 2) as date)::varchar"""
-_MONTH_ABBREVIATED = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_MONTHS_IN_A_ROW = "janfebmaraprmayjunjulaugsepoctnovdec"
-_DAY_MONTH_YEAR = rf"\d\d?[ \-]{_MONTH_ABBREVIATED}[ \-][1-9]\d{{3}}|{_MONTH_ABBREVIATED} \d\d?, [1-9]\d{{3}}"
+
+
+def _in_any_case(word: str) -> str:
+    """Regular expression; not by its flag, by which an "s" is also the long one (ſ)."""
+    return "".join(f"[{letter.upper()}{letter}]" for letter in word)
+
+
+_MONTH_NAMES = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november"),
+    *("december", "sept", *_MONTHS),
+)
+_MONTH_BY_NAME = "|".join(map(_in_any_case, _MONTH_NAMES))
+_MONTHS_IN_A_ROW = "".join(_MONTHS)
+_DAY_OF_MONTH = r"\d\d?(?:st|nd|rd|th)?"
+_DAY_MONTH_YEAR = (
+    rf"(?:{_DAY_OF_MONTH}[ \-](?:{_MONTH_BY_NAME})\.?[ \-]|(?:{_MONTH_BY_NAME})\.? {_DAY_OF_MONTH},? )"
+    r"(?:[1-9]\d{3}|\d\d)"
+)
 _PLAIN_UNIX = r"1\d{9}|[4-9]\d{8}"
-# strftime would print the year 987 with three digits: the text itself is kept, a cast only checks the day.
+# DuckDB reads a real day with "-" or "/" between its parts, and prints it as YYYY-MM-DD.
 _DATE = rf"""
     case
         when signup_date is null then null
-        when regexp_full_match(signup_date, '{_ISO}')
-            then case when try_cast(left(signup_date, 10) as date) is not null then left(signup_date, 10) end
-        when regexp_full_match(signup_date, '[1-9]\d{{7}}') and try_cast($from_compact as date) is not null
-            then $from_compact
+        when regexp_full_match(signup_date, '{_TEN_CHARACTERS}') then try_cast(left(signup_date, 10) as date)::varchar
         when regexp_full_match(signup_date, '\d\d/\d\d/[1-9]\d{{3}}')
-            and try_cast(right(signup_date, 4) || '-' || $month_and_day as date) is not null
-            then right(signup_date, 4) || '-' || $month_and_day
+            -- a day that is impossible in the order of its column may be possible in the other one
+            then case $order when 'DMY' then coalesce($day_first, $month_first) else coalesce($month_first, $day_first)
+                end::varchar
+        when regexp_full_match(signup_date, '{_DAY_MONTH_YEAR}')
+            then try_cast($whole_year
+                || '-' || (instr('{_MONTHS_IN_A_ROW}', lower(regexp_extract(signup_date, '[A-Za-z]{{3}}'))) + 2) // 3
+                || '-' || regexp_extract(signup_date, '^[^0-9]*([0-9]+)', 1) as date)::varchar
+        when regexp_full_match(signup_date, '[1-9]\d{{7}}')
+            then try_cast(left(signup_date, 4) || '-' || substr(signup_date, 5, 2) || '-' || right(signup_date, 2)
+                as date)::varchar
         when regexp_full_match(signup_date, '\d\d-\d\d-\d\d') and $hyphens <> ''
             then case $hyphens when 'unclear' then null
                 when 'YMD' then {_SHORT_DAY.format(year=1, month=4, day=7)}
                 when 'DMY' then {_SHORT_DAY.format(year=7, month=4, day=1)}
                 else {_SHORT_DAY.format(year=7, month=1, day=4)} end
+        when regexp_full_match(signup_date, '{_PLAIN_YEAR_FIRST}')
+            then try_cast(regexp_replace(signup_date, '^(\d+).(\d+).(\d+).*$', '\1-\2-\3') as date)::varchar
         when regexp_full_match(signup_date, '{_PLAIN_YEAR_LAST}')
             and ($strokes = '' or not regexp_full_match(signup_date, '{_SHORT_YEAR_LAST}'))
-            -- a date that is impossible in the order of its column may still be clear by itself
-            then coalesce(
-                list_transform([regexp_extract_all(signup_date, '\d+')], lambda part: try_cast(
-                    case when length(part[3]) = 4 then '' when part[3] < '69' then '20' else '19' end || part[3] || '-'
-                    || case $order when 'DMY' then part[2] || '-' || part[1] else part[1] || '-' || part[2] end
-                    as date))[1]::varchar,
-                norm_date(signup_date, $column))
-        when regexp_full_match(signup_date, '{_DAY_MONTH_YEAR}')
-            then try_cast(right(signup_date, 4)
-                || '-' || (instr('{_MONTHS_IN_A_ROW}', lower(regexp_extract(signup_date, '[A-Za-z]+'))) + 2) // 3
-                || '-' || regexp_extract(signup_date, '\d+') as date)::varchar
+            then coalesce(try_cast($in_order as date), try_cast($in_other_order as date))::varchar
         when $unix = 'unix' and regexp_full_match(signup_date, '{_PLAIN_UNIX}')
             then (date '1970-01-01' + (signup_date::bigint // 86400)::integer)::varchar
         else norm_date(signup_date, $column)
     end
 """
-_FROM_COMPACT = "left(signup_date, 4) || '-' || substr(signup_date, 5, 2) || '-' || right(signup_date, 2)"
-_MONTH_AND_DAY = """case $order when 'DMY' then substr(signup_date, 4, 2) || '-' || left(signup_date, 2)
-                else left(signup_date, 2) || '-' || substr(signup_date, 4, 2) end"""
+_MONTH_FIRST = "try_cast(right(signup_date, 4) || '/' || left(signup_date, 5) as date)"
+_DAY_FIRST = """try_cast(right(signup_date, 4) || '/' || substr(signup_date, 4, 2) || '/' || left(signup_date, 2)
+                    as date)"""
+_WHOLE_YEAR = """case when substr(signup_date, -3, 1) between '0' and '9' then right(signup_date, 4)
+                    when right(signup_date, 2) < '69' then '20' || right(signup_date, 2)
+                    else '19' || right(signup_date, 2) end"""
+_IN_ORDER = rf"""regexp_replace(signup_date, '^(\d+).(\d+).(\d+).*$',
+                    case when not regexp_full_match(signup_date, '{_SHORT_YEAR_LAST}') then ''
+                        when regexp_matches(signup_date, '^\d+[/.]\d+[/.](?:69|[7-9])') then '19' else '20' end
+                    || case $order when '{{day_first}}' then '\3-\2-\1' else '\3-\1-\2' end)"""
+_TERMS = {
+    "$day_first": _DAY_FIRST,
+    "$month_first": _MONTH_FIRST,
+    "$whole_year": _WHOLE_YEAR,
+    "$in_order": _IN_ORDER.format(day_first="DMY"),
+    "$in_other_order": _IN_ORDER.format(day_first="MDY"),
+}
 
 
 def date_sql(term_of: Callable[[Callable[[DateColumn], str]], str]) -> str:
@@ -363,7 +391,9 @@ def date_sql(term_of: Callable[[Callable[[DateColumn], str]], str]) -> str:
 
     ``term_of`` returns the SQL term for a property of the column, which may differ from row to row.
     """
-    sql = _DATE.replace("$from_compact", _FROM_COMPACT).replace("$month_and_day", _MONTH_AND_DAY)
+    sql = _DATE
+    for name, term in _TERMS.items():
+        sql = sql.replace(name, term)
     for name in DateColumn._fields:
         sql = sql.replace(f"${name}", term_of(attrgetter(name)))
     return sql.replace("$column", term_of(attrgetter("code")))
@@ -371,23 +401,24 @@ def date_sql(term_of: Callable[[Callable[[DateColumn], str]], str]) -> str:
 
 # One regular expression for all rows: three short numbers, digits alone, or characters that may be full-width digits.
 _MAY_BE_EVIDENCE = r"^\s*\d{1,2}\s?[/.\-]\s?\d{1,2}\s?[/.\-]\s?\d\d|^\s*\d{9,13}(?:\.\d*)?\s*$|[^\x00-\x7F]"
+# Each text that shows something is looked at once; the time of day shows nothing, and all Unix times show the same.
 DATE_EVIDENCE_SQL = rf"""
     with written as (
-        select source, signup_date, count(*) as times from this
+        select source, count(*) as times,
+            case when strlen(signup_date) > 10 and regexp_full_match(signup_date, '{_PLAIN_YEAR_LAST}')
+                    then regexp_extract(signup_date, '^[^ ,]+')
+                when regexp_full_match(signup_date, '{_PLAIN_UNIX}') then '1000000000'
+                else signup_date end as shown
+        from this
         where regexp_matches(signup_date, '{_MAY_BE_EVIDENCE}')
-        group by source, signup_date
+        group by source, shown
     )
     select source, evidence, sum(times)::bigint
-    from (
-        select source, times,
-            case when regexp_full_match(signup_date, '{_PLAIN_UNIX}') then 'unix' else date_evidence(signup_date) end
-                as evidence
-        from written
-    )
+    from (select source, times, date_evidence(shown) as evidence from written)
     where evidence is not null
     group by source, evidence
 """
-"""SQL on a table of rows: source · evidence · number of values; each distinct value is looked at once."""
+"""SQL on a table of rows: source · evidence · number of values."""
 
 IS_DOUBTFUL_SQL = "(signup_date in ('0001-01-01', '1900-01-01', '1970-01-01') or signup_date >= '2100')"
 """SQL: whether the day of ``signup_date`` is real, but one that programs write for none, or far in the future."""

@@ -241,38 +241,51 @@ def _latin_letters() -> str:
 _UPPER, _LOWER = _letters_in_two_cases()
 _LETTERS = f"(?:(?:{_UPPER}{_LOWER}+)*{_UPPER}{_LOWER}{_LOWER}+|Mc{_UPPER}{_LOWER}+|{_UPPER}{_LOWER}*)"
 _WORD = rf"(?:{_LETTERS}(?:[''’\-]{_LETTERS}|[''’]{_LOWER})*\.?|(?:{_UPPER}\.)+)"
-_WORDS = f"{_WORD}(?: (?:{_WORD}|{'|'.join(sorted(PARTICLES))}))*"
+_OTHER_WORD = f"(?:{_WORD}|{'|'.join(sorted(PARTICLES))})"
+_WORDS = f"{_WORD}(?: {_OTHER_WORD})*"
+_WORDS_APART = f" *{_WORD}(?: +{_OTHER_WORD})* *"
 _SMALL_AFTER_MC = rf"\bMc{_LOWER}"
-_CAPITAL_AFTER_APOSTROPHE = rf"[''’]{_UPPER}(?:[ ''’.\-]|$)"  # one letter there is a small one
+_CAPITAL_AFTER_APOSTROPHE = rf"[''’]{_UPPER}(?:[ ,''’.\-]|$)"  # one letter there is a small one
 _ODD_CASE = f"{_SMALL_AFTER_MC}|{_CAPITAL_AFTER_APOSTROPHE}"
+_HAS_ODD_CASE = f"""((contains(full_name, '''') or contains(full_name, '’') or contains(full_name, 'Mc'))
+                and regexp_matches(full_name, '{_ODD_CASE}'))"""
 _ONE_CASE = rf"(?:{_UPPER}+|{_UPPER}?{_LOWER}+|Mc{_UPPER}{_LOWER}+)"
+_ONE_CASE_BETWEEN_BLANKS = f"{_ONE_CASE}(?: {_ONE_CASE})*"
 _ONE_CASE_WORDS = rf"{_ONE_CASE}(?:(?:\. |[ ''’.\-]){_ONE_CASE})*\.?"
 _ONE_LETTER_AFTER_APOSTROPHE = rf"[''’](?:{_UPPER}|{_LOWER})(?:[ ''’.\-]|$)"
-_LISTED = "|".join(sorted(map(re.escape, _BEHIND_A_COMMA | _ALSO_NAMES | _TITLES)))
-# A word of the lists, a digit, or more than four words behind the comma: the definition decides.
-_NOT_TURNED = f", *(?:[^,]*[ (])?(?i:{_LISTED})(?:[^A-Za-z]|$)|,.*[0-9]|,(?: *[^ ]+){{5}}"
 _AS_WRITTEN = f" (?:(?:{'|'.join(sorted(PARTICLES))})(?: |$)|(?:III?|IV)$)"
-_TIDY = r"regexp_replace(trim(regexp_replace(full_name, ' +', ' ', 'g')), '^([^,]*), ?([^,]*)$', '\2 \1')"
-_TITLE_CASE = rf"""array_to_string(list_transform(
-                regexp_extract_all(lower(full_name), '{_LOWER}+[ ''’.\-]*'),
-                lambda word: case when starts_with(word, 'mc') and regexp_matches(word, '^mc{_LOWER}')
-                    then 'Mc' || upper(substr(word, 3, 1)) || substr(word, 4)
-                    else upper(left(word, 1)) || substr(word, 2) end), '')"""
+_IS_ALL_TITLE_CASE = (
+    f"(not regexp_matches(full_name, '{_AS_WRITTEN}') or full_name in (lower(full_name), upper(full_name)))"
+)
+_LISTED = "|".join(sorted(map(re.escape, _BEHIND_A_COMMA | _ALSO_NAMES | _TITLES)))
+# A word of the lists, a digit, or more than four words behind the comma, or nothing beside it: the definition decides.
+_NOT_TURNED = (
+    f", *(?:[^,]*[ (])?(?i:{_LISTED})(?:[^A-Za-z]|$)|,.*[0-9]|, *[^ ]+(?: +[^ ]+){{{_MOST_FIRST_NAMES}}}|^ *,|, *$"
+)
+_TURNED = "substr(full_name, instr(full_name, ',') + 1) || ' ' || left(full_name, instr(full_name, ',') - 1)"
+_TIDY = "trim(regexp_replace({}, '  +', ' ', 'g'))"
+# No regular expression in a lambda: it would be compiled for each chunk of rows.
+_TITLE_CASE = """array_to_string(list_transform({}, lambda word:
+                case when starts_with(word, 'mc') then 'Mc' || upper(substr(word, 3, 1)) || substr(word, 4)
+                    else upper(left(word, 1)) || substr(word, 2) end), {})"""
+_BETWEEN_BLANKS = "string_split(lower(full_name), ' ')"
+_WITH_THEIR_MARKS = rf"regexp_extract_all(lower(full_name), '{_LOWER}+[ ''’.\-]*')"
 NAME_SQL = rf"""
     case
         when full_name is null then null
         when strlen(full_name) > {LONGEST_TEXT} then norm_name(full_name)
-        when regexp_full_match(full_name, '{_WORDS}')
-            and not regexp_matches(full_name, '{_ODD_CASE}')
-            then full_name
-        when regexp_full_match(full_name, '{_ONE_CASE_WORDS}')
-            and (full_name in (lower(full_name), upper(full_name)) or not regexp_matches(full_name, '{_AS_WRITTEN}'))
-            and not regexp_matches(full_name, '{_ONE_LETTER_AFTER_APOSTROPHE}')
-            then {_TITLE_CASE}
-        when regexp_matches(full_name, '^ |  |,| $')
+        when regexp_full_match(full_name, '{_WORDS}') and not {_HAS_ODD_CASE} then full_name
+        when regexp_full_match(full_name, '{_ONE_CASE_BETWEEN_BLANKS}') and {_IS_ALL_TITLE_CASE}
+            then {_TITLE_CASE.format(_BETWEEN_BLANKS, "' '")}
+        when regexp_full_match(full_name, '{_WORDS_APART}') and not {_HAS_ODD_CASE}
+            then {_TIDY.format("full_name")}
+        when contains(full_name, ',')
             and not regexp_matches(replace(full_name, '.', ''), '{_NOT_TURNED}|{_ODD_CASE}')
-            and regexp_full_match({_TIDY}, '{_WORDS}')
-            then {_TIDY}
+            and regexp_full_match({_TURNED}, '{_WORDS_APART}')
+            then {_TIDY.format(_TURNED)}
+        when regexp_full_match(full_name, '{_ONE_CASE_WORDS}') and {_IS_ALL_TITLE_CASE}
+            and not regexp_matches(full_name, '{_ONE_LETTER_AFTER_APOSTROPHE}')
+            then {_TITLE_CASE.format(_WITH_THEIR_MARKS, "''")}
         else norm_name(full_name)
     end
 """
