@@ -27,8 +27,8 @@ from service.progress import Meter
 from service.readers.rows import FileReport
 from service.readers.served_files import SCHEME
 
-# To plan a small statement takes longer than to run it: less is planned, and no thread waits for another.
-_FOR_SMALL = "set threads = 1; pragma disable_optimizer"
+_NEEDED_OPTIMIZER = "statistics_propagation"
+"""It finds the columns without nulls, which a Parquet file declares."""
 # Each distinct aggregate takes a megabyte, as large as no other small statement's hash tables.
 _DISTINCT = ", ".join(f"count(distinct concat(a, {number})) filter (a = 0)" for number in range(8))
 _WARM_UP = (
@@ -82,10 +82,10 @@ class PreparedEngine:
         """See ``Prepared.begin``."""
         engine = self._engine
         try:
-            if is_small:
-                self._connection.execute(_FOR_SMALL)
-            elif self._is_warm:
-                self._connection.execute(f"set threads = {engine.threads}; pragma enable_optimizer")
+            if is_small and not self._is_warm:
+                self._connection.execute(self._for_small())
+            elif self._is_warm and not is_small:
+                self._connection.execute(f"set threads = {engine.threads}; reset disabled_optimizers")
             engine.threads = 1 if is_small else engine.threads
             self._connection.execute("set lock_configuration = true")
             engine.meter = meter
@@ -97,8 +97,14 @@ class PreparedEngine:
     def warm_up(self) -> None:
         """See ``Prepared.warm_up``."""
         self._is_warm = True
-        for statement in (_FOR_SMALL, *_WARM_UP):
+        for statement in (self._for_small(), *_WARM_UP):
             self._connection.execute(statement)
+
+    def _for_small(self) -> str:
+        """To plan a small statement takes longer than to run it: less is planned, and no thread waits for another."""
+        names = self._connection.execute("select name from duckdb_optimizers()").fetchall()
+        disabled = ",".join(name for (name,) in names if name != _NEEDED_OPTIMIZER)
+        return f"set threads = 1; set disabled_optimizers = {sql_text(disabled)}"
 
     def close(self) -> None:
         """See ``Prepared.close``."""
