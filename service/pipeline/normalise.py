@@ -39,6 +39,7 @@ from service.pipeline.fields.status import STATUS_SQL, read_status
 from service.pipeline.first_usable import first_usable
 from service.pipeline.grouped_ids import ungrouped
 from service.pipeline.origins import columns_of
+from service.pipeline.read_ahead import read_ahead
 
 _NORMALISED = """
     select
@@ -185,13 +186,14 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         }
     rows = first_usable(ungrouped(rows), extracted.path_counts, normalised)
     with engine.meter.part(_SHARES["values"]):
-        values = _values(rows, normalised)
+        values = _values(*read_ahead(rows, normalised, engine))
     found = _TROUBLES.format(region=region, is_raw=IS_RAW_SQL, date_column=date_column, most_rows=MOST_ROWS_NAMED)
     with engine.meter.part(_SHARES["troubles"], steps=3):
         troubles = values.rows(found)
         unnamed = _unnamed(values, rules)
     with engine.meter.part(_SHARES["records"]):
-        records = _records(values, unnamed, rules)
+        values, keyed = read_ahead(values, {"name_key": NAME_KEY_SQL, "email_key": EMAIL_KEY_SQL}, engine)
+        records = _records(values, keyed, unnamed, rules)
     return Normalised(
         records=records,
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
@@ -290,13 +292,12 @@ def _unnamed(values: Table, rules: Rules) -> Table:
     return values.derive(_UNNAMED.format(status=_status_sql(rules), phone=phone_as_printed_sql(rules.default_region)))
 
 
-def _records(values: Table, unnamed: Table, rules: Rules) -> Table:
+def _records(values: Table, keyed: Mapping[str, str], unnamed: Table, rules: Rules) -> Table:
     """RECORD: the values with their keys, numbered in order of appearance, which is that of the rows."""
     has_unnamed = unnamed.count() > 0
     sql = _RECORDS.format(
         record_key=f"coalesce(unnamed.record_key, {_KEY_BY_ID})" if has_unnamed else _KEY_BY_ID,
-        name_key=NAME_KEY_SQL,
-        email_key=EMAIL_KEY_SQL,
+        **keyed,
         status=_status_sql(rules),
         phone=phone_as_printed_sql(rules.default_region),
     )
