@@ -144,6 +144,12 @@ class Engine(Protocol):
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """Make ``function`` (text arguments, text or null out) callable from SQL under ``name``."""
 
+    def call(self, name: str, arguments: Table, columns: Sequence[str]) -> Table:
+        """The rows of ``arguments`` with the ``result`` of a registered function of a module, called on all processors.
+
+        ``columns`` are its arguments, texts without nulls; an empty result is null.
+        """
+
     def interrupt(self) -> None:
         """Make the running statement, if any, raise Interrupted; called from another thread."""
 

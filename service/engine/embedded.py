@@ -11,7 +11,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.engine import embedded_files, memory
-from service.engine.contract import Engine, Prepared, sql_text
+from service.engine.contract import Engine, Prepared, Table, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
 from service.progress import Meter
 from service.readers.rows import FileReport
 from service.readers.served_files import SCHEME
+from service.workers.pool import open_workers
 
 _SPILLED_SHARE = 0.9
 """Of the free disk space, at most so much is spilled: the rest is for what the batch publishes."""
@@ -140,8 +141,19 @@ def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) ->
     connection.execute("set allowed_configs = ['memory_limit']")
 
 
+_CALLS = 4_000
+"""So many calls are given to a worker process at a time: they take about as long as a step of progress."""
+_BYTES_OF_A_WORKER = 64 << 20
+"""Of a worker process: the interpreter, the definitions and their tables."""
+
+
 class EmbeddedEngine(Database):
     """See ``Engine``; a folder of ours holds what does not fit into memory."""
+
+    @cached_property
+    def _functions(self) -> dict[str, Callable[..., Any]]:
+        """Those that are registered."""
+        return {}
 
     def read(self, file: InputFile) -> tuple[EmbeddedTable, FileReport]:
         """See ``Engine.read``."""
@@ -168,8 +180,34 @@ class EmbeddedEngine(Database):
             names = (column.strip('"') for column in columns)  # words of SQL are in quotes
             return self.read_own_csv(path, [f"'{name}': 'VARCHAR'" for name in names])
 
+    def call(self, name: str, arguments: Table, columns: Sequence[str]) -> EmbeddedTable:
+        """See ``Engine.call``."""
+        count = arguments.count()
+        numbered, listed = arguments.numbered("number"), ", ".join(columns)
+        part = f"select {listed} from this where number >= {{0}} and number < {{0}} + {_CALLS} order by number"
+        parts = (numbered.rows(part.format(start)) for start in range(0, count, _CALLS))
+        with self.meter.part(0.9, steps=count // _CALLS + 1):
+            found = self.text_table(("number", "result"), enumerate(self._results(self._functions[name], parts)))
+        known = found.derive(
+            f"select {listed}, this.result from this join numbered on this.number::bigint = numbered.number",
+            numbered=numbered,
+        )
+        found.release()
+        return known
+
+    def _results(
+        self, function: Callable[..., str | None], parts: Iterable[Sequence[tuple[str, ...]]]
+    ) -> Iterator[str | None]:
+        lent = self.threads * _BYTES_OF_A_WORKER
+        if self.threads == 1 or not self.can_lend(lent):
+            yield from (function(*row) for part in parts for row in part)
+            return
+        with self.lending(lent), open_workers(self.threads) as workers:
+            yield from chain.from_iterable(workers.results(function, parts))
+
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """See ``Engine.register``."""
+        self._functions[name] = function
 
         # DuckDB counts the parameters of what it is given, so there is one wrapper for each number.
         wrappers: dict[int, Callable[..., Any]] = {

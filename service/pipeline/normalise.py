@@ -39,6 +39,7 @@ from service.pipeline.fields.status import STATUS_SQL, read_status
 from service.pipeline.first_usable import first_usable
 from service.pipeline.grouped_ids import ungrouped
 from service.pipeline.origins import columns_of
+from service.pipeline.read_ahead import read_ahead
 
 _NORMALISED = """
     select
@@ -187,14 +188,14 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         }
     rows = first_usable(ungrouped(rows), extracted.path_counts, normalised)
     with engine.meter.part(_SHARES["values"]):
-        values = _values(rows, normalised)
+        values = _values(rows, normalised, engine)
     found = _TROUBLES.format(region=region, is_raw=IS_RAW_SQL, date_column=date_column, most_rows=MOST_ROWS_NAMED)
     with engine.meter.part(_SHARES["troubles"], steps=3):
         troubles = values.rows(found)
         counts = _counts(values, rules)
         unnamed = _unnamed(values, rules) if any(it["unnamed"] for it in counts.values()) else None
     with engine.meter.part(_SHARES["records"]):
-        records = _records(values, unnamed, rules)
+        records = _records(values, unnamed, rules, engine)
     result = Normalised(
         records=records,
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
@@ -220,18 +221,19 @@ def _by_definition(region: str, date_column: str) -> dict[str, str]:
     }
 
 
-def _values(rows: Table, sql_of: Mapping[str, str]) -> Table:
+def _values(rows: Table, normalised: Mapping[str, str], engine: Engine) -> Table:
     """Every value in its normalised form, and as written."""
-    return rows.derive(
-        _NORMALISED.format(
-            name=sql_of["full_name"],
-            email=sql_of["email"],
-            phone_key=sql_of["phone"],
-            date=sql_of["signup_date"],
-            status=STATUS_SQL,
-            source_id=SOURCE_ID_SQL,
+    with read_ahead(rows, normalised, engine) as (read, sql_of):
+        return read.derive(
+            _NORMALISED.format(
+                name=sql_of["full_name"],
+                email=sql_of["email"],
+                phone_key=sql_of["phone"],
+                date=sql_of["signup_date"],
+                status=STATUS_SQL,
+                source_id=SOURCE_ID_SQL,
+            )
         )
-    )
 
 
 def register_functions(engine: Engine) -> None:
@@ -300,17 +302,17 @@ def _unnamed(values: Table, rules: Rules) -> Table:
     return values.derive(_UNNAMED.format(status=_status_sql(rules), phone=phone_as_printed_sql(rules.default_region)))
 
 
-def _records(values: Table, unnamed: Table | None, rules: Rules) -> Table:
+def _records(values: Table, unnamed: Table | None, rules: Rules, engine: Engine) -> Table:
     """RECORD: the values with their keys, numbered in order of appearance, which is that of the rows."""
-    sql = _RECORDS.format(
-        record_key=f"coalesce(unnamed.record_key, {_KEY_BY_ID})" if unnamed else _KEY_BY_ID,
-        name_key=NAME_KEY_SQL,
-        email_key=EMAIL_KEY_SQL,
-        status=_status_sql(rules),
-        phone=phone_as_printed_sql(rules.default_region),
-    )
-    numbered = values.numbered("ordinal")
-    return numbered.derive(sql + _WITH_UNNAMED, unnamed=unnamed) if unnamed else numbered.derive(sql)
+    with read_ahead(values, {"name_key": NAME_KEY_SQL, "email_key": EMAIL_KEY_SQL}, engine) as (read, keyed):
+        sql = _RECORDS.format(
+            record_key=f"coalesce(unnamed.record_key, {_KEY_BY_ID})" if unnamed else _KEY_BY_ID,
+            **keyed,
+            status=_status_sql(rules),
+            phone=phone_as_printed_sql(rules.default_region),
+        )
+        numbered = read.numbered("ordinal")
+        return numbered.derive(sql + _WITH_UNNAMED, unnamed=unnamed) if unnamed else numbered.derive(sql)
 
 
 def _status_sql(rules: Rules) -> str:

@@ -1,0 +1,103 @@
+"""Read ahead: where many values can be read by their definitions alone, worker processes read them first.
+
+A function in Python that a statement calls runs on one processor, whatever the engine does; these run on all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from service.engine.contract import Engine, Table
+
+_CALL = re.compile(r"\b(norm_name|norm_email|compared_phone|norm_date|name_key|email_key)\((\w+)(?:, ([^()]*))?\)")
+_MARK = "chr(1)"
+"""SQL: a text that no value is."""
+_MANY_VALUES = 50_000
+"""Fewer are read before the worker processes have started."""
+_SAMPLED_ROWS = 20_000
+_SHARE_OF_THE_SAMPLE, _SHARE_OF_A_TERM = 0.02, 0.2
+"""Of the work around it."""
+
+
+class _Slow(NamedTuple):
+    """A term that calls its definition for many rows.
+
+    name     the name of the term
+    call     in its SQL
+    is_slow  SQL: whether a row needs the call
+    """
+
+    name: str
+    call: re.Match[str]
+    is_slow: str
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Column -> SQL of each argument of the call."""
+        _, text, rule = self.call.groups()
+        return {"known_text": text} if rule is None else {"known_text": text, "known_rule": rule}
+
+
+@contextmanager
+def read_ahead(rows: Table, terms: Mapping[str, str], engine: Engine) -> Iterator[tuple[Table, Mapping[str, str]]]:
+    """The rows with the results of slow calls beside them, and the terms with these instead of the calls.
+
+    In:   rows   source · row_number · what the terms need
+          terms  name -> SQL of a value, which calls its definition for what it cannot decide itself
+    Out:  the rows in their order, with more columns, until the block ends; and the terms
+    """
+    found, read = dict(terms), rows
+    for slow in _slow_terms(rows, terms, engine):
+        with engine.meter.part(_SHARE_OF_A_TERM, steps=0):
+            # The rows of several exports have no positions before they are one table.
+            own = rows.derive("from this") if read is rows else read
+            read = _with_results(own, slow, engine)
+            own.release()
+        found[slow.name] = terms[slow.name].replace(slow.call[0], f"known_{slow.name}")
+    try:
+        yield read, found
+    finally:
+        if read is not rows:
+            read.release()
+
+
+def _slow_terms(rows: Table, terms: Mapping[str, str], engine: Engine) -> list[_Slow]:
+    """Those that call their definitions for many rows, by a sample."""
+    calls = ((name, sql, _CALL.search(sql)) for name, sql in terms.items())
+    candidates = [
+        # A call without a text has no result.
+        _Slow(name, call, f"{call[2]} is not null and ({sql.replace(call[0], _MARK)}) = {_MARK}")
+        for name, sql, call in calls
+        if call is not None
+    ]
+    with engine.meter.part(_SHARE_OF_THE_SAMPLE, steps=2):
+        count = rows.count()
+        if count < _MANY_VALUES or not candidates:
+            return []
+        step = max(count // _SAMPLED_ROWS, 1)
+        counted = ", ".join(f"count(*) filter ({it.is_slow})" for it in candidates)
+        times = rows.rows(f"select {counted} from this where row_number % {step} = 0")[0]
+    return [it for it, sampled in zip(candidates, times, strict=True) if sampled * step >= _MANY_VALUES]
+
+
+def _with_results(rows: Table, slow: _Slow, engine: Engine) -> Table:
+    """The rows with the result of the call, where it is needed, in the column ``known_…``."""
+    listed = ", ".join(f"{sql} as {argument}" for argument, sql in slow.arguments.items())
+    with engine.meter.part(0.05):
+        texts = rows.derive(f"select distinct {listed} from this where {slow.is_slow}")
+    with engine.meter.part(0.9, steps=0):
+        results = engine.call(slow.call[1], texts, tuple(slow.arguments))
+    matches = " and ".join(f"{sql} = {argument}" for argument, sql in slow.arguments.items())
+    # A join does not keep the order of the rows.
+    with engine.meter.part(0.05):
+        joined = rows.numbered("position").derive(
+            f"select this.* exclude (position), known.result as known_{slow.name} "
+            f"from this left join known on {matches} order by position",
+            known=results,
+        )
+    texts.release()
+    results.release()
+    return joined

@@ -1,0 +1,1 @@
+"""Worker processes: functions in Python run on all processors, which threads of one process cannot."""
