@@ -29,15 +29,15 @@ STRUCTURE = {
 }
 OPERATORS = {
     *("Add", "Sub", "Mul", "Div", "IntDiv", "Mod", "Neg", "And", "Or", "Not", "EQ", "NEQ", "GT", "GTE", "LT", "LTE"),
-    *("Between", "In", "Is", "NullSafeNEQ", "NullSafeEQ", "DPipe"),
+    *("Between", "In", "Is", "NullSafeNEQ", "NullSafeEQ", "DPipe", "BitwiseAnd"),
 }
 FUNCTIONS = {
     *("Cast", "TryCast", "Coalesce", "Nullif", "Count", "Sum", "Min", "Max", "ArgMin", "ArgMax", "AnyValue"),
-    *("LogicalOr", "LogicalAnd", "RowNumber", "DenseRank", "Rank", "IgnoreNulls"),
+    *("LogicalOr", "LogicalAnd", "BitwiseAndAgg", "RowNumber", "DenseRank", "Rank", "IgnoreNulls"),
     *("ArrayAgg", "ArrayContains", "ArrayFilter", "ArrayToString", "Transform", "GroupConcat"),
     *("Chr", "ConcatWs", "Concat", "Left", "Right", "Length", "Lower", "Upper", "MD5", "Pad", "Trim", "Replace"),
     *("RegexpExtract", "RegexpExtractAll", "RegexpFullMatch", "RegexpLike", "RegexpReplace"),
-    *("Split", "SplitPart", "StartsWith", "StrPosition", "Substring", "TimeToUnix", "Least", "Greatest"),
+    *("Split", "SplitPart", "StartsWith", "Contains", "StrPosition", "Substring", "TimeToUnix", "Least", "Greatest"),
 }
 TYPES = {"TEXT", "BIGINT", "INT", "DATE", "DOUBLE", "TIMESTAMP", "BOOLEAN"}
 OTHER_FUNCTIONS = {"strlen"}

@@ -17,14 +17,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine import embedded_files, embedded_tables
+from service.engine import embedded_files, embedded_tables, prepare_engine
+from service.engine import first_alike as first_alike_module
 from service.engine.embedded import EmbeddedEngine
+from service.engine.first_alike import first_alike
 from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
+from service.progress import Meter
 from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_window
 from service.readers.rows import BOOLEAN_MARK, FileReport
 from tests.sizes import ROWS_BEFORE_A_LONG_CELL, examples
@@ -902,18 +906,36 @@ def test_wrong_json_is_refused_with_line_and_byte(
     assert refused(error) == (message, where)
 
 
-@pytest.mark.parametrize("blanks", [0, 1, 7, 100])
-def test_a_comma_too_many_is_seen_wherever_a_chunk_ends(blanks: int) -> None:
-    for text, is_lax in ((f'[{{"id":1,{" " * blanks}}}]', True), (f'[{{"id":1{" " * blanks}}},{{"id":[2,3]}}]', False)):
-        content = text.encode()
-        for chunk_bytes in range(1, 20):
-            check, is_suspicious = json_window.LaxJson(), False
-            try:
-                for at in range(1, len(content) - 1, chunk_bytes):
-                    check.feed(content[at : min(at + chunk_bytes, len(content) - 1)])
-            except json_window.NeedsStrictParser:
-                is_suspicious = True
-            assert is_suspicious == is_lax
+LAX_ELEMENTS = {
+    '{"id":1,}': True,
+    '{"id":-0}': True,
+    '{"id":-0.5}': False,
+    '{"id":NaN}': True,
+    '{"id":[1,-Infinity,2]}': True,
+    '{"id":[-inf]}': True,
+    '{"id":"mailto:nancy, inf-"}': False,
+    '{"id":"a:-nan,"}': True,
+    '{"id":-5,"in":null,"name":[null,{}]}': False,
+    '{"id":' + "[" * 600 + "]" * 600 + "}": True,
+    '{"id":' + '{"a":[' * 249 + "]}" * 249 + "}": False,
+    ",".join(['{"id":[[[[1]]]]}'] * 120): False,
+}
+"""Elements, and whether DuckDB may read them otherwise than our parser, without an error."""
+
+
+@pytest.mark.parametrize("blanks", [0, 11])
+@pytest.mark.parametrize("element", LAX_ELEMENTS)
+def test_what_duckdb_reads_otherwise_is_seen_wherever_a_chunk_ends(element: str, blanks: int) -> None:
+    spaced = re.sub(r"(?<=[\[\]{},])", " " * blanks, element)
+    content = f'{{"id":0}},{spaced}'.encode()
+    for chunk_bytes in (1, 7, 11, 1 << 20):
+        check, is_suspicious = json_window.LaxJson(), False
+        try:
+            for at in range(0, len(content), chunk_bytes):
+                check.feed(content[at : at + chunk_bytes])
+        except json_window.NeedsStrictParser:
+            is_suspicious = True
+        assert is_suspicious == LAX_ELEMENTS[element]
 
 
 def test_a_document_cut_at_any_byte_is_refused_or_whole(engine: EmbeddedEngine, drop: Path) -> None:
@@ -1020,6 +1042,21 @@ def test_a_query_over_several_tables_is_written_as_parquet(engine: EmbeddedEngin
     assert engine.read_parquet(tmp_path / "t.parquet").rows() == [("y",), ("x",)]
 
 
+@pytest.mark.parametrize("order", ["n", "n desc", "text, n"])
+def test_a_sorted_table_is_written_in_any_order(engine: EmbeddedEngine, tmp_path: Path, order: str) -> None:
+    numbers = "select (i * 7919) % 300007 as n, 'x' || n % 10 as text from this, range(300007) as numbers(i)"
+    table = table_of(engine, {"one": [1]}).sorted("n", numbers)
+    table.write_csv(tmp_path / "t.csv", ("n", "text"), order, "select * replace (upper(text) as text) from this")
+    table.write_parquet(tmp_path / "t.parquet", order)
+    table.write_lines(tmp_path / "t.txt", "n", order)
+    expected = sorted(((n, f"X{n % 10}") for n in range(300007)), key=lambda row: row[0], reverse=order == "n desc")
+    if order == "text, n":
+        expected.sort(key=lambda row: row[1])
+    assert (tmp_path / "t.csv").read_text() == "n,text\n" + "".join(f"{n},{text}\n" for n, text in expected)
+    assert (tmp_path / "t.txt").read_text() == "".join(f"{n}\n" for n, _ in expected)
+    assert engine.read_parquet(tmp_path / "t.parquet").rows("select n from this") == [(n,) for n, _ in expected]
+
+
 CODES_SQL = """
     select ordinal, if(one is null, -1, min(ordinal) over (partition by one)) as one,
         if(other is null, -1, min(ordinal) over (partition by other)) as other
@@ -1042,7 +1079,22 @@ def test_equal_texts_have_the_number_of_the_first_of_them(
     )
 
 
+@pytest.mark.parametrize("rows_of_a_part", [1, 3, 1 << 20])
+@given(hashes=st.lists(st.none() | st.integers(0, 5), max_size=60))
+@settings(max_examples=examples(100), deadline=None)
+def test_equal_hashes_have_equal_numbers(rows_of_a_part: int, hashes: list[int | None]) -> None:
+    bits = 6
+    keys = [(value << bits) + position for position, value in enumerate(hashes) if value is not None]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(first_alike_module, "_ROWS_OF_A_PART", rows_of_a_part)
+        numbers = first_alike(np.array(keys[::-1], dtype=np.uint64), bits, len(hashes)).tolist()
+    first_of: dict[int, int] = {}
+    for position, (number, value) in enumerate(zip(numbers, hashes, strict=True)):
+        assert number == (-1 if value is None else first_of.setdefault(value, position))
+
+
 def test_texts_with_one_hash_have_numbers_of_their_own(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The known collision of this version of the engine."""
     monkeypatch.setattr(embedded_tables, "_FEW_ROWS", 0)
     one, other = "drigarel jorenan", "drigarka jorenka"
     table = table_of(engine, {"ordinal": list(range(5)), "text": [other, one, other, one, None]})
@@ -1084,8 +1136,8 @@ def test_a_statement_may_name_tables_of_its_own(engine: EmbeddedEngine) -> None:
 
 
 def test_a_released_table_is_gone_and_those_derived_from_it_stay(engine: EmbeddedEngine) -> None:
-    one = table_of(engine, {"n": [1, 2]})
-    derived = one.derive("from this where n > 1")
+    one = table_of(engine, {"n": list(range(1000))})
+    derived = one.derive("from this where n = 2")
     before = len(engine.run("from duckdb_tables()"))
     one.release()
     assert derived.rows() == [(2,)]
@@ -1122,3 +1174,44 @@ def test_a_cell_as_long_as_it_may_be_is_read_wherever_it_lies(engine: EmbeddedEn
         [(rows + 2, 3), (rows + 1, len(longest))],
         (),
     )
+
+
+# ----------------------------------------------------------------------------------------------- small batches
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_an_engine_for_few_rows_writes_the_same_bytes_as_any_other(tmp_path: Path, *, is_warm: bool) -> None:
+    written: list[bytes] = []
+    for is_small in (False, True):
+        prepared = prepare_engine(tmp_path, memory_limit_mb=200, threads=2)
+        if is_warm:
+            prepared.warm_up()
+        with prepared.begin(Meter(), is_small=is_small) as engine:
+            assert isinstance(engine, EmbeddedEngine)
+            assert engine.run("select current_setting('threads')") == [(1 if is_small else 2,)]
+            table = engine.text_table(["given", "missing"], [("a", "b"), ("c", "")])
+            table.write_parquet(tmp_path / "out.parquet", "given", ("*",), "select *, length(given) as size from this")
+        written.append((tmp_path / "out.parquet").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_a_prepared_engine_may_be_closed_unused(tmp_path: Path) -> None:
+    prepared = prepare_engine(tmp_path, memory_limit_mb=200)
+    prepared.warm_up()
+    prepared.close()
+    with pytest.raises(Exception, match="closed"), prepared.begin(Meter()):
+        pass
+
+
+def test_a_statement_is_parsed_once_and_the_last_ones_are_kept(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_tables, "_MOST_PARSED", 2)
+    kept: dict[str, object] = {}
+    monkeypatch.setattr(embedded_tables, "_last_parsed", kept)
+    for number in (1, 2, 1, 3):
+        assert engine.run(f"select {number}") == [(number,)]
+    assert list(kept) == ["select 1", "select 3"]
+    first = kept["select 1"]
+    assert engine.run("select 1") == [(1,)]
+    assert kept["select 1"] is first

@@ -23,22 +23,21 @@ _KEYS = {
 }
 """Kind -> the column of KEYS, and the value as it is shown."""
 _RECORDS_WITH = """
-    select this.kind, this.key, {shown} as shown, records.ordinal, records.name_key, customers.customer,
-        customers.unified_id
+    select this.kind, this.key, {shown} as shown, records.ordinal, records.name_key, placed.customer,
+        placed.unified_id
     from this
     join keys on keys.{column} = this.key
     join records on records.ordinal = keys.ordinal
-    join groups on groups.ordinal = records.ordinal
-    join customers on customers.group_id = groups.group_id
+    join placed on placed.ordinal = records.ordinal
     where this.kind = '{kind}'
 """
 _RECORDS_OF_GROUPS = """
-    select this.kind, this.key, survivors.full_name as shown, records.ordinal, records.name_key, customers.customer,
-        customers.unified_id
+    select this.kind, this.key, survivors.full_name as shown, records.ordinal, records.name_key, placed.customer,
+        placed.unified_id
     from this
     join groups on groups.group_id = this.key
     join records on records.ordinal = groups.ordinal
-    join customers on customers.group_id = groups.group_id
+    join placed on placed.ordinal = records.ordinal
     join survivors on survivors.group_id = groups.group_id
     where this.kind = 'large_group'
 """
@@ -57,11 +56,11 @@ _RANKED = f"""
 """
 
 
-def literal_cost(suspicious: Table, matched: Matched, customers: Table) -> Table:
+def literal_cost(suspicious: Table, matched: Matched, placed: Table) -> Table:
     """The columns of ``LITERAL_COST``, and ``rank_in_kind``: from 1, the largest value or group of a kind first.
 
     In:     suspicious kind · key, see ``quality.suspicious_values``
-            customers  group_id · customer · unified_id
+            placed     ordinal · customer · unified_id
     Source: docs/specification.md section 7
     """
     kinds = [kind for (kind,) in suspicious.rows("select distinct kind from this order by kind")]
@@ -78,5 +77,5 @@ def literal_cost(suspicious: Table, matched: Matched, customers: Table) -> Table
         keys=matched.keys,
         groups=matched.groups,
         survivors=matched.survivors,
-        customers=customers,
+        placed=placed,
     )

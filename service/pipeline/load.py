@@ -25,45 +25,53 @@ CUSTOMER_ORDERS = ("unified_id", "orders_count")
 REGISTER_CUSTOMERS = ("number", "state", "merged_into")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
 
-_MASTER = """
-    select
-        customers.customer, customers.unified_id,
-        {full_name} as full_name, {email} as email, {phone} as phone, {signup_date} as signup_date,
-        this.source_system, {status} as status
-    from this join customers using (group_id)
+# The group of each record: its kept record and its customer.
+_PLACED = """
+    select this.ordinal, survivors.kept, customers.customer, customers.unified_id
+    from this join survivors using (group_id) join customers using (group_id)
 """
 # One row for each removed record; an id that occurs in more than one source of the batch is shown with its source.
 _REMOVED = """
     with
     ambiguous as (
-        select source_id from records group by source_id having count(distinct source) > 1
+        select source_id from records semi join records as others
+            on records.source_id = others.source_id and records.source <> others.source
     ),
-    reasons as (select *, {rules} as rules, {rule} as rule from this)
-    select
-        customers.customer, customers.unified_id, reasons.ordinal, reasons.rules, reasons.rule, {is_linked_by},
-        reasons.via <> survivors.kept as is_indirect,
-        removed.source as removed_source, removed.source_id as removed_id,
-        via.source as via_source, via.source_id as via_id,
-        {removed_shown} as removed_shown, {via_shown} as via_shown, {kept_shown} as kept_shown
-    from reasons
-    join groups on groups.ordinal = reasons.ordinal
-    join survivors on survivors.group_id = groups.group_id
-    join customers on customers.group_id = groups.group_id
-    join records as removed on removed.ordinal = reasons.ordinal
-    join records as via on via.ordinal = reasons.via
-    join records as kept on kept.ordinal = survivors.kept
+    reasons as (
+        select
+            placed.customer, placed.unified_id, this.ordinal, {rules} as rules, {rule} as rule, {is_linked_by},
+            this.via <> placed.kept as is_indirect,
+            removed.source as removed_source, removed.source_id as removed_id,
+            via.source as via_source, via.source_id as via_id,
+            kept.source as kept_source, kept.source_id as kept_id
+        from this
+        join placed on placed.ordinal = this.ordinal
+        join records as removed on removed.ordinal = this.ordinal
+        join records as via on via.ordinal = this.via
+        join records as kept on kept.ordinal = placed.kept
+    )
+    select *, {removed_shown} as removed_shown, {via_shown} as via_shown, {kept_shown} as kept_shown from reasons
 """
-_SHOWN = "case when {0}.source_id in (from ambiguous) then {0}.source || ':' else '' end || {0}.source_id"
+_SHOWN = "case when {0}_id in (from ambiguous) then {0}_source || ':' else '' end || {0}_id"
 _DUPLICATES = """
     select
         customer,
         any_value(unified_id) as kept_id,
-        {removed_ids} as removed_ids,
+        array_to_string(list(removed_shown order by ordinal), ',') as removed_ids,
         {match_reason} as match_reason,
         count(*) + 1 as record_count,
         concat_ws('+', {flags}) as removed_sources
     from this
     group by customer
+"""
+# The master with its types; the files of it are written in its order.
+_MASTER = """
+    select
+        customers.customer, customers.unified_id, this.full_name, this.email, this.phone, this.signup_date,
+        this.source_system, this.status, coalesce(duplicates.record_count, 1) as record_count, duplicates.match_reason
+    from this
+    join customers using (group_id)
+    left join duplicates using (customer)
 """
 _MERGE_LINES = """
     select customer, ordinal,
@@ -72,18 +80,17 @@ _MERGE_LINES = """
     from this
 """
 _CROSSWALK = """
-    select this.ordinal, customers.unified_id, this.source as source_system, this.source_id,
-        this.record_key
-    from this join groups using (ordinal) join customers using (group_id)
+    select ordinal, placed.unified_id, this.source as source_system, this.source_id, this.record_key
+    from this join placed using (ordinal)
 """
 # A row that a source repeats holds the same orders again.
 _ORDERS = """
     select customer, any_value(unified_id) as unified_id, sum(orders_count) as orders_count
     from (
-        select customers.customer, customers.unified_id, source, source_id, max(orders_count) as orders_count
-        from this join groups using (ordinal) join customers using (group_id)
+        select placed.customer, placed.unified_id, source, source_id, max(orders_count) as orders_count
+        from this join placed using (ordinal)
         where orders_count >= 0
-        group by customers.customer, customers.unified_id, source, source_id
+        group by placed.customer, placed.unified_id, source, source_id
     )
     group by customer
 """
@@ -111,20 +118,23 @@ class Results:
 def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) -> Table:
     """Write the files of a set, except its logs and its manifest.
 
+    In:     results    its evidence is released
     Out:    one row per removed record, for ``write_merge_lines``
     Source: docs/specification.md section 7; rows are ordered by the number of the unified id
     """
-    matched = results.matched
-    removed = matched.evidence.derive(
-        _removed_sql(matched.matcher),
-        records=matched.records,
-        groups=matched.groups,
-        survivors=matched.survivors,
-        customers=results.customers,
-    )
-    duplicates = _write_for_people(results, removed, rules, folder)
-    _write_for_machines(results, removed, folder)
-    _write_typed(results, removed, duplicates, folder)
+    matched, customers = results.matched, results.customers
+    placed = matched.groups.derive(_PLACED, survivors=matched.survivors, customers=customers)
+    removed = matched.evidence.derive(_removed_sql(matched.matcher), records=matched.records, placed=placed)
+    matched.evidence.release()
+    duplicates = removed.derive(_duplicates_sql(matched.matcher, rules))
+    master = matched.survivors.sorted("customer", _MASTER, customers=customers, duplicates=duplicates)
+    _write_for_people(master, duplicates, rules, folder)
+    write_master(master, folder / MASTER_FILE)
+    master.release()
+    duplicates.release()
+    _write_for_machines(results, placed, removed, folder)
+    write_records(matched.records, placed, removed, folder / RECORDS_FILE)
+    placed.release()
     (folder / "quality_report.json").write_text(
         json.dumps(quality, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -133,57 +143,41 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
 
 def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
     """Write one line per removed record, for the text log."""
-    removed.derive(_MERGE_LINES.format(prefix=prefix)).write_lines(path, "line", "customer, ordinal")
+    removed.write_lines(path, "line", "customer, ordinal", _MERGE_LINES.format(prefix=prefix))
 
 
-def _write_for_people(results: Results, removed: Table, rules: Rules, folder: Path) -> Table:
-    """Returns: customer · record_count · match_reason, … of the customers with more than one record."""
+def _write_for_people(master: Table, duplicates: Table, rules: Rules, folder: Path) -> None:
+    def escaped(**cells: str) -> str:
+        shown = (f"{escaped_sql(sql) if rules.formula_escape else sql} as {cell}" for cell, sql in cells.items())
+        return f"select * replace ({', '.join(shown)}) from this"
 
-    def escaped(cell: str) -> str:
-        return escaped_sql(cell) if rules.formula_escape else cell
-
-    cells = {field: escaped(f"coalesce(this.{field}, '{MISSING}')") for field in MASTER[1:5] + MASTER[6:]}
-    master = results.matched.survivors.derive(_MASTER.format(**cells), customers=results.customers)
-    master.write_csv(folder / "customer_master.csv", MASTER, "customer", bom=rules.csv_bom)
-    duplicates = removed.derive(
-        _DUPLICATES.format(
-            removed_ids=escaped("string_agg(removed_shown, ',' order by ordinal)"),
-            flags=", ".join(
-                f"case when bool_or(removed_source = '{s.name}') then '{s.name}' end" for s in rules.sources
-            ),
-            match_reason=rules_text(results.matched.matcher, "bool_or(by_{})"),
-        )
+    filled = {cell: f"coalesce({cell}, '{MISSING}')" for cell in (*MASTER[1:5], "status")}
+    in_order = "customer"
+    master.write_csv(folder / "customer_master.csv", MASTER, in_order, escaped(**filled), bom=rules.csv_bom)
+    duplicates.write_csv(
+        folder / "duplicate_report.csv", DUPLICATES, in_order, escaped(removed_ids="removed_ids"), bom=rules.csv_bom
     )
-    duplicates.write_csv(folder / "duplicate_report.csv", DUPLICATES, "customer", bom=rules.csv_bom)
-    return duplicates
 
 
-def _write_for_machines(results: Results, removed: Table, folder: Path) -> None:
-    records, groups = results.matched.records, results.matched.groups
-    crosswalk = records.derive(_CROSSWALK, groups=groups, customers=results.customers)
-    orders = records.derive(_ORDERS, groups=groups, customers=results.customers)
-    registered = results.register_customers.derive("select customer as number, state, merged_into from this")
-    for table, name, columns, order in (
-        (orders, "customer_orders.csv", CUSTOMER_ORDERS, "customer"),
-        (crosswalk, "crosswalk.csv", CROSSWALK, "ordinal"),
-        (removed, "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal"),
-        (results.changes, "id_changes.csv", ID_CHANGES, "number, change"),
-        (registered, "register_customers.csv", REGISTER_CUSTOMERS, "number"),
-        (
-            literal_cost(results.suspicious, results.matched, results.customers),
-            "literal_cost.csv",
-            LITERAL_COST,
-            "kind, rank_in_kind",
-        ),
-    ):
-        table.write_csv(folder / name, columns, order)
+def _write_for_machines(results: Results, placed: Table, removed: Table, folder: Path) -> None:
+    records = results.matched.records
+    orders = records.derive(_ORDERS, placed=placed)
+    orders.write_csv(folder / "customer_orders.csv", CUSTOMER_ORDERS, "customer")
+    orders.release()
+    records.write_csv(folder / "crosswalk.csv", CROSSWALK, "ordinal", _CROSSWALK, placed=placed)
+    removed.write_csv(folder / "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal")
+    results.changes.write_csv(folder / "id_changes.csv", ID_CHANGES, "number, change")
+    registered = "select customer as number, state, merged_into from this"
+    results.register_customers.write_csv(folder / "register_customers.csv", REGISTER_CUSTOMERS, "number", registered)
+    cost = literal_cost(results.suspicious, results.matched, placed)
+    cost.write_csv(folder / "literal_cost.csv", LITERAL_COST, "kind, rank_in_kind")
+    cost.release()
     write_rejects(results.rejects, folder)
 
 
-def _write_typed(results: Results, removed: Table, duplicates: Table, folder: Path) -> None:
-    matched = results.matched
-    write_master(matched.survivors, results.customers, duplicates, folder / MASTER_FILE)
-    write_records(matched.records, matched.groups, results.customers, removed, folder / RECORDS_FILE)
+def _duplicates_sql(matcher: Matcher, rules: Rules) -> str:
+    has_source = (f"case when bool_or(removed_source = '{it.name}') then '{it.name}' end" for it in rules.sources)
+    return _DUPLICATES.format(flags=", ".join(has_source), match_reason=rules_text(matcher, "bool_or(by_{})"))
 
 
 def _removed_sql(matcher: Matcher) -> str:

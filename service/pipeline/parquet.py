@@ -21,46 +21,36 @@ RECORDS = (
 )
 
 _MASTER = """
-    select
-        customers.customer, customers.unified_id, this.full_name, this.email, this.phone,
-        this.signup_date::date as signup_date, string_split(this.source_system, '+') as source_system, this.status,
-        coalesce(duplicates.record_count, 1)::int as record_count, duplicates.match_reason
+    select * replace (
+        signup_date::date as signup_date, string_split(source_system, '+') as source_system,
+        record_count::int as record_count
+    )
     from this
-    join customers using (group_id)
-    left join duplicates using (customer)
 """
 _RECORDS = """
     select
-        customers.customer, this.ordinal, this.source, this.source_id, this.record_key, customers.unified_id,
+        placed.customer, this.ordinal, this.source, this.source_id, this.record_key, placed.unified_id,
         removed.ordinal is null as is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
         removed.via_source, removed.via_id, removed.rules
     from this
-    join groups using (ordinal)
-    join customers using (group_id)
+    join placed using (ordinal)
     left join removed using (ordinal)
 """
 
 
-def write_master(survivors: Table, customers: Table, duplicates: Table, path: Path) -> None:
-    """Write ``MASTER``, one row per customer.
-
-    In:     survivors  GOLDEN
-            customers  group_id · customer · unified_id
-            duplicates customer · record_count · match_reason    customers of more than one record
-    """
-    survivors.write_parquet(path, "customer", MASTER, _MASTER, customers=customers, duplicates=duplicates)
+def write_master(master: Table, path: Path) -> None:
+    """Write ``MASTER``, one row per customer; ``master`` has the columns, and ``customer``."""
+    master.write_parquet(path, "customer", MASTER, _MASTER)
 
 
-def write_records(records: Table, groups: Table, customers: Table, removed: Table, path: Path) -> None:
+def write_records(records: Table, placed: Table, removed: Table, path: Path) -> None:
     """Write ``RECORDS``, one row per input record, with the values of its row as they were normalised.
 
     ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records.
 
     In:     records    RECORD
-            groups     ordinal · group_id
-            customers  group_id · customer · unified_id
+            placed     ordinal · customer · unified_id
             removed    ordinal · via_source · via_id · rules    one row per removed record
     """
-    tables = {"groups": groups, "customers": customers, "removed": removed}
-    records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, **tables)
+    records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, placed=placed, removed=removed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from service.engine.contract import Table
 from service.pipeline.evidence import only_rule
 from service.pipeline.extract import Extracted
 from service.pipeline.fields.phone import IS_RAW_SQL
+from service.pipeline.filled import NO_RECORDS, Counts, filled_and_distinct
 from service.pipeline.matched import Matched
 from service.pipeline.normalise import Normalised
 from service.pipeline.volume import Volume
@@ -17,21 +18,6 @@ from service.pipeline.volume import Volume
 MANY_NAMES = 3
 LARGE_GROUP = 10
 
-_FIELDS = ("full_name", "email", "phone", "signup_date", "status")
-# An id that the service made up does not count; phones are distinct by key, even if they are printed alike.
-_FILLED = """
-    select
-        source, count(*),
-        count(*) filter (has_id), count(distinct source_id) filter (has_id),
-        count(full_name), count(distinct full_name),
-        count(email), count(distinct email_code) filter (email is not null),
-        count(phone), count(distinct phone_code) filter (phone is not null),
-        count(signup_date), count(distinct signup_date),
-        count(status), count(distinct status)
-    from this join (select ordinal, email as email_code, phone as phone_code from keys) as keys using (ordinal)
-    group by source
-"""
-_NOTHING = (0,) * (3 + 2 * len(_FIELDS))
 _REJECTS_BY_CODE = "select source_system, code, count(*) from this group by all order by all"
 _ON_ONE_RULE = """
     select count(distinct group_id) filter ({on_name}), count(distinct group_id) filter ({on_id})
@@ -135,7 +121,7 @@ def report(
     written) and distinct; of dates also those that are kept, but doubtful (by reason). All keys are always there,
     in one order.
     """
-    figures = {row[0]: row[1:] for row in normalised.records.rows(_FILLED, keys=keys)}
+    filled = filled_and_distinct(normalised.records, keys)
     rejects = extracted.rejects.rows(_REJECTS_BY_CODE)
     return {
         "sources": {
@@ -145,7 +131,7 @@ def report(
                 "rejects_by_code": {code: count for source, code, count in rejects if source == name},
                 "volume": volumes[name].figures(),
                 "warnings": list(extracted.warnings[name]),
-                "fields": _fields(figures.get(name, _NOTHING), name, normalised),
+                "fields": _fields(filled.get(name), name, normalised),
             }
             for name, rows in extracted.source_rows.items()
         },
@@ -154,13 +140,9 @@ def report(
     }
 
 
-def _fields(figures: Sequence[int], source: str, normalised: Normalised) -> dict[str, Any]:
-    rows, *counts = figures
-    filled = dict(zip(("source_id", *_FIELDS), zip(counts[::2], counts[1::2], strict=True), strict=True))
-    with_id, ids = filled.pop("source_id")
+def _fields(filled: Counts | None, source: str, normalised: Normalised) -> dict[str, Any]:
+    rows, counts = filled or NO_RECORDS
     fields: dict[str, dict[str, Any]] = {
-        "source_id": {"filled": with_id, "missing": rows - with_id, "distinct": ids}
-    } | {
         field: {
             "filled": count,
             "missing": rows - count,
@@ -172,8 +154,10 @@ def _fields(figures: Sequence[int], source: str, normalised: Normalised) -> dict
             "changed": normalised.changed.get((source, field), 0),
             "distinct": distinct,
         }
-        for field, (count, distinct) in filled.items()
+        for field, (count, distinct) in counts.items()
     }
+    # What is no id is none: it was not made missing.
+    del fields["source_id"]["made_missing"], fields["source_id"]["changed"]
     doubtful = {reason: count for (name, _, reason), count in normalised.doubtful.items() if name == source}
     fields["signup_date"]["doubtful"] = doubtful
     return fields

@@ -8,30 +8,41 @@ from service.model import Rules
 _FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 _RANKS = 1_000_000_000_000
 """More than the number of records: the rank of a record is this for each missing field, plus its ordinal."""
+_BITS = {field: 1 << number for number, field in enumerate((*_FIELDS, "stated_status"))}
+_LACKS = " + ".join(f"if({field} is null, {_BITS[field]}, 0)" for field in _FIELDS)
+# ``lacks`` has a bit for each missing field, and one for a status that no source stated.
 # Fewest missing fields first, then order of appearance. unified_id and source_system are never missing.
 _RANKED = f"""
     select
-        groups.group_id, source, {", ".join(f"{field} is not null as has_{field}" for field in _FIELDS)}, status_stated,
-        (   {" + ".join(f"({field} is null)::bigint" for field in _FIELDS)}) * {_RANKS} + ordinal as rank
+        groups.group_id, source, {_LACKS} + if(status_stated, 0, {_BITS["stated_status"]}) as lacks,
+        ({" + ".join(f"({field} is null)::bigint" for field in _FIELDS)}) * {_RANKS} + ordinal as rank
     from this join groups using (ordinal)
 """
-# The best record of each group, and the best of those that have a field.
+# The best record of each group; ``filled``: the bits of what it lacks and another record has.
 _BEST = """
-    select
-        group_id, min(rank) as best, {best_with_field},
-        min(rank) filter (has_status and status_stated) as best_with_stated_status,
-        {has_source}
+    select group_id, min(rank) as best, arg_min(lacks, rank) - bit_and(lacks) as filled, {has_source}
     from this
     group by group_id
 """
-# A status that a source stated wins over a default. One row for each value that another record than the kept one gives.
-_DONORS = " union all ".join(
-    f"select group_id, '{field}' as field, {donor} % {_RANKS} as ordinal from this where {donor} <> best"
-    for field, donor in (
-        *((field, f"best_with_{field}") for field in _FIELDS[:-1]),
-        ("status", "coalesce(best_with_stated_status, best_with_status)"),
+_BEST_WITH = f"""
+    select
+        group_id, best.filled,
+        {", ".join(f"min(rank) filter (lacks & {bit} = 0) as best_with_{field}" for field, bit in _BITS.items())}
+    from this join best using (group_id)
+    where best.filled > 0
+    group by group_id, best.filled
+"""
+_STATUS = "coalesce(best_with_stated_status, best_with_status)"
+"""A status that a source stated wins over a default."""
+_DONOR_OF_FIELD = " union all ".join(
+    f"select group_id, '{field}' as field, {donor} % {_RANKS} as ordinal from best_with where filled & {bits} > 0"
+    for field, donor, bits in (
+        *((field, f"best_with_{field}", _BITS[field]) for field in _FIELDS[:-1]),
+        ("status", _STATUS, _BITS["status"] + _BITS["stated_status"]),
     )
 )
+# One row for each value that another record than the kept one gives.
+_DONORS = f"with best_with as ({_BEST_WITH}) {_DONOR_OF_FIELD}"
 _GIVEN_FIELDS = ", ".join(f"max(case when field = '{field}' then records.{field} end) as {field}" for field in _FIELDS)
 _GIVEN = f"""
     select group_id, {_GIVEN_FIELDS}
@@ -58,12 +69,13 @@ def survive(records: Table, groups: Table, rules: Rules) -> Table:
     Source: docs/specification.md section 6
     """
     sources = [source.name for source in rules.sources]
-    best = records.derive(_RANKED, groups=groups).derive(
-        _BEST.format(
-            best_with_field=", ".join(f"min(rank) filter (has_{field}) as best_with_{field}" for field in _FIELDS),
-            has_source=", ".join(f"bool_or(source = '{name}') as has_{number}" for number, name in enumerate(sources)),
-        )
-    )
-    donors = best.derive(_DONORS if rules.survivorship == "fill" else f"from ({_DONORS}) where false")
+    has_source = ", ".join(f"bool_or(source = '{name}') as has_{number}" for number, name in enumerate(sources))
+    ranked = records.derive(_RANKED, groups=groups)
+    best = ranked.derive(_BEST.format(has_source=has_source))
+    donors = ranked.derive(_DONORS if rules.survivorship == "fill" else f"from ({_DONORS}) where false", best=best)
     flags = ", ".join(f"case when has_{number} then '{name}' end" for number, name in enumerate(sources))
-    return best.derive(_GOLDEN.format(flags=flags), records=records, given=donors.derive(_GIVEN, records=records))
+    given = donors.derive(_GIVEN, records=records)
+    golden = best.derive(_GOLDEN.format(flags=flags), records=records, given=given)
+    for table in (ranked, best, donors, given):
+        table.release()
+    return golden
