@@ -164,7 +164,7 @@ EMAIL_SQL = rf"""
 """SQL: the normalised ``email``."""
 
 EMAIL_KEY_SQL = """
-    case when instr(email, 'xn--') = 0 and regexp_full_match(email, '[ -~]*') then null
+    case when strlen(email) = length(email) and instr(email, 'xn--') = 0 then null -- ASCII
          else nullif(email_key(email), email) end
 """
 """SQL: ``email_key`` of a normalised ``email`` where it differs from it; null for nearly all."""

@@ -265,7 +265,7 @@ _WORDS_APART = f" *{_WORD}(?: +{_OTHER_WORD})* *"
 _SMALL_AFTER_MC = rf"\bMc{_LOWER}"
 _CAPITAL_AFTER_APOSTROPHE = rf"[''’]{_UPPER}(?:[ ,''’.\-]|$)"  # one letter there is a small one
 _ODD_CASE = f"{_SMALL_AFTER_MC}|{_CAPITAL_AFTER_APOSTROPHE}"
-_HAS_ODD_CASE = f"""((contains(full_name, '''') or contains(full_name, '’') or contains(full_name, 'Mc'))
+_HAS_ODD_CASE = f"""((instr(full_name, '''') > 0 or instr(full_name, '’') > 0 or instr(full_name, 'Mc') > 0)
                 and regexp_matches(full_name, '{_ODD_CASE}'))"""
 _ONE_CASE = rf"(?:{_UPPER}+|{_UPPER}?{_LOWER}+|Mc{_UPPER}{_LOWER}+)"
 _ONE_CASE_BETWEEN_BLANKS = f"{_ONE_CASE}(?: {_ONE_CASE})*"
@@ -297,7 +297,7 @@ NAME_SQL = rf"""
             then {_TITLE_CASE.format(_BETWEEN_BLANKS, "' '")}
         when regexp_full_match(full_name, '{_WORDS_APART}') and not {_HAS_ODD_CASE}
             then {_TIDY.format("full_name")}
-        when contains(full_name, ',')
+        when instr(full_name, ',') > 0
             and not regexp_matches(replace(full_name, '.', ''), '{_NOT_TURNED}|{_ODD_CASE}')
             and regexp_full_match({_TURNED}, '{_WORDS_APART}')
             then {_TIDY.format(_TURNED)}
@@ -309,10 +309,10 @@ NAME_SQL = rf"""
 """
 """SQL: the normalised ``full_name``."""
 
+_IN_A_KEY = f"[ -_a-~{_latin_letters()}]*"
 NAME_KEY_SQL = f"""
     case when full_name is null then null
-         when regexp_full_match(full_name, '[ -_a-~{_latin_letters()}]*')
-            and regexp_matches(full_name, '[A-Za-z0-9].*[A-Za-z0-9]')
+         when regexp_full_match(full_name, '{_IN_A_KEY}[A-Za-z0-9]{_IN_A_KEY}[A-Za-z0-9]{_IN_A_KEY}')
             then lower(full_name)
          else name_key(full_name) end
 """
