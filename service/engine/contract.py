@@ -5,7 +5,7 @@ The dialect is DuckDB SQL, the subset that ``tests/test_dialect.py`` holds; anot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,8 @@ from 0, is the column ``file_row_number``: a page is ``where file_row_number bet
 part of the file that it lies in."""
 
 IntArray = npt.NDArray[np.int64]
+AnyIntArray = IntArray | npt.NDArray[np.int32]
+"""Half the size suffices for ordinals."""
 Row = tuple[Any, ...]
 
 
@@ -62,8 +64,17 @@ class Table(Protocol):
     def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
         """Columns of integers without nulls; ``sort``: ordered by the first column, then the second, …"""
 
+    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+        """Columns of integers without nulls, in parts of bounded size and in the order of the rows."""
+
     def numbered(self, column: str, start: int = 0) -> Table:
-        """The same rows with their positions, from ``start``, in ``column``; no table is made of it."""
+        """The same rows with their positions, from ``start``, in ``column``; no table is made of it.
+
+        Not for what ``with_rows_of`` gives.
+        """
+
+    def with_rows_of(self, *others: Table) -> Table:
+        """The rows of this table and then those of the others, which have its columns; no table is made of it."""
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """Numbers instead of texts: the same number for the same text.
@@ -121,8 +132,11 @@ class Engine(Protocol):
     def read_csv(self, path: Path, columns: Sequence[str]) -> Table:
         """The table of texts that ``write_csv`` wrote, with these columns; the file lies in the work folder."""
 
-    def table(self, columns: Mapping[str, IntArray]) -> Table:
+    def table(self, columns: Mapping[str, AnyIntArray]) -> Table:
         """A table of integer columns."""
+
+    def lending(self, size_bytes: int) -> AbstractContextManager[None]:
+        """Until the block ends, the caller has arrays of about this size: the engine keeps so much less in memory."""
 
     def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
         """A table of text columns; an empty text is null."""

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from service.engine import embedded_files
+from service.engine import embedded_files, memory
 from service.engine.contract import Engine, Prepared, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
@@ -35,6 +35,8 @@ _WARM_UP = (
     f"select {_DISTINCT} from range(1) as t(a) group by a",
     "select a, b from range(1) as t(a) join range(1) as u(b) on a = b left join range(1) as v(c) on b = c order by a",
 )
+_SPILLED_SHARE = 0.9
+"""Of the free disk space, at most so much is spilled: the rest is for what the batch publishes."""
 
 
 @contextmanager
@@ -59,10 +61,9 @@ class PreparedEngine:
         self, work_folder: Path, folders: Sequence[Path] = (), *, memory_limit_mb: int, threads: int = 0
     ) -> None:
         """See ``service.engine.prepare_engine``."""
-        number = threads or len(os.sched_getaffinity(0))
+        memory.return_large_blocks()
         config: dict[str, Any] = {
-            "memory_limit": f"{memory_limit_mb}MB",
-            "threads": number,
+            "memory_limit": f"{memory.LEAST_MB}MiB",
             # Else eight more threads, for object stores, each with 72 MB of address space: stack and malloc's arena.
             "async_threads": 0,
             "temp_directory": str(work_folder),
@@ -74,7 +75,13 @@ class PreparedEngine:
         }
         self._connection = duckdb.connect(":memory:", config=config)
         self._is_warm = False
-        self._engine = EmbeddedEngine(self._connection, work_folder, number)
+        # Before the rest is measured: this makes the engine return what a former batch left in its allocator.
+        self._connection.execute(f"set memory_limit = '{memory.LEAST_MB}MiB'")
+        engine_mb = memory.engine_mb(memory_limit_mb)
+        self._connection.execute(f"set max_temp_directory_size = '{_spilled_bytes(work_folder)}B'")
+        number = threads or memory.threads_for(engine_mb)
+        self._connection.execute(f"set threads = {number}")
+        self._engine = EmbeddedEngine(self._connection, work_folder, engine_mb, number)
         _restrict(self._connection, (work_folder, *folders))
 
     @contextmanager
@@ -87,6 +94,8 @@ class PreparedEngine:
             elif self._is_warm and not is_small:
                 self._connection.execute(f"set threads = {engine.threads}; reset disabled_optimizers")
             engine.threads = 1 if is_small else engine.threads
+            # Only by ``Database``: no statement of a stage sets anything.
+            self._connection.execute("set allowed_configs = ['memory_limit']")
             self._connection.execute("set lock_configuration = true")
             engine.meter = meter
             with meter.following(engine.steps):
@@ -109,6 +118,11 @@ class PreparedEngine:
     def close(self) -> None:
         """See ``Prepared.close``."""
         self._connection.close()
+
+
+def _spilled_bytes(work_folder: Path) -> int:
+    disk = os.statvfs(work_folder)
+    return int(disk.f_bavail * disk.f_frsize * _SPILLED_SHARE)
 
 
 def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:

@@ -34,6 +34,10 @@ _ROW_BY_ROW = 0.9
 """The share of the time that a careful reader takes; the rest is DuckDB's, which reads what it wrote."""
 
 
+_READER_BYTES = 40 << 20
+"""Measured: what a thread that reads a file has beside the engine's memory."""
+
+
 class _NotPlain(Exception):
     """DuckDB's own reader does not read this file, or not as ours does."""
 
@@ -136,6 +140,7 @@ def _loaded(database: Database, served: Sequence[Served], query: Callable[[str],
     try:
         with ExitStack() as open_urls:
             urls = [open_urls.enter_context(database.served(one)) for one in served]
+            open_urls.enter_context(database.lending(_bytes_while_reading(database, served)))
             table = database.materialise(query(f"[{', '.join(map(sql_text, urls))}]"))
     except (duckdb.InvalidInputException, duckdb.ConversionException, OutOfMemory, MemoryError):
         pass  # malformed for DuckDB, or too large: our readers need less memory, and say what is odd about the file
@@ -150,6 +155,11 @@ def _loaded(database: Database, served: Sequence[Served], query: Callable[[str],
     if fault is None or isinstance(fault, NeedsStrictParser | MemoryError):
         raise _NotPlain
     raise fault
+
+
+def _bytes_while_reading(database: Database, served: Sequence[Served]) -> int:
+    """What Python and the reader have of a file at one moment: each thread a few copies of a buffer."""
+    return min(4 * sum(one.size for one in served), database.threads * _READER_BYTES)
 
 
 def _counted(

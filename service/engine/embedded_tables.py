@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -16,8 +16,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from service.engine.contract import IntArray, Row, Table, sql_text
+from service.engine.contract import AnyIntArray, IntArray, Row, Table, sql_text
 from service.engine.first_alike import first_alike
+from service.engine.memory import LEAST_MB
 from service.errors import Interrupted, TransientError
 from service.progress import Meter
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
@@ -38,9 +39,14 @@ _ORDER = "the rows are in the order of their ordinals"
 _TINY_ROWS = 100
 """A table of so many rows is not worth the statement that frees it before the engine closes."""
 _COLUMNS_AT_A_TIME = 2
-"""So many columns of texts are numbered at the same time; each needs about 50 bytes for each record meanwhile."""
+"""So many columns of texts are numbered at the same time, if memory suffices."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 """Of the work around it, and statements for each column of texts."""
+_BYTES_OF_A_CODE = 12
+"""While a column of texts is numbered: its sort key, and its code."""
+_ROWS_OF_A_PART = 1 << 20
+_LEAST_LENT_MB = 8
+"""Less is not worth two statements: the margin of ``memory.engine_mb`` holds it."""
 
 
 class EmbeddedTable:
@@ -77,48 +83,78 @@ class EmbeddedTable:
         arrays = self._database.arrays(f"select {listed} from {self.name}" + (f" order by {listed}" if sort else ""))
         return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
+    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+        """See ``Table.integer_parts``."""
+        listed = ", ".join(columns)
+        last = int(self._database.run(f"select coalesce(max(rowid), -1) from {self._table}")[0][0])
+        for start in range(0, last + 1, _ROWS_OF_A_PART):
+            arrays = self._database.arrays(
+                f"select {listed} from {self._table} where rowid between {start} and {start + _ROWS_OF_A_PART - 1}"
+            )
+            yield tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
+
     def numbered(self, column: str, start: int = 0, without: str = "") -> EmbeddedTable:
         """See ``Table.numbered``; ``without``: a column that is left out."""
+        assert "," not in self._table, "rows of several tables have no positions"
         others = f"* exclude ({without})" if without else "*"
         rows = f"(select rowid + {start} as {column}, {others} from {self._table})"
         return EmbeddedTable(self._database, self._table, self._count, rows)
 
+    def with_rows_of(self, *others: Table) -> EmbeddedTable:
+        """See ``Table.with_rows_of``."""
+        tables = [self, *map(_own, others)]
+        rows = " union all ".join(f"from {table.name}" for table in tables)
+        count = sum(table.count() for table in tables)
+        return EmbeddedTable(self._database, ", ".join(table._table for table in tables), count, f"({rows})")
+
     def codes(self, terms: Mapping[str, str]) -> Table:
         """See ``Table.codes``."""
-        count = self._count
-        codes = self._codes_of_few(terms) if count <= _FEW_ROWS else self._codes_of_many(terms)
-        return self._database.table({"ordinal": np.arange(count, dtype=np.int64), **codes})
+        return self._codes_of_few(terms) if self._count <= _FEW_ROWS else self._codes_of_many(terms, self._count)
 
-    def _codes_of_few(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
+    def _codes_of_few(self, terms: Mapping[str, str]) -> EmbeddedTable:
         with self._database.meter.part(_SHARE_OF_CODES):
             rows = self._database.run(f"select ordinal, {', '.join(terms.values())} from {self.name}")
         assert all(row[0] == ordinal for ordinal, row in enumerate(rows)), _ORDER
-        return {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms, start=1)}
+        codes = {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms, start=1)}
+        return self._database.table({"ordinal": np.arange(len(rows), dtype=np.int64), **codes})
 
-    def _codes_of_many(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
+    def _codes_of_many(self, terms: Mapping[str, str], count: int) -> EmbeddedTable:
         strays = self._database.run(
             f"select count(*) from (select rowid, ordinal from {self.name}) where ordinal <> rowid"
         )
         assert strays == [(0,)], _ORDER
         query = f"select ordinal, {{}} as text from {self.name}"
-        texts = (query.format(term) for term in terms.values())
         # The engine runs one statement at a time; the numbers of one column are sorted beside that of the next.
         workers = min(self._database.threads, _COLUMNS_AT_A_TIME)
+        lent = workers * _BYTES_OF_A_CODE * (count + _ROWS_OF_A_PART)
+        if not self._database.can_lend(lent):
+            workers, lent = 1, lent // workers
         with (
             self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)),
+            self._database.lending(lent),
             ThreadPoolExecutor(workers) as threads,
         ):
-            return dict(zip(terms, threads.map(self._codes_of, texts), strict=True))
+            columns = list(threads.map(lambda name: self._codes_of(query.format(terms[name]), name, count), terms))
+        # Each is a table by now, so that not all are arrays at the same time.
+        first, *others = (column.name for column in columns)
+        beside = " positional join ".join([first, *others])
+        codes = self._database.materialise(f"select {first}.rowid as ordinal, {', '.join(terms)} from {beside}")
+        for column in columns:
+            column.release()
+        return codes
 
-    def _codes_of(self, texts: str) -> IntArray:
-        """The numbers of the texts that the query ``texts`` (ordinal · text) gives."""
-        arrays = self._database.arrays(
-            f"select text is not null as is_given, coalesce(hash(text), 0) as hash from ({texts})"
-        )
-        codes = first_alike(arrays["hash"], arrays["is_given"])
+    def _codes_of(self, texts: str, name: str, count: int) -> EmbeddedTable:
+        """The numbers of the texts that the query ``texts`` (ordinal · text) gives, in the column ``name``."""
+        bits = max(count - 1, 1).bit_length()
+        keys = self._database.arrays(
+            f"select (hash(text) >> {bits} << {bits}) | ordinal::ubigint as key from ({texts}) where text is not null"
+        )["key"]
+        codes = first_alike(keys, bits, count)
+        del keys
         # Different texts may have one hash, similar ones above all.
-        others = np.flatnonzero((codes >= 0) & (codes != np.arange(len(codes))))
+        others = np.flatnonzero((codes >= 0) & (codes != np.arange(count, dtype=np.int32))).astype(np.int32)
         linked = self._database.table({"ordinal": others, "first": codes[others]})
+        del others
         different = self._database.run(
             f"""
             with texts as not materialized ({texts}), linked as not materialized (from {linked.name}),
@@ -136,7 +172,7 @@ class EmbeddedTable:
         first_of: dict[str, int] = {}
         for ordinal, text in different:
             codes[ordinal] = first_of.setdefault(text, ordinal)
-        return codes
+        return self._database.table({name: codes})
 
     def write_csv(
         self,
@@ -182,7 +218,8 @@ class EmbeddedTable:
     def release(self) -> None:
         """See ``Table.release``."""
         if self._count > _TINY_ROWS:
-            self._database.run(f"drop table {self._table}")
+            for table in self._table.split(", "):
+                self._database.drop(table)
 
     def _copy(self, select: str, path: Path, options: str) -> None:
         # The path is a parameter, so that the text is the same in each batch.
@@ -196,14 +233,18 @@ def _codes_one_by_one(texts: Iterable[str | None]) -> IntArray:
     return np.array(codes, dtype=np.int64)
 
 
+def _own(table: Table) -> EmbeddedTable:
+    assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
+    return table
+
+
 def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
     """The query ``sql`` with the names of its tables defined."""
     # Names of this statement alone, not views: those would be shared by all statements of the connection.
     names: list[str] = []
     for alias, table in tables.items():
-        assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
         # Not materialised: DuckDB would copy the table first.
-        names.append(f'"{alias}" as not materialized (from {table.name})')
+        names.append(f'"{alias}" as not materialized (from {_own(table).name})')
     own_names = _WITH.match(sql)
     rest = sql if own_names is None else f", {sql[own_names.end() :]}"
     return f"with {', '.join(names)} {rest}"
@@ -212,11 +253,13 @@ def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
 class Database:
     """A DuckDB connection and the folder that it may write to; statements run one at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, threads: int) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, memory_mb: int, threads: int) -> None:
         """``threads``: how many run a statement."""
         self.meter = Meter()
         self.threads = threads
         self._connection = connection
+        self._memory_mb = memory_mb
+        self._set_memory(memory_mb)
         self._work_folder = work_folder
         self._numbers = count(1)
         self._statement = Lock()
@@ -229,6 +272,34 @@ class Database:
         name = f"table_{next(self._numbers)}"
         ((count,),) = self.run(f"create temp table {name} as {select}")
         return EmbeddedTable(self, name, int(count))
+
+    @contextmanager
+    def lending(self, size_bytes: int) -> Iterator[None]:
+        """See ``Engine.lending``."""
+        former, lent_mb = self._memory_mb, size_bytes >> 20
+        if lent_mb < _LEAST_LENT_MB:
+            yield
+            return
+        self._set_memory(max(former - lent_mb, min(former, LEAST_MB)))
+        try:
+            yield
+        finally:
+            self._set_memory(former)
+
+    def can_lend(self, size_bytes: int) -> bool:
+        """Whether the engine can do without so much and still has half of its memory."""
+        return size_bytes >> 20 <= self._memory_mb // 2
+
+    def _set_memory(self, memory_mb: int) -> None:
+        # Not a step: it is no work. Where the engine cannot give it, the limit is missed, not the batch.
+        with suppress(duckdb.OutOfMemoryException):
+            self._connection.execute(f"set memory_limit = '{memory_mb}MiB'")
+            self._memory_mb = memory_mb
+
+    def drop(self, table: str) -> None:
+        """Free a table; no step, because it takes no time."""
+        with self._statement, _errors_translated():
+            self._connection.execute(f"drop table {table}")
 
     def served(self, served: Served) -> AbstractContextManager[str]:
         """A URL under which a query can read ``served`` until the block ends."""
@@ -262,7 +333,7 @@ class Database:
         with self._one_statement():
             return list(self._connection.execute(self._parsed(sql), parameters or None).fetchall())
 
-    def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
+    def table(self, columns: Mapping[str, AnyIntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
         if all(len(array) <= _TINY_ROWS and array.dtype == np.int64 for array in columns.values()):
             lists = (f"unnest({array.tolist()}::bigint[]) as {name}" for name, array in columns.items())
@@ -311,6 +382,10 @@ class OutOfMemory(TransientError):
     """The engine reached its memory limit."""
 
 
+_SPILLED_TOO_MUCH = "'max_temp_directory_size'"
+"""The message of the engine names its setting."""
+
+
 def _reason(error: duckdb.Error) -> str:
     """The system's message, if the engine's text contains it; the rest of that text may hold a customer's value."""
     reasons = (os.strerror(number) for number in errno.errorcode)
@@ -323,9 +398,18 @@ def _errors_translated() -> Iterator[None]:
         yield
     except duckdb.InterruptException:
         raise Interrupted("the work was interrupted", hint="it continues at the next start") from None
-    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.PermissionException) as error:
-        kind = OutOfMemory if isinstance(error, duckdb.OutOfMemoryException) else TransientError
-        raise kind(
+    except duckdb.OutOfMemoryException as error:
+        if _SPILLED_TOO_MUCH in str(error):
+            raise TransientError(
+                "the engine failed: what does not fit into memory does not fit on the disk of the work folder, either",
+                hint="free space on the disk of SERVICE_STATE, or raise SERVICE_MEMORY_LIMIT_MB",
+            ) from None
+        raise OutOfMemory(
+            "the engine failed: too little memory",
+            hint="raise SERVICE_MEMORY_LIMIT_MB, or lower SERVICE_THREADS",
+        ) from None
+    except (duckdb.IOException, duckdb.PermissionException) as error:
+        raise TransientError(
             f"the engine failed: {_reason(error)}",
-            hint="check that disk and memory suffice; SERVICE_MEMORY_LIMIT_MB limits the engine",
+            hint="check the disk of SERVICE_STATE, and what SERVICE_MEMORY_LIMIT_MB leaves for other programs",
         ) from None

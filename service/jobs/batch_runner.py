@@ -63,7 +63,7 @@ class BatchRunner:
         """Open the engine of the next batch, if none is open: there will be one soon. Raises: OSError, ServiceError."""
         if self._prepared is None:
             make_folder(self._work)
-            limits = {"memory_limit_mb": self._settings.memory_limit_mb, "threads": self._settings.threads}
+            limits = {"memory_limit_mb": self._settings.memory_mb, "threads": self._settings.threads}
             self._prepared = prepare_engine(self._work, self._engine_folders, **limits)
             self._prepared.warm_up()
 

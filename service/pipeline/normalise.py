@@ -32,7 +32,7 @@ from service.pipeline.fields.phone import (
     phone_as_printed_sql,
     phone_is_changed_sql,
     phone_key_sql,
-    trouble_phone,
+    reason_of_unusable_phone,
 )
 from service.pipeline.fields.source_id import ID_KEY_SQL, SOURCE_ID_SQL, id_key, norm_id
 from service.pipeline.fields.status import STATUS_SQL, read_status
@@ -102,7 +102,7 @@ _TROUBLES = """
         select source, row_number, 'email', trouble_email(written_email) from this
             where email is null and written_email is not null
         union all
-        select source, row_number, 'phone', trouble_phone(written_phone, {region}) from this
+        select source, row_number, 'phone', reason_of_unusable_phone(written_phone, {region}) from this
             where (phone_key is null or {is_raw}) and written_phone is not null
         union all
         select source, row_number, 'signup_date', trouble_date(written_date, {date_column}) from this
@@ -195,7 +195,7 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         unnamed = _unnamed(values, rules) if any(it["unnamed"] for it in counts.values()) else None
     with engine.meter.part(_SHARES["records"]):
         records = _records(values, unnamed, rules)
-    return Normalised(
+    result = Normalised(
         records=records,
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
         troubled_rows={(source, field, reason): tuple(rows) for source, field, reason, _, rows in troubles},
@@ -205,6 +205,10 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
         },
         ambiguous=ambiguous,
     )
+    values.release()
+    if unnamed is not None:
+        unnamed.release()
+    return result
 
 
 def _by_definition(region: str, date_column: str) -> dict[str, str]:
@@ -242,7 +246,7 @@ def register_functions(engine: Engine) -> None:
         norm_id,
         id_key,
         trouble_email,
-        trouble_phone,
+        reason_of_unusable_phone,
         trouble_name,
         trouble_date,
         date_evidence,
@@ -300,14 +304,14 @@ def _unnamed(values: Table, rules: Rules) -> Table:
 def _records(values: Table, unnamed: Table | None, rules: Rules) -> Table:
     """RECORD: the values with their keys, numbered in order of appearance, which is that of the rows."""
     sql = _RECORDS.format(
-        record_key=f"coalesce(unnamed.record_key, {_KEY_BY_ID})" if unnamed else _KEY_BY_ID,
+        record_key=f"coalesce(unnamed.record_key, {_KEY_BY_ID})" if unnamed is not None else _KEY_BY_ID,
         name_key=NAME_KEY_SQL,
         email_key=EMAIL_KEY_SQL,
         status=_status_sql(rules),
         phone=phone_as_printed_sql(rules.default_region),
     )
     numbered = values.numbered("ordinal")
-    return numbered.derive(sql + _WITH_UNNAMED, unnamed=unnamed) if unnamed else numbered.derive(sql)
+    return numbered.derive(sql + _WITH_UNNAMED, unnamed=unnamed) if unnamed is not None else numbered.derive(sql)
 
 
 def _status_sql(rules: Rules) -> str:

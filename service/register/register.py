@@ -68,7 +68,10 @@ class Register:
         former, customers = self._tables(engine)
         if former_keys is not None:
             former = carried_over(former, former_keys)
-        return identify(records, keys, groups, former, customers, engine)
+        identified = identify(records, keys, groups, former, customers, engine)
+        former.release()
+        customers.release()
+        return identified
 
     def stage(self, identified: Identified, published: PublishedMaster) -> None:
         """Write the next generation durably; ``advance`` puts it in force."""
