@@ -32,7 +32,7 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
 _MOST_PARSED = 160
-"""Statements that are kept. A batch has about a hundred, of which few of which are of this batch alone."""
+"""Statements that are kept. A batch has about a hundred; few of them are of this batch alone."""
 _last_parsed: dict[str, duckdb.Statement] = {}
 """Text -> statement, the one that was used last at the end. To parse a small one may take as long as to run it."""
 _ORDER = "the rows are in the order of their ordinals"
