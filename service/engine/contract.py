@@ -93,8 +93,8 @@ class Table(Protocol):
         UTF-8, ``,``, ``\\n``, quotes where they are needed.
         """
 
-    def write_lines(self, path: Path, column: str, order_by: str) -> None:
-        """Write one text column as lines; a text with line breaks becomes several lines."""
+    def write_lines(self, path: Path, column: str, order_by: str, sql: str = "from this") -> None:
+        """Write one text column of the result of ``sql`` as lines; a text with line breaks becomes several lines."""
 
     def write_parquet(
         self, path: Path, order_by: str, columns: Sequence[str] = ("*",), sql: str = "from this", **others: Table

@@ -156,10 +156,10 @@ class EmbeddedTable:
             "format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''",
         )
 
-    def write_lines(self, path: Path, column: str, order_by: str) -> None:
+    def write_lines(self, path: Path, column: str, order_by: str, sql: str = "from this") -> None:
         """See ``Table.write_lines``."""
         self._copy(
-            f"select {column} from {self._in_order(order_by)}",
+            f"select {column} from {self._in_order(order_by, sql)}",
             path,
             "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
         )
