@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from service.analytics_rules import AnalyticsRules, AnalyticsTables
+from service.available_memory import LEAST_MB, limit_for_a_batch_mb
 from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
 from service.model import DateOrder, Guards, Matching, Rules
@@ -162,14 +163,28 @@ class Settings(BaseSettings):
         min_length=1,
         description="how hints begin commands; unset: as the program was started, by its Python",
     )
-    memory_limit_mb: int = Field(1024, ge=128, description="memory of the engine; larger data is worked on disk")
-    threads: int = Field(0, ge=0, description="threads of the engine; 0 = one for each core")
+    memory_limit_mb: int = Field(
+        0,
+        ge=0,
+        description="memory of the process that works on a batch, from 256 on; larger data is worked on disk; "
+        "0 = half of what the cgroup or the machine has",
+    )
+    threads: int = Field(
+        0, ge=0, description="threads of the engine; 0 = one for each core, as far as there is memory for each"
+    )
 
     @field_validator("sources")
     @classmethod
     def _sources_go_together(cls, tables: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
         sources_of(tables)
         return tables
+
+    @field_validator("memory_limit_mb")
+    @classmethod
+    def _memory_suffices(cls, limit_mb: int) -> int:
+        if 0 < limit_mb < LEAST_MB:
+            raise ValueError(f"is too small for any batch: set at least {LEAST_MB}, or 0 for half of the memory")
+        return limit_mb
 
     @field_validator("matching", mode="before")
     @classmethod
@@ -212,6 +227,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment first, then the values that ``load`` passes; no dotenv file, no secrets folder."""
         return (env_settings, init_settings)
+
+    @property
+    def memory_mb(self) -> int:
+        """The memory of the process that works on a batch, now: the limit of a container may change."""
+        return self.memory_limit_mb or limit_for_a_batch_mb()
 
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""

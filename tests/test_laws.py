@@ -306,7 +306,9 @@ def test_components_are_found_whatever_the_order_of_links(engine: EmbeddedEngine
             for a, b in links:
                 label[a] = label[b] = min(label[a], label[b])
         left, right = (np.array([link[side] for link in links], dtype=np.int64) for side in (0, 1))
-        assert smallest_of_component(size, left, right).tolist() == label
+        for cut in (0, len(links) // 2):
+            parts = [(left[:cut], right[:cut]), (left[cut:], right[cut:])]
+            assert smallest_of_component(size, parts).tolist() == label
 
 
 # ---------------------------------------------------------------------------------- from file to published set

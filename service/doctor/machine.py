@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 
-from service import __version__
+from service import __version__, available_memory
 from service.container import is_image
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
@@ -20,11 +18,10 @@ from service.engine import open_engine
 from service.history import History
 
 _ENGINE_MB = 128
-_MB = 20
-_BESIDE_ENGINE_MB = 256
-"""What the process needs beside the engine's memory."""
-_NO_LIMIT = 1 << 60
-"""A cgroup of version 1 without a limit has a larger number than this."""
+_BESIDE_MB = 128
+"""What the dashboard needs beside a batch."""
+_ENOUGH_MB = 1024
+"""Half of it is the least that the limit of a batch is kept from."""
 _ENOUGH_FILES, _FEWEST_FILES = 1024, 256
 _WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 """The program was written later than this."""
@@ -43,49 +40,21 @@ def check_versions() -> Finding:
 
 
 def check_memory(it: Examined) -> Finding:
-    """The engine's memory fits into what the machine, or the cgroup of the container, gives."""
-    engine_mb = it.settings.memory_limit_mb
-    machine_mb = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> _MB
-    group = memory_limit_bytes()
-    limit_mb = machine_mb if group is None else min(machine_mb, group >> _MB)
-    of = "the machine has" if limit_mb == machine_mb else "its cgroup allows"
-    found = f"SERVICE_MEMORY_LIMIT_MB={engine_mb}, {of} {limit_mb:,} MB"
-    if limit_mb < _ENGINE_MB + _BESIDE_ENGINE_MB:
-        least = 2 * (_ENGINE_MB + _BESIDE_ENGINE_MB)
+    """What a batch may take fits into what the machine, or the cgroup of the container, gives."""
+    stated, limit_mb = it.settings.memory_limit_mb, it.settings.memory_mb
+    memory_mb = available_memory.available_mb()
+    of = "the machine has" if memory_mb == available_memory.machine_mb() else "its cgroup allows"
+    found = f"SERVICE_MEMORY_LIMIT_MB={stated}" if stated else f"a batch takes up to {limit_mb:,} MB"
+    found = f"{found}, {of} {memory_mb:,} MB"
+    if memory_mb < available_memory.LEAST_MB + _BESIDE_MB:
         where = "MEMORY_LIMIT in .env" if is_image() else "the limit of its cgroup"
-        return failed(f"{found}: too little for any batch", Advice(f"raise {where} to {least} MB or more"))
-    fitting = advice.set_setting("memory_limit_mb", max(_ENGINE_MB, limit_mb // 2))
-    if engine_mb + _BESIDE_ENGINE_MB > limit_mb:
+        return failed(f"{found}: too little for any batch", Advice(f"raise {where} to {_ENOUGH_MB} MB or more"))
+    fitting = advice.set_setting("memory_limit_mb", available_memory.limit_for_a_batch_mb())
+    if limit_mb + _BESIDE_MB > memory_mb:
         return failed(f"{found}: the kernel may kill the service in a large batch", fitting)
-    if engine_mb > limit_mb * 2 // 3:
+    if limit_mb > memory_mb * 2 // 3:
         return warned(f"{found}: little is left for other programs", fitting)
     return passed(found)
-
-
-def memory_limit_bytes(root: Path = Path("/")) -> int | None:
-    """The memory limit of the cgroup of this process, or of the ones above it; None where there is none."""
-    limits: list[int] = []
-    for path in _limit_files(root):
-        with suppress(OSError, ValueError):  # absent, or "max"
-            limits.append(int(path.read_text(encoding="ascii")))
-    return min((limit for limit in limits if limit < _NO_LIMIT), default=None)
-
-
-def _limit_files(root: Path) -> Iterator[Path]:
-    """The files that may hold a limit. In a container the group may be named as on the host: then its root counts."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return
-    groups = root / "sys/fs/cgroup"
-    for line in lines:
-        _, controllers, name = line.split(":", 2)
-        own = Path(name.lstrip("/"))
-        for folder in (own, *own.parents):
-            if not controllers:
-                yield groups / folder / "memory.max"
-            elif "memory" in controllers.split(","):
-                yield groups / "memory" / folder / "memory.limit_in_bytes"
 
 
 def check_open_files(it: Examined) -> Finding:

@@ -5,7 +5,8 @@ The dialect is DuckDB SQL, the subset that ``tests/test_dialect.py`` holds; anot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +38,8 @@ from 0, is the column ``file_row_number``: a page is ``where file_row_number bet
 part of the file that it lies in."""
 
 IntArray = npt.NDArray[np.int64]
+AnyIntArray = IntArray | npt.NDArray[np.int32]
+"""Half the size suffices for ordinals."""
 Row = tuple[Any, ...]
 
 
@@ -60,6 +63,9 @@ class Table(Protocol):
 
     def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
         """Columns of integers without nulls; ``sort``: ordered by the first column, then the second, …"""
+
+    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+        """Columns of integers without nulls, in parts of bounded size and in the order of the rows."""
 
     def numbered(self, column: str, start: int = 0) -> Table:
         """The same rows with their positions, from ``start``, in ``column``; no table is made of it.
@@ -126,8 +132,11 @@ class Engine(Protocol):
     def read_csv(self, path: Path, columns: Sequence[str]) -> Table:
         """The table of texts that ``write_csv`` wrote, with these columns; the file lies in the work folder."""
 
-    def table(self, columns: Mapping[str, IntArray]) -> Table:
+    def table(self, columns: Mapping[str, AnyIntArray]) -> Table:
         """A table of integer columns."""
+
+    def lending(self, size_bytes: int) -> AbstractContextManager[None]:
+        """Until the block ends, the caller has arrays of about this size: the engine keeps so much less in memory."""
 
     def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
         """A table of text columns; an empty text is null."""
@@ -137,6 +146,19 @@ class Engine(Protocol):
 
     def interrupt(self) -> None:
         """Make the running statement, if any, raise Interrupted; called from another thread."""
+
+
+class Prepared(Protocol):
+    """An engine that is open before there is work for it: to open one takes as long as many small statements."""
+
+    def begin(self, meter: Meter, *, is_small: bool = False) -> AbstractContextManager[Engine]:
+        """The engine, whose tables exist until the block ends; once. See ``open_engine``."""
+
+    def warm_up(self) -> None:
+        """Let it take the memory that small statements need: the first ones would wait for it."""
+
+    def close(self) -> None:
+        """Close it instead of using it."""
 
 
 class Reader(Protocol):

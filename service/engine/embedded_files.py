@@ -36,6 +36,8 @@ _ROW_BY_ROW = 0.9
 
 _MANY_COLUMNS = 100
 """In files with more, those that no field needs are not read: DuckDB holds 2,048 cells of each column that is."""
+_READER_BYTES = 40 << 20
+"""Measured: what a thread that reads a file has beside the engine's memory."""
 
 
 class _NotPlain(Exception):
@@ -138,8 +140,7 @@ def _plain_array(
         table.release()
         raise _NotPlain
     # Not derived: that would be a second copy of all rows, kept as long as the first.
-    database.run(f"alter table {table.name} drop column is_odd")
-    return table.numbered("row_number", 1)
+    return table.numbered("row_number", 1, without="is_odd")
 
 
 def _loaded(database: Database, served: Sequence[Served], query: Callable[[str], str]) -> EmbeddedTable:
@@ -151,6 +152,7 @@ def _loaded(database: Database, served: Sequence[Served], query: Callable[[str],
     try:
         with ExitStack() as open_urls:
             urls = [open_urls.enter_context(database.served(one)) for one in served]
+            open_urls.enter_context(database.lending(_bytes_while_reading(database, served)))
             table = database.materialise(query(f"[{', '.join(map(sql_text, urls))}]"))
     except (duckdb.InvalidInputException, duckdb.ConversionException, OutOfMemory, MemoryError):
         pass  # malformed for DuckDB, or too large: our readers need less memory, and say what is odd about the file
@@ -165,6 +167,11 @@ def _loaded(database: Database, served: Sequence[Served], query: Callable[[str],
     if fault is None or isinstance(fault, NeedsStrictParser | MemoryError):
         raise _NotPlain
     raise fault
+
+
+def _bytes_while_reading(database: Database, served: Sequence[Served]) -> int:
+    """What Python and the reader have of a file at one moment: each thread a few copies of a buffer."""
+    return min(4 * sum(one.size for one in served), database.threads * _READER_BYTES)
 
 
 def _counted(

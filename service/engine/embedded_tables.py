@@ -7,8 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -17,8 +16,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from service.engine.contract import IntArray, Row, Table, sql_text
+from service.engine.contract import AnyIntArray, IntArray, Row, Table, sql_text
 from service.engine.first_alike import first_alike
+from service.engine.memory import LEAST_MB
 from service.errors import Interrupted, TransientError
 from service.progress import Meter
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
@@ -31,19 +31,32 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 
 _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
+_MOST_PARSED = 160
+"""Statements that are kept. A batch has about a hundred, of which few of which are of this batch alone."""
+_last_parsed: dict[str, duckdb.Statement] = {}
+"""Text -> statement, the one that was used last at the end. To parse a small one may take as long as to run it."""
+_ORDER = "the rows are in the order of their ordinals"
+_TINY_ROWS = 100
+"""A table of so many rows is not worth the statement that frees it before the engine closes."""
 _COLUMNS_AT_A_TIME = 2
-"""So many columns of texts are numbered at the same time; each needs about 50 bytes for each record meanwhile."""
+"""So many columns of texts are numbered at the same time, if memory suffices."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 """Of the work around it, and statements for each column of texts."""
+_BYTES_OF_A_CODE = 12
+"""While a column of texts is numbered: its sort key, and its code."""
+_ROWS_OF_A_PART = 1 << 20
+_LEAST_LENT_MB = 8
+"""Less is not worth two statements: the margin of ``memory.engine_mb`` holds it."""
 
 
 class EmbeddedTable:
     """A temporary table of the connection."""
 
-    def __init__(self, database: Database, table: str, rows: str = "", order: str = "") -> None:
-        """``rows``: SQL for its rows, unless they are those of ``table``; ``order``: by what they are sorted."""
+    def __init__(self, database: Database, table: str, count: int, rows: str = "", order: str = "") -> None:
+        """``rows``: SQL for its ``count`` rows, unless they are those of ``table``; ``order``: how they are sorted."""
         self._database = database
         self._table = table
+        self._count = count
         self._order = order
         self.name = rows or table
 
@@ -54,7 +67,7 @@ class EmbeddedTable:
     def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> EmbeddedTable:
         """See ``Table.sorted``."""
         table = self.derive(f"select * from ({sql}) order by {order_by}", **others)
-        return EmbeddedTable(self._database, table.name, order=order_by)
+        return EmbeddedTable(self._database, table.name, table.count(), order=order_by)
 
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """See ``Table.rows``."""
@@ -62,7 +75,7 @@ class EmbeddedTable:
 
     def count(self) -> int:
         """See ``Table.count``."""
-        return int(self._database.run(f"select count(*) from {self.name}")[0][0])
+        return self._count
 
     def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
         """See ``Table.integers``."""
@@ -70,52 +83,78 @@ class EmbeddedTable:
         arrays = self._database.arrays(f"select {listed} from {self.name}" + (f" order by {listed}" if sort else ""))
         return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
-    def numbered(self, column: str, start: int = 0) -> EmbeddedTable:
-        """See ``Table.numbered``."""
+    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+        """See ``Table.integer_parts``."""
+        listed = ", ".join(columns)
+        for start in range(0, self._count, _ROWS_OF_A_PART):
+            arrays = self._database.arrays(
+                f"select {listed} from {self._table} where rowid between {start} and {start + _ROWS_OF_A_PART - 1}"
+            )
+            yield tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
+
+    def numbered(self, column: str, start: int = 0, without: str = "") -> EmbeddedTable:
+        """See ``Table.numbered``; ``without``: a column that is left out."""
         assert "," not in self._table, "rows of several tables have no positions"
-        return EmbeddedTable(self._database, self._table, f"(select rowid + {start} as {column}, * from {self._table})")
+        others = f"* exclude ({without})" if without else "*"
+        rows = f"(select rowid + {start} as {column}, {others} from {self._table})"
+        return EmbeddedTable(self._database, self._table, self._count, rows)
 
     def with_rows_of(self, *others: Table) -> EmbeddedTable:
         """See ``Table.with_rows_of``."""
         tables = [self, *map(_own, others)]
         rows = " union all ".join(f"from {table.name}" for table in tables)
-        return EmbeddedTable(self._database, ", ".join(table._table for table in tables), f"({rows})")
+        count = sum(table.count() for table in tables)
+        return EmbeddedTable(self._database, ", ".join(table._table for table in tables), count, f"({rows})")
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """See ``Table.codes``."""
+        few = self._count <= _FEW_ROWS
+        return self._codes_of_few(terms) if few else self._codes_of_many(terms, self._count)
+
+    def _codes_of_few(self, terms: Mapping[str, str]) -> EmbeddedTable:
+        with self._database.meter.part(_SHARE_OF_CODES):
+            rows = self._database.run(f"select ordinal, {', '.join(terms.values())} from {self.name}")
+        assert all(row[0] == ordinal for ordinal, row in enumerate(rows)), _ORDER
+        codes = {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms, start=1)}
+        return self._database.table({"ordinal": np.arange(len(rows), dtype=np.int64), **codes})
+
+    def _codes_of_many(self, terms: Mapping[str, str], count: int) -> EmbeddedTable:
         strays = self._database.run(
             f"select count(*) from (select rowid, ordinal from {self.name}) where ordinal <> rowid"
         )
-        assert strays == [(0,)], "the rows are in the order of their ordinals"
-        count = self.count()
-        codes = self._codes_of_few(terms) if count <= _FEW_ROWS else self._codes_of_many(terms)
-        return self._database.table({"ordinal": np.arange(count, dtype=np.int64), **codes})
-
-    def _codes_of_few(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
-        with self._database.meter.part(_SHARE_OF_CODES):
-            rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
-        return {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms)}
-
-    def _codes_of_many(self, terms: Mapping[str, str]) -> dict[str, IntArray]:
+        assert strays == [(0,)], _ORDER
         query = f"select ordinal, {{}} as text from {self.name}"
-        texts = (query.format(term) for term in terms.values())
         # The engine runs one statement at a time; the numbers of one column are sorted beside that of the next.
         workers = min(self._database.threads, _COLUMNS_AT_A_TIME)
+        lent = workers * _BYTES_OF_A_CODE * (count + _ROWS_OF_A_PART)
+        if not self._database.can_lend(lent):
+            workers, lent = 1, lent // workers
         with (
             self._database.meter.part(_SHARE_OF_CODES, steps=_STEPS_OF_CODES * len(terms)),
+            self._database.lending(lent),
             ThreadPoolExecutor(workers) as threads,
         ):
-            return dict(zip(terms, threads.map(self._codes_of, texts), strict=True))
+            columns = list(threads.map(lambda name: self._codes_of(query.format(terms[name]), name, count), terms))
+        # Each is a table by now, so that not all are arrays at the same time.
+        first, *others = (column.name for column in columns)
+        beside = " positional join ".join([first, *others])
+        codes = self._database.materialise(f"select {first}.rowid as ordinal, {', '.join(terms)} from {beside}")
+        for column in columns:
+            column.release()
+        return codes
 
-    def _codes_of(self, texts: str) -> IntArray:
-        """The numbers of the texts that the query ``texts`` (ordinal · text) gives."""
-        arrays = self._database.arrays(
-            f"select text is not null as is_given, coalesce(hash(text), 0) as hash from ({texts})"
-        )
-        codes = first_alike(arrays["hash"], arrays["is_given"])
+    def _codes_of(self, texts: str, name: str, count: int) -> EmbeddedTable:
+        """The numbers of the texts that the query ``texts`` (ordinal · text) gives, in the column ``name``."""
+        bits = max(count - 1, 1).bit_length()
+        keys = self._database.arrays(
+            f"select (hash(text) >> {bits} << {bits}) | ordinal::ubigint as key from ({texts}) where text is not null"
+        )["key"]
+        codes = first_alike(keys, bits, count)
+        del keys
         # Different texts may have one hash, similar ones above all.
-        others = np.flatnonzero((codes >= 0) & (codes != np.arange(len(codes))))
+        others = np.flatnonzero((codes >= 0) & (codes != np.arange(count, dtype=np.int32))).astype(np.int32)
         linked = self._database.table({"ordinal": others, "first": codes[others]})
+        del others
         different = self._database.run(
             f"""
             with texts as not materialized ({texts}), linked as not materialized (from {linked.name}),
@@ -133,7 +172,7 @@ class EmbeddedTable:
         first_of: dict[str, int] = {}
         for ordinal, text in different:
             codes[ordinal] = first_of.setdefault(text, ordinal)
-        return codes
+        return self._database.table({name: codes})
 
     def write_csv(
         self,
@@ -178,11 +217,13 @@ class EmbeddedTable:
 
     def release(self) -> None:
         """See ``Table.release``."""
-        for table in self._table.split(", "):
-            self._database.run(f"drop table {table}")
+        if self._count > _TINY_ROWS:
+            for table in self._table.split(", "):
+                self._database.drop(table)
 
     def _copy(self, select: str, path: Path, options: str) -> None:
-        self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
+        # The path is a parameter, so that the text is the same in each batch.
+        self._database.run(f"copy ({select}) to ? ({options})", str(path))
 
 
 def _codes_one_by_one(texts: Iterable[str | None]) -> IntArray:
@@ -212,9 +253,12 @@ def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
 class Database:
     """A DuckDB connection and the folder that it may write to; statements run one at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, meter: Meter) -> None:
-        self.meter = meter
+    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path) -> None:
+        self.meter = Meter()
+        self.threads = 1
+        """How many run a statement."""
         self._connection = connection
+        self._memory_mb = LEAST_MB
         self._work_folder = work_folder
         self._numbers = count(1)
         self._statement = Lock()
@@ -225,13 +269,36 @@ class Database:
     def materialise(self, select: str) -> EmbeddedTable:
         """Run a query into a new table."""
         name = f"table_{next(self._numbers)}"
-        self.run(f"create temp table {name} as {select}")
-        return EmbeddedTable(self, name)
+        ((count,),) = self.run(f"create temp table {name} as {select}")
+        return EmbeddedTable(self, name, int(count))
 
-    @cached_property
-    def threads(self) -> int:
-        """How many threads run a statement."""
-        return int(self.run("select current_setting('threads')")[0][0])
+    @contextmanager
+    def lending(self, size_bytes: int) -> Iterator[None]:
+        """See ``Engine.lending``."""
+        former, lent_mb = self._memory_mb, size_bytes >> 20
+        if lent_mb < _LEAST_LENT_MB:
+            yield
+            return
+        self.set_memory(max(former - lent_mb, min(former, LEAST_MB)))
+        try:
+            yield
+        finally:
+            self.set_memory(former)
+
+    def can_lend(self, size_bytes: int) -> bool:
+        """Whether the engine can do without so much and still has half of its memory."""
+        return size_bytes >> 20 <= self._memory_mb // 2
+
+    def set_memory(self, memory_mb: int) -> None:
+        """Let the engine use so much. Where it cannot do with so little, the limit is missed, not the batch."""
+        with suppress(duckdb.OutOfMemoryException):
+            self._connection.execute(f"set memory_limit = '{memory_mb}MiB'")
+            self._memory_mb = memory_mb
+
+    def drop(self, table: str) -> None:
+        """Free a table; no step, because it takes no time."""
+        with self._statement, _errors_translated():
+            self._connection.execute(f"drop table {table}")
 
     def served(self, served: Served) -> AbstractContextManager[str]:
         """A URL under which a query can read ``served`` until the block ends."""
@@ -260,13 +327,16 @@ class Database:
             f"columns={{{', '.join(columns)}}})"
         )
 
-    def run(self, sql: str) -> list[Row]:
+    def run(self, sql: str, *parameters: str) -> list[Row]:
         """Run a statement; errors of the engine are translated into ours."""
         with self._one_statement():
-            return list(self._connection.execute(sql).fetchall())
+            return list(self._connection.execute(self._parsed(sql), parameters or None).fetchall())
 
-    def table(self, columns: Mapping[str, IntArray]) -> EmbeddedTable:
+    def table(self, columns: Mapping[str, AnyIntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
+        if all(len(array) <= _TINY_ROWS and array.dtype == np.int64 for array in columns.values()):
+            lists = (f"unnest({array.tolist()}::bigint[]) as {name}" for name, array in columns.items())
+            return self.materialise(f"select {', '.join(lists)}")
         view = f"numpy_{next(self._numbers)}"
         with self._statement:
             self._connection.register(view, dict(columns))
@@ -279,7 +349,17 @@ class Database:
     def arrays(self, sql: str) -> dict[str, Any]:
         """Run a query into numpy columns."""
         with self._one_statement():
-            return dict(self._connection.execute(sql).fetchnumpy())
+            return dict(self._connection.execute(self._parsed(sql)).fetchnumpy())
+
+    def _parsed(self, sql: str) -> duckdb.Statement:
+        """The statement, parsed once in this process, not once in each batch."""
+        statement = _last_parsed.pop(sql, None)
+        if statement is None:
+            (statement,) = self._connection.extract_statements(sql)
+        _last_parsed[sql] = statement
+        if len(_last_parsed) > _MOST_PARSED:
+            _last_parsed.pop(next(iter(_last_parsed)), None)
+        return statement
 
     def steps(self) -> float:
         """The number of statements that have ended, and the share of the running one that is done; from any thread."""
@@ -301,6 +381,10 @@ class OutOfMemory(TransientError):
     """The engine reached its memory limit."""
 
 
+_SPILLED_TOO_MUCH = "'max_temp_directory_size'"
+"""The message of the engine names its setting."""
+
+
 def _reason(error: duckdb.Error) -> str:
     """The system's message, if the engine's text contains it; the rest of that text may hold a customer's value."""
     reasons = (os.strerror(number) for number in errno.errorcode)
@@ -313,9 +397,18 @@ def _errors_translated() -> Iterator[None]:
         yield
     except duckdb.InterruptException:
         raise Interrupted("the work was interrupted", hint="it continues at the next start") from None
-    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.PermissionException) as error:
-        kind = OutOfMemory if isinstance(error, duckdb.OutOfMemoryException) else TransientError
-        raise kind(
+    except duckdb.OutOfMemoryException as error:
+        if _SPILLED_TOO_MUCH in str(error):
+            raise TransientError(
+                "the engine failed: what does not fit into memory does not fit on the disk of the work folder, either",
+                hint="free space on the disk of SERVICE_STATE, or raise SERVICE_MEMORY_LIMIT_MB",
+            ) from None
+        raise OutOfMemory(
+            "the engine failed: too little memory",
+            hint="raise SERVICE_MEMORY_LIMIT_MB, or lower SERVICE_THREADS",
+        ) from None
+    except (duckdb.IOException, duckdb.PermissionException) as error:
+        raise TransientError(
             f"the engine failed: {_reason(error)}",
-            hint="check that disk and memory suffice; SERVICE_MEMORY_LIMIT_MB limits the engine",
+            hint="check the disk of SERVICE_STATE, and what SERVICE_MEMORY_LIMIT_MB leaves for other programs",
         ) from None

@@ -66,9 +66,7 @@ def _rebuild(settings: Settings, folders: Folders, past: PastBatches, sets: list
     make_folder(work)
     try:
         register = StateFolders(folders.state).register
-        with open_engine(
-            work, (register,), memory_limit_mb=settings.memory_limit_mb, threads=settings.threads
-        ) as engine:
+        with open_engine(work, (register,), memory_limit_mb=settings.memory_mb, threads=settings.threads) as engine:
             customers = adoption.adopt(sets, all_sources(settings), past.register, engine, work)
     finally:
         remove_tree(work)

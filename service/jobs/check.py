@@ -41,7 +41,7 @@ def _check(batch: Batch, settings: Settings) -> Checked:
     with tempfile.TemporaryDirectory(dir=_large_folder(settings)) as folder:
         work = Path(folder)
         try:
-            with open_engine(work, memory_limit_mb=settings.memory_limit_mb, threads=settings.threads) as engine:
+            with open_engine(work, memory_limit_mb=settings.memory_mb, threads=settings.threads) as engine:
                 return job.check(batch, job.rules(settings), engine, work)
         except InputError as error:
             return Checked((), findings=(error.explained().replace(f"batch {batch.id}, ", ""),))

@@ -68,6 +68,8 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     journal.stage("normalise", extracted.row_count)
     normalised = normalise(extracted, rules, engine)
     records = normalised.records
+    former = former_keys(extracted, records, rules, engine) if has_former else None
+    extracted.rows.release()
     journal.stage("deduplicate", extracted.row_count)
     matcher = MATCHERS[rules.matching]
     keys = matcher.keys(records)
@@ -77,7 +79,6 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     evidence = explain(keys, groups, survivors, matcher, engine)
     matched = Matched(matcher, records, keys, groups, survivors, evidence)
     journal.stage("identify", extracted.row_count)
-    former = former_keys(extracted, records, rules, engine) if has_former else None
     identified = register.identify(records, keys, groups, engine, former)
     filled = guards.filled_values(records)
     compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
@@ -159,8 +160,10 @@ def _report_loaded(summary: Summary, identified: Identified, removed: Table, mer
     journal.lines_of(merges)
     report_customers(summary, journal)
     journal.event("records.deduplicated", records=summary.records, duplicates=summary.duplicates)
-    changes = identified.changes.rows("select change, count(*) from this group by change order by change")
-    journal.event("customers.identified", customers=summary.customers, **dict(changes))
+    changes = identified.changes
+    counts = "select change, count(*) from this group by change order by change"
+    counted: dict[str, int] = dict(changes.rows(counts)) if changes.count() else {}
+    journal.event("customers.identified", customers=summary.customers, **counted)
 
 
 JOB = Job(
@@ -170,10 +173,10 @@ JOB = Job(
     stages={
         "extract": 0,
         "normalise": 0,
-        "deduplicate": 5,
-        "survive": 9,
-        "identify": 23,
-        "load": 28,
+        "deduplicate": 4,
+        "survive": 8,
+        "identify": 20,
+        "load": 29,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,

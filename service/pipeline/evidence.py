@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.engine.contract import Engine, IntArray, Table, sql_text
+from service.engine.contract import AnyIntArray, Engine, IntArray, Table, sql_text
 from service.pipeline.matching import Matcher
+
+_BYTES_OF_A_VALUE = 48
+"""Of the arrays, while the values of records are walked."""
+_ROW_BITS = np.uint64(32)
 
 _WITH_KEPT = """
     select this.ordinal, survivors.kept as via
@@ -42,12 +46,22 @@ def explain(keys: Table, groups: Table, survivors: Table, matcher: Matcher, engi
     with_kept = groups.derive(_WITH_KEPT, survivors=survivors)
     direct = matcher.agreement(with_kept, keys)
     members = with_kept.derive(_MEMBERS, direct=direct, groups=groups)
+    with_kept.release()
     if not members.count():
         return direct
-    shared = members.derive(_VALUES_OF_MEMBERS.format(rules=len(matcher.rules)), shared=matcher.shared_values(keys))
-    ordinal, via = _breadth_first(shared, members, survivors)
-    steps = engine.table({"ordinal": ordinal, "via": via}).derive(_INDIRECT, direct=direct)
-    return matcher.agreement(steps, keys).derive("from direct union all from this", direct=direct)
+    values = matcher.shared_values(keys)
+    shared = members.derive(_VALUES_OF_MEMBERS.format(rules=len(matcher.rules)), shared=values)
+    values.release()
+    with engine.lending(_BYTES_OF_A_VALUE * shared.count()):
+        ordinal, via = _breadth_first(shared, members, survivors)
+        walked = engine.table({"ordinal": ordinal, "via": via})
+    shared.release()
+    steps = walked.derive(_INDIRECT, direct=direct)
+    indirect = matcher.agreement(steps, keys)
+    evidence = indirect.derive("from direct union all from this", direct=direct)
+    for table in (members, walked, steps, direct, indirect):
+        table.release()
+    return evidence
 
 
 def rules_text(matcher: Matcher, is_linked_by: str = "by_{}") -> str:
@@ -70,46 +84,81 @@ def _texts(matcher: Matcher, is_linked_by: str) -> list[str]:
     return [f"case when {is_linked_by.format(rule)} then {sql_text(rule)} end" for rule in matcher.rules]
 
 
-def _breadth_first(shared: Table, members: Table, survivors: Table) -> tuple[IntArray, IntArray]:
+def _breadth_first(shared: Table, members: Table, survivors: Table) -> tuple[AnyIntArray, AnyIntArray]:
     """For each member of the given groups the record before it on the way from the kept one."""
-    ordinal, value = shared.integers("ordinal", "value_id")
     kept = members.derive("select distinct kept from this join survivors using (group_id)", survivors=survivors)
-    via = breadth_first_from(kept.integers("kept")[0], ordinal, value)
-    reached = np.fromiter(via.keys(), dtype=np.int64, count=len(via))
-    return reached, np.fromiter(via.values(), dtype=np.int64, count=len(via))
+    (starts,) = kept.integers("kept")
+    kept.release()
+    return breadth_first_from(starts, *shared.integers("ordinal", "value_id"))
 
 
-def breadth_first_from(starts: IntArray, ordinal: IntArray, value: IntArray) -> dict[int, int]:
-    """The record before each reached one; records that share a value are neighbours.
+def breadth_first_from(starts: IntArray, ordinal: IntArray, value: IntArray) -> tuple[AnyIntArray, AnyIntArray]:
+    """The records that are reached, and the record before each; records that share a value are neighbours.
+
+    ``ordinal`` ascends, and ``value`` among the rows of one record.
 
     Levels are walked in the order of ordinals, so that of several paths the one through the earliest record is taken.
     Linear: a value is opened once, by the first record that reaches it.
 
-    >>> breadth_first_from(np.array([0]), np.array([0, 1, 1, 2]), np.array([7, 7, 8, 8]))
-    {1: 0, 2: 1}
+    >>> reached, via = breadth_first_from(np.array([0]), np.array([0, 1, 1, 2]), np.array([7, 7, 8, 8]))
+    >>> reached.tolist(), via.tolist()
+    ([1, 2], [0, 1])
     """
-    values_of, records_of = _adjacent(ordinal, value), _adjacent(value, ordinal)
-    via: dict[int, int] = {}
-    seen = set(starts.tolist())
-    opened: set[int] = set()
-    level = sorted(seen)
-    while level:
+    # Records and values by their positions among those that occur, in arrays: dicts of lists take ten times the memory.
+    # A memoryview gives plain integers, as fast as a list.
+    records, record_begins = np.unique(ordinal, return_index=True)
+    record_of = np.repeat(np.arange(len(records), dtype=np.int32), np.diff(record_begins, append=len(ordinal)))
+    by_value, value_begins = _by_value(value)
+    value_of = np.empty(len(value), dtype=np.int32)
+    value_of[by_value] = np.repeat(np.arange(len(value_begins) - 1, dtype=np.int32), np.diff(value_begins))
+    via = _walked(
+        records=np.flatnonzero(np.isin(records, starts)).tolist(),
+        values=(value_of.data, np.append(record_begins, len(ordinal)).data),
+        sharers=(record_of[by_value].data, value_begins.data),
+    )
+    reached = np.flatnonzero(via >= 0)
+    return records[reached], records[via[reached]]
+
+
+def _by_value(value: IntArray) -> tuple[AnyIntArray, IntArray]:
+    """The rows in the order of their values, and where each value begins in it, and at last where all end."""
+    keys = value.astype(np.uint64) << _ROW_BITS
+    keys |= np.arange(len(value), dtype=np.uint64)
+    keys.sort()
+    rows = keys.astype(np.uint32).astype(np.int32)  # the last bits
+    keys >>= _ROW_BITS
+    is_start = np.ones(len(value) + 1, dtype=np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=is_start[1:-1])
+    return rows, np.flatnonzero(is_start)
+
+
+def _walked(
+    records: list[int],
+    values: tuple[memoryview[int], memoryview[int]],
+    sharers: tuple[memoryview[int], memoryview[int]],
+) -> AnyIntArray:
+    """For each record the one before it, from ``records`` on, which have -1 like those that are not reached.
+
+    ``values`` and ``sharers``: the values of all records, one after the other, and where those of each begin; and the
+    records of all values.
+    """
+    value_of, value_begins = values
+    sharer_of, sharer_begins = sharers
+    via = np.full(len(value_begins) - 1, -1, dtype=np.int32)
+    is_seen, is_open = bytearray(len(value_begins)), bytearray(len(sharer_begins))
+    for record in records:
+        is_seen[record] = True
+    while records:
         following: list[int] = []
-        for record in level:
-            for shared in values_of.get(record, ()):
-                if shared in opened:
+        for record in records:
+            for value in value_of[value_begins[record] : value_begins[record + 1]]:
+                if is_open[value]:
                     continue
-                opened.add(shared)
-                for neighbour in records_of[shared]:
-                    if neighbour not in seen:
-                        seen.add(neighbour)
+                is_open[value] = True
+                for neighbour in sharer_of[sharer_begins[value] : sharer_begins[value + 1]]:
+                    if not is_seen[neighbour]:
+                        is_seen[neighbour] = True
                         via[neighbour] = record
                         following.append(neighbour)
-        level = sorted(following)
+        records = sorted(following)
     return via
-
-
-def _adjacent(key: IntArray, item: IntArray) -> dict[int, list[int]]:
-    order = np.lexsort((item, key))
-    keys, starts = np.unique(key[order], return_index=True)
-    return dict(zip(keys.tolist(), (part.tolist() for part in np.split(item[order], starts[1:])), strict=True))

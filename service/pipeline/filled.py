@@ -56,7 +56,8 @@ _OTHERS = """
     select 2, ordinal, source, null from this where phone is null and phone_key is not null
 """
 _RULES = ("id", "email", "phone", "name")
-_TEXTS = "select source, rule, count(distinct text) from this group by source, rule"
+# Not count(distinct): that does not spill.
+_TEXTS = "select source, rule, count(text) from (select distinct source, rule, text from this) group by source, rule"
 
 
 def filled_and_distinct(records: Table, keys: Table) -> dict[str, Counts]:
@@ -67,18 +68,20 @@ def filled_and_distinct(records: Table, keys: Table) -> dict[str, Counts]:
     """
     sources = records.rows(_FILLED)
     dates: dict[str, int] = dict(records.rows(_DATES))
-    codes = keys.integers(*_RULES, sort=False)
     others = records.derive(_OTHERS, keys=keys)
     rules, ordinals = others.integers("rule", "ordinal", sort=False)
-    for rule, of_rule in enumerate(codes):
+    spans = {source: slice(first, first + count) for source, count, first, *_ in sources}
+    distinct_codes = []
+    for rule, name in enumerate(_RULES):  # one after the other, so that only one takes memory
+        (of_rule,) = keys.integers(name, sort=False)
         of_rule[ordinals[rules == rule]] = -1
+        # The records of a source follow each other.
+        distinct_codes.append({source: _distinct(of_rule[span]) for source, span in spans.items()})
     texts = {(source, rule): count for source, rule, count in others.rows(_TEXTS)}
     counts: dict[str, Counts] = {}
-    for source, count, first, with_id, *filled, statuses in sources:
-        # The records of a source follow each other.
+    for source, count, _, with_id, *filled, statuses in sources:
         ids, emails, phones, names = (
-            _distinct(of_rule[first : first + count]) + texts.get((source, rule), 0)
-            for rule, of_rule in enumerate(codes)
+            of_rule[source] + texts.get((source, rule), 0) for rule, of_rule in enumerate(distinct_codes)
         )
         distinct = (names, emails, phones, dates[source], statuses)
         fields = {"source_id": Filled(with_id, ids)}

@@ -118,18 +118,23 @@ class Results:
 def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) -> Table:
     """Write the files of a set, except its logs and its manifest.
 
+    In:     results    its evidence is released
     Out:    one row per removed record, for ``write_merge_lines``
     Source: docs/specification.md section 7; rows are ordered by the number of the unified id
     """
     matched, customers = results.matched, results.customers
     placed = matched.groups.derive(_PLACED, survivors=matched.survivors, customers=customers)
     removed = matched.evidence.derive(_removed_sql(matched.matcher), records=matched.records, placed=placed)
+    matched.evidence.release()
     duplicates = removed.derive(_duplicates_sql(matched.matcher, rules))
     master = matched.survivors.sorted("customer", _MASTER, customers=customers, duplicates=duplicates)
     _write_for_people(master, duplicates, rules, folder)
-    _write_for_machines(results, placed, removed, folder)
     write_master(master, folder / MASTER_FILE)
+    master.release()
+    duplicates.release()
+    _write_for_machines(results, placed, removed, folder)
     write_records(matched.records, placed, removed, folder / RECORDS_FILE)
+    placed.release()
     (folder / "quality_report.json").write_text(
         json.dumps(quality, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -138,7 +143,7 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
 
 def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
     """Write one line per removed record, for the text log."""
-    removed.derive(_MERGE_LINES.format(prefix=prefix)).write_lines(path, "line", "customer, ordinal")
+    removed.write_lines(path, "line", "customer, ordinal", _MERGE_LINES.format(prefix=prefix))
 
 
 def _write_for_people(master: Table, duplicates: Table, rules: Rules, folder: Path) -> None:
@@ -158,6 +163,7 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     records = results.matched.records
     orders = records.derive(_ORDERS, placed=placed)
     orders.write_csv(folder / "customer_orders.csv", CUSTOMER_ORDERS, "customer")
+    orders.release()
     records.write_csv(folder / "crosswalk.csv", CROSSWALK, "ordinal", _CROSSWALK, placed=placed)
     removed.write_csv(folder / "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal")
     results.changes.write_csv(folder / "id_changes.csv", ID_CHANGES, "number, change")
@@ -165,6 +171,7 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     results.register_customers.write_csv(folder / "register_customers.csv", REGISTER_CUSTOMERS, "number", registered)
     cost = literal_cost(results.suspicious, results.matched, placed)
     cost.write_csv(folder / "literal_cost.csv", LITERAL_COST, "kind, rank_in_kind")
+    cost.release()
     write_rejects(results.rejects, folder)
 
 

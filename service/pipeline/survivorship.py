@@ -74,4 +74,8 @@ def survive(records: Table, groups: Table, rules: Rules) -> Table:
     best = ranked.derive(_BEST.format(has_source=has_source))
     donors = ranked.derive(_DONORS if rules.survivorship == "fill" else f"from ({_DONORS}) where false", best=best)
     flags = ", ".join(f"case when has_{number} then '{name}' end" for number, name in enumerate(sources))
-    return best.derive(_GOLDEN.format(flags=flags), records=records, given=donors.derive(_GIVEN, records=records))
+    given = donors.derive(_GIVEN, records=records)
+    golden = best.derive(_GOLDEN.format(flags=flags), records=records, given=given)
+    for table in (ranked, best, donors, given):
+        table.release()
+    return golden

@@ -67,28 +67,33 @@ _RECURRING = """
     ) as again using (source)
     where source <> ''
 """
+_BYTES_OF_A_RECORD, _BYTES_OF_AN_OVERLAP = 40, 64
+"""Of the arrays, while groups get their customers."""
 _UNIFIED_ID = "'CUST' || case when {0} < 1000 then lpad({0}::varchar, 3, '0') else {0}::varchar end"
 _CHANGES = f"""
     with
     changes as (
-        select customer as number, 'created' as change, [] as was, [customer] as now,
-            'none of its records was with a customer last time' as reason
-        from identified
-        where customer not in (select customer from customers) and customer not in (select now from this)
+        select
+            customer as number,
+            case when state is null then 'created' when is_here then 'revived' else 'retired' end as change,
+            if(state is null, [], [customer]) as was,
+            if(is_here, [customer], []) as now,
+            case when state is null then 'none of its records was with a customer last time'
+                when is_here then 'records of it are in the exports again'
+                else 'none of its records is in the exports' end as reason
+        from (
+            select customer, state, group_id is not null as is_here from identified full join customers using (customer)
+            where state is distinct from 'live' or group_id is null
+        )
+        where case when state is null then customer not in (select now from this)
+            when is_here then state = 'retired'
+            else state = 'live' and customer not in (select was from this) end
         union all
         select now, 'merged', list(was order by was), [now], 'a rule links their records now'
         from this group by now having count(*) > 1
         union all
         select was, 'split', [was], list(now order by now), 'no rule links their records any more'
         from this group by was having count(*) > 1
-        union all
-        select customer, 'retired', [customer], [], 'none of its records is in the exports'
-        from customers
-        where state = 'live' and customer not in (select was from this)
-            and customer not in (select customer from identified)
-        union all
-        select customer, 'revived', [customer], [customer], 'records of it are in the exports again'
-        from customers where state = 'retired' and customer in (select customer from identified)
     )
     select number, change, {_UNIFIED_ID.format("number")} as unified_id,
         nullif(array_to_string(list_transform(was, lambda n: {_UNIFIED_ID.format("n")}), ','), '') as from_ids,
@@ -153,28 +158,36 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     """
     former = former.numbered("former_row")
     now = groups.derive(_NOW, keys=keys)
-    found = records.derive(_FOUND, now=now, former=former, customers=customers)
-    overlaps = found.derive(_OVERLAPS)
-    group_ids = groups.derive("select distinct group_id from this").integers("group_id")[0]
+    known = records.derive(_FOUND, now=now, former=former, customers=customers)
+    overlaps = known.derive(_OVERLAPS)
     last_number = customers.rows("select coalesce(max(customer), 0) from this")[0][0]
-    shared = overlaps.integers("customer", "group_id", "shared")
-    numbers = _numbers(group_ids, shared, first_new=last_number + 1)
-    numbered = engine.table({"group_id": group_ids, "customer": numbers})
+    with engine.lending(_BYTES_OF_A_RECORD * groups.count() + _BYTES_OF_AN_OVERLAP * overlaps.count()):
+        group_ids = _group_ids(groups)
+        shared = overlaps.integers("customer", "group_id", "shared")
+        numbers = _numbers(group_ids, shared, first_new=last_number + 1)
+        numbered = engine.table({"group_id": group_ids, "customer": numbers})
+        next_number = int(max(last_number, numbers.max(initial=0))) + 1
+        del group_ids, shared, numbers
     identified = numbered.derive(f"select *, {_UNIFIED_ID.format('customer')} as unified_id from this")
-    moves = found.derive(_MOVES, identified=identified)
+    for table in (overlaps, numbered):
+        table.release()
+    moves = known.derive(_MOVES, identified=identified)
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
-    return Identified(
+    found = Identified(
         customers=identified,
         changes=moves.derive(
             _CHANGES if last_number else _NO_CHANGES.format(_CHANGES), identified=identified, customers=customers
         ),
         next_customers=next_customers,
         next_records=records.derive(
-            _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=found
+            _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=known
         ),
-        next_number=int(max(last_number, numbers.max(initial=0))) + 1,
-        recurring=_recurring(found, former, customers),
+        next_number=next_number,
+        recurring=_recurring(known, former, customers),
     )
+    for table in (now, known, moves):
+        table.release()
+    return found
 
 
 def carried_over(former: Table, keys: Table) -> Table:
@@ -189,6 +202,12 @@ def carried_over(former: Table, keys: Table) -> Table:
 def _recurring(again: Table, former: Table, customers: Table) -> dict[str, tuple[int, int]]:
     found = again.rows(_RECURRING, former=former, customers=customers)
     return {source: (count, again) for source, count, again in found}
+
+
+def _group_ids(groups: Table) -> IntArray:
+    """The groups, in ascending order: the first ordinal of each is its id."""
+    ordinal, group_id = groups.integers("ordinal", "group_id", sort=False)
+    return np.sort(ordinal[ordinal == group_id])
 
 
 def _numbers(groups: IntArray, overlaps: tuple[IntArray, ...], *, first_new: int) -> IntArray:
@@ -207,6 +226,5 @@ def _numbers(groups: IntArray, overlaps: tuple[IntArray, ...], *, first_new: int
 
 
 def _occurs_once(values: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    once: np.ndarray[tuple[int], np.dtype[np.bool_]] = counts[inverse] == 1
-    return once
+    ordered = np.sort(values)
+    return np.isin(values, ordered[1:][ordered[1:] == ordered[:-1]], invert=True)
