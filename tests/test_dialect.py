@@ -59,7 +59,7 @@ class Recorder:
         self.statements: dict[str, None] = {}
         self.registered: set[str] = set()
         derive, rows, register = EmbeddedTable.derive, EmbeddedTable.rows, EmbeddedEngine.register
-        write_parquet = EmbeddedTable.write_parquet
+        write_parquet, write_lines = EmbeddedTable.write_parquet, EmbeddedTable.write_lines
 
         def recorded_derive(table: EmbeddedTable, sql: str, **others: Any) -> EmbeddedTable:
             self.statements[sql] = None
@@ -73,6 +73,10 @@ class Recorder:
             self.statements |= dict.fromkeys(given[3:4])
             write_parquet(table, *given, **named)
 
+        def recorded_lines(table: EmbeddedTable, *given: Any, **named: Any) -> None:
+            self.statements |= dict.fromkeys(given[3:4])
+            write_lines(table, *given, **named)
+
         def recorded_register(engine: EmbeddedEngine, name: str, *given: Any, **named: Any) -> None:
             self.registered.add(name)
             register(engine, name, *given, **named)
@@ -80,6 +84,7 @@ class Recorder:
         patched.setattr(EmbeddedTable, "derive", recorded_derive)
         patched.setattr(EmbeddedTable, "rows", recorded_rows)
         patched.setattr(EmbeddedTable, "write_parquet", recorded_write)
+        patched.setattr(EmbeddedTable, "write_lines", recorded_lines)
         patched.setattr(EmbeddedEngine, "register", recorded_register)
 
 

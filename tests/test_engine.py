@@ -1176,6 +1176,47 @@ def test_a_cell_as_long_as_it_may_be_is_read_wherever_it_lies(engine: EmbeddedEn
     )
 
 
+def test_rows_of_several_tables_follow_each_other_without_a_table_of_them(engine: EmbeddedEngine) -> None:
+    counts = (3000, 1, 5000)
+    tables = [
+        table_of(engine, {"number": range(count), "part": [part] * count})
+        for part, count in zip("abc", counts, strict=True)
+    ]
+    first, *others = tables
+    rows = first.with_rows_of(*others)
+    assert rows.count() == sum(counts)
+    expected = [(number, part) for part, count in zip("abc", counts, strict=True) for number in range(count)]
+    assert rows.derive("from this").rows() == expected
+    assert rows.rows("select this.number from this join more using (number) where this.part = 'a'", more=others[0]) == [
+        (0,)
+    ]
+    rows.release()
+
+
+@pytest.mark.parametrize("last", ["C3,Cy Roe", "C3", ",", " , ", "\u00a0,"])
+@pytest.mark.parametrize("further", ["x", ""])
+@pytest.mark.usefixtures("by_the_engine_alone")
+def test_in_a_file_of_many_columns_blank_rows_alone_are_left_out(
+    engine: EmbeddedEngine, drop: Path, last: str, further: str
+) -> None:
+    columns = 200
+    names = ",".join(["customer_id", "full_name", *(f"n{number}" for number in range(columns))])
+    row = ",".join([*last.partition(",")[::2], *[""] * (columns - 1), further])
+    lines = [names, "C1,Ann Lee" + ",x" * columns, row, "C4,Di Fox" + ",x" * columns]
+    read = read_csv(engine, drop, "\n".join(lines) + "\n")
+    assert len(read.rows) == (3 if further or last.startswith("C3") else 2)
+
+
+def test_a_file_has_as_many_columns_as_a_spreadsheet(engine: EmbeddedEngine, drop: Path) -> None:
+    def content(columns: int) -> str:
+        names = ",".join(["customer_id", "full_name", *(f"n{number}" for number in range(columns - 2))])
+        return names + "\n" + "C1,Ann Lee" + ",x" * (columns - 2) + "\n"
+
+    assert len(read_csv(engine, drop, content(csv_sniff.MAX_COLUMNS)).rows) == 1
+    with pytest.raises(UnreadableFile, match="more than 16384 columns"):
+        read_csv(engine, drop, content(csv_sniff.MAX_COLUMNS + 1))
+
+
 # ----------------------------------------------------------------------------------------------- small batches
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,8 @@ _ROW_BY_ROW = 0.9
 """The share of the time that a careful reader takes; the rest is DuckDB's, which reads what it wrote."""
 
 
+_MANY_COLUMNS = 100
+"""In files with more, those that no field needs are not read: DuckDB holds 2,048 cells of each column that is."""
 _READER_BYTES = 40 << 20
 """Measured: what a thread that reads a file has beside the engine's memory."""
 
@@ -100,8 +102,18 @@ def _plain_csv(database: Database, path: Path, dialect: CsvDialect) -> EmbeddedT
     """Raises: _NotPlain for a ragged row, a stray quote, another encoding; UnreadableFile for a binary file."""
     if not dialect.is_plain:
         raise _NotPlain
-    served = Served(path, 0, dialect.end, CsvBytes(dialect.encoding).feed)
-    return _loaded(database, [served], lambda urls: _csv_query(urls, dialect)).numbered("row_number", 1)
+
+    def loaded(query: Callable[[str, CsvDialect], str]) -> EmbeddedTable:
+        served = Served(path, 0, dialect.end, CsvBytes(dialect.encoding).feed)
+        return _loaded(database, [served], lambda urls: query(urls, dialect))
+
+    if dialect.width > _MANY_COLUMNS:
+        table = loaded(_wide_csv_query)
+        if not database.run(f"select count(*) from {table.name} where may_be_blank")[0][0]:
+            database.run(f"alter table {table.name} drop column may_be_blank")
+            return table.numbered("row_number", 1)
+        table.release()
+    return loaded(_csv_query).numbered("row_number", 1)
 
 
 def _plain_json(database: Database, path: Path, shape: JsonShape) -> EmbeddedTable:
@@ -194,22 +206,41 @@ def _csv_query(urls: str, dialect: CsvDialect) -> str:
     """The query for a well-formed CSV file in UTF-8; it fails for any other."""
     # The size of the buffer is given: DuckDB would take sixteen lines of the longest, and if they are one row
     # without end, gigabytes for its cells, which no memory limit counts.
-    columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(dialect.width))
-    cells = ", ".join(
+    return f"select {_csv_cells(dialect)} from {_csv_rows(urls, dialect)} where {_is_visible(range(dialect.width))}"
+
+
+def _wide_csv_query(urls: str, dialect: CsvDialect) -> str:
+    """The same, where the cells that we do not read take no memory.
+
+    ``may_be_blank`` marks rows of which none of the cells that we read is visible.
+    """
+    is_visible = _is_visible(position for position in dialect.positions if position is not None)
+    return f"select {_csv_cells(dialect)}, not ({is_visible}) as may_be_blank from {_csv_rows(urls, dialect)}"
+
+
+def _csv_cells(dialect: CsvDialect) -> str:
+    return ", ".join(
         f"{'null::varchar' if position is None else f'c{position}'} as {cell_name(index)}"
         for index, position in enumerate(dialect.positions)
     )
-    whole = ", ".join(f"c{index}" for index in range(dialect.width))
+
+
+def _csv_rows(urls: str, dialect: CsvDialect) -> str:
+    columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(dialect.width))
     return f"""
-        select {cells}
-        from read_csv(
+        read_csv(
             {urls}, auto_detect=false, hive_partitioning=false, header=false, skip={dialect.header_lines},
             delim='{dialect.delimiter}', quote='"', escape='"', strict_mode=true,
             max_line_size={MAX_CELL_CHARACTERS}, buffer_size={MAX_ROW_CHARACTERS},
             columns={{{columns}}})
-        -- a row that begins with a visible character is not blank; only others must be read whole
-        where coalesce({whole}, '') between '!' and '~~' or not regexp_full_match(concat({whole}), '{BLANK}*')
     """
+
+
+def _is_visible(columns: Iterable[int]) -> str:
+    """SQL: whether any of these cells of a CSV row is not blank."""
+    cells = ", ".join(f"c{index}" for index in columns)
+    # A row that begins with a visible character is not blank; only others must be read whole.
+    return f"(coalesce({cells}, '') between '!' and '~~' or not regexp_full_match(concat({cells}), '{BLANK}*'))"
 
 
 def _json_query(urls: str, layout: Layout) -> str:

@@ -23,7 +23,8 @@ from service.readers.text_end import text_end
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 20
-MAX_COLUMNS = 4096
+MAX_COLUMNS = 16_384
+"""Spreadsheets have no more. A file in which this is exceeded has no line breaks, or is no table."""
 MAX_TITLE_LINES = 10
 """The header may be below so many lines that are not blank."""
 MAX_HEADER_LINES = 20

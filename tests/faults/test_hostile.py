@@ -76,7 +76,7 @@ def shop(says: str | None, head: bytes, unit: bytes = b"", tail: bytes = b"\n", 
 
 
 CONTENTS: dict[str, Content] = {
-    "a CSV header of many columns": crm("more than 4096 columns", HEADER[:-1], b",x", b"\nC1\n", 100_000),
+    "a CSV header of many columns": crm("more than 16384 columns", HEADER[:-1], b",x", b"\nC1\n", 100_000),
     "a CSV that is one hole": crm("NUL bytes", b"", size_bytes=HOLE_BYTES),
     "a CSV with a hole after good rows": crm("NUL bytes", HEADER + ROW * 40_000, size_bytes=HOLE_BYTES),
     "a JSON that is one hole": shop("not a JSON object or array", b"", tail=b"", size_bytes=HOLE_BYTES),

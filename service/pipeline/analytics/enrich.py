@@ -113,7 +113,7 @@ _DECISIONS = f"""
                  then [case when total_spent >= {{spent.enterprise}} then 'enterprise'
                             when total_spent >= {{spent.premium}} then 'premium' else 'basic' end, 'record']
              else ['unknown', 'none'] end as tier
-    from this
+    from evidence
 """
 _ENRICHED = """
     select
@@ -133,20 +133,18 @@ _ENRICHED = """
             + (tier[1] <> 'unknown')::integer
         ) as data_quality_score,
         matched_by
-    from this
+    from decided
 """
-_KEPT = """
+_REMOVED = """
     with
-    repeated as (select id from this where id is not null group by id having count(*) > 1),
-    removed as (
-        select row_number from (
-            select row_number,
-                row_number() over (partition by id order by data_quality_score desc, row_number desc) as position
-            from this join repeated using (id)
-        ) where position > 1
-    )
-    from this where row_number not in (from removed)
+    repeated as (select id from this where id is not null group by id having count(*) > 1)
+    select row_number from (
+        select row_number,
+            row_number() over (partition by id order by data_quality_score desc, row_number desc) as position
+        from this join repeated using (id)
+    ) where position > 1
 """
+_KEPT = "from this where row_number not in (from removed)"
 
 
 def enrich(records: Table, matches: Table, rules: AnalyticsRules, fetched_at: int, engine: Engine) -> Table:
@@ -162,13 +160,15 @@ def enrich(records: Table, matches: Table, rules: AnalyticsRules, fetched_at: in
     words = engine.text_table(("kind", "word", "meaning"), list(_words(rules)))
     prefixes = engine.text_table(("kind", "word", "meaning"), list(_prefixes()))
     meanings = records.derive(_DISTINCT_TEXTS).derive(_MEANINGS, words=words)
-    evidence = records.derive(_EVIDENCE, matches=matches, meanings=meanings, prefixes=prefixes)
-    return evidence.derive(_decisions(rules, fetched_at)).derive(_ENRICHED)
+    # One statement: the columns between are wide, and each is read once.
+    enriched = f"with evidence as ({_EVIDENCE}), decided as ({_decisions(rules, fetched_at)}) {_ENRICHED}"
+    return records.derive(enriched, matches=matches, meanings=meanings, prefixes=prefixes)
 
 
 def without_repeated(enriched: Table) -> Table:
     """Remove repeated ids: of each id the record with the highest score stays; of equal scores the last."""
-    return enriched.derive(_KEPT)
+    removed = enriched.derive(_REMOVED)
+    return enriched.derive(_KEPT, removed=removed) if removed.count() else enriched
 
 
 def _decisions(rules: AnalyticsRules, fetched_at: int) -> str:

@@ -79,26 +79,33 @@ _REVERSED = "full_name desc, number_id desc nulls first, id desc nulls first, ro
 _CUSTOMER_ID = f"""
     case when id is null then 'null' when regexp_full_match(id, '{_NUMBER_ID}') then id else to_json(id)::varchar end
 """
-_MEMBERS = " || ',' || chr(10) || ".join(
+# concat, not ||: of a chain of these each makes a text of its own.
+_MEMBERS = ", ',' || chr(10), ".join(
     [
-        f"""'      "customer_id": ' || {_CUSTOMER_ID}""",
-        *(f"""'      "{name}": ' || to_json({name})::varchar""" for name in _TEXTS),
-        *(f"""'      "{name}": "' || {name} || '"'""" for name in _WORDS),
-        """'      "data_quality_score": ' || data_quality_score""",
+        f"""'      "customer_id": ', {_CUSTOMER_ID}""",
+        *(f"""'      "{name}": ', to_json({name})::varchar""" for name in _TEXTS),
+        *(f"""'      "{name}": "', {name}, '"'""" for name in _WORDS),
+        """'      "data_quality_score": ', data_quality_score""",
     ]
 )
-_LINES = f"""
+_NUMBERED = f"""
     with
     numbered as (
         select *, case when regexp_full_match(id, '{_NUMBER_ID}') then id::bigint end as number_id from this
     ),
+    first as (select row_number from numbered order by {_ORDER} limit 1),
     last as (select row_number from numbered order by {_REVERSED} limit 1)
-    select 1 as part, full_name, number_id, id, row_number,
-        '    {{' || chr(10) || {_MEMBERS} || chr(10) || '    }}'
-            || case when row_number in (from last) then '' else ',' end as line
-    from numbered
-    union all select 0, null, null, null, null, {{head}}
-    union all select 2, null, null, null, null, {{tail}}
+    select *, row_number in (from first) as is_first, row_number in (from last) as is_last from numbered
+"""
+# Sorted without their lines, which are far longer.
+_LINE = f"""
+    select
+        concat(
+            case when is_first then {{head}} || chr(10) else '' end,
+            '    {{' || chr(10), {_MEMBERS}, chr(10) || '    }}',
+            case when is_last then chr(10) || {{tail}} else ',' end
+        ) as line
+    from this
 """
 
 VALUES: Mapping[str, tuple[str, ...]] = {**STATED, "data_quality": ("high", "medium", "low")}
@@ -170,8 +177,8 @@ def write_export(customers: Table, counts: Counts, exported_at: datetime, folder
         (folder / EXPORT).write_text(f"{empty}\n", encoding="utf-8")
         return
     head, tail = empty.removesuffix("]\n}"), "  ]\n}"
-    lines = _LINES.replace("{head}", f"'{head}'").replace("{tail}", f"'{tail}'")
-    customers.derive(lines).write_lines(folder / EXPORT, "line", f"part, {_ORDER}")
+    line = _LINE.replace("{head}", f"'{head}'").replace("{tail}", f"'{tail}'")
+    customers.sorted(_ORDER, _NUMBERED).write_lines(folder / EXPORT, "line", _ORDER, line)
 
 
 def write_report(content: Mapping[str, Any], folder: Path) -> None:

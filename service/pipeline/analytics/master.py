@@ -37,12 +37,12 @@ _CUSTOMERS = f"""
     )
 """
 _WITH_ORDERS = """
-    select this.*, orders.orders_count
-    from this left join (
+    select named.*, orders.orders_count
+    from ({customers}) as named left join (
         select unified_id, max(try_cast(orders_count as hugeint)) as orders_count from orders group by unified_id
     ) as orders using (unified_id)
 """
-_NO_ORDERS = "select *, null::hugeint as orders_count from this"
+_NO_ORDERS = "select *, null::hugeint as orders_count from ({customers})"
 
 # As in the integration job a value belongs to one customer. Only a changed file can have several; the first counts.
 _MATCHED = f"""
@@ -97,13 +97,13 @@ def match(records: Table, master: InputFile, orders: InputFile | None, rules: An
     Raises: TransientError if a published file cannot be read; the API file is not at fault
     Source: docs/specification.md section 8
     """
-    customers = _read(master, engine).derive(
-        _CUSTOMERS.replace("{phone_key}", key_of_printed_phone_in(rules.default_region))
-    )
+    named = _CUSTOMERS.replace("{phone_key}", key_of_printed_phone_in(rules.default_region))
+    rows = _read(master, engine)
     if orders is None:
-        customers = customers.derive(_NO_ORDERS)
+        customers = rows.derive(_NO_ORDERS.replace("{customers}", named))
     else:
-        customers = customers.derive(_WITH_ORDERS, orders=_read(orders, engine))
+        customers = rows.derive(_WITH_ORDERS.replace("{customers}", named), orders=_read(orders, engine))
+    rows.release()
     return records.derive(_MATCHED, customers=customers).derive(_MATCHES, customers=customers)
 
 

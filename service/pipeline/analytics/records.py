@@ -94,7 +94,7 @@ _RECORDS = f"""
         from (select *, nullif(concat_ws(' ', first_name, last_name), '') as written_name from this)
     )
 """
-_WITH_KEYS = f"select *, coalesce({EMAIL_KEY_SQL}, email) as email_key from this"
+_WITH_KEYS = f"select *, coalesce({EMAIL_KEY_SQL}, email) as email_key from ({_RECORDS})"
 
 
 def api_id(text: str) -> str | None:
@@ -167,7 +167,7 @@ def read_records(rows: Table, rules: AnalyticsRules) -> Table:
         "column": column.code,
         "phone_key": phone_key_in(rules.default_region),
     }
-    return rows.derive(_with(_RECORDS, **terms)).derive(_WITH_KEYS)
+    return rows.derive(_with(_WITH_KEYS, **terms))
 
 
 def _with(sql: str, **terms: str) -> str:
