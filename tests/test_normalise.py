@@ -44,7 +44,7 @@ from service.pipeline.fields.date import DATE_EVIDENCE_SQL, DateColumn, column_o
 from service.pipeline.fields.email import norm_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
 from service.pipeline.fields.name import NAME_SQL, name_key, norm_name
-from service.pipeline.fields.phone import compared_phone, phone_as_printed
+from service.pipeline.fields.phone import compared_phone, is_plain_nanp, phone_as_printed, phone_key_sql
 from service.pipeline.fields.source_id import norm_id
 from service.pipeline.fields.status import read_status
 from service.pipeline.formulas import escaped_sql
@@ -583,6 +583,31 @@ def test_names_in_usual_shapes_need_no_python(own_engine: EmbeddedEngine) -> Non
     table = table_of(own_engine, {"number": list(range(len(texts))), "full_name": texts})
     found = [row[0] for row in table.derive(f"select {NAME_SQL} from this order by number").rows()]
     assert [it for it in zip(texts, found, map(norm_name, texts), strict=True) if it[1] != it[2]] == []
+
+
+@pytest.mark.parametrize("region", ["US", "DE"])
+def test_phones_in_every_punctuation_equal_the_definition(region: str, own_engine: EmbeddedEngine) -> None:
+    own_engine.register("compared_phone", lambda phone, region: TO_PYTHON)
+    before = ("", "'", "+", "+1", "1", "+1 ", "1-", "1.", "'+1-", "011 ", "00", "+49 ", "'+44-", "011-44 ")
+    areas, marks, behind = (
+        ("212", "(212)", "(212) ", "030"),
+        ("", " ", "-", "."),
+        ("", " x12", "ext. 7", " / 416-555-0101", ".0"),
+    )
+    texts = [
+        f"{start}{area}{one}555{other}0101{end}"
+        for start in before
+        for area in ("", *areas)
+        for one in marks
+        for other in marks
+        for end in behind
+    ]
+    table = table_of(own_engine, {"number": list(range(len(texts))), "phone": texts})
+    sql = phone_key_sql(sql_text(region), is_plain_nanp(region))
+    found = [row[0] for row in table.derive(f"select {sql} from this order by number").rows()]
+    alone = [(text, key) for text, key in zip(texts, found, strict=True) if key != TO_PYTHON]
+    assert len(alone) > 100
+    assert [(text, key) for text, key in alone if key != compared_phone(text, region)] == []
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -135,7 +136,13 @@ class Batches:
     def identify(self, groups: Groups) -> Identified:
         keys = [(key, number) for number, group in enumerate(groups) for key in group]
         first = {number: ordinal for ordinal, (_, number) in reversed(list(enumerate(keys)))}
-        records = table_of(self.engine, {"ordinal": list(range(len(keys))), "record_key": [key for key, _ in keys]})
+        columns: dict[str, list[Any]] = {
+            "ordinal": list(range(len(keys))),
+            "record_key": [key for key, _ in keys],
+            "source": [key.partition(" ")[0] for key, _ in keys],
+            "has_id": [" id:" in key for key, _ in keys],
+        }
+        records = table_of(self.engine, columns)
         members = {"ordinal": list(range(len(keys))), "group_id": [first[number] for _, number in keys]}
         groups_table = table_of(self.engine, members).derive("select columns(*)::bigint from this")
         return self.register.identify(records, records.codes({"id": "record_key"}), groups_table, self.engine)

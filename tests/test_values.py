@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import random
+import re
 import time
 import unicodedata
 from collections import Counter
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 from datetime import time as time_of_day
 
+import idna
 import phonenumbers
 import pytest
 from hypothesis import given
@@ -19,6 +22,8 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from service.pipeline import fields
+from service.pipeline.fields import email as email_rules
+from service.pipeline.fields import name as name_rules
 from service.pipeline.fields import phone as phone_rules
 from service.pipeline.fields.date import column_of, date_evidence, norm_date, read_date, trouble_date
 from service.pipeline.fields.email import email_key, norm_email, read_email, trouble_email
@@ -752,3 +757,54 @@ def test_nothing_but_unusable_is_raised_and_it_never_quotes_the_value(text: str)
                 "phone_too_short",
                 "phone_scientific_notation",
             }
+
+
+def test_a_trunk_prefix_is_removed_as_libphonenumber_does() -> None:
+    r = random.Random(5)
+    for region in REGIONS:
+        code = phonenumbers.country_code_for_region(region)
+        for prefix in ("", "0", "1", "8", "06", "9", "15", "0015", str(code)):
+            for length in (7, 9, 10):
+                digits = prefix + "".join(r.choices("0123456789", k=length))
+                assert phone_rules._national(digits, region) == phone_rules._parsed(digits, region), (region, digits)
+                number = phone_rules._international(f"{code}{digits}")
+                if code != phone_rules._MEXICO:
+                    assert number == phone_rules._parsed(f"+{code}{digits}", None), (region, digits)
+                if number is not None:
+                    exists = phonenumbers.is_valid_number(phonenumbers.parse(number.key))
+                    assert phone_rules._if_valid(number) == (number if exists else None), (region, digits)
+
+
+@given(ANY_TEXT | st.text("0123456789 ()-+x/.eE", max_size=20))
+def test_the_reason_of_an_unusable_phone_is_known_without_reading_it(text: str) -> None:
+    reason = trouble_phone(text, "US")
+    assert reason is None or phone_rules.reason_of_unusable_phone(text, "US") == reason
+
+
+def test_the_key_of_a_plain_domain_is_that_of_idna() -> None:
+    r = random.Random(7)
+    letters = re.findall(r"[^\[\]+]", email_rules._IN_A_LABEL.replace("à-öø-ÿ", "".join(map(chr, range(0xE0, 0x100)))))
+    letters = [it for it in letters if it.isalpha() and it not in "÷ß"]
+    assert len(letters) > 60
+    domains = [f"{letter}.de" for letter in letters] + [f"a{letter}-{letter}9.x.org" for letter in letters]
+    for length in (3, 20, 50, 58, 59, 60, 63, 64, 250):
+        domains += ["".join(r.choices((*letters, *"abc01"), k=length)) + ".com" for _ in range(20)]
+    domains += [".".join(["bücher-laden"] * count) for count in (1, 10, 13, 14, 15, 16, 20)]
+    for domain in domains:
+        assert email_rules._PLAIN_DOMAIN.fullmatch(domain)
+        try:
+            expected = idna.encode(domain, uts46=True).decode("ascii")
+        except UnicodeError:
+            expected = domain
+        assert email_key(f"ann@{domain}") == f"ann@{expected}"
+
+
+@given(st.text("AaBbÉéÞþMc .-IVÿßİ'", max_size=12))
+def test_a_name_that_stays_is_what_its_words_make_of_it(name: str) -> None:
+    if name_rules._STAYS.fullmatch(name) and "Mc" not in name:
+        never = re.compile("(?!)")
+        stays, name_rules._STAYS = name_rules._STAYS, never
+        try:
+            assert name_rules._name_once(name) == name
+        finally:
+            name_rules._STAYS = stays

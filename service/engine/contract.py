@@ -68,7 +68,13 @@ class Table(Protocol):
         """Columns of integers without nulls, in parts of bounded size and in the order of the rows."""
 
     def numbered(self, column: str, start: int = 0) -> Table:
-        """The same rows with their positions, from ``start``, in ``column``; no table is made of it."""
+        """The same rows with their positions, from ``start``, in ``column``; no table is made of it.
+
+        Not for what ``with_rows_of`` gives.
+        """
+
+    def with_rows_of(self, *others: Table) -> Table:
+        """The rows of this table and then those of the others, which have its columns; no table is made of it."""
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """Numbers instead of texts: the same number for the same text.

@@ -82,13 +82,21 @@ class EmbeddedTable:
         last = int(self._database.run(f"select coalesce(max(rowid), -1) from {self._table}")[0][0])
         for start in range(0, last + 1, _ROWS_OF_A_PART):
             arrays = self._database.arrays(
-                f"select {listed} from {self._table} where rowid between {start} and {start + _ROWS_OF_A_PART - 1}"
+                f"select {listed} from {self._table} where rowid between {start} and {start + _ROWS_OF_A_PART - 1}",
+                is_step=False,
             )
             yield tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
     def numbered(self, column: str, start: int = 0) -> EmbeddedTable:
         """See ``Table.numbered``."""
+        assert "," not in self._table, "rows of several tables have no positions"
         return EmbeddedTable(self._database, self._table, f"(select rowid + {start} as {column}, * from {self._table})")
+
+    def with_rows_of(self, *others: Table) -> EmbeddedTable:
+        """See ``Table.with_rows_of``."""
+        tables = [self, *map(_own, others)]
+        rows = " union all ".join(f"from {table.name}" for table in tables)
+        return EmbeddedTable(self._database, ", ".join(table._table for table in tables), f"({rows})")
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """See ``Table.codes``."""
@@ -200,7 +208,8 @@ class EmbeddedTable:
 
     def release(self) -> None:
         """See ``Table.release``."""
-        self._database.drop(self._table)
+        for table in self._table.split(", "):
+            self._database.drop(table)
 
     def _copy(self, select: str, path: Path, options: str) -> None:
         self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
@@ -213,14 +222,18 @@ def _codes_one_by_one(texts: Iterable[str | None]) -> IntArray:
     return np.array(codes, dtype=np.int64)
 
 
+def _own(table: Table) -> EmbeddedTable:
+    assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
+    return table
+
+
 def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
     """The query ``sql`` with the names of its tables defined."""
     # Names of this statement alone, not views: those would be shared by all statements of the connection.
     names: list[str] = []
     for alias, table in tables.items():
-        assert isinstance(table, EmbeddedTable), "tables of two engines do not mix"
         # Not materialised: DuckDB would copy the table first.
-        names.append(f'"{alias}" as not materialized (from {table.name})')
+        names.append(f'"{alias}" as not materialized (from {_own(table).name})')
     own_names = _WITH.match(sql)
     rest = sql if own_names is None else f", {sql[own_names.end() :]}"
     return f"with {', '.join(names)} {rest}"
@@ -277,7 +290,7 @@ class Database:
 
     def drop(self, table: str) -> None:
         """Free a table; no step, because it takes no time."""
-        with self._statement, _errors_translated():
+        with self._one_statement(is_step=False):
             self._connection.execute(f"drop table {table}")
 
     def served(self, served: Served) -> AbstractContextManager[str]:
@@ -323,9 +336,9 @@ class Database:
             with self._statement:
                 self._connection.unregister(view)
 
-    def arrays(self, sql: str) -> dict[str, Any]:
+    def arrays(self, sql: str, *, is_step: bool = True) -> dict[str, Any]:
         """Run a query into numpy columns."""
-        with self._one_statement():
+        with self._one_statement(is_step=is_step):
             return dict(self._connection.execute(sql).fetchnumpy())
 
     def steps(self) -> float:
@@ -336,12 +349,12 @@ class Database:
         return ended + min(share, 1.0) if is_running else float(ended)
 
     @contextmanager
-    def _one_statement(self) -> Iterator[None]:
+    def _one_statement(self, *, is_step: bool = True) -> Iterator[None]:
         with self._statement, _errors_translated():
             try:
                 yield
             finally:
-                self._ended += 1
+                self._ended += is_step
 
 
 class OutOfMemory(TransientError):

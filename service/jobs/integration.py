@@ -171,9 +171,9 @@ JOB = Job(
     stages={
         "extract": 0,
         "normalise": 0,
-        "deduplicate": 7,
+        "deduplicate": 6,
         "survive": 9,
-        "identify": 24,
+        "identify": 25,
         "load": 31,
         "publish": 4,  # as if hashing and syncing were two more
     },

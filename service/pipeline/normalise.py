@@ -32,7 +32,7 @@ from service.pipeline.fields.phone import (
     phone_as_printed_sql,
     phone_is_changed_sql,
     phone_key_sql,
-    trouble_phone,
+    reason_of_unusable_phone,
 )
 from service.pipeline.fields.source_id import ID_KEY_SQL, SOURCE_ID_SQL, id_key, norm_id
 from service.pipeline.fields.status import STATUS_SQL, read_status
@@ -102,7 +102,7 @@ _TROUBLES = """
         select source, row_number, 'email', trouble_email(written_email) from this
             where email is null and written_email is not null
         union all
-        select source, row_number, 'phone', trouble_phone(written_phone, {region}) from this
+        select source, row_number, 'phone', reason_of_unusable_phone(written_phone, {region}) from this
             where (phone_key is null or {is_raw}) and written_phone is not null
         union all
         select source, row_number, 'signup_date', trouble_date(written_date, {date_column}) from this
@@ -240,7 +240,7 @@ def register_functions(engine: Engine) -> None:
         norm_id,
         id_key,
         trouble_email,
-        trouble_phone,
+        reason_of_unusable_phone,
         trouble_name,
         trouble_date,
         date_evidence,

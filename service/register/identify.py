@@ -13,27 +13,31 @@ import numpy as np
 from service.engine.contract import Engine, IntArray, Table
 from service.register.assignment import assign
 
+# Of records with the same key, one.
 _NOW = """
-    select this.record_key, groups.group_id
-    from this join groups using (ordinal) join keys using (ordinal)
-    where keys.id = ordinal or keys.id < 0
+    select ordinal, group_id from this join keys using (ordinal) where keys.id = ordinal or keys.id < 0
+"""
+# The former records that are there again: the only join by texts.
+_FOUND = """
+    select
+        now.group_id, former.former_row, former.customer, former.in_last, customers.state,
+        case when this.has_id then this.source end as source
+    from this
+    join now using (ordinal)
+    join former using (record_key)
+    join customers on customers.customer = former.customer
 """
 # in_last: the record was there when its customer was last seen, so its moves are its customer's moves.
 _OVERLAPS = """
-    select former.customer, this.group_id,
-        count(*) filter (former.in_last) * 4294967296 + count(*) as shared
-    from this
-    join former using (record_key)
-    join customers on customers.customer = former.customer and customers.state <> 'merged'
-    group by former.customer, this.group_id
+    select customer, group_id, count(*) filter (in_last) * 4294967296 + count(*) as shared
+    from this where state <> 'merged'
+    group by customer, group_id
 """
 _MOVES = """
-    select former.customer as was, identified.customer as now, count(*) as records
-    from this
-    join identified using (group_id)
-    join former on former.record_key = this.record_key and former.in_last
-    join customers on customers.customer = former.customer and customers.state <> 'merged'
-    group by former.customer, identified.customer
+    select this.customer as was, identified.customer as now, count(*) as records
+    from this join identified using (group_id)
+    where this.in_last and this.state <> 'merged'
+    group by this.customer, identified.customer
 """
 # A record that is not in this batch keeps its former key, by the present rules where it holds an id.
 _CARRIED_OVER = """
@@ -52,14 +56,16 @@ _BY_ID = f"""
 """
 # Source -> its records with an id in the published set, and how many of them are there again.
 _RECURRING = """
-    select source, count(*), count(record_key) from (
-        select regexp_extract(former.record_key, '^([A-Z][A-Z0-9_]*) id:', 1) as source, this.record_key
-        from former
-        join customers on customers.customer = former.customer and customers.state = 'live'
-        left join this on this.record_key = former.record_key
-        where former.in_last
-    )
-    where source <> '' group by source
+    select source, published.records, coalesce(again.records, 0)
+    from (
+        select regexp_extract(former.record_key, '^([A-Z][A-Z0-9_]*) id:', 1) as source, count(*) as records
+        from former join customers on customers.customer = former.customer and customers.state = 'live'
+        where former.in_last group by source
+    ) as published
+    left join (
+        select source, count(*) as records from this where in_last and state = 'live' group by source
+    ) as again using (source)
+    where source <> ''
 """
 _BYTES_OF_A_GROUP, _BYTES_OF_AN_OVERLAP = 24, 64
 """Of the arrays, while groups get their customers."""
@@ -108,12 +114,12 @@ _NEXT_CUSTOMERS = """
 """
 _NEXT_RECORDS = """
     select this.record_key, identified.customer, true as in_last
-    from this join identified using (group_id)
+    from this join now using (ordinal) join identified using (group_id)
     union all
     select former.record_key, former.customer, former.in_last and customers.state = 'retired'
     from former
     left join next_customers as customers on customers.customer = former.customer
-    where former.record_key not in (select record_key from this)
+    where former.former_row not in (select former_row from found)
 """
 
 
@@ -147,8 +153,10 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
             customers  customer · state · merged_into     every customer so far
     Ties:   docs/specification.md section 6; new numbers count up in order of first appearance
     """
-    now = records.derive(_NOW, keys=keys, groups=groups)
-    overlaps = now.derive(_OVERLAPS, former=former, customers=customers)
+    former = former.numbered("former_row")
+    now = groups.derive(_NOW, keys=keys)
+    found = records.derive(_FOUND, now=now, former=former, customers=customers)
+    overlaps = found.derive(_OVERLAPS)
     distinct = groups.derive("select distinct group_id from this")
     last_number = customers.rows("select coalesce(max(customer), 0) from this")[0][0]
     with engine.lending(_BYTES_OF_A_GROUP * distinct.count() + _BYTES_OF_AN_OVERLAP * overlaps.count()):
@@ -161,21 +169,23 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     identified = numbered.derive(f"select *, {_UNIFIED_ID.format('customer')} as unified_id from this")
     for table in (distinct, overlaps, numbered):
         table.release()
-    moves = now.derive(_MOVES, identified=identified, former=former, customers=customers)
+    moves = found.derive(_MOVES, identified=identified)
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
-    found = Identified(
+    result = Identified(
         customers=identified,
         changes=moves.derive(
             _CHANGES if last_number else _NO_CHANGES.format(_CHANGES), identified=identified, customers=customers
         ),
         next_customers=next_customers,
-        next_records=now.derive(_NEXT_RECORDS, identified=identified, former=former, next_customers=next_customers),
+        next_records=records.derive(
+            _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=found
+        ),
         next_number=next_number,
-        recurring=_recurring(now, former, customers),
+        recurring=_recurring(found, former, customers),
     )
-    now.release()
-    moves.release()
-    return found
+    for table in (now, found, moves):
+        table.release()
+    return result
 
 
 def carried_over(former: Table, keys: Table) -> Table:
@@ -187,8 +197,8 @@ def carried_over(former: Table, keys: Table) -> Table:
     return former.derive(_CARRIED_OVER.format(by_id=_BY_ID), keys=keys)
 
 
-def _recurring(now: Table, former: Table, customers: Table) -> dict[str, tuple[int, int]]:
-    found = now.rows(_RECURRING, former=former, customers=customers)
+def _recurring(again: Table, former: Table, customers: Table) -> dict[str, tuple[int, int]]:
+    found = again.rows(_RECURRING, former=former, customers=customers)
     return {source: (count, again) for source, count, again in found}
 
 

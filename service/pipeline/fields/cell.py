@@ -45,6 +45,8 @@ def bare_cell(text: str) -> str:
     >>> bare_cell("'‘Ann’'"), bare_cell("'+1'"), bare_cell("''+1"), bare_cell("'+1'''")
     ('Ann', '+1', '+1', "+1'")
     """
+    if text[:1].isalnum():
+        return text  # nothing opens, as in nearly all cells
     while (inside := without_formula_quotes(_without_pair(text))) != text:
         text = inside  # each round is shorter; there are few, because a pair within one of its kind is doubled
     return text

@@ -58,6 +58,8 @@ _TEXTUAL = tuple(
         rf"{_MONTH}\s+{_DAY}\s+(?:{_CLOCK}){_ZONE}\s+{_YEAR}",
     )
 )
+# Of nearly all phone numbers this alone shows that they are no dates.
+_MAY_BE_WRITTEN = _shape(r"\d{4}[-/.]\d|\d{1,2}\s?[-/.]\s?\d{1,2}\s?[-/.]|(?s:.*)[a-z]{3}")
 _ORDERS = ("YMD", "DMY", "MDY")
 _MANY_SHORT_DATES = 20
 
@@ -271,6 +273,8 @@ def is_written_date(text: str) -> bool:
     [True, True, True, False, False]
     """
     cell = _date_cell(text)
+    if not _MAY_BE_WRITTEN.match(cell):
+        return False
     shapes = (shape.fullmatch(cell) for shape in (_YEAR_FIRST, _YEAR_LAST, *_TEXTUAL))
     written = next(filter(None, shapes), None)
     if written is None or len(written["year"]) != 4:

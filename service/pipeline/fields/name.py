@@ -42,9 +42,12 @@ _MARKS = r"\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe
 # But the raised stop of a Catalan double l (Gal·la) is part of its word.
 _PART = re.compile(rf"(?:[^\W_]|[{_MARKS}]|(?<=[lL])·(?=[lL]))+")
 _ROMAN_NUMERALS = frozenset({"II", "III", "IV"})
-_WORD_PATTERN = re.compile(r"[^ ]+")
 _AROUND_WORDS = "()[]{}\"'“”‘’;:&/"
 _CAMEL_CASE = re.compile(r"(?:Ul+)+Ull+")
+_ASCII_CAMEL_CASE = re.compile(r"(?:[A-Z][a-z]+)+[A-Z][a-z]{2,}")
+# Names that stay, but for those with "Mc": most names once they were read. They are not taken apart again.
+_CAPITALISED = "[A-ZÀ-ÖØ-Þ][a-zà-öø-þ]*"
+_STAYS = re.compile(rf"{_CAPITALISED}(?:(?:\.? |-){_CAPITALISED})*\.?")
 
 
 def read_name(text: str) -> str:
@@ -96,20 +99,27 @@ def trouble_name(text: str) -> str | None:
 
 
 def _name_once(text: str) -> str:
+    if _STAYS.fullmatch(text) and "Mc" not in text:
+        return text
     bare = bare_cell(_in_usual_width(visible(without_entities(unicodedata.normalize("NFC", text)))))
     name = _last_name_last(" ".join(bare.split()))
-    comma = name.find(",")
-    words = list(_WORD_PATTERN.finditer(name))
-    has_capital = any(_is_capital(word[0][0]) for word in words)
-    shown = [
-        _shown_word(
-            word[0], is_particle=index > 0 and has_capital, is_behind_comma=0 <= comma < word.start(), name=name
-        )
+    words = name.split()
+    if "," not in name and PARTICLES.isdisjoint(words):
+        shown = list(map(_in_title_case, words))
+    else:
+        shown = _shown_words(words, name)
+    if _ends_in_a_numeral(words):
+        shown[-1] = words[-1]
+    return unicodedata.normalize("NFC", " ".join(shown))
+
+
+def _shown_words(words: list[str], name: str) -> list[str]:
+    has_capital = any(_is_capital(word[0]) for word in words)
+    before_comma = name.partition(",")[0].count(" ")  # a word that ends in the comma is before it
+    return [
+        _shown_word(word, is_particle=index > 0 and has_capital, is_behind_comma=index > before_comma, name=name)
         for index, word in enumerate(words)
     ]
-    if _ends_in_a_numeral([word[0] for word in words]):
-        shown[-1] = words[-1][0]
-    return unicodedata.normalize("NFC", " ".join(shown))
 
 
 def _in_usual_width(text: str) -> str:
@@ -125,6 +135,10 @@ def _shown_word(word: str, *, is_particle: bool, is_behind_comma: bool, name: st
         return word
     if is_behind_comma and _is_no_first_name(word, name) and any(map(_is_capital, word)):
         return word
+    return _in_title_case(word)
+
+
+def _in_title_case(word: str) -> str:
     return _titled(word) if len(word) <= LONGEST_CACHED else _PART.sub(_title_case, word)
 
 
@@ -140,6 +154,8 @@ def _ends_in_a_numeral(words: list[str]) -> bool:
 
 def _last_name_last(name: str) -> str:
     """ "Last, First" as "First Last"; "Acme, Inc.", "Name, Jr" and "Mary Jones, RN" stay."""
+    if "," not in name:
+        return name
     last, comma, first = (part.strip() for part in name.partition(","))
     if not (last and comma and first) or "," in first:
         return name
@@ -182,6 +198,8 @@ def _is_camel_case(part: str) -> bool:
     if part.startswith("IJ"):  # one letter in Dutch
         part = part[1:]
         return len(part) > 2 and part[1:].islower()
+    if part.isascii():
+        return _ASCII_CAMEL_CASE.fullmatch(part) is not None
     return _CAMEL_CASE.fullmatch("".join(map(_shape_of_letter, part))) is not None
 
 

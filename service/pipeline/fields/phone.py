@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import NamedTuple
 
 import phonenumbers
@@ -29,11 +29,15 @@ class _Number(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """The form of the numbers of one region, or behind one calling code."""
+    """The form of the numbers of one region, or behind one calling code, as libphonenumber has it."""
 
     calling_code: int
-    possible_lengths: frozenset[int]  # also those that can be dialled only locally
-    removed: re.Pattern[str]  # beginnings of which libphonenumber may remove a part
+    possible_lengths: frozenset[int]  # behind the calling code; also those that can be dialled only locally
+    whole_lengths: frozenset[int]  # of the region, without those
+    form: re.Pattern[str]  # of the region's numbers; fewer exist
+    trunk_prefix: re.Pattern[str]  # what may be dialled before a number within the region
+    trunk_rule: str  # what stands for this prefix in the number; mostly nothing
+    abroad: re.Pattern[str]  # what may be dialled before the number of another region, or the own calling code
 
 
 _LONGEST_CELL = 250  # libphonenumber's own limit
@@ -41,6 +45,8 @@ _SHORTEST_NUMBER = 7
 _LONGEST_EXTENSION = 6
 _MEXICO = 52
 _NOTHING = re.compile(r"(?!)")
+_NO_DIGITS = re.compile("[^0-9]+")
+_GROUP = re.compile("[0-9]+")
 
 _ONE_NUMBER = re.compile(r"\+?[0-9 ().\-]*")
 _FORMULA = re.compile(r'=?\s*"(.*)"|=(.*)')
@@ -59,6 +65,8 @@ _LONGEST_PATTERN = 1000  # a longer one costs each query more than it saves
 _CALLING_CODES = frozenset(map(str, COUNTRY_CODE_TO_REGION_CODE))
 _DIALLED_ABROAD = ("00", "011")
 _SHORTEST_RAW, _LONGEST_RAW = 9, 15
+_RUN_UP = "0123456789" * 3
+_RUN_DOWN = _RUN_UP[::-1]
 RAW = "raw:"
 """Beginning of the key of a number that cannot be read; see ``compared_phone``."""
 
@@ -79,12 +87,10 @@ def read_phone(text: str, region: str) -> str:
     ['phone_no_digits', 'phone_too_short', 'phone_scientific_notation', 'invalid_phone']
     """
     region, cell = region.upper(), _phone_cell(text)
-    if len(cell) > _LONGEST_CELL:
-        raise Unusable("invalid_phone" if re.search("[0-9]", cell) else "phone_no_digits")
-    number, cell, lost_digits = _read_cell(cell, region)
-    if number is not None:
-        return number.key
-    raise Unusable("phone_scientific_notation" if lost_digits else _phone_trouble(cell))
+    number = _first_usable(cell, region)
+    if number is None:
+        raise Unusable(_reason_of_unusable(cell, region))
+    return number.key
 
 
 def compared_phone(text: str, region: str) -> str | None:
@@ -96,29 +102,40 @@ def compared_phone(text: str, region: str) -> str | None:
     >>> [compared_phone(text, "US") for text in ("212 555 0101 77 1", "2023-01-15 10:30", "999999999")]
     ['raw:2125550101771', None, None]
     """
-    found = norm_phone(text, region)
-    if found is not None:
-        return found
-    cell = _phone_cell(text)
-    if len(cell) > _LONGEST_CELL or _is_date(cell, region.upper()):
+    region, cell = region.upper(), _phone_cell(text)
+    if number := _first_usable(cell, region):
+        return number.key
+    if len(cell) > _LONGEST_CELL or _is_date(cell, region):
         return None
     cell = _EXTENSION.sub(" ", cell).strip()
     digits = _digits(cell)
     if not _SINGLE_NUMBER.fullmatch(cell) or ":::" in cell or not _SHORTEST_RAW <= len(digits) <= _LONGEST_RAW:
         return None
-    steps = {(int(after) - int(before)) % 10 for before, after in pairwise(digits)}
-    return None if steps in ({0}, {1}, {9}) else RAW + digits
+    return None if digits in _RUN_UP or digits in _RUN_DOWN or len({*digits}) == 1 else RAW + digits
 
 
-def _read_cell(cell: str, region: str) -> tuple[_Number | None, str, bool]:
-    """The first usable number, the cell without extensions, and whether a number in it had lost digits."""
-    if _is_date(cell, region):
-        return None, cell, False
+def _first_usable(cell: str, region: str) -> _Number | None:
+    if len(cell) > _LONGEST_CELL or _is_date(cell, region):
+        return None
     if _ONE_NUMBER.fullmatch(cell):
-        return _read_number(cell, region), cell, False
-    cell, lost_digits = _written_out(cell)
+        return _read_number(cell, region)
+    cell, _ = _written_out(cell)
     cell = _EXTENSION.sub(" ", cell)
-    return _vanity_number(cell, region) or _first_number(cell, region), cell, lost_digits
+    return _vanity_number(cell, region) or _first_number(cell, region)
+
+
+def _reason_of_unusable(cell: str, region: str) -> str:
+    if len(cell) > _LONGEST_CELL:
+        return "invalid_phone" if re.search("[0-9]", cell) else "phone_no_digits"
+    if not _ONE_NUMBER.fullmatch(cell) and not _is_date(cell, region):
+        cell, lost_digits = _written_out(cell)
+        cell = _EXTENSION.sub(" ", cell)
+        if lost_digits:
+            return "phone_scientific_notation"
+    longest = max(len(_digits(piece)) for piece in _BREAK.split(cell))
+    if longest == 0:
+        return "phone_no_digits"
+    return "phone_too_short" if longest < _SHORTEST_NUMBER else "invalid_phone"
 
 
 def _is_date(cell: str, region: str) -> bool:
@@ -132,7 +149,7 @@ def _is_date(cell: str, region: str) -> bool:
 
 
 def _digits(text: str) -> str:
-    return re.sub("[^0-9]", "", text)
+    return _NO_DIGITS.sub("", text)
 
 
 def _phone_cell(text: str) -> str:
@@ -165,13 +182,6 @@ def _written_out(cell: str) -> tuple[str, bool]:
         return " "
 
     return _SCIENTIFIC.sub(written_out, cell), lost_digits
-
-
-def _phone_trouble(cell: str) -> str:
-    longest = max(sum(c in "0123456789" for c in piece) for piece in _BREAK.split(cell))
-    if longest == 0:
-        return "phone_no_digits"
-    return "phone_too_short" if longest < _SHORTEST_NUMBER else "invalid_phone"
 
 
 def _vanity_number(cell: str, region: str) -> _Number | None:
@@ -224,9 +234,9 @@ def _readings(text: str, region: str) -> Iterator[_Number | None]:
     """In the order of docs/specification.md section 4: in the region, without its calling code, international."""
     if as_float := _FLOAT.fullmatch(text.strip()):
         text = as_float[1]
-    groups = re.findall("[0-9]+", text)
+    groups = _GROUP.findall(text)
     digits = "".join(groups)
-    own_code = str(phonenumbers.country_code_for_region(region))
+    own_code = _own_code(region)
     if "+" in text:
         if digits.startswith("1") and (before := _before_an_extension(groups)):
             yield _international("1" + before)
@@ -276,9 +286,18 @@ def _foreign(groups: list[str], digits: str) -> Iterator[_Number | None]:
 
 def _if_valid(number: _Number | None) -> _Number | None:
     """The number if it exists by the plan of its country: not only its length must be right."""
-    if number is None:
+    if number is None or (plan := _plan_behind(number.key[1:4])) is None:
         return None
-    parsed = phonenumbers.parse(number.key, None)
+    national = _without_trunk_prefix(number.national, plan)
+    if len(COUNTRY_CODE_TO_REGION_CODE[plan.calling_code]) == 1 and not plan.form.fullmatch(national):
+        return None  # as the call below would find, which costs 20 µs
+    zeros = len(national[:-1]) - len(national[:-1].lstrip("0"))
+    parsed = phonenumbers.PhoneNumber(
+        country_code=plan.calling_code,
+        national_number=int(national),
+        italian_leading_zero=zeros > 0 or None,
+        number_of_leading_zeros=zeros if zeros > 1 else None,
+    )
     return number if phonenumbers.is_valid_number(parsed) else None
 
 
@@ -286,10 +305,7 @@ def _national(digits: str, region: str) -> _Number | None:
     plan = _plan_of_region(region)
     if plan is None or not digits:
         return None
-    # A call of libphonenumber costs 40 µs; if it would remove nothing, its result is the digits as such.
-    if plan.removed.match(digits):
-        return _parsed(digits, region)
-    return _Number(plan.calling_code, digits) if len(digits) in plan.possible_lengths else None
+    return _parsed(digits, region) if plan.abroad.match(digits) else _possible(digits, plan)
 
 
 def _international(digits: str) -> _Number | None:
@@ -299,10 +315,24 @@ def _international(digits: str) -> _Number | None:
     national = digits[len(str(plan.calling_code)) :]
     if plan.calling_code == _MEXICO and len(national) == 11 and national.startswith("1"):
         national = national[1:]  # mobiles had a 1 until 2019, and have it in WhatsApp to this day
-        digits = f"{_MEXICO}{national}"
-    if plan.removed.match(national):
-        return _parsed("+" + digits, None)
+    return _possible(national, plan)
+
+
+def _possible(national: str, plan: _Plan) -> _Number | None:
+    """What ``_parsed`` returns for a number behind no other prefix than that of its plan, in a tenth of the time."""
+    national = _without_trunk_prefix(national, plan)
     return _Number(plan.calling_code, national) if len(national) in plan.possible_lengths else None
+
+
+def _without_trunk_prefix(national: str, plan: _Plan) -> str:
+    """The number without the prefix, unless the number has the form of a whole one only with it."""
+    prefix = plan.trunk_prefix.match(national)
+    if prefix is None:
+        return national
+    is_replaced = plan.trunk_rule and prefix.groups()[-1] is not None
+    rest = (prefix.expand(plan.trunk_rule) if is_replaced else "") + national[prefix.end() :]
+    is_whole = len(rest) in plan.whole_lengths or len(rest) > max(plan.whole_lengths)
+    return rest if is_whole and (plan.form.fullmatch(rest) or not plan.form.fullmatch(national)) else national
 
 
 def _without_second_code(digits: str) -> _Number | None:
@@ -325,14 +355,19 @@ def _as_number(parsed: phonenumbers.PhoneNumber) -> _Number:
 
 
 @cache
+def _own_code(region: str) -> str:
+    return str(phonenumbers.country_code_for_region(region))
+
+
+@cache
 def _plan_of_region(region: str) -> _Plan | None:
     metadata = PhoneMetadata.metadata_for_region(region, None)
     if metadata is None or metadata.country_code is None:
         return None
-    lengths = _plan_behind(str(metadata.country_code))
     own_code = str(metadata.country_code)
-    beginnings = _any_of(metadata.international_prefix, own_code, metadata.national_prefix_for_parsing)
-    return lengths and lengths._replace(removed=beginnings)
+    if (plan := _plan_behind(own_code)) is None:
+        return None
+    return _plan(metadata, plan.possible_lengths, _any_of(metadata.international_prefix, own_code))
 
 
 @cache
@@ -345,8 +380,21 @@ def _plan_behind(digits: str) -> _Plan | None:
         if metadata is not None and metadata.general_desc is not None:
             general = metadata.general_desc
             lengths = frozenset((*general.possible_length, *general.possible_length_local_only))
-            return _Plan(code, lengths, _any_of(metadata.national_prefix_for_parsing))
+            return _plan(metadata, lengths, _NOTHING)
     return None
+
+
+def _plan(metadata: PhoneMetadata, possible_lengths: frozenset[int], abroad: re.Pattern[str]) -> _Plan:
+    general = metadata.general_desc
+    return _Plan(
+        calling_code=metadata.country_code or 0,
+        possible_lengths=possible_lengths,
+        whole_lengths=frozenset(general.possible_length if general else ()),
+        form=_any_of(general.national_number_pattern if general else None),
+        trunk_prefix=_any_of(metadata.national_prefix_for_parsing),
+        trunk_rule=metadata.national_prefix_transform_rule or "",
+        abroad=abroad,
+    )
 
 
 def international_shapes() -> tuple[str, str]:
@@ -362,8 +410,8 @@ def international_shapes() -> tuple[str, str]:
         assert plan is not None, "libphonenumber lists no calling code without a plan"
         lengths = "|".join(f"[0-9]{{{length}}}" for length in sorted(plan.possible_lengths))
         by_lengths.setdefault(lengths, []).append(code)
-        if plan.removed is not _NOTHING:
-            by_prefix.setdefault(plan.removed.pattern, []).append(code)
+        if plan.trunk_prefix is not _NOTHING:
+            by_prefix.setdefault(plan.trunk_prefix.pattern, []).append(code)
     return _behind_codes(by_lengths), _behind_codes(by_prefix)
 
 
@@ -402,6 +450,11 @@ def trouble_phone(text: str, region: str) -> str | None:
     return reason_of(lambda: read_phone(text, region))
 
 
+def reason_of_unusable_phone(text: str, region: str) -> str:
+    """What ``trouble_phone`` returns of a number that is unusable; it is not read again."""
+    return _reason_of_unusable(_phone_cell(text), region.upper())
+
+
 def phone_as_printed(key: str, region: str) -> str:
     """Digits only; without the calling code if it is the region's own.
 
@@ -431,22 +484,26 @@ _PLAIN_NANP_REGIONS = frozenset({"US", "CA"})
 # prefix for calls abroad: possible numbers from which libphonenumber removes nothing. In the definition's order.
 _POSSIBLE, _WITH_TRUNK_PREFIX = international_shapes()
 _MOBILES = mobiles_that_exist()
-_DIGITS = "regexp_replace(phone, '[^0-9]', '', 'g')"
-_DIGITS_ABROAD = "regexp_replace(phone, '^(?:011|00)|[^0-9]', '', 'g')"
 _TEN_DIGITS = r"(?:\+?1[ .\-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .\-]?)[2-9]\d\d[ .\-]?\d{4}"
 _AND_MORE = rf" ?(?:(?:x|ext\.?) ?\d{{1,6}}|/ ?{_TEN_DIGITS})"
+_TEN_DIGITS_ALONE = r"^''?\+?1?[ .\-]?\(?(\d{3})\)?[ .\-]?(\d{3})[ .\-]?(\d{4}).*$"
 _SEVEN_DIGITS = r"(?:\+?1[ .\-]?)?[2-9]\d\d[ .\-]?\d{4}"
+_SEVEN_DIGITS_ALONE = r"^\+?1?[ .\-]?(\d{3})[ .\-]?(\d{4})$"
 _GROUPS = r"[1-9]\d*(?:[ ()\-]{1,3}\d+|\.\d\d+)*"
+_DIGITS = "phone"
+for _mark in (" ", "-", ".", "(", ")", "+", "''"):  # a regular expression would take twice as long
+    _DIGITS = f"replace({_DIGITS}, '{_mark}', '')"
+_DIGITS_ABROAD = f"case when starts_with(phone, '011') then substr({_DIGITS}, 4) else {_DIGITS} end"
+_DIGITS_BEHIND_00 = "case when starts_with(phone, '00') then substr(phone, 3) else phone end"
 _PHONE_KEY = rf"""
     case
         when phone is null then null
-        when $is_nanp and regexp_full_match(phone, '''?{_TEN_DIGITS}') then '+1' || right({_DIGITS}, 10)
+        when $is_nanp
+            and regexp_full_match(phone, '''?{_TEN_DIGITS}|{_TEN_DIGITS}{_AND_MORE}|1?[2-9]\d\d[2-9]\d{{6}}\.0*')
+            then regexp_replace(phone, '{_TEN_DIGITS_ALONE}', '+1\1\2\3')
         when not regexp_matches(phone, '[0-9]|[^ -~]') then null
         when $is_nanp and regexp_full_match(phone, '{_SEVEN_DIGITS}') and not regexp_full_match(phone, '19\d{{6}}')
-            then '+1' || right({_DIGITS}, 7)
-        when $is_nanp
-            and regexp_full_match(phone, '{_TEN_DIGITS}{_AND_MORE}|1?[2-9]\d\d[2-9]\d{{6}}\.0*')
-            then '+1' || right(regexp_replace(phone, '\.0*$|[xe/].*|[^0-9]', '', 'g'), 10)
+            then regexp_replace(phone, '{_SEVEN_DIGITS_ALONE}', '+1\1\2')
         when (
                 regexp_full_match(phone, '''?\+{_GROUPS}')
                 or ($is_nanp and regexp_full_match(phone, '011[ .\-]?{_GROUPS}'))
@@ -457,9 +514,9 @@ _PHONE_KEY = rf"""
         -- digits alone, or behind 00, are foreign if the number exists; behind 00, fewer digits may be domestic
         when $is_nanp and regexp_full_match(phone, '(?:00)?[2-9]\d{{10,14}}')
             and not regexp_full_match(phone, '20\d{{10}}(?:\d\d)?')
-            and regexp_full_match({_DIGITS_ABROAD}, '{_MOBILES}')
-            and not regexp_matches({_DIGITS_ABROAD}, '^(?:{_WITH_TRUNK_PREFIX})')
-            then '+' || {_DIGITS_ABROAD}
+            and regexp_full_match({_DIGITS_BEHIND_00}, '{_MOBILES}')
+            and not regexp_matches({_DIGITS_BEHIND_00}, '^(?:{_WITH_TRUNK_PREFIX})')
+            then '+' || {_DIGITS_BEHIND_00}
         else compared_phone(phone, $region)
     end
 """
@@ -494,21 +551,17 @@ def is_plain_nanp(region: str) -> str:
 
 def phone_as_printed_sql(region: str) -> str:
     """SQL: ``phone_key`` as it is printed, see ``phone_as_printed``; null if it could not be read."""
-    own_code = _own_code(region)
+    own_code = f"+{_own_code(region)}"
     return f"""case when starts_with(phone_key, '{own_code}') then substr(phone_key, {len(own_code)} + 1)
                  when not {IS_RAW_SQL} then substr(phone_key, 2) end"""
 
 
 def phone_is_changed_sql(region: str) -> str:
     """SQL: whether ``phone_key`` is printed in another way than ``written_phone`` has it."""
-    own_code = _own_code(region)
+    own_code = f"+{_own_code(region)}"
     beginning = f"case when starts_with(phone_key, '{own_code}') then '{own_code}' else '+' end"
     return f"not {IS_RAW_SQL} and phone_key <> {beginning} || written_phone"
 
 
 IS_RAW_SQL = f"starts_with(phone_key, '{RAW}')"
 """SQL: whether ``phone_key`` is of a number that could not be read."""
-
-
-def _own_code(region: str) -> str:
-    return f"+{phonenumbers.country_code_for_region(region)}"
