@@ -155,8 +155,8 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     """
     former = former.numbered("former_row")
     now = groups.derive(_NOW, keys=keys)
-    found = records.derive(_FOUND, now=now, former=former, customers=customers)
-    overlaps = found.derive(_OVERLAPS)
+    known = records.derive(_FOUND, now=now, former=former, customers=customers)
+    overlaps = known.derive(_OVERLAPS)
     distinct = groups.derive("select distinct group_id from this")
     last_number = customers.rows("select coalesce(max(customer), 0) from this")[0][0]
     with engine.lending(_BYTES_OF_A_GROUP * distinct.count() + _BYTES_OF_AN_OVERLAP * overlaps.count()):
@@ -169,23 +169,23 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     identified = numbered.derive(f"select *, {_UNIFIED_ID.format('customer')} as unified_id from this")
     for table in (distinct, overlaps, numbered):
         table.release()
-    moves = found.derive(_MOVES, identified=identified)
+    moves = known.derive(_MOVES, identified=identified)
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
-    result = Identified(
+    found = Identified(
         customers=identified,
         changes=moves.derive(
             _CHANGES if last_number else _NO_CHANGES.format(_CHANGES), identified=identified, customers=customers
         ),
         next_customers=next_customers,
         next_records=records.derive(
-            _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=found
+            _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=known
         ),
         next_number=next_number,
-        recurring=_recurring(found, former, customers),
+        recurring=_recurring(known, former, customers),
     )
-    for table in (now, found, moves):
+    for table in (now, known, moves):
         table.release()
-    return result
+    return found
 
 
 def carried_over(former: Table, keys: Table) -> Table:
