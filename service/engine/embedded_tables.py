@@ -36,8 +36,8 @@ _COLUMNS_AT_A_TIME = 2
 """So many columns of texts are numbered at the same time, if memory suffices."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 """Of the work around it, and statements for each column of texts."""
-_BYTES_OF_A_CODE = 12
-"""While a column of texts is numbered: its sort key, and its code."""
+_BYTES_OF_A_CODE = 16
+"""While a column of texts is numbered: its sort key, its code, and what the engine has of the result."""
 _ROWS_OF_A_PART = 1 << 20
 _LEAST_LENT_MB = 8
 """Less is not worth two statements: the margin of ``memory.engine_mb`` holds it."""
