@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -18,7 +19,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.files import read_regular, replace_text
+from service.files import read_regular, replace_text, replace_texts
 from service.model import Fingerprint, JobName
 
 MOST_BYTES = 16 << 20
@@ -348,3 +349,8 @@ def to_text(document: Struct) -> str:
 def write(path: Path, document: Struct, *, durable: bool = True) -> None:
     """Replace the document at ``path`` as a whole. Raises: OSError."""
     replace_text(path, to_text(document), durable=durable)
+
+
+def write_all(documents: Mapping[str, Struct], folder: Path) -> None:
+    """Replace documents in one folder, each as a whole, durably. Raises: OSError."""
+    replace_texts({name: to_text(document) for name, document in documents.items()}, folder)

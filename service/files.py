@@ -17,7 +17,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +32,7 @@ _IS_A_LINK = "a symbolic link, which is not followed: remove it"
 _NOT_A_FILE = "not a regular file: remove it"
 _NOT_A_FOLDER = "must be a real folder, and is a link or a file: remove it"
 _PRIVATE = 0o700
+_SYNCS_AT_A_TIME = 4
 _NO_SYNC = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS})
 """What fsync answers for a folder where the file system cannot sync one."""
 
@@ -162,9 +163,14 @@ def is_regular(path: Path) -> bool:
         return False
 
 
-def move(source: Path, target: Path) -> None:
-    """Rename within one file system and make both folders durable; an existing target is replaced."""
+def move(source: Path, target: Path, *, durable: bool = True) -> None:
+    """Rename within one file system and make both folders durable; an existing target is replaced.
+
+    If not ``durable``, the folders are synced later: of several moves once.
+    """
     source.rename(target)
+    if not durable:
+        return
     fsync_path(target.parent)
     if source.parent != target.parent:
         fsync_path(source.parent)
@@ -249,11 +255,28 @@ def _staged_path(path: Path) -> Path:
     return path.with_name(_STAGED.format(name=path.name, random=secrets.token_hex(8)))
 
 
-def make_read_only(path: Path) -> None:
-    """Take all write permission from a regular file, and force it to the disk. Raises: as ``open_regular``."""
-    with open_file(path) as file:
-        os.fchmod(file.fileno(), 0o444)
-        os.fsync(file.fileno())
+def make_read_only(paths: Sequence[Path]) -> None:
+    """Take all write permission from regular files, and force them to the disk. Raises: as ``open_regular``."""
+    _sync_files(paths, mode=0o444)
+
+
+def sync_files(paths: Sequence[Path]) -> None:
+    """Force regular files to the disk. Raises: as ``open_regular``."""
+    _sync_files(paths)
+
+
+def _sync_files(paths: Sequence[Path], mode: int | None = None) -> None:
+    """Several at a time: a file system writes its journal once for all files that wait for it."""
+    from concurrent.futures import ThreadPoolExecutor  # the health check does without
+
+    def sync(path: Path) -> None:
+        with open_file(path) as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+
+    with ThreadPoolExecutor(_SYNCS_AT_A_TIME) as pool:
+        list(pool.map(sync, paths))
 
 
 def give_to_owner_of(folder: Path, *paths: Path) -> None:
@@ -273,16 +296,34 @@ def replace_copies(sources: Mapping[str, Path], folder: Path) -> None:
     """Replace the files in ``folder`` by independent copies, as reflinks where the file system can.
 
     All copies are complete and durable before the first replaces its file; they do so in this order, without a pause.
+    The others are durable before the last replaces its file.
     """
     with ExitStack() as stack:
         staged = {name: stack.enter_context(_copied(source, folder / name)) for name, source in sources.items()}
-        for name, copy in staged.items():
-            move(copy, folder / name)
+        sync_files(list(staged.values()))
+        *others, last = staged
+        for name in others:
+            staged[name].rename(folder / name)
+        fsync_path(folder)
+        move(staged[last], folder / last)
+
+
+def replace_texts(texts: Mapping[str, str], folder: Path) -> None:
+    """As ``replace_text``, of several files in one folder."""
+    with ExitStack() as stack:
+        staged: dict[str, Path] = {}
+        for name, text in texts.items():
+            file, staged[name] = stack.enter_context(staged_file(folder / name))
+            _write(file, text, durable=False)
+        sync_files(list(staged.values()))
+        for name, path in staged.items():
+            path.rename(folder / name)
+        fsync_path(folder)
 
 
 @contextmanager
 def _copied(source: Path, target: Path) -> Iterator[Path]:
-    """A copy of a regular file, as a temp file for ``target``; see ``staged_file``."""
+    """A copy of a regular file, not yet durable, as a temp file for ``target``; see ``staged_file``."""
     with open_file(source) as original, staged_file(target) as (copy, staged):
         try:
             fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
@@ -290,7 +331,6 @@ def _copied(source: Path, target: Path) -> Iterator[Path]:
             shutil.copyfileobj(original, copy, _CHUNK_BYTES)
         copy.flush()
         os.fchmod(copy.fileno(), 0o644)
-        os.fsync(copy.fileno())
         yield staged
 
 
@@ -298,6 +338,7 @@ def make_private(path: Path) -> None:
     """Make ``path`` the only name of its file: through another hard link it could still be changed."""
     if path.lstat().st_nlink > 1:
         with _copied(path, path.with_name("private")) as staged:  # the name may be as long as names can be
+            fsync_path(staged)
             move(staged, path)
 
 

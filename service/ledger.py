@@ -108,26 +108,23 @@ class Ledger:
             move(self.path, self.path.with_name(f"{self.path.name}.damaged"))
             self._catch_up()
 
-    def head(self) -> str | None:
-        """The hash of the last outcome's document, which the next one states. None before the first."""
+    def next(self) -> tuple[str | None, int]:
+        """The hash of the last outcome's document, which the next one states, and the position of the next outcome.
+
+        None and 1 before the first. What is missing is added first.
+        """
         if self._is_behind:
             with suppress(OSError):
                 self._catch_up()
         try:
             with self._connected() as db:
                 self._last_head = _head(db)
-                return self._last_head
+                return self._last_head, _next_sequence(db)
         except OSError:
             # The documents know it as well; a user may have removed those before the last head that we know.
-            return last_after(self._last_head, [entry.outcome for entry in self.entries()[0]])
-
-    def next_sequence(self) -> int:
-        """The position of the next outcome. Call ``head`` first, which adds what is missing."""
-        try:
-            with self._connected() as db:
-                return _next_sequence(db)
-        except OSError:
-            return max((entry.seq for entry in self.entries()[0]), default=0) + 1
+            entries = self.entries()[0]
+            head = last_after(self._last_head, [entry.outcome for entry in entries])
+            return head, max((entry.seq for entry in entries), default=0) + 1
 
     def note(self, batch_id: str, seconds: float | None = None) -> None:
         """Add the outcome of a batch; may be repeated. ``seconds``: its duration, where known."""

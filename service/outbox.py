@@ -80,8 +80,7 @@ class Outbox:
     def commit(self, batch_id: str) -> None:
         """Publish the staged set: make its files read-only and durable, then rename its folder."""
         folder = self._folders.staging / batch_id
-        for path in sorted(folder.iterdir()):
-            make_read_only(path)
+        make_read_only(sorted(folder.iterdir()))
         fsync_path(folder)
         make_own_folder(self._folders.batches)  # a user may have emptied the outbox while we worked
         move(folder, self._folders.set_of(batch_id))

@@ -17,6 +17,8 @@ from service import logs
 T = TypeVar("T")
 
 SHOW_SECONDS = 1.0
+_PAUSE_SECONDS = 0.05
+"""Between two of them, at least: stages that are over at once are not shown."""
 LOG_SECONDS = 5.0
 """A batch that takes longer is logged this often."""
 
@@ -167,7 +169,7 @@ class Meter:
 
 
 class Reporter:
-    """Reports a meter until the block ends: each stage that begins and every second to ``show``, and to the log.
+    """Reports a meter until the block ends: soon after a stage began and every second to ``show``, and to the log.
 
     A batch that takes long is logged every ``LOG_SECONDS``, and at the end of each stage that was logged.
     """
@@ -178,6 +180,7 @@ class Reporter:
         self._show = show
         self._one_at_a_time = threading.Lock()
         self._has_ended = threading.Event()
+        self._has_begun = threading.Event()
         self._thread = threading.Thread(target=self._report_often, name="progress", daemon=True)
         self._logged: str | None = None
         self._log_at = meter.clock() + LOG_SECONDS
@@ -189,22 +192,29 @@ class Reporter:
 
     def __exit__(self, *_: object) -> None:
         self._has_ended.set()
+        self._has_begun.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _report_often(self) -> None:
-        while not self._has_ended.wait(self._wait_seconds()):
-            with self._one_at_a_time:
-                self._report()
+        while not self._has_ended.wait(_PAUSE_SECONDS):
+            self._has_begun.wait(self._wait_seconds())
+            self._has_begun.clear()
+            if not self._has_ended.is_set():
+                with self._one_at_a_time:
+                    self._report()
 
     def _wait_seconds(self) -> float:
         until_log = self._log_at - self._meter.clock()
         return min(SHOW_SECONDS, until_log) if until_log > 0 else SHOW_SECONDS
 
     def _report_begin(self, ended: Reading | None) -> None:
-        with self._one_at_a_time:
-            if ended is not None and ended.stage == self._logged:
+        if ended is not None and ended.stage == self._logged:
+            with self._one_at_a_time:
                 self._log(ended)
+        if self._thread.is_alive():
+            self._has_begun.set()  # the batch need not wait until it is written
+        else:
             self._report()
 
     def _report(self) -> None:

@@ -234,8 +234,8 @@ class Publication:
 
     def linked(self, batch: Batch) -> Batch:
         """The batch with its position, and the hash of the outcome before it, which its manifest or reason states."""
-        former = self.ledger.head()
-        return replace(batch, former_outcome_sha256=former, sequence=self.ledger.next_sequence())
+        former, sequence = self.ledger.next()
+        return replace(batch, former_outcome_sha256=former, sequence=sequence)
 
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> None:
         """Move the inputs of a batch into quarantine, with the reason and the log. Raises: OSError."""

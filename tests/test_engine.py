@@ -22,12 +22,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine import embedded_files, embedded_tables
+from service.engine import embedded_files, embedded_tables, prepare_engine
 from service.engine import first_alike as first_alike_module
 from service.engine.embedded import EmbeddedEngine
 from service.engine.first_alike import first_alike
 from service.errors import DuplicateColumn, InputError, Interrupted, MissingColumn, UnreadableFile
 from service.model import API, CRM, ECOM, Layout
+from service.progress import Meter
 from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_window
 from service.readers.rows import BOOLEAN_MARK, FileReport
 from tests.sizes import ROWS_BEFORE_A_LONG_CELL, examples
@@ -1135,8 +1136,8 @@ def test_a_statement_may_name_tables_of_its_own(engine: EmbeddedEngine) -> None:
 
 
 def test_a_released_table_is_gone_and_those_derived_from_it_stay(engine: EmbeddedEngine) -> None:
-    one = table_of(engine, {"n": [1, 2]})
-    derived = one.derive("from this where n > 1")
+    one = table_of(engine, {"n": list(range(1000))})
+    derived = one.derive("from this where n = 2")
     before = len(engine.run("from duckdb_tables()"))
     one.release()
     assert derived.rows() == [(2,)]
@@ -1173,3 +1174,44 @@ def test_a_cell_as_long_as_it_may_be_is_read_wherever_it_lies(engine: EmbeddedEn
         [(rows + 2, 3), (rows + 1, len(longest))],
         (),
     )
+
+
+# ----------------------------------------------------------------------------------------------- small batches
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_an_engine_for_few_rows_writes_the_same_bytes_as_any_other(tmp_path: Path, *, is_warm: bool) -> None:
+    written: list[bytes] = []
+    for is_small in (False, True):
+        prepared = prepare_engine(tmp_path, memory_limit_mb=200, threads=2)
+        if is_warm:
+            prepared.warm_up()
+        with prepared.begin(Meter(), is_small=is_small) as engine:
+            assert isinstance(engine, EmbeddedEngine)
+            assert engine.run("select current_setting('threads')") == [(1 if is_small else 2,)]
+            table = engine.text_table(["given", "missing"], [("a", "b"), ("c", "")])
+            table.write_parquet(tmp_path / "out.parquet", "given", ("*",), "select *, length(given) as size from this")
+        written.append((tmp_path / "out.parquet").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_a_prepared_engine_may_be_closed_unused(tmp_path: Path) -> None:
+    prepared = prepare_engine(tmp_path, memory_limit_mb=200)
+    prepared.warm_up()
+    prepared.close()
+    with pytest.raises(Exception, match="closed"), prepared.begin(Meter()):
+        pass
+
+
+def test_a_statement_is_parsed_once_and_the_last_ones_are_kept(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_tables, "_MOST_PARSED", 2)
+    kept: dict[str, object] = {}
+    monkeypatch.setattr(embedded_tables, "_last_parsed", kept)
+    for number in (1, 2, 1, 3):
+        assert engine.run(f"select {number}") == [(number,)]
+    assert list(kept) == ["select 1", "select 3"]
+    first = kept["select 1"]
+    assert engine.run("select 1") == [(1,)]
+    assert kept["select 1"] is first

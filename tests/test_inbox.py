@@ -79,7 +79,7 @@ class Folder:
     def crash_in_claim(self, moved: int) -> tuple[str, Path]:
         """Die in a claim after so many files have moved; returns id and folder of the claim."""
 
-        def move(source: Path, target: Path) -> None:
+        def move(source: Path, target: Path, **_: object) -> None:
             nonlocal moved
             if not moved:
                 raise Died
@@ -374,7 +374,7 @@ def test_if_a_file_changes_between_the_two_moves_the_other_is_put_back(
     folder.put(ECOM, "ecom\n")
     real = files.move
 
-    def move(source: Path, target: Path) -> None:
+    def move(source: Path, target: Path, **_: object) -> None:
         if source.name == ECOM:
             change(source)
         real(source, target)
@@ -391,7 +391,7 @@ def test_a_newer_file_is_not_overwritten_when_the_older_is_put_back(
     folder.put(ECOM, "ecom\n")
     real = files.move
 
-    def move(source: Path, target: Path) -> None:
+    def move(source: Path, target: Path, **_: object) -> None:
         if source.name == ECOM:
             folder.put(CRM, "newer\n")
             source.unlink()

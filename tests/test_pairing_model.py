@@ -519,7 +519,7 @@ class Service:
 
         return counting
 
-    def _move(self, source: Path, target: Path) -> None:
+    def _move(self, source: Path, target: Path, **_: object) -> None:
         if self._moves is not None and self.trap is not None and self.trap[0] == self._moves:
             change, self.trap = self.trap[1], None
             if change is None:

@@ -284,7 +284,7 @@ def test_no_file_stops_the_estimate(tmp_path: Path, name: str, content: bytes) -
 # --------------------------------------------------------------------------------------------------- the reporter
 
 
-def test_the_reporter_shows_each_stage_at_once_and_then_often_and_logs_a_long_batch(
+def test_the_reporter_shows_each_stage_soon_and_then_often_and_logs_a_long_batch(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "SHOW_SECONDS", 0.01)
@@ -295,10 +295,11 @@ def test_the_reporter_shows_each_stage_at_once_and_then_often_and_logs_a_long_ba
     with meter.following(lambda: engine.steps), Reporter(meter, "x", shown.append):
         meter.begin("extract", 10)
         meter.begin("load", 100)
-        assert [reading.stage for reading in shown] == ["extract", "load"]
+        wait_until(lambda: [reading.stage for reading in shown][-1:] == ["load"])
         engine.steps = 1
         wait_until(lambda: "batch.progressed" in capsys.readouterr().out)
         meter.begin("publish", 100)
+        wait_until(lambda: shown[-1].stage == "publish")
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     number = len(shown)
     time.sleep(0.05)

@@ -17,7 +17,9 @@ import pytest
 
 from service.errors import TransientError, UsageError
 from service.health_reasons import HealthReason
-from service.inbox import shown_name
+from service.inbox import Settling, shown_name
+from service.jobs.batch_runner import BatchRunner
+from service.model import Fingerprint
 from service.watch import file_events
 from service.watch.attempts import pause_seconds
 from service.watch.file_events import EVENT_GRACE_SECONDS, FileEvents
@@ -846,3 +848,26 @@ def test_a_watch_that_cannot_begin_leaks_nothing(watch: FileEvents, tmp_path: Pa
     for _ in range(50):
         watch.ensure_watching()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_an_engine_is_open_while_files_settle_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(BatchRunner, "prepare", lambda self: opened.append("open"))
+    monkeypatch.setattr(BatchRunner, "rest", lambda self: opened.append("closed"))
+    works = Works(tmp_path)
+    with works.watching(settle_seconds=60):
+        works.drop()
+        wait_until(lambda: opened[-1:] == ["open"])
+        (works.inbox / CRM).unlink()
+        wait_until(lambda: opened[-1:] == ["closed"])
+
+
+def test_the_loop_looks_again_when_the_first_file_may_be_proven() -> None:
+    settling = Settling(settle_seconds=5)
+    state = Fingerprint(1, 2, 3, 4, 5)
+    assert settling.seconds_to_proof(0.0) == math.inf
+    settling.see(Path("a"), state, 10.0)
+    settling.see(Path("b"), state, 10.2)
+    assert settling.seconds_to_proof(10.25) == pytest.approx(0.05)
+    assert settling.seconds_to_proof(10.4) == pytest.approx(0.1)
+    assert settling.seconds_to_proof(11.0) == math.inf

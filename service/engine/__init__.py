@@ -1,6 +1,7 @@
 """Relational work on tables, independent of the engine: ``contract`` says what an engine can do, ``embedded`` does it.
 
-``open_engine`` is the only way to get an engine, ``open_reader`` to read what was published: no other room names one.
+``prepare_engine`` and ``open_engine`` are the only ways to get an engine, ``open_reader`` is the one to read what was
+published: no other room names one.
 """
 
 from __future__ import annotations
@@ -9,8 +10,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.engine.contract import Engine, Reader
+from service.engine.contract import Engine, Prepared, Reader
 from service.progress import Meter
+
+
+def prepare_engine(
+    work_folder: Path, folders: Sequence[Path] = (), *, memory_limit_mb: int, threads: int = 0
+) -> Prepared:
+    """An engine that is open before there is work for it.
+
+    ``work_folder`` must exist. By path the engine reads and writes only in it and in ``folders``, whatever a statement
+    says; exports are given to it. ``threads=0``: one per processor that we may use.
+    """
+    # Imported here, so that an import of the contract does not load DuckDB.
+    from service.engine.embedded import PreparedEngine
+
+    return PreparedEngine(work_folder, folders, memory_limit_mb=memory_limit_mb, threads=threads)
 
 
 @contextmanager
@@ -22,13 +37,10 @@ def open_engine(
     memory_limit_mb: int,
     threads: int = 0,
 ) -> Iterator[Engine]:
-    """An engine whose tables exist until the block ends.
+    """An engine whose tables exist until the block ends; see ``prepare_engine``.
 
-    ``work_folder`` must exist. By path the engine reads and writes only in it and in ``folders``, whatever a statement
-    says; exports are given to it. ``threads=0``: one per processor that we may use.
     ``meter`` is moved by each statement.
     """
-    # Imported here, so that an import of the contract does not load DuckDB.
     from service.engine.embedded import open_embedded
 
     with open_embedded(work_folder, folders, meter, memory_limit_mb=memory_limit_mb, threads=threads) as engine:

@@ -99,8 +99,8 @@ class Table(Protocol):
         UTF-8, ``,``, ``\\n``, quotes where they are needed.
         """
 
-    def write_lines(self, path: Path, column: str, order_by: str) -> None:
-        """Write one text column as lines; a text with line breaks becomes several lines."""
+    def write_lines(self, path: Path, column: str, order_by: str, sql: str = "from this") -> None:
+        """Write one text column of the result of ``sql`` as lines; a text with line breaks becomes several lines."""
 
     def write_parquet(
         self, path: Path, order_by: str, columns: Sequence[str] = ("*",), sql: str = "from this", **others: Table
@@ -146,6 +146,19 @@ class Engine(Protocol):
 
     def interrupt(self) -> None:
         """Make the running statement, if any, raise Interrupted; called from another thread."""
+
+
+class Prepared(Protocol):
+    """An engine that is open before there is work for it: to open one takes as long as many small statements."""
+
+    def begin(self, meter: Meter, *, is_small: bool = False) -> AbstractContextManager[Engine]:
+        """The engine, whose tables exist until the block ends; once. See ``open_engine``."""
+
+    def warm_up(self) -> None:
+        """Let it take the memory that small statements need: the first ones would wait for it."""
+
+    def close(self) -> None:
+        """Close it instead of using it."""
 
 
 class Reader(Protocol):

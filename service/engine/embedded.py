@@ -11,6 +11,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.engine import embedded_files, memory
-from service.engine.contract import Engine, sql_text
+from service.engine.contract import Engine, Prepared, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
 from service.progress import Meter
@@ -28,6 +29,14 @@ from service.readers.served_files import SCHEME
 
 _SPILLED_SHARE = 0.9
 """Of the free disk space, at most so much is spilled: the rest is for what the batch publishes."""
+_NEEDED_OPTIMIZER = "statistics_propagation"
+"""It finds the columns without nulls, which a Parquet file declares."""
+# Each distinct aggregate takes a megabyte, as large as no other small statement's hash tables.
+_DISTINCT = ", ".join(f"count(distinct concat(a, {number})) filter (a = 0)" for number in range(8))
+_WARM_UP = (
+    f"select {_DISTINCT} from range(1) as t(a) group by a",
+    "select a, b from range(1) as t(a) join range(1) as u(b) on a = b left join range(1) as v(c) on b = c order by a",
+)
 
 
 @contextmanager
@@ -40,31 +49,77 @@ def open_embedded(
     threads: int = 0,
 ) -> Iterator[EmbeddedEngine]:
     """See ``service.engine.open_engine``."""
-    memory.return_large_blocks()
-    config: dict[str, Any] = {
-        "memory_limit": f"{memory.LEAST_MB}MiB",
-        # Else eight more threads, for object stores, each with 72 MB of address space: stack and malloc's arena.
-        "async_threads": 0,
-        "temp_directory": str(work_folder),
-        "home_directory": str(work_folder),
-        "extension_directory": str(work_folder),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "preserve_insertion_order": True,
-    }
-    connection = duckdb.connect(":memory:", config=config)
-    try:
+    prepared = PreparedEngine(work_folder, folders, memory_limit_mb=memory_limit_mb, threads=threads)
+    with prepared.begin(meter or Meter()) as engine:
+        yield engine
+
+
+class PreparedEngine:
+    """See ``Prepared``."""
+
+    def __init__(
+        self, work_folder: Path, folders: Sequence[Path] = (), *, memory_limit_mb: int, threads: int = 0
+    ) -> None:
+        """See ``service.engine.prepare_engine``."""
+        memory.return_large_blocks()
+        config: dict[str, Any] = {
+            "memory_limit": f"{memory.LEAST_MB}MiB",
+            # Else eight more threads, for object stores, each with 72 MB of address space: stack and malloc's arena.
+            "async_threads": 0,
+            "temp_directory": str(work_folder),
+            "home_directory": str(work_folder),
+            "extension_directory": str(work_folder),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": True,
+        }
+        self._connection = duckdb.connect(":memory:", config=config)
+        self._work_folder = work_folder
+        self._memory_limit_mb, self._threads = memory_limit_mb, threads
+        self._is_warm = False
+        self._engine = EmbeddedEngine(self._connection, work_folder)
+        _restrict(self._connection, (work_folder, *folders))
+
+    @contextmanager
+    def begin(self, meter: Meter, *, is_small: bool = False) -> Iterator[EmbeddedEngine]:
+        """See ``Prepared.begin``."""
+        engine = self._engine
+        try:
+            self._set_limits(is_small=is_small)
+            self._connection.execute("set lock_configuration = true")
+            engine.meter = meter
+            with meter.following(engine.steps):
+                yield engine
+        finally:
+            self.close()
+
+    def _set_limits(self, *, is_small: bool) -> None:
         # Before the rest is measured: this makes the engine return what a former batch left in its allocator.
-        connection.execute(f"set memory_limit = '{memory.LEAST_MB}MiB'")
-        engine_mb = memory.engine_mb(memory_limit_mb)
-        connection.execute(f"set max_temp_directory_size = '{_spilled_bytes(work_folder)}B'")
-        connection.execute(f"set threads = {threads or memory.threads_for(engine_mb)}")
-        engine = EmbeddedEngine(connection, work_folder, meter or Meter(), engine_mb)
-        _lock(connection, (work_folder, *folders))
-        with engine.meter.following(engine.steps):
-            yield engine
-    finally:
-        connection.close()
+        self._connection.execute(f"set memory_limit = '{memory.LEAST_MB}MiB'")
+        engine_mb = memory.engine_mb(self._memory_limit_mb)
+        self._engine.set_memory(engine_mb)
+        self._connection.execute(f"set max_temp_directory_size = '{_spilled_bytes(self._work_folder)}B'")
+        self._engine.threads = 1 if is_small else self._threads or memory.threads_for(engine_mb)
+        if not is_small:
+            self._connection.execute(f"set threads = {self._engine.threads}; reset disabled_optimizers")
+        elif not self._is_warm:
+            self._connection.execute(self._for_small())
+
+    def warm_up(self) -> None:
+        """See ``Prepared.warm_up``."""
+        self._is_warm = True
+        for statement in (self._for_small(), *_WARM_UP):
+            self._connection.execute(statement)
+
+    def _for_small(self) -> str:
+        """To plan a small statement takes longer than to run it: less is planned, and no thread waits for another."""
+        names = self._connection.execute("select name from duckdb_optimizers()").fetchall()
+        disabled = ",".join(name for (name,) in names if name != _NEEDED_OPTIMIZER)
+        return f"set threads = 1; set disabled_optimizers = {sql_text(disabled)}"
+
+    def close(self) -> None:
+        """See ``Prepared.close``."""
+        self._connection.close()
 
 
 def _spilled_bytes(work_folder: Path) -> int:
@@ -72,8 +127,8 @@ def _spilled_bytes(work_folder: Path) -> int:
     return int(disk.f_bavail * disk.f_frsize * _SPILLED_SHARE)
 
 
-def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
-    """Restrict file access to ``folders`` and what the engine serves, and lock the configuration."""
+def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    """Restrict file access to ``folders`` and what the engine serves, and what may still be set."""
     # DuckDB knows how far a statement is only while its own bar, which is not to be printed, is on.
     connection.execute("set enable_progress_bar = true")
     connection.execute("set enable_progress_bar_print = false")
@@ -83,7 +138,6 @@ def _lock(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> Non
     connection.execute("set enable_external_access = false")
     # Only by ``Database``: no statement of a stage sets anything.
     connection.execute("set allowed_configs = ['memory_limit']")
-    connection.execute("set lock_configuration = true")
 
 
 class EmbeddedEngine(Database):
@@ -122,7 +176,7 @@ class EmbeddedEngine(Database):
             1: lambda value: None if value is None else function(value),
             2: lambda value, rule: None if value is None else function(value, rule),
         }
-        parameters = len(inspect.signature(function).parameters)
+        parameters = _parameters(function)
         self._connection.create_function(
             name,
             wrappers[parameters],
@@ -139,4 +193,10 @@ class EmbeddedEngine(Database):
             self._connection.interrupt()
 
 
+@cache
+def _parameters(function: Callable[..., Any]) -> int:
+    return len(inspect.signature(function).parameters)
+
+
 _is_engine: type[Engine] = EmbeddedEngine
+_is_prepared: type[Prepared] = PreparedEngine

@@ -128,8 +128,7 @@ def _plain_array(
         table.release()
         raise _NotPlain
     # Not derived: that would be a second copy of all rows, kept as long as the first.
-    database.run(f"alter table {table.name} drop column is_odd")
-    return table.numbered("row_number", 1)
+    return table.numbered("row_number", 1, without="is_odd")
 
 
 def _loaded(database: Database, served: Sequence[Served], query: Callable[[str], str]) -> EmbeddedTable:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -32,6 +31,13 @@ _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 
 _FEW_ROWS = 5_000
 """Up to so many texts are numbered one by one, which takes fewer statements."""
+_MOST_PARSED = 160
+"""Statements that are kept. A batch has about a hundred, of which few of which are of this batch alone."""
+_last_parsed: dict[str, duckdb.Statement] = {}
+"""Text -> statement, the one that was used last at the end. To parse a small one may take as long as to run it."""
+_ORDER = "the rows are in the order of their ordinals"
+_TINY_ROWS = 100
+"""A table of so many rows is not worth the statement that frees it before the engine closes."""
 _COLUMNS_AT_A_TIME = 2
 """So many columns of texts are numbered at the same time, if memory suffices."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
@@ -46,10 +52,11 @@ _LEAST_LENT_MB = 8
 class EmbeddedTable:
     """A temporary table of the connection."""
 
-    def __init__(self, database: Database, table: str, rows: str = "", order: str = "") -> None:
-        """``rows``: SQL for its rows, unless they are those of ``table``; ``order``: by what they are sorted."""
+    def __init__(self, database: Database, table: str, count: int, rows: str = "", order: str = "") -> None:
+        """``rows``: SQL for its ``count`` rows, unless they are those of ``table``; ``order``: how they are sorted."""
         self._database = database
         self._table = table
+        self._count = count
         self._order = order
         self.name = rows or table
 
@@ -60,7 +67,7 @@ class EmbeddedTable:
     def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> EmbeddedTable:
         """See ``Table.sorted``."""
         table = self.derive(f"select * from ({sql}) order by {order_by}", **others)
-        return EmbeddedTable(self._database, table.name, order=order_by)
+        return EmbeddedTable(self._database, table.name, table.count(), order=order_by)
 
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """See ``Table.rows``."""
@@ -68,7 +75,7 @@ class EmbeddedTable:
 
     def count(self) -> int:
         """See ``Table.count``."""
-        return int(self._database.run(f"select count(*) from {self.name}")[0][0])
+        return self._count
 
     def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
         """See ``Table.integers``."""
@@ -79,41 +86,44 @@ class EmbeddedTable:
     def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
         """See ``Table.integer_parts``."""
         listed = ", ".join(columns)
-        last = int(self._database.run(f"select coalesce(max(rowid), -1) from {self._table}")[0][0])
-        for start in range(0, last + 1, _ROWS_OF_A_PART):
+        for start in range(0, self._count, _ROWS_OF_A_PART):
             arrays = self._database.arrays(
                 f"select {listed} from {self._table} where rowid between {start} and {start + _ROWS_OF_A_PART - 1}",
-                is_step=False,
+                is_step=start == 0,  # together they are one
             )
             yield tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
-    def numbered(self, column: str, start: int = 0) -> EmbeddedTable:
-        """See ``Table.numbered``."""
+    def numbered(self, column: str, start: int = 0, without: str = "") -> EmbeddedTable:
+        """See ``Table.numbered``; ``without``: a column that is left out."""
         assert "," not in self._table, "rows of several tables have no positions"
-        return EmbeddedTable(self._database, self._table, f"(select rowid + {start} as {column}, * from {self._table})")
+        others = f"* exclude ({without})" if without else "*"
+        rows = f"(select rowid + {start} as {column}, {others} from {self._table})"
+        return EmbeddedTable(self._database, self._table, self._count, rows)
 
     def with_rows_of(self, *others: Table) -> EmbeddedTable:
         """See ``Table.with_rows_of``."""
         tables = [self, *map(_own, others)]
         rows = " union all ".join(f"from {table.name}" for table in tables)
-        return EmbeddedTable(self._database, ", ".join(table._table for table in tables), f"({rows})")
+        count = sum(table.count() for table in tables)
+        return EmbeddedTable(self._database, ", ".join(table._table for table in tables), count, f"({rows})")
 
     def codes(self, terms: Mapping[str, str]) -> Table:
         """See ``Table.codes``."""
-        strays = self._database.run(
-            f"select count(*) from (select rowid, ordinal from {self.name}) where ordinal <> rowid"
-        )
-        assert strays == [(0,)], "the rows are in the order of their ordinals"
-        count = self.count()
-        return self._codes_of_few(terms) if count <= _FEW_ROWS else self._codes_of_many(terms, count)
+        few = self._count <= _FEW_ROWS
+        return self._codes_of_few(terms) if few else self._codes_of_many(terms, self._count)
 
     def _codes_of_few(self, terms: Mapping[str, str]) -> EmbeddedTable:
         with self._database.meter.part(_SHARE_OF_CODES):
-            rows = self._database.run(f"select {', '.join(terms.values())} from {self.name}")
-        codes = {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms)}
+            rows = self._database.run(f"select ordinal, {', '.join(terms.values())} from {self.name}")
+        assert all(row[0] == ordinal for ordinal, row in enumerate(rows)), _ORDER
+        codes = {name: _codes_one_by_one(row[index] for row in rows) for index, name in enumerate(terms, start=1)}
         return self._database.table({"ordinal": np.arange(len(rows), dtype=np.int64), **codes})
 
     def _codes_of_many(self, terms: Mapping[str, str], count: int) -> EmbeddedTable:
+        strays = self._database.run(
+            f"select count(*) from (select rowid, ordinal from {self.name}) where ordinal <> rowid"
+        )
+        assert strays == [(0,)], _ORDER
         query = f"select ordinal, {{}} as text from {self.name}"
         # The engine runs one statement at a time; the numbers of one column are sorted beside that of the next.
         workers = min(self._database.threads, _COLUMNS_AT_A_TIME)
@@ -186,10 +196,10 @@ class EmbeddedTable:
             "format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''",
         )
 
-    def write_lines(self, path: Path, column: str, order_by: str) -> None:
+    def write_lines(self, path: Path, column: str, order_by: str, sql: str = "from this") -> None:
         """See ``Table.write_lines``."""
         self._copy(
-            f"select {column} from {self._in_order(order_by)}",
+            f"select {column} from {self._in_order(order_by, sql)}",
             path,
             "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
         )
@@ -208,11 +218,13 @@ class EmbeddedTable:
 
     def release(self) -> None:
         """See ``Table.release``."""
-        for table in self._table.split(", "):
-            self._database.drop(table)
+        if self._count > _TINY_ROWS:
+            for table in self._table.split(", "):
+                self._database.drop(table)
 
     def _copy(self, select: str, path: Path, options: str) -> None:
-        self._database.run(f"copy ({select}) to {sql_text(str(path))} ({options})")
+        # The path is a parameter, so that the text is the same in each batch.
+        self._database.run(f"copy ({select}) to ? ({options})", str(path))
 
 
 def _codes_one_by_one(texts: Iterable[str | None]) -> IntArray:
@@ -242,11 +254,12 @@ def _with_names(sql: str, tables: Mapping[str, Table]) -> str:
 class Database:
     """A DuckDB connection and the folder that it may write to; statements run one at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path, meter: Meter, memory_mb: int) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, work_folder: Path) -> None:
+        self.meter = Meter()
+        self.threads = 1
+        """How many run a statement."""
         self._connection = connection
-        self.meter = meter
-        self._memory_mb = memory_mb
-        self._set_memory(memory_mb)
+        self._memory_mb = LEAST_MB
         self._work_folder = work_folder
         self._numbers = count(1)
         self._statement = Lock()
@@ -257,13 +270,8 @@ class Database:
     def materialise(self, select: str) -> EmbeddedTable:
         """Run a query into a new table."""
         name = f"table_{next(self._numbers)}"
-        self.run(f"create temp table {name} as {select}")
-        return EmbeddedTable(self, name)
-
-    @cached_property
-    def threads(self) -> int:
-        """How many threads run a statement."""
-        return int(self.run("select current_setting('threads')")[0][0])
+        ((count,),) = self.run(f"create temp table {name} as {select}")
+        return EmbeddedTable(self, name, int(count))
 
     @contextmanager
     def lending(self, size_bytes: int) -> Iterator[None]:
@@ -272,18 +280,18 @@ class Database:
         if lent_mb < _LEAST_LENT_MB:
             yield
             return
-        self._set_memory(max(former - lent_mb, min(former, LEAST_MB)))
+        self.set_memory(max(former - lent_mb, min(former, LEAST_MB)))
         try:
             yield
         finally:
-            self._set_memory(former)
+            self.set_memory(former)
 
     def can_lend(self, size_bytes: int) -> bool:
         """Whether the engine can do without so much and still has half of its memory."""
         return size_bytes >> 20 <= self._memory_mb // 2
 
-    def _set_memory(self, memory_mb: int) -> None:
-        # Not a step: it is no work. Where the engine cannot give it, the limit is missed, not the batch.
+    def set_memory(self, memory_mb: int) -> None:
+        """Let the engine use so much. Where it cannot do with so little, the limit is missed, not the batch."""
         with suppress(duckdb.OutOfMemoryException):
             self._connection.execute(f"set memory_limit = '{memory_mb}MiB'")
             self._memory_mb = memory_mb
@@ -320,13 +328,16 @@ class Database:
             f"columns={{{', '.join(columns)}}})"
         )
 
-    def run(self, sql: str) -> list[Row]:
+    def run(self, sql: str, *parameters: str) -> list[Row]:
         """Run a statement; errors of the engine are translated into ours."""
         with self._one_statement():
-            return list(self._connection.execute(sql).fetchall())
+            return list(self._connection.execute(self._parsed(sql), parameters or None).fetchall())
 
     def table(self, columns: Mapping[str, AnyIntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
+        if all(len(array) <= _TINY_ROWS and array.dtype == np.int64 for array in columns.values()):
+            lists = (f"unnest({array.tolist()}::bigint[]) as {name}" for name, array in columns.items())
+            return self.materialise(f"select {', '.join(lists)}")
         view = f"numpy_{next(self._numbers)}"
         with self._statement:
             self._connection.register(view, dict(columns))
@@ -339,7 +350,17 @@ class Database:
     def arrays(self, sql: str, *, is_step: bool = True) -> dict[str, Any]:
         """Run a query into numpy columns."""
         with self._one_statement(is_step=is_step):
-            return dict(self._connection.execute(sql).fetchnumpy())
+            return dict(self._connection.execute(self._parsed(sql)).fetchnumpy())
+
+    def _parsed(self, sql: str) -> duckdb.Statement:
+        """The statement, parsed once in this process, not once in each batch."""
+        statement = _last_parsed.pop(sql, None)
+        if statement is None:
+            (statement,) = self._connection.extract_statements(sql)
+        _last_parsed[sql] = statement
+        if len(_last_parsed) > _MOST_PARSED:
+            _last_parsed.pop(next(iter(_last_parsed)), None)
+        return statement
 
     def steps(self) -> float:
         """The number of statements that have ended, and the share of the running one that is done; from any thread."""

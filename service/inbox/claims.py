@@ -77,7 +77,9 @@ class Claims:
         make_own_folder(folder)
         with suppress(FileNotFoundError):  # a user removed it at the last moment: the claim is not whole
             for file in files:
-                move(file.path, folder / file.path.name)
+                move(file.path, folder / file.path.name, durable=False)
+            fsync_path(folder)
+            fsync_path(self._inbox.root)
         if not all(_is_as_claimed(folder / file.path.name, file.state) for file in files):
             self._put_back(claim)  # a newer version appeared under the name during the move
             return None

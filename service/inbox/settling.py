@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ class Settling:
         if watched is None or watched.state != state:
             self._watched[path] = watched = _Watched(state, now)
         return now - watched.still_since
+
+    def seconds_to_proof(self, now: float) -> float:
+        """The seconds until the first file that was seen to change may have a proof by ``lease``; infinite for none."""
+        least = min(LEASE_STILL_SECONDS, self._settle_seconds)
+        left = (watched.still_since + least - now for watched in self._watched.values())
+        return min((seconds for seconds in left if seconds > 0), default=math.inf)
 
     def proof(self, path: Path, state: Fingerprint, now: float) -> str | None:
         """The proof that the writer of ``path``, now in ``state``, is done; None while there is none."""

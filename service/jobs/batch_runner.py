@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from service.adoption import refuse_older_state
-from service.engine import open_engine
-from service.engine.contract import Engine
+from service.engine import prepare_engine
+from service.engine.contract import Engine, Prepared
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
 from service.folders import OutboxFolders, StateFolders
@@ -19,6 +19,9 @@ from service.progress import Meter
 from service.publication import CommitState, Publication
 from service.settings import Settings
 from service.state import State
+
+_SMALL_BYTES = 200_000
+"""Of the exports of a small batch, and of the register: about two thousand rows."""
 
 
 class BatchRunner:
@@ -32,6 +35,7 @@ class BatchRunner:
         self._work = StateFolders(state.root).work
         self._engine_folders = OutboxFolders(self.outbox.root).staging, StateFolders(state.root).register
         self._engine: Engine | None = None
+        self._prepared: Prepared | None = None
         self._is_abandoned = False
 
     def open(self) -> None:
@@ -52,7 +56,22 @@ class BatchRunner:
 
     def close(self) -> None:
         """Release the state folder."""
+        self.rest()
         self._state.release()
+
+    def prepare(self) -> None:
+        """Open the engine of the next batch, if none is open: there will be one soon. Raises: OSError, ServiceError."""
+        if self._prepared is None:
+            make_folder(self._work)
+            limits = {"memory_limit_mb": self._settings.memory_mb, "threads": self._settings.threads}
+            self._prepared = prepare_engine(self._work, self._engine_folders, **limits)
+            self._prepared.warm_up()
+
+    def rest(self) -> None:
+        """Close the engine that no batch has used."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared.close()
 
     def abandon(self) -> None:
         """From another thread: make the running batch, and any later one, raise Interrupted."""
@@ -95,7 +114,8 @@ class BatchRunner:
         with self._engine_for(batch, journal.meter) as engine:
             linked = self._publication.linked(batch)
             summary = job.build(linked, job.rules(self._settings), engine, self._publication, journal)
-        self._publication.roll_forward(batch, summary, round((journal.now() - began).total_seconds(), 3))
+            # Before the engine closes: that takes time, and readers wait for what is published.
+            self._publication.roll_forward(batch, summary, round((journal.now() - began).total_seconds(), 3))
         return summary
 
     def roll_forward(self, batch: Batch) -> None:
@@ -126,16 +146,25 @@ class BatchRunner:
 
     @contextmanager
     def _engine_for(self, batch: Batch, meter: Meter) -> Iterator[Engine]:
-        """An engine with a work folder of its own, which ``abandon`` can interrupt."""
-        folder = self._work / batch.id
-        make_folder(folder)
-        limits = {"memory_limit_mb": self._settings.memory_mb, "threads": self._settings.threads}
+        """An engine with an empty work folder, which ``abandon`` can interrupt."""
+        make_folder(self._work)  # someone may have removed it since the engine was opened
+        is_small = self._is_small(batch)
+        self.prepare()
+        prepared, self._prepared = self._prepared, None
+        assert prepared is not None, "it was prepared just now"
         try:
-            with open_engine(folder, self._engine_folders, meter, **limits) as engine:
+            with prepared.begin(meter, is_small=is_small) as engine:
                 self._engine = engine
                 if self._is_abandoned:
                     raise Interrupted("asked to stop", hint="the batch is taken up at the next start")
                 yield engine
         finally:
             self._engine = None
-            remove_tree(folder)
+            remove_tree(self._work)
+
+    def _is_small(self, batch: Batch) -> bool:
+        """Whether its exports, and the register that it is compared with, have few rows."""
+        if any(file.file_name.lower().endswith(".gz") for file in batch.inputs):
+            return False  # its size is known when it is unpacked
+        read_bytes = sum(file.size_bytes for file in batch.inputs)
+        return read_bytes <= _SMALL_BYTES and self._publication.register.size_bytes() <= _SMALL_BYTES

@@ -160,8 +160,10 @@ def _report_loaded(summary: Summary, identified: Identified, removed: Table, mer
     journal.lines_of(merges)
     report_customers(summary, journal)
     journal.event("records.deduplicated", records=summary.records, duplicates=summary.duplicates)
-    changes = identified.changes.rows("select change, count(*) from this group by change order by change")
-    journal.event("customers.identified", customers=summary.customers, **dict(changes))
+    changes = identified.changes
+    counts = "select change, count(*) from this group by change order by change"
+    counted: dict[str, int] = dict(changes.rows(counts)) if changes.count() else {}
+    journal.event("customers.identified", customers=summary.customers, **counted)
 
 
 JOB = Job(
@@ -171,10 +173,10 @@ JOB = Job(
     stages={
         "extract": 0,
         "normalise": 0,
-        "deduplicate": 6,
-        "survive": 9,
-        "identify": 25,
-        "load": 31,
+        "deduplicate": 4,
+        "survive": 8,
+        "identify": 20,
+        "load": 29,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,

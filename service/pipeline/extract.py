@@ -31,12 +31,12 @@ _INVISIBLE = r"[\s\x{feff}\x{200b}-\x{200f}\x{2060}\x{a0}]*"
 # In layouts with continued rows, a row without name and address continues the customer of the row above.
 _IS_CONTINUATION = "{full_name} is null and {email} is null"
 
+# Rows without identity are rejects, of which nothing else is counted.
 _SUSPICIOUS_ROWS = f"""
-    select
-        count(*) filter (coalesce($texts) is null),
-        count(*) filter (regexp_matches(source_id, '{LOST_DIGITS}$'))
-    from this
+    count(*) filter ($has_identity and coalesce($texts) is null),
+    count(*) filter ($has_identity and regexp_matches(source_id, '{LOST_DIGITS}$'))
 """
+_TEXTS_OF_ROW = ("full_name", "email", "phone", "signup_date", "status")
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,8 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec, 
     report = _with_warnings(report, (headers,) if repeated else ())
     if layout.is_continued:
         rows, report = _without_continuations(rows, report, path_counts)
-    filled = _filled(rows, spec, path_counts)
-    count = rows.count()
+    counts = _counts(rows, spec, path_counts)
+    filled, count = counts.filled, rows.count()
     if spec.contacts:
         refuse_without_contacts(report, source, count, filled, spec.contacts)
     lost = [name for name in layout.fields if count and name in spec.fields and name not in filled]
@@ -212,9 +212,10 @@ def _entered(cells: Table, report: FileReport, source: Source, spec: FieldSpec, 
     optional = [name for name in spec.optional if name != "orders_count" or (name,) in layout.fields.get(name, ())]
     report = _with_warnings(report, lost_field_warnings(report, source, lost, optional))
     report = _with_warnings(report, elsewhere_warnings(origins.elsewhere, report, source))
-    rows, report = _with_identity(rows, report, spec, path_counts)
+    if counts.unknown:
+        rows, report = _with_identity(rows, report, spec, path_counts)
     if spec.contacts:
-        report = _with_warnings(report, _suspicious_rows(rows, path_counts))
+        report = _with_warnings(report, counts.suspicious())
     return _Entered(rows, report, path_counts)
 
 
@@ -222,11 +223,42 @@ def _with_warnings(report: FileReport, warnings: Iterable[str]) -> FileReport:
     return replace(report, warnings=(*report.warnings, *warnings))
 
 
-def _filled(rows: Table, spec: FieldSpec, path_counts: Mapping[str, int]) -> set[str]:
+@dataclass(frozen=True)
+class _Counts:
+    """Counts of the rows of one file."""
+
+    filled: set[str]
     """The fields of which any row has a value."""
-    counted = ", ".join(f"count({_text_of(name, path_counts)})" for name in spec.fields)
-    counts = rows.rows(f"select {counted} from this")[0]
-    return {name for name, count in zip(spec.fields, counts, strict=True) if count}
+    unknown: int
+    """Rows without identity."""
+    empty: int
+    rounded: int
+
+    def suspicious(self) -> tuple[str, ...]:
+        """Warnings about rows such as the last line of a spreadsheet, and about ids that it has rounded."""
+        texts = (
+            (self.empty, "rows hold no name, e-mail address, phone, date or status"),
+            (self.rounded, "ids such as 1.23E+12 have lost digits in a spreadsheet and count as missing"),
+        )
+        return tuple(f"{count} {text}" for count, text in texts if count)
+
+
+def _counts(rows: Table, spec: FieldSpec, path_counts: Mapping[str, int]) -> _Counts:
+    filled = ", ".join(f"count({_text_of(name, path_counts)})" for name in spec.fields)
+    has_identity = _has_identity(spec, path_counts)
+    suspicious = "0, 0"
+    if spec.contacts:
+        texts = ", ".join(_text_of(name, path_counts) for name in _TEXTS_OF_ROW)
+        suspicious = _SUSPICIOUS_ROWS.replace("$has_identity", has_identity).replace("$texts", texts)
+    found = rows.rows(f"select {filled}, count(*) filter (not {has_identity}), {suspicious} from this")
+    *counts, unknown, empty, rounded = found[0]
+    return _Counts({name for name, it in zip(spec.fields, counts, strict=True) if it}, unknown, empty, rounded)
+
+
+def _has_identity(spec: FieldSpec, path_counts: Mapping[str, int]) -> str:
+    """SQL: whether a row has an identity field."""
+    texts = (f"{_text_of(name, path_counts)}::varchar" for name in spec.identity_fields)
+    return f"(coalesce({', '.join(texts)}) is not null)"
 
 
 def _unless_header(report: FileReport) -> str:
@@ -275,11 +307,8 @@ def _with_identity(
     rows: Table, report: FileReport, spec: FieldSpec, path_counts: Mapping[str, int]
 ) -> tuple[Table, FileReport]:
     """The rows that have an identity field; the others are rejects."""
-    texts = (f"{_text_of(name, path_counts)}::varchar" for name in spec.identity_fields)
-    has_identity = f"coalesce({', '.join(texts)}) is not null"
-    unknown = rows.derive(f"select row_number from this where not ({has_identity})")
-    if not unknown.count():
-        return rows, report
+    has_identity = _has_identity(spec, path_counts)
+    unknown = rows.derive(f"select row_number from this where not {has_identity}")
     explanation = f"it has none of {', '.join(spec.identity_fields)}"
     (numbers,) = unknown.integers("row_number")
 
@@ -336,17 +365,6 @@ def _refuse_too_many_rejects(rows: int, rejects: int, max_reject_percent: float)
             f"{rejects} of {rows + rejects} rows cannot enter, more than {max_reject_percent:g} %",
             hint=f"{hint}; SERVICE_MAX_REJECT_PERCENT raises the limit",
         )
-
-
-def _suspicious_rows(rows: Table, path_counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Warnings about rows such as the last line of a spreadsheet, and about ids that it has rounded."""
-    texts_of_row = (_text_of(name, path_counts) for name in ("full_name", "email", "phone", "signup_date", "status"))
-    empty, rounded = rows.rows(_SUSPICIOUS_ROWS.replace("$texts", ", ".join(texts_of_row)))[0]
-    texts = (
-        (empty, "rows hold no name, e-mail address, phone, date or status"),
-        (rounded, "ids such as 1.23E+12 have lost digits in a spreadsheet and count as missing"),
-    )
-    return tuple(f"{count} {text}" for count, text in texts if count)
 
 
 def _at(error: InputError, batch: Batch, file: InputFile) -> InputError:

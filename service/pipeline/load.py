@@ -143,9 +143,7 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
 
 def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
     """Write one line per removed record, for the text log."""
-    lines = removed.derive(_MERGE_LINES.format(prefix=prefix))
-    lines.write_lines(path, "line", "customer, ordinal")
-    lines.release()
+    removed.write_lines(path, "line", "customer, ordinal", _MERGE_LINES.format(prefix=prefix))
 
 
 def _write_for_people(master: Table, duplicates: Table, rules: Rules, folder: Path) -> None:

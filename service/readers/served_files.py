@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -116,11 +117,12 @@ class ServedFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no ty
     def __init__(self) -> None:
         super().__init__()
         self._served: dict[str, Served] = {}
+        self._numbers = count(1)
 
     @contextmanager
     def at_url(self, served: Served) -> Iterator[str]:
         """A URL under which the engine can read ``served`` until the block ends."""
-        name = f"{id(served)}"
+        name = f"{next(self._numbers)}"
         self._served[name] = served
         try:
             yield f"{SCHEME}://{name}"

@@ -67,30 +67,33 @@ _RECURRING = """
     ) as again using (source)
     where source <> ''
 """
-_BYTES_OF_A_GROUP, _BYTES_OF_AN_OVERLAP = 24, 64
+_BYTES_OF_A_RECORD, _BYTES_OF_AN_OVERLAP = 40, 64
 """Of the arrays, while groups get their customers."""
 _UNIFIED_ID = "'CUST' || case when {0} < 1000 then lpad({0}::varchar, 3, '0') else {0}::varchar end"
 _CHANGES = f"""
     with
     changes as (
-        select customer as number, 'created' as change, [] as was, [customer] as now,
-            'none of its records was with a customer last time' as reason
-        from identified
-        where customer not in (select customer from customers) and customer not in (select now from this)
+        select
+            customer as number,
+            case when state is null then 'created' when is_here then 'revived' else 'retired' end as change,
+            if(state is null, [], [customer]) as was,
+            if(is_here, [customer], []) as now,
+            case when state is null then 'none of its records was with a customer last time'
+                when is_here then 'records of it are in the exports again'
+                else 'none of its records is in the exports' end as reason
+        from (
+            select customer, state, group_id is not null as is_here from identified full join customers using (customer)
+            where state is distinct from 'live' or group_id is null
+        )
+        where case when state is null then customer not in (select now from this)
+            when is_here then state = 'retired'
+            else state = 'live' and customer not in (select was from this) end
         union all
         select now, 'merged', list(was order by was), [now], 'a rule links their records now'
         from this group by now having count(*) > 1
         union all
         select was, 'split', [was], list(now order by now), 'no rule links their records any more'
         from this group by was having count(*) > 1
-        union all
-        select customer, 'retired', [customer], [], 'none of its records is in the exports'
-        from customers
-        where state = 'live' and customer not in (select was from this)
-            and customer not in (select customer from identified)
-        union all
-        select customer, 'revived', [customer], [customer], 'records of it are in the exports again'
-        from customers where state = 'retired' and customer in (select customer from identified)
     )
     select number, change, {_UNIFIED_ID.format("number")} as unified_id,
         nullif(array_to_string(list_transform(was, lambda n: {_UNIFIED_ID.format("n")}), ','), '') as from_ids,
@@ -157,17 +160,16 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     now = groups.derive(_NOW, keys=keys)
     known = records.derive(_FOUND, now=now, former=former, customers=customers)
     overlaps = known.derive(_OVERLAPS)
-    distinct = groups.derive("select distinct group_id from this")
     last_number = customers.rows("select coalesce(max(customer), 0) from this")[0][0]
-    with engine.lending(_BYTES_OF_A_GROUP * distinct.count() + _BYTES_OF_AN_OVERLAP * overlaps.count()):
-        group_ids = distinct.integers("group_id")[0]
+    with engine.lending(_BYTES_OF_A_RECORD * groups.count() + _BYTES_OF_AN_OVERLAP * overlaps.count()):
+        group_ids = _group_ids(groups)
         shared = overlaps.integers("customer", "group_id", "shared")
         numbers = _numbers(group_ids, shared, first_new=last_number + 1)
         numbered = engine.table({"group_id": group_ids, "customer": numbers})
         next_number = int(max(last_number, numbers.max(initial=0))) + 1
         del group_ids, shared, numbers
     identified = numbered.derive(f"select *, {_UNIFIED_ID.format('customer')} as unified_id from this")
-    for table in (distinct, overlaps, numbered):
+    for table in (overlaps, numbered):
         table.release()
     moves = known.derive(_MOVES, identified=identified)
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
@@ -200,6 +202,12 @@ def carried_over(former: Table, keys: Table) -> Table:
 def _recurring(again: Table, former: Table, customers: Table) -> dict[str, tuple[int, int]]:
     found = again.rows(_RECURRING, former=former, customers=customers)
     return {source: (count, again) for source, count, again in found}
+
+
+def _group_ids(groups: Table) -> IntArray:
+    """The groups, in ascending order: the first ordinal of each is its id."""
+    ordinal, group_id = groups.integers("ordinal", "group_id", sort=False)
+    return np.sort(ordinal[ordinal == group_id])
 
 
 def _numbers(groups: IntArray, overlaps: tuple[IntArray, ...], *, first_new: int) -> IntArray:

@@ -14,7 +14,7 @@ from service import documents
 from service.documents import Generation, RegisterFigures
 from service.engine.contract import Engine, Table
 from service.errors import TransientError
-from service.files import fsync_path, make_folder, read_regular, remove_tree, replace_copies, replace_text
+from service.files import make_folder, read_regular, remove_tree, replace_copies, replace_text, sync_files
 from service.folders import StateFolders
 from service.model import PublishedMaster
 from service.register.identify import Identified, carried_over, identify
@@ -46,6 +46,13 @@ class Register:
         if note is None:
             return None
         return PublishedMaster(note.batch_id, note.suffix, note.source_rows, self._figures().filled)
+
+    def size_bytes(self) -> int:
+        """The size of the generation in force; 0 before the first."""
+        current = self._current()
+        if current is None:
+            return 0
+        return sum((self._folder / current / name).stat().st_size for name in (_RECORDS, _CUSTOMERS))
 
     def has_former_keys(self) -> bool:
         """Whether the keys of the generation in force were made by former rules."""
@@ -91,8 +98,7 @@ class Register:
         make_folder(folder)
         records.write_parquet(folder / _RECORDS, "record_key")
         customers.write_parquet(folder / _CUSTOMERS, "customer")
-        fsync_path(folder / _RECORDS)
-        fsync_path(folder / _CUSTOMERS)
+        sync_files([folder / _RECORDS, folder / _CUSTOMERS])
         note = Generation(
             batch_id=published.batch_id,
             suffix=published.suffix,
@@ -100,8 +106,7 @@ class Register:
             former=self._current(),
         )
         filled = {name: dict(fields) for name, fields in published.filled.items()}
-        documents.write(folder / _FIGURES, RegisterFigures(key_rules=KEY_RULES, filled=filled))
-        documents.write(folder / _NOTE, note)
+        documents.write_all({_FIGURES: RegisterFigures(key_rules=KEY_RULES, filled=filled), _NOTE: note}, folder)
 
     def advance(self, batch_id: str) -> None:
         """Put the generation of a published batch in force, and remove the others.

@@ -8,6 +8,7 @@ left stops the next batch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -107,6 +108,14 @@ class Attempts:
     def abandon(self) -> None:
         """Make the running attempt end as soon as possible, and every later one; from any thread."""
         self._batch_runner.abandon()
+
+    def expect(self, *, is_soon: bool) -> None:
+        """Prepare for a batch while its files settle; not any more when they are gone. Best effort."""
+        with suppress(Exception):  # the attempt opens its own engine, and reports its errors
+            if is_soon:
+                self._batch_runner.prepare()
+            else:
+                self._batch_runner.rest()
 
     def run(self, batch: Batch, state: CommitState, show: Callable[[Reading], None]) -> Result:
         """Bring a claimed batch to its outcome, or as far as possible.

@@ -24,6 +24,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.inotify import InotifyObserver
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
 from service.health_reasons import HealthReason
 
@@ -36,7 +37,9 @@ _INTERESTING: list[type[FileSystemEvent]] = [
 # The logger in which watchdog reports that the kernel's queue overflowed; it has no event for that.
 _WATCHDOG_LOG = "watchdog.observers.inotify_c"
 _CHECK_SECONDS = 0.5
-# watchdog holds back what it reads for half a second behind a rename out of the folder, such as our own claims.
+# watchdog holds back what it reads behind a rename out of the folder, such as our own claims: by default for half a
+# second. It waits for the second event of a rename inside the folder, which the kernel reports at once.
+InotifyMoveEventGrouper.delay = 0.02
 EVENT_GRACE_SECONDS = 2.0
 
 

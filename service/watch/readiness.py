@@ -45,6 +45,10 @@ class Readiness:
         for path in paths:
             self._settling.closed(path, now)
 
+    def seconds_to_proof(self, now: float) -> float:
+        """See ``Settling.seconds_to_proof``."""
+        return self._settling.seconds_to_proof(now)
+
     def next(self, scan: Scan, now: float) -> Ready | None:
         """The next candidate to claim: the oldest one whose files, and those of all earlier ones of its job, settled.
 

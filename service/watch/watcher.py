@@ -147,6 +147,7 @@ class Watcher:
                 self._result = replace(self._result, unfinished=unfinished)
                 return
             is_unsettled = bool(turn.candidate_count) and not turn.is_held_up
+            self._attempts.expect(is_soon=is_unsettled)
             self._events.wait(self._sleep_seconds(is_unsettled=is_unsettled), self.status.pulse.turned)
 
     def _observe(self) -> Turn:
@@ -233,6 +234,6 @@ class Watcher:
     def _sleep_seconds(self, *, is_unsettled: bool) -> float:
         """The longest time to sleep until an event."""
         if is_unsettled:
-            return _UNSETTLED_TICK_SECONDS
+            return min(_UNSETTLED_TICK_SECONDS, self._readiness.seconds_to_proof(self._clock()))
         until = self._postponed.until - self._clock() if self._postponed is not None else self._options.rescan_seconds
         return min(max(until, _UNSETTLED_TICK_SECONDS), self._options.rescan_seconds)
