@@ -42,8 +42,8 @@ _COLUMNS_AT_A_TIME = 2
 """So many columns of texts are numbered at the same time, if memory suffices."""
 _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 """Of the work around it, and statements for each column of texts."""
-_BYTES_OF_A_CODE = 12
-"""While a column of texts is numbered: its sort key, and its code."""
+_BYTES_OF_A_CODE = 16
+"""While a column of texts is numbered: its sort key, its code, and what the engine has of the result."""
 _ROWS_OF_A_PART = 1 << 20
 _LEAST_LENT_MB = 8
 """Less is not worth two statements: the margin of ``memory.engine_mb`` holds it."""
@@ -88,7 +88,8 @@ class EmbeddedTable:
         listed = ", ".join(columns)
         for start in range(0, self._count, _ROWS_OF_A_PART):
             arrays = self._database.arrays(
-                f"select {listed} from {self._table} where rowid between {start} and {start + _ROWS_OF_A_PART - 1}"
+                f"select {listed} from {self._table} where rowid between {start} and {start + _ROWS_OF_A_PART - 1}",
+                is_step=start == 0,  # together they are one
             )
             yield tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
@@ -297,7 +298,7 @@ class Database:
 
     def drop(self, table: str) -> None:
         """Free a table; no step, because it takes no time."""
-        with self._statement, _errors_translated():
+        with self._one_statement(is_step=False):
             self._connection.execute(f"drop table {table}")
 
     def served(self, served: Served) -> AbstractContextManager[str]:
@@ -346,9 +347,9 @@ class Database:
             with self._statement:
                 self._connection.unregister(view)
 
-    def arrays(self, sql: str) -> dict[str, Any]:
+    def arrays(self, sql: str, *, is_step: bool = True) -> dict[str, Any]:
         """Run a query into numpy columns."""
-        with self._one_statement():
+        with self._one_statement(is_step=is_step):
             return dict(self._connection.execute(self._parsed(sql)).fetchnumpy())
 
     def _parsed(self, sql: str) -> duckdb.Statement:
@@ -369,12 +370,12 @@ class Database:
         return ended + min(share, 1.0) if is_running else float(ended)
 
     @contextmanager
-    def _one_statement(self) -> Iterator[None]:
+    def _one_statement(self, *, is_step: bool = True) -> Iterator[None]:
         with self._statement, _errors_translated():
             try:
                 yield
             finally:
-                self._ended += 1
+                self._ended += is_step
 
 
 class OutOfMemory(TransientError):

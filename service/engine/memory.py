@@ -14,7 +14,7 @@ from pathlib import Path
 _MB = 20
 LEAST_MB = 128
 """With less the engine cannot sort or join: it gets this much even if the limit of the process is too small for it."""
-_SHARE = 0.85
+_SHARE = 0.8
 """Measured: at its limit the engine counts 0.85 of what it takes, or more. The rest is what its allocator keeps, and
 what joins allocate without counting it."""
 _OPENED_MB = 48

@@ -5,7 +5,7 @@ Where two values are equal if their numbers in KEYS are, numbers are counted, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -71,12 +71,9 @@ def filled_and_distinct(records: Table, keys: Table) -> dict[str, Counts]:
     others = records.derive(_OTHERS, keys=keys)
     rules, ordinals = others.integers("rule", "ordinal", sort=False)
     spans = {source: slice(first, first + count) for source, count, first, *_ in sources}
-    distinct_codes = []
-    for rule, name in enumerate(_RULES):  # one after the other, so that only one takes memory
-        (of_rule,) = keys.integers(name, sort=False)
-        of_rule[ordinals[rules == rule]] = -1
-        # The records of a source follow each other.
-        distinct_codes.append({source: _distinct(of_rule[span]) for source, span in spans.items()})
+    distinct_codes = [
+        _distinct(keys.integer_parts(name), ordinals[rules == rule], spans) for rule, name in enumerate(_RULES)
+    ]
     texts = {(source, rule): count for source, rule, count in others.rows(_TEXTS)}
     counts: dict[str, Counts] = {}
     for source, count, _, with_id, *filled, statuses in sources:
@@ -90,8 +87,19 @@ def filled_and_distinct(records: Table, keys: Table) -> dict[str, Counts]:
     return counts
 
 
-def _distinct(codes: IntArray) -> int:
-    """How many numbers there are; -1 is none."""
-    is_there = np.zeros(codes.max(initial=-1) + 2, dtype=np.bool_)
-    is_there[codes] = True
-    return int(np.count_nonzero(is_there[:-1]))
+def _distinct(codes: Iterable[tuple[IntArray, ...]], others: IntArray, spans: Mapping[str, slice]) -> dict[str, int]:
+    """Source -> how many numbers its records have; -1 is none, nor are those of the records ``others``.
+
+    ``spans``: where the records of each source are, which follow each other. Memory: a byte for each source and record.
+    """
+    count = max((span.stop for span in spans.values()), default=0)
+    is_other = np.zeros(count, dtype=np.bool_)
+    is_other[others] = True
+    is_there = {source: np.zeros(count + 1, dtype=np.bool_) for source in spans}
+    start = 0
+    for (part,) in codes:
+        part[is_other[start : start + len(part)]] = -1
+        for source, span in spans.items():
+            is_there[source][part[max(span.start - start, 0) : max(span.stop - start, 0)]] = True
+        start += len(part)
+    return {source: int(np.count_nonzero(found[:-1])) for source, found in is_there.items()}
