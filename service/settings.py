@@ -170,7 +170,10 @@ class Settings(BaseSettings):
         "0 = half of what the cgroup or the machine has",
     )
     threads: int = Field(
-        0, ge=0, description="threads of the engine; 0 = one for each core, as far as there is memory for each"
+        0,
+        ge=0,
+        description="threads of the engine, and processes that read values of odd shapes;"
+        " 0 = one for each core, as far as there is memory for each",
     )
 
     @field_validator("sources")

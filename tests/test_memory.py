@@ -20,7 +20,7 @@ from service.errors import SettingsError, TransientError
 from service.settings import load
 
 ROWS_OF_A_LARGE_PAIR = 500_000
-"""Without a limit they take 1.1 GB."""
+"""Without a limit a million take 1.3 GB."""
 
 
 # ------------------------------------------------------------------------------------------------------- the default
