@@ -127,7 +127,7 @@ ROWS_BEFORE_A_LONG_CELL: int = _size(1_000, 900_000, 900_000)
 
 BROWSER_WIDTHS: Sequence[int] = _size((), (1440, 768), (1440, 768))
 """Widths in pixels in which the pages are judged, besides the narrowest."""
-PAGE_PROGRESS_RECORDS: int = _size(40_000, 100_000, 400_000)
+PAGE_PROGRESS_RECORDS: int = _size(100_000, 300_000, 600_000)
 """Records of a pair whose progress is seen on the page, which asks every two seconds."""
 WRONG_TOKENS: int = _size(100, 1000, 1000)
 UPLOADED_BYTES: int = _size(32 * MB, 512 * MB, 1000 * MB)

@@ -115,7 +115,10 @@ def test_a_thread_needs_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert [memory.threads_for(mb) for mb in (100, 307, 716, 9_497)] == [1, 2, 5, 16]
 
 
-def test_what_arrays_need_is_taken_from_the_engine_and_given_back(tmp_path: Path) -> None:
+def test_what_arrays_need_is_taken_from_the_engine_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "resident_mb", lambda: 100)
     with open_embedded(tmp_path, memory_limit_mb=1100) as engine:
         before = _limit_mb(engine)
         with engine.lending(200 << 20):

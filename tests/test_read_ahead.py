@@ -19,6 +19,7 @@ import pytest
 from service import cli
 from service.engine import embedded
 from service.errors import Interrupted, TransientError
+from service.jobs import batch_runner
 from service.pipeline import extract, normalise, read_ahead
 from service.pipeline.fields.date import norm_date
 from service.pipeline.fields.name import norm_name
@@ -110,6 +111,7 @@ def integrated(pair: tuple[Path, Path], outbox: Path, monkeypatch: pytest.Monkey
 def test_what_is_read_ahead_is_what_is_read_in_place(
     odd_pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batch_runner, "_SMALL_BYTES", 0)  # which have one thread
     monkeypatch.setattr(read_ahead, "_MANY_VALUES", 10**9)
     in_place = integrated(odd_pair, tmp_path / "one", monkeypatch)
     monkeypatch.setattr(read_ahead, "_MANY_VALUES", 1)
@@ -133,6 +135,7 @@ def test_a_case_that_is_read_ahead_is_the_same(name: str, tmp_path: Path, monkey
     read_in_place = run_of(name, tmp_path / "one")
     for stage in (extract, normalise):
         monkeypatch.setattr(stage, "FEW_ROWS", -1)
+    monkeypatch.setattr(batch_runner, "_SMALL_BYTES", 0)
     monkeypatch.setattr(read_ahead, "_MANY_VALUES", 0)
     monkeypatch.setattr(embedded, "open_workers", opened_in_place)
     assert outcome_of(run_of(name, tmp_path / "other")) == outcome_of(read_in_place)
@@ -146,6 +149,7 @@ def run_of(name: str, folder: Path) -> CaseRun:
 def test_few_values_start_no_process(
     odd_pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batch_runner, "_SMALL_BYTES", 0)
     monkeypatch.setattr(embedded, "open_workers", lambda count: pytest.fail("it was opened"))
     integrated(odd_pair, tmp_path / "few", monkeypatch)
     monkeypatch.setattr(read_ahead, "_MANY_VALUES", 1)

@@ -14,7 +14,8 @@ _LACKS = " + ".join(f"if({field} is null, {_BITS[field]}, 0)" for field in _FIEL
 # Fewest missing fields first, then order of appearance. unified_id and source_system are never missing.
 _RANKED = f"""
     select
-        groups.group_id, source, {_LACKS} + if(status_stated, 0, {_BITS["stated_status"]}) as lacks,
+        groups.group_id, source,
+        {_LACKS} + if(status_stated and status is not null, 0, {_BITS["stated_status"]}) as lacks,
         ({" + ".join(f"({field} is null)::bigint" for field in _FIELDS)}) * {_RANKS} + ordinal as rank
     from this join groups using (ordinal)
 """
