@@ -10,7 +10,7 @@ import errno
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -113,10 +113,9 @@ class Ledger:
 
         None and 1 before the first. What is missing is added first.
         """
-        if self._is_behind:
-            with suppress(OSError):
-                self._catch_up()
         try:
+            if self._is_behind:
+                self._catch_up()
             with self._connected() as db:
                 self._last_head = _head(db)
                 return self._last_head, _next_sequence(db)
@@ -239,6 +238,7 @@ class Ledger:
             db.executescript(_INDEXES)
             with db:
                 self._add_missing(db)
+                self._last_head = _head(db)
         self._is_behind = False
 
     def _add_missing(self, db: sqlite3.Connection) -> None:

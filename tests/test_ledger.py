@@ -189,13 +189,17 @@ def test_an_emptied_outbox_is_recorded_also_if_the_service_died_before(folders: 
     assert [removed for _, _, removed in folders.summary()] == ["emptied", "emptied", None, None]
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
 def test_the_next_link_is_known_though_the_outbox_was_emptied_and_the_ledger_is_out_of_reach(
-    folders: DocumentFolders, monkeypatch: pytest.MonkeyPatch
+    folders: DocumentFolders, monkeypatch: pytest.MonkeyPatch, is_restarted: bool
 ) -> None:
     first = folders.quarantine(B1, None)
     second = folders.publish(B2, first)
     for batch_id in (B1, B2):
         folders.ledger.note(batch_id)
+    if is_restarted:
+        folders.ledger = Ledger(folders.state.root, folders.outbox.root, folders.inbox.root)
+        folders.ledger.open()
     for name in ("connect", "query"):
         monkeypatch.setattr(f"service.ledger.sqlite.{name}", failing(OSError(errno.EIO, "Input/output error")))
     shutil.rmtree(folders.outbox.root)
