@@ -159,9 +159,7 @@ class Settings(BaseSettings):
     )
 
     command: str | None = Field(
-        None,
-        min_length=1,
-        description="how hints begin commands; unset: as the program was started, by its Python",
+        None, min_length=1, description="how hints begin commands; unset: as the program was started, by its Python"
     )
     memory_limit_mb: int = Field(
         0,
@@ -170,10 +168,7 @@ class Settings(BaseSettings):
         "0 = half of what the cgroup or the machine has",
     )
     threads: int = Field(
-        0,
-        ge=0,
-        description="threads of the engine, and processes that read values of odd shapes;"
-        " 0 = one for each core, as far as there is memory for each",
+        0, ge=0, description="threads of the engine, and its worker processes; 0 = one for each core, as memory allows"
     )
 
     @field_validator("sources")

@@ -136,6 +136,7 @@ _COUNTS = """
 
 
 _CHANGED_FIELDS = ("full_name", "email", "phone", "signup_date", "status")
+_NAME_AND_EMAIL = {"full_name": NAME_SQL, "email": EMAIL_SQL}
 _SHARES = {"dates": 0.03, "values": 0.58, "troubles": 0.04, "records": 0.35}
 """Of the time that the stage takes."""
 
@@ -177,15 +178,9 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     region = _of_source({name: sql_text(it) for name, it in region_of.items()})
     is_nanp = _of_source({name: is_plain_nanp(it) for name, it in region_of.items()})
     date_column = of_column(attrgetter("code"))
-    if extracted.row_count <= FEW_ROWS:
-        normalised = _by_definition(region, date_column)
-    else:
-        normalised = {
-            "full_name": NAME_SQL,
-            "email": EMAIL_SQL,
-            "phone": phone_key_sql(region, is_nanp),
-            "signup_date": date_sql(of_column),
-        }
+    in_sql = {"phone": phone_key_sql(region, is_nanp), "signup_date": date_sql(of_column)}
+    is_small = extracted.row_count <= FEW_ROWS
+    normalised = _by_definition(region, date_column) if is_small else {**_NAME_AND_EMAIL, **in_sql}
     rows = first_usable(ungrouped(rows), extracted.path_counts, normalised)
     with engine.meter.part(_SHARES["values"]):
         values = _values(rows, normalised, engine)
