@@ -90,6 +90,14 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_each(paths: Sequence[Path]) -> list[str]:
+    """``sha256_of`` each of the files, as many at a time as the machine has processors."""
+    from concurrent.futures import ThreadPoolExecutor  # the health check does without
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(sha256_of, paths))
+
+
 def fsync_path(path: Path) -> None:
     """Force a file or a folder to the disk.
 

@@ -28,7 +28,7 @@ from service import __version__, documents, logs
 from service.acceptance import Acceptance
 from service.documents import Counts, MalformedDocument, Manifest, ManifestFile, ManifestInput
 from service.errors import ServiceError, TransientError, safe_text
-from service.files import fingerprint_of, sha256_of
+from service.files import fingerprint_of, sha256_of_each
 from service.folders import MANIFEST, Folders
 from service.inbox import Inbox
 from service.ledger import Ledger
@@ -192,6 +192,7 @@ class Publication:
 
     def _manifest(self, batch: Batch, summary: Summary, folder: Path) -> Manifest:
         """The manifest: the files of the set, its inputs, and the set before it."""
+        paths = sorted(folder.iterdir())
         return Manifest(
             batch_id=batch.id,
             job=batch.job,
@@ -213,8 +214,8 @@ class Publication:
             ),
             rows=Counts(**summary.counts()),
             files={
-                path.name: ManifestFile(size_bytes=path.stat().st_size, sha256=sha256_of(path))
-                for path in sorted(folder.iterdir())
+                path.name: ManifestFile(size_bytes=path.stat().st_size, sha256=sha256)
+                for path, sha256 in zip(paths, sha256_of_each(paths), strict=True)
             },
         )
 
@@ -277,9 +278,10 @@ def _report(batch: Batch, summary: Summary | None, seconds: float | None) -> Non
 
 
 def _refuse_changed_inputs(batch: Batch) -> None:
-    for file in batch.inputs:
+    hashes = sha256_of_each([file.path for file in batch.inputs])
+    for file, sha256 in zip(batch.inputs, hashes, strict=True):
         # The hash too: a file that is written through a memory map may keep its times for a while.
-        if fingerprint_of(file.path) != file.fingerprint or sha256_of(file.path) != file.sha256:
+        if fingerprint_of(file.path) != file.fingerprint or sha256 != file.sha256:
             raise TransientError(
                 f"{file.file_name} was written to while it was read",
                 where=f"batch {batch.id}",
