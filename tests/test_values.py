@@ -29,6 +29,7 @@ from service.pipeline.fields.date import column_of, date_evidence, norm_date, re
 from service.pipeline.fields.email import email_key, norm_email, read_email, trouble_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
 from service.pipeline.fields.name import name_key, norm_name, read_name, trouble_name
+from service.pipeline.fields.number_plan import behind_calling_code
 from service.pipeline.fields.phone import compared_phone, norm_phone, phone_as_printed, read_phone, trouble_phone
 from service.pipeline.fields.status import read_status
 from service.pipeline.fields.text import Unusable
@@ -319,15 +320,21 @@ def test_digits_with_the_calling_code_of_their_region_are_the_same_number_unless
 @given(st.sampled_from(REGIONS), st.text("0123456789", min_size=1, max_size=18), st.booleans())
 def test_the_fast_path_gives_the_result_of_libphonenumber(region: str, digits: str, abroad: bool) -> None:
     text = "+" + digits if abroad else digits
+    # libphonenumber reads +0… once more as a national number; here + stays international.
+    if not text.startswith("+0"):
+        found = phone_rules._international(digits) if abroad else phone_rules._national(digits, region)
+        assert found == by_libphonenumber(text, region)
+
+
+def by_libphonenumber(text: str, region: str | None) -> tuple[int, str] | None:
+    """Calling code and national number, if the number is possible."""
     try:
         parsed = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
-        expected = None
-    else:
-        expected = phone_rules._as_number(parsed) if phonenumbers.is_possible_number(parsed) else None
-    # libphonenumber reads +0… once more as a national number; here + stays international.
-    if not text.startswith("+0"):
-        assert (phone_rules._international(digits) if abroad else phone_rules._national(digits, region)) == expected
+        return None
+    if not phonenumbers.is_possible_number(parsed):
+        return None
+    return parsed.country_code or 0, phonenumbers.national_significant_number(parsed)
 
 
 # ------------------------------------------------------------------------------------------------------ name
@@ -766,10 +773,9 @@ def test_a_trunk_prefix_is_removed_as_libphonenumber_does() -> None:
         for prefix in ("", "0", "1", "8", "06", "9", "15", "0015", str(code)):
             for length in (7, 9, 10):
                 digits = prefix + "".join(r.choices("0123456789", k=length))
-                assert phone_rules._national(digits, region) == phone_rules._parsed(digits, region), (region, digits)
-                number = phone_rules._international(f"{code}{digits}")
-                if code != phone_rules._MEXICO:
-                    assert number == phone_rules._parsed(f"+{code}{digits}", None), (region, digits)
+                assert phone_rules._national(digits, region) == by_libphonenumber(digits, region), (region, digits)
+                number = behind_calling_code(f"{code}{digits}")
+                assert number == by_libphonenumber(f"+{code}{digits}", None), (region, digits)
                 if number is not None:
                     exists = phonenumbers.is_valid_number(phonenumbers.parse(number.key))
                     assert phone_rules._if_valid(number) == (number if exists else None), (region, digits)

@@ -58,8 +58,9 @@ _TEXTUAL = tuple(
         rf"{_MONTH}\s+{_DAY}\s+(?:{_CLOCK}){_ZONE}\s+{_YEAR}",
     )
 )
-# Of nearly all phone numbers this alone shows that they are no dates.
-_MAY_BE_WRITTEN = _shape(r"\d{4}[-/.]\d|\d{1,2}\s?[-/.]\s?\d{1,2}\s?[-/.]|(?s:.*)[a-z]{3}")
+# Of nearly all phone numbers these alone show that they are no dates: parts that marks divide, or letters of a month.
+_MAY_BE_IN_DIGITS = _shape(r"\d{4}[-/.]\d|\d{1,2}\s?[-/.]\s?\d{1,2}\s?[-/.]")
+_MAY_NAME_A_MONTH = re.compile("[JFMASONDjfmasond][AEPUCOaepuco][NBRYLGPTVCnbrylgptvc]")
 _ORDERS = ("YMD", "DMY", "MDY")
 _MANY_SHORT_DATES = 20
 
@@ -273,7 +274,7 @@ def is_written_date(text: str) -> bool:
     [True, True, True, False, False]
     """
     cell = _date_cell(text)
-    if not _MAY_BE_WRITTEN.match(cell):
+    if not _MAY_BE_IN_DIGITS.match(cell) and not _MAY_NAME_A_MONTH.search(cell):
         return False
     shapes = (shape.fullmatch(cell) for shape in (_YEAR_FIRST, _YEAR_LAST, *_TEXTUAL))
     written = next(filter(None, shapes), None)
@@ -289,8 +290,10 @@ def is_date_in_digits(cell: str) -> bool:
     >>> [is_date_in_digits(text) for text in ("20230115", "202301151030", "20230115103000", "202301154567", "2023")]
     [True, True, True, False, False]
     """
+    if len(cell) not in (8, 12, 14) or not cell.isdigit():
+        return False
     written = _COMPACT_WITH_TIME.fullmatch(cell) or (len(cell) == 8 and _COMPACT.fullmatch(cell))
-    if not written or not cell.isdigit() or not 1900 <= int(written["year"]) <= 2099:
+    if not written or not 1900 <= int(written["year"]) <= 2099:
         return False
     return _real_day(written["year"], written["month"], written["day"]) is not None
 

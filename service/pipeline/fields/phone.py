@@ -5,46 +5,33 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
-from typing import NamedTuple
 
 import phonenumbers
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneMetadata
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
 from service.engine.contract import sql_text
 from service.pipeline.fields.date import is_date_in_digits, is_written_date
+from service.pipeline.fields.number_plan import (
+    Number,
+    behind_calling_code,
+    dialled,
+    exists,
+    international_shapes,
+    mobiles_that_exist,
+    plan_behind,
+    plan_of_region,
+)
 from service.pipeline.fields.text import Unusable, plain, reason_of, value_of, without_entities
 
 # ------------------------------------------------------------------------------------------------ definition
 
 
-class _Number(NamedTuple):
-    calling_code: int
-    national: str  # the national significant number, with the leading zeros that belong to it
-
-    @property
-    def key(self) -> str:
-        return f"+{self.calling_code}{self.national}"
-
-
-class _Plan(NamedTuple):
-    """The form of the numbers of one region, or behind one calling code, as libphonenumber has it."""
-
-    calling_code: int
-    possible_lengths: frozenset[int]  # behind the calling code; also those that can be dialled only locally
-    whole_lengths: frozenset[int]  # of the region, without those
-    form: re.Pattern[str]  # of the region's numbers; fewer exist
-    trunk_prefix: re.Pattern[str]  # what may be dialled before a number within the region
-    trunk_rule: str  # what stands for this prefix in the number; mostly nothing
-    abroad: re.Pattern[str]  # what may be dialled before the number of another region, or the own calling code
-
-
 _LONGEST_CELL = 250  # libphonenumber's own limit
 _SHORTEST_NUMBER = 7
 _LONGEST_EXTENSION = 6
-_MEXICO = 52
-_NOTHING = re.compile(r"(?!)")
+_MEXICAN_MOBILE, _DIGITS_OF_A_MEXICAN_MOBILE = "521", 13
 _NO_DIGITS = re.compile("[^0-9]+")
 _GROUP = re.compile("[0-9]+")
 
@@ -56,12 +43,12 @@ _EXTENSION = re.compile(
     r"(?<=[0-9])[\s,;.)\-]*(?:e?xt(?:ensi[oó]n?)?n?|x|#|int|anexo|доб)[\s.:=#\-]*[0-9]{1,9}(?![0-9])",
     re.IGNORECASE,
 )
+_MAY_HAVE_AN_EXTENSION = re.compile("[xX#]|[nN][tT]")  # of ASCII texts all that have one
 _CONTEXT = re.compile(r"(?:tel:)?([^;]*);phone-context=(\+[0-9.()\-]+)", re.IGNORECASE)
 _VANITY = re.compile(r"\+?(?:[ ().\-]*[0-9]){3,}[.\-]?[A-Za-z]{3,}(?:-?[A-Za-z0-9])*")
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 _BREAK = re.compile(r"[,;|&#\n\r]|:::+|[^\W\d_]+|(?=\+)")
 _SINGLE_NUMBER = re.compile(r"\+?(?:[0-9]|[^\w+,;|&#\n\r/])*")
-_LONGEST_PATTERN = 1000  # a longer one costs each query more than it saves
 _CALLING_CODES = frozenset(map(str, COUNTRY_CODE_TO_REGION_CODE))
 _DIALLED_ABROAD = ("00", "011")
 _SHORTEST_RAW, _LONGEST_RAW = 9, 15
@@ -87,7 +74,8 @@ def read_phone(text: str, region: str) -> str:
     ['phone_no_digits', 'phone_too_short', 'phone_scientific_notation', 'invalid_phone']
     """
     region, cell = region.upper(), _phone_cell(text)
-    number = _first_usable(cell, region)
+    is_one = len(cell) <= _LONGEST_CELL and not _is_date(cell, region)
+    number = _number_in(cell, region) if is_one else None
     if number is None:
         raise Unusable(_reason_of_unusable(cell, region))
     return number.key
@@ -103,24 +91,22 @@ def compared_phone(text: str, region: str) -> str | None:
     ['raw:2125550101771', None, None]
     """
     region, cell = region.upper(), _phone_cell(text)
-    if number := _first_usable(cell, region):
-        return number.key
     if len(cell) > _LONGEST_CELL or _is_date(cell, region):
         return None
-    cell = _EXTENSION.sub(" ", cell).strip()
+    if number := _number_in(cell, region):
+        return number.key
+    cell = _without_extension(cell).strip()
     digits = _digits(cell)
     if not _SINGLE_NUMBER.fullmatch(cell) or ":::" in cell or not _SHORTEST_RAW <= len(digits) <= _LONGEST_RAW:
         return None
     return None if digits in _RUN_UP or digits in _RUN_DOWN or len({*digits}) == 1 else RAW + digits
 
 
-def _first_usable(cell: str, region: str) -> _Number | None:
-    if len(cell) > _LONGEST_CELL or _is_date(cell, region):
-        return None
+def _number_in(cell: str, region: str) -> Number | None:
+    """The first usable number of a cell that is no date."""
     if _ONE_NUMBER.fullmatch(cell):
         return _read_number(cell, region)
-    cell, _ = _written_out(cell)
-    cell = _EXTENSION.sub(" ", cell)
+    cell = _without_extension(_written_out(cell)[0])
     return _vanity_number(cell, region) or _first_number(cell, region)
 
 
@@ -129,7 +115,7 @@ def _reason_of_unusable(cell: str, region: str) -> str:
         return "invalid_phone" if re.search("[0-9]", cell) else "phone_no_digits"
     if not _ONE_NUMBER.fullmatch(cell) and not _is_date(cell, region):
         cell, lost_digits = _written_out(cell)
-        cell = _EXTENSION.sub(" ", cell)
+        cell = _without_extension(cell)
         if lost_digits:
             return "phone_scientific_notation"
     longest = max(len(_digits(piece)) for piece in _BREAK.split(cell))
@@ -144,7 +130,7 @@ def _is_date(cell: str, region: str) -> bool:
         return is_written_date(cell)
     if not is_date_in_digits(cell):
         return False
-    plan = _plan_of_region(region)
+    plan = plan_of_region(region)
     return len(cell) > 8 or plan is None or 8 not in plan.possible_lengths
 
 
@@ -162,15 +148,21 @@ def _phone_cell(text: str) -> str:
         if formula := _FORMULA.fullmatch(cell):
             cell = formula[1] or formula[2] or ""
         cell = cell.strip(" '\"")
-    if as_float := _FLOAT.fullmatch(cell):
+    if "." in cell and (as_float := _FLOAT.fullmatch(cell)):
         return as_float[1]
-    if in_context := _CONTEXT.match(cell):
+    if ";" in cell and (in_context := _CONTEXT.match(cell)):
         return in_context[2] + in_context[1]
     return cell
 
 
+def _without_extension(cell: str) -> str:
+    return cell if cell.isascii() and not _MAY_HAVE_AN_EXTENSION.search(cell) else _EXTENSION.sub(" ", cell)
+
+
 def _written_out(cell: str) -> tuple[str, bool]:
     """The cell with scientific notation written out, and whether a number in it had lost digits (left out)."""
+    if "e" not in cell and "E" not in cell:
+        return cell, False
     lost_digits = False
 
     def written_out(found: re.Match[str]) -> str:
@@ -184,23 +176,21 @@ def _written_out(cell: str) -> tuple[str, bool]:
     return _SCIENTIFIC.sub(written_out, cell), lost_digits
 
 
-def _vanity_number(cell: str, region: str) -> _Number | None:
+def _vanity_number(cell: str, region: str) -> Number | None:
     """1-800-FLOWERS by the keypad; only if the number really exists, because letters are mostly just words."""
     if not _VANITY.fullmatch(cell):
         return None
-    try:
-        parsed = phonenumbers.parse(cell.upper().translate(_KEYPAD), region)
-    except NumberParseException:
-        return None
-    return _stable(_as_number(parsed)) if phonenumbers.is_valid_number(parsed) else None
+    digits = _digits(cell.upper().translate(_KEYPAD))
+    number = behind_calling_code(digits) if cell.startswith("+") else _national(digits, region)
+    return _stable(number) if number is not None and exists(*number) else None
 
 
-def _first_number(cell: str, region: str) -> _Number | None:
-    pieces = (piece for piece in _BREAK.split(cell) if piece)
+def _first_number(cell: str, region: str) -> Number | None:
+    pieces = (piece for piece in _BREAK.split(cell) if _GROUP.search(piece))
     return next((number for piece in pieces for number in _across_strokes(piece, region)), None)
 
 
-def _across_strokes(piece: str, region: str) -> Iterator[_Number]:
+def _across_strokes(piece: str, region: str) -> Iterator[Number]:
     """The numbers that strokes may separate, likeliest first.
 
     A stroke may separate two numbers, or area code and number (030/1234567). So the part before it is a number of
@@ -215,12 +205,14 @@ def _across_strokes(piece: str, region: str) -> Iterator[_Number]:
         yield from filter(None, (_read_number(part, region) for part in parts))
 
 
-def _read_number(text: str, region: str) -> _Number | None:
-    readings = (_stable(number) for number in _readings(text, region) if number)
-    return next(filter(None, readings), None)
+def _read_number(text: str, region: str) -> Number | None:
+    for number in _readings(text, region):
+        if number is not None and (stable := _stable(number)) is not None:
+            return stable
+    return None
 
 
-def _stable(number: _Number) -> _Number | None:
+def _stable(number: Number) -> Number | None:
     """The number whose own key is read as itself: libphonenumber removes one trunk 0 at a time."""
     for _ in number.key:
         again = _international(number.key[1:])
@@ -230,9 +222,9 @@ def _stable(number: _Number) -> _Number | None:
     return None
 
 
-def _readings(text: str, region: str) -> Iterator[_Number | None]:
+def _readings(text: str, region: str) -> Iterator[Number | None]:
     """In the order of docs/specification.md section 4: in the region, without its calling code, international."""
-    if as_float := _FLOAT.fullmatch(text.strip()):
+    if "." in text and (as_float := _FLOAT.fullmatch(text.strip())):
         text = as_float[1]
     groups = _GROUP.findall(text)
     digits = "".join(groups)
@@ -259,7 +251,9 @@ def _readings(text: str, region: str) -> Iterator[_Number | None]:
 
 def _before_an_extension(groups: list[str]) -> str | None:
     """The ten digits of a North American number (3-3-4) before an extension without a mark; else None."""
-    without_code = [*filter(None, [groups[0][1:]]), *groups[1:]] if groups and groups[0].startswith("1") else []
+    if len(groups) < 2 or sum(map(len, groups)) < 11:  # ten digits and one
+        return None
+    without_code = [*filter(None, [groups[0][1:]]), *groups[1:]] if groups[0].startswith("1") else []
     for *number, extension in filter(None, (groups, without_code)):
         ends = [*accumulate(map(len, number))]
         if ends[-1:] == [10] and {*ends} <= {3, 6, 10} and len(extension) <= _LONGEST_EXTENSION:
@@ -267,14 +261,14 @@ def _before_an_extension(groups: list[str]) -> str | None:
     return None
 
 
-def _unless_foreign(number: _Number | None, own_code: str, *, is_dialled_abroad: bool) -> _Number | None:
+def _unless_foreign(number: Number | None, own_code: str, *, is_dialled_abroad: bool) -> Number | None:
     """The number of the region. One behind its prefix for calls abroad must exist, unless the prefix is 00 or 011."""
     if number is None or str(number.calling_code) == own_code or is_dialled_abroad:
         return number
     return _if_valid(number)
 
 
-def _foreign(groups: list[str], digits: str) -> Iterator[_Number | None]:
+def _foreign(groups: list[str], digits: str) -> Iterator[Number | None]:
     """Readings as a number of another country, for texts that do not begin with "+"."""
     if len(groups) == 1 or groups[0] in _CALLING_CODES:
         yield _international(digits)
@@ -284,160 +278,35 @@ def _foreign(groups: list[str], digits: str) -> Iterator[_Number | None]:
             yield _without_second_code(digits.removeprefix(prefix))
 
 
-def _if_valid(number: _Number | None) -> _Number | None:
+def _if_valid(number: Number | None) -> Number | None:
     """The number if it exists by the plan of its country: not only its length must be right."""
-    if number is None or (plan := _plan_behind(number.key[1:4])) is None:
+    if number is None or (plan := plan_behind(number.key[1:4])) is None:
         return None
-    national = _without_trunk_prefix(number.national, plan)
-    if len(COUNTRY_CODE_TO_REGION_CODE[plan.calling_code]) == 1 and not plan.form.fullmatch(national):
-        return None  # as the call below would find, which costs 20 µs
-    zeros = len(national[:-1]) - len(national[:-1].lstrip("0"))
-    parsed = phonenumbers.PhoneNumber(
-        country_code=plan.calling_code,
-        national_number=int(national),
-        italian_leading_zero=zeros > 0 or None,
-        number_of_leading_zeros=zeros if zeros > 1 else None,
-    )
-    return number if phonenumbers.is_valid_number(parsed) else None
+    return number if exists(plan.calling_code, plan.without_trunk_prefix(number.national)) else None
 
 
-def _national(digits: str, region: str) -> _Number | None:
-    plan = _plan_of_region(region)
-    if plan is None or not digits:
-        return None
-    return _parsed(digits, region) if plan.abroad.match(digits) else _possible(digits, plan)
+def _national(digits: str, region: str) -> Number | None:
+    plan = plan_of_region(region)
+    return dialled(digits, plan) if plan is not None and digits else None
 
 
-def _international(digits: str) -> _Number | None:
-    plan = _plan_behind(digits[:3])
-    if plan is None:
-        return None
-    national = digits[len(str(plan.calling_code)) :]
-    if plan.calling_code == _MEXICO and len(national) == 11 and national.startswith("1"):
-        national = national[1:]  # mobiles had a 1 until 2019, and have it in WhatsApp to this day
-    return _possible(national, plan)
+@lru_cache(1)  # whether a number is stable is asked right behind it
+def _international(digits: str) -> Number | None:
+    if digits.startswith(_MEXICAN_MOBILE) and len(digits) == _DIGITS_OF_A_MEXICAN_MOBILE:
+        digits = _MEXICAN_MOBILE[:2] + digits[3:]  # they had a 1 until 2019, and have it in WhatsApp to this day
+    return behind_calling_code(digits)
 
 
-def _possible(national: str, plan: _Plan) -> _Number | None:
-    """What ``_parsed`` returns for a number behind no other prefix than that of its plan, in a tenth of the time."""
-    national = _without_trunk_prefix(national, plan)
-    return _Number(plan.calling_code, national) if len(national) in plan.possible_lengths else None
-
-
-def _without_trunk_prefix(national: str, plan: _Plan) -> str:
-    """The number without the prefix, unless the number has the form of a whole one only with it."""
-    prefix = plan.trunk_prefix.match(national)
-    if prefix is None:
-        return national
-    is_replaced = plan.trunk_rule and prefix.groups()[-1] is not None
-    rest = (prefix.expand(plan.trunk_rule) if is_replaced else "") + national[prefix.end() :]
-    is_whole = len(rest) in plan.whole_lengths or len(rest) > max(plan.whole_lengths)
-    return rest if is_whole and (plan.form.fullmatch(rest) or not plan.form.fullmatch(national)) else national
-
-
-def _without_second_code(digits: str) -> _Number | None:
+def _without_second_code(digits: str) -> Number | None:
     """+44 44 20 7946 0958: a web form put its calling code before a number that already had it."""
-    plan = _plan_behind(digits[:3])
+    plan = plan_behind(digits[:3])
     code = str(plan.calling_code) if plan else ""
     return _international(digits.removeprefix(code)) if code and digits.startswith(code + code) else None
-
-
-def _parsed(number: str, region: str | None) -> _Number | None:
-    try:
-        parsed = phonenumbers.parse(number, region)
-    except NumberParseException:
-        return None
-    return _as_number(parsed) if phonenumbers.is_possible_number(parsed) else None
-
-
-def _as_number(parsed: phonenumbers.PhoneNumber) -> _Number:
-    return _Number(parsed.country_code or 0, phonenumbers.national_significant_number(parsed))
 
 
 @cache
 def _own_code(region: str) -> str:
     return str(phonenumbers.country_code_for_region(region))
-
-
-@cache
-def _plan_of_region(region: str) -> _Plan | None:
-    metadata = PhoneMetadata.metadata_for_region(region, None)
-    if metadata is None or metadata.country_code is None:
-        return None
-    own_code = str(metadata.country_code)
-    if (plan := _plan_behind(own_code)) is None:
-        return None
-    return _plan(metadata, plan.possible_lengths, _any_of(metadata.international_prefix, own_code))
-
-
-@cache
-def _plan_behind(digits: str) -> _Plan | None:
-    """The plan of the calling code at the beginning of the digits; calling codes have one to three digits."""
-    codes = (int(digits[:end]) for end in range(1, len(digits[:3]) + 1) if digits[0] != "0")
-    for code in codes:
-        main_region = phonenumbers.region_code_for_country_code(code)
-        metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, main_region)
-        if metadata is not None and metadata.general_desc is not None:
-            general = metadata.general_desc
-            lengths = frozenset((*general.possible_length, *general.possible_length_local_only))
-            return _plan(metadata, lengths, _NOTHING)
-    return None
-
-
-def _plan(metadata: PhoneMetadata, possible_lengths: frozenset[int], abroad: re.Pattern[str]) -> _Plan:
-    general = metadata.general_desc
-    return _Plan(
-        calling_code=metadata.country_code or 0,
-        possible_lengths=possible_lengths,
-        whole_lengths=frozenset(general.possible_length if general else ()),
-        form=_any_of(general.national_number_pattern if general else None),
-        trunk_prefix=_any_of(metadata.national_prefix_for_parsing),
-        trunk_rule=metadata.national_prefix_transform_rule or "",
-        abroad=abroad,
-    )
-
-
-def international_shapes() -> tuple[str, str]:
-    """Two regular expressions for the digits behind a "+", for SQL.
-
-    The first matches, as a whole, the numbers that are possible behind their calling code; the second, at the
-    beginning, those that may hold a trunk prefix. libphonenumber removes nothing from the others.
-    """
-    by_lengths: dict[str, list[str]] = {}
-    by_prefix: dict[str, list[str]] = {}
-    for code in map(str, sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)):
-        plan = _plan_behind(code)
-        assert plan is not None, "libphonenumber lists no calling code without a plan"
-        lengths = "|".join(f"[0-9]{{{length}}}" for length in sorted(plan.possible_lengths))
-        by_lengths.setdefault(lengths, []).append(code)
-        if plan.trunk_prefix is not _NOTHING:
-            by_prefix.setdefault(plan.trunk_prefix.pattern, []).append(code)
-    return _behind_codes(by_lengths), _behind_codes(by_prefix)
-
-
-def mobiles_that_exist() -> str:
-    """Regular expression for SQL: the digits behind a "+" of mobiles that exist.
-
-    Of the main region of each calling code; whether any other number exists, the definition decides.
-    """
-    plans: dict[str, list[str]] = {}
-    for code, (main_region, *_) in sorted(COUNTRY_CODE_TO_REGION_CODE.items()):
-        metadata = PhoneMetadata.metadata_for_region_or_calling_code(code, main_region)
-        if metadata is None or metadata.leading_digits or code == 1:
-            continue
-        pattern = (metadata.mobile and metadata.mobile.national_number_pattern) or ""
-        if 0 < len(pattern) < _LONGEST_PATTERN:
-            plans.setdefault(pattern, []).append(str(code))
-    return _behind_codes(plans)
-
-
-def _behind_codes(codes_of: dict[str, list[str]]) -> str:
-    return "|".join(f"(?:{'|'.join(codes)})(?:{rest})" for rest, codes in codes_of.items())
-
-
-def _any_of(*beginnings: str | None) -> re.Pattern[str]:
-    given = [f"(?:{beginning})" for beginning in beginnings if beginning]
-    return re.compile("|".join(given)) if given else _NOTHING
 
 
 def norm_phone(text: str, region: str) -> str | None:
