@@ -45,8 +45,23 @@ _ROMAN_NUMERALS = frozenset({"II", "III", "IV"})
 _AROUND_WORDS = "()[]{}\"'“”‘’;:&/"
 _CAMEL_CASE = re.compile(r"(?:Ul+)+Ull+")
 _ASCII_CAMEL_CASE = re.compile(r"(?:[A-Z][a-z]+)+[A-Z][a-z]{2,}")
+
+
+def _letters_in_two_cases() -> tuple[str, str]:
+    """Two character classes, capitals and small letters: each maps to one letter of the other, in any context."""
+    pairs: dict[str, str] = {}
+    for letter in map(chr, (*range(0x250), *range(0x370, 0x530), *range(0x1E00, 0x1F00))):  # Latin, Greek, Cyrillic
+        capital = letter.title()
+        composed = unicodedata.normalize("NFC", letter + " " + capital) == letter + " " + capital
+        # A small sigma has a second form at the end of a word.
+        if len(capital) == 1 and capital == letter.upper() != letter == capital.lower() != "σ" and composed:
+            pairs[capital] = letter
+    return "[" + "".join(pairs) + "]", "[" + "".join(pairs.values()) + "]"
+
+
+_UPPER, _LOWER = _letters_in_two_cases()
 # Names that stay, but for those with "Mc": most names once they were read. They are not taken apart again.
-_CAPITALISED = "[A-ZÀ-ÖØ-Þ][a-zà-öø-þ]*"
+_CAPITALISED = f"{_UPPER[:-1]}Σ]{_LOWER[:-1]}σς]*"
 _STAYS = re.compile(rf"{_CAPITALISED}(?:(?:\.? |-){_CAPITALISED})*\.?")
 
 
@@ -139,6 +154,8 @@ def _shown_word(word: str, *, is_particle: bool, is_behind_comma: bool, name: st
 
 
 def _in_title_case(word: str) -> str:
+    if word.upper() == word.lower():
+        return word  # of a script without cases
     return _titled(word) if len(word) <= LONGEST_CACHED else _PART.sub(_title_case, word)
 
 
@@ -180,11 +197,11 @@ def _is_no_first_name(word: str, name: str) -> bool:
 
 
 def _title_case(part: re.Match[str]) -> str:
-    written, before = part[0], part.string[: part.start()][-1:]
+    written, start = part[0], part.start()
     if _is_camel_case(written):
         return written
     lower = written.lower()
-    if before and before in "'’‘`´′" and sum(map(str.isalpha, lower)) < 2:
+    if start and part.string[start - 1] in "'’‘`´′" and sum(map(str.isalpha, lower)) < 2:
         return lower  # McDonald's, Rock 'n' Roll
     if lower.startswith("mc") and len(lower) > 2:
         return "Mc" + _capitalised(lower[2:])
@@ -193,7 +210,7 @@ def _title_case(part: re.Match[str]) -> str:
 
 def _is_camel_case(part: str) -> bool:
     """DeVito, LaToya, JoAnn; not SmITH, JOhn: every piece has two letters, the last one three. IJsbrand too."""
-    if part.islower() or part.isupper():
+    if part.islower() or part.isupper() or part[1:].islower():
         return False
     if part.startswith("IJ"):  # one letter in Dutch
         part = part[1:]
@@ -213,6 +230,8 @@ def _shape_of_letter(letter: str) -> str:
 
 def _capitalised(lower: str) -> str:
     """The first letter as a capital; marks may precede it (ʻOkina), a digit may not (3rd)."""
+    if lower.isascii():
+        return lower[:1].upper() + lower[1:]
     for index, letter in enumerate(lower):
         if (capital := letter.title()) != letter:
             # Python's lower case of İ is an i with a second dot upon it; Turkish has one: DİLEK is Dilek.
@@ -233,18 +252,6 @@ def _is_mark(letter: str) -> bool:
 # ------------------------------------------------------------------------------------------------------- SQL
 
 
-def _letters_in_two_cases() -> tuple[str, str]:
-    """Two character classes, capitals and small letters: each maps to one letter of the other, in any context."""
-    pairs: dict[str, str] = {}
-    for letter in map(chr, (*range(0x250), *range(0x370, 0x530), *range(0x1E00, 0x1F00))):  # Latin, Greek, Cyrillic
-        capital = letter.title()
-        composed = unicodedata.normalize("NFC", letter + " " + capital) == letter + " " + capital
-        # A small sigma has a second form at the end of a word.
-        if len(capital) == 1 and capital == letter.upper() != letter == capital.lower() != "σ" and composed:
-            pairs[capital] = letter
-    return "[" + "".join(pairs) + "]", "[" + "".join(pairs.values()) + "]"
-
-
 def _latin_letters() -> str:
     """A character class of the Latin letters other than ASCII of which the key is the small letter."""
     letters = map(chr, (*range(0xC0, 0x250), *range(0x1E00, 0x1F00)))
@@ -256,7 +263,6 @@ def _latin_letters() -> str:
 # Words with blanks, hyphens, apostrophes and full stops between them: first those that do not change, CamelCase
 # and particles among them; then those of which each is all capitals, all small letters, or capitalised; last the
 # first again with needless blanks, or as "Last, First". Much larger regular expressions are slower than Python.
-_UPPER, _LOWER = _letters_in_two_cases()
 _LETTERS = f"(?:(?:{_UPPER}{_LOWER}+)*{_UPPER}{_LOWER}{_LOWER}+|Mc{_UPPER}{_LOWER}+|{_UPPER}{_LOWER}*)"
 _WORD = rf"(?:{_LETTERS}(?:[''’\-]{_LETTERS}|[''’]{_LOWER})*\.?|(?:{_UPPER}\.)+)"
 _OTHER_WORD = f"(?:{_WORD}|{'|'.join(sorted(PARTICLES))})"

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
@@ -197,12 +197,17 @@ def _across_strokes(piece: str, region: str) -> Iterator[Number]:
     its own only if it is long enough; if no such number is found, any usable part is one.
     """
     parts = piece.split("/")
+    first = number = _read_number(parts[0], region)
+    if len(parts) == 1:
+        if first:
+            yield first
+        return
     for end in range(1, len(parts) + 1):
-        number = _read_number("/".join(parts[:end]), region)
-        if number and (len(parts) == 1 or len(number.national) >= _SHORTEST_NUMBER):
+        if end > 1:
+            number = _read_number("/".join(parts[:end]), region)
+        if number and len(number.national) >= _SHORTEST_NUMBER:
             yield number
-    if len(parts) > 1:
-        yield from filter(None, (_read_number(part, region) for part in parts))
+    yield from filter(None, chain([first], (_read_number(part, region) for part in parts[1:])))
 
 
 def _read_number(text: str, region: str) -> Number | None:
