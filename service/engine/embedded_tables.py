@@ -45,6 +45,8 @@ _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 _BYTES_OF_A_CODE = 16
 """While a column of texts is numbered: its sort key, its code, and what the engine has of the result."""
 _ROWS_OF_A_PART = 1 << 20
+_SPILLED_TOO_MUCH = "'max_temp_directory_size'"
+"""The message of the engine names its setting."""
 _LEAST_LENT_MB = 8
 """Less is not worth two statements: the margin of ``memory.engine_mb`` holds it."""
 
@@ -92,6 +94,12 @@ class EmbeddedTable:
                 is_step=start == 0,  # together they are one
             )
             yield tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
+
+    def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+        """See ``Table.parts``."""
+        sql = f"select {', '.join(columns)} from {self._table} where rowid between ?::bigint and ?::bigint"
+        for start in range(0, self._count, size):
+            yield self._database.run(sql, str(start), str(start + size - 1))
 
     def numbered(self, column: str, start: int = 0, without: str = "") -> EmbeddedTable:
         """See ``Table.numbered``; ``without``: a column that is left out."""
@@ -331,7 +339,7 @@ class Database:
     def run(self, sql: str, *parameters: str) -> list[Row]:
         """Run a statement; errors of the engine are translated into ours."""
         with self._one_statement():
-            return list(self._connection.execute(self._parsed(sql), parameters or None).fetchall())
+            return list(self._executed(sql, *parameters).fetchall())
 
     def table(self, columns: Mapping[str, AnyIntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
@@ -350,7 +358,21 @@ class Database:
     def arrays(self, sql: str, *, is_step: bool = True) -> dict[str, Any]:
         """Run a query into numpy columns."""
         with self._one_statement(is_step=is_step):
-            return dict(self._connection.execute(self._parsed(sql)).fetchnumpy())
+            return dict(self._executed(sql).fetchnumpy())
+
+    def _executed(self, sql: str, *parameters: str) -> duckdb.DuckDBPyConnection:
+        """Run a statement, and if it does not fit into memory, it and all further ones with one thread.
+
+        Each thread has buffers of its own, which cannot be spilled.
+        """
+        try:
+            return self._connection.execute(self._parsed(sql), parameters or None)
+        except duckdb.OutOfMemoryException as error:
+            if self.threads == 1 or _SPILLED_TOO_MUCH in str(error):
+                raise
+        self.threads = 1
+        self._connection.execute("set threads = 1")
+        return self._connection.execute(self._parsed(sql), parameters or None)
 
     def _parsed(self, sql: str) -> duckdb.Statement:
         """The statement, parsed once in this process, not once in each batch."""
@@ -380,10 +402,6 @@ class Database:
 
 class OutOfMemory(TransientError):
     """The engine reached its memory limit."""
-
-
-_SPILLED_TOO_MUCH = "'max_temp_directory_size'"
-"""The message of the engine names its setting."""
 
 
 def _reason(error: duckdb.Error) -> str:

@@ -176,7 +176,7 @@ JOB = Job(
         "deduplicate": 4,
         "survive": 8,
         "identify": 20,
-        "load": 29,
+        "load": 30,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,

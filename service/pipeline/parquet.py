@@ -27,15 +27,17 @@ _MASTER = """
     )
     from this
 """
+# Apart from the records: joins of one statement have their hash tables in memory at the same time.
+_SHOWN = """
+    select this.*, removed.ordinal is null as is_kept, removed.via_source, removed.via_id, removed.rules
+    from this left join removed using (ordinal)
+"""
 _RECORDS = """
     select
-        placed.customer, this.ordinal, this.source, this.source_id, this.record_key, placed.unified_id,
-        removed.ordinal is null as is_kept,
+        shown.customer, this.ordinal, this.source, this.source_id, this.record_key, shown.unified_id, shown.is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
-        removed.via_source, removed.via_id, removed.rules
-    from this
-    join placed using (ordinal)
-    left join removed using (ordinal)
+        shown.via_source, shown.via_id, shown.rules
+    from this join shown using (ordinal)
 """
 
 
@@ -53,4 +55,6 @@ def write_records(records: Table, placed: Table, removed: Table, path: Path) -> 
             placed     ordinal · customer · unified_id
             removed    ordinal · via_source · via_id · rules    one row per removed record
     """
-    records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, placed=placed, removed=removed)
+    shown = placed.derive(_SHOWN, removed=removed)
+    records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, shown=shown)
+    shown.release()
