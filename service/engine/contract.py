@@ -67,6 +67,9 @@ class Table(Protocol):
     def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
         """Columns of integers without nulls, in parts of bounded size and in the order of the rows."""
 
+    def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+        """The rows in their order, so many at a time; not for what ``numbered`` or ``with_rows_of`` gives."""
+
     def numbered(self, column: str, start: int = 0) -> Table:
         """The same rows with their positions, from ``start``, in ``column``; no table is made of it.
 
@@ -143,6 +146,9 @@ class Engine(Protocol):
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """Make ``function`` (text arguments, text or null out) callable from SQL under ``name``."""
+
+    def calling(self) -> AbstractContextManager[None]:
+        """Until the block ends, ``call`` may be used; its processes, which the first one starts, are kept."""
 
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> Table:
         """The rows of ``arguments`` with the ``result`` of a registered function of a module, called on all processors.

@@ -10,7 +10,7 @@ import csv
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from service.model import InputFile
 from service.progress import Meter
 from service.readers.rows import FileReport
 from service.readers.served_files import SCHEME
-from service.workers.pool import open_workers
+from service.workers.pool import Workers, open_workers
 
 _SPILLED_SHARE = 0.9
 """Of the free disk space, at most so much is spilled: the rest is for what the batch publishes."""
@@ -138,7 +138,7 @@ def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) ->
     connection.execute(f"set allowed_directories = [{allowed}]")
     connection.execute("set enable_external_access = false")
     # Only by ``Database``: no statement of a stage sets anything.
-    connection.execute("set allowed_configs = ['memory_limit']")
+    connection.execute("set allowed_configs = ['memory_limit', 'threads']")
 
 
 _CALLS = 4_000
@@ -149,6 +149,11 @@ _BYTES_OF_A_WORKER = 64 << 20
 
 class EmbeddedEngine(Database):
     """See ``Engine``; a folder of ours holds what does not fit into memory."""
+
+    _calls = ExitStack()
+    """Ends what the calls of a block share."""
+    _workers: Workers | None = None
+    """Those of the block, once a call has started them."""
 
     @cached_property
     def _functions(self) -> dict[str, Callable[..., Any]]:
@@ -180,30 +185,41 @@ class EmbeddedEngine(Database):
             names = (column.strip('"') for column in columns)  # words of SQL are in quotes
             return self.read_own_csv(path, [f"'{name}': 'VARCHAR'" for name in names])
 
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """See ``Engine.calling``."""
+        with ExitStack() as self._calls:
+            try:
+                yield
+            finally:
+                self._workers = None
+
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> EmbeddedTable:
         """See ``Engine.call``."""
-        count = arguments.count()
-        numbered, listed = arguments.numbered("number"), ", ".join(columns)
-        part = f"select {listed} from this where number >= {{0}} and number < {{0}} + {_CALLS} order by number"
-        parts = (numbered.rows(part.format(start)) for start in range(0, count, _CALLS))
-        with self.meter.part(0.9, steps=count // _CALLS + 1):
+        parts = arguments.parts(columns, _CALLS)
+        with self.meter.part(0.9, steps=arguments.count() // _CALLS + 1):
             found = self.text_table(("number", "result"), enumerate(self._results(self._functions[name], parts)))
-        known = found.derive(
-            f"select {listed}, this.result from this join numbered on this.number::bigint = numbered.number",
-            numbered=numbered,
-        )
+        # Both are in the same order.
+        known = found.derive(f"select {', '.join(columns)}, result from this positional join given", given=arguments)
         found.release()
         return known
 
     def _results(
         self, function: Callable[..., str | None], parts: Iterable[Sequence[tuple[str, ...]]]
     ) -> Iterator[str | None]:
-        lent = self.threads * _BYTES_OF_A_WORKER
-        if self.threads == 1 or not self.can_lend(lent):
+        workers = self._workers or self._started_workers()
+        if workers is None:
             yield from (function(*row) for part in parts for row in part)
-            return
-        with self.lending(lent), open_workers(self.threads) as workers:
+        else:
             yield from chain.from_iterable(workers.results(function, parts))
+
+    def _started_workers(self) -> Workers | None:
+        """None with one thread, or where their memory does not suffice."""
+        lent = self.threads * _BYTES_OF_A_WORKER
+        if self.threads > 1 and self.can_lend(lent):
+            self._calls.enter_context(self.lending(lent))
+            self._workers = self._calls.enter_context(open_workers(self.threads))
+        return self._workers
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """See ``Engine.register``."""

@@ -167,6 +167,11 @@ def normalise(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     Source: docs/specification.md section 4; record keys: section 3 (ids)
     """
     register_functions(engine)
+    with engine.calling():
+        return _normalised(extracted, rules, engine)
+
+
+def _normalised(extracted: Extracted, rules: Rules, engine: Engine) -> Normalised:
     rows = extracted.rows
     with engine.meter.part(_SHARES["dates"], steps=2):
         columns, ambiguous = _date_columns(_dates(extracted), rules)
