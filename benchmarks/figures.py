@@ -158,12 +158,44 @@ class WorstResult(msgspec.Struct):
     """``published``, or how it ended."""
 
 
+class Reading(msgspec.Struct):
+    """The stage that reads the values of a pair, all of which only Python can read; run by run."""
+
+    records: int
+    values: int
+    runs: list[Run]
+    stages: list[Stage]
+
+
 class Worst(msgspec.Struct):
     """Hard pairs, against the ordinary one of as many bytes."""
 
     conditions: Conditions
     ordinary: WorstResult
     cases: list[WorstResult]
+    readings: list[Reading] = []
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """A run within a memory limit."""
+
+    limit_mb: int
+    run: Run
+    silent_seconds: float
+    """The longest time between two reports of progress."""
+    still_seconds: float
+    """The longest time in which no more rows were reported as done."""
+    outcome: str
+    """``published``, or how it ended."""
+
+
+class Bounded(msgspec.Struct):
+    """A large pair within several memory limits."""
+
+    conditions: Conditions
+    records: int
+    input_mb: tuple[float, float]
+    bounds: list[Bound]
 
 
 class Figures(msgspec.Struct):
@@ -176,6 +208,7 @@ class Figures(msgspec.Struct):
     again: Again | None = None
     analytics: Analytics | None = None
     worst: Worst | None = None
+    limits: Bounded | None = None
 
 
 def load(path: Path) -> Figures:

@@ -42,6 +42,7 @@ def page_of(figures: Figures) -> str:
         (figures.again, sections.again),
         (figures.analytics, sections.analytics),
         (figures.worst, sections.worst),
+        (figures.limits, sections.limits),
     )
     measured = ["".join(f"{line}\n" for line in section(part)) for part, section in parts if part]
     return "\n".join([_HEAD, *measured, _data(), _TAIL])

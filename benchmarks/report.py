@@ -13,6 +13,7 @@ from benchmarks.parts.again import measure_again
 from benchmarks.parts.analytics import measure_analytics
 from benchmarks.parts.comparison import compare
 from benchmarks.parts.latency import measure_latency
+from benchmarks.parts.limits import RECORDS, measure_limits
 from benchmarks.parts.stages import measure_stages
 from benchmarks.parts.worst import measure_worst
 from benchmarks.peers import PEERS
@@ -115,6 +116,10 @@ def _worst(figures: Figures, options: Options) -> None:
     figures.worst = measure_worst(options.records, options.rounds)
 
 
+def _limits(figures: Figures, options: Options) -> None:
+    figures.limits = measure_limits(RECORDS)
+
+
 PARTS: dict[str, Measure] = {
     "peers": _peers,
     "scaling": _scaling,
@@ -123,4 +128,5 @@ PARTS: dict[str, Measure] = {
     "again": _again,
     "analytics": _analytics,
     "worst": _worst,
+    "limits": _limits,
 }

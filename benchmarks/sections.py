@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from benchmarks.figures import Again, Analytics, Latency, Stages, Worst, WorstResult
+from benchmarks.figures import Again, Analytics, Bounded, Latency, Reading, Stages, Worst, WorstResult
 from benchmarks.parts.comparison import SERVICE
 from benchmarks.phrases import DISTURBED, IMAGES, MARK, mark, medians, rounds_of, under
 from benchmarks.plots import Bar, Line, axis, bars, lines
@@ -133,6 +133,26 @@ def worst(it: Worst) -> Iterator[str]:
             f"{seconds / ordinary[0]:.2f} | {cpu / ordinary[1]:.2f} |"
         )
 
+    if it.readings:
+        yield ""
+        yield (
+            "Values that only Python can read, in the stage that reads them; each record has four, and their keys for "
+            "the comparison. Cores that are busy: CPU seconds of the stage, of all that the cores have meanwhile."
+        )
+        yield ""
+        yield "| records | values | seconds | CPU s | CPU µs of a value | cores busy |"
+        yield "|---|---|---|---|---|---|"
+        for reading in it.readings:
+            yield _reading_row(reading, it.conditions.cores)
+
+
+def _reading_row(it: Reading, cores: int) -> str:
+    seconds = statistics.median(stage.seconds for stage in it.stages)
+    cpu = statistics.median(stage.cpu_seconds for stage in it.stages)
+    busy = statistics.median(stage.cpu_seconds / (stage.seconds * cores) for stage in it.stages)
+    shown = f"{seconds:.2f}{mark(it.runs, cores)} | {cpu:.2f} | {cpu / it.values * 1e6:.1f} | {busy:.0%}"
+    return f"| {it.records:,} | {it.values:,} | {shown} |"
+
 
 def _what(case: WorstResult) -> str:
     return case.what if case.outcome == "published" else f"{case.what}: {case.outcome}"
@@ -142,3 +162,24 @@ def worst_plot(it: Worst) -> str:
     """A bar for each hard pair."""
     rows = [Bar(case.name, medians(case.runs)[:2]) for case in (it.ordinary, *it.cases)]
     return bars("Hard pairs of as many bytes", rows, ("seconds", "CPU seconds"), "s")
+
+
+def limits(it: Bounded) -> Iterator[str]:
+    """A large pair within memory limits."""
+    yield "## Memory limits"
+    yield ""
+    yield (
+        f"The messy pair of **{it.records:,} records** ({' and '.join(f'{mb:,.0f} MB' for mb in it.input_mb)}) within "
+        "`SERVICE_MEMORY_LIMIT_MB`. The peak is that of the process tree; the longest times without a report of "
+        "progress, and without more rows done, count from the start of the process to its end."
+    )
+    yield under(it.conditions)
+    yield ""
+    yield "| limit MB | | seconds | CPU s | peak MB | of the limit | s without a report | s without more rows |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for bound in it.bounds:
+        run = bound.run
+        seconds = f"{run.seconds:.1f}{mark([run], it.conditions.cores)} | {run.cpu_seconds:.1f}"
+        peak = f"{run.peak_mb:,.0f} | {run.peak_mb / bound.limit_mb:.0%}"
+        pauses = f"{bound.silent_seconds:.1f} | {bound.still_seconds:.1f}"
+        yield f"| {bound.limit_mb:,} | {bound.outcome} | {seconds} | {peak} | {pauses} |"

@@ -134,14 +134,15 @@ def _long(number: int) -> Cells:
     return _unique(number)._replace(more="x" * _MB)
 
 
+NO_FAST_PATH = WorstCase(
+    "no fast path", "no name, address, number or date is of a common shape", _same_for_all(_unreadable_by_sql)
+)
 WORST_CASES: tuple[WorstCase, ...] = (
     WorstCase("one number", "all rows have the same phone number", _same_for_all(_with_one_phone)),
     WorstCase("one chain", "each row is linked to the next alone, all rows are one customer, shuffled", _chain),
     WorstCase("all equal", "all rows are equal but for the id", _same_for_all(_equal)),
     WorstCase("all unique", "no row is linked to another", _same_for_all(_unique)),
-    WorstCase(
-        "no fast path", "no name, address, number or date is of a common shape", _same_for_all(_unreadable_by_sql)
-    ),
+    NO_FAST_PATH,
     WorstCase(
         f"{MAX_COLUMNS:,} columns", "as many columns as a CSV file may have", _same_for_all(_wide), MAX_COLUMNS - 6
     ),

@@ -17,12 +17,15 @@ from benchmarks import report
 from benchmarks.figures import (
     Again,
     Analytics,
+    Bound,
+    Bounded,
     Comparison,
     Competitor,
     Conditions,
     Drops,
     Figures,
     Latency,
+    Reading,
     Run,
     Stages,
     Worst,
@@ -32,6 +35,7 @@ from benchmarks.figures import (
 from benchmarks.generate import full_name, write_messy_pair, write_pair
 from benchmarks.generate_api import write_api_file
 from benchmarks.page import page_of, plots_of
+from benchmarks.parts.limits import longest_pauses
 from benchmarks.parts.stages import stages_of
 from benchmarks.peers import PEERS
 from benchmarks.phrases import MARK
@@ -141,6 +145,16 @@ def test_stages_are_the_times_between_the_events() -> None:
     assert len(memory_of(samples * 10)) <= recorded.MOST_POINTS
 
 
+def test_the_longest_pauses_count_from_the_start_to_the_end() -> None:
+    ran = Ran(20.0, 4.0, 400.0, 0.0, started_at=1_700_000_000.0)
+    events = [
+        {"event": "batch.progressed", "stage_number": 1, "rows_done": done, "timestamp": f"2023-11-14T22:13:{second}Z"}
+        for second, done in ((21, 0), (24, 10), (26, 10), (30, 10), (33, 11))
+    ]
+    assert longest_pauses(ran, [*events, {"event": "batch.published"}]) == (7.0, 9.0)
+    assert longest_pauses(ran, []) == (20.0, 20.0)
+
+
 # ---------------------------------------------------------------------------------------------------------- the page
 
 
@@ -163,7 +177,10 @@ def _figures() -> Figures:
         ),
         again=Again(under, 1000, [run], [run], [disturbed], 2),
         analytics=Analytics(under, 1000, 1.0, 500, [run]),
-        worst=Worst(under, ordinary, [refused]),
+        worst=Worst(
+            under, ordinary, [refused], [Reading(100, 400, [run], [recorded.Stage("normalise", 0.004, 0.006, 90.0)])]
+        ),
+        limits=Bounded(under, 1000, (300.0, 420.0), [Bound(512, run, 1.1, 4.2, "published")]),
     )
 
 
@@ -178,6 +195,8 @@ def test_the_page_is_drawn_from_recorded_figures(tmp_path: Path) -> None:
         f"12.00{MARK}",
         "too many columns",
         "0.10%",
+        "| 100 | 400 | 0.00 | 0.01 | 15.0 | 75% |",
+        "| 512 | published | 10.0 | 15.0 | 1,000 | 195% | 1.1 | 4.2 |",
     ):
         assert shown in page
     plots = list((tmp_path / "images" / "performance").iterdir())

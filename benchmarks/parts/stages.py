@@ -22,7 +22,7 @@ def measure_stages(records: int, rounds: int) -> Stages:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pair = write_messy_pair(folder, records)
-        runs = [_run(folder, pair) for _ in range(rounds)]
+        runs = [staged_run(folder, pair) for _ in range(rounds)]
     ran, events = sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
     return Stages(
         conditions=conditions(),
@@ -34,7 +34,8 @@ def measure_stages(records: int, rounds: int) -> Stages:
     )
 
 
-def _run(folder: Path, pair: Sequence[Path]) -> tuple[Ran, list[dict[str, Any]]]:
+def staged_run(folder: Path, pair: Sequence[Path]) -> tuple[Ran, list[dict[str, Any]]]:
+    """Integrate a pair with an outbox in the folder; the run, and the events of its log."""
     outbox, log = folder / "outbox", folder / "log.jsonl"
     shutil.rmtree(outbox, ignore_errors=True)
     ran = measured(["-m", "benchmarks.staged", "integrate", *map(str, pair), "--outbox", str(outbox)], stdout=log)

@@ -1,4 +1,7 @@
-"""Hard pairs against the ordinary one of as many bytes, in turn: no kind of data may take far longer."""
+"""Hard pairs against the ordinary one of as many bytes, in turn: no kind of data may take far longer.
+
+Values that only Python can read may: of these the time of each counts, and whether all cores read them.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,16 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.figures import Worst, WorstResult, conditions, run_of
+from benchmarks.figures import Reading, Worst, WorstResult, conditions, run_of
 from benchmarks.generate import write_messy_pair
+from benchmarks.parts.stages import staged_run, stages_of
 from benchmarks.processes import Failed, Limits, run_measured
-from benchmarks.worst_pairs import WORST_CASES, write_worst_pair
+from benchmarks.worst_pairs import NO_FAST_PATH, WORST_CASES, write_worst_pair
 
 _MOST_SECONDS = 3600.0
+_FEWER = 100_000
+_VALUES_OF_A_RECORD = 4
+"""Name, address, number and date."""
 
 
 def measure_worst(records: int, rounds: int) -> Worst:
@@ -36,7 +43,23 @@ def measure_worst(records: int, rounds: int) -> Worst:
             cases.append(result)
             print(f"{case.name}: {result.outcome}", flush=True)
             shutil.rmtree(folder / "case")
-        return Worst(conditions(), ordinary, cases)
+        sizes_read = sorted({min(_FEWER, records), records})
+        readings = [_reading(_made(folder / f"reading-{size}"), size, rounds) for size in sizes_read]
+        return Worst(conditions(), ordinary, cases, readings)
+
+
+def _reading(folder: Path, records: int, rounds: int) -> Reading:
+    """The pair without fast paths, of as many bytes as the ordinary one of so many records."""
+    sizes = [path.stat().st_size for path in write_messy_pair(_made(folder / "ordinary"), records)]
+    pair = write_worst_pair(_made(folder / "pair"), NO_FAST_PATH, *sizes)
+    runs = [staged_run(folder, pair) for _ in range(rounds)]
+    published = next(event for event in runs[0][1] if event["event"] == "batch.published")
+    return Reading(
+        records=published["records"],
+        values=published["records"] * _VALUES_OF_A_RECORD,
+        runs=[run_of(ran) for ran, _ in runs],
+        stages=[next(it for it in stages_of(ran, events) if it.name == "normalise") for ran, events in runs],
+    )
 
 
 def _made(folder: Path) -> Path:
