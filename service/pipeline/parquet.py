@@ -29,12 +29,13 @@ _MASTER = """
 """
 # Apart from the records: joins of one statement have their hash tables in memory at the same time.
 _SHOWN = """
-    select this.*, removed.ordinal is null as is_kept, removed.via_source, removed.via_id, removed.rules
+    select this.*, removed.ordinal as removed, removed.via_source, removed.via_id, removed.rules
     from this left join removed using (ordinal)
 """
 _RECORDS = """
     select
-        shown.customer, this.ordinal, this.source, this.source_id, this.record_key, shown.unified_id, shown.is_kept,
+        shown.customer, this.ordinal, this.source, this.source_id, this.record_key, shown.unified_id,
+        shown.removed is null as is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
         shown.via_source, shown.via_id, shown.rules
     from this join shown using (ordinal)
