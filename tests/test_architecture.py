@@ -23,7 +23,7 @@ EFFECTS = frozenset(
 )
 """What only named rooms may do; ``moves files``: call what writes, moves or removes in ``service.files``."""
 _LOOKS = {
-    *("fingerprint", "fingerprint_of", "sha256_of", "free_bytes", "is_synced"),
+    *("fingerprint", "fingerprint_of", "sha256_of", "sha256_of_each", "free_bytes", "is_synced"),
     *("open_file", "open_regular", "read_regular"),
 }
 _MOST_CLASS_LINES, _MOST_ATTRIBUTES, _MOST_LINES, _MOST_ARGUMENTS = 200, 12, 50, 6
