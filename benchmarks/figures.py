@@ -83,6 +83,9 @@ class Stage(msgspec.Struct, frozen=True):
     seconds: float
     cpu_seconds: float
     peak_mb: float
+    floor_seconds: float | None = None
+    """What DuckDB takes for the least of it, see ``peers.stage_floors``."""
+    floor_cpu_seconds: float | None = None
 
 
 class Stages(msgspec.Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from benchmarks.figures import Again, Analytics, Bounded, Latency, Reading, Stages, Worst, WorstResult
+from benchmarks.figures import Again, Analytics, Bounded, Latency, Reading, Stage, Stages, Worst, WorstResult
 from benchmarks.parts.comparison import SERVICE
 from benchmarks.phrases import DISTURBED, IMAGES, MARK, mark, medians, rounds_of, under
 from benchmarks.plots import Bar, Line, axis, bars, lines
@@ -25,15 +25,28 @@ def stages(it: Stages) -> Iterator[str]:
     yield ""
     yield f"![Seconds of each stage]({IMAGES}/stages.svg)"
     yield ""
-    yield "| stage | seconds | share | CPU s | peak MB | rows/s |"
-    yield "|---|---|---|---|---|---|"
+    yield "| stage | seconds | share | CPU s | floor s | floor CPU s | CPU / floor | peak MB | rows/s |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for stage in it.stages:
         share = stage.seconds / it.run.seconds
         rows = f"{it.records / stage.seconds:,.0f}" if stage.seconds and stage.name not in ("start", "end") else "–"
         seconds = f"{stage.seconds:.2f} | {share:.0%} | {stage.cpu_seconds:.2f}"
-        yield f"| {stage.name} | {seconds} | {stage.peak_mb:,.0f} | {rows} |"
+        yield f"| {stage.name} | {seconds} | {_floor(stage)} | {stage.peak_mb:,.0f} | {rows} |"
+    yield ""
+    yield (
+        "The floor of a stage is the least of it, done by DuckDB alone ([stage_floors.py]"
+        "(../benchmarks/peers/stage_floors.py)): reading the exports, one pass over each text, one number for each "
+        "equal value, writing, hashing and syncing the same files. It parses, checks and explains nothing."
+    )
     yield ""
     yield f"![Memory over time]({IMAGES}/memory.svg)"
+
+
+def _floor(stage: Stage) -> str:
+    if stage.floor_seconds is None or stage.floor_cpu_seconds is None:
+        return "– | – | –"
+    ratio = f"{stage.cpu_seconds / stage.floor_cpu_seconds:.1f}" if stage.floor_cpu_seconds else "–"
+    return f"{stage.floor_seconds:.2f} | {stage.floor_cpu_seconds:.2f} | {ratio}"
 
 
 def stages_plot(it: Stages) -> str:

@@ -6,10 +6,12 @@ import json
 import shutil
 import tempfile
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from benchmarks.figures import Stage, Stages, conditions, memory_of, run_of
 from benchmarks.generate import write_messy_pair
@@ -23,15 +25,29 @@ def measure_stages(records: int, rounds: int) -> Stages:
         folder = Path(name)
         pair = write_messy_pair(folder, records)
         runs = [staged_run(folder, pair) for _ in range(rounds)]
+        floors = _floors(folder, pair)
     ran, events = sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
     return Stages(
         conditions=conditions(),
         records=records,
         run=run_of(ran),
         rounds=rounds,
-        stages=stages_of(ran, events),
+        stages=[_with_floor(stage, floors) for stage in stages_of(ran, events)],
         memory=memory_of(ran.samples),
     )
+
+
+def _floors(folder: Path, pair: Sequence[Path]) -> dict[str, tuple[float, float]]:
+    """Stage -> seconds and CPU seconds of the least of it, for the set that the last run published."""
+    found = folder / "floors.json"
+    measured(["-m", "benchmarks.peers.stage_floors", *map(str, pair), str(folder / "outbox")], stdout=found)
+    floors: dict[str, tuple[float, float]] = json.loads(found.read_text(encoding="utf-8"))
+    return floors
+
+
+def _with_floor(stage: Stage, floors: Mapping[str, tuple[float, float]]) -> Stage:
+    seconds, cpu_seconds = floors.get(stage.name, (None, None))
+    return msgspec.structs.replace(stage, floor_seconds=seconds, floor_cpu_seconds=cpu_seconds)
 
 
 def staged_run(folder: Path, pair: Sequence[Path]) -> tuple[Ran, list[dict[str, Any]]]:

@@ -19,7 +19,7 @@ import msgspec
 
 from benchmarks.peers.reading import both_exports
 
-_PARQUET = "format parquet, compression zstd, compression_level 1"
+PARQUET = "format parquet, compression zstd, compression_level 1"
 """As the service writes it."""
 
 
@@ -45,7 +45,7 @@ def plan_of(outbox: Path, crm: Path, ecom: Path) -> Plan:
     with both_exports(crm, ecom) as (connection, rows), tempfile.TemporaryDirectory() as name:
         count = _keep(connection, rows)
         bytes_of_all = {}
-        for kind, options in (("csv", "format csv"), ("parquet", _PARQUET)):
+        for kind, options in (("csv", "format csv"), ("parquet", PARQUET)):
             trial = Path(name, f"trial.{kind}")
             connection.execute(f"copy kept to '{trial}' ({options})")
             bytes_of_all[kind] = trial.stat().st_size
@@ -100,7 +100,7 @@ def _write(connection: duckdb.DuckDBPyConnection, file: PlannedFile, count: int,
     times, more = divmod(file.rows, max(count, 1))
     parts = ["from kept"] * times + [f"from kept limit {more}"]
     is_text = _kind(file.name) == "csv"
-    options = "format csv, header false" if is_text else _PARQUET
+    options = "format csv, header false" if is_text else PARQUET
     connection.execute(f"copy ({' union all '.join(f'({part})' for part in parts)}) to '{path}' ({options})")
     if is_text:
         os.truncate(path, file.size)
