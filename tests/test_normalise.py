@@ -29,6 +29,7 @@ from service.engine.contract import sql_text
 from service.engine.embedded import EmbeddedEngine
 from service.model import CRM, ECOM, Batch, DateOrder, Guards, Rules
 from service.pipeline import normalise as stage
+from service.pipeline.analytics.records import is_name_sql
 from service.pipeline.extract import INTEGRATION, Extracted, extract
 from service.pipeline.fields import FEW_ROWS
 from service.pipeline.fields import name as name_rules
@@ -44,7 +45,14 @@ from service.pipeline.fields.date import DATE_EVIDENCE_SQL, DateColumn, column_o
 from service.pipeline.fields.email import norm_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
 from service.pipeline.fields.name import NAME_SQL, name_key, norm_name
-from service.pipeline.fields.phone import compared_phone, is_plain_nanp, phone_as_printed, phone_key_sql
+from service.pipeline.fields.phone import (
+    compared_phone,
+    is_plain_nanp,
+    key_of_printed_phone,
+    key_of_printed_phone_in,
+    phone_as_printed,
+    phone_key_sql,
+)
 from service.pipeline.fields.source_id import norm_id
 from service.pipeline.fields.status import read_status
 from service.pipeline.formulas import escaped_sql
@@ -608,6 +616,38 @@ def test_phones_in_every_punctuation_equal_the_definition(region: str, own_engin
     alone = [(text, key) for text, key in zip(texts, found, strict=True) if key != TO_PYTHON]
     assert len(alone) > 100
     assert [(text, key) for text, key in alone if key != compared_phone(text, region)] == []
+
+
+def test_whether_a_text_is_a_name_equals_its_definition(engine: EmbeddedEngine) -> None:
+    letters = [*map(chr, (*range(ord("A"), ord("Z") + 1), *range(0xC0, 0x180)))]
+    words = sorted(word for word in MISSING_WORDS if word.isalpha())
+    hidden = (word[:at] + letter + word[at + 1 :] for word in words for at in range(len(word)) for letter in letters)
+    texts = sorted({*letters, *words, *hidden, *(f"{letter}'. -" for letter in letters)})
+    stage.register_functions(engine)
+    table = table_of(engine, {"name": texts})
+    found = table.rows(f"select name, {is_name_sql('name')} from this")
+    assert [text for text, is_name in found if is_name != (norm_name(text) is not None)] == []
+
+
+@pytest.mark.parametrize("region", ["US", "CA", "DE"])
+def test_the_key_of_printed_digits_equals_its_definition(region: str, engine: EmbeddedEngine) -> None:
+    digits = random.Random(7)
+    runs = ["0123456789" * 2, "9876543210" * 2, *(digit * 20 for digit in "123456789")]
+    texts = [
+        *(run[start : start + length] for run in runs for start in range(10) for length in range(7, 17)),
+        *(f"{year}0131{time}" for year in (1999, 2024) for time in ("", "1200", "120000", "2500", "12000")),
+        *("".join(digits.choices("0123456789", k=length)) for length in range(7, 17) for _ in range(20)),
+        *(
+            code + "".join(digits.choices("0123456789", k=length - len(code)))
+            for code in ("20", "39", "44", "49", "52", "521", "65", "81", "86", "234", "998")
+            for length in range(10, 16)
+            for _ in range(10)
+        ),
+    ]
+    stage.register_functions(engine)
+    table = table_of(engine, {"phone": sorted(set(texts))})
+    found = table.rows(f"select phone, {key_of_printed_phone_in(region)} from this")
+    assert [(text, key) for text, key in found if key != key_of_printed_phone(text, region)] == []
 
 
 @pytest.mark.slow

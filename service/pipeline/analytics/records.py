@@ -68,17 +68,26 @@ _NUMBER_SQL = f"""
         then try_cast(trim($text) as double) end
 """
 _WEB_ADDRESS = r"[hH][tT][tT][pP][sS]?://[^ \t\r\n/?#][^ \t\r\n]*"
-# A name of plain letters is never empty after normalisation; any other text needs the definition.
-_IS_NAME = """
-    case when $name is null then false
-         when regexp_full_match($name, '[A-Za-z][A-Za-z''. \\-]*') then true
-         else norm_name($name) is not null end
-"""
+_LETTER_OF_A_NAME = "A-Za-zÀ-ÖØ-öø-ž"
+
+
+def is_name_sql(column: str) -> str:
+    """SQL: whether the name in this column is one after normalisation, as ``norm_name`` says.
+
+    A name of Latin letters is never empty then; any other text needs the definition.
+    """
+    return rf"""
+        case when {column} is null then false
+             when regexp_full_match({column}, '[{_LETTER_OF_A_NAME}][{_LETTER_OF_A_NAME}''. \-]*') then true
+             else norm_name({column}) is not null end
+    """
+
+
 _RECORDS = f"""
     select
         row_number, id,
-        full_name is not null and {_IS_NAME.replace("$name", "first_name")} as has_first_name,
-        full_name is not null and {_IS_NAME.replace("$name", "last_name")} as has_last_name,
+        full_name is not null and {is_name_sql("first_name")} as has_first_name,
+        full_name is not null and {is_name_sql("last_name")} as has_last_name,
         {NAME_SQL} as full_name,
         {EMAIL_SQL} as email,
         {{phone_key}} as phone_key,

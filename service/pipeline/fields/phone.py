@@ -363,6 +363,13 @@ _AND_MORE = rf" ?(?:(?:x|ext\.?) ?\d{{1,6}}|/ ?{_TEN_DIGITS})"
 _TEN_DIGITS_ALONE = r"^''?\+?1?[ .\-]?\(?(\d{3})\)?[ .\-]?(\d{3})[ .\-]?(\d{4}).*$"
 _SEVEN_DIGITS = r"(?:\+?1[ .\-]?)?[2-9]\d\d[ .\-]?\d{4}"
 _SEVEN_DIGITS_ALONE = r"^\+?1?[ .\-]?(\d{3})[ .\-]?(\d{4})$"
+_DATE_IN_DIGITS = r"20\d{10}(?:\d\d)?"
+_RUN_OF_DIGITS = "|".join(
+    [
+        *(f"{digit}+" for digit in range(10)),
+        *(f"{it[at : at + 11]}.*" for it in (_RUN_UP, _RUN_DOWN) for at in range(10)),
+    ]
+)
 _GROUPS = r"[1-9]\d*(?:[ ()\-]{1,3}\d+|\.\d\d+)*"
 _DIGITS = "phone"
 for _mark in (" ", "-", ".", "(", ")", "+", "''"):  # a regular expression would take twice as long
@@ -387,7 +394,7 @@ _PHONE_KEY = rf"""
             then '+' || {_DIGITS_ABROAD}
         -- digits alone, or behind 00, are foreign if the number exists; behind 00, fewer digits may be domestic
         when $is_nanp and regexp_full_match(phone, '(?:00)?[2-9]\d{{10,14}}')
-            and not regexp_full_match(phone, '20\d{{10}}(?:\d\d)?')
+            and not regexp_full_match(phone, '{_DATE_IN_DIGITS}')
             and regexp_full_match({_DIGITS_BEHIND_00}, '{_MOBILES}')
             and not regexp_matches({_DIGITS_BEHIND_00}, '^(?:{_WITH_TRUNK_PREFIX})')
             then '+' || {_DIGITS_BEHIND_00}
@@ -415,7 +422,18 @@ def key_of_printed_phone_in(region: str) -> str:
 
     Whatever the region cannot read was printed with its calling code; it need not exist there.
     """
-    return f"regexp_replace({phone_key_sql(sql_text(region), is_plain_nanp(region))}, '^{RAW}', '+')"
+    key = phone_key_sql(sql_text(region), is_plain_nanp(region))
+    return rf"""
+        case
+            -- more digits than numbers of the region have, and no date: foreign, whether the number exists or not
+            when {is_plain_nanp(region)} and regexp_full_match(phone, '[2-9]\d{{10,14}}')
+                and not regexp_full_match(phone, '{_DATE_IN_DIGITS}|{_RUN_OF_DIGITS}')
+                and regexp_full_match(phone, '{_POSSIBLE}')
+                and not regexp_matches(phone, '^(?:{_WITH_TRUNK_PREFIX})')
+                then '+' || phone
+            else regexp_replace({key}, '^{RAW}', '+')
+        end
+    """
 
 
 def is_plain_nanp(region: str) -> str:
