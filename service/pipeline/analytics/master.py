@@ -33,48 +33,48 @@ _CUSTOMERS = f"""
             {NAME_SQL} as full_name, {EMAIL_SQL} as email, {{phone_key}} as phone_key,
             lower(trim(status)) as status,
             list_contains(string_split(source_system, '+'), '{_SHOP}') as is_of_shop
-        from this
+        from (select row_number, {{fields}} from this)
     )
 """
-_WITH_ORDERS = """
-    select named.*, orders.orders_count
-    from ({customers}) as named left join (
-        select unified_id, max(try_cast(orders_count as hugeint)) as orders_count from orders group by unified_id
-    ) as orders using (unified_id)
+_ORDERS_OF_CUSTOMERS = """
+    select unified_id, max(try_cast(orders_count as hugeint)) as orders_count
+    from (select {fields} from this) group by unified_id
 """
-_NO_ORDERS = "select *, null::hugeint as orders_count from ({customers})"
+_NO_ORDERS = "select '' as unified_id, 0::hugeint as orders_count from this where false"
 
 # As in the integration job a value belongs to one customer. Only a changed file can have several; the first counts.
+# Phone and name of a record are looked up only where its address, or its phone, has found nothing.
 _MATCHED = f"""
     with
-    names as (
-        select row_number, {NAME_KEY_SQL} as name_key from this where has_first_name and has_last_name
-    ),
     by_email as (
         select email_key, min(customer) as customer from customers where email_key is not null group by email_key
     ),
     by_phone as (
         select phone_key, min(customer) as customer from customers where phone_key is not null group by phone_key
     ),
-    by_name as (select name_key, min(customer) as customer from customers where name_key is not null group by name_key)
+    by_name as (select name_key, min(customer) as customer from customers where name_key is not null group by name_key),
+    with_email as (
+        select row_number, by_email.customer as of_email, has_first_name and has_last_name as is_named, full_name,
+            case when by_email.customer is null then phone_key end as phone_key
+        from this left join by_email using (email_key)
+    ),
+    with_phone as (
+        select row_number, of_email, by_phone.customer as of_phone,
+            case when of_email is null and by_phone.customer is null and is_named then {NAME_KEY_SQL} end as name_key
+        from with_email left join by_phone using (phone_key)
+    )
     select
-        this.row_number,
-        coalesce(by_email.customer, by_phone.customer, by_name.customer) as customer,
-        case when by_email.customer is not null then 'email'
-             when by_phone.customer is not null then 'phone'
-             else 'name' end as matched_by
-    from this
-    left join names on names.row_number = this.row_number
-    left join by_email on by_email.email_key = this.email_key
-    left join by_phone on by_phone.phone_key = this.phone_key
-    left join by_name on by_name.name_key = names.name_key
-    where coalesce(by_email.customer, by_phone.customer, by_name.customer) is not null
+        row_number,
+        coalesce(of_email, of_phone, by_name.customer) as customer,
+        case when of_email is not null then 'email' when of_phone is not null then 'phone' else 'name' end as matched_by
+    from with_phone left join by_name using (name_key)
+    where coalesce(of_email, of_phone, by_name.customer) is not null
 """
 _MATCHES = """
     select
-        this.row_number, this.matched_by, customers.orders_count, customers.status, customers.is_of_shop,
+        this.row_number, this.matched_by, orders.orders_count, customers.status, customers.is_of_shop,
         customers.email, customers.phone_key
-    from this join customers using (customer)
+    from this join customers using (customer) left join orders using (unified_id)
 """
 _NO_MATCHES = """
     select 0::bigint as row_number, '' as matched_by, 0::hugeint as orders_count, '' as status, false as is_of_shop,
@@ -97,17 +97,25 @@ def match(records: Table, master: InputFile, orders: InputFile | None, rules: An
     Raises: TransientError if a published file cannot be read; the API file is not at fault
     Source: docs/specification.md section 8
     """
+    rows, fields = _read(master, engine)
     named = _CUSTOMERS.replace("{phone_key}", key_of_printed_phone_in(rules.default_region))
-    rows = _read(master, engine)
-    if orders is None:
-        customers = rows.derive(_NO_ORDERS.replace("{customers}", named))
-    else:
-        customers = rows.derive(_WITH_ORDERS.replace("{customers}", named), orders=_read(orders, engine))
+    customers = rows.derive(named.replace("{fields}", fields))
     rows.release()
-    return records.derive(_MATCHED, customers=customers).derive(_MATCHES, customers=customers)
+    if orders is None:
+        counted = records.derive(_NO_ORDERS)
+    else:
+        rows, fields = _read(orders, engine)
+        counted = rows.derive(_ORDERS_OF_CUSTOMERS.replace("{fields}", fields))
+        rows.release()
+    matched = records.derive(_MATCHED, customers=customers)
+    matches = matched.derive(_MATCHES, customers=customers, orders=counted)
+    for table in (customers, counted, matched):
+        table.release()
+    return matches
 
 
-def _read(file: InputFile, engine: Engine) -> Table:
+def _read(file: InputFile, engine: Engine) -> tuple[Table, str]:
+    """The rows of a published file (RAW), and SQL for its fields."""
     try:
         table, report = engine.read(file)
     except InputError as error:
@@ -116,4 +124,4 @@ def _read(file: InputFile, engine: Engine) -> Table:
             hint=f"run {command('verify')} to see what is wrong with the outbox",
         ) from None
     fields = tuple(file.source.own.fields)
-    return table.derive(f"select row_number, {fields_of(report.layout, FieldSpec(fields, fields[:1]))} from this")
+    return table, fields_of(report.layout, FieldSpec(fields, fields[:1]))
