@@ -38,31 +38,26 @@ _JOIN_WORDS = "\n".join(_WORD.format(kind=kind, column=column) for kind, column 
 _JOIN_PREFIXES = """
     left join (from prefixes where kind = 'calling') as {0}_calling on {0}_calling.word = substr({0}.phone_key, 2, 3)
     left join (from prefixes where kind = 'area') as {0}_area
-        on {0}_area.word = substr({0}.phone_key, 2, 4) and length({0}.phone_key) = 12
+        on {0}_area.word = case when length({0}.phone_key) = 12 then substr({0}.phone_key, 2, 4) end
     left join (from prefixes where kind = 'area') as {0}_exchange
-        on {0}_exchange.word = substr({0}.phone_key, 2, 7) and length({0}.phone_key) = 12
-    left join (from prefixes where kind = 'domain') as {0}_domain
-        on {0}_domain.word = regexp_extract({0}.email, '\\.([a-z][a-z])$', 1)
-        and not regexp_matches({0}.email, '@(.*\\.)?({1})$')
+        on {0}_exchange.word = case when length({0}.phone_key) = 12 then substr({0}.phone_key, 2, 7) end
+    left join (from prefixes where kind = 'domain') as {0}_domain on {0}_domain.word = {1}
 """
 _WORLDWIDE = "|".join(re.escape(host) for host in sorted(geography.worldwide_hosts()))
+# Most addresses end in more than two letters: of these nothing else is looked at.
+_COUNTRY_DOMAIN = f"""
+    case when regexp_full_match(right({{0}}.email, 3), '\\.[a-z][a-z]')
+            and not regexp_matches({{0}}.email, '@(.*\\.)?({_WORLDWIDE})$')
+        then right({{0}}.email, 2) end
+"""
 _PHONE_SEGMENT = "nullif(coalesce({0}_calling.meaning, {0}_exchange.meaning, {0}_area.meaning), 'unknown')"
 
-# If region or country is the US, only its sides remain possible. A state counts unless another country is named.
-_SEGMENT = """
-    case
-        when market_segment is not null then [market_segment, 'record']
-        when region <> 'US' then [region, 'record']
-        when country <> 'US' and region is null then [country, 'record']
-        else list_filter(
-            [[case when country_written is null or country = 'US' then state end, 'record'], [timezone, 'record'],
-             [phone_segment, 'record'], [customer_phone_segment, 'master'],
-             [domain_segment, 'record'], [customer_domain_segment, 'master'], ['unknown', 'none']],
-            lambda option: option[1] is not null
-                and (option[1] in ('US-West', 'US-East', 'unknown') or coalesce('US' not in (region, country), true))
-        )[1]
-    end
-"""
+
+def _prefixes_of(table: str) -> str:
+    """SQL: joins the segments that phone and address of this table show."""
+    return _JOIN_PREFIXES.format(table, _COUNTRY_DOMAIN.format(table))
+
+
 _EVIDENCE = f"""
     select
         this.row_number, this.id, this.full_name, this.email,
@@ -81,56 +76,76 @@ _EVIDENCE = f"""
     from this
     left join matches using (row_number)
     {_JOIN_WORDS}
-    {_JOIN_PREFIXES.format("this", _WORLDWIDE)}
-    {_JOIN_PREFIXES.format("matches", _WORLDWIDE)}
+    {_prefixes_of("this")}
+    {_prefixes_of("matches")}
 """
-# Each field as a pair of its value and the origin of the evidence: record, master or none.
-_DECISIONS = f"""
+_LEVEL = (
+    "case when {0} >= {1.high} then 'high' when {0} >= {1.medium} then 'medium' when {0} is not null then 'low' end"
+)
+# If region or country is the US, only its sides remain possible.
+_UNLESS_OUTSIDE = "case when not is_in_us or {0} in ('US-West', 'US-East') then {0} end"
+# What the record shows of each field, and what the master does; a state counts unless another country is named.
+_SHOWN = f"""
     select
         row_number, id, full_name, email, has_first_name, has_last_name, has_avatar, matched_by,
-        case when engagement_level is not null then [engagement_level, 'record']
-             when engagement_score is not null
-                 then [case when engagement_score >= {{engagement.high}} then 'high'
-                            when engagement_score >= {{engagement.medium}} then 'medium' else 'low' end, 'record']
-             when orders_count is not null
-                 then [case when orders_count >= {{orders.high}} then 'high'
-                            when orders_count >= {{orders.medium}} then 'medium' else 'low' end, 'master']
-             else ['unknown', 'none'] end as engagement,
-        case when activity_status is not null then [activity_status, 'record']
-             when last_active <= {{fetched_at}} + {_DAY_SECONDS}
-                 then [case when last_active >= {{fetched_at}} - {{active_days}} * {_DAY_SECONDS}
-                            then 'active' else 'inactive' end, 'record']
-             when not has_last_active and customer_status is not null then [customer_status, 'master']
-             else ['unknown', 'none'] end as activity,
-        case when acquisition_channel is not null then [acquisition_channel, 'record']
-             when channel is not null then [channel, 'record']
-             when is_of_shop then ['website', 'master']
-             else ['unknown', 'none'] end as channel,
-        {_SEGMENT} as segment,
-        case when customer_tier is not null then [customer_tier, 'record']
-             when plan is not null then [plan, 'record']
-             when total_spent is not null
-                 then [case when total_spent >= {{spent.enterprise}} then 'enterprise'
-                            when total_spent >= {{spent.premium}} then 'premium' else 'basic' end, 'record']
-             else ['unknown', 'none'] end as tier
-    from evidence
+        coalesce(engagement_level, {{level_of_score}}) as record_engagement,
+        {{level_of_orders}} as master_engagement,
+        coalesce(
+            activity_status,
+            case when last_active <= {{fetched_at}} + {_DAY_SECONDS}
+                then case when last_active >= {{fetched_at}} - {{active_days}} * {_DAY_SECONDS}
+                    then 'active' else 'inactive' end end
+        ) as record_activity,
+        case when not has_last_active then customer_status end as master_activity,
+        coalesce(acquisition_channel, channel) as record_channel,
+        case when is_of_shop then 'website' end as master_channel,
+        coalesce(
+            market_segment,
+            case when region <> 'US' then region when country <> 'US' and region is null then country end,
+            {_UNLESS_OUTSIDE.format("case when country_written is null or country = 'US' then state end")},
+            {_UNLESS_OUTSIDE.format("timezone")},
+            {_UNLESS_OUTSIDE.format("phone_segment")}
+        ) as record_segment,
+        {_UNLESS_OUTSIDE.format("customer_phone_segment")} as master_segment,
+        {_UNLESS_OUTSIDE.format("domain_segment")} as record_domain,
+        {_UNLESS_OUTSIDE.format("customer_domain_segment")} as master_domain,
+        coalesce(
+            customer_tier, plan,
+            case when total_spent >= {{spent.enterprise}} then 'enterprise'
+                when total_spent >= {{spent.premium}} then 'premium'
+                when total_spent is not null then 'basic' end
+        ) as record_tier
+    from (select *, coalesce(region = 'US', false) or coalesce(country = 'US', false) as is_in_us from evidence)
+"""
+_ORIGIN = "case when record_{0} is not null then 'record' when master_{0} is not null then 'master' else 'none' end"
+_VALUE = "coalesce(record_{0}, master_{0}, 'unknown')"
+_DECIDED = f"""
+    select
+        row_number, id, full_name, email, has_first_name, has_last_name, has_avatar, matched_by,
+        {_VALUE.format("engagement")} as engagement_level, {_ORIGIN.format("engagement")} as engagement_from,
+        {_VALUE.format("activity")} as activity_status, {_ORIGIN.format("activity")} as activity_from,
+        {_VALUE.format("channel")} as acquisition_channel, {_ORIGIN.format("channel")} as channel_from,
+        coalesce(record_segment, master_segment, record_domain, master_domain, 'unknown') as market_segment,
+        case when record_segment is not null then 'record' when master_segment is not null then 'master'
+            when record_domain is not null then 'record' when master_domain is not null then 'master'
+            else 'none' end as segment_from,
+        coalesce(record_tier, 'unknown') as customer_tier,
+        case when record_tier is not null then 'record' else 'none' end as tier_from
+    from shown
 """
 _ENRICHED = """
     select
         row_number, id,
         coalesce(full_name, 'unknown') as full_name,
         coalesce(split_part(email, '@', 2), 'unknown') as email_domain,
-        engagement[1] as engagement_level, engagement[2] as engagement_from,
-        activity[1] as activity_status, activity[2] as activity_from,
-        channel[1] as acquisition_channel, channel[2] as channel_from,
-        segment[1] as market_segment, segment[2] as segment_from,
-        tier[1] as customer_tier, tier[2] as tier_from,
+        engagement_level, engagement_from, activity_status, activity_from, acquisition_channel, channel_from,
+        market_segment, segment_from, customer_tier, tier_from,
         10 * (
             (id is not null)::integer + has_first_name::integer + has_last_name::integer
             + (email is not null)::integer + has_avatar::integer
-            + (engagement[1] <> 'unknown')::integer + (activity[1] <> 'unknown')::integer
-            + (channel[1] <> 'unknown')::integer + (segment[1] <> 'unknown')::integer
-            + (tier[1] <> 'unknown')::integer
+            + (engagement_level <> 'unknown')::integer + (activity_status <> 'unknown')::integer
+            + (acquisition_channel <> 'unknown')::integer + (market_segment <> 'unknown')::integer
+            + (customer_tier <> 'unknown')::integer
         ) as data_quality_score,
         matched_by
     from decided
@@ -161,7 +176,8 @@ def enrich(records: Table, matches: Table, rules: AnalyticsRules, fetched_at: in
     prefixes = engine.text_table(("kind", "word", "meaning"), list(_prefixes()))
     meanings = records.derive(_DISTINCT_TEXTS).derive(_MEANINGS, words=words)
     # One statement: the columns between are wide, and each is read once.
-    enriched = f"with evidence as ({_EVIDENCE}), decided as ({_decisions(rules, fetched_at)}) {_ENRICHED}"
+    shown = _shown(rules, fetched_at)
+    enriched = f"with evidence as ({_EVIDENCE}), shown as ({shown}), decided as ({_DECIDED}) {_ENRICHED}"
     return records.derive(enriched, matches=matches, meanings=meanings, prefixes=prefixes)
 
 
@@ -171,12 +187,12 @@ def without_repeated(enriched: Table) -> Table:
     return enriched.derive(_KEPT, removed=removed) if removed.count() else enriched
 
 
-def _decisions(rules: AnalyticsRules, fetched_at: int) -> str:
-    return _DECISIONS.format(
+def _shown(rules: AnalyticsRules, fetched_at: int) -> str:
+    return _SHOWN.format(
+        level_of_score=_LEVEL.format("engagement_score", rules.tables.engagement),
+        level_of_orders=_LEVEL.format("orders_count", rules.tables.orders),
         fetched_at=fetched_at,
         active_days=rules.active_days,
-        engagement=rules.tables.engagement,
-        orders=rules.tables.orders,
         spent=rules.tables.spent,
     )
 
