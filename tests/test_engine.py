@@ -1057,6 +1057,13 @@ def test_a_sorted_table_is_written_in_any_order(engine: EmbeddedEngine, tmp_path
     assert engine.read_parquet(tmp_path / "t.parquet").rows("select n from this") == [(n,) for n, _ in expected]
 
 
+def test_the_positions_in_a_sorted_table_are_written_in_its_order(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    numbers = "select (i * 7919) % 300007 as n from this, range(300007) as numbers(i)"
+    table = table_of(engine, {"one": [1]}).sorted("n desc", numbers).numbered("position", 1)
+    table.write_lines(tmp_path / "t.txt", "line", "n desc", "select position || ' ' || n as line from this")
+    assert (tmp_path / "t.txt").read_text() == "".join(f"{at + 1} {300006 - at}\n" for at in range(300007))
+
+
 CODES_SQL = """
     select ordinal, if(one is null, -1, min(ordinal) over (partition by one)) as one,
         if(other is null, -1, min(ordinal) over (partition by other)) as other

@@ -106,7 +106,7 @@ class EmbeddedTable:
         assert "," not in self._table, "rows of several tables have no positions"
         others = f"* exclude ({without})" if without else "*"
         rows = f"(select rowid + {start} as {column}, {others} from {self._table})"
-        return EmbeddedTable(self._database, self._table, self._count, rows)
+        return EmbeddedTable(self._database, self._table, self._count, rows, self._order)
 
     def with_rows_of(self, *others: Table) -> EmbeddedTable:
         """See ``Table.with_rows_of``."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.engine.contract import Table
+from service.engine.contract import Table, sql_text
 from service.vocabulary import STATED, Activity, Channel, Engagement, Segment, Tier
 
 EXPORT = "sample_output.json"
@@ -75,9 +75,15 @@ _FIELDS = tuple(Customer.model_fields)
 _TEXTS, _WORDS = _FIELDS[1:3], _FIELDS[3:-1]
 # Numbers come before texts, texts before missing ids; equal and missing ids keep the order of the file.
 _ORDER = "full_name, number_id nulls last, id nulls last, row_number"
-_REVERSED = "full_name desc, number_id desc nulls first, id desc nulls first, row_number desc"
-_CUSTOMER_ID = f"""
-    case when id is null then 'null' when regexp_full_match(id, '{_NUMBER_ID}') then id else to_json(id)::varchar end
+# What a line is made of: the lines themselves are far longer.
+_SORTED = f"""
+    select
+        row_number, id, case when regexp_full_match(id, '{_NUMBER_ID}') then id::bigint end as number_id,
+        {", ".join(_FIELDS[1:])}
+    from this
+"""
+_CUSTOMER_ID = """
+    case when id is null then 'null' when number_id is not null then id else to_json(id)::varchar end
 """
 # concat, not ||: of a chain of these each makes a text of its own.
 _MEMBERS = ", ',' || chr(10), ".join(
@@ -88,22 +94,12 @@ _MEMBERS = ", ',' || chr(10), ".join(
         """'      "data_quality_score": ', data_quality_score""",
     ]
 )
-_NUMBERED = f"""
-    with
-    numbered as (
-        select *, case when regexp_full_match(id, '{_NUMBER_ID}') then id::bigint end as number_id from this
-    ),
-    first as (select row_number from numbered order by {_ORDER} limit 1),
-    last as (select row_number from numbered order by {_REVERSED} limit 1)
-    select *, row_number in (from first) as is_first, row_number in (from last) as is_last from numbered
-"""
-# Sorted without their lines, which are far longer.
 _LINE = f"""
     select
         concat(
-            case when is_first then {{head}} || chr(10) else '' end,
+            case when position = 1 then {{head}} || chr(10) else '' end,
             '    {{' || chr(10), {_MEMBERS}, chr(10) || '    }}',
-            case when is_last then chr(10) || {{tail}} else ',' end
+            case when position = {{last}} then chr(10) || {{tail}} else ',' end
         ) as line
     from this
 """
@@ -177,8 +173,10 @@ def write_export(customers: Table, counts: Counts, exported_at: datetime, folder
         (folder / EXPORT).write_text(f"{empty}\n", encoding="utf-8")
         return
     head, tail = empty.removesuffix("]\n}"), "  ]\n}"
-    line = _LINE.replace("{head}", f"'{head}'").replace("{tail}", f"'{tail}'")
-    customers.sorted(_ORDER, _NUMBERED).write_lines(folder / EXPORT, "line", _ORDER, line)
+    line = _LINE.replace("{head}", sql_text(head)).replace("{tail}", sql_text(tail))
+    line = line.replace("{last}", f"{customers.count()}")
+    in_order = customers.sorted(_ORDER, _SORTED).numbered("position", 1)
+    in_order.write_lines(folder / EXPORT, "line", _ORDER, line)
 
 
 def write_report(content: Mapping[str, Any], folder: Path) -> None:
