@@ -117,7 +117,14 @@ class Table(Protocol):
         """Free the table's memory and disk before the engine closes; it cannot be used any more."""
 
 
-class Engine(Protocol):
+class Callables(Protocol):
+    """Has functions that statements can call."""
+
+    def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
+        """Make ``function`` (text arguments, text or null out) callable from SQL under ``name``; may be repeated."""
+
+
+class Engine(Callables, Protocol):
     """Makes tables."""
 
     meter: Meter
@@ -144,9 +151,6 @@ class Engine(Protocol):
     def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
         """A table of text columns; an empty text is null."""
 
-    def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
-        """Make ``function`` (text arguments, text or null out) callable from SQL under ``name``."""
-
     def calling(self) -> AbstractContextManager[None]:
         """Until the block ends, ``call`` may be used; its processes, which the first one starts, are kept."""
 
@@ -160,7 +164,7 @@ class Engine(Protocol):
         """Make the running statement, if any, raise Interrupted; called from another thread."""
 
 
-class Prepared(Protocol):
+class Prepared(Callables, Protocol):
     """An engine that is open before there is work for it: to open one takes as long as many small statements."""
 
     def begin(self, meter: Meter, *, is_small: bool = False) -> AbstractContextManager[Engine]:

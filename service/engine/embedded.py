@@ -106,11 +106,15 @@ class PreparedEngine:
         elif not self._is_warm:
             self._connection.execute(self._for_small())
 
+    def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
+        """See ``Callables.register``."""
+        self._engine.register(name, function, result)
+
     def warm_up(self) -> None:
         """See ``Prepared.warm_up``."""
         self._is_warm = True
         for statement in (self._for_small(), *_WARM_UP):
-            self._connection.execute(statement)
+            self._connection.execute(statement).fetchall()  # no function can be registered beside an open result
 
     def _for_small(self) -> str:
         """To plan a small statement takes longer than to run it: less is planned, and no thread waits for another."""
@@ -222,7 +226,9 @@ class EmbeddedEngine(Database):
         return self._workers
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
-        """See ``Engine.register``."""
+        """See ``Callables.register``."""
+        if self._functions.get(name) is function:
+            return
         self._functions[name] = function
 
         # DuckDB counts the parameters of what it is given, so there is one wrapper for each number.

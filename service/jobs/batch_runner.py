@@ -15,6 +15,8 @@ from service.folders import OutboxFolders, StateFolders
 from service.jobs import JOBS, WITH_REGISTER
 from service.journal import Journal
 from service.model import Batch, JobName, Summary
+from service.pipeline.fields.cell import register_cell
+from service.pipeline.normalise import register_functions
 from service.progress import Meter
 from service.publication import CommitState, Publication
 from service.settings import Settings
@@ -66,6 +68,8 @@ class BatchRunner:
             limits = {"memory_limit_mb": self._settings.memory_mb, "threads": self._settings.threads}
             self._prepared = prepare_engine(self._work, self._engine_folders, **limits)
             self._prepared.warm_up()
+            register_cell(self._prepared)
+            register_functions(self._prepared)
 
     def rest(self) -> None:
         """Close the engine that no batch has used."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
-from service.engine.contract import Engine, Table, sql_text
+from service.engine.contract import Callables, Engine, Table, sql_text
 from service.model import Rules
 from service.pipeline.extract import Extracted
 from service.pipeline.fields import FEW_ROWS
@@ -236,8 +236,8 @@ def _values(rows: Table, normalised: Mapping[str, str], engine: Engine) -> Table
         )
 
 
-def register_functions(engine: Engine) -> None:
-    """Make the definitions of all fields callable from SQL; once for each engine."""
+def register_functions(engine: Callables) -> None:
+    """Make the definitions of all fields callable from SQL."""
     for function in (
         norm_email,
         compared_phone,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from service.engine.contract import BLANK, Engine, sql_text
+from service.engine.contract import BLANK, Callables, sql_text
 from service.pipeline.fields.missing import (
     is_missing,
     is_missing_cell_sql,
@@ -125,7 +125,7 @@ class CellSql(NamedTuple):
     """As ``is_missing_name``."""
 
 
-def register_cell(engine: Engine) -> None:
+def register_cell(engine: Callables) -> None:
     """Make the definitions callable from SQL; once for each engine, before the SQL of this file is used."""
     for function in (bare_cell, value_of_cell, part_of_name):
         engine.register(function.__name__, function)
