@@ -91,10 +91,13 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_of_each(paths: Sequence[Path]) -> list[str]:
-    """``sha256_of`` each of the files, as many at a time as the machine has processors."""
+    """SHA-256 of each file, in the order of the paths; one thread for each processor that we may use.
+
+    Raises: as ``sha256_of``.
+    """
     from concurrent.futures import ThreadPoolExecutor  # the health check does without
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(sha256_of, paths))
 
 

@@ -278,12 +278,14 @@ def _report(batch: Batch, summary: Summary | None, seconds: float | None) -> Non
 
 
 def _refuse_changed_inputs(batch: Batch) -> None:
-    hashes = sha256_of_each([file.path for file in batch.inputs])
-    for file, sha256 in zip(batch.inputs, hashes, strict=True):
+    changed = [file for file in batch.inputs if fingerprint_of(file.path) != file.fingerprint]
+    if not changed:
         # The hash too: a file that is written through a memory map may keep its times for a while.
-        if fingerprint_of(file.path) != file.fingerprint or sha256 != file.sha256:
-            raise TransientError(
-                f"{file.file_name} was written to while it was read",
-                where=f"batch {batch.id}",
-                hint="nothing was published from it; it is read again when its writer is done",
-            )
+        hashes = sha256_of_each([file.path for file in batch.inputs])
+        changed = [file for file, sha256 in zip(batch.inputs, hashes, strict=True) if sha256 != file.sha256]
+    if changed:
+        raise TransientError(
+            f"{changed[0].file_name} was written to while it was read",
+            where=f"batch {batch.id}",
+            hint="nothing was published from it; it is read again when its writer is done",
+        )

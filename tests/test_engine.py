@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -1263,3 +1264,42 @@ def test_a_statement_is_parsed_once_and_the_last_ones_are_kept(
     first = kept["select 1"]
     assert engine.run("select 1") == [(1,)]
     assert kept["select 1"] is first
+
+
+class _OnceTooSmall:
+    """A connection with one statement that does not fit: it fails when it runs, or when its rows are fetched."""
+
+    def __init__(self, connection: Any, failing: str) -> None:
+        self._connection, self._failing = connection, failing
+        self.statements: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: Any, *parameters: Any) -> Any:
+        self.statements.append(str(statement))
+        self._fail_once("execute")
+        self._connection.execute(statement, *parameters)
+        return self
+
+    def fetchall(self) -> Any:
+        self._fail_once("fetchall")
+        return self._connection.fetchall()
+
+    def _fail_once(self, method: str) -> None:
+        if self._failing == method:
+            self._failing = ""
+            raise duckdb.OutOfMemoryException("no block")
+
+
+@pytest.mark.parametrize("failing", ["execute", "fetchall"])
+def test_a_statement_that_does_not_fit_runs_again_with_one_thread(failing: str, tmp_path: Path) -> None:
+    with small_engine(tmp_path / "engine", threads=2) as engine:
+        assert isinstance(engine, EmbeddedEngine)
+        connection = engine._connection
+        engine._connection = once = cast(Any, _OnceTooSmall(connection, failing))
+        assert engine.run("select 1") == [(1,)]
+        engine._connection = connection
+        assert once.statements.count("set threads = 1") == 1
+        assert engine.threads == 1
+        assert engine.run("select current_setting('threads')") == [(1,)]

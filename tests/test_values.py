@@ -10,9 +10,10 @@ import re
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from datetime import time as time_of_day
+from itertools import product
 
 import idna
 import phonenumbers
@@ -29,7 +30,7 @@ from service.pipeline.fields.date import column_of, date_evidence, norm_date, re
 from service.pipeline.fields.email import email_key, norm_email, read_email, trouble_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
 from service.pipeline.fields.name import name_key, norm_name, read_name, trouble_name
-from service.pipeline.fields.number_plan import behind_calling_code
+from service.pipeline.fields.number_plan import behind_calling_code, exists
 from service.pipeline.fields.phone import compared_phone, norm_phone, phone_as_printed, read_phone, trouble_phone
 from service.pipeline.fields.status import read_status
 from service.pipeline.fields.text import Unusable
@@ -764,6 +765,35 @@ def test_nothing_but_unusable_is_raised_and_it_never_quotes_the_value(text: str)
                 "phone_too_short",
                 "phone_scientific_notation",
             }
+
+
+def examples_of(code: int) -> Iterator[str]:
+    """The national number of an example of each kind in each region behind the calling code."""
+    for region, kind in product(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code], PhoneNumberType.values()):
+        example = (
+            phonenumbers.example_number_for_non_geo_entity(code)
+            if region == "001"
+            else phonenumbers.example_number_for_type(region, kind)
+        )
+        if example is not None:
+            yield phonenumbers.national_significant_number(example)
+
+
+def test_a_number_exists_if_libphonenumber_says_so() -> None:
+    r = random.Random(1)
+    for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+        for national in examples_of(code):
+            at = r.randrange(len(national))
+            other = national[:at] + r.choice("0123456789") + national[at + 1 :]
+            for digits in (national, other, national[:-1]):
+                zeros = len(digits[:-1]) - len(digits[:-1].lstrip("0"))
+                number = PhoneNumber(
+                    country_code=code,
+                    national_number=int(digits),
+                    italian_leading_zero=zeros > 0 or None,
+                    number_of_leading_zeros=zeros if zeros > 1 else None,
+                )
+                assert exists(code, digits) == phonenumbers.is_valid_number(number), (code, digits)
 
 
 def test_a_trunk_prefix_is_removed_as_libphonenumber_does() -> None:

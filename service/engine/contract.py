@@ -68,7 +68,10 @@ class Table(Protocol):
         """Columns of integers without nulls, in parts of bounded size and in the order of the rows."""
 
     def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
-        """The rows in their order, so many at a time; not for what ``numbered`` or ``with_rows_of`` gives."""
+        """Lists of at most ``size`` rows with these columns, in the order of the rows.
+
+        Not for what ``numbered`` or ``with_rows_of`` gives.
+        """
 
     def numbered(self, column: str, start: int = 0) -> Table:
         """The same rows with their positions, from ``start``, in ``column``; no table is made of it.
@@ -152,7 +155,10 @@ class Engine(Callables, Protocol):
         """A table of text columns; an empty text is null."""
 
     def calling(self) -> AbstractContextManager[None]:
-        """Until the block ends, ``call`` may be used; its processes, which the first one starts, are kept."""
+        """Until the block ends, ``call`` may be used, outside of ``lending``.
+
+        The first call starts worker processes. They, and the memory that the engine lends them, are kept for the next.
+        """
 
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> Table:
         """The rows of ``arguments`` with the ``result`` of a registered function of a module, called on all processors.

@@ -147,15 +147,15 @@ def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) ->
 
 _CALLS = 4_000
 """So many calls are given to a worker process at a time: they take about as long as a step of progress."""
-_BYTES_OF_A_WORKER = 64 << 20
-"""Of a worker process: the interpreter, the definitions and their tables."""
+_BYTES_OF_A_WORKER = 88 << 20
+"""Of a worker process: the interpreter, the definitions with their tables, the full caches of names and addresses."""
 
 
 class EmbeddedEngine(Database):
     """See ``Engine``; a folder of ours holds what does not fit into memory."""
 
-    _calls = ExitStack()
-    """Ends what the calls of a block share."""
+    _calls: ExitStack | None = None
+    """Ends the worker processes and returns their memory; None outside of ``calling``."""
     _workers: Workers | None = None
     """Those of the block, once a call has started them."""
 
@@ -192,18 +192,20 @@ class EmbeddedEngine(Database):
     @contextmanager
     def calling(self) -> Iterator[None]:
         """See ``Engine.calling``."""
-        with ExitStack() as self._calls:
-            try:
+        assert self._calls is None, "blocks are not nested"
+        try:
+            with ExitStack() as self._calls:
                 yield
-            finally:
-                self._workers = None
+        finally:
+            self._calls = self._workers = None
 
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> EmbeddedTable:
         """See ``Engine.call``."""
         parts = arguments.parts(columns, _CALLS)
         with self.meter.part(0.9, steps=arguments.count() // _CALLS + 1):
             found = self.text_table(("number", "result"), enumerate(self._results(self._functions[name], parts)))
-        # Both are in the same order.
+        assert found.count() == arguments.count(), "one result for each row"
+        # The results are in the order of the arguments.
         known = found.derive(f"select {', '.join(columns)}, result from this positional join given", given=arguments)
         found.release()
         return known
@@ -218,7 +220,8 @@ class EmbeddedEngine(Database):
             yield from chain.from_iterable(workers.results(function, parts))
 
     def _started_workers(self) -> Workers | None:
-        """None with one thread, or where their memory does not suffice."""
+        """New worker processes for this block; None with one thread, or where their memory does not suffice."""
+        assert self._calls is not None, "only within ``calling``"
         lent = self.threads * _BYTES_OF_A_WORKER
         if self.threads > 1 and self.can_lend(lent):
             self._calls.enter_context(self.lending(lent))

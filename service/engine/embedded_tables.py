@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -23,6 +23,8 @@ from service.errors import Interrupted, TransientError
 from service.progress import Meter
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
 from service.readers.served_files import Served, ServedFiles
+
+T = TypeVar("T")
 
 # Zstandard halves the files and costs no more time. A reader needs memory for whole row groups: these are small.
 _PARQUET_OPTIONS = "format parquet, compression zstd, compression_level 1, row_group_size 30720"
@@ -97,6 +99,7 @@ class EmbeddedTable:
 
     def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
         """See ``Table.parts``."""
+        assert self.name == self._table, "rows of a query have no positions"
         sql = f"select {', '.join(columns)} from {self._table} where rowid between ?::bigint and ?::bigint"
         for start in range(0, self._count, size):
             yield self._database.run(sql, str(start), str(start + size - 1))
@@ -339,7 +342,7 @@ class Database:
     def run(self, sql: str, *parameters: str) -> list[Row]:
         """Run a statement; errors of the engine are translated into ours."""
         with self._one_statement():
-            return list(self._executed(sql, *parameters).fetchall())
+            return self._within_memory(lambda: list(self._executed(sql, *parameters).fetchall()))
 
     def table(self, columns: Mapping[str, AnyIntArray]) -> EmbeddedTable:
         """See ``Engine.table``."""
@@ -358,20 +361,23 @@ class Database:
     def arrays(self, sql: str, *, is_step: bool = True) -> dict[str, Any]:
         """Run a query into numpy columns."""
         with self._one_statement(is_step=is_step):
-            return dict(self._executed(sql).fetchnumpy())
+            return self._within_memory(lambda: dict(self._executed(sql).fetchnumpy()))
 
-    def _executed(self, sql: str, *parameters: str) -> duckdb.DuckDBPyConnection:
-        """Run a statement, and if it does not fit into memory, it and all further ones with one thread.
+    def _within_memory(self, run: Callable[[], T]) -> T:
+        """What ``run`` returns; if it does not fit into memory, it runs again, and all later statements on one thread.
 
-        Each thread has buffers of its own, which cannot be spilled.
+        Each thread has buffers of its own, which cannot be spilled. A query may fail while its rows are fetched.
         """
         try:
-            return self._connection.execute(self._parsed(sql), parameters or None)
+            return run()
         except duckdb.OutOfMemoryException as error:
             if self.threads == 1 or _SPILLED_TOO_MUCH in str(error):
                 raise
         self.threads = 1
         self._connection.execute("set threads = 1")
+        return run()
+
+    def _executed(self, sql: str, *parameters: str) -> duckdb.DuckDBPyConnection:
         return self._connection.execute(self._parsed(sql), parameters or None)
 
     def _parsed(self, sql: str) -> duckdb.Statement:

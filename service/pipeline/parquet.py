@@ -28,17 +28,17 @@ _MASTER = """
     from this
 """
 # Apart from the records: joins of one statement have their hash tables in memory at the same time.
-_SHOWN = """
-    select this.*, removed.ordinal as removed, removed.via_source, removed.via_id, removed.rules
+_PLACED_AND_REMOVED = """
+    select this.*, removed.ordinal as removed_ordinal, removed.via_source, removed.via_id, removed.rules
     from this left join removed using (ordinal)
 """
 _RECORDS = """
     select
-        shown.customer, this.ordinal, this.source, this.source_id, this.record_key, shown.unified_id,
-        shown.removed is null as is_kept,
+        fates.customer, this.ordinal, this.source, this.source_id, this.record_key, fates.unified_id,
+        fates.removed_ordinal is null as is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
-        shown.via_source, shown.via_id, shown.rules
-    from this join shown using (ordinal)
+        fates.via_source, fates.via_id, fates.rules
+    from this join fates using (ordinal)
 """
 
 
@@ -56,6 +56,6 @@ def write_records(records: Table, placed: Table, removed: Table, path: Path) -> 
             placed     ordinal · customer · unified_id
             removed    ordinal · via_source · via_id · rules    one row per removed record
     """
-    shown = placed.derive(_SHOWN, removed=removed)
-    records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, shown=shown)
-    shown.release()
+    fates = placed.derive(_PLACED_AND_REMOVED, removed=removed)
+    records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, fates=fates)
+    fates.release()

@@ -82,8 +82,8 @@ _EVIDENCE = f"""
 _LEVEL = (
     "case when {0} >= {1.high} then 'high' when {0} >= {1.medium} then 'medium' when {0} is not null then 'low' end"
 )
-# If region or country is the US, only its sides remain possible.
-_UNLESS_OUTSIDE = "case when not is_in_us or {0} in ('US-West', 'US-East') then {0} end"
+# A segment by weaker evidence; null if the record names the US and the segment is not one of its two.
+_IF_POSSIBLE = "case when not is_in_us or {0} in ('US-West', 'US-East') then {0} end"
 # What the record shows of each field, and what the master does; a state counts unless another country is named.
 _SHOWN = f"""
     select
@@ -102,13 +102,13 @@ _SHOWN = f"""
         coalesce(
             market_segment,
             case when region <> 'US' then region when country <> 'US' and region is null then country end,
-            {_UNLESS_OUTSIDE.format("case when country_written is null or country = 'US' then state end")},
-            {_UNLESS_OUTSIDE.format("timezone")},
-            {_UNLESS_OUTSIDE.format("phone_segment")}
+            {_IF_POSSIBLE.format("case when country_written is null or country = 'US' then state end")},
+            {_IF_POSSIBLE.format("timezone")},
+            {_IF_POSSIBLE.format("phone_segment")}
         ) as record_segment,
-        {_UNLESS_OUTSIDE.format("customer_phone_segment")} as master_segment,
-        {_UNLESS_OUTSIDE.format("domain_segment")} as record_domain,
-        {_UNLESS_OUTSIDE.format("customer_domain_segment")} as master_domain,
+        {_IF_POSSIBLE.format("customer_phone_segment")} as master_segment,
+        {_IF_POSSIBLE.format("domain_segment")} as record_domain,
+        {_IF_POSSIBLE.format("customer_domain_segment")} as master_domain,
         coalesce(
             customer_tier, plan,
             case when total_spent >= {{spent.enterprise}} then 'enterprise'

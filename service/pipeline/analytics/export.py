@@ -76,7 +76,7 @@ _TEXTS, _WORDS = _FIELDS[1:3], _FIELDS[3:-1]
 # Numbers come before texts, texts before missing ids; equal and missing ids keep the order of the file.
 _ORDER = "full_name, number_id nulls last, id nulls last, row_number"
 # What a line is made of: the lines themselves are far longer.
-_SORTED = f"""
+_PARTS_OF_A_LINE = f"""
     select
         row_number, id, case when regexp_full_match(id, '{_NUMBER_ID}') then id::bigint end as number_id,
         {", ".join(_FIELDS[1:])}
@@ -175,7 +175,7 @@ def write_export(customers: Table, counts: Counts, exported_at: datetime, folder
     head, tail = empty.removesuffix("]\n}"), "  ]\n}"
     line = _LINE.replace("{head}", sql_text(head)).replace("{tail}", sql_text(tail))
     line = line.replace("{last}", f"{customers.count()}")
-    in_order = customers.sorted(_ORDER, _SORTED).numbered("position", 1)
+    in_order = customers.sorted(_ORDER, _PARTS_OF_A_LINE).numbered("position", 1)
     in_order.write_lines(folder / EXPORT, "line", _ORDER, line)
 
 

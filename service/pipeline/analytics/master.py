@@ -115,7 +115,10 @@ def match(records: Table, master: InputFile, orders: InputFile | None, rules: An
 
 
 def _read(file: InputFile, engine: Engine) -> tuple[Table, str]:
-    """The rows of a published file (RAW), and SQL for its fields."""
+    """The rows of a published file as they were read, and the SQL that selects its fields from them.
+
+    Raises: TransientError if it cannot be read.
+    """
     try:
         table, report = engine.read(file)
     except InputError as error:

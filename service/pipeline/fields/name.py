@@ -60,8 +60,9 @@ def _letters_in_two_cases() -> tuple[str, str]:
 
 
 _UPPER, _LOWER = _letters_in_two_cases()
-# Names that stay, but for those with "Mc": most names once they were read. They are not taken apart again.
+# The classes without their closing bracket, and sigma, which is left out of them for its second small form.
 _CAPITALISED = f"{_UPPER[:-1]}Σ]{_LOWER[:-1]}σς]*"
+# Names that stay, but for those with "Mc": most names once they were read. They are not taken apart again.
 _STAYS = re.compile(rf"{_CAPITALISED}(?:(?:\.? |-){_CAPITALISED})*\.?")
 
 

@@ -1,9 +1,9 @@
-"""Numbering plans, as libphonenumber has them: which numbers are possible and which exist, in a tenth of its time."""
+"""Numbering plans, as libphonenumber has them: which numbers are possible and which exist."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 from phonenumbers.phonemetadata import PhoneNumberDesc
 
-NOTHING = re.compile(r"(?!)")
+_NOTHING = re.compile(r"(?!)")
 """Matches no text."""
 _LONGEST_PATTERN = 1000  # a longer one costs each query more than it saves
 _KINDS = (
@@ -45,17 +45,24 @@ class Plan(NamedTuple):
     abroad: re.Pattern[str]  # what may be dialled before the number of another region
 
     def possible(self, national: str) -> Number | None:
-        """The number behind no other prefix than the trunk prefix; None if no number has so many digits."""
+        """The number that these digits are, without a trunk prefix; None if no number has so many digits."""
         national = self.without_trunk_prefix(national)
         return Number(self.calling_code, national) if len(national) in self.possible_lengths else None
 
     def without_trunk_prefix(self, national: str) -> str:
-        """The number without the prefix, unless the number has the form of a whole one only with it."""
+        """The digits without the trunk prefix.
+
+        All of them where they have none, where only they have the form of a number, or where the rest is too short.
+        """
         rest = self._behind_trunk_prefix(national)
         return rest if len(rest) in self.whole_lengths or self._is_too_long(rest) else national
 
     def without_own_code(self, digits: str) -> str | None:
-        """What is behind the region's own calling code; None if the digits are a number with it, or begin otherwise."""
+        """The digits behind the region's own calling code; None if they do not begin with it.
+
+        None too if the code belongs to the number: all digits are not too many, and have the form of a number already
+        or do not get it without the code.
+        """
         code = str(self.calling_code)
         if not digits.startswith(code):
             return None
@@ -106,7 +113,7 @@ def plan_of_region(region: str) -> Plan | None:
     own_code = str(metadata.country_code)
     if (plan := plan_behind(own_code)) is None:
         return None
-    return _plan(metadata, plan.possible_lengths, _any_of(metadata.international_prefix))
+    return _plan(metadata, plan.possible_lengths, _pattern(metadata.international_prefix))
 
 
 @cache
@@ -119,7 +126,7 @@ def plan_behind(digits: str) -> Plan | None:
         if metadata is not None and metadata.general_desc is not None:
             general = metadata.general_desc
             lengths = frozenset((*general.possible_length, *general.possible_length_local_only))
-            return _plan(metadata, lengths, NOTHING)
+            return _plan(metadata, lengths, _NOTHING)
     return None
 
 
@@ -129,16 +136,16 @@ def _plan(metadata: PhoneMetadata, possible_lengths: frozenset[int], abroad: re.
         calling_code=metadata.country_code or 0,
         possible_lengths=possible_lengths,
         whole_lengths=frozenset(general.possible_length if general else ()),
-        form=_any_of(general.national_number_pattern if general else None),
-        trunk_prefix=_any_of(metadata.national_prefix_for_parsing),
+        form=_pattern(general.national_number_pattern if general else None),
+        trunk_prefix=_pattern(metadata.national_prefix_for_parsing),
         trunk_rule=metadata.national_prefix_transform_rule or "",
         abroad=abroad,
     )
 
 
-def _any_of(*beginnings: str | None) -> re.Pattern[str]:
-    given = [f"(?:{beginning})" for beginning in beginnings if beginning]
-    return re.compile("|".join(given)) if given else NOTHING
+def _pattern(text: str | None) -> re.Pattern[str]:
+    """The regular expression; one that matches no text if there is none."""
+    return re.compile(text) if text else _NOTHING
 
 
 # --------------------------------------------------------------------------------------------- which numbers exist
@@ -174,7 +181,7 @@ def _region(metadata: PhoneMetadata, *, is_alone: bool) -> _Region:
         if kind != "mobile" or not metadata.same_mobile_and_fixed_line_pattern
     ]
     whole, numbers = _forms([metadata.general_desc]), _forms(kinds)
-    form = re.compile(rf"(?=(?:{whole[0]})\Z)(?:{'|'.join(numbers)})") if whole and numbers else NOTHING
+    form = re.compile(rf"(?=(?:{whole[0]})\Z)(?:{'|'.join(numbers)})") if whole and numbers else _NOTHING
     leading = None if is_alone or metadata.leading_digits is None else re.compile(metadata.leading_digits)
     return _Region(leading, form)
 
@@ -188,10 +195,10 @@ def _forms(descriptions: Iterable[PhoneNumberDesc | None]) -> list[str]:
     ]
 
 
-def _of_length(lengths: Iterable[int]) -> str:
+def _of_length(lengths: Sequence[int]) -> str:
     """What looks ahead for so many digits; nothing if any number of them will do."""
-    listed = "|".join(f"[0-9]{{{length}}}" for length in lengths)
-    return rf"(?=(?:{listed})\Z)" if listed else ""
+    listed = "|".join(f"[0-9]{{{length}}}" for length in lengths if length > 0)  # -1 stands for none
+    return rf"(?=(?:{listed or '(?!)'})\Z)" if lengths else ""
 
 
 # --------------------------------------------------------------------------------------------------------- for SQL
@@ -210,7 +217,7 @@ def international_shapes() -> tuple[str, str]:
         assert plan is not None, "libphonenumber lists no calling code without a plan"
         lengths = "|".join(f"[0-9]{{{length}}}" for length in sorted(plan.possible_lengths))
         by_lengths.setdefault(lengths, []).append(code)
-        if plan.trunk_prefix is not NOTHING:
+        if plan.trunk_prefix is not _NOTHING:
             by_prefix.setdefault(plan.trunk_prefix.pattern, []).append(code)
     return _behind_codes(by_lengths), _behind_codes(by_prefix)
 

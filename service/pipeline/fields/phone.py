@@ -425,7 +425,7 @@ def key_of_printed_phone_in(region: str) -> str:
     key = phone_key_sql(sql_text(region), is_plain_nanp(region))
     return rf"""
         case
-            -- more digits than numbers of the region have, and no date: foreign, whether the number exists or not
+            -- more digits than numbers of the region have, no date and no run of digits: foreign, existing or not
             when {is_plain_nanp(region)} and regexp_full_match(phone, '[2-9]\d{{10,14}}')
                 and not regexp_full_match(phone, '{_DATE_IN_DIGITS}|{_RUN_OF_DIGITS}')
                 and regexp_full_match(phone, '{_POSSIBLE}')
