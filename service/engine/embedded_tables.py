@@ -27,7 +27,10 @@ from service.readers.served_files import Served, ServedFiles
 T = TypeVar("T")
 
 # Zstandard halves the files and costs no more time. A reader needs memory for whole row groups: these are small.
-_PARQUET_OPTIONS = "format parquet, compression zstd, compression_level 1, row_group_size 30720"
+PARQUET_OPTIONS = "format parquet, compression zstd, compression_level 1, row_group_size 30720"
+# An empty comment character: DuckDB would else put quotes round every cell with a "#".
+CSV_OPTIONS = "format csv, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''"
+LINES_OPTIONS = "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''"
 _WITH = re.compile(r"\s*with\b", re.IGNORECASE)
 
 
@@ -200,27 +203,19 @@ class EmbeddedTable:
         # The mark precedes the first name of the header: this saves a second pass over a large file.
         mark = "\ufeff" if bom else ""
         listed = ", ".join([f'{columns[0]} as "{mark}{columns[0]}"', *columns[1:]])
-        # An empty comment character: DuckDB would else put quotes round every cell with a "#".
-        self._copy(
-            f"select {listed} from {self._in_order(order_by, sql, others)}",
-            path,
-            "format csv, header true, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''",
-        )
+        query = f"select {listed} from {self._in_order(order_by, sql, others)}"
+        self._copy(query, path, f"{CSV_OPTIONS}, header true")
 
     def write_lines(self, path: Path, column: str, order_by: str, sql: str = "from this") -> None:
         """See ``Table.write_lines``."""
-        self._copy(
-            f"select {column} from {self._in_order(order_by, sql)}",
-            path,
-            "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''",
-        )
+        self._copy(f"select {column} from {self._in_order(order_by, sql)}", path, LINES_OPTIONS)
 
     def write_parquet(
         self, path: Path, order_by: str, columns: Sequence[str] = ("*",), sql: str = "from this", **others: Table
     ) -> None:
         """See ``Table.write_parquet``."""
         rows = self._in_order(order_by, sql, others)
-        self._copy(f"select {', '.join(columns)} from {rows}", path, _PARQUET_OPTIONS)
+        self._copy(f"select {', '.join(columns)} from {rows}", path, PARQUET_OPTIONS)
 
     def _in_order(self, order_by: str, sql: str = "from this", others: Mapping[str, Table] | None = None) -> str:
         """SQL, behind ``from``: the rows of a query in this order; those of one sorted table are in its order."""
