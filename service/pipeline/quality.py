@@ -18,7 +18,9 @@ from service.pipeline.volume import Volume
 MANY_NAMES = 3
 LARGE_GROUP = 10
 
-_REJECTS_BY_CODE = "select source_system, code, count(*) from this group by all order by all"
+_REJECTS_BY_CODE = """
+    select source_system, code, count(*) from this group by source_system, code order by source_system, code
+"""
 _ON_ONE_RULE = """
     select count(distinct group_id) filter ({on_name}), count(distinct group_id) filter ({on_id})
     from this join groups using (ordinal)
