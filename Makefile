@@ -122,6 +122,7 @@ lock:
 	$(LOCK) --extra fuzz -o requirements/fuzz.txt
 	$(LOCK) --extra peers -o requirements/peers.txt
 	$(LOCK) --extra audit -o requirements/audit.txt
+	$(LOCK) --extra spark -o requirements/spark.txt
 	$(MAKE) sbom
 
 clean:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, SecretStr
@@ -11,6 +11,9 @@ from pydantic import AfterValidator, SecretStr
 _IN_A_PASSWORD = "in a password, / ? # @ : % are written as %2F %3F %23 %40 %3A %25"
 _SHORTEST_TOKEN = 8
 _BETWEEN_URLS = re.compile(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+
+
+_SPARK_MASTER = re.compile(r"local(?:\[(?:\*|[1-9][0-9]*)(?:,[0-9]+)?\])?|yarn|(?:spark|k8s)://[^\s]+")
 
 
 def split_urls(urls: SecretStr) -> list[str]:
@@ -55,6 +58,12 @@ def _proxy(proxy: SecretStr) -> SecretStr:
     return proxy
 
 
+def _spark_master(master: str) -> str:
+    if not _SPARK_MASTER.fullmatch(master):
+        raise ValueError("is no master of Spark: local[*], local[4], spark://host:7077, k8s://https://host:443 or yarn")
+    return master
+
+
 def _header_value(key: SecretStr) -> SecretStr:
     text = key.get_secret_value()
     if not (text.isascii() and text.isprintable()):
@@ -83,3 +92,5 @@ HeaderSecret = Annotated[SecretStr, AfterValidator(_header_value)]
 """A secret that is sent in a header."""
 Token = Annotated[SecretStr, AfterValidator(_token)]
 NotifyUrls = Annotated[SecretStr, AfterValidator(_apprise_urls)]
+EngineName = Literal["embedded", "spark"]
+SparkMaster = Annotated[str, AfterValidator(_spark_master)]

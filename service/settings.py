@@ -27,7 +27,7 @@ from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
 from service.model import DateOrder, Guards, Matching, Rules
 from service.raw_settings import DEFAULT_STALL_MINUTES, DEFAULT_STATE, PREFIX, TOML_FILE, from_files, from_toml
-from service.setting_types import ApiUrl, HeaderSecret, NotifyUrls, PageUrl, ProxyUrl, Token
+from service.setting_types import ApiUrl, EngineName, HeaderSecret, NotifyUrls, PageUrl, ProxyUrl, SparkMaster, Token
 from service.sources import Region, SourceSettings, sources_of
 
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
@@ -170,6 +170,12 @@ class Settings(BaseSettings):
     threads: int = Field(
         0, ge=0, description="threads of the engine, and its worker processes; 0 = one for each core, as memory allows"
     )
+    engine: EngineName = Field(
+        "embedded", description="what works on a batch: `embedded`, this process; `spark`, a cluster: the extra `spark`"
+    )
+    spark_master: SparkMaster = Field(
+        "local[*]", description="with `SERVICE_ENGINE=spark`, the master: `local[*]`, `spark://…`, `k8s://…`, `yarn`"
+    )
 
     @field_validator("sources")
     @classmethod
@@ -230,6 +236,11 @@ class Settings(BaseSettings):
     def memory_mb(self) -> int:
         """The memory of the process that works on a batch, now: the limit of a container may change."""
         return self.memory_limit_mb or limit_for_a_batch_mb()
+
+    @property
+    def master_of_engine(self) -> str:
+        """The master of Spark; empty where the embedded engine works."""
+        return self.spark_master if self.engine == "spark" else ""
 
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""

@@ -1,5 +1,7 @@
 """Relational work on tables, independent of the engine: ``contract`` says what an engine can do, ``embedded`` does it.
 
+``distributed`` does it on Spark, where that is asked for; without the extra ``spark`` nothing of it is imported.
+
 ``prepare_engine`` and ``open_engine`` are the only ways to get an engine, ``open_reader`` is the one to read what was
 published: no other room names one.
 """
@@ -8,20 +10,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from service.engine.contract import Engine, Prepared, Reader
+from service.errors import SettingsError
 from service.progress import Meter
+
+_NEEDED_BY_SPARK = ("pyspark", "pyarrow", "pandas", "sqlglot")
+
+
+def refuse_missing(spark_master: str) -> None:
+    """Raises: SettingsError if Spark is asked for, and what it needs is not installed."""
+    missing = [name for name in _NEEDED_BY_SPARK if find_spec(name) is None] if spark_master else []
+    if missing:
+        raise SettingsError(
+            f"SERVICE_ENGINE=spark needs packages that are not installed: {', '.join(missing)}",
+            hint="install the extra: pip install 'customer-integration-service[spark]', and Java 17 or later;"
+            " or set SERVICE_ENGINE=embedded",
+        )
 
 
 def prepare_engine(
-    work_folder: Path, folders: Sequence[Path] = (), *, memory_limit_mb: int, threads: int = 0
+    work_folder: Path,
+    folders: Sequence[Path] = (),
+    *,
+    memory_limit_mb: int,
+    threads: int = 0,
+    spark_master: str = "",
 ) -> Prepared:
     """An engine that is open before there is work for it.
 
     ``work_folder`` must exist. By path the engine reads and writes only in it and in ``folders``, whatever a statement
-    says; exports are given to it. ``threads=0``: one per processor that we may use.
+    says; exports are given to it. ``threads=0``: one per processor that we may use. ``spark_master``: the URL of a
+    master of Spark, which does the work; empty: this process does it.
+
+    Raises: SettingsError if Spark is not installed, or does not start.
     """
+    refuse_missing(spark_master)
+    if spark_master:
+        from service.engine.distributed import PreparedSpark
+
+        return PreparedSpark(spark_master, work_folder, folders, memory_limit_mb)
     # Imported here, so that an import of the contract does not load DuckDB.
     from service.engine.embedded import PreparedEngine
 

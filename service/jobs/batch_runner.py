@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from service.adoption import refuse_older_state
-from service.engine import prepare_engine
+from service.engine import prepare_engine, refuse_missing
 from service.engine.contract import Engine, Prepared
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
@@ -43,9 +43,10 @@ class BatchRunner:
     def open(self) -> None:
         """Take the state folder and complete what a process that died left undone.
 
-        Raises: UsageError if another process holds the state; SettingsError if its format is unknown, or if the outbox
-        has later sets than it knows.
+        Raises: UsageError if another process holds the state; SettingsError if its format is unknown, if the outbox
+        has later sets than it knows, or if the engine is not installed.
         """
+        refuse_missing(self._settings.master_of_engine)
         self._state.take()
         past = self._publication.past
         try:
@@ -65,8 +66,13 @@ class BatchRunner:
         """Open the engine of the next batch, if none is open: there will be one soon. Raises: OSError, ServiceError."""
         if self._prepared is None:
             make_folder(self._work)
-            limits = {"memory_limit_mb": self._settings.memory_mb, "threads": self._settings.threads}
-            self._prepared = prepare_engine(self._work, self._engine_folders, **limits)
+            self._prepared = prepare_engine(
+                self._work,
+                self._engine_folders,
+                memory_limit_mb=self._settings.memory_mb,
+                threads=self._settings.threads,
+                spark_master=self._settings.master_of_engine,
+            )
             self._prepared.warm_up()
             register_cell(self._prepared)
             register_functions(self._prepared)

@@ -1,0 +1,139 @@
+"""The distributed engine: Spark, on a cluster that exists already or on the processors of this machine.
+
+The work folder lies on a file system that driver and executors share. Exports are read in the driver, as the embedded
+engine reads them. Imported only where it is asked for: it needs the extra ``spark``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from service.engine.contract import AnyIntArray, Engine, Prepared, Table
+from service.engine.embedded import EmbeddedEngine, PreparedEngine
+from service.engine.embedded_tables import EmbeddedTable
+from service.engine.spark_session import Session, start
+from service.engine.spark_sql import POSITION
+from service.engine.spark_tables import SparkTable, opened
+from service.engine.spark_terms import Function
+from service.model import InputFile
+from service.progress import Meter
+from service.readers.rows import FileReport
+
+_LEAST_LOCAL_MB = 512
+# To plan and compile a small statement takes longer than to run it.
+_BY_SIZE = {
+    "spark.sql.shuffle.partitions": ("1", "200"),
+    "spark.sql.adaptive.enabled": ("false", "true"),
+    "spark.sql.codegen.wholeStage": ("false", "true"),
+    "spark.sql.codegen.factoryMode": ("NO_CODEGEN", "FALLBACK"),
+}
+"""Setting of a session -> its values for a small batch, and for a large one."""
+
+
+class PreparedSpark:
+    """See ``Prepared``."""
+
+    def __init__(self, master: str, work_folder: Path, folders: Sequence[Path], memory_limit_mb: int) -> None:
+        """``master``: the URL of Spark's master; see ``service.engine.prepare_engine``."""
+        self._spark = start(master, memory_limit_mb)
+        self._work_folder = work_folder
+        local_mb = max(_LEAST_LOCAL_MB, memory_limit_mb // 2)
+        self._local = PreparedEngine(work_folder, folders, memory_limit_mb=local_mb)
+
+    @contextmanager
+    def begin(self, meter: Meter, *, is_small: bool = False) -> Iterator[SparkEngine]:
+        """See ``Prepared.begin``."""
+        with self._local.begin(meter, is_small=is_small) as local:
+            for name, (of_small, of_large) in _BY_SIZE.items():
+                self._spark.conf.set(name, of_small if is_small else of_large)
+            session = Session(self._spark, local, self._work_folder)
+            with meter.following(session.steps):
+                yield SparkEngine(session, meter)
+
+    def warm_up(self) -> None:
+        """See ``Prepared.warm_up``."""
+        self._local.warm_up()
+        self._spark.sql("select 1").collect()
+
+    def close(self) -> None:
+        """See ``Prepared.close``."""
+        self._local.close()
+
+
+class SparkEngine:
+    """See ``Engine``."""
+
+    def __init__(self, session: Session, meter: Meter) -> None:
+        self.meter = meter
+        self._session = session
+        self._local: EmbeddedEngine = session.local
+
+    def read(self, file: InputFile) -> tuple[SparkTable, FileReport]:
+        """See ``Engine.read``."""
+        table, report = self._local.read(file)
+        ((last,),) = table.rows("select max(row_number) from this")
+        given = self._given(table, ("*", f"row_number - 1 as {POSITION}"), "row_number", is_dense=last == table.count())
+        return given, report
+
+    def read_parquet(self, path: Path) -> SparkTable:
+        """See ``Engine.read_parquet``."""
+        rows = opened(self._session, path, f"_metadata.row_index as {POSITION}")
+        return SparkTable(self._session, rows._replace(is_dense=True, folders=()))
+
+    def read_csv(self, path: Path, columns: Sequence[str]) -> SparkTable:
+        """See ``Engine.read_csv``."""
+        return self._given(self._local.read_csv(path, columns))
+
+    def table(self, columns: Mapping[str, AnyIntArray]) -> SparkTable:
+        """See ``Engine.table``."""
+        return self._given(self._local.table(columns))
+
+    def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> SparkTable:
+        """See ``Engine.text_table``."""
+        return self._given(self._local.text_table(columns, rows))
+
+    def lending(self, size_bytes: int) -> AbstractContextManager[None]:
+        """See ``Engine.lending``: the caller's memory is not the cluster's."""
+        return nullcontext()
+
+    def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
+        """See ``Engine.register``."""
+        parameters = len(inspect.signature(function).parameters)
+        if name not in self._session.functions:
+            self._local.register(name, function, result)
+        self._session.functions[name] = Function(name, function, parameters, result)
+
+    def call(self, name: str, arguments: Table, columns: Sequence[str]) -> SparkTable:
+        """See ``Engine.call``."""
+        listed = ", ".join(columns)
+        assert isinstance(arguments, SparkTable)
+        return arguments.derive(f"select {listed}, nullif({name}({listed}), '') as result from this")
+
+    def interrupt(self) -> None:
+        """See ``Engine.interrupt``."""
+        self._local.interrupt()
+        self._session.interrupt()
+
+    def _given(
+        self,
+        table: EmbeddedTable,
+        columns: Sequence[str] = ("*",),
+        order_by: str = POSITION,
+        *,
+        is_dense: bool = True,
+    ) -> SparkTable:
+        """A table of the driver's engine, as one of Spark's; in this order, else in its own."""
+        folder = self._session.new_folder("given")
+        folder.mkdir()
+        numbered = table if order_by != POSITION else table.numbered(POSITION)
+        numbered.write_parquet(folder / "part.parquet", order_by, columns)
+        table.release()
+        return SparkTable(self._session, opened(self._session, folder)._replace(is_dense=is_dense))
+
+
+_is_engine: type[Engine] = SparkEngine
+_is_prepared: type[Prepared] = PreparedSpark

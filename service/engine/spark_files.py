@@ -1,0 +1,88 @@
+"""Files that Spark writes: each task a part, in DuckDB's own format; the driver puts the parts together, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+from pyspark import TaskContext
+
+from service.engine.contract import sql_text
+from service.engine.embedded_tables import CSV_OPTIONS, LINES_OPTIONS, PARQUET_OPTIONS
+from service.engine.spark_schema import ParquetQuery, Shape, as_declared, declared
+from service.engine.spark_session import Session, parquet_files
+from service.engine.spark_terms import worker_connection
+from service.files import remove_tree
+
+_PART = "number bigint, name string"
+_COPIED_BYTES = 1 << 20
+
+
+class TaskFile(NamedTuple):
+    """Writes the rows of a task to a file in ``folder``; ``options`` are those of DuckDB's ``copy``."""
+
+    folder: str
+    options: str
+
+    def written(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """One row: the number of the part, and the name of its file. None where there is no row to write."""
+        first = next(batches, None)
+        task = TaskContext.get()
+        if first is None or task is None:
+            return
+        number = task.partitionId()
+        # A task that is tried again, or twice at the same time, writes another file.
+        name = f"part_{number}_{task.taskAttemptId()}"
+        connection = worker_connection()
+        connection.register("part_rows", pa.RecordBatchReader.from_batches(first.schema, chain([first], batches)))
+        try:
+            path = sql_text(str(Path(self.folder, name)))
+            connection.execute(f"copy (select * from part_rows) to {path} ({self.options})")
+        finally:
+            connection.unregister("part_rows")
+        yield pa.RecordBatch.from_pydict({"number": [number], "name": [name]})
+
+
+def write_csv(session: Session, query: str, path: Path, columns: Sequence[str], *, bom: bool) -> None:
+    """Write the rows of an ordered query with a header; see ``Table.write_csv``."""
+    nothing = session.local.materialise(f"select {', '.join(f'null::varchar as {it}' for it in columns)} where false")
+    nothing.write_csv(path, columns, columns[0], bom=bom)
+    nothing.release()
+    _add_parts(session, query, path, f"{CSV_OPTIONS}, header false")
+
+
+def write_lines(session: Session, query: str, path: Path) -> None:
+    """Write the rows of an ordered query of one column as lines; see ``Table.write_lines``."""
+    path.write_bytes(b"")
+    _add_parts(session, query, path, LINES_OPTIONS)
+
+
+def write_parquet(session: Session, query: str, path: Path, request: ParquetQuery, shapes: Mapping[str, Shape]) -> None:
+    """Write the rows of an ordered query, which ``request`` states on tables of these shapes."""
+    folder = session.new_folder("parts")
+    session.write(query, folder)
+    fields = declared(session.local, request, shapes, session.new_folder("declared"))
+    names = ", ".join(sql_text(str(it)) for it in parquet_files(folder))
+    # Of several files DuckDB does not know which columns have no nulls; of a table it does.
+    rows = session.local.materialise(f"from read_parquet([{names}], hive_partitioning=false)")
+    listed = ", ".join(map(as_declared, fields))
+    session.local.run(f"copy (select {listed} from {rows.name}) to ? ({PARQUET_OPTIONS})", str(path))
+    rows.release()
+    remove_tree(folder)
+
+
+def _add_parts(session: Session, query: str, path: Path, options: str) -> None:
+    folder = session.new_folder("parts")
+    folder.mkdir()
+    part = TaskFile(str(folder), options)
+    with session.one_statement():
+        parts = session.data(query).mapInArrow(lambda batches: part.written(batches), _PART).collect()
+    with open(path, "ab") as file:
+        for _, name in sorted(parts):
+            with open(folder / name, "rb") as rows:
+                while block := rows.read(_COPIED_BYTES):
+                    file.write(block)
+    remove_tree(folder)

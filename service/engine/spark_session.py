@@ -1,0 +1,214 @@
+"""The Spark session of this process, and the statements that are run in it."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as spark_types
+from pyspark.sql.functions import arrow_udf
+
+from service.engine.embedded import EmbeddedEngine
+from service.engine.spark_sql import Call, Columns, Statement, Translated
+from service.engine.spark_terms import Function, Term
+from service.errors import Interrupted, SettingsError, TransientError
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_LEAST_DRIVER_MB = 1024
+_SPARK_TYPES = {
+    "VARCHAR": "string",
+    "BIGINT": "bigint",
+    "INTEGER": "int",
+    "BOOLEAN": "boolean",
+    "DOUBLE": "double",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp_ntz",
+    "DECIMAL(38,0)": "decimal(38,0)",
+}
+_TYPES = {spark: ours for ours, spark in _SPARK_TYPES.items()}
+_started: dict[str, SparkSession] = {}
+"""Master -> the session of this process; starting one takes seconds."""
+
+
+def start(master: str, memory_limit_mb: int) -> SparkSession:
+    """The session of this process with this master; each engine has one of its own beside it."""
+    if master not in _started:
+        conf = {
+            "spark.app.name": "customer-integration-service",
+            "spark.driver.memory": f"{max(_LEAST_DRIVER_MB, memory_limit_mb // 2)}m",
+            "spark.driver.maxResultSize": "0",
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            # The text of an error may hold a customer's value.
+            "spark.log.level": "OFF",
+            "spark.executorEnv.PYTHONPATH": str(_PACKAGE),
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.legacy.charVarcharAsString": "true",
+            "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+            "spark.sql.parquet.compression.codec": "zstd",
+        }
+        builder = SparkSession.builder.master(master)
+        for name, value in conf.items():
+            builder = builder.config(name, value)
+        try:
+            _started[master] = builder.getOrCreate()
+        except (PySparkException, OSError, RuntimeError) as error:
+            raise SettingsError(
+                f"Spark does not start: {type(error).__name__}",
+                hint="install Java 17 or later, and check SERVICE_SPARK_MASTER",
+            ) from None
+        _started[master].sparkContext.pythonExec = sys.executable
+        atexit.register(_started[master].stop)
+    return _started[master].newSession()
+
+
+class Session:
+    """A Spark session with names of its own, and the folder of its tables."""
+
+    def __init__(self, spark: SparkSession, local: EmbeddedEngine, folder: Path) -> None:
+        """``local``: the engine of the driver, which reads exports, types terms and assembles files."""
+        self.local = local
+        self.functions: dict[str, Function] = {}
+        self._spark = spark
+        self._folder = folder
+        self._numbers = count(1)
+        self._called: set[str] = set()
+        self._ended = 0
+        self._is_interrupted = False
+
+    def translated(
+        self, sql: str, tables: Mapping[str, Columns], views: Mapping[str, str], *, is_table: bool
+    ) -> Translated:
+        """A statement for Spark; what it calls can be called."""
+        statement = Statement(sql, tables, self.functions, self._types_of)
+        translated = statement.translated(views, is_table=is_table)
+        for call in translated.calls:
+            self._enable(call)
+        return translated
+
+    def _types_of(self, query: str) -> list[str]:
+        return [str(row[1]) for row in self.local.run(f"describe {query}")]
+
+    def _enable(self, call: Call) -> None:
+        if call.name in self._called:
+            return
+        term = Term(call.sql, call.result, tuple(self.functions[name] for name in call.functions))
+        function = arrow_udf(lambda *columns: term.value(*columns), spark_type(call.result))
+        self._spark.udf.register(call.name, function)
+        self._called.add(call.name)
+
+    # -------------------------------------------------------------------------------------------- statements
+
+    def data(self, query: str) -> DataFrame:
+        """The result of a query, not computed yet."""
+        return self._spark.sql(query)
+
+    def collected(self, query: str) -> list[Any]:
+        """The rows of a small result."""
+        with self.one_statement():
+            return list(self.data(query).collect())
+
+    def arrow(self, query: str) -> pa.Table:
+        """The result of a query in the memory of this process."""
+        with self.one_statement():
+            return self.data(query).toArrow()
+
+    def write(self, query: str, folder: Path) -> spark_types.StructType:
+        """Run a query into Parquet files, with this schema."""
+        with self.one_statement():
+            data = self.data(query)
+            for field in data.schema.fields:
+                if isinstance(field.dataType, spark_types.NullType):
+                    data = data.withColumn(field.name, data[field.name].cast("string"))
+            data.write.parquet(str(folder))
+            return data.schema
+
+    def view(self, query: str) -> str:
+        """A new name for a query."""
+        name = f"view_{next(self._numbers)}"
+        with self.one_statement(is_step=False):
+            self.data(query).createOrReplaceTempView(name)
+        return name
+
+    def view_of_files(
+        self, folder: Path, *terms: str, schema: spark_types.StructType | None = None
+    ) -> tuple[str, Columns]:
+        """A new name for the rows of the Parquet files in a folder, with more terms; and its columns.
+
+        ``schema``: of the files; else it is read from one of them.
+        """
+        name = f"files_{next(self._numbers)}"
+        with self.one_statement(is_step=False):
+            reader = self._spark.read if schema is None else self._spark.read.schema(schema)
+            data = reader.parquet(str(folder)).selectExpr("*", *terms)
+            data.createOrReplaceTempView(name)
+            return name, {field: _type(kind) for field, kind in data.dtypes}
+
+    def counts_of_files(self, folder: Path) -> dict[str, int]:
+        """Name -> rows of each Parquet file in a folder, in the order in which they were written."""
+        return {path.name: int(pq.read_metadata(path).num_rows) for path in parquet_files(folder)}
+
+    def count_of_files(self, folder: Path) -> int:
+        """The rows of all Parquet files in a folder."""
+        return sum(self.counts_of_files(folder).values())
+
+    def new_folder(self, kind: str) -> Path:
+        """A path in the work folder that is not used yet."""
+        return self._folder / f"{kind}_{next(self._numbers)}"
+
+    # ---------------------------------------------------------------------------------------------- progress
+
+    def steps(self) -> float:
+        """The number of statements that have ended."""
+        return float(self._ended)
+
+    def interrupt(self) -> None:
+        """See ``Engine.interrupt``."""
+        self._is_interrupted = True
+        self._spark.sparkContext.cancelAllJobs()
+
+    @contextmanager
+    def one_statement(self, *, is_step: bool = True) -> Iterator[None]:
+        """Errors of Spark as ours: their text may hold a customer's value, and is not passed on."""
+        try:
+            self._refuse_interrupted()
+            yield
+        except PySparkException as error:
+            self._refuse_interrupted()
+            raise TransientError(
+                f"Spark failed: {type(error).__name__}",
+                hint="check the cluster, the disk of SERVICE_STATE and SERVICE_MEMORY_LIMIT_MB",
+            ) from None
+        finally:
+            self._ended += is_step
+
+    def _refuse_interrupted(self) -> None:
+        if self._is_interrupted:
+            raise Interrupted("the work was interrupted", hint="it continues at the next start")
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files in a folder, in the order in which they were written; ``folder`` may be one itself."""
+    return sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]
+
+
+def spark_type(kind: str) -> str:
+    """The type of the contract as Spark calls it."""
+    if kind.endswith("[]"):
+        return f"array<{spark_type(kind[:-2])}>"
+    return _SPARK_TYPES[kind]
+
+
+def _type(kind: str) -> str:
+    if kind.startswith("array<"):
+        return f"{_type(kind[6:-1])}[]"
+    return _TYPES[kind]

@@ -1,0 +1,234 @@
+"""Tables of a Spark session: Parquet files in the work folder, which driver and executors share.
+
+Each table is written when it is made: its lineage ends there, and it survives the loss of an executor. Its rows have
+no order of their own; where one is known, ``POSITION`` is a column of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pyspark.sql.types import StructType
+
+from service.engine import spark_files
+from service.engine.contract import IntArray, Row, Table
+from service.engine.spark_schema import Extremes, ParquetQuery, Shape, extremes_of
+from service.engine.spark_session import Session, parquet_files
+from service.engine.spark_sql import POSITION, Columns, Translated, ordered_sql
+from service.files import remove_tree
+
+_ROWS_OF_A_PART = 1 << 20
+_PART_BITS = 40
+"""Positions of a table behind others begin at a multiple of this power of two."""
+
+
+class Rows(NamedTuple):
+    """The rows of a table, as a view.
+
+    view     its name
+    columns  column -> type
+    size     the number of rows
+    is_dense whether the positions are 0, 1, …, without a gap
+    folders  what is removed with it
+    """
+
+    view: str
+    columns: Columns
+    size: int
+    is_dense: bool = False
+    folders: tuple[Path, ...] = ()
+
+
+class SparkTable:
+    """See ``Table``."""
+
+    def __init__(self, session: Session, rows: Rows) -> None:
+        self._session = session
+        self._rows = rows
+
+    def derive(self, sql: str, **others: Table) -> SparkTable:
+        """See ``Table.derive``. The result is computed at once."""
+        tables = {"this": self, **others}
+        translated = self._translated(sql, tables, is_table=True)
+        made = written(self._session, translated.sql)
+        is_dense = translated.keeps_rows and self._rows.is_dense and made.size == self._rows.size
+        return SparkTable(self._session, made._replace(is_dense=is_dense))
+
+    def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> SparkTable:
+        """See ``Table.sorted``; what is written is sorted when it is written."""
+        return self.derive(sql, **others)
+
+    def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
+        """See ``Table.rows``."""
+        translated = self._translated(sql, {"this": self, **others})
+        query = translated.sql
+        if translated.has_position:
+            query = f"select * except ({POSITION}) from ({query}) order by {POSITION}"
+        found = self._session.collected(query)
+        return [tuple(int(it) if isinstance(it, Decimal) else it for it in row) for row in found]
+
+    def count(self) -> int:
+        """See ``Table.count``."""
+        return self._rows.size
+
+    def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
+        """See ``Table.integers``."""
+        arrays = self._arrays(columns)
+        if sort:
+            order = np.lexsort(arrays[::-1])
+            arrays = tuple(array[order] for array in arrays)
+        return arrays
+
+    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+        """See ``Table.integer_parts``."""
+        arrays = self._arrays(columns, POSITION if POSITION in self._rows.columns else "")
+        for start in range(0, self.count(), _ROWS_OF_A_PART):
+            yield tuple(array[start : start + _ROWS_OF_A_PART] for array in arrays)
+
+    def numbered(self, column: str, start: int = 0) -> SparkTable:
+        """See ``Table.numbered``."""
+        rows = self._rows if self._rows.is_dense else _dense(self._session, self._rows)
+        view = self._session.view(f"select {POSITION} + {start} as `{column}`, * from {rows.view}")
+        return SparkTable(self._session, rows._replace(view=view, columns={column: "BIGINT", **rows.columns}))
+
+    def with_rows_of(self, *others: Table) -> SparkTable:
+        """See ``Table.with_rows_of``."""
+        parts = [it._rows for it in (self, *map(own, others))]
+        is_dense = all(it.is_dense for it in parts)
+        columns = [it for it in parts[0].columns if it != POSITION]
+        listed, queries, before = ", ".join(f"`{it}`" for it in columns), [], 0
+        for index, part in enumerate(parts):
+            start = before if is_dense else index << _PART_BITS
+            queries.append(f"select {listed}, {POSITION} + {start} as {POSITION} from {part.view}")
+            before += part.size
+        rows = parts[0]._replace(
+            view=self._session.view(" union all ".join(queries)),
+            size=before,
+            is_dense=is_dense,
+            folders=tuple(folder for part in parts for folder in part.folders),
+        )
+        return SparkTable(self._session, rows)
+
+    def codes(self, terms: Mapping[str, str]) -> SparkTable:
+        """See ``Table.codes``."""
+        texts = self.derive(
+            f"select ordinal, {', '.join(f'{term} as {name}' for name, term in terms.items())} from this"
+        )
+        firsts = {
+            f"of_{name}": texts.derive(
+                f"select {name} as text, min(ordinal) as first from this where {name} is not null "
+                f"group by {name} having count(*) > 1"
+            )
+            for name in terms
+        }
+        codes = ", ".join(
+            f"case when this.{name} is null then -1 else coalesce(of_{name}.first, this.ordinal) end as {name}"
+            for name in terms
+        )
+        joins = " ".join(f"left join of_{name} on of_{name}.text = this.{name}" for name in terms)
+        found = texts.derive(f"select this.ordinal, {codes} from this {joins} order by ordinal", **firsts)
+        for table in (texts, *firsts.values()):
+            table.release()
+        return found
+
+    def write_csv(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        order_by: str,
+        sql: str = "from this",
+        *,
+        bom: bool = False,
+        **others: Table,
+    ) -> None:
+        """See ``Table.write_csv``."""
+        query = self._ordered(columns, order_by, sql, others)
+        spark_files.write_csv(self._session, query, path, columns, bom=bom)
+
+    def write_lines(self, path: Path, column: str, order_by: str, sql: str = "from this") -> None:
+        """See ``Table.write_lines``."""
+        spark_files.write_lines(self._session, self._ordered([column], order_by, sql, {}), path)
+
+    def write_parquet(
+        self, path: Path, order_by: str, columns: Sequence[str] = ("*",), sql: str = "from this", **others: Table
+    ) -> None:
+        """See ``Table.write_parquet``."""
+        query = self._ordered(columns, order_by, sql, others)
+        shapes = {name: own(table)._shape() for name, table in {"this": self, **others}.items()}
+        spark_files.write_parquet(self._session, query, path, ParquetQuery(order_by, columns, sql), shapes)
+
+    def release(self) -> None:
+        """See ``Table.release``."""
+        for folder in self._rows.folders:
+            remove_tree(folder)
+
+    # ------------------------------------------------------------------------------------------------------
+
+    def _translated(self, sql: str, tables: Mapping[str, Table], *, is_table: bool = False) -> Translated:
+        found = {name: own(table)._rows for name, table in tables.items()}
+        columns = {name: rows.columns for name, rows in found.items()}
+        views = {name: rows.view for name, rows in found.items()}
+        return self._session.translated(sql, columns, views, is_table=is_table)
+
+    def _shape(self) -> Shape:
+        found = extremes_of(path for folder in self._rows.folders for path in parquet_files(folder))
+        unknown = Extremes(None, None, has_nulls=True)
+        typed = {it: (kind, found.get(it, unknown)) for it, kind in self._rows.columns.items() if it != POSITION}
+        return Shape(typed, is_empty=not self._rows.size)
+
+    def _ordered(self, columns: Sequence[str], order_by: str, sql: str, others: Mapping[str, Table]) -> str:
+        """The query for ``columns`` of the result of ``sql``, in this order."""
+        translated = self._translated(sql, {"this": self, **others})
+        shown = "* except (row_position)" if translated.has_position else "*"
+        listed = ", ".join(shown if it == "*" else it.replace('"', "`") for it in columns)
+        return f"select {listed} from ({translated.sql}) order by {ordered_sql(order_by)}"
+
+    def _arrays(self, columns: Sequence[str], order_by: str = "") -> tuple[IntArray, ...]:
+        ordered = f" order by {order_by}" if order_by else ""
+        found = self._session.arrow(f"select {', '.join(columns)} from {self._rows.view}{ordered}")
+        return tuple(np.array(found.column(it).to_numpy(), dtype=np.int64) for it in range(len(columns)))
+
+
+def own(table: Table) -> SparkTable:
+    """The table as one of Spark's."""
+    assert isinstance(table, SparkTable), "tables of two engines do not mix"
+    return table
+
+
+def written(session: Session, query: str) -> Rows:
+    """Run a query into a new table."""
+    folder = session.new_folder("table")
+    return opened(session, folder, schema=session.write(query, folder))
+
+
+def opened(session: Session, folder: Path, *terms: str, schema: StructType | None = None) -> Rows:
+    """The table whose Parquet files lie in ``folder``, with more terms of Spark as columns."""
+    view, columns = session.view_of_files(folder, *terms, schema=schema)
+    return Rows(view, columns, session.count_of_files(folder), folders=(folder,))
+
+
+def _dense(session: Session, rows: Rows) -> Rows:
+    """The same rows with positions without gaps: sorted into files, whose rows have positions of their own.
+
+    Rows without an order get one, which is kept.
+    """
+    ordered = f" order by {POSITION}" if POSITION in rows.columns else ""
+    folder = session.new_folder("sorted")
+    schema = session.write(f"select * from {rows.view}{ordered}", folder)
+    terms = ("_metadata.file_name as file_name", "_metadata.row_index as position_in_file")
+    files = opened(session, folder, *terms, schema=schema)
+    before, starts = 0, []
+    for name, count in session.counts_of_files(folder).items():
+        starts.append(f"('{name}', {before}L)")
+        before += count
+    listed = ", ".join(f"`{it}`" for it in rows.columns if it != POSITION)
+    view = session.view(
+        f"select {listed}, starts.start + position_in_file as {POSITION} from {files.view} "
+        f"join (values {', '.join(starts)}) as starts(name, start) on starts.name = file_name"
+    )
+    columns = {**rows.columns, POSITION: "BIGINT"}
+    return Rows(view, columns, rows.size, is_dense=True, folders=(*rows.folders, folder))

@@ -1,0 +1,96 @@
+"""Scalar terms of a statement, as Spark's Python workers compute them: by DuckDB, column by column, in batches.
+
+So a term means the same with both engines: its regular expressions, casts and case mapping, and the definitions in
+Python that it calls, and calls only for the rows that need them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
+
+_MEMORY_MB = 256
+"""Of one worker, which has one batch of rows at a time."""
+
+
+class Function(NamedTuple):
+    """A definition that is callable from SQL: text arguments, text or null out."""
+
+    name: str
+    definition: Callable[..., Any]
+    parameters: int
+    result: str = "varchar"
+
+
+class Term(NamedTuple):
+    """A scalar term over the columns ``c0``, ``c1``, …
+
+    sql        in the dialect of the contract
+    result     the SQL type of its value
+    functions  those that it calls
+    """
+
+    sql: str
+    result: str
+    functions: tuple[Function, ...]
+
+    def value(self, *columns: pa.Array) -> pa.Array:
+        """The value of the term for each row."""
+        names = [f"c{number}" for number in range(len(columns))]
+        rows = pa.Table.from_arrays(list(columns), names)
+        connection = worker_connection()
+        for function in self.functions:
+            if function.name not in _known:
+                create_function(connection, function)
+                _known.add(function.name)
+        connection.register("term_rows", rows)
+        try:
+            found = connection.sql(f"select ({self.sql})::{self.result} as value from term_rows").to_arrow_table()
+        finally:
+            connection.unregister("term_rows")
+        value = found.column("value").combine_chunks()
+        # A column of no chunk stays one of none.
+        return value.combine_chunks() if isinstance(value, pa.ChunkedArray) else value
+
+
+_known: set[str] = set()
+"""The functions of this worker's connection."""
+
+
+@cache
+def worker_connection() -> duckdb.DuckDBPyConnection:
+    """The DuckDB of this worker process: one thread, because Spark has a worker for each of its own."""
+    config: dict[str, Any] = {
+        "memory_limit": f"{_MEMORY_MB}MB",
+        "threads": 1,
+        "async_threads": 0,
+        "temp_directory": "",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    return duckdb.connect(":memory:", config=config)
+
+
+def create_function(connection: duckdb.DuckDBPyConnection, function: Function) -> None:
+    """Make a definition callable from the SQL of a connection. A null has no result."""
+    definition = function.definition
+    # DuckDB counts the parameters of what it is given, so there is one wrapper for each number.
+    wrappers: dict[int, Callable[..., Any]] = {
+        1: lambda value: None if value is None else definition(value),
+        2: lambda value, rule: None if value is None else definition(value, rule),
+    }
+    connection.create_function(
+        function.name,
+        wrappers[function.parameters],
+        ["varchar"] * function.parameters,
+        function.result,
+        type=PythonUDFType.NATIVE,
+        # "special": else DuckDB takes a null result for an error.
+        null_handling=FunctionNullHandling.SPECIAL,
+    )
