@@ -19,12 +19,13 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
+from service.engine.components import smallest_of_component
 from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine
 from service.model import Rules
 from service.pipeline.evidence import explain, rules_text
 from service.pipeline.matching import MATCHERS
-from service.pipeline.matching.cluster import cluster, smallest_of_component
+from service.pipeline.matching.cluster import cluster
 from service.pipeline.survivorship import survive
 from tests.sizes import LAWS_RECORDS, examples
 from tests.small_batches import (

@@ -166,6 +166,13 @@ class Engine(Callables, Protocol):
         ``columns`` are its arguments, texts without nulls; an empty result is null.
         """
 
+    def components(self, links: Table, nodes: int) -> Table:
+        """The connected components of a graph whose nodes are 0 … nodes - 1.
+
+        In:     links  one · other, the nodes of each edge
+        Out:    ordinal · group_id: each node, and the smallest of its component
+        """
+
     def interrupt(self) -> None:
         """Make the running statement, if any, raise Interrupted; called from another thread."""
 

@@ -12,18 +12,25 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from service.engine import components, spark_components
 from service.engine.contract import AnyIntArray, Engine, Prepared, Table
 from service.engine.embedded import EmbeddedEngine, PreparedEngine
 from service.engine.embedded_tables import EmbeddedTable
 from service.engine.spark_session import Session, start
 from service.engine.spark_sql import POSITION
-from service.engine.spark_tables import SparkTable, opened
+from service.engine.spark_tables import SparkTable, numbers, opened
 from service.engine.spark_terms import Function
 from service.model import InputFile
 from service.progress import Meter
 from service.readers.rows import FileReport
 
 _LEAST_LOCAL_MB = 512
+FEW_NODES = 1_000_000
+"""The components of so small a graph are found in the driver, in a few megabytes."""
+_GROUPS = """
+    select this.ordinal, coalesce(labels.label, this.ordinal) as group_id
+    from this left join labels on labels.node = this.ordinal order by ordinal
+"""
 # To plan and compile a small statement takes longer than to run it.
 _BY_SIZE = {
     "spark.sql.shuffle.partitions": ("1", "200"),
@@ -112,6 +119,17 @@ class SparkEngine:
         listed = ", ".join(columns)
         assert isinstance(arguments, SparkTable)
         return arguments.derive(f"select {listed}, nullif({name}({listed}), '') as result from this")
+
+    def components(self, links: Table, nodes: int) -> SparkTable:
+        """See ``Engine.components``."""
+        assert isinstance(links, SparkTable)
+        if max(links.count(), nodes) <= FEW_NODES:
+            smallest = components.smallest_of_component(nodes, links.integer_parts("one", "other"))
+            return self.table({"group_id": smallest}).numbered("ordinal")
+        of_links = spark_components.labels(links)
+        found = SparkTable(self._session, numbers(self._session, "ordinal", nodes)).derive(_GROUPS, labels=of_links)
+        of_links.release()
+        return found
 
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from service.engine import embedded_files, memory
+from service.engine import components, embedded_files, memory
 from service.engine.contract import Engine, Prepared, Table, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
@@ -249,6 +249,12 @@ class EmbeddedEngine(Database):
             # "special": else DuckDB takes a null result for an error.
             null_handling=FunctionNullHandling.SPECIAL,
         )
+
+    def components(self, links: Table, nodes: int) -> EmbeddedTable:
+        """See ``Engine.components``."""
+        with self.lending(components.bytes_for(nodes, links.count())):
+            labels = components.smallest_of_component(nodes, links.integer_parts("one", "other"))
+            return self.table({"group_id": labels}).numbered("ordinal")
 
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""

@@ -12,7 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
+from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as spark_types
 from pyspark.sql.functions import arrow_udf
@@ -35,6 +37,8 @@ _SPARK_TYPES = {
     "DECIMAL(38,0)": "decimal(38,0)",
 }
 _TYPES = {spark: ours for ours, spark in _SPARK_TYPES.items()}
+for _name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+    PySparkLogger.getLogger(_name).disabled = True  # its lines have the text of errors
 _started: dict[str, SparkSession] = {}
 """Master -> the session of this process; starting one takes seconds."""
 
@@ -182,7 +186,7 @@ class Session:
         try:
             self._refuse_interrupted()
             yield
-        except PySparkException as error:
+        except (PySparkException, Py4JError) as error:
             self._refuse_interrupted()
             raise TransientError(
                 f"Spark failed: {type(error).__name__}",

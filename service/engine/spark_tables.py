@@ -205,6 +205,12 @@ def written(session: Session, query: str) -> Rows:
     return opened(session, folder, schema=session.write(query, folder))
 
 
+def numbers(session: Session, column: str, size: int) -> Rows:
+    """A table of the numbers from 0, each its own position; there are ``size`` of them."""
+    view = session.view(f"select id as `{column}`, id as {POSITION} from range({size})")
+    return Rows(view, {column: "BIGINT", POSITION: "BIGINT"}, size, is_dense=True)
+
+
 def opened(session: Session, folder: Path, *terms: str, schema: StructType | None = None) -> Rows:
     """The table whose Parquet files lie in ``folder``, with more terms of Spark as columns."""
     view, columns = session.view_of_files(folder, *terms, schema=schema)
