@@ -134,7 +134,8 @@ class Session:
                 if isinstance(field.dataType, spark_types.NullType):
                     data = data.withColumn(field.name, data[field.name].cast("string"))
             data.write.parquet(str(folder))
-            return data.schema
+            # Without what Spark notes about columns that come from a file's metadata: it would look for them there.
+            return spark_types.StructType([spark_types.StructField(it.name, it.dataType) for it in data.schema])
 
     def view(self, query: str) -> str:
         """A new name for a query."""
