@@ -46,9 +46,11 @@ class Rows(NamedTuple):
 class SparkTable:
     """See ``Table``."""
 
-    def __init__(self, session: Session, rows: Rows) -> None:
+    def __init__(self, session: Session, rows: Rows, order: str = "") -> None:
+        """``order``: the terms by which its positions were given."""
         self._session = session
         self._rows = rows
+        self._order = order
 
     def derive(self, sql: str, **others: Table) -> SparkTable:
         """See ``Table.derive``. The result is computed at once."""
@@ -59,8 +61,9 @@ class SparkTable:
         return SparkTable(self._session, made._replace(is_dense=is_dense))
 
     def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> SparkTable:
-        """See ``Table.sorted``; what is written is sorted when it is written."""
-        return self.derive(sql, **others)
+        """See ``Table.sorted``."""
+        rows = self.derive(sql, **others)._rows
+        return SparkTable(self._session, _dense(self._session, rows, ordered_sql(order_by)), order_by)
 
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """See ``Table.rows``."""
@@ -185,7 +188,8 @@ class SparkTable:
         translated = self._translated(sql, {"this": self, **others})
         shown = "* except (row_position)" if translated.has_position else "*"
         listed = ", ".join(shown if it == "*" else it.replace('"', "`") for it in columns)
-        return f"select {listed} from ({translated.sql}) order by {ordered_sql(order_by)}"
+        is_in_order = self._order == order_by and not others and translated.has_position
+        return f"select {listed} from ({translated.sql}) order by {POSITION if is_in_order else ordered_sql(order_by)}"
 
     def _arrays(self, columns: Sequence[str], order_by: str = "") -> tuple[IntArray, ...]:
         ordered = f" order by {order_by}" if order_by else ""
@@ -217,12 +221,13 @@ def opened(session: Session, folder: Path, *terms: str, schema: StructType | Non
     return Rows(view, columns, session.count_of_files(folder), folders=(folder,))
 
 
-def _dense(session: Session, rows: Rows) -> Rows:
+def _dense(session: Session, rows: Rows, order_by: str = "") -> Rows:
     """The same rows with positions without gaps: sorted into files, whose rows have positions of their own.
 
-    Rows without an order get one, which is kept.
+    ``order_by``: terms of Spark; else by their positions. Rows without an order get one, which is kept.
     """
-    ordered = f" order by {POSITION}" if POSITION in rows.columns else ""
+    order_by = order_by or (POSITION if POSITION in rows.columns else "")
+    ordered = f" order by {order_by}" if order_by else ""
     folder = session.new_folder("sorted")
     schema = session.write(f"select * from {rows.view}{ordered}", folder)
     terms = ("_metadata.file_name as file_name", "_metadata.row_index as position_in_file")
