@@ -24,6 +24,7 @@ from service import engine as engines
 from service.engine.components import smallest_of_component
 from service.engine.contract import Engine
 from service.errors import InputError, SettingsError, TransientError
+from service.pipeline.fields.email import norm_email
 from service.progress import Meter
 from service.settings import Settings
 from tests import regenerate_analytics, small_exports
@@ -202,6 +203,17 @@ def test_rows_keep_their_order_through_filters_joins_and_unions(spark: None, tmp
         assert both.rows("select n, text from this") == list(enumerate(expected, start=1))
         assert [row[1] for row in joined.rows()] == expected
         assert joined.numbered("again").rows("select again + 1, text from this") == list(enumerate(expected, start=1))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_function_is_called_for_each_row(spark: None, tmp_path: Path) -> None:
+    with opened(tmp_path / "work") as engine:
+        engine.register("norm_email", norm_email)
+        texts = engine.text_table(("text",), [("Ann@Example.com",), ("no address",), ("b@example.org",)])
+        called = engine.call("norm_email", texts, ("text",))
+        expected = [("Ann@Example.com", "ann@example.com"), ("b@example.org", "b@example.org"), ("no address", None)]
+        assert sorted(called.rows()) == expected
 
 
 @pytest.mark.slow

@@ -132,6 +132,8 @@ class Engine(Callables, Protocol):
 
     meter: Meter
     """Each statement that ends is a step of it, and so is the reading of a file row by row."""
+    calls_in_parallel: bool
+    """Whether the functions that a statement calls run on all processors; else ``call`` makes them."""
 
     def read(self, file: InputFile) -> tuple[Table, FileReport]:
         """The rows of one export, with the columns ``readers.rows.RAW``.

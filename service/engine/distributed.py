@@ -74,6 +74,8 @@ class PreparedSpark:
 class SparkEngine:
     """See ``Engine``."""
 
+    calls_in_parallel = True
+
     def __init__(self, session: Session, meter: Meter) -> None:
         self.meter = meter
         self._session = session

@@ -154,6 +154,7 @@ _BYTES_OF_A_WORKER = 88 << 20
 class EmbeddedEngine(Database):
     """See ``Engine``; a folder of ours holds what does not fit into memory."""
 
+    calls_in_parallel = False
     _calls: ExitStack | None = None
     """Ends the worker processes and returns their memory; None outside of ``calling``."""
     _workers: Workers | None = None

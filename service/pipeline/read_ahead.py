@@ -50,7 +50,7 @@ def read_ahead(rows: Table, terms: Mapping[str, str], engine: Engine) -> Iterato
     Out:  the rows in their order, with more columns, until the block ends; and the terms
     """
     found, read = dict(terms), rows
-    for slow in _slow_terms(rows, terms, engine):
+    for slow in () if engine.calls_in_parallel else _slow_terms(rows, terms, engine):
         with engine.meter.part(_SHARE_OF_A_TERM, steps=0):
             # The rows of several exports have no positions before they are one table.
             own = rows.derive("from this") if read is rows else read
