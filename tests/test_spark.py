@@ -202,6 +202,7 @@ def test_rows_keep_their_order_through_filters_joins_and_unions(spark: None, tmp
         expected = [*(it for it in expected if it != "b"), *expected]
         assert both.rows("select n, text from this") == list(enumerate(expected, start=1))
         assert [row[1] for row in joined.rows()] == expected
+        assert [len(part) for part in joined.parts(("n", "text"), 300)] == [300, len(expected) - 300]
         assert joined.numbered("again").rows("select again + 1, text from this") == list(enumerate(expected, start=1))
 
 

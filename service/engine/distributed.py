@@ -116,6 +116,10 @@ class SparkEngine:
             self._local.register(name, function, result)
         self._session.functions[name] = Function(name, function, parameters, result)
 
+    def calling(self) -> AbstractContextManager[None]:
+        """See ``Engine.calling``: Spark's workers are there already."""
+        return nullcontext()
+
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> SparkTable:
         """See ``Engine.call``."""
         listed = ", ".join(columns)

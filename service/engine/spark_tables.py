@@ -92,6 +92,15 @@ class SparkTable:
         for start in range(0, self.count(), _ROWS_OF_A_PART):
             yield tuple(array[start : start + _ROWS_OF_A_PART] for array in arrays)
 
+    def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+        """See ``Table.parts``."""
+        rows = self.numbered("number")
+        part = (
+            f"select {', '.join(columns)} from this where number >= {{0}} and number < {{0}} + {size} order by number"
+        )
+        for start in range(0, self.count(), size):
+            yield rows.rows(part.format(start))
+
     def numbered(self, column: str, start: int = 0) -> SparkTable:
         """See ``Table.numbered``."""
         rows = self._rows if self._rows.is_dense else _dense(self._session, self._rows)
