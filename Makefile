@@ -6,6 +6,7 @@
 # make fuzz   feed the readers inputs that cover more of their code, for ten minutes (MINUTES=…)
 # make bench  measure the whole service, against other programs too, and write docs/performance.md (ARGS=… for parts)
 # make peers  compare the sync with a plain loop and with dlt: speed, and behaviour with a faulty API (minutes)
+# make spark  compare Spark with the embedded engine, on a few cases (FAULTS=all: on every one; needs Java 17)
 # make screenshots  draw the pages of the dashboard for the docs, in Chromium
 # make demo   show every step on the sample, in seconds
 # make lock   write the hash-locked requirements from pyproject.toml, and the SBOM
@@ -21,7 +22,7 @@ MINUTES := 10
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test screenshots lint ci faults fuzz demo bench peers lock sbom audit clean
+.PHONY: run test screenshots lint ci faults fuzz demo bench peers spark lock sbom audit clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run-time
@@ -63,6 +64,9 @@ peers: $(VENV)/peers
 	$(VENV)/others/bin/python -m benchmarks sync-peers $(ARGS)
 	$(VENV)/others/bin/python -m benchmarks sync-faults
 
+spark: $(VENV)/spark
+	REQUIRE_SPARK=1 FAULTS=$(or $(FAULTS),sweep) $(VENV)/distributed/bin/python -m pytest tests/test_spark.py -n0 $(ARGS)
+
 $(VENV)/run-time: requirements/run.txt | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/run.txt
 	touch $@
@@ -86,6 +90,13 @@ $(VENV)/fuzzer: requirements/fuzz.txt $(VENV)/run-time | $(PY)
 $(VENV)/peers: requirements/peers.txt | $(PY)
 	$(PY) -m venv $(VENV)/others
 	$(VENV)/others/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	touch $@
+
+# In an environment of its own: pandas, which Spark needs, makes calls of functions in Python slower.
+$(VENV)/spark: requirements/spark.txt requirements/dev.txt | $(PY)
+	$(PY) -m venv $(VENV)/distributed
+	$(VENV)/distributed/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(VENV)/distributed/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/spark.txt
 	touch $@
 
 # Not in the requirements for development: these programs only read the locked requirements.
