@@ -50,6 +50,7 @@ class PreparedSpark:
         self._work_folder = work_folder
         local_mb = max(_LEAST_LOCAL_MB, memory_limit_mb // 2)
         self._local = PreparedEngine(work_folder, folders, memory_limit_mb=local_mb)
+        self._functions: dict[str, Function] = {}
 
     @contextmanager
     def begin(self, meter: Meter, *, is_small: bool = False) -> Iterator[SparkEngine]:
@@ -58,8 +59,14 @@ class PreparedSpark:
             for name, (of_small, of_large) in _BY_SIZE.items():
                 self._spark.conf.set(name, of_small if is_small else of_large)
             session = Session(self._spark, local, self._work_folder)
+            session.functions.update(self._functions)
             with meter.following(session.steps):
                 yield SparkEngine(session, meter)
+
+    def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
+        """See ``Callables.register``."""
+        self._local.register(name, function, result)
+        self._functions[name] = _function(name, function, result)
 
     def warm_up(self) -> None:
         """See ``Prepared.warm_up``."""
@@ -110,11 +117,9 @@ class SparkEngine:
         return nullcontext()
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
-        """See ``Engine.register``."""
-        parameters = len(inspect.signature(function).parameters)
-        if name not in self._session.functions:
-            self._local.register(name, function, result)
-        self._session.functions[name] = Function(name, function, parameters, result)
+        """See ``Callables.register``."""
+        self._local.register(name, function, result)
+        self._session.functions[name] = _function(name, function, result)
 
     def calling(self) -> AbstractContextManager[None]:
         """See ``Engine.calling``: Spark's workers are there already."""
@@ -157,6 +162,10 @@ class SparkEngine:
         numbered.write_parquet(folder / "part.parquet", order_by, columns)
         table.release()
         return SparkTable(self._session, opened(self._session, folder)._replace(is_dense=is_dense))
+
+
+def _function(name: str, function: Callable[..., Any], result: str) -> Function:
+    return Function(name, function, len(inspect.signature(function).parameters), result)
 
 
 _is_engine: type[Engine] = SparkEngine
