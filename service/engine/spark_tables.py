@@ -105,7 +105,9 @@ class SparkTable:
         """See ``Table.numbered``."""
         rows = self._rows if self._rows.is_dense else _dense(self._session, self._rows)
         view = self._session.view(f"select {POSITION} + {start} as `{column}`, * from {rows.view}")
-        return SparkTable(self._session, rows._replace(view=view, columns={column: "BIGINT", **rows.columns}))
+        return SparkTable(
+            self._session, rows._replace(view=view, columns={column: "BIGINT", **rows.columns}), self._order
+        )
 
     def with_rows_of(self, *others: Table) -> SparkTable:
         """See ``Table.with_rows_of``."""
