@@ -161,7 +161,9 @@ def test_no_statement_reaches_a_file_outside_of_our_folders(tmp_path: Path, stat
     assert secret.read_text(encoding="utf-8") == "secret"
 
 
-@pytest.mark.parametrize("setting", ["enable_external_access = true", "allowed_directories = ['/']", "threads = 1"])
+@pytest.mark.parametrize(
+    "setting", ["enable_external_access = true", "allowed_directories = ['/']", "temp_directory = '/'"]
+)
 def test_no_statement_changes_the_configuration(tmp_path: Path, setting: str) -> None:
     with open_embedded(tmp_path, memory_limit_mb=200) as engine, pytest.raises(Exception, match="locked"):
         engine.run(f"set {setting}")
