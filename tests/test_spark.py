@@ -131,9 +131,12 @@ def test_an_analytics_case_has_the_same_files(
     name: str, spark: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = regenerate_analytics.CASES / name
-    expected = regenerate_analytics.outcome_of(case, tmp_path / "embedded")
+    of_embedded, of_spark = tmp_path / "embedded", tmp_path / "spark"
+    of_embedded.mkdir()
+    of_spark.mkdir()
+    expected = regenerate_analytics.outcome_of(case, of_embedded)
     monkeypatch.setattr(small_exports, "small_engine", opened)
-    found = regenerate_analytics.outcome_of(case, tmp_path / "spark")
+    found = regenerate_analytics.outcome_of(case, of_spark)
     assert found.keys() == expected.keys()
     for file_name in sorted(expected.keys() - {"manifest.json", "integration_log.jsonl"}):
         assert found[file_name] == expected[file_name], file_name
