@@ -30,6 +30,9 @@ from service.raw_settings import DEFAULT_STALL_MINUTES, DEFAULT_STATE, PREFIX, T
 from service.setting_types import ApiUrl, EngineName, HeaderSecret, NotifyUrls, PageUrl, ProxyUrl, SparkMaster, Token
 from service.sources import Region, SourceSettings, sources_of
 
+_KEY_IN_CLEAR = (
+    "SERVICE_API_URL is http:// and the key would go unencrypted: use https://, or set SERVICE_API_ALLOW_HTTP=true"
+)
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d{1,2}(?::\d{2}){0,2}(?:[A-Za-z<].*)?")
@@ -199,25 +202,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:
-        parts = urlsplit(self.api_url or "")
-        is_local = parts.hostname in ("localhost", "127.0.0.1", "::1") and self.api_proxy is None
-        if parts.scheme == "http" and self.api_key and not is_local and not self.api_allow_http:
-            raise ValueError(
-                "SERVICE_API_URL is http:// and the key would go unencrypted: use https://,"
-                " or set SERVICE_API_ALLOW_HTTP=true"
-            )
+        if _sends_key_in_clear(self):
+            raise ValueError(_KEY_IN_CLEAR)
         if self.sync_every_minutes and self.api_url is None:
             raise ValueError("SERVICE_SYNC_EVERY_MINUTES is set, but SERVICE_API_URL is not")
         return self
 
     @model_validator(mode="after")
     def _folders_are_apart(self) -> Settings:
-        folders = {name: getattr(self, name).absolute() for name in ("inbox", "outbox", "state")}
-        for one, other in (("inbox", "outbox"), ("outbox", "inbox"), ("state", "inbox"), ("inbox", "state")):
-            if folders[one].is_relative_to(folders[other]):
-                raise ValueError(f"{one} is inside {other}: each needs a folder of its own")
-        if folders["state"] == folders["outbox"]:
-            raise ValueError("state and outbox are the same folder: each needs its own")
+        _refuse_shared(inbox=self.inbox.absolute(), outbox=self.outbox.absolute(), state=self.state.absolute())
         return self
 
     @classmethod
@@ -245,6 +238,22 @@ class Settings(BaseSettings):
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""
         return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
+
+
+def _sends_key_in_clear(settings: Settings) -> bool:
+    """Whether the API's key would go over a network unencrypted, which the user has not allowed."""
+    parts = urlsplit(settings.api_url or "")
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1") and settings.api_proxy is None
+    return parts.scheme == "http" and bool(settings.api_key) and not is_local and not settings.api_allow_http
+
+
+def _refuse_shared(**folders: Path) -> None:
+    """Raises: ValueError where one of the folders lies in another that it must not share."""
+    for one, other in (("inbox", "outbox"), ("outbox", "inbox"), ("state", "inbox"), ("inbox", "state")):
+        if folders[one].is_relative_to(folders[other]):
+            raise ValueError(f"{one} is inside {other}: each needs a folder of its own")
+    if folders["state"] == folders["outbox"]:
+        raise ValueError("state and outbox are the same folder: each needs its own")
 
 
 def load(folder: Path = Path()) -> tuple[Settings, list[str]]:

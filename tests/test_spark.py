@@ -53,7 +53,10 @@ def _quick_java() -> Iterator[None]:
 
 @pytest.fixture
 def spark() -> None:
-    """Skips where Spark cannot run; fails there with ``REQUIRE_SPARK=1``."""
+    """Skips where Spark cannot run; fails there with ``REQUIRE_SPARK=1``.
+
+    Most users work without the extra, and ``make test`` installs nothing for it; ``make spark``, as in CI, requires it.
+    """
     lacking = [f"needs the extra spark: {', '.join(_MISSING)}"] if _MISSING else []
     lacking += [] if shutil.which("java") else ["needs Java 17 or later"]
     if lacking and os.environ.get("REQUIRE_SPARK") == "1":

@@ -76,6 +76,8 @@ def _not_there(node: exp.In) -> exp.Expr:
         return exp.Not(this=node)
     query = query.copy()
     query.set("expressions", [exp.alias_(query.expressions[0].unalias(), "listed_value")])
-    listed = for_spark(query).subquery("listed")  # type: ignore[attr-defined]
+    translated = for_spark(query)
+    assert isinstance(translated, exp.Query)
+    listed = translated.subquery("listed")
     condition = exp.EQ(this=exp.column("listed_value", "listed"), expression=node.this.copy())
     return exp.Not(this=exp.Exists(this=exp.select(exp.Literal.number(1)).from_(listed).where(condition)))

@@ -143,10 +143,9 @@ class Statement:
         if not isinstance(root, exp.Select) or order is None or len(order.expressions) != 1 or root.args.get("limit"):
             return None
         column = order.expressions[0].this
-        is_plain = isinstance(column, exp.Column) and not order.expressions[0].args.get("desc")
-        if not is_plain or self._types_of(root, [column])[0] not in _INTEGERS:
+        if not isinstance(column, exp.Column) or order.expressions[0].args.get("desc"):
             return None
-        return column.copy()  # type: ignore[no-any-return]
+        return column.copy() if self._types_of(root, [column])[0] in _INTEGERS else None
 
     def _source_of(self, query: exp.Expr) -> exp.Expr | str | None:
         """What a query reads its rows from, if it has one row for each: a query, or a table's name."""

@@ -51,9 +51,7 @@ def answer(calls: Calls) -> Answers:
     function: Callable[..., Any] = getattr(importlib.import_module(calls.module), calls.function)
     try:
         return Answers([function(*arguments) for arguments in calls.arguments])
-    # A bug in a definition: the process would end with a traceback, which quotes a customer's value. So the parent gets
-    # the class of the error, and raises it as a bug.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  # a bug: its text may quote a value; the parent raises it by its class
         return Answers([], type(error).__name__)
 
 
