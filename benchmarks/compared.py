@@ -46,6 +46,8 @@ def _table(it: Comparison) -> Iterator[str]:
     service, floor, full_floor = (it.of(name) for name in (SERVICE, FLOOR.name, FULL_FLOOR.name))
     times = rounds_of(len(service.runs) if service else 0)
     yield f"**{it.records:,} records**, {it.input_mb:,.0f} MB in, {it.published_mb:,.0f} MB published; {times}."
+    if it.memory_limit_mb:
+        yield f"With `SERVICE_MEMORY_LIMIT_MB={it.memory_limit_mb}`."
     yield under(it.conditions)
     yield ""
     ratios_by = "/ floor | / full floor | / service | CPU / full floor | CPU / service"

@@ -70,6 +70,8 @@ class Comparison(msgspec.Struct):
     published_mb: float
     """Bytes of the set that the service published."""
     competitors: list[Competitor]
+    memory_limit_mb: int = 0
+    """``SERVICE_MEMORY_LIMIT_MB``; 0 is what the service takes by itself."""
 
     def of(self, name: str) -> Competitor | None:
         """The program of this name, if it has runs."""

@@ -21,6 +21,7 @@ from benchmarks.peers import PEERS
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SMALLER = (10_000, 100_000)
 HUGE = 10_000_000
+_HUGE_LIMIT_MB = 1536
 
 Options = argparse.Namespace
 Measure = Callable[[Figures, Options], None]
@@ -93,7 +94,7 @@ def _scaling(figures: Figures, options: Options) -> None:
 
 
 def _huge(figures: Figures, options: Options) -> None:
-    figures.comparisons[HUGE] = compare(HUGE, 1, [peer for peer in PEERS if peer.is_floor])
+    figures.comparisons[HUGE] = compare(HUGE, 1, [peer for peer in PEERS if peer.is_floor], _HUGE_LIMIT_MB)
 
 
 def _stages(figures: Figures, options: Options) -> None:

@@ -14,7 +14,7 @@ ordinary run and after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -32,7 +32,7 @@ from service.files import fingerprint_of, sha256_of_each
 from service.folders import MANIFEST, Folders
 from service.inbox import Inbox
 from service.ledger import Ledger
-from service.model import Batch, JobName, Summary, inputs_sha256
+from service.model import Batch, InputFile, JobName, Summary, inputs_sha256
 from service.outbox import FlatFiles, Outbox
 from service.register import Register
 
@@ -115,8 +115,14 @@ class Publication:
         """
         with self.outbox.stage(batch.id) as folder:
             yield folder
-            _refuse_changed_inputs(batch)
-            manifest = self._manifest(batch, summary, folder)
+            paths = sorted(folder.iterdir())
+            _refuse_changed_inputs(batch, lambda file: fingerprint_of(file.path) == file.fingerprint)
+            # All at once: the inputs are hashed side by side with what was made of them.
+            of_inputs, of_files = _hashes([file.path for file in batch.inputs], paths)
+            # A file that is written through a memory map may keep its times for a while.
+            hash_of = dict(zip(batch.inputs, of_inputs, strict=True))
+            _refuse_changed_inputs(batch, lambda file: hash_of[file] == file.sha256)
+            manifest = self._manifest(batch, summary, dict(zip(paths, of_files, strict=True)))
             documents.write(folder / MANIFEST, manifest, durable=False)  # the commit makes it durable
             self.outbox.commit(batch.id)
 
@@ -190,9 +196,8 @@ class Publication:
                 found[name] = published.batch_id
         return found
 
-    def _manifest(self, batch: Batch, summary: Summary, folder: Path) -> Manifest:
-        """The manifest: the files of the set, its inputs, and the set before it."""
-        paths = sorted(folder.iterdir())
+    def _manifest(self, batch: Batch, summary: Summary, hashes: Mapping[Path, str]) -> Manifest:
+        """The manifest: the files of the set, whose ``hashes`` are given, its inputs, and the set before it."""
         return Manifest(
             batch_id=batch.id,
             job=batch.job,
@@ -215,7 +220,7 @@ class Publication:
             rows=Counts(**summary.counts()),
             files={
                 path.name: ManifestFile(size_bytes=path.stat().st_size, sha256=sha256)
-                for path, sha256 in zip(paths, sha256_of_each(paths), strict=True)
+                for path, sha256 in hashes.items()
             },
         )
 
@@ -277,15 +282,16 @@ def _report(batch: Batch, summary: Summary | None, seconds: float | None) -> Non
         logs.get().info("batch.published", batch_id=batch.id, job=batch.job, **summary.counts(), seconds=seconds)
 
 
-def _refuse_changed_inputs(batch: Batch) -> None:
-    changed = [file for file in batch.inputs if fingerprint_of(file.path) != file.fingerprint]
-    if not changed:
-        # The hash too: a file that is written through a memory map may keep its times for a while.
-        hashes = sha256_of_each([file.path for file in batch.inputs])
-        changed = [file for file, sha256 in zip(batch.inputs, hashes, strict=True) if sha256 != file.sha256]
-    if changed:
-        raise TransientError(
-            f"{changed[0].file_name} was written to while it was read",
-            where=f"batch {batch.id}",
-            hint="nothing was published from it; it is read again when its writer is done",
-        )
+def _hashes(inputs: Sequence[Path], files: Sequence[Path]) -> tuple[list[str], list[str]]:
+    found = sha256_of_each([*inputs, *files])
+    return found[: len(inputs)], found[len(inputs) :]
+
+
+def _refuse_changed_inputs(batch: Batch, is_unchanged: Callable[[InputFile], bool]) -> None:
+    for file in batch.inputs:
+        if not is_unchanged(file):
+            raise TransientError(
+                f"{file.file_name} was written to while it was read",
+                where=f"batch {batch.id}",
+                hint="nothing was published from it; it is read again when its writer is done",
+            )

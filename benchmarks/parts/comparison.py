@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,11 +26,14 @@ _MOST_SECONDS = 1800.0
 _MOST_OF_MEMORY = 0.85
 
 
-def compare(records: int, rounds: int, peers: Sequence[Peer] = PEERS) -> Comparison:
-    """Measure the service and the peers on the messy pair."""
+def compare(records: int, rounds: int, peers: Sequence[Peer] = PEERS, memory_limit_mb: int = 0) -> Comparison:
+    """Measure the service and the peers on the messy pair.
+
+    ``memory_limit_mb``: of the service; 0 is what it takes by itself.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        turns = _Turns(folder, records)
+        turns = _Turns(folder, records, memory_limit_mb)
         absent = {peer.name: why for peer in peers if (why := turns.why_absent(peer))}
         competitors = {SERVICE: Competitor(SERVICE)}
         competitors |= {peer.name: Competitor(peer.name, note=absent.get(peer.name, "")) for peer in peers}
@@ -46,14 +49,16 @@ def compare(records: int, rounds: int, peers: Sequence[Peer] = PEERS) -> Compari
             input_mb=turns.input_mb,
             published_mb=turns.published_mb,
             competitors=list(competitors.values()),
+            memory_limit_mb=memory_limit_mb,
         )
 
 
 class _Turns:
     """Runs one program after the other on one pair."""
 
-    def __init__(self, folder: Path, records: int) -> None:
+    def __init__(self, folder: Path, records: int, memory_limit_mb: int) -> None:
         self._folder = folder
+        self._given = {"SERVICE_MEMORY_LIMIT_MB": str(memory_limit_mb)} if memory_limit_mb else {}
         self._out = folder / "out"
         small = folder / "small"
         small.mkdir()
@@ -102,7 +107,7 @@ class _Turns:
         shutil.rmtree(self._out, ignore_errors=True)
         command = [sys.executable, "-m", "service", "integrate", *map(str, pair), "--outbox", str(self._out)]
         try:
-            self._measure(command, log, into)
+            self._measure(command, log, into, self._given)
         except Failed as failed:
             raise SystemExit(f"the service: {failed}") from None
         return log
@@ -115,9 +120,15 @@ class _Turns:
         self._measure([*command, str(self._plan)] if peer is FULL_FLOOR else command, printed, into)
         return printed.read_text(encoding="utf-8")
 
-    def _measure(self, command: Sequence[str], stdout: Path, into: Competitor | None) -> None:
+    def _measure(
+        self,
+        command: Sequence[str],
+        stdout: Path,
+        into: Competitor | None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         os.sync()  # what the former run wrote would be written out during this one
-        ran = run_measured(command, stdout=stdout, limits=self._limits)
+        ran = run_measured(command, environment, stdout=stdout, limits=self._limits)
         if into is not None:
             into.runs = [*into.runs, run_of(ran)]
             into.memory = memory_of(ran.samples)
