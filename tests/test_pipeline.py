@@ -117,7 +117,8 @@ def test_the_links_of_a_shared_value_all_lead_to_its_first_record(engine: Embedd
         "select one, other, rule, weight from this order by all"
     )
     assert links.rows() == [(0, 1, "email", 1.0), (0, 2, "email", 1.0), (0, 3, "email", 1.0), (2, 3, "name", 1.0)]
-    assert cluster(links, 5, engine).integers("ordinal", "group_id")[1].tolist() == [0, 0, 0, 0, 4]
+    groups = cluster(links, 5, engine).rows("select group_id from this order by ordinal")
+    assert [group for (group,) in groups] == [0, 0, 0, 0, 4]
 
 
 # ----------------------------------------------------------------------------------------------------- guards

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,22 @@ AnyIntArray = IntArray | npt.NDArray[np.int32]
 Row = tuple[Any, ...]
 
 
+class GroupFunction(NamedTuple):
+    """A function of whole groups of rows, of integers without nulls.
+
+    function        a function of a module. It is given some of the groups, ascending, and ``columns`` of all rows of
+                    these, ordered by the first column, then the second, …; it returns the columns ``result``
+    group           the column that says which rows belong together
+    bytes_of_a_row  the memory that it takes, with the columns
+    """
+
+    function: Callable[..., tuple[AnyIntArray, ...]]
+    group: str
+    columns: Sequence[str]
+    result: Sequence[str]
+    bytes_of_a_row: int
+
+
 class Table(Protocol):
     """A table of the engine; it does not change."""
 
@@ -60,9 +76,6 @@ class Table(Protocol):
 
     def count(self) -> int:
         """The number of rows."""
-
-    def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
-        """Columns of integers without nulls; ``sort``: ordered by the first column, then the second, …"""
 
     def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
         """Columns of integers without nulls, in parts of bounded size and in the order of the rows."""
@@ -147,17 +160,11 @@ class Engine(Callables, Protocol):
     def read_csv(self, path: Path, columns: Sequence[str]) -> Table:
         """The table of texts that ``write_csv`` wrote, with these columns; the file lies in the work folder."""
 
-    def table(self, columns: Mapping[str, AnyIntArray]) -> Table:
-        """A table of integer columns."""
-
-    def lending(self, size_bytes: int) -> AbstractContextManager[None]:
-        """Until the block ends, the caller has arrays of about this size: the engine keeps so much less in memory."""
-
     def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
         """A table of text columns; an empty text is null."""
 
     def calling(self) -> AbstractContextManager[None]:
-        """Until the block ends, ``call`` may be used, outside of ``lending``.
+        """Until the block ends, ``call`` may be used.
 
         The first call starts worker processes. They, and the memory that the engine lends them, are kept for the next.
         """
@@ -173,6 +180,12 @@ class Engine(Callables, Protocol):
 
         In:     links  one · other, the nodes of each edge
         Out:    ordinal · group_id: each node, and the smallest of its component
+        """
+
+    def by_group(self, rows: Table, function: GroupFunction) -> Table:
+        """What a function makes of the groups of a table, of all at once or of some after the others.
+
+        The rows of one group are in the memory of one process.
         """
 
     def interrupt(self) -> None:

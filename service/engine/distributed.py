@@ -7,18 +7,18 @@ engine reads them. Imported only where it is asked for: it needs the extra ``spa
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from service.engine import components, spark_components
-from service.engine.contract import AnyIntArray, Engine, Prepared, Table
+from service.engine import components, spark_components, spark_groups
+from service.engine.contract import Engine, GroupFunction, Prepared, Table
 from service.engine.embedded import EmbeddedEngine, PreparedEngine
 from service.engine.embedded_tables import EmbeddedTable
 from service.engine.spark_session import Session, start
 from service.engine.spark_sql import POSITION
-from service.engine.spark_tables import SparkTable, numbers, opened
+from service.engine.spark_tables import SparkTable, numbers, opened, own
 from service.engine.spark_terms import Function
 from service.model import InputFile
 from service.progress import Meter
@@ -104,17 +104,9 @@ class SparkEngine:
         """See ``Engine.read_csv``."""
         return self._given(self._local.read_csv(path, columns))
 
-    def table(self, columns: Mapping[str, AnyIntArray]) -> SparkTable:
-        """See ``Engine.table``."""
-        return self._given(self._local.table(columns))
-
     def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> SparkTable:
         """See ``Engine.text_table``."""
         return self._given(self._local.text_table(columns, rows))
-
-    def lending(self, size_bytes: int) -> AbstractContextManager[None]:
-        """See ``Engine.lending``: the caller's memory is not the cluster's."""
-        return nullcontext()
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """See ``Callables.register``."""
@@ -136,11 +128,15 @@ class SparkEngine:
         assert isinstance(links, SparkTable)
         if max(links.count(), nodes) <= FEW_NODES:
             smallest = components.smallest_of_component(nodes, links.integer_parts("one", "other"))
-            return self.table({"group_id": smallest}).numbered("ordinal")
+            return self._given(self._local.table({"group_id": smallest})).numbered("ordinal")
         of_links = spark_components.labels(links)
         found = SparkTable(self._session, numbers(self._session, "ordinal", nodes)).derive(_GROUPS, labels=of_links)
         of_links.release()
         return found
+
+    def by_group(self, rows: Table, function: GroupFunction) -> SparkTable:
+        """See ``Engine.by_group``: each task has the groups of its part."""
+        return SparkTable(self._session, spark_groups.made(self._session, own(rows), function))
 
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""

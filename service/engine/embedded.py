@@ -20,7 +20,7 @@ import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.engine import components, embedded_files, memory
-from service.engine.contract import Engine, Prepared, Table, sql_text
+from service.engine.contract import Engine, GroupFunction, Prepared, Table, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
 from service.progress import Meter
@@ -256,6 +256,15 @@ class EmbeddedEngine(Database):
         with self.lending(components.bytes_for(nodes, links.count())):
             labels = components.smallest_of_component(nodes, links.integer_parts("one", "other"))
             return self.table({"group_id": labels}).numbered("ordinal")
+
+    def by_group(self, rows: Table, function: GroupFunction) -> EmbeddedTable:
+        """See ``Engine.by_group``: all at once."""
+        assert isinstance(rows, EmbeddedTable)
+        with self.lending(function.bytes_of_a_row * rows.count()):
+            # The group of each row would take memory, too, and is not asked for.
+            groups = self.arrays(f"select distinct {function.group} as id from {rows.name} order by id")["id"]
+            found = function.function(groups, *rows.integers(*function.columns))
+            return self.table(dict(zip(function.result, found, strict=True)))
 
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""

@@ -84,10 +84,10 @@ class EmbeddedTable:
         """See ``Table.count``."""
         return self._count
 
-    def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
-        """See ``Table.integers``."""
+    def integers(self, *columns: str) -> tuple[IntArray, ...]:
+        """Columns of integers without nulls, ordered by the first column, then the second, …"""
         listed = ", ".join(columns)
-        arrays = self._database.arrays(f"select {listed} from {self.name}" + (f" order by {listed}" if sort else ""))
+        arrays = self._database.arrays(f"select {listed} from {self.name} order by {listed}")
         return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
     def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
@@ -281,7 +281,7 @@ class Database:
 
     @contextmanager
     def lending(self, size_bytes: int) -> Iterator[None]:
-        """See ``Engine.lending``."""
+        """Until the block ends, there are arrays of about this size: the engine keeps so much less in memory."""
         former, lent_mb = self._memory_mb, size_bytes >> 20
         if lent_mb < _LEAST_LENT_MB:
             yield
@@ -340,7 +340,7 @@ class Database:
             return self._within_memory(lambda: list(self._executed(sql, *parameters).fetchall()))
 
     def table(self, columns: Mapping[str, AnyIntArray]) -> EmbeddedTable:
-        """See ``Engine.table``."""
+        """A table of integer columns."""
         if all(len(array) <= _TINY_ROWS and array.dtype == np.int64 for array in columns.values()):
             lists = (f"unnest({array.tolist()}::bigint[]) as {name}" for name, array in columns.items())
             return self.materialise(f"select {', '.join(lists)}")

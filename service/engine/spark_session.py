@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -121,11 +121,6 @@ class Session:
         with self.one_statement():
             return list(self.data(query).collect())
 
-    def arrow(self, query: str) -> pa.Table:
-        """The result of a query in the memory of this process."""
-        with self.one_statement():
-            return self.data(query).toArrow()
-
     def write(self, query: str, folder: Path) -> spark_types.StructType:
         """Run a query into Parquet files, with this schema."""
         with self.one_statement():
@@ -142,6 +137,15 @@ class Session:
         name = f"view_{next(self._numbers)}"
         with self.one_statement(is_step=False):
             self.data(query).createOrReplaceTempView(name)
+        return name
+
+    def view_of_batches(
+        self, query: str, function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: str
+    ) -> str:
+        """A new name for what a function makes of the rows of each part of a query, batch by batch."""
+        name = f"batches_{next(self._numbers)}"
+        with self.one_statement(is_step=False):
+            self.data(query).mapInArrow(function, schema).createOrReplaceTempView(name)
         return name
 
     def view_of_files(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 from pyspark.sql.types import StructType
 
 from service.engine import spark_files
@@ -52,6 +53,11 @@ class SparkTable:
         self._rows = rows
         self._order = order
 
+    @property
+    def view(self) -> str:
+        """The name of its rows in Spark's SQL."""
+        return self._rows.view
+
     def derive(self, sql: str, **others: Table) -> SparkTable:
         """See ``Table.derive``. The result is computed at once."""
         tables = {"this": self, **others}
@@ -78,19 +84,17 @@ class SparkTable:
         """See ``Table.count``."""
         return self._rows.size
 
-    def integers(self, *columns: str, sort: bool = True) -> tuple[IntArray, ...]:
-        """See ``Table.integers``."""
-        arrays = self._arrays(columns)
-        if sort:
-            order = np.lexsort(arrays[::-1])
-            arrays = tuple(array[order] for array in arrays)
-        return arrays
-
     def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
-        """See ``Table.integer_parts``."""
-        arrays = self._arrays(columns, POSITION if POSITION in self._rows.columns else "")
-        for start in range(0, self.count(), _ROWS_OF_A_PART):
-            yield tuple(array[start : start + _ROWS_OF_A_PART] for array in arrays)
+        """See ``Table.integer_parts``. The driver has one part at a time."""
+        ordered = f" order by {POSITION}" if POSITION in self._rows.columns else ""
+        folder = self._session.new_folder("integers")
+        self._session.write(f"select {', '.join(columns)} from {self._rows.view}{ordered}", folder)
+        try:
+            for path in parquet_files(folder):
+                for batch in pq.ParquetFile(path).iter_batches(_ROWS_OF_A_PART):
+                    yield tuple(np.array(column.to_numpy(), dtype=np.int64) for column in batch.columns)
+        finally:
+            remove_tree(folder)
 
     def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
         """See ``Table.parts``."""
@@ -201,11 +205,6 @@ class SparkTable:
         listed = ", ".join(shown if it == "*" else it.replace('"', "`") for it in columns)
         is_in_order = self._order == order_by and not others and translated.has_position
         return f"select {listed} from ({translated.sql}) order by {POSITION if is_in_order else ordered_sql(order_by)}"
-
-    def _arrays(self, columns: Sequence[str], order_by: str = "") -> tuple[IntArray, ...]:
-        ordered = f" order by {order_by}" if order_by else ""
-        found = self._session.arrow(f"select {', '.join(columns)} from {self._rows.view}{ordered}")
-        return tuple(np.array(found.column(it).to_numpy(), dtype=np.int64) for it in range(len(columns)))
 
 
 def own(table: Table) -> SparkTable:

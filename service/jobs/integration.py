@@ -175,8 +175,8 @@ JOB = Job(
         "normalise": 0,
         "deduplicate": 4,
         "survive": 8,
-        "identify": 20,
-        "load": 30,
+        "identify": 19,
+        "load": 26,
         "publish": 4,  # as if hashing and syncing were two more
     },
     build=integrate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.engine.contract import AnyIntArray, Engine, IntArray, Table, sql_text
+from service.engine.contract import AnyIntArray, Engine, GroupFunction, IntArray, Table, sql_text
 from service.pipeline.matching import Matcher
 
 _BYTES_OF_A_VALUE = 48
@@ -18,16 +18,16 @@ _WITH_KEPT = """
 """
 # All members of the groups in which some record agrees with the kept one on nothing.
 _MEMBERS = """
-    select groups.ordinal, groups.group_id
-    from groups
+    select groups.ordinal, survivors.kept
+    from groups join survivors using (group_id)
     where group_id in (
         select groups.group_id from this join groups using (ordinal) where ordinal not in (select ordinal from direct)
     )
 """
 _INDIRECT = "from this where ordinal not in (select ordinal from direct)"
 _VALUES_OF_MEMBERS = """
-    select ordinal, value * {rules} + rule as value_id
-    from (select shared.*, count(*) over (partition by rule, value) as sharers
+    select kept, ordinal, value * {rules} + rule as value_id
+    from (select shared.*, kept, count(*) over (partition by rule, value) as sharers
           from shared join this using (ordinal))
     where sharers > 1
 """
@@ -45,16 +45,14 @@ def explain(keys: Table, groups: Table, survivors: Table, matcher: Matcher, engi
     """
     with_kept = groups.derive(_WITH_KEPT, survivors=survivors)
     direct = matcher.agreement(with_kept, keys)
-    members = with_kept.derive(_MEMBERS, direct=direct, groups=groups)
+    members = with_kept.derive(_MEMBERS, direct=direct, groups=groups, survivors=survivors)
     with_kept.release()
     if not members.count():
         return direct
     values = matcher.shared_values(keys)
     shared = members.derive(_VALUES_OF_MEMBERS.format(rules=len(matcher.rules)), shared=values)
     values.release()
-    with engine.lending(_BYTES_OF_A_VALUE * shared.count()):
-        ordinal, via = _breadth_first(shared, members, survivors)
-        walked = engine.table({"ordinal": ordinal, "via": via})
+    walked = engine.by_group(shared, WALK)
     shared.release()
     steps = walked.derive(_INDIRECT, direct=direct)
     indirect = matcher.agreement(steps, keys)
@@ -82,14 +80,6 @@ def only_rule(matcher: Matcher, rule: str) -> str:
 
 def _texts(matcher: Matcher, is_linked_by: str) -> list[str]:
     return [f"case when {is_linked_by.format(rule)} then {sql_text(rule)} end" for rule in matcher.rules]
-
-
-def _breadth_first(shared: Table, members: Table, survivors: Table) -> tuple[AnyIntArray, AnyIntArray]:
-    """For each member of the given groups the record before it on the way from the kept one."""
-    kept = members.derive("select distinct kept from this join survivors using (group_id)", survivors=survivors)
-    (starts,) = kept.integers("kept")
-    kept.release()
-    return breadth_first_from(starts, *shared.integers("ordinal", "value_id"))
 
 
 def breadth_first_from(starts: IntArray, ordinal: IntArray, value: IntArray) -> tuple[AnyIntArray, AnyIntArray]:
@@ -120,8 +110,14 @@ def breadth_first_from(starts: IntArray, ordinal: IntArray, value: IntArray) -> 
     return records[reached], records[via[reached]]
 
 
+WALK = GroupFunction(breadth_first_from, "kept", ("ordinal", "value_id"), ("ordinal", "via"), _BYTES_OF_A_VALUE)
+"""From the kept record of each group, by which it is known here."""
+
+
 def _by_value(value: IntArray) -> tuple[AnyIntArray, IntArray]:
     """The rows in the order of their values, and where each value begins in it, and at last where all end."""
+    if value.max(initial=0) >> int(_ROW_BITS):
+        value = np.unique(value, return_inverse=True)[1]
     keys = value.astype(np.uint64) << _ROW_BITS
     keys |= np.arange(len(value), dtype=np.uint64)
     keys.sort()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
@@ -310,12 +309,13 @@ def _with_identity(
     has_identity = _has_identity(spec, path_counts)
     unknown = rows.derive(f"select row_number from this where not {has_identity}")
     explanation = f"it has none of {', '.join(spec.identity_fields)}"
-    (numbers,) = unknown.integers("row_number")
 
     def all_rejects() -> Iterator[RejectedRow]:
-        return chain(report.rejects, (RejectedRow(int(number), "no_identity", explanation) for number in numbers))
+        yield from report.rejects
+        for (numbers,) in unknown.integer_parts("row_number"):
+            yield from (RejectedRow(number, "no_identity", explanation) for number in numbers.tolist())
 
-    rejects = rejects_of(len(report.rejects) + len(numbers), all_rejects)
+    rejects = rejects_of(len(report.rejects) + unknown.count(), all_rejects)
     return rows.derive(f"from this where {has_identity}"), replace(report, rejects=rejects)
 
 

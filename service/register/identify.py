@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.engine.contract import Engine, IntArray, Table
+from service.engine.contract import Engine, GroupFunction, IntArray, Table
 from service.register.assignment import assign
 
 # Of records with the same key, one.
@@ -32,6 +32,38 @@ _OVERLAPS = """
     select customer, group_id, count(*) filter (in_last) * 4294967296 + count(*) as shared
     from this where state <> 'merged'
     group by customer, group_id
+"""
+# Most customers have one group, and the group no other customer. Only the rest needs a decision.
+_TANGLED = """
+    from this
+    where customer in (select customer from this group by customer having count(*) > 1)
+        or group_id in (select group_id from this group by group_id having count(*) > 1)
+"""
+# Customers and groups as the nodes of a graph, for its components.
+_ENDS = """
+    select distinct customer as id, true as is_customer from this
+    union all
+    select distinct group_id, false from this
+"""
+_LINKS = """
+    select of_customer.node as one, of_group.node as other, this.customer, this.group_id, this.shared
+    from this
+    join nodes as of_customer on of_customer.is_customer and of_customer.id = this.customer
+    join nodes as of_group on not of_group.is_customer and of_group.id = this.group_id
+"""
+_TANGLES = """
+    select tangles.group_id as tangle, this.customer, this.group_id, this.shared
+    from this join tangles on tangles.ordinal = this.one
+"""
+_CONTINUED = """
+    select group_id, customer from this where customer not in (select customer from tangled)
+    union all
+    select group_id, customer from assigned
+"""
+_NEW = """
+    select group_id from this
+    where ordinal = group_id and group_id not in (select group_id from continued)
+    order by group_id
 """
 _MOVES = """
     select this.customer as was, identified.customer as now, count(*) as records
@@ -67,9 +99,13 @@ _RECURRING = """
     ) as again using (source)
     where source <> ''
 """
-_BYTES_OF_A_RECORD, _BYTES_OF_AN_OVERLAP = 40, 64
-"""Of the arrays, while groups get their customers."""
+_BYTES_OF_AN_OVERLAP = 400
+"""Of a tangle, while its groups get their customers: objects of Python."""
 _UNIFIED_ID = "'CUST' || case when {0} < 1000 then lpad({0}::varchar, 3, '0') else {0}::varchar end"
+_IDENTIFIED = f"""
+    select group_id, customer, {_UNIFIED_ID.format("customer")} as unified_id
+    from (select group_id, customer from this union all select group_id, customer from continued)
+"""
 _CHANGES = f"""
     with
     changes as (
@@ -161,15 +197,10 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     known = records.derive(_FOUND, now=now, former=former, customers=customers)
     overlaps = known.derive(_OVERLAPS)
     last_number = customers.rows("select coalesce(max(customer), 0) from this")[0][0]
-    with engine.lending(_BYTES_OF_A_RECORD * groups.count() + _BYTES_OF_AN_OVERLAP * overlaps.count()):
-        group_ids = _group_ids(groups)
-        shared = overlaps.integers("customer", "group_id", "shared")
-        numbers = _numbers(group_ids, shared, first_new=last_number + 1)
-        numbered = engine.table({"group_id": group_ids, "customer": numbers})
-        next_number = int(max(last_number, numbers.max(initial=0))) + 1
-        del group_ids, shared, numbers
-    identified = numbered.derive(f"select *, {_UNIFIED_ID.format('customer')} as unified_id from this")
-    for table in (overlaps, numbered):
+    continued = _continued(overlaps, engine)
+    new = groups.derive(_NEW, continued=continued)
+    identified = new.numbered("customer", last_number + 1).derive(_IDENTIFIED, continued=continued)
+    for table in {overlaps, continued, new}:
         table.release()
     moves = known.derive(_MOVES, identified=identified)
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
@@ -182,7 +213,7 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
         next_records=records.derive(
             _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=known
         ),
-        next_number=next_number,
+        next_number=last_number + new.count() + 1,
         recurring=_recurring(known, former, customers),
     )
     for table in (now, known, moves):
@@ -204,27 +235,28 @@ def _recurring(again: Table, former: Table, customers: Table) -> dict[str, tuple
     return {source: (count, again) for source, count, again in found}
 
 
-def _group_ids(groups: Table) -> IntArray:
-    """The groups, in ascending order: the first ordinal of each is its id."""
-    ordinal, group_id = groups.integers("ordinal", "group_id", sort=False)
-    return np.sort(ordinal[ordinal == group_id])
+def _continued(overlaps: Table, engine: Engine) -> Table:
+    """group_id · customer of the groups that continue a former customer; ``overlaps`` itself where no two compete."""
+    tangled = overlaps.derive(_TANGLED)
+    if not tangled.count():
+        return overlaps
+    nodes = tangled.derive(_ENDS).numbered("node")
+    links = tangled.derive(_LINKS, nodes=nodes)
+    components = engine.components(links, nodes.count())
+    tangles = links.derive(_TANGLES, tangles=components)
+    assigned = engine.by_group(tangles, _ASSIGNMENT)
+    continued = overlaps.derive(_CONTINUED, tangled=tangled, assigned=assigned)
+    for table in (tangled, nodes, links, components, tangles, assigned):
+        table.release()
+    return continued
 
 
-def _numbers(groups: IntArray, overlaps: tuple[IntArray, ...], *, first_new: int) -> IntArray:
-    """The customer number of each group; ``groups`` ascend, ``overlaps`` are the columns customer, group, shared."""
-    customer, group, shared = overlaps
-    numbers = np.zeros(len(groups), dtype=np.int64)
-    # Most customers have one group, and the group no other customer. Only the rest needs a decision.
-    is_plain = _occurs_once(customer) & _occurs_once(group)
-    numbers[np.searchsorted(groups, group[is_plain])] = customer[is_plain]
-    tangled = zip(customer[~is_plain].tolist(), group[~is_plain].tolist(), shared[~is_plain].tolist(), strict=True)
-    for group_id, number in assign(list(tangled)).items():
-        numbers[np.searchsorted(groups, group_id)] = number
-    is_new = numbers == 0
-    numbers[is_new] = np.arange(first_new, first_new + np.count_nonzero(is_new))
-    return numbers
+def _assigned(_: IntArray, customer: IntArray, group_id: IntArray, shared: IntArray) -> tuple[IntArray, ...]:
+    """The groups of whole tangles that continue a customer, and their customers."""
+    chosen = assign(list(zip(customer.tolist(), group_id.tolist(), shared.tolist(), strict=True)))
+    return np.array(list(chosen), dtype=np.int64), np.array(list(chosen.values()), dtype=np.int64)
 
 
-def _occurs_once(values: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    ordered = np.sort(values)
-    return np.isin(values, ordered[1:][ordered[1:] == ordered[:-1]], invert=True)
+_ASSIGNMENT = GroupFunction(
+    _assigned, "tangle", ("customer", "group_id", "shared"), ("group_id", "customer"), _BYTES_OF_AN_OVERLAP
+)

@@ -206,8 +206,8 @@ def test_many_rejects_take_no_memory_and_all_are_reported(tmp_path: Path, reject
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert (table.count(), len(report.rejects), listed.count()) == (100, rejected, rejected)
-        (numbers,) = listed.derive("select row_number::bigint as row_number from this").integers("row_number")
-    assert numbers.tolist() == list(range(101, 101 + rejected))
+        numbers = listed.rows("select row_number::bigint as row_number from this order by row_number")
+    assert [number for (number,) in numbers] == list(range(101, 101 + rejected))
     assert [reject.row_number for reject in report.rejects[:3]] == [101, 102, 103]
     assert peak < 12 << 20, "as objects they take 235 bytes each"
 
