@@ -9,7 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -24,6 +24,7 @@ from service import engine as engines
 from service.engine.components import smallest_of_component
 from service.engine.contract import Engine
 from service.errors import InputError, SettingsError, TransientError
+from service.pipeline.evidence import WALK, breadth_first_from
 from service.pipeline.fields.email import norm_email
 from service.progress import Meter
 from service.settings import Settings
@@ -31,7 +32,7 @@ from tests import regenerate_analytics, small_exports
 from tests.case_runs import CaseRun, case_names, settings_of
 from tests.regenerate import outcome_of, stamped
 from tests.sizes import IS_FULL
-from tests.small_batches import NOON, integrate_folder, integrate_pair, published
+from tests.small_batches import NOON, integrate_folder, integrate_pair, published, rows_of
 from tests.worlds import CASES, ROOT
 
 CASE_NAMES = (
@@ -41,6 +42,8 @@ CASE_NAMES = (
 WHOLE_CASES = [name for name in case_names() if not (CASES / name / "expected" / "error.txt").exists()]
 _MISSING = [name for name in ("pyspark", "pyarrow", "pandas") if importlib.util.find_spec(name) is None]
 MASTER = "local[2]"
+IN_A_GROUP = 20_000
+"""Customers of one large group."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -145,28 +148,87 @@ def test_an_analytics_case_has_the_same_files(
         assert found[file_name] == expected[file_name], file_name
 
 
+def by_both(exports: Path, folder: Path, batch: int = 1) -> tuple[Path, Path]:
+    """The sets of the embedded engine and of Spark, each in the next batch of its own register, in ``folder``."""
+    sets: dict[str, Path] = {}
+    for engine in ("embedded", "spark"):
+        given = {"engine": engine, "state": folder / engine / "state", "memory_limit_mb": 3000}
+        outbox = folder / engine / "outbox"
+        integrate_pair(exports, outbox, NOON + timedelta(hours=batch), spark_master=MASTER, **given)
+        sets[engine] = published(outbox).rename(folder / f"{engine}_{batch}")
+    return sets["embedded"], sets["spark"]
+
+
+def assert_same_files(expected: Path, found: Path) -> None:
+    for path in expected.iterdir():
+        if path.name not in ("manifest.json", "integration_log.jsonl"):
+            assert path.read_bytes() == (found / path.name).read_bytes(), path.name
+
+
+def add_customers(crm: Path, contacts: Iterable[tuple[int, int]]) -> None:
+    """Add a customer for each pair of an e-mail address and a phone number."""
+    with crm.open("a", encoding="utf-8") as file:
+        file.writelines(
+            f"K{number},Kim {number},kim{email}@example.net,+1212{2_000_000 + phone},,active\n"
+            for number, (email, phone) in enumerate(contacts)
+        )
+
+
+def chain(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Contacts of customers, each of whom shares the e-mail address with one neighbour and the phone with the other."""
+    return [(number // 2, (number + 1) // 2) for number in numbers]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_large_batch_and_the_next_have_the_same_files(
     spark: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With all of the plans and parts of large batches, and groups that are found by statements."""
-    monkeypatch.setattr(distributed(), "FEW_NODES", 100)
+    """With all of the plans and parts of large batches; and nothing comes to the driver that grows with them."""
+    monkeypatch.setattr(distributed(), "FEW_NODES", 0)
     monkeypatch.chdir(tmp_path)
-    sets: dict[str, list[Path]] = {"embedded": [], "spark": []}
-    for seed in (1, 2):
-        (tmp_path / f"pair_{seed}").mkdir()
-        write_messy_pair(tmp_path / f"pair_{seed}", 3_000, seed=seed)
-        for engine, made in sets.items():
-            given = {"engine": engine, "state": tmp_path / engine / "state", "memory_limit_mb": 3000}
-            now = NOON + timedelta(hours=seed)
-            outbox = tmp_path / engine / "outbox"
-            integrate_pair(tmp_path / f"pair_{seed}", outbox, now, spark_master=MASTER, **given)
-            made.append(published(outbox).rename(tmp_path / f"{engine}_{seed}"))
-    for expected, found in zip(*sets.values(), strict=True):
-        for path in expected.iterdir():
-            if path.name not in ("manifest.json", "integration_log.jsonl"):
-                assert path.read_bytes() == (found / path.name).read_bytes(), path.name
+    collected = rows_collected(monkeypatch)
+    # Chains of three customers and then of five: most groups of the next batch are of several former customers.
+    for batch, length in ((1, 3), (2, 5)):
+        exports = tmp_path / f"pair_{batch}"
+        exports.mkdir()
+        crm, _ = write_messy_pair(exports, 2_000 * batch, seed=batch)
+        add_customers(crm, chain(n // length * 10 + n % length for n in range(1_000 * batch)))
+        expected, found = by_both(exports, tmp_path, batch)
+        assert_same_files(expected, found)
+    changes = [row["change"] for row in rows_of(expected / "id_changes.csv")]
+    assert min(changes.count("merged"), changes.count("split")) > 100
+    assert max(collected) < 20, "counts by source, rule and word"
+
+
+def rows_collected(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of rows that statements of Spark bring to the driver from now on."""
+    session = importlib.import_module("service.engine.spark_session").Session
+    original, counts = session.collected, []
+
+    def counted(self: Any, query: str) -> list[Any]:
+        rows: list[Any] = original(self, query)
+        counts.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(session, "collected", counted)
+    return counts
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("shape", ("one phone number of half of all", "shuffled chain"))
+def test_a_batch_that_is_one_large_group_has_the_same_files(
+    shape: str, spark: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed(), "FEW_NODES", 0)
+    monkeypatch.chdir(tmp_path)
+    crm, _ = write_messy_pair(tmp_path, 100)
+    numbers = list(range(IN_A_GROUP))
+    random.Random(1).shuffle(numbers)
+    hub = [(number, number if number % 2 else 0) for number in numbers]
+    add_customers(crm, chain(numbers) if shape == "shuffled chain" else hub)
+    assert_same_files(*by_both(tmp_path, tmp_path))
 
 
 # ------------------------------------------------------------------------------------------------- its parts
@@ -192,10 +254,27 @@ def test_statements_find_the_components_of_any_graph(
     }[shape]
     one, other = (np.array([edge[side] for edge in edges], dtype=np.int64) for side in (0, 1))
     with opened(tmp_path / "work") as engine:
-        groups = engine.components(engine.table({"one": one, "other": other}), size)
-        ordinal, group_id = groups.integers("ordinal", "group_id")
-    assert ordinal.tolist() == list(range(size))
-    assert group_id.tolist() == smallest_of_component(size, [(one, other)]).tolist()
+        texts = engine.text_table(("one", "other"), edges)
+        links = texts.derive("select one::bigint as one, other::bigint as other from this")
+        found = engine.components(links, size).rows("select ordinal, group_id from this order by ordinal")
+    assert found == list(enumerate(smallest_of_component(size, [(one, other)]).tolist()))
+
+
+def test_groups_are_walked_in_parts_as_all_at_once(spark: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches end within groups, some groups are larger than a part, and ordinals of groups interleave."""
+    groups = importlib.import_module("service.engine.spark_groups")
+    record_batch = importlib.import_module("pyarrow").RecordBatch
+    monkeypatch.setattr(groups, "_MANY_ROWS", 10)
+    chance = random.Random(7)
+    kept_of = {ordinal: chance.choice((0, 1, 2, 50)) for ordinal in range(3, 100)} | {it: it for it in (0, 1, 2, 50)}
+    rows = sorted({(kept_of[it], it, chance.randrange(40) * 100 + kept_of[it]) for it in range(100) for _ in "ab"})
+    parts = (zip(*rows[start : start + 7], strict=True) for start in range(0, len(rows), 7))
+    batches = [record_batch.from_arrays(list(map(np.array, part)), ["kept", "ordinal", "value"]) for part in parts]
+    found = list(groups.OfTask(WALK).results(iter(batches)))
+    kept, ordinal, value = map(np.array, zip(*sorted(rows, key=lambda row: row[1:]), strict=True))
+    expected = zip(*(it.tolist() for it in breadth_first_from(np.unique(kept), ordinal, value)), strict=True)
+    assert len(found) > 2
+    assert sorted((row["ordinal"], row["via"]) for batch in found for row in batch.to_pylist()) == sorted(expected)
 
 
 @pytest.mark.slow
