@@ -43,11 +43,12 @@ class Utf8Count:
 
 
 class CsvBytes:
-    """Checks the bytes of one file, which are fed in order from its beginning."""
+    """Checks the bytes of one file, which are fed in order from its beginning, or from the beginning of a row."""
 
-    def __init__(self, encoding: str) -> None:
+    def __init__(self, encoding: str, at: int = 0) -> None:
+        """``at``: the offset in the file of the first byte that is fed. Errors count lines from there."""
         self._may_hold_nul = encoding.startswith("utf-16")
-        self._passed = 0
+        self._passed = at
         self._line = 1
         self._length = 0
         """Bytes of the line at hand."""
@@ -60,7 +61,8 @@ class CsvBytes:
         """
         at = 0
         while at < len(chunk):
-            # Steps end at multiples of their size, so that the result does not depend on the size of the chunks.
+            # Steps end at multiples of their size in the file, so that the result does not depend on the size of the
+            # chunks, nor on where the first one begins.
             step = chunk[at : at + _STEP_BYTES - self._passed % _STEP_BYTES]
             self._check(step)
             self._passed += len(step)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 
 from service.errors import UnreadableFile
 from service.model import Source
@@ -28,6 +28,16 @@ _UNDECODED = (re.compile("[\ud800-\udfff]"), re.compile("[\ud800-\udfff\ufffd]")
 """Characters that stand for an undecodable byte: in most encodings, and in UTF-16."""
 
 
+class Kept(Protocol):
+    """Rows that were kept."""
+
+    def release(self) -> None:
+        """Remove them."""
+
+
+S = TypeVar("S", bound=Kept)
+
+
 def careful_rows(path: Path, dialect: CsvDialect, count: Utf8Count | None = None) -> Iterator[RawRow | RejectedRow]:
     """Every row that is not blank, in order, as cells or as a reject; ``count`` counts the bytes of the file.
 
@@ -40,6 +50,22 @@ def careful_rows(path: Path, dialect: CsvDialect, count: Utf8Count | None = None
                 if isinstance(cells, csv.Error)
                 else _row(row_number, line, cells, dialect)
             )
+
+
+def stored_rows(
+    path: Path, dialect: CsvDialect, store: Callable[[Iterator[RawRow | RejectedRow]], S]
+) -> tuple[S, CsvDialect]:
+    """What ``store`` makes of ``careful_rows``, and the dialect that all bytes of the file decide.
+
+    A file that they show to have another encoding is read again, in that.
+    """
+    count = Utf8Count()
+    stored = store(careful_rows(path, dialect, count))
+    decided = dialect.decided(count)
+    if decided.encoding == dialect.encoding:
+        return stored, decided
+    stored.release()
+    return store(careful_rows(path, decided)), decided
 
 
 def lines_of(path: Path, source: Source, rows: Collection[int]) -> dict[int, int]:

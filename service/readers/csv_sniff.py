@@ -9,7 +9,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from service.model import Layout, Source
 from service.readers.csv_bytes import CsvBytes, Utf8Count, binary_faults_first
 from service.readers.csv_header import Header, column_names, missing_column, refuse_repeated
 from service.readers.quotable_names import quotable_names
+from service.readers.rows import FileReport, RejectedRow
 from service.readers.text_end import text_end
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -87,6 +88,20 @@ class CsvDialect:
         """Encoding and delimiter, for a person: ``UTF-8, delimiter ;``."""
         delimiter = {"\t": "tab"}.get(self.delimiter, self.delimiter)
         return f"{_ENCODING_NAMES.get(self.encoding, self.encoding)}, delimiter {delimiter}"
+
+    def report(self, rejects: Sequence[RejectedRow] = ()) -> FileReport:
+        """What reading a file with this dialect and these rejects showed."""
+        return FileReport(
+            self.layout,
+            self.paths,
+            rejects=rejects,
+            warnings=self.warnings,
+            unknown_columns=self.columns.unread_count,
+            unread=self.columns.unread,
+            column_names=self.columns.of_paths,
+            is_csv=True,
+            written=self.description,
+        )
 
     def decided(self, count: Utf8Count) -> CsvDialect:
         """The dialect of a file with these bytes; its warnings name the encoding if it is not UTF-8."""

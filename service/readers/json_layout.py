@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,6 +16,7 @@ from service.model import Layout, Source
 from service.readers.json_paths import leaves_of, paths_in, paths_of, rows_in
 from service.readers.json_stream import Expected, elements, members_before
 from service.readers.quotable_names import is_named_as_id, quotable
+from service.readers.rows import FileReport, RejectedRow
 from service.readers.text_end import open_text
 from service.rows_path import is_rows_path, rows_path
 
@@ -40,6 +41,10 @@ class JsonShape:
     """Other paths at which the first customers have values, as far as a message may quote them."""
     expected: Expected
     """How the stream finds the customers."""
+
+    def report(self, rejects: Sequence[RejectedRow] = ()) -> FileReport:
+        """What reading a document of this shape and with these rejects showed."""
+        return FileReport(self.layout, self.paths, rejects=rejects, members=self.members, unread=self.unread)
 
 
 def probe(path: Path, source: Source) -> JsonShape:

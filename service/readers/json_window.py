@@ -88,7 +88,9 @@ def parts_of_window(path: Path, window: tuple[int, int], count: int) -> list[tup
         for number in range(1, count):
             at = start + (end - start) * number // count
             file.seek(at)
-            if between := begins.search(file.read(_HEAD_BYTES)):
+            between = begins.search(file.read(_HEAD_BYTES))
+            # A customer larger than a part leads two cuts to one place.
+            if between and at + between.start(1) > bounds[-1]:
                 bounds += [at + between.start(1), at + between.end(1)]
     bounds.append(end)
     return list(zip(bounds[::2], bounds[1::2], strict=True))

@@ -81,9 +81,11 @@ def rejects_of(count: int, read: Callable[[], Iterator[RejectedRow]]) -> Sequenc
 class RejectFile:
     """Rejects on their way to a report, in a file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, count: int = 0) -> None:
+        """``count``: how many another process has written into the file."""
         self._path = path
-        self._count = 0
+        self.count = count
+        """How many are in the file."""
 
     @contextmanager
     def writing(self) -> Iterator[Callable[[RejectedRow], None]]:
@@ -92,14 +94,14 @@ class RejectFile:
             writer = csv.writer(file)
 
             def add(row: RejectedRow) -> None:
-                self._count += 1
+                self.count += 1
                 writer.writerow((row.row_number, row.code, row.explanation, row.column))
 
             yield add
 
     def rejects(self) -> Sequence[RejectedRow]:
         """All that were added; the file is needed as long as they are read, if they are many."""
-        found = rejects_of(self._count, self._read)
+        found = rejects_of(self.count, self._read)
         if not isinstance(found, ManyRejects):
             self._path.unlink()
         return found
