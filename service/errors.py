@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from service.printable import printable
 
@@ -20,6 +21,10 @@ class ServiceError(Exception):
         self.where = where
         self.found = found
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it with all of its parts: another process may raise it as it is."""
+        return _made, (type(self), self.args), self.__dict__
+
     @property
     def code(self) -> str:
         """The name of the error in reason.json and in the logs: that of its class."""
@@ -30,6 +35,11 @@ class ServiceError(Exception):
         parts = (("where", self.where), ("found", self.found), ("hint", self.hint))
         lines = [f"{self.code}: {self.message}", *(f"  {k + ':':<7}{v}" for k, v in parts if v)]
         return "\n".join(map(printable, lines))
+
+
+def _made(kind: type[ServiceError], args: tuple[str, ...]) -> ServiceError:
+    """An error whose parts are set later."""
+    return kind.__new__(kind, *args)
 
 
 def safe_text(error: BaseException) -> str:

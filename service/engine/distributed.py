@@ -1,7 +1,8 @@
 """The distributed engine: Spark, on a cluster that exists already or on the processors of this machine.
 
-The work folder lies on a file system that driver and executors share. Exports are read in the driver, as the embedded
-engine reads them. Imported only where it is asked for: it needs the extra ``spark``.
+The work folder and the exports lie on file systems that driver and executors share. Large exports are read by tasks,
+small ones in the driver, both as the embedded engine reads them. Imported only where it is asked for: it needs the
+extra ``spark``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from service.engine import components, spark_components, spark_groups
+from service.engine import components, embedded_files, spark_components, spark_groups, spark_reading
 from service.engine.contract import Engine, GroupFunction, Prepared, Table
 from service.engine.embedded import EmbeddedEngine, PreparedEngine
 from service.engine.embedded_tables import EmbeddedTable
@@ -90,7 +91,10 @@ class SparkEngine:
 
     def read(self, file: InputFile) -> tuple[SparkTable, FileReport]:
         """See ``Engine.read``."""
-        table, report = self._local.read(file)
+        with embedded_files.opened(file, self._session.folder) as path:
+            if spark_reading.is_large(path):
+                return spark_reading.read(self._session, file, path)
+            table, report = embedded_files.read_opened(self._local, file, path)
         ((last,),) = table.rows("select max(row_number) from this")
         given = self._given(table, ("*", f"row_number - 1 as {POSITION}"), "row_number", is_dense=last == table.count())
         return given, report

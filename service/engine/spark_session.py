@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +23,9 @@ from service.engine.embedded import EmbeddedEngine
 from service.engine.spark_sql import Call, Columns, Statement, Translated
 from service.engine.spark_terms import Function, Term
 from service.errors import Interrupted, SettingsError, TransientError
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _LEAST_DRIVER_MB = 1024
@@ -79,11 +82,11 @@ class Session:
     """A Spark session with names of its own, and the folder of its tables."""
 
     def __init__(self, spark: SparkSession, local: EmbeddedEngine, folder: Path) -> None:
-        """``local``: the engine of the driver, which reads exports, types terms and assembles files."""
+        """``local``: the engine of the driver, which reads small exports, types terms and assembles files."""
         self.local = local
         self.functions: dict[str, Function] = {}
         self._spark = spark
-        self._folder = folder
+        self.folder = folder
         self._numbers = count(1)
         self._called: set[str] = set()
         self._ended = 0
@@ -132,6 +135,11 @@ class Session:
             # Without what Spark notes about columns that come from a file's metadata: it would look for them there.
             return spark_types.StructType([spark_types.StructField(it.name, it.dataType) for it in data.schema])
 
+    def each(self, items: Sequence[T], work: Callable[[T], U]) -> list[U]:
+        """What ``work`` gives for each item, in their order; each is a task."""
+        with self.one_statement():
+            return list(self._spark.sparkContext.parallelize(items, len(items)).map(work).collect())
+
     def view(self, query: str) -> str:
         """A new name for a query."""
         name = f"view_{next(self._numbers)}"
@@ -172,7 +180,7 @@ class Session:
 
     def new_folder(self, kind: str) -> Path:
         """A path in the work folder that is not used yet."""
-        return self._folder / f"{kind}_{next(self._numbers)}"
+        return self.folder / f"{kind}_{next(self._numbers)}"
 
     # ---------------------------------------------------------------------------------------------- progress
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
-from pyspark.sql.types import StructType
+from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from service.engine import spark_files
 from service.engine.contract import IntArray, Row, Table
@@ -22,6 +23,7 @@ from service.engine.spark_session import Session, parquet_files
 from service.engine.spark_sql import POSITION, Columns, Translated, ordered_sql
 from service.files import remove_tree
 
+_FILE_NAME = "_metadata.file_name as file_name"
 _ROWS_OF_A_PART = 1 << 20
 _PART_BITS = 40
 """Positions of a table behind others begin at a multiple of this power of two."""
@@ -231,6 +233,26 @@ def opened(session: Session, folder: Path, *terms: str, schema: StructType | Non
     return Rows(view, columns, session.count_of_files(folder), folders=(folder,))
 
 
+def of_files(session: Session, folder: Path, counts: Mapping[str, int], columns: Sequence[str]) -> Rows:
+    """The rows of Parquet files, one after the other.
+
+    ``counts``: name -> rows of each file, in their order. In:  row_number, from 1 in each file · ``columns``, texts
+    """
+    fields = [StructField("row_number", LongType()), *(StructField(it, StringType()) for it in columns)]
+    view, _ = session.view_of_files(folder, _FILE_NAME, schema=StructType(fields))
+    terms = ("start + row_number as row_number", *columns, f"start + row_number - 1 as {POSITION}")
+    view = session.view(f"select {', '.join(terms)} from {view} join {_starts(counts)}")
+    types = {"row_number": "BIGINT", **dict.fromkeys(columns, "VARCHAR"), POSITION: "BIGINT"}
+    return Rows(view, types, sum(counts.values()), is_dense=True, folders=(folder,))
+
+
+def _starts(counts: Mapping[str, int]) -> str:
+    """SQL, behind ``join``: the number of rows before those of each file, by ``_FILE_NAME``."""
+    befores = accumulate(counts.values(), initial=0)
+    starts = ", ".join(f"('{name}', {before}L)" for name, before in zip(counts, befores, strict=False))
+    return f"(values {starts}) as starts(name, start) on starts.name = file_name"
+
+
 def _dense(session: Session, rows: Rows, order_by: str = "") -> Rows:
     """The same rows with positions without gaps: sorted into files, whose rows have positions of their own.
 
@@ -240,16 +262,9 @@ def _dense(session: Session, rows: Rows, order_by: str = "") -> Rows:
     ordered = f" order by {order_by}" if order_by else ""
     folder = session.new_folder("sorted")
     schema = session.write(f"select * from {rows.view}{ordered}", folder)
-    terms = ("_metadata.file_name as file_name", "_metadata.row_index as position_in_file")
-    files = opened(session, folder, *terms, schema=schema)
-    before, starts = 0, []
-    for name, count in session.counts_of_files(folder).items():
-        starts.append(f"('{name}', {before}L)")
-        before += count
+    files = opened(session, folder, _FILE_NAME, "_metadata.row_index as position_in_file", schema=schema)
     listed = ", ".join(f"`{it}`" for it in rows.columns if it != POSITION)
-    view = session.view(
-        f"select {listed}, starts.start + position_in_file as {POSITION} from {files.view} "
-        f"join (values {', '.join(starts)}) as starts(name, start) on starts.name = file_name"
-    )
+    starts = _starts(session.counts_of_files(folder))
+    view = session.view(f"select {listed}, start + position_in_file as {POSITION} from {files.view} join {starts}")
     columns = {**rows.columns, POSITION: "BIGINT"}
     return Rows(view, columns, rows.size, is_dense=True, folders=(*rows.folders, folder))

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-_MEMORY_MB = 256
+MEMORY_MB = 256
 """Of one worker, which has one batch of rows at a time."""
 
 
@@ -64,9 +64,14 @@ _known: set[str] = set()
 
 @cache
 def worker_connection() -> duckdb.DuckDBPyConnection:
-    """The DuckDB of this worker process: one thread, because Spark has a worker for each of its own."""
+    """The DuckDB of this worker process."""
+    return connected()
+
+
+def connected() -> duckdb.DuckDBPyConnection:
+    """A DuckDB of a worker process: one thread, because Spark has a worker for each of its own."""
     config: dict[str, Any] = {
-        "memory_limit": f"{_MEMORY_MB}MB",
+        "memory_limit": f"{MEMORY_MB}MB",
         "threads": 1,
         "async_threads": 0,
         "temp_directory": "",
