@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,12 @@ def drop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("drop")
 
 
-def ranges_of(path: Path, start: int, size: int) -> list[Range]:
-    steps = csv_ranges.of_size(start, path.stat().st_size, size)
-    return csv_ranges.ending_with_rows(path, steps, [csv_ranges.quotes_in(path, step) for step in steps])
+def ranges_of(path: Path, header: bytes, size: int) -> list[Range]:
+    end = path.stat().st_size
+    steps = csv_ranges.of_size(len(header), end, size)
+    marks = [csv_ranges.marks_in(path, step) for step in steps]
+    can_be_cut = not header or csv_ranges.have_one_line_break(header, marks)
+    return csv_ranges.ending_with_rows(path, steps, marks) if can_be_cut else [(len(header), end)]
 
 
 def whole_and_in_ranges(engine: EmbeddedEngine, path: Path, size: int) -> tuple[Any, Any, list[Range]]:
@@ -57,7 +61,7 @@ def whole_and_in_ranges(engine: EmbeddedEngine, path: Path, size: int) -> tuple[
     dialect = csv_sniff.sniff(path, CRM)
     (query,) = csv_queries(dialect)
     header = csv_ranges.first_line(path)
-    ranges = ranges_of(path, len(header), size)
+    ranges = ranges_of(path, header, size)
 
     def rows(*parts: FilePart) -> Any:
         try:
@@ -72,15 +76,19 @@ def whole_and_in_ranges(engine: EmbeddedEngine, path: Path, size: int) -> tuple[
 @settings(max_examples=examples(150), deadline=None)
 @given(
     lines=st.lists(LINES, max_size=8),
-    line_break=st.sampled_from(["\n", "\r\n", "\r"]),
+    line_breaks=st.one_of(
+        *(st.just([it]) for it in ("\n", "\r\n", "\r")),
+        st.lists(st.sampled_from(["\n", "\r\n", "\r", "\n\r"]), min_size=1, max_size=9),
+    ),
     size=st.sampled_from([3, 20, 60]),
     is_whole=st.booleans(),
 )
 def test_ranges_have_the_rows_of_the_file_or_one_is_refused(
-    engine: EmbeddedEngine, drop: Path, lines: list[list[str] | None], line_break: str, size: int, is_whole: bool
+    engine: EmbeddedEngine, drop: Path, lines: list[list[str] | None], line_breaks: list[str], size: int, is_whole: bool
 ) -> None:
     rows = ("" if line is None else ",".join([str(number), *line]) for number, line in enumerate(lines))
-    text = line_break.join([HEAD.rstrip("\n"), *rows]) + line_break * is_whole
+    broken = "".join(line + line_break for line, line_break in zip([HEAD.rstrip("\n"), *rows], cycle(line_breaks)))
+    text = broken if is_whole else broken.rstrip("\r\n")
     path = delivered_file(CRM, drop / "crm_customers.csv", text).path
     whole, in_ranges, ranges = whole_and_in_ranges(engine, path, size)
     content = path.read_bytes()
@@ -99,7 +107,7 @@ def test_a_well_formed_file_is_cut_between_its_rows(drop: Path, rows: list[list[
     lines = [written(row) for row in rows]
     path = drop / "rows.csv"
     path.write_bytes(b"".join(lines))
-    ranges = ranges_of(path, 0, size)
+    ranges = ranges_of(path, b"", size)
     parts = [path.read_bytes()[start:end].decode() for start, end in ranges]
     assert [row for part in parts for row in csv.reader(io.StringIO(part, newline=""))] == rows
     longest = max(map(len, lines), default=0)
@@ -138,6 +146,28 @@ def test_the_first_line_is_taken_with_its_line_break(tmp_path: Path, content: by
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     assert csv_ranges.first_line(path) == line
+
+
+@pytest.mark.parametrize(
+    ("header", "rest", "is_one"),
+    [
+        (b"a\n", b"1\n2\n", True),
+        (b"a\n", b"1\r\n2\n", False),
+        (b"a\r\n", b"1\r\n2\r\n", True),
+        (b"a\r\n", b"1\r\n2\n", False),
+        (b"a\r\n", b"1\r\r\n", False),
+        (b"a\r", b"1\r2\r", True),
+        (b"a\r", b"1\r\n", False),
+        (b"a", b"", True),
+    ],
+)
+def test_several_kinds_of_line_breaks_are_seen(tmp_path: Path, header: bytes, rest: bytes, is_one: bool) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(header + rest)
+    for size in (1, 2, 100):
+        steps = csv_ranges.of_size(len(header), len(header + rest), size)
+        marks = [csv_ranges.marks_in(path, step) for step in steps]
+        assert csv_ranges.have_one_line_break(header, marks) is is_one
 
 
 @pytest.mark.parametrize("at", (0, 1, 1 << 19, 3 << 20))

@@ -256,6 +256,7 @@ LATIN = "".join(ROWS).replace("Ann", "Ren\xe9").encode("cp1252")
 CSV_FILES: dict[str, bytes | str] = {
     "quoted line breaks": HEAD + "".join(ROWS),
     "\\r\\n": (HEAD + "".join(ROWS)).replace("\n", "\r\n"),
+    "several kinds of line breaks": HEAD + "\n\r".join(ROWS),
     "\\r alone": (HEAD + "".join(ROWS)).replace("\n", "\r"),
     "blank lines": HEAD + "\n , , , , , \n\n".join(ROWS) + "\n\n",
     "a row over several parts": HEAD + "".join(ROWS) + f'C,"{"long, " * 90}\n""\n",,,,\n' + "".join(ROWS),

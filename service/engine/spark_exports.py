@@ -34,14 +34,14 @@ _CHARACTERS_OF_A_GROUP = 16 << 20
 """Rows are kept in memory until they are so many, or so long: a row may have as many characters."""
 
 
-class QuoteCount(NamedTuple):
-    """Counts quotes in ranges of a file."""
+class MarkCount(NamedTuple):
+    """Counts quotes and line breaks in ranges of a file."""
 
     path: Path
 
-    def within(self, found: csv_ranges.Range) -> int | Fault:
-        """The number of quotes in one range."""
-        return _outcome(lambda: csv_ranges.quotes_in(self.path, found))
+    def within(self, found: csv_ranges.Range) -> csv_ranges.Marks | Fault:
+        """The counts of one range."""
+        return _outcome(lambda: csv_ranges.marks_in(self.path, found))
 
 
 class Written(NamedTuple):

@@ -22,7 +22,7 @@ from service.engine.plain_files import (
     json_part,
     json_queries,
 )
-from service.engine.spark_exports import CarefullyWritten, CarefulReading, Fault, PlainReading, QuoteCount, Written
+from service.engine.spark_exports import CarefullyWritten, CarefulReading, Fault, MarkCount, PlainReading, Written
 from service.engine.spark_session import Session
 from service.engine.spark_tables import Rows, SparkTable, of_files
 from service.errors import InputError, ServiceError
@@ -79,12 +79,11 @@ def _plain_csv(session: Session, path: Path, dialect: CsvDialect) -> Rows:
     queries = csv_queries(dialect)
     header = csv_ranges.first_line(path)[: dialect.end]
     steps = csv_ranges.of_size(len(header), dialect.end, PART_BYTES)
-    quotes = _refusing(session.each(steps, QuoteCount(path).within))
+    marks = _refusing(session.each(steps, MarkCount(path).within))
+    can_be_cut = csv_ranges.have_one_line_break(header, marks)
+    ranges = csv_ranges.ending_with_rows(path, steps, marks) if can_be_cut else [(len(header), dialect.end)]
     # Each with the header: DuckDB takes the line break of the first line for that of all.
-    parts = [
-        FilePart(path, *within, before=header, encoding=dialect.encoding)
-        for within in csv_ranges.ending_with_rows(path, steps, quotes)
-    ]
+    parts = [FilePart(path, *within, before=header, encoding=dialect.encoding) for within in ranges]
     load = _Load(session, parts, csv_whole(path, dialect), len(dialect.positions))
     return first_that_reads(queries, load.in_parts_or_whole)
 
