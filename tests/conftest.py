@@ -22,6 +22,7 @@ from tests.case_runs import CaseRun, shared_run
 from tests.required import is_lacking
 from tests.sizes import IS_FULL, IS_QUICK, UNMARKED_SECONDS, VARIANTS_EVERY, examples
 from tests.slow import measured
+from tests.spark_runs import SparkCluster, spark_cluster
 from tests.supervised import Supervise, Supervised
 from tests.warm import start_server
 from tests.worlds import House, Mount, Works
@@ -127,6 +128,13 @@ def case_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], CaseRu
     # The temporary folder of a worker lies in the one of the whole run.
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cases"
     return lambda name: shared_run(name, shared)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkCluster]:
+    """A cluster of Spark; skips where it cannot run. See ``tests.spark_runs``."""
+    with spark_cluster() as built:
+        yield built
 
 
 @pytest.fixture

@@ -68,6 +68,23 @@ STOP_CHAINS: int = _size(1, 2, 16)
 STOPS_IN_A_CHAIN: int = _size(3, 13, 13)
 STOP_RECORDS: int = _size(3_000, 20_000, 20_000)
 
+# ------------------------------------------------------------------------------------------------------------- spark
+
+SPARK_RECORDS: int = _size(3_000, 100_000, 1_000_000)
+"""Of a messy pair, whose set is compared with that of the embedded engine."""
+SPARK_KILLED_RECORDS: int = _size(3_000, 20_000, 100_000)
+SPARK_KILLS_OF_EVERY_STAGE: Sequence[tuple[str, ...]] = tuple(
+    (stage,) for stage in ("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish")
+)
+SPARK_KILLS: Sequence[tuple[str, ...]] = _size(
+    (("load",),), (("normalise", "identify", "load"),), SPARK_KILLS_OF_EVERY_STAGE
+)
+"""Batches, each with the stages in which a worker is killed."""
+SPARK_DRIVER_KILLS: Sequence[str] = _size(
+    ("survive",), ("survive",), ("extract", "normalise", "deduplicate", "survive", "identify", "load")
+)
+"""Stages in which the driver is killed; the last of them is over in a moment."""
+
 # --------------------------------------------------------------------------------------------- processes side by side
 
 PROGRESS_RECORDS: int = _size(20_000, 400_000, 1_000_000)

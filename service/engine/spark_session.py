@@ -74,8 +74,14 @@ def start(master: str, memory_limit_mb: int) -> SparkSession:
                 hint="install Java 17 or later, and check SERVICE_SPARK_MASTER",
             ) from None
         _started[master].sparkContext.pythonExec = sys.executable
-        atexit.register(_started[master].stop)
+        atexit.register(end)
     return _started[master].newSession()
+
+
+def end() -> None:
+    """End the session of this process, if there is one: its executors leave the cluster."""
+    while _started:
+        _started.popitem()[1].stop()
 
 
 class Session:

@@ -1,0 +1,118 @@
+"""A cluster of Spark for tests: a standalone master and two workers with a core each, and one session for all tests.
+
+Most users work without the extra ``spark``, and ``make test`` installs nothing for it: the tests are skipped there.
+``make spark``, as in CI, requires it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.spark_cluster import Cluster, Node, running
+from service import engine as engines
+from service.engine.contract import Engine
+from service.folders import TEXT_LOG
+from service.progress import Meter
+from tests.regenerate import stamped
+
+MEMORY_LIMIT_MB = 3000
+_QUICK_JAVA = "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
+"""A session is short: code is compiled once, quickly, instead of often and well."""
+
+
+_OF_A_RUN = {"manifest.json", "integration_log.jsonl"}
+
+
+class SparkCluster:
+    """A cluster, and what is done with it in this process."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.master = cluster.master
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of a service that works on it."""
+        return {"engine": "spark", "spark_master": self.master, "memory_limit_mb": MEMORY_LIMIT_MB}
+
+    def busy_workers(self) -> list[Node]:
+        """Those whose executor has a task of this process now."""
+        from pyspark import SparkContext
+
+        tracker = SparkContext.getOrCreate().statusTracker()
+        ports = {it.port for it in tracker.getExecutorInfos() if it.numRunningTasks}
+        return [worker for worker in self.cluster.workers if ports & _listening(worker.pids())]
+
+    @contextmanager
+    def opened(self, folder: Path, **_: Any) -> Iterator[Engine]:
+        """The engine for few rows, with its tables in ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        prepared = engines.prepare_engine(
+            folder, (folder.parent,), memory_limit_mb=MEMORY_LIMIT_MB, spark_master=self.master
+        )
+        with prepared.begin(Meter(), is_small=True) as engine:
+            yield engine
+
+
+@contextmanager
+def spark_cluster() -> Iterator[SparkCluster]:
+    """The cluster; skips where Spark cannot run, or fails with ``REQUIRE_SPARK=1``."""
+    _require()
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
+        running(Path(name)) as cluster,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for variable, value in cluster.environment().items():
+            patch.setenv(variable, value)
+        patch.setenv("PYSPARK_SUBMIT_ARGS", _QUICK_JAVA)
+        yield SparkCluster(cluster)
+        end_session()
+
+
+def end_session() -> None:
+    """End the session of this process, if there is one: its executors leave the cluster."""
+    from service.engine import spark_session
+
+    spark_session.end()
+
+
+def _listening(pids: Iterable[int]) -> set[int]:
+    """The ports on which processes listen."""
+    found: set[int] = set()
+    for pid in pids:
+        with suppress(OSError):
+            sockets = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+            rows = [line.split() for it in ("tcp", "tcp6") for line in Path("/proc/net", it).read_text().splitlines()]
+            found |= {int(row[1].rpartition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" in sockets}
+    return found
+
+
+def _require() -> None:
+    missing = [name for name in ("pyspark", "pyarrow", "pandas") if importlib.util.find_spec(name) is None]
+    lacking = [f"needs the extra spark: {', '.join(missing)}"] if missing else []
+    lacking += [] if shutil.which("java") else ["needs Java 17 or later"]
+    if lacking and os.environ.get("REQUIRE_SPARK") == "1":
+        pytest.fail("; ".join(lacking))
+    if lacking:
+        pytest.skip(f"{'; '.join(lacking)} (REQUIRE_SPARK=1 makes this a failure)")
+
+
+def differing(expected: Path, found: Path) -> list[str]:
+    """The files of two published sets that differ; what holds the time or the settings of a run is not compared."""
+    names = {path.name for folder in (expected, found) for path in folder.iterdir()}
+    return sorted(name for name in names - _OF_A_RUN if _content(expected / name) != _content(found / name))
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes() if path.exists() else b"missing"
+    return stamped(content.decode()).encode() if path.name == TEXT_LOG else content
