@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from service import __version__, commands
-from service.doctor import advice, events, folders, machine, port, service
+from service.doctor import advice, cluster, events, folders, machine, port, service
 from service.doctor.finding import Advice, Check, Examined, Finding, failed
 from service.doctor.report import SETTINGS, DoctorReport
 from service.effective import EffectiveSetting, effective_settings
@@ -37,6 +37,7 @@ CHECKS = (
     Check("open files", machine.check_open_files),
     Check("clock", machine.check_clock),
     Check("port", port.check_port),
+    Check("cluster", cluster.check_cluster),
     Check("belonging", service.check_belonging),
     Check("watcher", service.check_watcher),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from service.files import move, staged_file
+from service.files import move, remove_tree, staged_file
 
 _PROBE = ".doctor.{random}"
 """Not the name of a temp file of the service: a watcher removes those, and works at the same time."""
@@ -54,8 +54,8 @@ def rename_across(folders: Sequence[Path]) -> None:
 
 
 def remove_probes(folder: Path) -> None:
-    """Remove the probe files that a killed ``doctor`` left in ``folder``; one that works now keeps its own."""
+    """Remove what a killed ``doctor`` left in ``folder``; one that works now keeps its own."""
     for path in folder.glob(_PROBE.format(random="*")):
         with suppress(OSError):
             if path.lstat().st_mtime < time.time() - _LEFT_SECONDS:
-                path.unlink()
+                remove_tree(path)

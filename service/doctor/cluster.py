@@ -1,0 +1,167 @@
+"""The check of the cluster, with ``SERVICE_ENGINE=spark``: packages, Java, the master, and a folder that all share."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from service.doctor import advice
+from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
+from service.doctor.probes import new_name
+from service.engine import refuse_missing
+from service.engine.spark_probe import OF_DRIVER, RESULT
+from service.errors import SettingsError
+from service.files import remove_tree
+from service.state import State
+
+_OLDEST_JAVA = 17
+_JAVA_SECONDS, _CONNECT_SECONDS = 20.0, 5.0
+PROBE_SECONDS = 120.0
+"""To start a session takes ten seconds, on a busy machine a minute."""
+_SHOWN = 5
+_FOLDERS_OF_YARN = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")
+
+
+def check_cluster(it: Examined) -> Finding:
+    """A task runs on the cluster, with our packages, and it and the driver see each other's files."""
+    master = it.settings.master_of_engine
+    if not master:
+        return passed("this process works on each batch: SERVICE_ENGINE=embedded")
+    try:
+        refuse_missing(master)
+    except SettingsError as error:
+        return failed(error.message, _or_alone("install the extra: pip install 'customer-integration-service[spark]'"))
+    return _java() or _unreachable(master) or _tried(it, master)
+
+
+def _java() -> Finding | None:
+    """What is wrong with Java, if something is."""
+    home = os.environ.get("JAVA_HOME")
+    program = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    more = f"Java {_OLDEST_JAVA} or later"
+    install = advice.shell(f"install {more}", "apt-get", "install", "-y", "default-jre-headless", as_root=True)
+    if program is None:
+        return failed(f"there is no Java: Spark needs {more}", install)
+    try:
+        done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=_JAVA_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        reset = Advice(f"set JAVA_HOME to the folder of {more}, or unset it", "unset JAVA_HOME")
+        return failed(f"{program} does not run: Spark needs {more}", reset if home else install)
+    version = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
+    if version is None or int(version[1]) < _OLDEST_JAVA:
+        known = version[1] if version else "of no known version"
+        return failed(f"{program} is Java {known}: Spark needs {more}", install)
+    return None
+
+
+def _unreachable(master: str) -> Finding | None:
+    """Why the master cannot be reached, if it cannot."""
+    if master == "yarn":
+        if any(Path(os.environ.get(name) or "missing", "yarn-site.xml").is_file() for name in _FOLDERS_OF_YARN):
+            return None
+        hint = f"set {_FOLDERS_OF_YARN[0]} to the folder of the cluster's configuration"
+        return failed(f"neither {' nor '.join(_FOLDERS_OF_YARN)} is a folder with yarn-site.xml", _or_alone(hint))
+    failures = []
+    for host, port in _addresses(master):
+        try:
+            socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+            return None
+        except OSError as error:
+            failures.append(f"{host}:{port} ({error.strerror or 'does not answer'})")
+    if not failures:
+        return None
+    return failed(
+        f"the master cannot be reached: {', '.join(failures)}",
+        _or_alone("start the master, or correct SERVICE_SPARK_MASTER"),
+    )
+
+
+def _addresses(master: str) -> Iterator[tuple[str, int]]:
+    """Hosts and ports of a master; none where it is this machine."""
+    kind, _, rest = master.partition("://")
+    for address in rest.split(",") if kind in ("spark", "k8s") else ():
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        usual = 7077 if kind == "spark" else 443
+        with suppress(ValueError):
+            yield parts.hostname or "", parts.port or usual
+
+
+def _tried(it: Examined, master: str) -> Finding:
+    """What a task on the cluster finds."""
+    state = it.settings.state
+    if not state.is_dir():
+        return passed(f"the master {master} answers; {state} is not there yet")
+    with _folder(state) as folder:
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "service.engine.spark_probe", master, str(folder.absolute())],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PROBE_SECONDS,
+                check=False,
+            )
+            result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        except subprocess.TimeoutExpired:
+            return _no_executor(it, master)
+        except (OSError, ValueError):
+            result = {"error": "no result"}
+    return _judged(result, master, state)
+
+
+def _no_executor(it: Examined, master: str) -> Finding:
+    found = f"{master} answers, but runs no task within {PROBE_SECONDS:g} s"
+    free = "free a core of the cluster, and as much memory as spark.executor.memory asks for (docs/scaling.md)"
+    if State(it.settings.state).is_taken():
+        return warned(f"{found}: our own watcher may have all of it", Advice("stop the watcher, and look again"))
+    return failed(found, _or_alone(free))
+
+
+def _judged(result: Mapping[str, Any], master: str, state: Path) -> Finding:
+    if "error" in result:
+        hint = (
+            f"install the same Python and packages on every machine of the cluster, at {sys.executable}, and the same"
+            " version of Spark"
+        )
+        return failed(f"no task runs on {master}: {result['error']}", _or_alone(hint))
+    tasks = result["tasks"]
+    missing = sorted({name for task in tasks for name in task["missing"]})
+    if missing:
+        lacking = ", ".join(sorted({task["host"] for task in tasks if task["missing"]}))
+        hint = "install there what requirements/spark.txt lists"
+        return failed(f"executors lack packages: {', '.join(missing)} on {lacking}", _or_alone(hint))
+    apart = sorted({task["host"] for task in tasks if not (task["sees"] and task["has_written"])})
+    if apart or result["arrived"] < len(tasks):
+        user = f"user {advice.our_user()}"
+        hint = f"mount one file system at {state.absolute()} on every machine, and let executors run as {user}"
+        where = ", ".join(apart) or "executors"
+        return failed(f"{where} and the driver do not see each other's files in {state}", _or_alone(hint))
+    hosts = sorted({task["host"] for task in tasks})
+    return passed(f"Spark {result['version']} runs tasks on {', '.join(hosts[:_SHOWN])}, which share {state} with us")
+
+
+def _or_alone(hint: str) -> Advice:
+    """Mend the cluster, or work without it; the command does the latter, which is in the user's hands."""
+    alone = advice.set_setting("engine", "embedded")
+    return Advice(f"{hint}; or work without a cluster: {alone.hint}", alone.command)
+
+
+@contextmanager
+def _folder(state: Path) -> Iterator[Path]:
+    """A new folder with a file of the driver; removed when the block ends."""
+    folder = state / new_name()
+    folder.mkdir()
+    try:
+        (folder / OF_DRIVER).write_bytes(b"1")
+        yield folder
+    finally:
+        remove_tree(folder)

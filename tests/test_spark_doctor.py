@@ -1,0 +1,169 @@
+"""``doctor`` finds what a cluster lacks; its advice, followed to the letter, ends that."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service import commands
+from service.doctor import cluster
+from service.engine import spark_probe
+from tests.required import needs_root
+from tests.spark_runs import SparkCluster, end_session
+from tests.test_doctor import Clinic
+
+CLUSTER = "cluster"
+JAVAS = {
+    "is Java 11": "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2",
+    "is Java 8": "echo 'java version \"1.8.0_392\"' >&2",
+    "does not run": "exit 1",
+}
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clinic]:
+    """A service that is to work on a cluster."""
+    built = Clinic(tmp_path / "house", monkeypatch)
+    built.export(engine="spark", min_free_mb=1)
+    yield built
+    commands.configure(commands.DEFAULT)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra seems to be installed."""
+    monkeypatch.setattr(cluster, "refuse_missing", lambda master: None)
+
+
+def java(folder: Path, script: str) -> Path:
+    """A folder for ``JAVA_HOME`` with a program that answers like this."""
+    program = folder / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
+    return folder
+
+
+def test_without_the_extra_the_step_is_to_install_it_or_to_work_without(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.find_spec", lambda name: None)
+    found = clinic.failing(CLUSTER, "packages that are not installed: pyspark")
+    assert "customer-integration-service[spark]" in found.hint
+    clinic.follow(found)
+    clinic.is_mended(CLUSTER)
+
+
+@pytest.mark.parametrize("words", JAVAS)
+def test_a_java_that_is_too_old_or_broken_is_found(
+    words: str, installed: None, clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(java(tmp_path / "java", JAVAS[words])))
+    found = clinic.failing(CLUSTER, words)
+    assert "Java 17 or later" in found.hint
+
+
+def test_without_java_it_is_installed(installed: None, clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = clinic.failing(CLUSTER, "there is no Java")
+    assert found.command.endswith("apt-get install -y default-jre-headless")
+
+
+def test_a_master_that_does_not_answer_is_named(
+    installed: None, clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setenv("JAVA_HOME", str(java(tmp_path / "java", "echo 'openjdk version \"21\"' >&2")))
+    clinic.export(spark_master=f"spark://127.0.0.1:{port}")
+    found = clinic.failing(CLUSTER, f"the master cannot be reached: 127.0.0.1:{port} (Connection refused)")
+    clinic.follow(found)
+    clinic.is_mended(CLUSTER)
+
+
+def test_yarn_needs_the_configuration_of_its_cluster(
+    installed: None, clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(java(tmp_path / "java", "echo 'openjdk version \"17.0.1\"' >&2")))
+    for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    clinic.export(spark_master="yarn")
+    assert "set HADOOP_CONF_DIR" in clinic.failing(CLUSTER, "yarn-site.xml").hint
+
+
+@pytest.mark.parametrize(
+    ("master", "addresses"),
+    [
+        ("local[*]", []),
+        ("spark://one:7077,two:7078", [("one", 7077), ("two", 7078)]),
+        ("k8s://https://host:6443", [("host", 6443)]),
+        ("k8s://https://host", [("host", 443)]),
+        ("yarn", []),
+    ],
+)
+def test_the_addresses_of_a_master_are_known(master: str, addresses: list[tuple[str, int]]) -> None:
+    assert list(cluster._addresses(master)) == addresses
+
+
+def test_the_probe_of_a_task_says_what_is_missing_and_what_it_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark_probe, "find_spec", lambda name: None if name == "duckdb" else name)
+    apart = spark_probe.SharedFolder(str(tmp_path / "elsewhere")).found(0)
+    assert (apart["missing"], apart["sees"], apart["has_written"]) == (["duckdb"], False, False)
+    (tmp_path / spark_probe.OF_DRIVER).write_bytes(b"1")
+    together = spark_probe.SharedFolder(str(tmp_path)).found(0)
+    assert (together["sees"], together["has_written"]) == (True, True)
+
+
+# ------------------------------------------------------------------------------------------------- a real cluster
+
+
+@pytest.fixture
+def free(spark: SparkCluster, clinic: Clinic) -> SparkCluster:
+    """A cluster whose cores are free, as the settings of the service name it."""
+    end_session()
+    clinic.export(**spark.settings)
+    clinic.works.state.mkdir(parents=True)
+    clinic.works.state.chmod(0o700)
+    return spark
+
+
+@pytest.mark.slow
+def test_a_cluster_that_shares_the_folder_passes(free: SparkCluster, clinic: Clinic) -> None:
+    found = clinic.finding(CLUSTER)
+    assert (found.status, "which share state with us" in found.found) == ("pass", True), found
+
+
+@pytest.mark.slow
+def test_a_cluster_that_has_no_core_to_give_is_waited_for_a_bounded_time(
+    free: SparkCluster, clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PROBE_SECONDS", 20.0)
+    with free.opened(tmp_path / "work"):
+        found = clinic.failing(CLUSTER, "runs no task within 20 s")
+    assert "free a core" in found.hint
+    end_session()
+
+
+@needs_root
+@pytest.mark.slow
+def test_executors_that_do_not_see_the_folder_are_found(free: SparkCluster, clinic: Clinic) -> None:
+    """A worker in a mount namespace of its own, where an empty file system lies over the state."""
+    for worker in list(free.cluster.workers):
+        free.cluster.kill_worker(worker)
+    script = f'mount -t tmpfs tmpfs {clinic.works.state} && exec "$@"'
+    apart = free.cluster.add_worker(("unshare", "--mount", "sh", "-c", script, "sh"))
+    try:
+        found = clinic.failing(CLUSTER, "and the driver do not see each other's files in state")
+        assert f"mount one file system at {clinic.works.state}" in found.hint
+        clinic.follow(found)
+        clinic.is_mended(CLUSTER)
+    finally:
+        free.cluster.kill_worker(apart)
+        free.cluster.add_worker()
+        free.cluster.add_worker()
