@@ -29,6 +29,7 @@ RULES = DEPLOY / "prometheus" / "alerts.yml"
 UNIT = DEPLOY / "systemd" / "customer-integration.service"
 VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
 NAMES_OF_VERBS = {verb.name for verb in VERBS}
+SPARK_NODES = ("spark-master", "spark-worker-1", "spark-worker-2")
 MOST_EXPOSURE = 20
 """Of 100, as ``systemd-analyze security`` counts."""
 
@@ -176,7 +177,7 @@ def test_the_panels_have_names_and_do_not_overlap() -> None:
 @pytest.fixture(scope="module")
 def composed() -> dict[str, Any]:
     """What compose makes of docker-compose.yml with every profile."""
-    every = [f"--profile={name}" for name in ("simulator", "notify", "monitoring")]
+    every = [f"--profile={name}" for name in ("simulator", "notify", "monitoring", "spark")]
     text = run("docker", "compose", *every, "config", "--format", "json")
     found: dict[str, Any] = json.loads(text[text.index("{") :])
     return found
@@ -186,7 +187,7 @@ def composed() -> dict[str, Any]:
 def test_compose_accepts_the_file_and_starts_two_services_by_default(composed: dict[str, Any]) -> None:
     without = {name for name, service in composed["services"].items() if not service.get("profiles")}
     assert without == {"customer-integration", "dashboard"}
-    assert set(composed["services"]) - without == {"simulator", "notify", "prometheus", "grafana"}
+    assert set(composed["services"]) - without == {"simulator", "notify", "prometheus", "grafana", *SPARK_NODES}
 
 
 @needs_compose
@@ -204,18 +205,34 @@ def test_the_watcher_has_no_network_and_nothing_is_published_beyond_this_machine
 def test_our_containers_are_closed_and_share_their_folders(composed: dict[str, Any]) -> None:
     services = composed["services"]
     ours = {name: it for name, it in services.items() if it["image"].startswith("customer-integration")}
-    assert set(ours) == {"customer-integration", "dashboard", "notify", "simulator"}
+    assert set(ours) == {"customer-integration", "dashboard", "notify", "simulator", *SPARK_NODES}
     for name, service in ours.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert int(service["mem_limit"]) <= 2 << 30, name
         check_environment(service.get("environment", {}))
-        assert (service.get("command") or ["watch"])[0] in NAMES_OF_VERBS, name
+        if name not in SPARK_NODES:
+            assert (service.get("command") or ["watch"])[0] in NAMES_OF_VERBS, name
     watcher, dashboard = services["customer-integration"], services["dashboard"]
     assert watcher["volumes"] == dashboard["volumes"]
     assert dashboard["ports"][0]["target"] == int(dashboard["environment"]["SERVICE_HTTP_PORT"])
     assert f":{dashboard['ports'][0]['target']}/healthz" in dashboard["healthcheck"]["test"][-1]
+
+
+@needs_compose
+def test_the_nodes_of_spark_share_the_folders_of_the_watcher_and_its_user(composed: dict[str, Any]) -> None:
+    services = composed["services"]
+    targets = [volume["target"] for volume in services["customer-integration"]["volumes"]]
+    for name in SPARK_NODES:
+        node = services[name]
+        assert [volume["target"] for volume in node["volumes"]] == targets, name
+        assert (node["user"], node["image"]) == ("1000:1000", "customer-integration-spark:latest")
+        assert (ROOT / node["build"]["dockerfile"]).is_file()
+        assert node["hostname"] == name
+        if name != "spark-master":
+            assert node["command"][-1] == "spark://spark-master:7077"
+    assert composed["networks"]["spark"]["name"] == "customer-integration-spark"
 
 
 def check_environment(environment: dict[str, Any]) -> None:
