@@ -4,6 +4,7 @@ report       the whole service: against other programs, by size, by stage, on ha
              docs/performance.md
 render       docs/performance.md again, from the recorded figures
 dirt         the normalise stage for exports of mixed quality, against clean ones
+spark        Spark on a cluster of this machine, against the embedded engine; needs the extra spark and Java
 dashboard    its pages and searches over a large set, its memory, and a batch beside readers, against one alone
 sync         the sync, against a loop of requests: processes in turn, with their memory
 sync-peers   the same with dlt beside it, and with faults
@@ -18,7 +19,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import dashboard, dirt, report, sync, sync_faults
+from benchmarks import dashboard, dirt, report, spark, sync, sync_faults
 
 
 def main() -> None:
@@ -43,6 +44,7 @@ def main() -> None:
 BENCHMARKS: dict[str, Callable[[int, int], None]] = {
     "dirt": dirt.report,
     "dashboard": dashboard.report,
+    "spark": spark.report,
     "sync": sync.report,
     "sync-peers": sync.report_peers,
     "sync-faults": lambda records, rounds: sync_faults.report(),

@@ -50,11 +50,17 @@ def _with_floor(stage: Stage, floors: Mapping[str, tuple[float, float]]) -> Stag
     return msgspec.structs.replace(stage, floor_seconds=seconds, floor_cpu_seconds=cpu_seconds)
 
 
-def staged_run(folder: Path, pair: Sequence[Path]) -> tuple[Ran, list[dict[str, Any]]]:
-    """Integrate a pair with an outbox in the folder; the run, and the events of its log."""
+def staged_run(
+    folder: Path, pair: Sequence[Path], settings: Mapping[str, str] | None = None
+) -> tuple[Ran, list[dict[str, Any]]]:
+    """Integrate a pair with an outbox in the folder; the run, and the events of its log.
+
+    ``settings``: variables of the environment, besides the usual ones.
+    """
     outbox, log = folder / "outbox", folder / "log.jsonl"
     shutil.rmtree(outbox, ignore_errors=True)
-    ran = measured(["-m", "benchmarks.staged", "integrate", *map(str, pair), "--outbox", str(outbox)], stdout=log)
+    command = ["-m", "benchmarks.staged", "integrate", *map(str, pair), "--outbox", str(outbox)]
+    ran = measured(command, settings, stdout=log)
     return ran, [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
