@@ -6,7 +6,8 @@
 # make fuzz   feed the readers inputs that cover more of their code, for ten minutes (MINUTES=…)
 # make bench  measure the whole service, against other programs too, and write docs/performance.md (ARGS=… for parts)
 # make peers  compare the sync with a plain loop and with dlt: speed, and behaviour with a faulty API (minutes)
-# make spark  compare Spark with the embedded engine, on a few cases (FAULTS=all: on every one; needs Java 17)
+# make spark  compare Spark on a cluster of this machine with the embedded engine, and kill its nodes (FAULTS=all: on
+#             every case, in every stage; needs Java 17)
 # make screenshots  draw the pages of the dashboard for the docs, in Chromium
 # make demo   show every step on the sample, in seconds
 # make lock   write the hash-locked requirements from pyproject.toml, and the SBOM
@@ -65,7 +66,8 @@ peers: $(VENV)/peers
 	$(VENV)/others/bin/python -m benchmarks sync-faults
 
 spark: $(VENV)/spark
-	REQUIRE_SPARK=1 FAULTS=$(or $(FAULTS),sweep) $(VENV)/distributed/bin/python -m pytest tests/test_spark.py -n0 $(ARGS)
+	REQUIRE_SPARK=1 FAULTS=$(or $(FAULTS),sweep) $(VENV)/distributed/bin/python -m pytest -n0 tests/test_spark.py \
+		tests/test_spark_kills.py tests/test_spark_doctor.py $(ARGS)
 
 $(VENV)/run-time: requirements/run.txt | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/run.txt
