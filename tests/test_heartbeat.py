@@ -16,6 +16,7 @@ import pytest
 from service import health
 from service.folders import Folders
 from service.health import HealthCheck
+from service.jobs.batch_runner import BatchRunner
 from service.watch import heartbeat
 from service.watch.heartbeat import Pulse
 from tests.worlds import House, Works, wait_until
@@ -185,6 +186,20 @@ def test_the_heartbeat_is_as_old_as_the_last_turn_unless_a_batch_is_in_work(tmp_
 
 
 @pytest.mark.usefixtures("beats_often")
+def test_to_open_the_engine_is_work(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of Spark takes longer to open than a loop may stand still."""
+    watcher, prepare, found = works.watcher(), BatchRunner.prepare, []
+
+    def noted(runner: BatchRunner) -> None:
+        found.append(watcher.status.pulse._is_working)
+        prepare(runner)
+
+    monkeypatch.setattr(BatchRunner, "prepare", noted)
+    works.drop()
+    assert watcher.run(once=True).published == 1
+    assert found and all(found)
+
+
 def test_the_heartbeat_of_a_thread_that_died_in_a_batch_ends(tmp_path: Path) -> None:
     clock = Clock()
     pulse = Pulse(tmp_path, clock.now, clock.monotonic)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from tests.small_batches import (
     rows_of,
 )
 from tests.spark_runs import SparkCluster, differing
-from tests.worlds import CASES, ROOT
+from tests.worlds import CASES, ROOT, failing
 
 CASE_NAMES = (
     *("the_sample", "merged_split_retired", "rejects", "csv_ragged_rows", "json_lines", "filled_gaps", "formula_cells"),
@@ -280,6 +281,20 @@ def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path:
         texts = engine.text_table(("text",), [("ann@example.com",)])
         with pytest.raises(TransientError) as failed:
             texts.derive("select text::bigint as number from this")
+    assert "ann" not in failed.value.explained()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_session_that_does_not_start_is_tried_again_and_quotes_nothing(
+    spark: SparkCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, py4j = (importlib.import_module(name) for name in ("service.engine.spark_session", "py4j.protocol"))
+    builder = SimpleNamespace(getOrCreate=failing(py4j.Py4JError("ann@example.com")))
+    builder.master = builder.config = lambda *_: builder
+    monkeypatch.setattr(session.SparkSession, "builder", builder)
+    with pytest.raises(TransientError) as failed:
+        session.start("spark://nowhere:7077", 1024)
     assert "ann" not in failed.value.explained()
 
 

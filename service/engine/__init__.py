@@ -45,7 +45,7 @@ def prepare_engine(
     says; exports are given to it. ``threads=0``: one per processor that we may use. ``spark_master``: the URL of a
     master of Spark, which does the work; empty: this process does it.
 
-    Raises: SettingsError if Spark is not installed, or does not start.
+    Raises: SettingsError if Spark is not installed, TransientError if it does not start.
     """
     refuse_missing(spark_master)
     if spark_master:

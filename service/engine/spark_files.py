@@ -77,7 +77,8 @@ def write_parquet(session: Session, query: str, path: Path, request: ParquetQuer
 def _add_parts(session: Session, query: str, path: Path, options: str) -> None:
     folder = session.new_folder("parts")
     folder.mkdir()
-    part = TaskFile(str(folder), options)
+    # Tasks run in a folder of their own, and SERVICE_STATE may be relative.
+    part = TaskFile(str(folder.absolute()), options)
     with session.one_statement():
         parts = session.data(query).mapInArrow(lambda batches: part.written(batches), _PART).collect()
     with open(path, "ab") as file:

@@ -22,7 +22,7 @@ from pyspark.sql.functions import arrow_udf
 from service.engine.embedded import EmbeddedEngine
 from service.engine.spark_sql import Call, Columns, Statement, Translated
 from service.engine.spark_terms import Function, Term
-from service.errors import Interrupted, SettingsError, TransientError
+from service.errors import Interrupted, TransientError
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -68,10 +68,11 @@ def start(master: str, memory_limit_mb: int) -> SparkSession:
             builder = builder.config(name, value)
         try:
             _started[master] = builder.getOrCreate()
-        except (PySparkException, OSError, RuntimeError) as error:
-            raise SettingsError(
+        except (PySparkException, Py4JError, OSError, RuntimeError) as error:
+            # The master may only be restarting: a batch is retried.
+            raise TransientError(
                 f"Spark does not start: {type(error).__name__}",
-                hint="install Java 17 or later, and check SERVICE_SPARK_MASTER",
+                hint="install Java 17 or later, and check SERVICE_SPARK_MASTER; doctor says what is wrong",
             ) from None
         _started[master].sparkContext.pythonExec = sys.executable
         atexit.register(end)
