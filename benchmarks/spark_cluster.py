@@ -23,8 +23,6 @@ _REGISTERED = "(Successfully registered with master)"
 _ADDRESSES = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
 # The shell waits for the end of its input, which comes when the process ends that started it, however it ends.
 _GUARDED = '"$@" & child=$!; cat >/dev/null; kill -9 $child'
-_QUICK_EXECUTORS = "spark.executor.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Two thirds of the CPU seconds of a small batch: an executor of one core has none to spare for compiling."""
 _EXECUTOR_MB = 1024
 """Half of the memory of a worker; the rest is for the Python of its executor."""
 
@@ -75,17 +73,21 @@ class Node:
 class Cluster:
     """A master and its workers; each is started by a method."""
 
-    def __init__(self, folder: Path, *, executor_mb: int = _EXECUTOR_MB) -> None:
-        """``folder``: for logs, configuration and what executors write; it must exist."""
+    def __init__(self, folder: Path, *, executor_mb: int = _EXECUTOR_MB, java_options: str = "") -> None:
+        """``folder``, which must exist: for logs and what executors write. ``java_options``: of executors."""
         self.folder = folder
         self.master = ""
         """The address; empty before ``start``."""
         self.workers: list[Node] = []
         self._worker_mb = 2 * executor_mb
         self._nodes: list[Node] = []
-        (folder / "spark-defaults.conf").write_text(
-            f"spark.executor.memory {executor_mb}m\nspark.driver.host 127.0.0.1\n{_QUICK_EXECUTORS}\n", encoding="utf-8"
-        )
+        conf = {
+            "spark.executor.memory": f"{executor_mb}m",
+            "spark.executor.extraJavaOptions": java_options,
+            "spark.driver.host": "127.0.0.1",
+        }
+        lines = (f"{name} {value}\n" for name, value in conf.items() if value)
+        (folder / "spark-defaults.conf").write_text("".join(lines), encoding="utf-8")
 
     def start(self, workers: int) -> None:
         """Start the master and so many workers, and wait until they work together. Raises: ClusterFailed."""
@@ -140,9 +142,11 @@ def spark_home() -> Path:
 
 
 @contextmanager
-def running(folder: Path, *, workers: int = 2, executor_mb: int = _EXECUTOR_MB) -> Iterator[Cluster]:
-    """A cluster until the block ends, however it ends. Raises: ClusterFailed."""
-    cluster = Cluster(folder, executor_mb=executor_mb)
+def running(
+    folder: Path, *, workers: int = 2, executor_mb: int = _EXECUTOR_MB, java_options: str = ""
+) -> Iterator[Cluster]:
+    """A cluster until the block ends, however it ends; see ``Cluster``. Raises: ClusterFailed."""
+    cluster = Cluster(folder, executor_mb=executor_mb, java_options=java_options)
     try:
         cluster.start(workers)
         yield cluster
