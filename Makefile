@@ -66,8 +66,8 @@ peers: $(VENV)/peers
 	$(VENV)/others/bin/python -m benchmarks sync-faults
 
 spark: $(VENV)/spark
-	REQUIRE_SPARK=1 FAULTS=$(or $(FAULTS),sweep) $(VENV)/distributed/bin/python -m pytest -n0 tests/test_spark.py \
-		tests/test_spark_kills.py tests/test_spark_doctor.py $(ARGS)
+	REQUIRE_SPARK=1 FAULTS=$(or $(FAULTS),sweep) $(VENV)/distributed/bin/python -m pytest -n0 \
+		$(wildcard tests/test_spark*.py) $(ARGS)
 
 $(VENV)/run-time: requirements/run.txt | $(PY)
 	$(PY) -m pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/run.txt
