@@ -66,7 +66,7 @@ peers: $(VENV)/peers
 	$(VENV)/others/bin/python -m benchmarks sync-faults
 
 spark: $(VENV)/spark
-	REQUIRE_SPARK=1 FAULTS=$(or $(FAULTS),sweep) $(VENV)/distributed/bin/python -m pytest -n0 \
+	REQUIRE_SPARK=1 FAULTS=$(or $(FAULTS),sweep) $(VENV)/distributed/bin/python -m pytest -n2 \
 		$(wildcard tests/test_spark*.py) $(ARGS)
 
 $(VENV)/run-time: requirements/run.txt | $(PY)
