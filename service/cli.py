@@ -183,6 +183,35 @@ def _argument_of_filled_outbox(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outbox", type=Path, metavar="DIR", help="a folder that integrate filled by hand")
 
 
+def _arguments_of_decide(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=("same", "different"), help="the same customer, or different ones")
+    parser.add_argument("left", metavar="A", help="a record, SOURCE:ID; or a unified id, for its kept record")
+    parser.add_argument("right", metavar="B", help="another record")
+    parser.add_argument("--note", default="", metavar="TEXT", help="why")
+    _argument_of_author(parser)
+    _argument_of_filled_outbox(parser)
+
+
+def _argument_of_author(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", metavar="NAME", help="who decides (your login name)")
+
+
+def _arguments_of_decisions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="show every decision")
+    listing.add_argument("--json", action="store_true", help="print one JSON document")
+    undoing = actions.add_parser("undo", help="undo decisions: they do not count any more")
+    undoing.add_argument("numbers", type=_between(1, 10**9), nargs="+", metavar="NUMBER", help="number of a decision")
+    exporting = actions.add_parser("export", help="write the decisions in force to a CSV file")
+    importing = actions.add_parser("import", help="make every decision of a CSV file, or none")
+    for action in (exporting, importing):
+        action.add_argument("file", type=Path, metavar="FILE.csv", help="the CSV file")
+    for action in (undoing, importing):
+        _argument_of_author(action)
+    for action in (listing, undoing, exporting, importing):
+        _argument_of_filled_outbox(action)
+
+
 def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
 
@@ -327,6 +356,34 @@ def _verify(options: argparse.Namespace) -> int:
     return FINDINGS if report.findings else DONE
 
 
+def _decide(options: argparse.Namespace) -> int:
+    from service.jobs import decide
+
+    settings = _settings()
+    author = decide.author(options.by, _local_now())
+    folders = _folders_of(options, settings)
+    _print(decide.decide(options.kind, (options.left, options.right), options.note, author, folders), file=sys.stderr)
+    return DONE
+
+
+def _decisions(options: argparse.Namespace) -> int:
+    from service.jobs import decide
+
+    settings = _settings()
+    folders = _folders_of(options, settings)
+    match options.action:
+        case "list":
+            _print(decide.listed_as_json(folders) if options.json else decide.listed(folders))
+        case "export":
+            _print(decide.export(options.file, folders), file=sys.stderr)
+        case "undo":
+            _print(decide.undo(options.numbers, decide.author(options.by, _local_now()), folders), file=sys.stderr)
+        case "import":
+            author = decide.author(options.by, _local_now())
+            _print(decide.import_file(options.file, author, folders), file=sys.stderr)
+    return DONE
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from service import doctor, logs
 
@@ -458,6 +515,13 @@ VERBS = (
     ),
     Verb("run", "run watch and dashboard together, and notify where SERVICE_NOTIFY_URLS is set", _run),
     Verb("retry", "move a quarantined batch back into the inbox", _retry, _arguments_of_retry),
+    Verb(
+        "decide",
+        "decide that two records are the same customer, or different ones; it counts from the next batch on",
+        _decide,
+        _arguments_of_decide,
+    ),
+    Verb("decisions", "list, undo, export or import decisions", _decisions, _arguments_of_decisions),
     Verb(
         "verify",
         "recompute every hash of outbox, archive and quarantine; report what differs",

@@ -118,6 +118,11 @@ class StateFolders:
         return self.root / "ledger.sqlite"
 
     @property
+    def decisions(self) -> Path:
+        """What people decided about pairs of records, SQLite."""
+        return self.root / "decisions.sqlite"
+
+    @property
     def register(self) -> Path:
         """Generations of the identity register, Parquet."""
         return self.root / "register"

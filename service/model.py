@@ -462,6 +462,7 @@ KEYS: Columns = {
     "email": "the same for the address as it is compared",
     "phone": "the same for the number as it is compared",
     "name": "the same for the name as it is compared",
+    "decision": "the same for what decisions make one customer; only where a decision links records of the batch",
 }
 
 LINKS: Columns = {

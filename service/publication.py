@@ -26,6 +26,7 @@ from msgspec import UNSET
 
 from service import __version__, documents, logs
 from service.acceptance import Acceptance
+from service.decisions import DecisionStore
 from service.documents import Counts, MalformedDocument, Manifest, ManifestFile, ManifestInput
 from service.errors import ServiceError, TransientError, safe_text
 from service.files import fingerprint_of, sha256_of_each
@@ -61,12 +62,13 @@ class PublishedJob(Protocol):
 
 
 class PastBatches:
-    """Outbox, ledger and register, from which former batches are read."""
+    """Outbox, ledger and register, from which former batches are read, and the decisions of people."""
 
     def __init__(self, folders: Folders) -> None:
         self.outbox = Outbox(folders.outbox)
         self.ledger = Ledger(folders.state, folders.outbox, folders.inbox)
         self.register = Register(folders.state)
+        self.decisions = DecisionStore(folders.state)
 
     def knows(self, batch_id: str) -> bool:
         """Whether this id was ever used. Ids are never reused, not even after pruning."""

@@ -24,12 +24,12 @@ from tests.worlds import CASES
 
 @dataclass(frozen=True)
 class CaseRun:
-    """What ``integrate`` did with the exports of a case, after those of its ``before/`` folder if it has one."""
+    """What ``integrate`` did with the exports of a case, after those of ``before/`` and ``between/`` if it has them."""
 
     outbox: Path
     code: int
     out: str
-    """Standard output of both runs: the structured log."""
+    """Standard output of all runs: the structured log."""
     err: str
     """Standard error of the last run."""
 
@@ -46,6 +46,12 @@ def settings_of(case: Path) -> dict[str, Any]:
     return json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
 
 
+def commands_of(case: Path) -> dict[str, list[list[str]]]:
+    """Folder -> the commands that a user gives after its exports were integrated; most cases have none."""
+    given = case / "commands.json"
+    return json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
+
+
 def run_case(case: Path, folder: Path) -> CaseRun:
     """Integrate a case in this process, by the command line, in the working folder ``folder``."""
     settings, outbox = settings_of(case), folder / "outbox"
@@ -58,12 +64,15 @@ def run_case(case: Path, folder: Path) -> CaseRun:
             patch.setenv(f"SERVICE_{name.upper()}", value if isinstance(value, str) else json.dumps(value))
         patch.chdir(folder)
         patch.setattr(cli, "_local_now", lambda: NOON)
-        for exports in (case / "before", case):
+        for exports in (case / "before", case / "between", case):
             if exports.is_dir():
                 err = io.StringIO()
                 paths = exports_in(exports, Settings(**settings))
                 with redirect_stdout(out), redirect_stderr(err):
                     code = cli.main(["integrate", *map(str, paths), "--outbox", str(outbox)])
+                for command in commands_of(case).get(exports.name, ()):
+                    with redirect_stdout(out), redirect_stderr(io.StringIO()):
+                        assert cli.main([*command, "--outbox", str(outbox)]) == 0, command
     return CaseRun(outbox, code, out.getvalue(), err.getvalue())
 
 

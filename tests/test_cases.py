@@ -2,8 +2,10 @@
 
 Inputs are the files whose names belong to a source: ``crm_customers.csv``, ``crm_customers.json.gz``, ….
 ``expected/`` holds the published files that matter in the case, or ``error.txt`` where the batch must fail.
-``before/`` holds a pair that was integrated first, ``settings.json`` the settings. ``python -m tests.regenerate CASE``
-writes the expected files for review; docs/specification.md decides what they must contain.
+``before/`` holds a pair that was integrated first, ``between/`` one after it, ``settings.json`` the settings.
+``commands.json`` holds the commands that a user gives after one of these was integrated.
+``python -m tests.regenerate CASE`` writes the expected files for review; docs/specification.md decides what they must
+contain.
 """
 
 from __future__ import annotations

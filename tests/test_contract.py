@@ -34,7 +34,7 @@ COLUMNS = {path.lower() for layout in (*PRESETS, *(source.own for source in SOUR
 FLAT = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "integration_log.jsonl", "manifest.json")
 IN_BATCH = (
     *FLAT,
-    *("crosswalk.csv", "customer_orders.csv", "id_changes.csv", "literal_cost.csv"),
+    *("crosswalk.csv", "customer_orders.csv", "decisions.csv", "id_changes.csv", "literal_cost.csv"),
     *("match_evidence.csv", "quality_report.json", "register_customers.csv", "rejects.csv"),
     *("customer_master.parquet", "records.parquet"),
 )

@@ -21,7 +21,7 @@ from unittest import mock
 from service import cli, files
 
 SERVER = multiprocessing.get_context("forkserver")
-_VERBS = ("by_hand", "check", "integration", "analytics", "sync", "retry")
+_VERBS = ("by_hand", "check", "decide", "integration", "analytics", "sync", "retry")
 # One list for all tests, because the server starts once. Where Python itself lies in a folder of root, other users can
 # only import what the server has loaded.
 SERVER.set_forkserver_preload(

@@ -6,9 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from service import adoption, logs
+from service.decisions.decision_file import DECISIONS_FILE, read_lines
 from service.engine import open_engine
 from service.errors import UsageError
-from service.files import make_folder, remove_tree
+from service.files import make_folder, remove_tree, sha256_of
 from service.folders import Folders, StateFolders
 from service.inbox import Inbox
 from service.jobs import WITH_REGISTER, all_sources
@@ -24,13 +25,16 @@ class Adopted:
     batch_id: str
     customers: int | None
     """None where it knew this set already."""
+    decisions: int = 0
+    """Those that the set followed, where the state had none."""
 
     @property
     def sentence(self) -> str:
         """One line for the user."""
         if self.customers is None:
             return f"nothing to do: the state knows {self.batch_id}, the newest set of the outbox"
-        return f"adopted {self.customers} customers of batch {self.batch_id}"
+        decisions = f", and {self.decisions} decisions" if self.decisions else ""
+        return f"adopted {self.customers} customers of batch {self.batch_id}{decisions}"
 
 
 def adopt_outbox(settings: Settings, folders: Folders) -> Adopted:
@@ -54,10 +58,26 @@ def adopt_outbox(settings: Settings, folders: Folders) -> Adopted:
         if past.register.has_generation(sets[-1].batch_id):
             return Adopted(sets[-1].batch_id, None)
         customers = _rebuild(settings, folders, past, sets)
-        logs.get().info("state.adopted", batch_id=sets[-1].batch_id, customers=customers)
-        return Adopted(sets[-1].batch_id, customers)
+        decisions = _restored_decisions(past, sets[-1])
+        logs.get().info("state.adopted", batch_id=sets[-1].batch_id, customers=customers, decisions=decisions)
+        return Adopted(sets[-1].batch_id, customers, decisions)
     finally:
         state.release()
+
+
+def _restored_decisions(past: PastBatches, newest: adoption.PublishedSet) -> int:
+    """Store the decisions that the newest set followed, with their numbers, if the state has none; returns how many."""
+    path = newest.folder / DECISIONS_FILE
+    stated = newest.manifest.files.get(DECISIONS_FILE)
+    if stated is None:
+        return 0  # of a version without decisions
+    if sha256_of(path) != stated.sha256:
+        raise UsageError(
+            f"{DECISIONS_FILE} is not as its manifest states",
+            where=str(path),
+            hint="restore the set from a backup, then adopt it",
+        )
+    return past.decisions.restore(line.as_decision() for line in read_lines(path))
 
 
 def _rebuild(settings: Settings, folders: Folders, past: PastBatches, sets: list[adoption.PublishedSet]) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from service.engine.contract import Engine, Table
 from service.folders import EVENT_LOG, MANIFEST, TEXT_LOG
+from service.jobs.decisions_followed import report_decisions
 from service.jobs.integration_check import check_export
 from service.jobs.job import Job
 from service.jobs.reporting import (
@@ -26,7 +27,7 @@ from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matched import Matched
 from service.pipeline.matching import MATCHERS
-from service.pipeline.matching.cluster import cluster
+from service.pipeline.matching.grouping import Followed, Grouping, group
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
 from service.pipeline.volume import Volume, shrunk_sources, volumes_of
@@ -35,6 +36,14 @@ from service.register import Identified
 from service.settings import Settings
 from service.sources import sources_of
 from service.verify.contents import check_master_set
+
+_SPLIT_BY_DECISIONS = """
+    select * replace (
+        case when change = 'split' then 'no rule links their records any more, or a decision keeps them apart'
+            else reason end as reason
+    )
+    from this
+"""
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -58,6 +67,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     """
     register = publication.register
     published = register.published()
+    decisions = publication.past.decisions.in_force()
     report_started(journal)
     journal.stage("extract", estimated_rows(batch))
     has_former = register.has_former_keys()
@@ -71,38 +81,47 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     former = former_keys(extracted, records, rules, engine) if has_former else None
     extracted.rows.release()
     journal.stage("deduplicate", extracted.row_count)
-    matcher = MATCHERS[rules.matching]
-    keys = matcher.keys(records)
-    groups = cluster(matcher.links(keys, engine), records.count(), engine)
+    grouping = group(records, MATCHERS[rules.matching], decisions, engine)
     journal.stage("survive", extracted.row_count)
-    survivors = survive(records, groups, rules)
-    evidence = explain(keys, groups, survivors, matcher, engine)
-    matched = Matched(matcher, records, keys, groups, survivors, evidence)
+    matched = _matched(records, grouping, rules, engine)
     journal.stage("identify", extracted.row_count)
-    identified = register.identify(records, keys, groups, engine, former)
+    identified = register.identify(records, grouping.keys, grouping.groups, engine, former)
     filled = guards.filled_values(records)
     compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
     guards.refuse_held(guards.held(batch, compared, rules.guards), batch, compared.reports)
-    summary = _summary(extracted, records.count(), survivors.count(), identified.next_number)
+    summary = _summary(extracted, records.count(), matched.survivors.count(), identified.next_number)
     suspicious = quality.suspicious_values(matched)
     risk = quality.overmerge_risk(suspicious, matched)
     _report_problems(batch, extracted, normalised, volumes, risk, journal)
+    report_decisions(grouping.followed, journal)
     journal.stage("load", extracted.row_count)
     with publication.stage(batch, summary) as folder:
         results = Results(
             matched=matched,
             customers=identified.customers,
-            changes=identified.changes,
+            changes=_with_reasons(identified.changes, grouping.followed),
             register_customers=identified.next_customers,
             rejects=extracted.rejects,
             suspicious=suspicious,
+            followed=grouping.followed,
         )
-        removed = load(results, quality.report(extracted, normalised, keys, volumes, risk), rules, folder)
+        removed = load(results, quality.report(extracted, normalised, grouping.values, volumes, risk), rules, folder)
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
         journal.stage("publish", extracted.row_count)
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
+
+
+def _matched(records: Table, grouping: Grouping, rules: Rules, engine: Engine) -> Matched:
+    matcher, keys, groups = grouping.matcher, grouping.keys, grouping.groups
+    survivors = survive(records, groups, rules)
+    return Matched(matcher, records, keys, groups, survivors, explain(keys, groups, survivors, matcher, engine))
+
+
+def _with_reasons(changes: Table, followed: Followed) -> Table:
+    """The changes of ids; where decisions kept records apart, they may be why a customer was split."""
+    return changes.derive(_SPLIT_BY_DECISIONS) if followed.kept_apart else changes
 
 
 def _summary(extracted: Extracted, records: int, customers: int, next_number: int) -> Summary:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.decisions.decision_file import DECISIONS_FILE, csv_of
 from service.engine.contract import Table
 from service.model import MISSING, Rules
 from service.pipeline.evidence import rules_text, strongest_rule
@@ -14,6 +15,8 @@ from service.pipeline.formulas import escaped_sql
 from service.pipeline.literal_cost import LITERAL_COST, literal_cost
 from service.pipeline.matched import Matched
 from service.pipeline.matching import Matcher
+from service.pipeline.matching.decided import DECISION
+from service.pipeline.matching.grouping import Followed
 from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE, write_master, write_records
 from service.pipeline.rejects import write_rejects
 
@@ -75,7 +78,8 @@ _MASTER = """
 """
 _MERGE_LINES = """
     select customer, ordinal,
-        '{prefix}Record ' || removed_shown || ' merged with ' || kept_shown || ' (duplicate ' || rule
+        '{prefix}Record ' || removed_shown || ' merged with ' || kept_shown
+        || ' (' || case when rule = '{decision}' then 'decided the same' else 'duplicate ' || rule end
         || case when is_indirect then ' via ' || via_shown else '' end || ')' as line
     from this
 """
@@ -105,6 +109,7 @@ class Results:
     register_customers  customer · state · merged_into    every customer so far
     rejects    REJECT
     suspicious kind · key, see ``quality.suspicious_values``
+    followed   the decisions of people
     """
 
     matched: Matched
@@ -113,6 +118,7 @@ class Results:
     register_customers: Table
     rejects: Table
     suspicious: Table
+    followed: Followed
 
 
 def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) -> Table:
@@ -143,7 +149,7 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
 
 def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
     """Write one line per removed record, for the text log."""
-    removed.write_lines(path, "line", "customer, ordinal", _MERGE_LINES.format(prefix=prefix))
+    removed.write_lines(path, "line", "customer, ordinal", _MERGE_LINES.format(prefix=prefix, decision=DECISION))
 
 
 def _write_for_people(master: Table, duplicates: Table, rules: Rules, folder: Path) -> None:
@@ -173,6 +179,8 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     cost.write_csv(folder / "literal_cost.csv", LITERAL_COST, "kind, rank_in_kind")
     cost.release()
     write_rejects(results.rejects, folder)
+    followed = results.followed
+    (folder / DECISIONS_FILE).write_text(csv_of(followed.decisions, followed.outcomes), encoding="utf-8")
 
 
 def _duplicates_sql(matcher: Matcher, rules: Rules) -> str:

@@ -5,12 +5,14 @@ The files are read in pieces, so that a set of any size takes bounded memory, bu
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import numpy as np
 
+from service.decisions.decision_file import DECISIONS_FILE
 from service.documents import Counts
 from service.verify.parquet_footer import row_count
 
@@ -36,8 +38,34 @@ def check_master_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:
     yield from _check_typed(
         folder, shown, {"customer_master.parquet": counts.customers, "records.parquet": counts.records}
     )
+    yield from _check_decisions(folder, shown)
     if not np.array_equal(customers, np.unique(numbers["customer_master.csv"])):
         yield f"{shown}/crosswalk.csv and customer_master.csv do not contain the same customers"
+
+
+def _check_decisions(folder: Path, shown: str) -> Iterator[str]:
+    """Findings about the decisions that a set states to follow. Sets of older programs have none."""
+    path = folder / DECISIONS_FILE
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8", newline="") as file:
+        decisions = list(csv.DictReader(file))
+    customer_of = _customers_of({it[f"{side}_key"] for it in decisions for side in ("left", "right")}, folder)
+    for it in decisions:
+        customers = [customer_of[key] for key in (it["left_key"], it["right_key"]) if key in customer_of]
+        is_there, is_one = len(customers) == 2, len(set(customers)) == 1
+        if is_there != (it["outcome"] == "applied"):
+            yield f"{shown}/{DECISIONS_FILE} states that decision {it['number']} is {it['outcome']}, which it is not"
+        elif is_there and is_one != (it["decision"] == "same"):
+            yield f"{shown}/crosswalk.csv does not follow decision {it['number']}"
+
+
+def _customers_of(keys: Set[str], folder: Path) -> dict[str, str]:
+    """The customers of those records of a set that have one of these keys."""
+    if not keys:
+        return {}
+    with open(folder / "crosswalk.csv", encoding="utf-8", newline="") as file:
+        return {row["record_key"]: row["unified_id"] for row in csv.DictReader(file) if row["record_key"] in keys}
 
 
 def check_export_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:

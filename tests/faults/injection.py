@@ -91,11 +91,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of ``watch --once``: its folders, the time of its clock, its settings."""
+    """One run of a verb, ``watch --once`` by default: its folders, the time of its clock, its settings."""
 
     house: House
     now: datetime
     settings: Mapping[str, str]
+    arguments: tuple[str, ...] = ("watch", "--once")
 
     def undisturbed(self) -> Ended:
         """Run it without a fault."""
@@ -134,7 +135,7 @@ class Run:
         settings = {**folders, "settle_seconds": "0.1", "retry_seconds": "0.1", "min_free_mb": "0", **self.settings}
         environment = {f"SERVICE_{name.upper()}": value for name, value in settings.items()}
         environment["PATH"] = os.environ["PATH"]
-        return Verb(["watch", "--once"], Setting(house.root, house.root, environment, self.now, is_awaited))
+        return Verb([*self.arguments], Setting(house.root, house.root, environment, self.now, is_awaited))
 
 
 def _under_strace(verb: Verb, *options: str) -> tuple[Ended, list[str]]:

@@ -20,6 +20,9 @@ class Matcher(Protocol):
     rules: tuple[str, ...]
     """The names of its rules, strongest first; a published reason lists them in this order."""
 
+    def with_rule(self, rule: str) -> Matcher:
+        """This matcher with one rule more, the last, whose column of KEYS ``keys`` does not make."""
+
     def keys(self, records: Table) -> Table:
         """KEYS of ``records`` (RECORD): what the rules compare, as numbers."""
 

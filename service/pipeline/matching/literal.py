@@ -18,37 +18,49 @@ _KEYS = {
 }
 """Rule -> the text by which it compares records."""
 # Each record is linked to the first that shares the value: k records cost k - 1 links, not k * k.
-_LINKS = " union all ".join(
-    f"select {rule} as one, ordinal as other, '{rule}' as rule, 1.0::double as weight from this "
-    f"where {rule} >= 0 and {rule} <> ordinal"
-    for rule in _KEYS
+_LINK = (
+    "select {rule} as one, ordinal as other, '{rule}' as rule, 1.0::double as weight from this "
+    "where {rule} >= 0 and {rule} <> ordinal"
 )
 # A name is weaker evidence than e-mail address and phone: where both of these agree it is not listed.
 _AGREEMENT = """
-    select ordinal, via, by_id, by_email, by_phone, by_name and not (by_email and by_phone) as by_name
+    select ordinal, via, {listed}
     from (
         select
             this.ordinal, this.via,
-            one.id = other.id and one.id >= 0 as by_id,
-            one.email = other.email and one.email >= 0 as by_email,
-            one.phone = other.phone and one.phone >= 0 as by_phone,
-            one.name = other.name and one.name >= 0 as by_name
+            {compared}
         from this
         join keys as one on one.ordinal = this.ordinal
         join keys as other on other.ordinal = this.via
     )
-    where by_id or by_email or by_phone or by_name
+    where {any_rule}
 """
-_SHARED_VALUES = " union all ".join(
-    f"select ordinal, {number} as rule, {rule} as value from this where {rule} >= 0"
-    for number, rule in enumerate(_KEYS)
-)
+_WEAKER = {"name": "by_name and not (by_email and by_phone) as by_name"}
+_SHARED_VALUE = "select ordinal, {number} as rule, {rule} as value from this where {rule} >= 0"
 
 
 class LiteralMatcher:
-    """See ``Matcher``. Every rule has the weight 1."""
+    """See ``Matcher``. Every rule has the weight 1.
 
-    rules: tuple[str, ...] = tuple(_KEYS)
+    ``more``: rules beyond those that compare values, the weakest in a reason; ``keys`` leaves their columns to others.
+    """
+
+    def __init__(self, more: tuple[str, ...] = ()) -> None:
+        self.rules: tuple[str, ...] = (*_KEYS, *more)
+        rules = self.rules
+        self._links = " union all ".join(_LINK.format(rule=rule) for rule in rules)
+        self._shared_values = " union all ".join(
+            _SHARED_VALUE.format(number=number, rule=rule) for number, rule in enumerate(rules)
+        )
+        self._agreement = _AGREEMENT.format(
+            listed=", ".join(_WEAKER.get(rule, f"by_{rule}") for rule in rules),
+            compared=",\n            ".join(f"one.{it} = other.{it} and one.{it} >= 0 as by_{it}" for it in rules),
+            any_rule=" or ".join(f"by_{rule}" for rule in rules),
+        )
+
+    def with_rule(self, rule: str) -> LiteralMatcher:
+        """See ``Matcher.with_rule``."""
+        return LiteralMatcher((*self.rules[len(_KEYS) :], rule))
 
     def keys(self, records: Table) -> Table:
         """KEYS: what the rules compare, as numbers."""
@@ -56,12 +68,12 @@ class LiteralMatcher:
 
     def links(self, keys: Table, engine: Engine) -> Table:
         """LINKS: each record with the first that shares a value."""
-        return keys.derive(_LINKS)
+        return keys.derive(self._links)
 
     def agreement(self, pairs: Table, keys: Table) -> Table:
         """EVIDENCE: the rules by which the two records of each pair agree."""
-        return pairs.derive(_AGREEMENT, keys=keys)
+        return pairs.derive(self._agreement, keys=keys)
 
     def shared_values(self, keys: Table) -> Table:
         """ordinal · rule · value: the values by which records are linked."""
-        return keys.derive(_SHARED_VALUES)
+        return keys.derive(self._shared_values)
