@@ -46,10 +46,16 @@ def settings_of(case: Path) -> dict[str, Any]:
     return json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
 
 
-def commands_of(case: Path) -> dict[str, list[list[str]]]:
-    """Folder -> the commands that a user gives after its exports were integrated; most cases have none."""
+def batches_of(case: Path) -> list[Path]:
+    """The folders of a case that hold exports, in the order in which they are integrated."""
+    return [exports for exports in (case / "before", case / "between", case) if exports.is_dir()]
+
+
+def commands_after(exports: Path, case: Path) -> list[list[str]]:
+    """The commands that a user gives after these exports of the case were integrated; most cases have none."""
     given = case / "commands.json"
-    return json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
+    commands: dict[str, list[list[str]]] = json.loads(given.read_text(encoding="utf-8")) if given.exists() else {}
+    return commands.get(exports.name, [])
 
 
 def run_case(case: Path, folder: Path) -> CaseRun:
@@ -64,15 +70,14 @@ def run_case(case: Path, folder: Path) -> CaseRun:
             patch.setenv(f"SERVICE_{name.upper()}", value if isinstance(value, str) else json.dumps(value))
         patch.chdir(folder)
         patch.setattr(cli, "_local_now", lambda: NOON)
-        for exports in (case / "before", case / "between", case):
-            if exports.is_dir():
-                err = io.StringIO()
-                paths = exports_in(exports, Settings(**settings))
-                with redirect_stdout(out), redirect_stderr(err):
-                    code = cli.main(["integrate", *map(str, paths), "--outbox", str(outbox)])
-                for command in commands_of(case).get(exports.name, ()):
-                    with redirect_stdout(out), redirect_stderr(io.StringIO()):
-                        assert cli.main([*command, "--outbox", str(outbox)]) == 0, command
+        for exports in batches_of(case):
+            err = io.StringIO()
+            paths = exports_in(exports, Settings(**settings))
+            with redirect_stdout(out), redirect_stderr(err):
+                code = cli.main(["integrate", *map(str, paths), "--outbox", str(outbox)])
+            for command in commands_after(exports, case):
+                with redirect_stdout(out), redirect_stderr(io.StringIO()):
+                    assert cli.main([*command, "--outbox", str(outbox)]) == 0, command
     return CaseRun(outbox, code, out.getvalue(), err.getvalue())
 
 

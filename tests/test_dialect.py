@@ -19,7 +19,7 @@ from tests import regenerate_analytics
 from tests.case_runs import run_case
 from tests.worlds import CASES
 
-NAMES = ("merged_split_retired", "rejects")
+NAMES = ("merged_split_retired", "rejects", "decided_same", "decided_different")
 ANALYTICS_NAMES = ("the_master_fills_in",)
 
 STRUCTURE = {

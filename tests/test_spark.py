@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from benchmarks.generate import write_messy_pair
+from service import cli
 from service import engine as engines
 from service.engine.components import smallest_of_component
 from service.errors import InputError, SettingsError, TransientError
@@ -26,7 +27,7 @@ from service.pipeline.evidence import WALK, breadth_first_from
 from service.pipeline.fields.email import norm_email
 from service.settings import Settings
 from tests import regenerate_analytics, small_exports
-from tests.case_runs import CaseRun, case_names, settings_of
+from tests.case_runs import CaseRun, batches_of, case_names, commands_after, settings_of
 from tests.regenerate import outcome_of
 from tests.sizes import IS_FULL, SPARK_RECORDS
 from tests.small_batches import (
@@ -50,6 +51,7 @@ CASE_NAMES = (
     *("japanese_customers", "arabic_customers", "companies_behind_a_comma", "errors_of_spreadsheets", "many_countries"),
     # groups and ids
     *("a_second_batch", "erased_customers", "no_ids", "cost_of_the_literal_rule", "unreadable_phones_meet"),
+    *("decided_same", "decided_different_at_a_switchboard"),
     # other sources, and no rows
     *("sources_a_third_one", "sources_priority", "shopify_csv_export", "woocommerce_rest", "empty_exports"),
 )
@@ -66,8 +68,13 @@ def distributed() -> Any:
 def integrated_by_spark(spark: SparkCluster, case: Path, folder: Path) -> Path:
     """The set that Spark publishes of a case."""
     given = settings_of(case) | spark.settings | {"state": folder / "state"}
-    for exports in filter(Path.is_dir, (case / "before", case)):
+    for exports in batches_of(case):
         integrate_folder(exports, folder / "outbox", **given)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SERVICE_STATE", str(folder / "state"))
+            patch.setattr(cli, "_local_now", lambda: NOON)
+            for command in commands_after(exports, case):
+                assert cli.main([*command, "--outbox", str(folder / "outbox")]) == 0, command
     return published(folder / "outbox")
 
 
