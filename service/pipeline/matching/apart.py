@@ -24,13 +24,11 @@ _BYTES_OF_A_VALUE = 300
 """Of what Python holds, while groups are made again."""
 _DIFFERENT = -1
 """The rank of a row that says that a record is one of a pair decided different; ``value`` is the decision."""
-# The decisions that the links contradict.
+# The decisions that the links contradict. In two statements: of one, an engine may compare all records of each group.
+_OF_ONE = "select this.*, groups.group_id from this join groups on groups.ordinal = this.one"
 _WITHIN = """
-    select this.number, this.one, this.other, one_side.group_id
-    from this
-    join groups as one_side on one_side.ordinal = this.one
-    join groups as other_side on other_side.ordinal = this.other
-    where one_side.group_id = other_side.group_id
+    select this.number, this.one, this.other, this.group_id
+    from this join groups on groups.ordinal = this.other and groups.group_id = this.group_id
 """
 _MEMBERS = """
     select this.*
@@ -118,8 +116,10 @@ def keep_apart(
     """
     pairs = ((it.decision.number, it.left, it.right) for it in different)
     decided = integer_table(("number", "one", "other"), pairs, engine)
-    within = decided.derive(_WITHIN, groups=groups)
-    decided.release()
+    of_one = decided.derive(_OF_ONE, groups=groups)
+    within = of_one.derive(_WITHIN, groups=groups)
+    for table in (decided, of_one):
+        table.release()
     if not within.count():
         return Regrouped(groups, keys)
     members = keys.derive(_MEMBERS, groups=groups, within=within)
