@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
 from service.doctor.probes import new_name
-from service.engine import refuse_missing
-from service.engine.spark_probe import OF_DRIVER, RESULT
+from service.engine import cluster_probe, refuse_missing
 from service.errors import SettingsError
 from service.files import remove_tree
 from service.state import State
@@ -103,14 +102,15 @@ def _tried(it: Examined, master: str) -> Finding:
         return passed(f"the master {master} answers; {state} is not there yet")
     with _folder(state) as folder:
         try:
+            command, result_file = cluster_probe(master, folder)
             subprocess.run(
-                [sys.executable, "-m", "service.engine.spark_probe", master, str(folder.absolute())],
+                command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=PROBE_SECONDS,
                 check=False,
             )
-            result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            result = json.loads(result_file.read_text(encoding="utf-8"))
         except subprocess.TimeoutExpired:
             return _no_executor(it, master)
         except (OSError, ValueError):
@@ -157,11 +157,10 @@ def _or_alone(hint: str) -> Advice:
 
 @contextmanager
 def _folder(state: Path) -> Iterator[Path]:
-    """A new folder with a file of the driver; removed when the block ends."""
+    """A new folder; removed when the block ends."""
     folder = state / new_name()
     folder.mkdir()
     try:
-        (folder / OF_DRIVER).write_bytes(b"1")
         yield folder
     finally:
         remove_tree(folder)

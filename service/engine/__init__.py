@@ -8,6 +8,7 @@ published: no other room names one.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -29,6 +30,18 @@ def refuse_missing(spark_master: str) -> None:
             hint="install the extra: pip install 'customer-integration-service[spark]', and Java 17 or later;"
             " or set SERVICE_ENGINE=embedded",
         )
+
+
+def cluster_probe(spark_master: str, folder: Path) -> tuple[list[str], Path]:
+    """The command that looks at a cluster, and the file in which it leaves what it found; see ``spark_probe``.
+
+    ``folder`` is one that executors should share with us. The command may wait for ever: the caller ends it.
+    """
+    from service.engine import spark_probe
+
+    (folder / spark_probe.OF_DRIVER).write_bytes(b"1")
+    command = [sys.executable, "-m", spark_probe.__name__, spark_master, str(folder.absolute())]
+    return command, folder / spark_probe.RESULT
 
 
 def prepare_engine(
