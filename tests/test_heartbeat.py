@@ -185,7 +185,6 @@ def test_the_heartbeat_is_as_old_as_the_last_turn_unless_a_batch_is_in_work(tmp_
     assert alive_at() == "13:00:00", "it has ended"
 
 
-@pytest.mark.usefixtures("beats_often")
 def test_to_open_the_engine_is_work(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session of Spark takes longer to open than a loop may stand still."""
     watcher, prepare, found = works.watcher(), BatchRunner.prepare, []
@@ -200,6 +199,7 @@ def test_to_open_the_engine_is_work(works: Works, monkeypatch: pytest.MonkeyPatc
     assert found and all(found)
 
 
+@pytest.mark.usefixtures("beats_often")
 def test_the_heartbeat_of_a_thread_that_died_in_a_batch_ends(tmp_path: Path) -> None:
     clock = Clock()
     pulse = Pulse(tmp_path, clock.now, clock.monotonic)
