@@ -28,8 +28,6 @@ MEMORY_LIMIT_MB = 3000
 _QUICK_JAVA = "-XX:TieredStopAtLevel=1"
 """A session is short: code is compiled once, quickly, instead of often and well. An executor of one core then takes two
 thirds of the CPU seconds for a small batch."""
-
-
 _OF_A_RUN = {"manifest.json", "integration_log.jsonl"}
 
 
