@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from service.decisions.decision import Decision, DecisionKind
@@ -28,8 +28,7 @@ class Consistent:
         self._position: dict[str, int] = {}
         self._numbers: dict[tuple[DecisionKind, tuple[str, str]], int] = {}
         self._clusters = Partition(0)
-        given = list(decisions)
-        for decision in sorted(given, key=lambda it: it.kind == "different"):  # joined first, then parted
+        for decision in sorted(decisions, key=lambda it: it.kind == "different"):  # joined first, then parted
             self.add(decision)
 
     def known(self, kind: DecisionKind, keys: tuple[str, str]) -> int | None:
@@ -93,9 +92,7 @@ def _links(decisions: Iterable[Decision]) -> dict[str, list[tuple[str, int]]]:
     return found
 
 
-def _path(
-    links: _Links, one: str, other: str, without: frozenset[int] | set[int] = frozenset()
-) -> tuple[int, ...] | None:
+def _path(links: _Links, one: str, other: str, without: Set[int] = frozenset()) -> tuple[int, ...] | None:
     """The numbers of the decisions on a shortest way from one record to the other; None if there is none."""
     before: dict[str, tuple[str, int]] = {one: (one, 0)}
     waiting = deque([one])

@@ -22,6 +22,7 @@ DECISIONS_FILE = "decisions.csv"
 Outcome = Literal["applied", "unattached"]
 """Whether both records were in the batch."""
 _NEEDED = ("decision", "left_source", "left_id", "right_source", "right_id")
+_HINT = "decisions export writes a file of the right form"
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,8 @@ def read_lines(path: Path) -> list[DecisionLine]:
             raise UsageError("the file is not CSV in UTF-8", where=str(path), hint=_HINT) from None
 
 
-_HINT = "decisions export writes a file of the right form"
-
-
 def _lines(rows: csv.DictReader[str], path: Path) -> Iterator[DecisionLine]:
+    """Each line as a value. Raises: UsageError for the first that is wrong."""
     missing = [name for name in _NEEDED if name not in (rows.fieldnames or ())]
     if missing:
         raise UsageError(f"the file has no column {', '.join(missing)}", where=f"{path}, line 1", hint=_HINT)

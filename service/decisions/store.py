@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service import sqlite
 from service.decisions.contradictions import Consistent, Contradiction
@@ -175,16 +176,18 @@ def _format_of(db: sqlite3.Connection) -> int:
 
 
 def _read(db: sqlite3.Connection) -> list[Decision]:
+    """Every decision, by their numbers. Raises: DamagedDatabase for another format."""
     written = _format_of(db)
     if written == 0:
         return []  # a process died before it had created the tables
     if written != FORMAT:
         raise DamagedDatabase(errno.EIO, f"the {_NAME} has format {written}, this program knows {FORMAT}")
-    return [
-        Decision(number, kind, DecidedRecord(*left), DecidedRecord(*right), *rest)
-        for number, kind, *both, by, at, note, undone_by, undone_at in db.execute(f"{_SELECT} order by number")
-        for left, right, rest in [(both[:3], both[3:], (by, at, note, undone_by, undone_at))]
-    ]
+    return [_decision(*row) for row in db.execute(f"{_SELECT} order by number")]
+
+
+def _decision(number: int, kind: DecisionKind, *cells: Any) -> Decision:
+    """The decision in a row of ``_SELECT``."""
+    return Decision(number, kind, DecidedRecord(*cells[:3]), DecidedRecord(*cells[3:6]), *cells[6:])
 
 
 def _insert(db: sqlite3.Connection, decisions: Iterable[Decision]) -> None:

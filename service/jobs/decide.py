@@ -133,6 +133,7 @@ def import_file(path: Path, by: Author, folders: Folders) -> str:
 
 
 def _proposals(lines: Sequence[DecisionLine], path: Path, by: Author, folders: Folders) -> list[Proposal]:
+    """The decisions that the lines of a file propose. Raises: UsageError."""
     named = {
         f"line {it.line}, {side}": record.shown
         for it in lines
@@ -160,6 +161,7 @@ def _refuse_one_record(left: DecidedRecord, right: DecidedRecord, where: str = "
 
 
 def _text(given: str, what: str, where: str = "") -> str:
+    """A text of the user, fit to be printed. Raises: UsageError for one that is too long, which ``what`` names."""
     text = printable(given.strip())
     if len(text) > MOST_CHARACTERS:
         raise UsageError(

@@ -63,12 +63,14 @@ class NewestSet:
         return self._with_ids(by_id) | self._kept(by_number)
 
     def _source(self, label: str, name: str) -> str:
+        """The source of the set with this name, in any case. Raises: UsageError."""
         if name.upper() not in self.sources:
             listed = ", ".join(self.sources)
             raise UsageError(f"{label}: batch {self.batch_id} has no such source, only {listed}", hint=_HINT)
         return name.upper()
 
     def _with_ids(self, wanted: Mapping[str, tuple[str, str]]) -> dict[str, DecidedRecord]:
+        """The record of each source and id; of several the first."""
         if not wanted:
             return {}
         names, found = set(wanted.values()), dict[tuple[str, str], DecidedRecord]()

@@ -43,12 +43,12 @@ def attached(decisions: Sequence[Decision], records: Table, engine: Engine) -> l
     named = engine.text_table(("key",), ((key,) for key in keys))
     found = {key: (ordinal, f"{source}:{id_}") for key, ordinal, source, id_ in named.rows(_FOUND, records=records)}
     named.release()
-    return [
-        Attached(decision, left, right, (left_name, right_name))
-        for decision in decisions
-        if found.keys() >= set(decision.keys)
-        for (left, left_name), (right, right_name) in [(found[decision.left.key], found[decision.right.key])]
-    ]
+    both_found: list[Attached] = []
+    for decision in decisions:
+        if found.keys() >= set(decision.keys):
+            (left, left_name), (right, right_name) = (found[key] for key in decision.keys)
+            both_found.append(Attached(decision, left, right, (left_name, right_name)))
+    return both_found
 
 
 def with_same(keys: Table, same: Sequence[Attached], engine: Engine) -> Table:
