@@ -96,15 +96,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     report_decisions(grouping.followed, journal)
     journal.stage("load", extracted.row_count)
     with publication.stage(batch, summary) as folder:
-        results = Results(
-            matched=matched,
-            customers=identified.customers,
-            changes=_with_reasons(identified.changes, grouping.followed),
-            register_customers=identified.next_customers,
-            rejects=extracted.rejects,
-            suspicious=suspicious,
-            followed=grouping.followed,
-        )
+        results = _results(matched, identified, grouping.followed, extracted.rejects, suspicious)
         removed = load(results, quality.report(extracted, normalised, grouping.values, volumes, risk), rules, folder)
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
@@ -117,6 +109,20 @@ def _matched(records: Table, grouping: Grouping, rules: Rules, engine: Engine) -
     matcher, keys, groups = grouping.matcher, grouping.keys, grouping.groups
     survivors = survive(records, groups, rules)
     return Matched(matcher, records, keys, groups, survivors, explain(keys, groups, survivors, matcher, engine))
+
+
+def _results(
+    matched: Matched, identified: Identified, followed: Followed, rejects: Table, suspicious: Table
+) -> Results:
+    return Results(
+        matched=matched,
+        customers=identified.customers,
+        changes=_with_reasons(identified.changes, followed),
+        register_customers=identified.next_customers,
+        rejects=rejects,
+        suspicious=suspicious,
+        followed=followed,
+    )
 
 
 def _with_reasons(changes: Table, followed: Followed) -> Table:
