@@ -285,11 +285,13 @@ def _report(batch: Batch, summary: Summary | None, seconds: float | None) -> Non
 
 
 def _hashes(inputs: Sequence[Path], files: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """The SHA-256 of each input, and of each file."""
     found = sha256_of_each([*inputs, *files])
     return found[: len(inputs)], found[len(inputs) :]
 
 
 def _refuse_changed_inputs(batch: Batch, is_unchanged: Callable[[InputFile], bool]) -> None:
+    """Raises: TransientError, which names the first input that is not as it was."""
     for file in batch.inputs:
         if not is_unchanged(file):
             raise TransientError(

@@ -119,6 +119,7 @@ def _tried(it: Examined, master: str) -> Finding:
 
 
 def _no_executor(it: Examined, master: str) -> Finding:
+    """The finding where no task ran in time."""
     found = f"{master} answers, but runs no task within {PROBE_SECONDS:g} s"
     free = "free a core of the cluster, and as much memory as spark.executor.memory asks for (docs/scaling.md)"
     if State(it.settings.state).is_taken():
@@ -127,6 +128,7 @@ def _no_executor(it: Examined, master: str) -> Finding:
 
 
 def _judged(result: Mapping[str, Any], master: str, state: Path) -> Finding:
+    """The finding for the result of ``spark_probe``."""
     if "error" in result:
         hint = (
             f"install the same Python and packages on every machine of the cluster, at {sys.executable}, and the same"

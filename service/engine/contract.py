@@ -46,8 +46,9 @@ Row = tuple[Any, ...]
 class GroupFunction(NamedTuple):
     """A function of whole groups of rows, of integers without nulls.
 
-    function        a function of a module. It is given some of the groups, ascending, and ``columns`` of all rows of
-                    these, ordered by the first column, then the second, …; it returns the columns ``result``
+    function        a function of a module, which other processes can import. It is given some of the groups, ascending,
+                    and ``columns`` of all rows of these, ordered by the first column, then the second, …; it returns
+                    the columns ``result``
     group           the column that says which rows belong together
     bytes_of_a_row  the memory that it takes, with the columns
     """

@@ -1,7 +1,7 @@
 """A look at a cluster: does a task run there, with our packages, and does it share a folder with the driver?
 
 In a process of its own, which the caller ends after a time: a cluster that has no core to give lets a driver wait for
-ever. Executors import this module, so it imports no other package of ours.
+ever. Executors import this module; what only the driver needs is imported where it is used.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def probe(master: str, folder: str) -> None:
         tasks = spark.sparkContext.parallelize(range(count), count).map(SharedFolder(folder).found).collect()
         arrived = sum(Path(folder, f"{OF_TASK}_{number}").exists() for number in range(count))
         result = {"version": spark.version, "tasks": tasks, "arrived": arrived}
-    except Exception as error:  # noqa: BLE001  # its text may name paths and hosts of the cluster
-        result = {"error": type(error).__name__}
+    except Exception as error:  # noqa: BLE001  # whatever fails is the result
+        result = {"error": type(error).__name__}  # not its text, which may name paths and hosts of the cluster
     Path(folder, RESULT).write_text(json.dumps(result), encoding="utf-8")
 
 

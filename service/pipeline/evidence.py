@@ -116,7 +116,7 @@ WALK = GroupFunction(breadth_first_from, "kept", ("ordinal", "value_id"), ("ordi
 
 def _by_value(value: IntArray) -> tuple[AnyIntArray, IntArray]:
     """The rows in the order of their values, and where each value begins in it, and at last where all end."""
-    if value.max(initial=0) >> int(_ROW_BITS):
+    if value.max(initial=0) >> int(_ROW_BITS):  # beside its row it would not fit into 64 bits
         value = np.unique(value, return_inverse=True)[1]
     keys = value.astype(np.uint64) << _ROW_BITS
     keys |= np.arange(len(value), dtype=np.uint64)

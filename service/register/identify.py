@@ -200,7 +200,7 @@ def identify(records: Table, keys: Table, groups: Table, former: Table, customer
     continued = _continued(overlaps, engine)
     new = groups.derive(_NEW, continued=continued)
     identified = new.numbered("customer", last_number + 1).derive(_IDENTIFIED, continued=continued)
-    for table in {overlaps, continued, new}:
+    for table in {overlaps, continued, new}:  # the first two may be one
         table.release()
     moves = known.derive(_MOVES, identified=identified)
     next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
