@@ -203,10 +203,11 @@ def test_to_open_the_engine_is_work(works: Works, monkeypatch: pytest.MonkeyPatc
 def test_the_heartbeat_of_a_thread_that_died_in_a_batch_ends(tmp_path: Path) -> None:
     clock = Clock()
     pulse = Pulse(tmp_path, clock.now, clock.monotonic)
+    working = pulse.working()  # kept here: it would end with the last name for it
 
     def work() -> None:
         pulse.begin()
-        pulse.working().__enter__()  # and no end: the thread dies in the middle
+        working.__enter__()  # and no end: the thread dies in the middle
 
     thread = threading.Thread(target=work)
     thread.start()
