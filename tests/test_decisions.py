@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.decisions import DecidedRecord, Decision, DecisionKind, DecisionStore, Proposal
+from service.decisions import store as store_module
 from service.decisions.contradictions import Consistent
 from service.decisions.partition import Partition
 from service.decisions.store import RefusedDecision
@@ -336,3 +338,17 @@ def test_nothing_is_ever_deleted_and_no_number_is_given_again(tmp_path: Path) ->
         (3, None, None),
     ]
     assert [it.number for it in store.in_force()] == [1, 3]
+
+
+def test_a_store_that_another_process_creates_at_the_same_moment_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last_look(db: sqlite3.Connection) -> int:
+        monkeypatch.undo()  # the other process creates it right after this one saw that there is none
+        DecisionStore(tmp_path).add([proposal("same", "A", "B")])
+        return 0
+
+    monkeypatch.setattr(store_module, "_format_of", last_look)
+    (second,) = DecisionStore(tmp_path).add([proposal("same", "C", "D")])
+    assert second.number == 2
+    assert [it.number for it in DecisionStore(tmp_path).all()] == [1, 2]

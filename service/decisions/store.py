@@ -167,6 +167,8 @@ def _create(db: sqlite3.Connection) -> None:
     try:
         db.executescript(_SCHEMA)
     except sqlite3.OperationalError:
+        if db.in_transaction:
+            db.execute("rollback")
         if _format_of(db) == 0:  # else another process created it meanwhile
             raise
 
