@@ -166,6 +166,15 @@ def test_a_record_that_cannot_be_decided_about_is_a_usage_error(
     assert office.decided() == []
 
 
+def test_an_id_of_any_length_can_be_decided_about(office: Office, says: Says) -> None:
+    long = "L" * 200_000  # the default of Python's reader of CSV is 131,072
+    office.publish(ROWS + f"{long},Di Fox,di@x.org,,2023-06-01,active\n")
+    assert office.run("decide", "same", "CRM:C1", "CUST005") == 0
+    assert office.publish(ROWS + f"{long},Di Fox,di@x.org,,2023-06-01,active\n")
+    assert ["C1", long] in office.customers()
+    assert office.verified().findings == []
+
+
 def test_a_customer_without_records_cannot_be_decided_about(office: Office, says: Says) -> None:
     office.publish(MOE + BOB)
     says()

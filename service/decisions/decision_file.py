@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from service.decisions.decision import KINDS, DecidedRecord, Decision, DecisionKind
+from service.decisions.rows import csv_rows
 from service.errors import UsageError
-from service.files import open_file
 
 COLUMNS = (
     *("number", "decision", "left_source", "left_id", "left_key", "right_source", "right_id", "right_key"),
@@ -64,9 +64,9 @@ def read_lines(path: Path) -> list[DecisionLine]:
 
     Raises: UsageError, which names the line that is wrong; OSError.
     """
-    with open_file(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+    with csv_rows(path, encoding="utf-8-sig", strict=True) as rows:
         try:
-            return list(_lines(csv.DictReader(text, strict=True), path))
+            return list(_lines(rows, path))
         except (UnicodeDecodeError, csv.Error):
             raise UsageError("the file is not CSV in UTF-8", where=str(path), hint=_HINT) from None
 

@@ -5,16 +5,13 @@ A record is named ``SOURCE:ID``, or by a unified id, which stands for its kept r
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from service.decisions import DecidedRecord
+from service.decisions.rows import csv_rows
 from service.errors import UsageError
-from service.files import open_file
 from service.folders import Folders, OutboxFolders
 from service.register import Register
 
@@ -137,9 +134,5 @@ class NewestSet:
             yield row
 
     def _rows(self, name: str) -> Iterator[dict[str, str]]:
-        yield from _rows_of(self.folder / name)
-
-
-def _rows_of(path: Path) -> Iterator[dict[str, str]]:
-    with open_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
-        yield from csv.DictReader(text)
+        with csv_rows(self.folder / name) as rows:
+            yield from rows

@@ -5,7 +5,6 @@ The files are read in pieces, so that a set of any size takes bounded memory, bu
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from service.decisions.decision_file import DECISIONS_FILE
+from service.decisions.rows import csv_rows
 from service.documents import Counts
 from service.verify.parquet_footer import row_count
 
@@ -48,8 +48,8 @@ def _check_decisions(folder: Path, shown: str) -> Iterator[str]:
     path = folder / DECISIONS_FILE
     if not path.exists():
         return
-    with open(path, encoding="utf-8", newline="") as file:
-        decisions = list(csv.DictReader(file))
+    with csv_rows(path) as rows:
+        decisions = list(rows)
     customer_of = _customers_of({it[f"{side}_key"] for it in decisions for side in ("left", "right")}, folder)
     for it in decisions:
         customers = [customer_of[key] for key in (it["left_key"], it["right_key"]) if key in customer_of]
@@ -64,8 +64,8 @@ def _customers_of(keys: Set[str], folder: Path) -> dict[str, str]:
     """The customers of those records of a set that have one of these keys."""
     if not keys:
         return {}
-    with open(folder / "crosswalk.csv", encoding="utf-8", newline="") as file:
-        return {row["record_key"]: row["unified_id"] for row in csv.DictReader(file) if row["record_key"] in keys}
+    with csv_rows(folder / "crosswalk.csv") as rows:
+        return {row["record_key"]: row["unified_id"] for row in rows if row["record_key"] in keys}
 
 
 def check_export_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:
