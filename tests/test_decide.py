@@ -332,6 +332,71 @@ def test_a_wrong_line_is_named_and_nothing_is_imported(
     assert office.decided() == [(1, "different")]
 
 
+KEYED = "decision,left_source,left_id,left_key,right_source,right_id,right_key,decided_at\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("same,CRM,C3,CRM id:C1,CRM,C2,CRM id:C2,", "left_key is not the key of the record"),
+        ("same,CRM,C1,CRM id:C1,CRM,C2,ECOM id:C2,", "right_key is not the key of the record"),
+        ("same,CRM,C1,CRM id:C1,CRM,C2,42,", "right_key is not the key of the record"),
+        ("same,CRM,C1,,CRM,C2,,yesterday", "decided_at is not in UTC"),
+        ("same,CRM,C1,,CRM,C2,,2026-02-30T00:00:00Z", "decided_at is not in UTC"),
+    ],
+)
+def test_a_line_that_was_edited_in_part_is_refused(
+    office: Office, says: Says, tmp_path: Path, line: str, message: str
+) -> None:
+    (tmp_path / "edited.csv").write_text(KEYED + line)
+    assert office.run("decisions", "import", str(tmp_path / "edited.csv")) == cli.USAGE
+    printed = says()
+    assert message in printed
+    assert "edited.csv, line 2" in printed
+    assert office.decided() == []
+
+
+def test_the_key_of_an_exported_record_is_its_own_whatever_its_id(office: Office, says: Says, tmp_path: Path) -> None:
+    ids = ["0035g00000aBcDeAAK", '"a,""b"', "=1+1", "C:9", "Zo\u00eb"]
+    office.publish(UNNAMED + "".join(f"{id_},N{at} Fox,n{at}@x.org,,,\n" for at, id_ in enumerate(ids)))
+    for number in range(5, 10):
+        assert office.run("decide", "different", "CUST004", f"CUST{number:03}") == 0
+    before = DecisionStore(office.state).in_force()
+    shown = {it.right.source_id for it in before}
+    assert shown == {"0035g00000aBcDeAAK", 'a,"b', "=1+1", "C:9", "Zo\u00eb"}
+    office.run("decisions", "export", str(tmp_path / "exported.csv"))
+    (office.state / "decisions.sqlite").unlink()
+    assert office.run("decisions", "import", str(tmp_path / "exported.csv")) == 0
+    assert DecisionStore(office.state).in_force() == before
+
+
+def test_a_file_that_does_not_exist_is_a_usage_error(office: Office, says: Says) -> None:
+    assert office.run("decisions", "import", "none.csv") == cli.USAGE
+    assert "File not found: none.csv" in says()
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("decision;left_source;left_id;right_source;right_id\n", "the cells are not separated by commas"),
+        ("decision,decision,left_source,left_id,right_source,right_id\n", "the file has two columns decision"),
+    ],
+)
+def test_a_header_that_can_be_read_in_two_ways_is_refused(
+    office: Office, says: Says, tmp_path: Path, header: str, message: str
+) -> None:
+    (tmp_path / "other.csv").write_text(header)
+    assert office.run("decisions", "import", str(tmp_path / "other.csv")) == cli.USAGE
+    assert message in says()
+
+
+def test_no_command_is_printed_for_exports_that_are_no_longer_in_the_archive(office: Office, says: Says) -> None:
+    shutil.rmtree(office.inbox / "archive")
+    assert office.run("decide", "same", "CRM:C1", "CRM:C2", "--by", " ") == 0
+    assert says().splitlines()[-1] == "it counts from the next batch on: drop both exports"
+    assert DecisionStore(office.state).all()[0].decided_by, "a name of blanks is none"
+
+
 @pytest.mark.parametrize("content", [b"number,decision\n", b"", b"\xff\xfe\x00a", b'left_source,"\n'])
 def test_a_file_of_another_kind_is_refused(office: Office, says: Says, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "other.csv").write_bytes(content)

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ DECISIONS_FILE = "decisions.csv"
 """In each set of the integration, with one column more: ``outcome``."""
 Outcome = Literal["applied", "unattached"]
 """Whether both records were in the batch."""
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _NEEDED = ("decision", "left_source", "left_id", "right_source", "right_id")
 _HINT = "decisions export writes a file of the right form"
 
@@ -73,7 +75,13 @@ def read_lines(path: Path) -> list[DecisionLine]:
 
 def _lines(rows: csv.DictReader[str], path: Path) -> Iterator[DecisionLine]:
     """Each line as a value. Raises: UsageError for the first that is wrong."""
-    missing = [name for name in _NEEDED if name not in (rows.fieldnames or ())]
+    names = rows.fieldnames or ()
+    missing = [name for name in _NEEDED if name not in names]
+    if missing and len(names) == 1 and all(name in names[0] for name in _NEEDED):
+        raise UsageError("the cells are not separated by commas", where=f"{path}, line 1", hint=_HINT)
+    twice = [name for name in COLUMNS if list(names).count(name) > 1]
+    if twice:
+        raise UsageError(f"the file has two columns {twice[0]}", where=f"{path}, line 1", hint=_HINT)
     if missing:
         raise UsageError(f"the file has no column {', '.join(missing)}", where=f"{path}, line 1", hint=_HINT)
     for row in rows:
@@ -82,7 +90,7 @@ def _lines(rows: csv.DictReader[str], path: Path) -> Iterator[DecisionLine]:
             raise UsageError(wrong, where=f"{path}, line {rows.line_num}", hint="nothing was imported; mend the line")
         cells = {name: (value or "").strip() for name, value in row.items() if name is not None}
         left, right = (
-            DecidedRecord(cells.get(f"{side}_key", ""), cells[f"{side}_source"], cells[f"{side}_id"])
+            DecidedRecord(cells.get(f"{side}_key", ""), cells[f"{side}_source"].upper(), cells[f"{side}_id"])
             for side in ("left", "right")
         )
         yield DecisionLine(
@@ -107,4 +115,14 @@ def _wrong_in(row: Mapping[str | None, str | list[str] | None]) -> str:
     number = cells.get("number", "")
     if number and not (number.isascii() and number.isdigit() and len(number) < 10):
         return "number is no number"
+    at = cells.get("decided_at", "")
+    if at and not _is_time(at):
+        return "decided_at is not in UTC as 2026-11-27T14:00:00Z"
     return ""
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return f"{datetime.fromisoformat(text):{_TIME}}" == text
+    except ValueError:
+        return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from service.errors import UsageError
 from service.files import replace_text
 from service.folders import Folders, InboxFolders
 from service.jobs.decided_records import NewestSet
+from service.pipeline.fields.source_id import id_key
 from service.printable import printable
 from service.register import Register
 
@@ -43,7 +45,7 @@ class Author:
 
 def author(name: str | None, now: datetime) -> Author:
     """The author with this name; None: the login name of the user. Raises: UsageError for a name that is too long."""
-    return Author(_text(name or _login_name(), "the name"), f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    return Author(_text((name or "").strip() or _login_name(), "the name"), f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _login_name() -> str:
@@ -119,6 +121,8 @@ def import_file(path: Path, by: Author, folders: Folders) -> str:
 
     Raises: UsageError, which names the line that is wrong; OSError.
     """
+    if not path.exists():
+        raise UsageError(f"File not found: {path.name}", where=str(path), hint="check the path and run again")
     lines = read_lines(path)
     proposals = _proposals(lines, path, by, folders)
     store = DecisionStore(folders.state)
@@ -128,8 +132,23 @@ def import_file(path: Path, by: Author, folders: Folders) -> str:
     except RefusedDecision as refused:
         raise _contradicting_line(refused, lines, path, folders) from None
     logs.get().info("decisions.imported", made=len(made), lines=len(lines))
+    if not made:
+        return f"decisions made: 0; in force already: {len(lines)}"
     known = f"; in force already: {len(lines) - len(made)}" if len(made) < len(lines) else ""
     return f"decisions made: {len(made)}{known}\n{_effect(folders)}"
+
+
+def _refuse_other_key(record: DecidedRecord, side: str, where: str) -> None:
+    """The key must be one that this record may have: of a row without an id it does not show the name."""
+    name, key = record.source_id, record.key
+    if key in {f"{record.source} id:{name}", f"{record.source} id:{id_key(name)}"}:
+        return
+    if not re.fullmatch(rf"{re.escape(record.source)} content:[0-9a-f]{{32}}#[1-9][0-9]*", key):
+        raise UsageError(
+            f"{side}_key is not the key of the record that {side}_source and {side}_id name",
+            where=where,
+            hint=f"nothing was imported; empty {side}_key, so that the record is looked up",
+        )
 
 
 def _proposals(lines: Sequence[DecisionLine], path: Path, by: Author, folders: Folders) -> list[Proposal]:
@@ -144,6 +163,9 @@ def _proposals(lines: Sequence[DecisionLine], path: Path, by: Author, folders: F
     proposals: list[Proposal] = []
     for it in lines:
         where = f"{path}, line {it.line}"
+        for side, record in zip(("left", "right"), it.records, strict=True):
+            if record.key:
+                _refuse_other_key(record, side, where)
         left, right = (
             found.get(f"line {it.line}, {side}", record)
             for side, record in zip(("left", "right"), it.records, strict=True)
@@ -216,5 +238,7 @@ def _effect(folders: Folders) -> str:
     if folders.inbox is None or published is None:
         return "it counts from the next run on: integrate the exports again, into the same folder"
     archive = InboxFolders(folders.inbox).archive / published.batch_id
+    if not archive.is_dir():
+        return "it counts from the next batch on: drop both exports"
     again = f"cp {shlex.quote(str(archive))}/* {shlex.quote(str(folders.inbox))}/"
     return f"it counts from the next batch on: drop both exports, or the last ones again: {again}"
