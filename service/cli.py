@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _exit_code(error)
     except OSError as error:
         _print(f"{error.strerror or type(error).__name__}{paths_of(error)}", file=sys.stderr)
-        _print("  hint:  check that the folder exists, has room, and may be written by this user", file=sys.stderr)
+        _print(f"  hint:  {_hint_for(error)}", file=sys.stderr)
         return TRANSIENT
     except Exception as error:  # noqa: BLE001  # a bug: its traceback may quote a customer, so it is not shown
         _log_bug(error)
@@ -67,6 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print("interrupted; no incomplete set was published", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _hint_for(error: OSError) -> str:
+    from service.sqlite import DamagedDatabase
+
+    if isinstance(error, DamagedDatabase):
+        return f"restore it from a backup; what else helps: {commands.command('doctor')}"
+    return "check that the folder exists, has room, and may be written by this user"
 
 
 def _print(text: str, file: TextIO | None = None) -> None:

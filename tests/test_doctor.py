@@ -25,6 +25,7 @@ import msgspec
 import pytest
 
 from service import cli, commands
+from service.decisions import DecisionStore
 from service.doctor import DoctorReport, advice, as_json, as_text, checks, examine
 from service.doctor.finding import Check, Finding
 from tests.attacks.users import SERVICE_USER, SharedHouse, shared_house
@@ -187,10 +188,10 @@ def test_the_command_prints_lines_or_one_typed_document(house: House) -> None:
     assert [line[:20].split()[0] for line in lines if line[:4].strip()][:19] != []
     assert lines[0].startswith("pass  versions        program ")
     assert "environment" in next(line for line in lines if "SERVICE_MIN_FREE_MB" in line)
-    assert lines[-1].startswith("The service can work here: 21 checks, none failed")
+    assert lines[-1].startswith("The service can work here: 22 checks, none failed")
     printed = house.run("doctor", "--json", http_port="0")
     report = msgspec.json.decode(printed.out, type=DoctorReport)
-    assert (printed.code, report.failures, len(report.findings)) == (0, (), 21)
+    assert (printed.code, report.failures, len(report.findings)) == (0, (), 22)
     assert {row.name: row.origin for row in report.settings}["http_port"] == "environment"
     assert printed.err == ""
 
@@ -661,6 +662,20 @@ def test_a_lost_state_is_adopted(used: Clinic) -> None:
     assert used.works.once().published == 0, "it starts"
 
 
+def test_damaged_decisions_are_made_again_from_the_newest_set(used: Clinic) -> None:
+    assert cli.main(["decide", "same", "CUST001", "CUST002", "--note", "one firm"]) == 0
+    used.works.drop()
+    assert used.works.once().published == 1
+    store = DecisionStore(used.works.state)
+    before = store.in_force()
+    assert used.finding("decisions").found == "decisions in force: 1"
+    store.path.write_bytes(b"x" * 9000)
+    assert cli.main(["decisions", "list"]) == cli.TRANSIENT
+    used.follow(used.failing("decisions", "the store of decisions is damaged"))
+    used.is_mended("decisions")
+    assert store.in_force() == before
+
+
 def test_an_inbox_of_a_state_that_is_lost_for_good_begins_again_where_nothing_was_published(clinic: Clinic) -> None:
     clinic.works.once()
     shutil.rmtree(clinic.works.state)
@@ -696,7 +711,7 @@ def test_a_check_that_raises_is_a_finding_without_a_customer(clinic: Clinic, mon
     report = clinic.examine()
     assert named(report)["broken"].found == "the check itself failed (ValueError)"
     assert "Ann" not in as_json(report)
-    assert len(report.findings) == 22, "the others are made all the same"
+    assert len(report.findings) == 23, "the others are made all the same"
 
 
 def test_where_the_mode_allows_writing_no_other_mode_is_advised(tmp_path: Path) -> None:

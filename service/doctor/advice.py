@@ -44,6 +44,17 @@ def start() -> Advice:
     return Advice("start it", "docker compose up -d" if is_image() else command("watch"))
 
 
+def decide_again(store: Path, listed: Sequence[Path]) -> Advice:
+    """Where the store of decisions is damaged: move it away, and make those again that are ``listed``."""
+    hint = "restore it from a backup; or move it away, and make the decisions that the newest set followed again"
+    parts = [path for end in ("", "-wal", "-shm") if (path := store.with_name(store.name + end)).exists()]
+    moved = _script(hint, [("mv", path, path.with_name(f"{path.name}.damaged")) for path in parts])
+    if is_image():
+        return moved
+    again = [command("decisions", "import", shlex.quote(str(path))) for path in listed]
+    return Advice(hint, " && ".join([moved.command, *again]))
+
+
 def mend(error: OSError, path: Path, ours: Iterable[Path] = ()) -> Advice:
     """What to do where an attempt to use ``path`` fails; ``ours``: inbox, outbox and state."""
     match error.errno:

@@ -9,15 +9,18 @@ from service import health
 from service.adoption import refuse_older_state, sets_in_order
 from service.commands import command
 from service.container import is_image
+from service.decisions import DecisionStore
+from service.decisions.decision_file import DECISIONS_FILE
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
 from service.effective import EffectiveSetting
-from service.errors import StateBehindOutbox
+from service.errors import StateBehindOutbox, safe_text
 from service.folders import InboxFolders
 from service.jobs import WITH_REGISTER
 from service.ledger import Ledger
 from service.locks import Lock
 from service.register import Register
+from service.sqlite import DamagedDatabase
 from service.state import State
 
 
@@ -71,6 +74,18 @@ def check_belonging(it: Examined) -> Finding:
         hint = "use the SERVICE_STATE that it was first used with; or, if that is lost for good, begin with a new one"
         return failed(found, advice.shell(hint, "truncate", "-s", "0", inbox.lock))
     return passed(f"{inbox.root}, {outbox} and {state} belong together" if known else "no service has worked here yet")
+
+
+def check_decisions(it: Examined) -> Finding:
+    """What people decided can be read."""
+    store = DecisionStore(it.settings.state)
+    try:
+        return passed(f"decisions in force: {len(store.in_force())}")
+    except DamagedDatabase as error:
+        ledger = Ledger(it.settings.state, it.settings.outbox, it.settings.inbox)
+        sets = sets_in_order(it.settings.outbox, ledger, WITH_REGISTER)
+        listed = [published.folder / DECISIONS_FILE for published in sets[-1:]]
+        return failed(safe_text(error), advice.decide_again(store.path, [path for path in listed if path.exists()]))
 
 
 def _adopt() -> Advice:
