@@ -411,9 +411,12 @@ def test_no_log_line_quotes_a_customer(office: Office, says: Says, tmp_path: Pat
     office.run("decisions", "undo", "2")
     office.run("decide", "different", "CRM:C4", "CRM:C3")
     office.publish()
-    events = [line for line in says().splitlines() if line.startswith("{")]
-    assert {"decision.made", "decisions.undone", "decisions.applied"} <= {json.loads(line)["event"] for line in events}
-    assert not [line for line in events if any(value in line for value in (*PERSONAL, "C3", "C4"))]
+    events = [json.loads(line) for line in says().splitlines() if line.startswith("{")]
+    assert {"decision.made", "decisions.undone", "decisions.applied"} <= {event["event"] for event in events}
+    for event in events:
+        # Digits of a time may be those of a phone.
+        text = json.dumps({key: it for key, it in event.items() if key not in ("timestamp", "batch_id", "seconds")})
+        assert not [value for value in (*PERSONAL, "C3", "C4") if value in text], event
 
 
 # ------------------------------------------------------------------------------------------------------ batches
