@@ -408,7 +408,7 @@ def die(
 
 STEPS = {
     "before the work": ("service.watch.attempts.Attempts.run", False),
-    "during the work": ("service.jobs.integration.cluster", False),
+    "during the work": ("service.jobs.integration.group", False),
     "before the register is staged": ("service.register.register.Register.stage", False),
     "register staged, set not committed": ("service.register.register.Register.stage", True),
     "set committed, register not advanced": ("service.register.register.Register.advance", False),
@@ -453,7 +453,7 @@ def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
 
 
 def test_a_newer_export_that_arrived_meanwhile_is_not_lost(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    die(works, monkeypatch, "service.jobs.integration.cluster")
+    die(works, monkeypatch, "service.jobs.integration.group")
     (works.inbox / CRM).write_text("customer_id,full_name\nC1,Newer One\n", encoding="utf-8")
     assert works.once() == RunResult(published=1)
     assert (works.inbox / CRM).exists()
@@ -466,7 +466,7 @@ def test_a_newer_export_that_arrived_meanwhile_is_not_lost(works: Works, monkeyp
 def test_the_twentieth_death_quarantines_a_batch_as_poisoned(
     works: Works, monkeypatch: pytest.MonkeyPatch, starts: int, outcome: RunResult
 ) -> None:
-    die(works, monkeypatch, "service.jobs.integration.cluster")
+    die(works, monkeypatch, "service.jobs.integration.group")
     (claim,) = works.claim_files()
     remembered = json.loads(claim.read_text(encoding="utf-8"))
     assert remembered["starts"] == 1
@@ -491,9 +491,9 @@ def test_a_published_batch_is_never_poisoned(works: Works, monkeypatch: pytest.M
 def test_several_claims_are_all_published(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service never makes several claims, but a restored backup may contain them."""
     claimed = works.inbox / ".claimed"
-    die(works, monkeypatch, "service.jobs.integration.cluster")
+    die(works, monkeypatch, "service.jobs.integration.group")
     claimed.rename(works.root / "aside")
-    die(works, monkeypatch, "service.jobs.integration.cluster", crm="customer_id,full_name\nC1,Only One\n")
+    die(works, monkeypatch, "service.jobs.integration.group", crm="customer_id,full_name\nC1,Only One\n")
     for path in (works.root / "aside").iterdir():
         path.rename(claimed / path.name)
     assert works.once() == RunResult(published=2)
