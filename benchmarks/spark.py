@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.generate import write_messy_pair
 from benchmarks.parts.stages import staged_run, stages_of
@@ -79,10 +80,21 @@ def _run(folder: Path, pair: Sequence[Path], settings: Mapping[str, str], worker
     )
 
 
-def _set_of(folder: Path) -> dict[str, bytes]:
-    """The files of the published set, but those that hold times of the run."""
+def _set_of(folder: Path) -> dict[str, Any]:
+    """The files of the published set, but those that hold times of the run.
+
+    Parquet files by schema and rows: where a group of rows ends depends on the threads that wrote it.
+    """
     (found,) = (folder / "outbox" / "batches").iterdir()
-    return {path.name: path.read_bytes() for path in found.iterdir() if path.name not in _OF_A_RUN}
+    return {path.name: _content(path) for path in found.iterdir() if path.name not in _OF_A_RUN}
+
+
+def _content(path: Path) -> Any:
+    if path.suffix != ".parquet":
+        return path.read_bytes()
+    from pyarrow.parquet import read_table  # only where the extra is installed
+
+    return read_table(path)
 
 
 def _median(runs: Sequence[EngineRun]) -> EngineRun:
@@ -93,7 +105,7 @@ def _median(runs: Sequence[EngineRun]) -> EngineRun:
 def _print(records: int, runs: Mapping[str, EngineRun], same: Sequence[bool], executor_mb: int) -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"{records:,} records, {len(same)} rounds, {cores} cores, {_WORKERS} workers with {executor_mb} MB executors")
-    print(f"same bytes: {'yes' if all(same) else 'NO'}")
+    print(f"same files: {'yes' if all(same) else 'NO'}")
     print(f"{'':28}{'embedded':>12}{'spark':>12}{'ratio':>8}")
     of = [runs["embedded"], runs["spark"]]
     _row("wall s", *(run.seconds for run in of))
