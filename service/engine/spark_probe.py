@@ -46,7 +46,11 @@ class SharedFolder(NamedTuple):
 
 def probe(master: str, folder: str) -> None:
     """Run tasks that look, and leave the result in the folder."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
     from service.engine import spark_session
+    from service.errors import ServiceError
 
     result: dict[str, Any]
     try:
@@ -55,7 +59,7 @@ def probe(master: str, folder: str) -> None:
         tasks = spark.sparkContext.parallelize(range(count), count).map(SharedFolder(folder).found).collect()
         arrived = sum(Path(folder, f"{OF_TASK}_{number}").exists() for number in range(count))
         result = {"version": spark.version, "tasks": tasks, "arrived": arrived}
-    except Exception as error:  # noqa: BLE001  # whatever fails is the result
+    except (PySparkException, Py4JError, ServiceError, OSError) as error:
         result = {"error": type(error).__name__}  # not its text, which may name paths and hosts of the cluster
     Path(folder, RESULT).write_text(json.dumps(result), encoding="utf-8")
 
