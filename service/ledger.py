@@ -384,12 +384,18 @@ def _next_sequence(db: sqlite3.Connection) -> int:
 
 
 def _note_emptied(db: sqlite3.Connection, files: OutcomeFiles) -> None:
-    """If none of the former sets is there any more: a user emptied the outbox, which users may do."""
+    """If none of the former sets is there any more: a user emptied the outbox, which users may do.
+
+    The newest of them may be there: it was published while the outbox was being emptied.
+    """
     latest_first = db.execute(
         "select batch_id from outcomes where outcome = 'published' and removed is null order by seq desc"
-    )
-    if not any(files.has_set(batch_id) for (batch_id,) in latest_first):
-        db.execute("update outcomes set removed = 'emptied' where outcome = 'published' and removed is null")
+    ).fetchall()
+    if not any(files.has_set(batch_id) for (batch_id,) in latest_first[1:]):
+        db.executemany(
+            "update outcomes set removed = 'emptied' where outcome = 'published' and removed is null and batch_id = ?",
+            [(batch_id,) for (batch_id,) in latest_first if not files.has_set(batch_id)],
+        )
 
 
 def _note_restored(db: sqlite3.Connection, files: OutcomeFiles) -> None:

@@ -178,6 +178,31 @@ def test_an_emptied_outbox_is_recorded_with_the_next_set(folders: DocumentFolder
     assert [removed for _, _, removed in folders.summary()] == ["emptied", None, None]
 
 
+def test_an_outbox_that_was_emptied_during_a_publication_is_recorded_with_the_next_set(
+    folders: DocumentFolders,
+) -> None:
+    head = None
+    for batch_id in (B1, B2, B3):
+        head = folders.publish(batch_id, head)
+        folders.ledger.note(batch_id)  # B1 and B2 are still there when B3 is noted
+    for batch_id in (B1, B2):
+        shutil.rmtree(folders.outbox.set_of(batch_id))
+    folders.publish(B4, head)
+    folders.ledger.note(B4)
+    assert [removed for _, _, removed in folders.summary()] == ["emptied", "emptied", None, None]
+
+
+def test_a_set_that_is_missing_between_others_is_not_recorded_as_emptied(folders: DocumentFolders) -> None:
+    head = None
+    for batch_id in (B1, B2, B3):
+        head = folders.publish(batch_id, head)
+        folders.ledger.note(batch_id)
+    shutil.rmtree(folders.outbox.set_of(B2))
+    folders.publish(B4, head)
+    folders.ledger.note(B4)
+    assert [removed for _, _, removed in folders.summary()] == [None, None, None, None]
+
+
 def test_an_emptied_outbox_is_recorded_also_if_the_service_died_before(folders: DocumentFolders) -> None:
     head = None
     for batch_id in (B1, B2):

@@ -159,6 +159,17 @@ def test_an_emptied_outbox_is_a_note_also_after_the_next_set(house: House) -> No
     assert house.verified().sentence == "ok: 1 sets, 8 inputs, 1 quarantined"
 
 
+def test_an_outbox_that_was_emptied_while_a_set_was_published_is_a_note(house: House) -> None:
+    *former, _ = house.batches()
+    for batch_id in former:
+        shutil.rmtree(house.outbox / "batches" / batch_id)
+    expected = f"the outbox was emptied: {len(former)} sets are not there any more; if that was intended, do nothing"
+    assert (house.verified().findings, house.verified().notes) == ([], [expected])
+    house.drop(suffix="_5")
+    assert once(house) == 0
+    assert (house.verified().findings, house.verified().notes) == ([], [expected])
+
+
 def test_archives_of_an_emptied_outbox_are_checked_until_retention_removes_them(house: House) -> None:
     before = archive(house)
     empty(house.outbox)

@@ -54,7 +54,7 @@ def check_set(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
     entry = snapshot.latest.get(batch_id)
     shown = f"outbox/batches/{batch_id}"
     if batch_id not in snapshot.sets:
-        if entry and entry.outcome.kind == "published" and not entry.removed and snapshot.sets:
+        if entry and _is_set_gone(entry, snapshot) and not snapshot.is_outbox_emptied():
             yield f"{shown} is missing"
         return
     folder = snapshot.outbox.set_of(batch_id)
@@ -69,6 +69,12 @@ def check_set(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
             yield from list(snapshot.jobs[manifest.job].check_set(folder, shown, manifest.rows))
         except OSError as error:  # retention may remove it at this moment; the next snapshot shows
             yield f"{shown} cannot be read ({error.strerror})"
+
+
+def _is_set_gone(entry: Entry, snapshot: Snapshot) -> bool:
+    """Whether the set of a published batch is not there, and the ledger does not say why."""
+    outcome = entry.outcome
+    return outcome.kind == "published" and not entry.removed and outcome.batch_id not in snapshot.sets
 
 
 def check_quarantine(snapshot: Snapshot, batch_id: str) -> Iterator[str]:
@@ -205,11 +211,11 @@ def note_missing_ledger(snapshot: Snapshot) -> Iterator[str]:
 
 def note_emptied_outbox(snapshot: Snapshot) -> Iterator[str]:
     """Note that all sets were removed."""
-    is_emptied = not snapshot.sets
+    is_emptied = snapshot.is_outbox_emptied()
     gone = [
         entry
         for entry in snapshot.entries
-        if entry.removed == "emptied" or (is_emptied and entry.outcome.kind == "published" and not entry.removed)
+        if entry.removed == "emptied" or (is_emptied and _is_set_gone(entry, snapshot))
     ]
     if gone:
         root = snapshot.outbox.root

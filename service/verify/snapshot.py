@@ -62,6 +62,11 @@ class Snapshot:
         """Whether the ledger's last outcome of this batch is a published set."""
         return batch_id in self.latest and self.latest[batch_id].outcome.kind == "published"
 
+    def is_outbox_emptied(self) -> bool:
+        """Whether no set is there but that of the latest published batch, as if users emptied the outbox meanwhile."""
+        published = [entry.outcome.batch_id for entry in self.entries if entry.outcome.kind == "published"]
+        return self.sets <= set(published[-1:])
+
     def archived_inputs(self, batch_id: str) -> set[str]:
         """The names of the archived files of a batch."""
         return names_in(self.inbox.archive / batch_id if self.inbox else None)
