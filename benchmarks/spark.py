@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Stage
 from benchmarks.generate import write_messy_pair
 from benchmarks.parts.stages import staged_run, stages_of
 from benchmarks.process_tree import Sample, Watch, memory_mb
@@ -21,6 +22,8 @@ from benchmarks.spark_cluster import ClusterFailed, Node, running
 
 _WORKERS = 2
 _LEAST_EXECUTOR_MB, _MOST_EXECUTOR_MB = 1024, 8192
+_LIMIT_MB = 2048
+"""``SERVICE_MEMORY_LIMIT_MB``, for all sizes: half of it is the most that the driver's JVM may keep."""
 _OF_A_RUN = ("manifest.json", "integration_log.txt", "integration_log.jsonl")
 
 
@@ -35,8 +38,8 @@ class EngineRun:
     """The peak of the process tree: Python, and with Spark its JVM."""
     executors_mb: tuple[float, ...]
     """The peak of each worker with its executor and that one's Python."""
-    stages: Mapping[str, float]
-    """Stage -> seconds."""
+    stages: Mapping[str, Stage]
+    """Name -> seconds, and the peak of the driver's process tree."""
 
 
 def report(records: int, rounds: int) -> None:
@@ -65,7 +68,7 @@ def report(records: int, rounds: int) -> None:
 def _run(folder: Path, pair: Sequence[Path], settings: Mapping[str, str], workers: Sequence[Node]) -> EngineRun:
     folder.mkdir(exist_ok=True)
     watches = [Watch(worker.process.pid, time.perf_counter()) for worker in workers]
-    ran, events = staged_run(folder, pair, settings)
+    ran, events = staged_run(folder, pair, {"SERVICE_MEMORY_LIMIT_MB": str(_LIMIT_MB), **settings})
     for watch in watches:
         watch.end()
     # The JVM is not waited for, so the kernel does not add its seconds to those of the driver.
@@ -76,7 +79,7 @@ def _run(folder: Path, pair: Sequence[Path], settings: Mapping[str, str], worker
         cpu_seconds=max(ran.cpu_seconds, of_trees[0]) + sum(of_trees[1:]),
         driver_mb=ran.peak_mb,
         executors_mb=tuple(watch.peak_mb for watch in watches),
-        stages={stage.name: stage.seconds for stage in stages_of(ran, events)},
+        stages={stage.name: stage for stage in stages_of(ran, events)},
     )
 
 
@@ -105,6 +108,7 @@ def _median(runs: Sequence[EngineRun]) -> EngineRun:
 def _print(records: int, runs: Mapping[str, EngineRun], same: Sequence[bool], executor_mb: int) -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"{records:,} records, {len(same)} rounds, {cores} cores, {_WORKERS} workers with {executor_mb} MB executors")
+    print(f"SERVICE_MEMORY_LIMIT_MB={_LIMIT_MB}")
     print(f"same files: {'yes' if all(same) else 'NO'}")
     print(f"{'':28}{'embedded':>12}{'spark':>12}{'ratio':>8}")
     of = [runs["embedded"], runs["spark"]]
@@ -114,8 +118,9 @@ def _print(records: int, runs: Mapping[str, EngineRun], same: Sequence[bool], ex
     _row("CPU µs for each record", *(run.cpu_seconds / records * 1e6 for run in of))
     _row("driver, peak MB", *(run.driver_mb for run in of))
     print(f"{'executors, peak MB':28}{'':12}{statistics.mean(of[1].executors_mb):12.0f}  each")
-    for stage in of[0].stages:
-        _row(f"{stage}, s", of[0].stages[stage], of[1].stages.get(stage, 0.0))
+    for name, stage in of[0].stages.items():
+        _row(f"{name}, s", stage.seconds, of[1].stages[name].seconds)
+        _row(f"{name}, driver, peak MB", stage.peak_mb, of[1].stages[name].peak_mb)
 
 
 def _row(name: str, embedded: float, spark: float) -> None:
