@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.generate import write_messy_pair
 from service.analytics_rules import AnalyticsRules
 from service.data import read_csv
 from service.errors import InputError, MissingColumn, SettingsError, TooManyRejects, TransientError, UnreadableFile
@@ -682,6 +684,34 @@ def test_an_unreadable_master_is_a_transient_error(tmp_path: Path) -> None:
     with pytest.raises(TransientError) as raised:
         analysed(tmp_path, api_text([{"id": 1}]), master=master)
     assert "customer_master.csv of the published set" in raised.value.message
+
+
+def test_a_master_is_matched_alike_with_and_without_its_typed_file(tmp_path: Path) -> None:
+    """Sets of older versions have the CSV file only."""
+    write_messy_pair(tmp_path, 3_000, seed=5)
+    integrate_pair(tmp_path, tmp_path / "outbox")
+    typed = published(tmp_path / "outbox")
+    of_csv = tmp_path / "copies" / typed.name
+    shutil.copytree(typed, of_csv, ignore=shutil.ignore_patterns("*.parquet"))
+    records: list[Record] = []
+    for number, customer in enumerate(rows_of(typed / "customer_master.csv")):
+        first, _, last = customer["full_name"].partition(" ")
+        known = ({"email": customer["email"]}, {"phone": customer["phone"]}, {"first_name": first, "last_name": last})
+        records.append({"id": number + 1, **known[number % 3]})
+    found = []
+    for master in (typed, of_csv):
+        _, made = analysed(tmp_path / "runs", api_text(records), master=master)
+        found.append([(made / name).read_bytes() for name in (EXPORT, REPORT)])
+    assert found[0] == found[1]
+    assert all(json.loads(found[0][1])["matched_in_master"][rule] for rule in ("email", "phone", "name"))
+
+
+def test_a_damaged_typed_master_is_a_transient_error(tmp_path: Path) -> None:
+    master = write_master(tmp_path / "master", [])
+    (master / "customer_master.parquet").write_bytes(b"PAR1 no Parquet file PAR1")
+    with pytest.raises(TransientError) as raised:
+        analysed(tmp_path, api_text([{"id": 1}]), master=master)
+    assert "customer_master.parquet" in raised.value.where
 
 
 # -------------------------------------------------------------------------------------------------------- cases

@@ -156,7 +156,7 @@ class Engine(Callables, Protocol):
         """
 
     def read_parquet(self, path: Path) -> Table:
-        """The table that ``write_parquet`` wrote."""
+        """The table that ``write_parquet`` wrote. Raises: TransientError for a damaged file, at the latest in use."""
 
     def read_csv(self, path: Path, columns: Sequence[str]) -> Table:
         """The table of texts that ``write_csv`` wrote, with these columns; the file lies in the work folder."""

@@ -23,7 +23,7 @@ from service.outbox import FlatFiles, published_file
 from service.pipeline import guards
 from service.pipeline.analytics import export
 from service.pipeline.analytics.enrich import enrich, without_repeated
-from service.pipeline.analytics.master import MASTER, ORDERS, match, no_matches
+from service.pipeline.analytics.master import MASTER, match, no_matches
 from service.pipeline.analytics.records import API_FIELDS, iso_moment, read_records, register_functions
 from service.pipeline.extract import Extracted, estimated_rows, extract
 from service.pipeline.rejects import write_rejects
@@ -65,7 +65,7 @@ def analyse(batch: Batch, rules: AnalyticsRules, engine: Engine, publication: Pu
     records = read_records(extracted.rows, rules)
     journal.stage("match", extracted.row_count)
     master = published_master(publication)
-    matched = no_matches(records) if master is None else _matched(records, master, rules, engine)
+    matched = no_matches(records) if master is None else match(records, master, rules, engine)
     journal.stage("enrich", extracted.row_count)
     moment = int(batch.claimed_at.timestamp()) if fetched_at is None else fetched_at
     enriched = enrich(records, matched, rules, moment, engine)
@@ -133,12 +133,6 @@ def published_master(publication: Publication) -> Path | None:
     published = publication.register.published()
     folder = None if published is None else publication.outbox.set_of(published.batch_id)
     return folder if folder is not None and published_file(folder, MASTER) else None
-
-
-def _matched(records: Table, master: Path, rules: AnalyticsRules, engine: Engine) -> Table:
-    """The master's data about the records; sets of older versions have no file of orders."""
-    customers, orders = (published_file(master, source) for source in (MASTER, ORDERS))
-    return no_matches(records) if customers is None else match(records, customers, orders, rules, engine)
 
 
 def _summary(extracted: Extracted, enriched: Table, customers: Table) -> Summary:

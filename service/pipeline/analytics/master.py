@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from service.analytics_rules import AnalyticsRules
 from service.commands import command
 from service.engine.contract import Engine, Table
 from service.errors import InputError, TransientError
 from service.model import InputFile, Layout, Source
+from service.outbox import published_file
 from service.pipeline.extract import FieldSpec, fields_of
 from service.pipeline.fields.email import EMAIL_KEY_SQL, EMAIL_SQL
 from service.pipeline.fields.name import NAME_KEY_SQL, NAME_SQL
 from service.pipeline.fields.phone import key_of_printed_phone_in
+from service.pipeline.parquet import MASTER_FILE
 
 
 def _own_file(name: str, file_name: str, *columns: str) -> Source:
@@ -25,16 +29,22 @@ MASTER = _own_file(
 ORDERS = _own_file("orders", "customer_orders.csv", "unified_id", "orders_count")
 
 _SHOP = "ECOM"
-_CUSTOMERS = f"""
-    select *, {NAME_KEY_SQL} as name_key, coalesce({EMAIL_KEY_SQL}, email) as email_key
-    from (
-        select
-            row_number as customer, unified_id,
-            {NAME_SQL} as full_name, {EMAIL_SQL} as email, {{phone_key}} as phone_key,
-            lower(trim(status)) as status,
-            list_contains(string_split(source_system, '+'), '{_SHOP}') as is_of_shop
-        from (select row_number, {{fields}} from this)
-    )
+_IN_PARQUET = f"""
+    select customer, unified_id, full_name, email, phone, lower(trim(status)) as status,
+        list_contains(source_system, '{_SHOP}') as is_of_shop
+    from this
+"""
+_IN_CSV = f"""
+    select
+        row_number as customer, unified_id, {NAME_SQL} as full_name, {EMAIL_SQL} as email, phone,
+        lower(trim(status)) as status,
+        list_contains(string_split(source_system, '+'), '{_SHOP}') as is_of_shop
+    from (select row_number, {{fields}} from this)
+"""
+_WITH_KEYS = f"""
+    select customer, unified_id, email, status, is_of_shop,
+        {NAME_KEY_SQL} as name_key, coalesce({EMAIL_KEY_SQL}, email) as email_key, {{phone_key}} as phone_key
+    from ({{customers}})
 """
 _ORDERS_OF_CUSTOMERS = """
     select unified_id, max(try_cast(orders_count as hugeint)) as orders_count
@@ -88,19 +98,21 @@ def no_matches(records: Table) -> Table:
     return records.derive(_NO_MATCHES)
 
 
-def match(records: Table, master: InputFile, orders: InputFile | None, rules: AnalyticsRules, engine: Engine) -> Table:
+def match(records: Table, master: Path, rules: AnalyticsRules, engine: Engine) -> Table:
     """Match each record to a customer of the master: by e-mail address, else by phone, else by full name.
 
     In:     records    as ``read_records`` returns them
+            master     the folder of a published set
     Out:    row_number · matched_by · orders_count · status · is_of_shop · email · phone_key, of matched records only;
             all but the first two are the customer's
     Raises: TransientError if a published file cannot be read; the API file is not at fault
     Source: docs/specification.md section 8
     """
-    rows, fields = _read(master, engine)
-    named = _CUSTOMERS.replace("{phone_key}", key_of_printed_phone_in(rules.default_region))
-    customers = rows.derive(named.replace("{fields}", fields))
+    rows, selected = _customers(master, engine)
+    phone_key = key_of_printed_phone_in(rules.default_region)
+    customers = rows.derive(_WITH_KEYS.replace("{customers}", selected).replace("{phone_key}", phone_key))
     rows.release()
+    orders = published_file(master, ORDERS)  # sets of older versions have none
     if orders is None:
         counted = records.derive(_NO_ORDERS)
     else:
@@ -112,6 +124,19 @@ def match(records: Table, master: InputFile, orders: InputFile | None, rules: An
     for table in (customers, counted, matched):
         table.release()
     return matches
+
+
+def _customers(master: Path, engine: Engine) -> tuple[Table, str]:
+    """The customers of a published set, and the SQL that selects what is matched from them."""
+    if (typed := master / MASTER_FILE).is_file():
+        stored = engine.read_parquet(typed)
+        rows = stored.numbered("customer", 1)
+        return rows, _IN_PARQUET
+    # Sets of older versions have the CSV file only.
+    file = published_file(master, MASTER)
+    assert file is not None, "the caller has seen it"
+    rows, fields = _read(file, engine)
+    return rows, _IN_CSV.replace("{fields}", fields)
 
 
 def _read(file: InputFile, engine: Engine) -> tuple[Table, str]:
