@@ -35,7 +35,8 @@ class BatchRunner:
         self._state = state
         self._publication = publication
         self._work = StateFolders(state.root).work
-        self._engine_folders = OutboxFolders(self.outbox.root).staging, StateFolders(state.root).register
+        outbox = OutboxFolders(self.outbox.root)
+        self._engine_folders = outbox.staging, outbox.batches, StateFolders(state.root).register
         self._engine: Engine | None = None
         self._prepared: Prepared | None = None
         self._is_abandoned = False
