@@ -20,17 +20,18 @@ from service import documents, logs
 from service.commands import command
 from service.container import where_state_is
 from service.documents import MalformedDocument, Manifest
-from service.engine.contract import Engine
+from service.engine.contract import Engine, Table
 from service.errors import StateBehindOutbox, UsageError
 from service.files import open_file, sha256_of
 from service.folders import OutboxFolders
 from service.inbox.names import read_name
 from service.ledger import Ledger
 from service.model import JobName, PublishedMaster, Source
-from service.pipeline.load import CROSSWALK, REGISTER_CUSTOMERS
-from service.register import Register
+from service.pipeline.load import CROSSWALK, REGISTER_ALIASES, REGISTER_CUSTOMERS
+from service.register import Register, RegisterTables, no_tables
 
-_CROSSWALK, _CUSTOMERS, _QUALITY = "crosswalk.csv", "register_customers.csv", "quality_report.json"
+_CROSSWALK, _QUALITY = "crosswalk.csv", "quality_report.json"
+_CUSTOMERS, _ALIASES = "register_customers.csv", "register_aliases.csv"
 _NEW_IDS = "to begin with new ids, empty the outbox and the file .lock of the inbox"
 _NUMBER = "cast(substr(unified_id, 5) as bigint)"
 # Of records that are in no later set; ``age`` counts the sets from the newest, which has 0.
@@ -55,6 +56,7 @@ _REGISTERED = """
     select customer, 'retired', null from former
     where customer not in (select cast(number as bigint) from this)
 """
+_HAD = "select cast(number as bigint) as alias, record_key from this"
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,16 @@ def adopt(
             records = records.derive(_LATEST.format(age=age), crosswalk=crosswalk)
             crosswalk.release()
     records = records.derive(_RECORDS, customers=customers)
-    register.adopt(records, customers, _master_of(newest.manifest, sources, _filled(newest, work)))
+    rebuilt = RegisterTables(records, customers, _aliases(newest, engine, work))
+    register.adopt(rebuilt, _master_of(newest.manifest, sources, _filled(newest, work)))
     return customers.derive("select 1 from this where state = 'live'").count()
+
+
+def _aliases(newest: PublishedSet, engine: Engine, work: Path) -> Table:
+    """The records that each alias had when it was merged; none where the set is of a program that did not note them."""
+    if _ALIASES not in newest.manifest.files:
+        return no_tables(engine).aliases
+    return engine.read_csv(_checked_copy(newest, _ALIASES, work), REGISTER_ALIASES).derive(_HAD)
 
 
 def _checked_copy(published: PublishedSet, name: str, work: Path) -> Path:

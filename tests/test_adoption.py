@@ -13,12 +13,16 @@ import duckdb
 import pytest
 
 from service import cli
+from service.documents import Counts
 from service.errors import StateBehindOutbox, UsageError
 from service.folders import StateFolders
+from service.verify.contents import check_master_set
 from tests.sizes import RESTORES
 from tests.worlds import CRM, ECOM, House, Works
 
 HEADER = "customer_id,full_name,email,phone,signup_date,status\n"
+BERT_OR_DORA = "BD,Person Bert,dora@x.com,,,\n"
+"""A row that joins two customers."""
 NAMES = ("Anna", "Bert", "Carl", "Dora", "Emil", "Fred", "Gina", "Hugo")
 
 
@@ -31,8 +35,12 @@ class Restored(Works):
 
     def publish(self, *names: str) -> str:
         """Publish a batch with these customers; returns its id."""
+        return self.publish_rows("", *names)
+
+    def publish_rows(self, rows: str, *names: str) -> str:
+        """Publish a batch with these customers, and with more rows."""
         before = set(self.batches())
-        self.drop(crm=crm_of(names), ecom='{"customers": []}')
+        self.drop(crm=crm_of(names) + rows, ecom='{"customers": []}')
         result = self.once()
         assert (result.published, result.quarantined) == (1, 0)
         (published,) = set(self.batches()) - before
@@ -118,7 +126,7 @@ def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
         note = json.loads((folder / "published.json").read_text())
         tables = [
             duckdb.execute(f"from '{folder}/{name}.parquet' order by all").fetchall()
-            for name in ("records", "customers")
+            for name in ("records", "customers", "aliases")
         ]
         figures = json.loads((folder / "figures.json").read_text())
         for counts in figures["filled"].values():
@@ -127,6 +135,7 @@ def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
 
     world.publish("Anna", "Bert", "Carl")
     world.publish("Bert", "Dora")
+    world.publish_rows(BERT_OR_DORA, "Bert", "Dora")
     world.drop(
         "_7",
         crm=HEADER + 'B1,"Bert, ""x""\nLee",bert@x.com,,,\nDora,Person Dora,,,,\n,No Id,,,,\n',
@@ -134,9 +143,77 @@ def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
     )
     world.once()
     kept = contents()
+    assert [alias for alias, _ in kept[2]] == [4], "Dora was merged into Bert"
     world.restore("nothing")
     assert world.adopt() == 0
     assert contents() == kept
+
+
+@pytest.mark.parametrize("lost_after", ["the merge", "the return", None])
+def test_a_merge_that_goes_away_gives_the_former_master_and_adopt_changes_nothing(
+    world: Restored, lost_after: str | None
+) -> None:
+    def adopt_after(step: str) -> None:
+        if step == lost_after:
+            world.restore("nothing")
+            assert world.adopt() == 0
+
+    world.publish("Anna", "Bert", "Carl", "Dora")
+    before = world.read("customer_master.csv")
+    for _ in range(2):
+        world.publish_rows(BERT_OR_DORA, "Anna", "Bert", "Carl", "Dora")
+        assert len(world.ids()) == 3
+        adopt_after("the merge")
+        last = world.publish("Dora", "Anna", "Bert", "Carl")
+        assert world.read("customer_master.csv") == before
+        changes = [(row["change"], row["from_ids"], row["to_ids"]) for row in world.rows("id_changes.csv", last)]
+        assert changes == [("split", "CUST002", "CUST002,CUST004"), ("revived", "CUST004", "CUST004")]
+        adopt_after("the return")
+    assert world.verified().findings == []
+
+
+def as_an_older_program_wrote_it(folder: Path) -> None:
+    """Remove from a set what the register knows of aliases."""
+    (folder / "register_aliases.csv").unlink()
+    manifest = folder / "manifest.json"
+    manifest.chmod(0o644)
+    document = json.loads(manifest.read_text())
+    del document["files"]["register_aliases.csv"]
+    manifest.write_text(json.dumps(document))
+
+
+def test_verify_finds_records_of_an_alias_that_is_none(world: Restored, tmp_path: Path) -> None:
+    world.publish("Bert", "Dora")
+    merged = world.publish_rows(BERT_OR_DORA, "Bert", "Dora")
+    copy = tmp_path / "set"
+    shutil.copytree(world.outbox / "batches" / merged, copy)
+    counts = Counts(**world.manifest()["rows"])
+    assert list(check_master_set(copy, "set", counts)) == []
+    (copy / "register_aliases.csv").unlink()
+    (copy / "register_aliases.csv").write_text("number,record_key\n1,CRM id:Bert\n2,CRM id:Dora\n")
+    (found,) = check_master_set(copy, "set", counts)
+    assert found == "set/register_aliases.csv has 1 numbers of customers that are not merged"
+
+
+def test_a_set_that_does_not_say_what_aliases_had_is_adopted(world: Restored) -> None:
+    world.publish("Bert", "Dora")
+    merged = world.publish_rows(BERT_OR_DORA, "Bert", "Dora")
+    as_an_older_program_wrote_it(world.outbox / "batches" / merged)
+    world.restore("nothing")
+    assert world.adopt() == 0
+    world.publish("Bert", "Dora")
+    assert world.ids() == {"Bert": "CUST001", "Dora": "CUST003"}, "an alias of which nothing is known stays an alias"
+
+
+def test_a_register_that_does_not_say_what_aliases_had_is_opened_and_learns_it(world: Restored) -> None:
+    world.publish("Bert", "Dora")
+    merged = world.publish_rows(BERT_OR_DORA, "Bert", "Dora")
+    (StateFolders(world.state).register / merged / "aliases.parquet").unlink()
+    world.publish("Bert", "Dora")
+    assert world.ids() == {"Bert": "CUST001", "Dora": "CUST003"}
+    world.publish_rows(BERT_OR_DORA, "Bert", "Dora")
+    world.publish("Bert", "Dora")
+    assert world.ids() == {"Bert": "CUST001", "Dora": "CUST003"}, "a merge since then can be undone"
 
 
 def test_an_empty_pruned_or_older_outbox_is_no_error(world: Restored) -> None:

@@ -35,7 +35,7 @@ FLAT = ("customer_master.csv", "duplicate_report.csv", "integration_log.txt", "i
 IN_BATCH = (
     *FLAT,
     *("crosswalk.csv", "customer_orders.csv", "decisions.csv", "id_changes.csv", "literal_cost.csv"),
-    *("match_evidence.csv", "quality_report.json", "register_customers.csv", "rejects.csv"),
+    *("match_evidence.csv", "quality_report.json", "register_aliases.csv", "register_customers.csv", "rejects.csv"),
     *("customer_master.parquet", "records.parquet"),
 )
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (INFO|WARNING|ERROR) - (.+)")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine
 from service.model import PublishedMaster
 from service.register import Identified, Register
@@ -43,6 +45,8 @@ class Model:
 
     state: dict[int, str] = field(default_factory=dict)
     customer_of: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    had: dict[int, set[str]] = field(default_factory=dict)
+    """Alias -> the records that it had when it was merged."""
 
     def overlaps(self, groups: Groups) -> list[tuple[int, int, int]]:
         weights: dict[tuple[int, int], int] = {}
@@ -55,7 +59,9 @@ class Model:
 
     def identify(self, groups: Groups) -> tuple[list[int], list[Change]]:
         """The number of each group, and the changes; the model advances to its next state."""
-        chosen = best(self.overlaps(groups))
+        claims = self.claims(groups)
+        chosen = {group: alias for group, (alias, _) in claims.items()}
+        chosen |= best(self.overlaps(groups), {group: records for group, (_, records) in claims.items()})
         free = iter(range(max(self.state, default=0) + 1, 10**6))
         numbers = [chosen[group] if group in chosen else next(free) for group in range(len(groups))]
         moves: dict[int, dict[int, int]] = {}
@@ -67,6 +73,18 @@ class Model:
         changes = self._changes(numbers, moves)
         self._advance(groups, numbers, moves)
         return numbers, changes
+
+    def claims(self, groups: Groups) -> dict[int, tuple[int, int]]:
+        """Group -> the alias that it may take back, because it has more than half of its records, and how many."""
+        found: dict[int, tuple[int, int]] = {}
+        for group, keys in enumerate(groups):
+            held = {
+                alias: len(had & set(keys)) for alias, had in self.had.items() if 2 * len(had & set(keys)) > len(had)
+            }
+            if held:
+                alias = min(held, key=lambda alias: (-held[alias], alias))
+                found[group] = alias, held[alias]
+        return found
 
     def _changes(self, numbers: list[int], moves: dict[int, dict[int, int]]) -> list[Change]:
         arrived: dict[int, list[int]] = {}
@@ -80,7 +98,7 @@ class Model:
         for number, state in self.state.items():
             if state == "live" and number not in moves and number not in numbers:
                 found.append((number, "retired", [number], []))
-            if state == "retired" and number in numbers:
+            if state != "live" and number in numbers:
                 found.append((number, "revived", [number], [number]))
         return [
             (f"CUST{number:03}", change, ",".join(f"CUST{n:03}" for n in was), ",".join(f"CUST{n:03}" for n in now))
@@ -89,8 +107,12 @@ class Model:
 
     def _advance(self, groups: Groups, numbers: list[int], moves: dict[int, dict[int, int]]) -> None:
         for number, state in self.state.items():
-            if number not in numbers and state != "merged":
+            if number in numbers:
+                self.had.pop(number, None)
+            elif state != "merged":
                 self.state[number] = "merged" if number in moves else "retired"
+                if number in moves:
+                    self.had[number] = {key for key, last in self.customer_of.items() if last == (number, True)}
         self.state |= dict.fromkeys(numbers, "live")
         present = {key: number for number, keys in zip(numbers, groups, strict=True) for key in keys}
         for key, (customer, in_last) in self.customer_of.items():
@@ -98,8 +120,11 @@ class Model:
         self.customer_of |= {key: (number, True) for key, number in present.items()}
 
 
-def best(overlaps: Sequence[tuple[int, int, int]]) -> dict[int, int]:
-    """The matching that keeps most records; ties: the lower numbers, then the earlier groups."""
+def best(overlaps: Sequence[tuple[int, int, int]], claimed: Mapping[int, int] | None = None) -> dict[int, int]:
+    """The matching that keeps most records; ties: most groups, the least ``claimed``, the lower numbers, early groups.
+
+    ``claimed``: group -> the records that it has of an alias.
+    """
     weight = {(customer, group): shared for customer, group, shared in overlaps}
     customers = sorted({customer for customer, _ in weight})
 
@@ -113,10 +138,12 @@ def best(overlaps: Sequence[tuple[int, int, int]]) -> dict[int, int]:
             for rest in ways(left[1:], taken | {group}):
                 yield {group: left[0], **rest}
 
-    def merit(way: dict[int, int]) -> tuple[int, list[bool], list[int]]:
+    def merit(way: dict[int, int]) -> tuple[int, int, int, list[bool], list[int]]:
         group_of = {customer: group for group, customer in way.items()}
         kept = [customer in group_of for customer in customers]
-        return sum(weight[c, g] for g, c in way.items()), kept, [-group_of[c] for c in customers if c in group_of]
+        kept_records = sum(weight[customer, group] for group, customer in way.items())
+        left = sum((claimed or {}).get(group, 0) for group in way)
+        return kept_records, len(way), -left, kept, [-group_of[c] for c in customers if c in group_of]
 
     return max(ways(customers, frozenset()), key=merit)
 
@@ -133,7 +160,7 @@ class Batches:
         self.register.open()
         self.given = 0
 
-    def identify(self, groups: Groups) -> Identified:
+    def identify(self, groups: Groups, former_keys: Table | None = None) -> Identified:
         keys = [(key, number) for number, group in enumerate(groups) for key in group]
         first = {number: ordinal for ordinal, (_, number) in reversed(list(enumerate(keys)))}
         columns: dict[str, list[Any]] = {
@@ -145,16 +172,22 @@ class Batches:
         records = table_of(self.engine, columns)
         members = {"ordinal": list(range(len(keys))), "group_id": [first[number] for _, number in keys]}
         groups_table = table_of(self.engine, members).derive("select columns(*)::bigint from this")
-        return self.register.identify(records, records.codes({"id": "record_key"}), groups_table, self.engine)
+        keys_table = records.codes({"id": "record_key"})
+        return self.register.identify(records, keys_table, groups_table, self.engine, former_keys)
 
     def publish(self, identified: Identified) -> None:
         self.given += 1
         self.register.stage(identified, PublishedMaster(f"batch{self.given}"))
         self.register.advance(f"batch{self.given}")
 
-    def next(self, groups: Groups) -> tuple[list[int], list[Change]]:
+    def customers(self) -> dict[int, tuple[str, int | None]]:
+        """State and, of an alias, the customer that it was merged into."""
+        rows = self.register.former_customers(self.engine).rows("select customer, state, merged_into from this")
+        return {customer: (state, merged_into) for customer, state, merged_into in rows}
+
+    def next(self, groups: Groups, former_keys: Table | None = None) -> tuple[list[int], list[Change]]:
         """Numbers of the groups, and the rows of id_changes.csv."""
-        identified = self.identify(groups)
+        identified = self.identify(groups, former_keys)
         self.publish(identified)
         changes = identified.changes.derive(
             "select unified_id, change, from_ids, to_ids from this order by number, change"
@@ -187,30 +220,124 @@ def test_the_register_agrees_with_the_model(
         assert batches.next(groups) == model.identify(groups)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_over_many_batches_no_id_is_reused_or_given_to_unrelated_records(
+def walk(seed: int, steps: int) -> list[Groups]:
+    """A history in which groups merge, part, exchange records, come and go, and in which former groupings return."""
+    r, groups, history = random.Random(seed), [[key] for key in "ABCDEFGH"], list[Groups]()
+    for _ in range(steps):
+        for _ in range(r.randint(1, 2)):
+            groups = _stepped(r, groups, history)
+        r.shuffle(groups)
+        history.append([list(group) for group in groups])
+    return history
+
+
+def _stepped(r: random.Random, groups: Groups, history: list[Groups]) -> Groups:
+    groups = [list(group) for group in groups]
+    match r.choice(("merge", "merge", "part", "move", "leave", "arrive", "return", "return")):
+        case "merge" if len(groups) > 1:
+            one, other = r.sample(groups, 2)
+            one += other
+            groups.remove(other)
+        case "part" if groups:
+            one = r.choice(groups)
+            groups.append([one.pop() for _ in range(len(one) // 2)])
+        case "move" if groups:
+            key = r.choice(groups).pop()
+            r.choice(groups).append(key)
+        case "leave" if groups:
+            r.choice(groups).pop()
+        case "arrive":
+            absent = set("ABCDEFGHIJKLMNOP").difference(*groups)
+            groups.append(r.sample(sorted(absent), min(len(absent), 2)))
+        case "return" if history:
+            groups = [list(group) for group in r.choice(history[-4:])]
+    return [group for group in groups if group]
+
+
+SEEDS = range(examples(16))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_over_a_random_history_the_laws_of_ids_hold(engine: EmbeddedEngine, tmp_path: Path, seed: int) -> None:
+    batches, model = Batches(engine, tmp_path), Model()
+    ever: set[int] = set()
+    for groups in walk(seed, 12):
+        former, former_state = dict(model.customer_of), dict(model.state)
+        had = dict(model.had)
+        numbers, changes = batches.next(groups)
+        assert (numbers, changes) == model.identify(groups)
+        assert len(set(numbers)) == len(numbers)
+        for number, members in zip(numbers, groups, strict=True):
+            if number not in ever:
+                assert number > max(ever, default=0), "an id was reused"
+            elif former_state[number] == "merged":
+                assert 2 * len(had[number] & set(members)) > len(had[number]), "an alias went to unrelated records"
+            else:
+                assert number in {former[key][0] for key in members if key in former}, "an id went to unrelated records"
+        assert kept_records(former, numbers, groups) == most_kept_records(former, groups)
+        ever.update(numbers)
+        assert ever == batches.customers().keys(), "an id was lost"
+        assert all(resolved(batches.customers(), number) in {*numbers, None} for number in ever)
+
+
+def kept_records(former: dict[str, tuple[int, bool]], numbers: list[int], groups: Groups) -> int:
+    """How many records of customers as they last were keep their id."""
+    return sum(former.get(key) == (number, True) for number, keys in zip(numbers, groups, strict=True) for key in keys)
+
+
+def most_kept_records(former: dict[str, tuple[int, bool]], groups: Groups) -> int:
+    """How many could keep their id, over all ways to give the former ids to groups."""
+    held = [Counter(former[key][0] for key in keys if key in former and former[key][1]) for keys in groups]
+    most = {frozenset[int](): 0}
+    for counts in held:
+        for taken_before, kept in list(most.items()):
+            for number in counts.keys() - taken_before:
+                taken = taken_before | {number}
+                most[taken] = max(most.get(taken, 0), kept + counts[number])
+    return max(most.values())
+
+
+def resolved(customers: dict[int, tuple[str, int | None]], number: int) -> int | None:
+    """The live customer that a number stands for; None for a retired one."""
+    seen: set[int] = set()
+    while customers[number][0] == "merged":
+        assert number not in seen, "aliases run in a circle"
+        seen.add(number)
+        number = customers[number][1] or 0
+    return number if customers[number][0] == "live" else None
+
+
+def test_random_histories_bring_aliases_back() -> None:
+    """Else the laws above say nothing about them."""
+    revived = 0
+    for seed in range(20):
+        model = Model()
+        for groups in walk(seed, 12):
+            merged = {number for number, state in model.state.items() if state == "merged"}
+            revived += len(merged.intersection(model.identify(groups)[0]))
+    assert revived > 20
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_merged_and_is_parted_as_before_has_its_former_ids(
     engine: EmbeddedEngine, tmp_path: Path, seed: int
 ) -> None:
+    """Groups merge step by step into one. Undone one by one, the last one first, each grouping has its former ids."""
     r = random.Random(seed)
-    batches, model = Batches(engine, tmp_path), Model()
-    ever: dict[int, set[str]] = {}
-    for _ in range(10):
-        keys = r.sample("ABCDEFGHIJKLMNOPQRST", r.randrange(21))
-        groups: dict[int, list[str]] = {}
-        for key in keys:
-            groups.setdefault(r.randrange(8), []).append(key)
-        former = {key: customer for key, (customer, _) in model.customer_of.items()}
-        numbers, changes = batches.next(list(groups.values()))
-        assert (numbers, changes) == model.identify(list(groups.values()))
-        assert len(set(numbers)) == len(numbers)
-        for number, members in zip(numbers, groups.values(), strict=True):
-            if number in ever:
-                assert number in {former.get(key) for key in members}, "an id went to unrelated records"
-            else:
-                assert number > max(ever, default=0), "an id was reused"
-        for number, members in zip(numbers, groups.values(), strict=True):
-            ever.setdefault(number, set()).update(members)
-    assert len(ever) > 8
+    batches, ids_of = Batches(engine, tmp_path), dict[frozenset[frozenset[str]], dict[frozenset[str], int]]()
+    keys, parts = r.sample("ABCDEFGHIJKL", 12), list[list[str]]()
+    while keys:
+        size = r.randint(1, 4)
+        parts.append(keys[:size])
+        keys = keys[size:]
+    history = [parts]
+    while len(history[-1]) > 1:
+        one, other, *others = r.sample(history[-1], len(history[-1]))
+        history.append([one + other, *others])
+    for groups in history + history[-2::-1]:
+        groups = r.sample(groups, len(groups))
+        ids = {frozenset(keys): number for keys, number in zip(groups, batches.next(groups)[0], strict=True)}
+        assert ids_of.setdefault(frozenset(ids), ids) == ids
 
 
 # ------------------------------------------------------------------------------------------------- examples
@@ -256,10 +383,75 @@ STORIES: dict[str, tuple[list[Groups], list[int], list[Change]]] = {
         [2, 1],
         [("CUST001", "revived", "CUST001", "CUST001")],
     ),
-    "an alias stays an alias": (
+    "an alias comes back": (
         [[["A"], ["B"]], [["A", "B"]], [["A"], ["B"]]],
+        [1, 2],
+        [("CUST001", "split", "CUST001", "CUST001,CUST002"), ("CUST002", "revived", "CUST002", "CUST002")],
+    ),
+    "an alias comes back in any order of the rows": (
+        [[["A"], ["B"]], [["B", "A"]], [["B"], ["A"]]],
+        [2, 1],
+        [("CUST001", "split", "CUST001", "CUST001,CUST002"), ("CUST002", "revived", "CUST002", "CUST002")],
+    ),
+    "an alias comes back with most of its records, and with others": (
+        [
+            [["A", "B", "C", "D"], ["E", "F", "G"]],
+            [["A", "B", "C", "D", "E", "F", "G"]],
+            [["E", "F", "X"], list("ABCDG")],
+        ],
+        [2, 1],
+        [("CUST001", "split", "CUST001", "CUST001,CUST002"), ("CUST002", "revived", "CUST002", "CUST002")],
+    ),
+    "an alias does not come back with half of its records": (
+        [[["A", "B"], ["C", "D"]], [["A", "B", "C", "D"]], [["A", "B", "C"], ["D"]]],
         [1, 3],
         [("CUST001", "split", "CUST001", "CUST001,CUST003")],
+    ),
+    "an alias comes back with records that were away": (
+        [[["A", "B"], ["C"]], [["A", "B", "C"]], [["A", "B"]], [["A", "B"], ["C"]]],
+        [1, 2],
+        [("CUST002", "revived", "CUST002", "CUST002")],
+    ),
+    "a record that left before the merge is none of the alias's": (
+        [[["A", "B"], ["C", "D"]], [["A", "B"], ["C"]], [["A", "B", "C"]], [["A", "B", "C"], ["D"]]],
+        [1, 3],
+        [("CUST003", "created", "", "CUST003")],
+    ),
+    "of two aliases the one with more records comes back": (
+        [[list("ABCD"), ["E"], ["F", "G"]], [list("ABCDEFG")], [list("ABCD"), ["E", "F", "G"]]],
+        [1, 3],
+        [("CUST001", "split", "CUST001", "CUST001,CUST003"), ("CUST003", "revived", "CUST003", "CUST003")],
+    ),
+    "of two aliases with as many records the lower comes back": (
+        [[list("ABCD"), ["E"], ["F"]], [list("ABCDEF")], [list("ABCD"), ["F", "E"]]],
+        [1, 2],
+        [("CUST001", "split", "CUST001", "CUST001,CUST002"), ("CUST002", "revived", "CUST002", "CUST002")],
+    ),
+    "of a split the largest part keeps the id, whatever aliases it has": (
+        [[["A"], ["B"]], [["A", "B", "C"]], [["A"], ["B", "C"]]],
+        [3, 1],
+        [("CUST001", "split", "CUST001", "CUST001,CUST003")],
+    ),
+    "an alias that was merged twice comes back first": (
+        [[["A"], list("BC"), list("DEFG")], [list("ABC"), list("DEFG")], [list("ABCDEFG")], [["A"], list("BCDEFG")]],
+        [1, 3],
+        [("CUST001", "revived", "CUST001", "CUST001"), ("CUST003", "split", "CUST003", "CUST001,CUST003")],
+    ),
+    "an alias that was merged twice comes back last": (
+        [
+            *[[["A"], list("BC"), list("DEFG")], [list("ABC"), list("DEFG")], [list("ABCDEFG")]],
+            *[[list("ABC"), list("DEFG")], [["A"], list("BC"), list("DEFG")]],
+        ],
+        [1, 2, 3],
+        [("CUST001", "revived", "CUST001", "CUST001"), ("CUST002", "split", "CUST002", "CUST001,CUST002")],
+    ),
+    "an alias is merged again, with the records that it has then": (
+        [
+            *[[["A", "B"], ["C"]], [["A", "B", "C"]], [["A", "B"], ["C", "D", "E"]]],
+            *[[["A", "B", "F", "G", "H", "C", "D", "E"]], [["A", "B", "F", "G", "H", "D", "E"], ["C"]]],
+        ],
+        [2, 3],
+        [("CUST002", "split", "CUST002", "CUST002,CUST003")],
     ),
     "an empty batch": ([[["A"]], []], [], [("CUST001", "retired", "CUST001", "")]),
     "a record that was away counts less than one that stayed": (
@@ -283,6 +475,14 @@ def test_ids_have_three_digits_or_more(engine: EmbeddedEngine, tmp_path: Path) -
     identified = Batches(engine, tmp_path).identify([[f"R{i}"] for i in range(1001)])
     ids = [row[0] for row in identified.customers.derive("select unified_id from this order by customer").rows()]
     assert (ids[0], ids[998], ids[999], ids[1000]) == ("CUST001", "CUST999", "CUST1000", "CUST1001")
+
+
+def test_the_records_of_an_alias_follow_the_rules_for_keys(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    batches = Batches(engine, tmp_path)
+    batches.next([["CRM 1"], ["CRM 2"]])
+    batches.next([["CRM 1", "CRM 2"]])
+    keys = table_of(engine, {"record_key": ["CRM I", "CRM II"], "former_key": ["CRM 1", "CRM 2"]})
+    assert batches.next([["CRM II"], ["CRM I"]], keys)[0] == [2, 1]
 
 
 def test_a_generation_is_in_force_only_after_advance(engine: EmbeddedEngine, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ CROSSWALK = ("unified_id", "source_system", "source_id", "record_key")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
 CUSTOMER_ORDERS = ("unified_id", "orders_count")
 REGISTER_CUSTOMERS = ("number", "state", "merged_into")
+REGISTER_ALIASES = ("number", "record_key")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
 
 # The group of each record: its kept record and its customer.
@@ -107,6 +108,7 @@ class Results:
     customers  group_id · customer · unified_id
     changes    see ``register.Identified``
     register_customers  customer · state · merged_into    every customer so far
+    register_aliases    alias · record_key                the records that each alias had when it was merged
     rejects    REJECT
     suspicious kind · key, see ``quality.suspicious_values``
     followed   the decisions of people
@@ -116,6 +118,7 @@ class Results:
     customers: Table
     changes: Table
     register_customers: Table
+    register_aliases: Table
     rejects: Table
     suspicious: Table
     followed: Followed
@@ -175,6 +178,8 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     results.changes.write_csv(folder / "id_changes.csv", ID_CHANGES, "number, change")
     registered = "select customer as number, state, merged_into from this"
     results.register_customers.write_csv(folder / "register_customers.csv", REGISTER_CUSTOMERS, "number", registered)
+    had = "select alias as number, record_key from this"
+    results.register_aliases.write_csv(folder / "register_aliases.csv", REGISTER_ALIASES, "number, record_key", had)
     cost = literal_cost(results.suspicious, results.matched, placed)
     cost.write_csv(folder / "literal_cost.csv", LITERAL_COST, "kind, rank_in_kind")
     cost.release()

@@ -2,5 +2,6 @@
 
 from service.register.identify import Identified
 from service.register.register import Register
+from service.register.tables import RegisterTables, no_tables
 
-__all__ = ["Identified", "Register"]
+__all__ = ["Identified", "Register", "RegisterTables", "no_tables"]

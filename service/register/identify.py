@@ -6,12 +6,13 @@ Ids are stable: docs/specification.md section 6.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from service.engine.contract import Engine, GroupFunction, IntArray, Table
 from service.register.assignment import assign
+from service.register.tables import RegisterTables
 
 # Of records with the same key, one.
 _NOW = """
@@ -39,6 +40,27 @@ _TANGLED = """
     where customer in (select customer from this group by customer having count(*) > 1)
         or group_id in (select group_id from this group by group_id having count(*) > 1)
 """
+# The group that has most of the records of an alias; of several aliases the one of which it has most records.
+_CLAIMS = """
+    with
+    sizes as (select alias, count(*) as records from this group by alias),
+    held as (
+        select this.alias, now.group_id, count(*) as records
+        from this join records using (record_key) join now using (ordinal)
+        group by this.alias, now.group_id
+    )
+    select held.group_id,
+        arg_max(held.alias, held.records * 4294967296 - held.alias) as customer, max(held.records) as records
+    from held join sizes using (alias)
+    where held.records * 2 > sizes.records
+    group by held.group_id
+"""
+# A join: "not in" would build a hash table of all groups.
+_REVIVED = """
+    select this.group_id, this.customer
+    from this left join continued on continued.group_id = this.group_id
+    where continued.customer is null
+"""
 # Customers and groups as the nodes of a graph, for its components.
 _ENDS = """
     select distinct customer as id, true as is_customer from this
@@ -52,8 +74,10 @@ _LINKS = """
     join nodes as of_group on not of_group.is_customer and of_group.id = this.group_id
 """
 _TANGLES = """
-    select tangles.group_id as tangle, this.customer, this.group_id, this.shared
-    from this join tangles on tangles.ordinal = this.one
+    select tangles.group_id as tangle, this.customer, this.group_id, this.shared, coalesce(claims.records, 0) as claimed
+    from this
+    join tangles on tangles.ordinal = this.one
+    left join claims on claims.group_id = this.group_id
 """
 _CONTINUED = """
     select group_id, customer from this where customer not in (select customer from tangled)
@@ -62,7 +86,8 @@ _CONTINUED = """
 """
 _NEW = """
     select group_id from this
-    where ordinal = group_id and group_id not in (select group_id from continued)
+    where ordinal = group_id
+        and group_id not in (select group_id from continued) and group_id not in (select group_id from revived)
     order by group_id
 """
 _MOVES = """
@@ -73,10 +98,9 @@ _MOVES = """
 """
 # A record that is not in this batch keeps its former key, by the present rules where it holds an id.
 _CARRIED_OVER = """
-    select coalesce(keys.record_key, {by_id}) as record_key, customer, in_last
+    select coalesce(keys.record_key, {by_id}) as record_key, {others}
     from (
-        select record_key as former_key, customer, in_last,
-            regexp_extract(record_key, '^[A-Z][A-Z0-9_]* id:') as prefix
+        select record_key as former_key, {others}, regexp_extract(record_key, '^[A-Z][A-Z0-9_]* id:') as prefix
         from this
     ) left join keys using (former_key)
 """
@@ -104,7 +128,11 @@ _BYTES_OF_AN_OVERLAP = 400
 _UNIFIED_ID = "'CUST' || case when {0} < 1000 then lpad({0}::varchar, 3, '0') else {0}::varchar end"
 _IDENTIFIED = f"""
     select group_id, customer, {_UNIFIED_ID.format("customer")} as unified_id
-    from (select group_id, customer from this union all select group_id, customer from continued)
+    from (
+        select group_id, customer from this
+        union all select group_id, customer from continued
+        union all select group_id, customer from revived
+    )
 """
 _CHANGES = f"""
     with
@@ -115,6 +143,7 @@ _CHANGES = f"""
             if(state is null, [], [customer]) as was,
             if(is_here, [customer], []) as now,
             case when state is null then 'none of its records was with a customer last time'
+                when is_here and state = 'merged' then 'it has most of the records that it had when it was merged'
                 when is_here then 'records of it are in the exports again'
                 else 'none of its records is in the exports' end as reason
         from (
@@ -122,7 +151,7 @@ _CHANGES = f"""
             where state is distinct from 'live' or group_id is null
         )
         where case when state is null then customer not in (select now from this)
-            when is_here then state = 'retired'
+            when is_here then true
             else state = 'live' and customer not in (select was from this) end
         union all
         select now, 'merged', list(was order by was), [now], 'a rule links their records now'
@@ -160,6 +189,31 @@ _NEXT_RECORDS = """
     left join next_customers as customers on customers.customer = former.customer
     where former.former_row not in (select former_row from found)
 """
+# Of a customer that is merged now, the records that it had when it was last there.
+_NEXT_ALIASES = """
+    select this.alias, this.record_key from this
+    where this.alias in (select customer from next_customers where state = 'merged')
+    union all
+    select former.customer, former.record_key from former
+    where former.in_last
+        and former.customer in (select customer from next_customers where state = 'merged')
+        and former.customer not in (select customer from customers where state = 'merged')
+"""
+
+
+@dataclass(frozen=True)
+class _Present:
+    """What the next generation is made of, besides the former one: see ``identify``.
+
+    known  the former records that are there again
+    moves  was · now · records
+    """
+
+    records: Table
+    now: Table
+    identified: Table
+    known: Table
+    moves: Table
 
 
 @dataclass(frozen=True)
@@ -169,81 +223,100 @@ class Identified:
     customers    group_id · customer · unified_id                        one row per group
     changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv;
                  none in the first batch of a register
-    next_records, next_customers                                         the next generation of the register
+    next         the next generation of the register
     next_number  the number that the next new customer gets
     recurring    source -> its records with an id in the generation before, and how many of them are there again
     """
 
     customers: Table
     changes: Table
-    next_records: Table
-    next_customers: Table
+    next: RegisterTables
     next_number: int
     recurring: Mapping[str, tuple[int, int]]
 
 
-def identify(records: Table, keys: Table, groups: Table, former: Table, customers: Table, engine: Engine) -> Identified:
+def identify(records: Table, keys: Table, groups: Table, former: RegisterTables, engine: Engine) -> Identified:
     """Give every group its customer: a former one where they share records, else a new one.
 
     In:     records    RECORD
             keys       KEYS
             groups     ordinal · group_id
-            former     record_key · customer · in_last    every record so far, with its last customer
-            customers  customer · state · merged_into     every customer so far
     Ties:   docs/specification.md section 6; new numbers count up in order of first appearance
     """
-    former = former.numbered("former_row")
+    former = replace(former, records=former.records.numbered("former_row"))
     now = groups.derive(_NOW, keys=keys)
-    known = records.derive(_FOUND, now=now, former=former, customers=customers)
+    known = records.derive(_FOUND, now=now, former=former.records, customers=former.customers)
+    last_number = former.customers.rows("select coalesce(max(customer), 0) from this")[0][0]
     overlaps = known.derive(_OVERLAPS)
-    last_number = customers.rows("select coalesce(max(customer), 0) from this")[0][0]
-    continued = _continued(overlaps, engine)
-    new = groups.derive(_NEW, continued=continued)
-    identified = new.numbered("customer", last_number + 1).derive(_IDENTIFIED, continued=continued)
-    for table in {overlaps, continued, new}:  # the first two may be one
+    claims = former.aliases.derive(_CLAIMS, records=records, now=now)
+    continued = _continued(overlaps, claims, engine)
+    revived = claims.derive(_REVIVED, continued=continued)
+    new = groups.derive(_NEW, continued=continued, revived=revived)
+    identified = new.numbered("customer", last_number + 1).derive(_IDENTIFIED, continued=continued, revived=revived)
+    for table in {overlaps, claims, continued, revived, new}:  # overlaps and continued may be one
         table.release()
     moves = known.derive(_MOVES, identified=identified)
-    next_customers = identified.derive(_NEXT_CUSTOMERS, customers=customers, moves=moves)
+    changes = _CHANGES if last_number else _NO_CHANGES.format(_CHANGES)
     found = Identified(
         customers=identified,
-        changes=moves.derive(
-            _CHANGES if last_number else _NO_CHANGES.format(_CHANGES), identified=identified, customers=customers
-        ),
-        next_customers=next_customers,
-        next_records=records.derive(
-            _NEXT_RECORDS, now=now, identified=identified, former=former, next_customers=next_customers, found=known
-        ),
+        changes=moves.derive(changes, identified=identified, customers=former.customers),
+        next=_next(_Present(records, now, identified, known, moves), former),
         next_number=last_number + new.count() + 1,
-        recurring=_recurring(known, former, customers),
+        recurring=_recurring(known, former),
     )
     for table in (now, known, moves):
         table.release()
     return found
 
 
-def carried_over(former: Table, keys: Table) -> Table:
-    """The records of a generation whose keys were made by former rules, by their present keys.
+def carried_over(former: RegisterTables, keys: Table) -> RegisterTables:
+    """A generation whose keys were made by former rules, with the present keys.
 
-    In:   former  record_key · customer · in_last
-          keys    record_key · former_key    of the records of this batch that have two different keys
+    In:   keys    record_key · former_key    of the records of this batch that have two different keys
     """
-    return former.derive(_CARRIED_OVER.format(by_id=_BY_ID), keys=keys)
+    return replace(
+        former,
+        records=former.records.derive(_CARRIED_OVER.format(by_id=_BY_ID, others="customer, in_last"), keys=keys),
+        aliases=former.aliases.derive(_CARRIED_OVER.format(by_id=_BY_ID, others="alias"), keys=keys),
+    )
 
 
-def _recurring(again: Table, former: Table, customers: Table) -> dict[str, tuple[int, int]]:
-    found = again.rows(_RECURRING, former=former, customers=customers)
+def _next(present: _Present, former: RegisterTables) -> RegisterTables:
+    """The next generation of the register."""
+    customers = present.identified.derive(_NEXT_CUSTOMERS, customers=former.customers, moves=present.moves)
+    return RegisterTables(
+        customers=customers,
+        records=present.records.derive(
+            _NEXT_RECORDS,
+            now=present.now,
+            identified=present.identified,
+            former=former.records,
+            next_customers=customers,
+            found=present.known,
+        ),
+        aliases=former.aliases.derive(
+            _NEXT_ALIASES, former=former.records, customers=former.customers, next_customers=customers
+        ),
+    )
+
+
+def _recurring(again: Table, former: RegisterTables) -> dict[str, tuple[int, int]]:
+    found = again.rows(_RECURRING, former=former.records, customers=former.customers)
     return {source: (count, again) for source, count, again in found}
 
 
-def _continued(overlaps: Table, engine: Engine) -> Table:
-    """group_id · customer of the groups that continue a former customer; ``overlaps`` itself where no two compete."""
+def _continued(overlaps: Table, claims: Table, engine: Engine) -> Table:
+    """group_id · customer of the groups that continue a former customer; ``overlaps`` itself where no two compete.
+
+    In:   claims    group_id · customer · records    groups that may take back an alias, and its records that they have
+    """
     tangled = overlaps.derive(_TANGLED)
     if not tangled.count():
         return overlaps
     nodes = tangled.derive(_ENDS).numbered("node")
     links = tangled.derive(_LINKS, nodes=nodes)
     components = engine.components(links, nodes.count())
-    tangles = links.derive(_TANGLES, tangles=components)
+    tangles = links.derive(_TANGLES, tangles=components, claims=claims)
     assigned = engine.by_group(tangles, _ASSIGNMENT)
     continued = overlaps.derive(_CONTINUED, tangled=tangled, assigned=assigned)
     for table in (tangled, nodes, links, components, tangles, assigned):
@@ -251,12 +324,19 @@ def _continued(overlaps: Table, engine: Engine) -> Table:
     return continued
 
 
-def _assigned(_: IntArray, customer: IntArray, group_id: IntArray, shared: IntArray) -> tuple[IntArray, ...]:
-    """The groups of whole tangles that continue a customer, and their customers."""
-    chosen = assign(list(zip(customer.tolist(), group_id.tolist(), shared.tolist(), strict=True)))
+def _assigned(
+    _: IntArray, customer: IntArray, group_id: IntArray, shared: IntArray, claimed: IntArray
+) -> tuple[IntArray, ...]:
+    """The groups of whole tangles that continue a customer, and their customers.
+
+    Of parts that share as much, those with the least of an alias keep the id: the others can take the alias back.
+    """
+    # Far below what is shared, so that a sum over many groups does not reach it.
+    merits = [(it << 96) + (1 << 48) - less for it, less in zip(shared.tolist(), claimed.tolist(), strict=True)]
+    chosen = assign(list(zip(customer.tolist(), group_id.tolist(), merits, strict=True)))
     return np.array(list(chosen), dtype=np.int64), np.array(list(chosen.values()), dtype=np.int64)
 
 
 _ASSIGNMENT = GroupFunction(
-    _assigned, "tangle", ("customer", "group_id", "shared"), ("group_id", "customer"), _BYTES_OF_AN_OVERLAP
+    _assigned, "tangle", ("customer", "group_id", "shared", "claimed"), ("group_id", "customer"), _BYTES_OF_AN_OVERLAP
 )

@@ -14,17 +14,18 @@ from service import documents
 from service.documents import Generation, RegisterFigures
 from service.engine.contract import Engine, Table
 from service.errors import TransientError
-from service.files import make_folder, read_regular, remove_tree, replace_copies, replace_text, sync_files
+from service.files import make_folder, read_regular, remove_tree, replace_copies, replace_text
 from service.folders import StateFolders
 from service.model import PublishedMaster
 from service.register.identify import Identified, carried_over, identify
+from service.register.tables import RegisterTables, no_tables, read_tables, size_of_tables
 
 KEY_RULES = 2
 """The rules for record keys: 1 until 26 November 2026.
 
 2 has ids without number formats and Salesforce's checksum, and values as ``pipeline.fields`` reads them since then.
 """
-_RECORDS, _CUSTOMERS, _NOTE, _FIGURES = "records.parquet", "customers.parquet", "published.json", "figures.json"
+_NOTE, _FIGURES = "published.json", "figures.json"
 _MOST_BYTES = 4096
 """The file ``current`` is far smaller."""
 
@@ -50,9 +51,7 @@ class Register:
     def size_bytes(self) -> int:
         """The size of the generation in force; 0 before the first."""
         current = self._current()
-        if current is None:
-            return 0
-        return sum((self._folder / current / name).stat().st_size for name in (_RECORDS, _CUSTOMERS))
+        return 0 if current is None else size_of_tables(self._folder / current)
 
     def has_former_keys(self) -> bool:
         """Whether the keys of the generation in force were made by former rules."""
@@ -65,21 +64,20 @@ class Register:
 
         ``former_keys``: record_key · former_key, where the generation has keys by former rules.
         """
-        former, customers = self._tables(engine)
+        former = self._tables(engine)
         if former_keys is not None:
             former = carried_over(former, former_keys)
-        identified = identify(records, keys, groups, former, customers, engine)
+        identified = identify(records, keys, groups, former, engine)
         former.release()
-        customers.release()
         return identified
 
     def stage(self, identified: Identified, published: PublishedMaster) -> None:
         """Write the next generation durably; ``advance`` puts it in force."""
-        self._write(identified.next_records, identified.next_customers, published)
+        self._write(identified.next, published)
 
-    def adopt(self, records: Table, customers: Table, published: PublishedMaster) -> None:
-        """Put a generation that was rebuilt from a published set in force; its columns are those of ``_tables``."""
-        self._write(records, customers, published)
+    def adopt(self, rebuilt: RegisterTables, published: PublishedMaster) -> None:
+        """Put a generation that was rebuilt from a published set in force."""
+        self._write(rebuilt, published)
         self.advance(published.batch_id)
 
     def has_generation(self, batch_id: str) -> bool:
@@ -87,18 +85,16 @@ class Register:
         return (self._folder / batch_id).is_dir()
 
     def former_customers(self, engine: Engine) -> Table:
-        """The customers of the generation in force; see ``identify``."""
-        return self._tables(engine)[1]
+        """The customers of the generation in force; see ``RegisterTables``."""
+        return self._tables(engine).customers
 
-    def _write(self, records: Table, customers: Table, published: PublishedMaster) -> None:
+    def _write(self, tables: RegisterTables, published: PublishedMaster) -> None:
         folder = self._folder / published.batch_id
         if self._current() == published.batch_id:
             self._rename_current(folder)
         remove_tree(folder)
         make_folder(folder)
-        records.write_parquet(folder / _RECORDS, "record_key")
-        customers.write_parquet(folder / _CUSTOMERS, "customer")
-        sync_files([folder / _RECORDS, folder / _CUSTOMERS])
+        tables.write(folder)
         note = Generation(
             batch_id=published.batch_id,
             suffix=published.suffix,
@@ -167,14 +163,7 @@ class Register:
     def _generations(self) -> list[Path]:
         return sorted(path for path in self._folder.iterdir() if path.is_dir())
 
-    def _tables(self, engine: Engine) -> tuple[Table, Table]:
-        """The records and the customers of the generation in force; both empty before the first."""
+    def _tables(self, engine: Engine) -> RegisterTables:
+        """The tables of the generation in force; empty before the first."""
         current = self._current()
-        if current is not None:
-            folder = self._folder / current
-            return engine.read_parquet(folder / _RECORDS), engine.read_parquet(folder / _CUSTOMERS)
-        nothing = engine.text_table(("nothing",), ())
-        return (
-            nothing.derive("select '' as record_key, 0::bigint as customer, true as in_last where false"),
-            nothing.derive("select 0::bigint as customer, '' as state, 0::bigint as merged_into where false"),
-        )
+        return no_tables(engine) if current is None else read_tables(self._folder / current, engine)

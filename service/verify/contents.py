@@ -39,6 +39,7 @@ def check_master_set(folder: Path, shown: str, counts: Counts) -> Iterator[str]:
         folder, shown, {"customer_master.parquet": counts.customers, "records.parquet": counts.records}
     )
     yield from _check_decisions(folder, shown)
+    yield from _check_aliases(folder, shown)
     if not np.array_equal(customers, np.unique(numbers["customer_master.csv"])):
         yield f"{shown}/crosswalk.csv and customer_master.csv do not contain the same customers"
 
@@ -58,6 +59,17 @@ def _check_decisions(folder: Path, shown: str) -> Iterator[str]:
             yield f"{shown}/{DECISIONS_FILE} states that decision {it['number']} is {it['outcome']}, which it is not"
         elif is_there and is_one != (it["decision"] == "same"):
             yield f"{shown}/crosswalk.csv does not follow decision {it['number']}"
+
+
+def _check_aliases(folder: Path, shown: str) -> Iterator[str]:
+    """Findings about the records of aliases: only a merged customer has any. Sets of older programs have none."""
+    path = folder / "register_aliases.csv"
+    if not path.exists():
+        return
+    aliases = set(_first_cells(path))
+    merged = set(_first_cells(folder / "register_customers.csv", b",merged,")) if aliases else set[bytes]()
+    if strangers := aliases - merged:
+        yield f"{shown}/register_aliases.csv has {len(strangers)} numbers of customers that are not merged"
 
 
 def _customers_of(keys: Set[str], folder: Path) -> dict[str, str]:
@@ -139,11 +151,11 @@ def _rows_in(path: Path) -> int:
     return sum(1 for _ in _first_cells(path))
 
 
-def _first_cells(path: Path) -> Iterator[bytes]:
-    """The first cell of every row below the header; quoted cells may contain line breaks."""
+def _first_cells(path: Path, mark: bytes = b"") -> Iterator[bytes]:
+    """The first cell of every row below the header whose line contains the mark; quoted cells may have line breaks."""
     is_quoted = False
     with open(path, "rb") as lines:
         for number, line in enumerate(lines):
-            if not is_quoted and number:
+            if not is_quoted and number and mark in line:
                 yield line.partition(b",")[0]
             is_quoted ^= line.count(b'"') % 2 == 1

@@ -51,6 +51,7 @@ _FILES = {
     "integration_log.jsonl": "the same as structured events",
     "crosswalk.csv": "every input record and its customer",
     "register_customers.csv": "every customer number so far",
+    "register_aliases.csv": "the records that each merged customer had",
     "match_evidence.csv": "for every removed record the rules and the record it is linked through",
     "customer_orders.csv": "number of orders of a customer",
     "id_changes.csv": "customers created, merged, split, retired, revived",
