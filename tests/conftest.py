@@ -20,8 +20,9 @@ from hypothesis import settings
 from service import logs
 from tests.case_runs import CaseRun, shared_run
 from tests.required import is_lacking
-from tests.sizes import IS_FULL, IS_QUICK, UNMARKED_SECONDS, VARIANTS_EVERY, examples
+from tests.sizes import IS_FULL, IS_QUICK, LAWS_ON_SPARK, UNMARKED_SECONDS, VARIANTS_EVERY, examples
 from tests.slow import measured
+from tests.small_batches import AnyEngine, registered_once, small_engine
 from tests.spark_runs import SparkCluster, spark_cluster
 from tests.supervised import Supervise, Supervised
 from tests.warm import start_server
@@ -135,6 +136,32 @@ def spark() -> Iterator[SparkCluster]:
     """A cluster of Spark; skips where it cannot run. See ``tests.spark_runs``."""
     with spark_cluster() as built:
         yield built
+
+
+ENGINES = ("embedded", pytest.param("spark", marks=pytest.mark.filterwarnings("default")))
+
+
+@pytest.fixture(scope="module", params=ENGINES if LAWS_ON_SPARK else ENGINES[:1])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """The engine that a law is held against: both in ``make spark FAULTS=all``, else the embedded one."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def engine(
+    engine_name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AnyEngine]:
+    """A real engine for all tests of a module; see ``registered_once``."""
+    opened = request.getfixturevalue("spark").for_laws if engine_name == "spark" else small_engine
+    with opened(tmp_path_factory.mktemp("engine")) as made, registered_once(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def engine_settings(engine_name: str, request: pytest.FixtureRequest) -> Mapping[str, Any]:
+    """The settings of a batch that this engine works on."""
+    found: Mapping[str, Any] = request.getfixturevalue("spark").settings if engine_name == "spark" else {}
+    return found
 
 
 @pytest.fixture

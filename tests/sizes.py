@@ -30,13 +30,22 @@ def _size(quick: T, sweep: T, full: T) -> T:
     return (quick, sweep, full)[_COLUMNS.index(_CHOSEN)]
 
 
+LAWS_ON_SPARK = IS_FULL and os.environ.get("REQUIRE_SPARK") == "1"
+"""Whether laws hold for Spark, too, where an example takes seconds: ``make spark FAULTS=all``."""
+_EXAMPLES_ON_SPARK = 3
+
 UNMARKED_SECONDS: float = _size(5.0, 20.0, float("inf"))
 """What a test may take of its own without the mark ``slow``; a larger size tries more."""
 
 
 def examples(usual: int) -> int:
     """How many generated examples of a property are tried, of which CI tries ``usual``."""
-    return _size(max(4, usual // 8), usual, usual)
+    return _EXAMPLES_ON_SPARK if LAWS_ON_SPARK else _size(max(4, usual // 8), usual, usual)
+
+
+def seeds(usual: int) -> range:
+    """The seeds with which a law is tried that makes its examples itself."""
+    return range(min(usual, _EXAMPLES_ON_SPARK) if LAWS_ON_SPARK else usual)
 
 
 MB, GB = 1 << 20, 1 << 30
@@ -72,14 +81,11 @@ STOP_RECORDS: int = _size(3_000, 20_000, 20_000)
 
 SPARK_RECORDS: int = _size(3_000, 100_000, 1_000_000)
 """Of a messy pair, whose set is compared with that of the embedded engine."""
+SPARK_IN_A_GROUP: int = _size(2_000, 20_000, 100_000)
+"""Customers of one large group."""
 SPARK_KILLED_RECORDS: int = _size(3_000, 20_000, 100_000)
-SPARK_KILLS_OF_EVERY_STAGE: Sequence[tuple[str, ...]] = tuple(
-    (stage,) for stage in ("extract", "normalise", "deduplicate", "survive", "identify", "load", "publish")
-)
-SPARK_KILLS: Sequence[tuple[str, ...]] = _size(
-    (("load",),), (("normalise", "identify", "load"),), SPARK_KILLS_OF_EVERY_STAGE
-)
-"""Batches, each with the stages in which a worker is killed."""
+SPARK_KILLS: Sequence[str] | None = _size(("load",), ("normalise", "identify", "load"), None)
+"""Stages of one integration in which a worker is killed; None: every stage of both jobs, each in a batch of its own."""
 SPARK_DRIVER_KILLS: Sequence[str] = _size(
     ("survive",), ("survive",), ("extract", "normalise", "deduplicate", "survive", "identify", "load")
 )
@@ -122,7 +128,7 @@ SYNC_CAMPAIGN_PARTS: int = _size(2, 10, 10)
 
 # ---------------------------------------------------------------------------------------------------- rules and values
 
-GENERATED_VALUES: int = _size(5_000, 120_000, 1_000_000)
+GENERATED_VALUES: int = 5_000 if LAWS_ON_SPARK else _size(5_000, 120_000, 1_000_000)
 """Made-up cells on which SQL and the Python definition are compared."""
 EVERY_LETTER: int = _size(40, 1, 1)
 """One in so many letters of Unicode is tried; all of those in which most special cases are."""

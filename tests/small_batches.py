@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from unittest import mock
 
 import duckdb
 import numpy as np
 
 from service import logs
-from service.engine.contract import Table
+from service.engine.contract import Engine, Table
 from service.engine.embedded import EmbeddedEngine, open_embedded
 from service.files import fingerprint_of, sha256_of
 from service.inbox.names import read_name
@@ -35,20 +35,33 @@ NOON = datetime(2024, 1, 15, 12, 0, 0, tzinfo=UTC)
 Cells = Sequence[str | None]
 
 
+class AnyEngine(Engine, Protocol):
+    """An engine of whichever kind, and what tests need of it besides the contract."""
+
+    def table(self, columns: Mapping[str, Any]) -> Table:
+        """A table of arrays."""
+
+
 @contextmanager
 def shared_engine(folder: Path) -> Iterator[EmbeddedEngine]:
-    """A real engine for all tests of a module. The first function of a name is registered, later ones are ignored."""
-    with small_engine(folder) as engine:
-        names: set[str] = set()
-        register = engine.register
+    """A real engine for all tests of a module; see ``registered_once``."""
+    with small_engine(folder) as engine, registered_once(engine):
+        yield engine
 
-        def register_once(name: str, function: Callable[..., Any], result: str = "varchar") -> None:
-            if name not in names:
-                names.add(name)
-                register(name, function, result)
 
-        with mock.patch.object(engine, "register", register_once):
-            yield engine
+@contextmanager
+def registered_once(engine: AnyEngine) -> Iterator[None]:
+    """The first function of a name is registered, later ones are ignored."""
+    names: set[str] = set()
+    register = engine.register
+
+    def register_once(name: str, function: Callable[..., Any], result: str = "varchar") -> None:
+        if name not in names:
+            names.add(name)
+            register(name, function, result)
+
+    with mock.patch.object(engine, "register", register_once):
+        yield
 
 
 @contextmanager
@@ -65,7 +78,7 @@ def delivered_file(source: Source, path: Path, content: bytes | str) -> InputFil
     return InputFile(source, path, sha256_of(path), fingerprint_of(path), settle_proof="given")
 
 
-def table_of(engine: EmbeddedEngine, columns: Mapping[str, Sequence[Any]]) -> Table:
+def table_of(engine: AnyEngine, columns: Mapping[str, Sequence[Any]]) -> Table:
     """A table of any columns: integers, booleans, texts with None for null."""
     arrays: dict[str, Any] = {}
     for name, column in columns.items():
@@ -101,7 +114,7 @@ def raw_rows(table: Table, layout: Layout) -> list[tuple[Any, ...]]:
     return table.derive(f"select row_number, {', '.join(cells)} from this order by row_number").rows()
 
 
-def raw_table(engine: EmbeddedEngine, **fields: Sequence[str | None]) -> Table:
+def raw_table(engine: AnyEngine, **fields: Sequence[str | None]) -> Table:
     """The named fields as given, the others null."""
     length = len(next(iter(fields.values())))
     columns: dict[str, Sequence[Any]] = {"row_number": list(range(1, length + 1))}
@@ -109,7 +122,7 @@ def raw_table(engine: EmbeddedEngine, **fields: Sequence[str | None]) -> Table:
     return table_of(engine, columns)
 
 
-def cells_table(engine: EmbeddedEngine, layout: Layout, **fields: Sequence[str | None]) -> Table:
+def cells_table(engine: AnyEngine, layout: Layout, **fields: Sequence[str | None]) -> Table:
     """What ``Engine.read`` gives for a built-in layout: the named fields as given, the others null."""
     places = PLACES[layout.name]
     named = enumerate(places.get(path, "null::varchar") for path in layout.paths)

@@ -14,14 +14,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from benchmarks.spark_cluster import Cluster, Node, running
 from service import engine as engines
+from service.engine import plain_files
 from service.engine.contract import Engine
 from service.folders import TEXT_LOG
 from service.progress import Meter
+from service.readers import csv_sniff, json_window
+from service.readers import rows as readers_rows
 from tests.regenerate import stamped
 
 MEMORY_LIMIT_MB = 3000
@@ -52,13 +56,21 @@ class SparkCluster:
         return [worker for worker in self.cluster.workers if ports & _listening(worker.pids())]
 
     @contextmanager
-    def opened(self, folder: Path, **_: Any) -> Iterator[Engine]:
-        """The engine for few rows, with its tables in ``folder``."""
+    def opened(self, folder: Path, *, is_small: bool = True) -> Iterator[Engine]:
+        """The engine, for few rows or for many, with its tables in ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         prepared = engines.prepare_engine(
             folder, (folder.parent,), memory_limit_mb=MEMORY_LIMIT_MB, spark_master=self.master
         )
-        with prepared.begin(Meter(), is_small=True) as engine:
+        with prepared.begin(Meter(), is_small=is_small) as engine:
+            yield engine
+
+    @contextmanager
+    def for_laws(self, folder: Path) -> Iterator[Any]:
+        """The same, which finds components by its own statements, however few the nodes are."""
+        from service.engine import distributed
+
+        with mock.patch.object(distributed, "FEW_NODES", 0), self.opened(folder) as engine:
             yield engine
 
 
@@ -76,6 +88,21 @@ def spark_cluster() -> Iterator[SparkCluster]:
         patch.setenv("PYSPARK_SUBMIT_ARGS", f"--driver-java-options {_QUICK_JAVA} pyspark-shell")
         yield SparkCluster(cluster)
         end_session()
+
+
+@contextmanager
+def read_by_tasks() -> Iterator[None]:
+    """Files of any size are read by tasks, in parts of a few rows."""
+    from service.engine import spark_reading
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spark_reading, "PART_BYTES", 200)
+        patch.setattr(json_window, "_SMALLEST_PART_BYTES", 1)
+        patch.setattr(json_window, "_HEAD_BYTES", 1 << 10)
+        patch.setattr(csv_sniff, "HEAD_BYTES", 256)
+        patch.setattr(plain_files, "_MANY_COLUMNS", 8)
+        patch.setattr(readers_rows, "REJECTS_IN_MEMORY", 3)
+        yield
 
 
 def end_session() -> None:

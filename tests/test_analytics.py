@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from service.pipeline.analytics.master import no_matches
 from service.pipeline.analytics.records import api_id, iso_moment
 from service.settings import Settings, load
 from service.vocabulary import STATED, word_of
+from tests import small_exports
 from tests.analytics_definition import Definition, MasterCustomer, cell_of, part, segment_of_phone
 from tests.regenerate_analytics import CASES as ANALYTICS_CASES
 from tests.regenerate_analytics import case_names, outcome_of, words_table
@@ -76,6 +77,15 @@ PRINTED_CUSTOMER = """\
     }"""
 """The text of the requirement."""
 LEVELS = ("engagement_level", "activity_status", "acquisition_channel", "market_segment", "customer_tier")
+
+
+@pytest.fixture(scope="module")
+def by_the_engine(engine_name: str, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The job works on this engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        if engine_name == "spark":
+            patch.setattr(small_exports, "small_engine", request.getfixturevalue("spark").opened)
+        yield
 
 
 def enriched(folder: Path, record: Record, **given: Any) -> Record:
@@ -204,6 +214,7 @@ def master_file(folder: Path, customers: Sequence[MasterCustomer]) -> Path:
     return write_master(folder, rows, orders)
 
 
+@pytest.mark.usefixtures("by_the_engine")
 @pytest.mark.large
 @pytest.mark.slow
 @settings(
@@ -312,7 +323,7 @@ SEGMENTS: list[tuple[Record, str]] = [
 
 
 @pytest.fixture(scope="module")
-def segments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def segments(by_the_engine: None, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The segments of ``SEGMENTS``, which are one export."""
     return values_of(tmp_path_factory.mktemp("segments"), "market_segment", [record for record, _ in SEGMENTS])
 
@@ -343,6 +354,7 @@ def test_a_record_that_states_a_field_in_our_words_keeps_it(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.usefixtures("by_the_engine")
 @settings(max_examples=examples(20), deadline=None)
 @given(st.fixed_dictionaries({field: st.sampled_from(values) for field, values in STATED.items()}))
 def test_what_an_export_states_is_kept_when_it_is_read_again(
@@ -422,6 +434,7 @@ def test_the_master_of_the_integration_job_is_read(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------- the export
 
 
+@pytest.mark.usefixtures("by_the_engine")
 def test_of_a_repeated_id_the_best_record_is_kept_and_of_equals_the_last(tmp_path: Path) -> None:
     records = [
         {"id": 1, "first_name": "First"},
@@ -454,6 +467,7 @@ def test_two_spellings_of_a_word_may_have_the_same_meaning() -> None:
     assert rules_of(Settings(**given)).tables.channels["trade fair"] == "email"
 
 
+@pytest.mark.usefixtures("by_the_engine")
 def test_customers_are_ordered_by_name_then_number_then_text(tmp_path: Path) -> None:
     ids = [None, "b", 10, 9, "a", 123456789012345, 1234567890123456, "007"]
     _, found = analysed(tmp_path, api_text([{"id": id_, "first_name": "Ann"} for id_ in ids] + [{"id": 5}]))
@@ -464,6 +478,7 @@ def test_customers_are_ordered_by_name_then_number_then_text(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.usefixtures("by_the_engine")
 def test_texts_are_escaped_as_json(tmp_path: Path) -> None:
     record = {"id": 'a"b\\c', "first_name": "Zoë", "last_name": 'O"Neil\\ 李'}
     _, found = analysed(tmp_path, api_text([record]))
@@ -480,6 +495,7 @@ def test_an_export_without_customers_is_valid(tmp_path: Path) -> None:
     assert "the export has no rows" in (found / "integration_log.txt").read_text()
 
 
+@pytest.mark.usefixtures("by_the_engine")
 @pytest.mark.large
 def test_the_same_customers_give_the_same_bytes_in_every_format(tmp_path: Path) -> None:
     records = [{"id": 7, "first_name": "Ann", "last_active_at": "2024-01-01"}, {"id": 8, "email": "b@x.de"}]

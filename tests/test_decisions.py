@@ -19,7 +19,6 @@ from service.decisions import store as store_module
 from service.decisions.contradictions import Consistent
 from service.decisions.partition import Partition
 from service.decisions.store import RefusedDecision
-from service.engine.embedded import EmbeddedEngine
 from service.model import Rules
 from service.pipeline.evidence import explain, rules_text
 from service.pipeline.literal_cost import literal_cost
@@ -29,18 +28,12 @@ from service.pipeline.matching.apart import groups_kept_apart
 from service.pipeline.matching.grouping import Grouping, group
 from service.pipeline.quality import overmerge_risk, suspicious_values
 from service.pipeline.survivorship import survive
-from tests.sizes import examples
-from tests.small_batches import small_engine
+from tests.sizes import examples, seeds
+from tests.small_batches import AnyEngine
 from tests.test_laws import Person, batches, random_batch, records_of
 
 ORDER = ("decision", "id", "email", "phone", "name")
 """In which links are added."""
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
-    with small_engine(tmp_path_factory.mktemp("engine")) as made:
-        yield made
 
 
 def key_of(people: Sequence[Person], ordinal: int) -> str:
@@ -124,7 +117,7 @@ def closed(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     return label
 
 
-def grouped(engine: EmbeddedEngine, people: Sequence[Person], decisions: Sequence[Decision]) -> Grouping:
+def grouped(engine: AnyEngine, people: Sequence[Person], decisions: Sequence[Decision]) -> Grouping:
     return group(records_of(engine, people), MATCHERS["literal"], decisions, engine)
 
 
@@ -138,15 +131,15 @@ def labels_of(grouping: Grouping) -> list[int]:
 @given(people=batches(), seed=st.integers(0, 2**20), count=st.integers(1, 12))
 @settings(max_examples=examples(100), deadline=None)
 def test_the_groups_are_those_of_all_links_one_after_the_other(
-    engine: EmbeddedEngine, people: list[Person], seed: int, count: int
+    engine: AnyEngine, people: list[Person], seed: int, count: int
 ) -> None:
     decisions = consistent_decisions(random.Random(seed), people, count)
     reference = Reference(people, decisions)
     assert labels_of(grouped(engine, people, decisions)) == reference.group
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_of_larger_batches_they_are_too_and_decisions_hold(engine: EmbeddedEngine, seed: int) -> None:
+@pytest.mark.parametrize("seed", seeds(12))
+def test_of_larger_batches_they_are_too_and_decisions_hold(engine: AnyEngine, seed: int) -> None:
     r = random.Random(seed)
     people = random_batch(r, 60, r.choice((8, 25, 60)))
     decisions = consistent_decisions(r, people, r.choice((3, 20, 60)))
@@ -164,8 +157,8 @@ def test_of_larger_batches_they_are_too_and_decisions_hold(engine: EmbeddedEngin
             assert not set.intersection(*members[it.keys]), "not even by another row with the same id"
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_the_order_in_which_decisions_were_made_does_not_count(engine: EmbeddedEngine, seed: int) -> None:
+@pytest.mark.parametrize("seed", seeds(6))
+def test_the_order_in_which_decisions_were_made_does_not_count(engine: AnyEngine, seed: int) -> None:
     r = random.Random(seed)
     people = random_batch(r, 40, 12)
     decisions = consistent_decisions(r, people, 20)
@@ -174,8 +167,8 @@ def test_the_order_in_which_decisions_were_made_does_not_count(engine: EmbeddedE
     assert labels_of(grouped(engine, people, decisions)) == labels_of(grouped(engine, people, again))
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_every_removed_record_has_a_reason_within_its_group(engine: EmbeddedEngine, seed: int) -> None:
+@pytest.mark.parametrize("seed", seeds(8))
+def test_every_removed_record_has_a_reason_within_its_group(engine: AnyEngine, seed: int) -> None:
     r = random.Random(seed)
     people = random_batch(r, 60, 20)
     decisions = consistent_decisions(r, people, 30)
@@ -201,8 +194,8 @@ def test_every_removed_record_has_a_reason_within_its_group(engine: EmbeddedEngi
             assert steps <= 60, "the way to the kept record ends"
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_what_was_kept_apart_is_no_risk_any_more(engine: EmbeddedEngine, seed: int) -> None:
+@pytest.mark.parametrize("seed", seeds(4))
+def test_what_was_kept_apart_is_no_risk_any_more(engine: AnyEngine, seed: int) -> None:
     """Every claim of ``literal_cost.csv`` is about the records of one customer."""
     r = random.Random(seed)
     people = [replace(person, phone="one" if r.random() < 0.5 else person.phone) for person in random_batch(r, 60, 20)]
@@ -233,7 +226,7 @@ def test_what_was_kept_apart_is_no_risk_any_more(engine: EmbeddedEngine, seed: i
     assert overmerge_risk(suspicious, matched).values_shared_by_many_names >= len(many)
 
 
-def test_without_decisions_about_them_nothing_is_derived_from_the_keys(engine: EmbeddedEngine) -> None:
+def test_without_decisions_about_them_nothing_is_derived_from_the_keys(engine: AnyEngine) -> None:
     people = random_batch(random.Random(1), 30, 8)
     gone = decision(1, "same", "CRM id:gone", "CRM id:away")
     found = grouped(engine, people, [gone])

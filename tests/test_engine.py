@@ -33,7 +33,18 @@ from service.progress import Meter
 from service.readers import csv_rows, csv_sniff, json_rows, json_stream, json_window
 from service.readers.rows import BOOLEAN_MARK, FileReport
 from tests.sizes import ROWS_BEFORE_A_LONG_CELL, examples
-from tests.small_batches import HEADER, PLACES, RAW_FIELDS, delivered_file, ecom_text, raw_rows, small_engine, table_of
+from tests.small_batches import (
+    HEADER,
+    PLACES,
+    RAW_FIELDS,
+    AnyEngine,
+    delivered_file,
+    ecom_text,
+    raw_rows,
+    small_engine,
+    table_of,
+)
+from tests.spark_runs import read_by_tasks
 from tests.worlds import CASES, ROOT
 
 SAMPLE_JSON = (CASES / "the_sample" / "ecommerce_customers.json").read_bytes()
@@ -65,12 +76,27 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]
 
 
 @pytest.fixture(scope="module")
+def reader(
+    engine_name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AnyEngine]:
+    """An engine for laws; on Spark tasks read all files."""
+    folder = tmp_path_factory.mktemp("reader")
+    if engine_name == "embedded":
+        with small_engine(folder) as made:
+            yield made
+    else:
+        # The files lie beside this folder.
+        with read_by_tasks(), request.getfixturevalue("spark").opened(folder) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
 def drop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for the files of this module, each written over the last."""
     return tmp_path_factory.mktemp("drop")
 
 
-def read_csv(engine: EmbeddedEngine, drop: Path, content: bytes | str, *, carefully: bool = False) -> Read:
+def read_csv(engine: AnyEngine, drop: Path, content: bytes | str, *, carefully: bool = False) -> Read:
     file = delivered_file(CRM, drop / "crm_customers.csv", content)
     with pytest.MonkeyPatch.context() as patched:
         if carefully:
@@ -79,7 +105,7 @@ def read_csv(engine: EmbeddedEngine, drop: Path, content: bytes | str, *, carefu
         return _read(*engine.read(file))
 
 
-def read_json(engine: EmbeddedEngine, drop: Path, content: bytes | str, *, carefully: bool = False) -> Read:
+def read_json(engine: AnyEngine, drop: Path, content: bytes | str, *, carefully: bool = False) -> Read:
     file = delivered_file(ECOM, drop / "ecommerce_customers.json", content)
     with pytest.MonkeyPatch.context() as patched:
         if carefully:
@@ -181,10 +207,10 @@ def tables_of(alphabet: str, fewest: int = 7, most: int = 7) -> st.SearchStrateg
 @given(shape=shapes(["utf-8", "utf-8-sig"]), rows=tables_of(AWKWARD))
 @settings(max_examples=examples(100), deadline=None)
 def test_a_well_formed_csv_reads_the_same_with_and_without_care(
-    engine: EmbeddedEngine, drop: Path, shape: Shape, rows: list[Cells]
+    reader: AnyEngine, drop: Path, shape: Shape, rows: list[Cells]
 ) -> None:
     content, expected = as_csv(shape, rows), trimmed(expected_rows(shape, rows))
-    quick, careful = read_csv(engine, drop, content), read_csv(engine, drop, content, carefully=True)
+    quick, careful = read_csv(reader, drop, content), read_csv(reader, drop, content, carefully=True)
     assert trimmed(quick.rows) == expected
     assert trimmed(careful.rows) == expected
     assert quick.report.rejects == careful.report.rejects == ()
@@ -193,9 +219,9 @@ def test_a_well_formed_csv_reads_the_same_with_and_without_care(
 @given(shape=shapes(["utf-8", "utf-16", "cp1252"]), rows=tables_of(WESTERN, fewest=1))
 @settings(max_examples=examples(60), deadline=None)
 def test_short_rows_and_other_encodings_lose_nothing(
-    engine: EmbeddedEngine, drop: Path, shape: Shape, rows: list[Cells]
+    reader: AnyEngine, drop: Path, shape: Shape, rows: list[Cells]
 ) -> None:
-    read = read_csv(engine, drop, as_csv(shape, rows))
+    read = read_csv(reader, drop, as_csv(shape, rows))
     assert (trimmed(read.rows), read.report.rejects) == (trimmed(expected_rows(shape, rows)), ())
 
 
@@ -559,10 +585,10 @@ def elements_expected(elements: Sequence[Any]) -> dict[int, Cells]:
 @given(document=documents(CUSTOMERS))
 @settings(max_examples=examples(100), deadline=None)
 def test_json_reads_the_same_with_and_without_care(
-    engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]]
+    reader: AnyEngine, drop: Path, document: tuple[str, list[Any]]
 ) -> None:
     text, elements = document
-    quick, careful = read_json(engine, drop, text), read_json(engine, drop, text, carefully=True)
+    quick, careful = read_json(reader, drop, text), read_json(reader, drop, text, carefully=True)
     assert quick.rows == elements_expected(elements)
     assert careful == quick
 
@@ -570,10 +596,10 @@ def test_json_reads_the_same_with_and_without_care(
 @given(document=documents(st.one_of(CUSTOMERS, ODD)), mark=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
 @settings(max_examples=examples(100), deadline=None)
 def test_elements_that_are_not_objects_are_rejects(
-    engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]], mark: str
+    reader: AnyEngine, drop: Path, document: tuple[str, list[Any]], mark: str
 ) -> None:
     text, elements = document
-    read = read_json(engine, drop, text.encode(mark))
+    read = read_json(reader, drop, text.encode(mark))
     assert read.rows == elements_expected(elements)
     assert read.codes == {n: "not_an_object" for n, it in enumerate(elements, start=1) if not isinstance(it, dict)}
 
@@ -581,12 +607,12 @@ def test_elements_that_are_not_objects_are_rejects(
 @given(document=documents(CUSTOMERS), chunk_bytes=st.integers(1, 40))
 @settings(max_examples=examples(60), deadline=None)
 def test_where_a_chunk_ends_does_not_matter(
-    engine: EmbeddedEngine, drop: Path, document: tuple[str, list[Any]], chunk_bytes: int
+    reader: AnyEngine, drop: Path, document: tuple[str, list[Any]], chunk_bytes: int
 ) -> None:
     text, elements = document
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(json_stream, "CHUNK_BYTES", chunk_bytes)
-        assert read_json(engine, drop, text, carefully=True).rows == elements_expected(elements)
+        assert read_json(reader, drop, text, carefully=True).rows == elements_expected(elements)
 
 
 @pytest.mark.parametrize("chunk_bytes", range(1, 16))

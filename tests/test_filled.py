@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.embedded import EmbeddedEngine
 from service.pipeline.fields.source_id import id_key
 from service.pipeline.filled import FIELDS, Filled, filled_and_distinct
 from service.pipeline.matching.literal import LiteralMatcher
 from tests.sizes import examples
-from tests.small_batches import shared_engine, table_of
+from tests.small_batches import AnyEngine, table_of
 
 # Two are compared as one; the last only looks as if it were, too.
 IDS = ("0035g00000aBcDeAAK", "0035g00000aBcDe", "7", "0035g00000aBcDeAAA")
@@ -50,15 +47,9 @@ def records(draw: st.DrawFn) -> Record:
     )
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
-    with shared_engine(tmp_path_factory.mktemp("engine")) as made:
-        yield made
-
-
 @settings(max_examples=examples(200), deadline=None)
 @given(first=st.lists(records(), max_size=12), second=st.lists(records(), max_size=12))
-def test_the_counts_are_those_of_the_texts(engine: EmbeddedEngine, first: list[Record], second: list[Record]) -> None:
+def test_the_counts_are_those_of_the_texts(engine: AnyEngine, first: list[Record], second: list[Record]) -> None:
     of_source = {"CRM": first, "ECOM": second}
     rows = [(source, *record) for source, its in of_source.items() for record in its]
     if not rows:

@@ -8,7 +8,7 @@ import json
 import random
 import re
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -21,22 +21,21 @@ from hypothesis import strategies as st
 
 from service.engine.components import smallest_of_component
 from service.engine.contract import Table
-from service.engine.embedded import EmbeddedEngine
 from service.model import Rules
 from service.pipeline.evidence import explain, rules_text
 from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
 from service.pipeline.survivorship import survive
-from tests.sizes import LAWS_RECORDS, examples
+from tests.sizes import LAWS_RECORDS, examples, seeds
 from tests.small_batches import (
     HEADER,
+    AnyEngine,
     crm_text,
     ecom_text,
     integrate_pair,
     parquet_of,
     published,
     rows_of,
-    small_engine,
     table_of,
     write_pair,
 )
@@ -166,7 +165,7 @@ def random_batch(r: random.Random, size: int, values: int) -> list[Person]:
     return sorted(people, key=lambda person: person.source)
 
 
-def records_of(engine: EmbeddedEngine, people: Sequence[Person]) -> Table:
+def records_of(engine: AnyEngine, people: Sequence[Person]) -> Table:
     """RECORD."""
     columns: dict[str, list[Any]] = {
         "ordinal": list(range(len(people))),
@@ -196,7 +195,7 @@ class StageResults:
     evidence: dict[int, tuple[int, tuple[str, ...]]]
 
 
-def outcome(engine: EmbeddedEngine, people: Sequence[Person], survivorship: Any = "fill") -> StageResults:
+def outcome(engine: AnyEngine, people: Sequence[Person], survivorship: Any = "fill") -> StageResults:
     records = records_of(engine, people)
     matcher = MATCHERS["literal"]
     keys = matcher.keys(records)
@@ -216,19 +215,13 @@ def outcome(engine: EmbeddedEngine, people: Sequence[Person], survivorship: Any 
     )
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
-    with small_engine(tmp_path_factory.mktemp("engine")) as made:
-        yield made
-
-
 # -------------------------------------------------------------------------------------------- inside a batch
 
 
 @pytest.mark.slow
 @given(people=batches())
 @settings(max_examples=examples(50), deadline=None)
-def test_groups_survivors_and_evidence_equal_the_reference(engine: EmbeddedEngine, people: list[Person]) -> None:
+def test_groups_survivors_and_evidence_equal_the_reference(engine: AnyEngine, people: list[Person]) -> None:
     reference, found = Reference(people), outcome(engine, people)
     assert found.group == reference.group
     assert found.golden == {group: reference.golden(group, "fill") for group in set(reference.group)}
@@ -236,8 +229,8 @@ def test_groups_survivors_and_evidence_equal_the_reference(engine: EmbeddedEngin
     assert found.evidence == {other: step for record in kept for other, step in reference.evidence(record).items()}
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_larger_random_batches_equal_the_reference(engine: EmbeddedEngine, seed: int) -> None:
+@pytest.mark.parametrize("seed", seeds(6))
+def test_larger_random_batches_equal_the_reference(engine: AnyEngine, seed: int) -> None:
     r = random.Random(seed)
     people = random_batch(r, 150, values=r.choice((40, 120, 300)))
     reference, found = Reference(people), outcome(engine, people, "record")
@@ -249,7 +242,7 @@ def test_larger_random_batches_equal_the_reference(engine: EmbeddedEngine, seed:
 
 @given(people=batches())
 @settings(max_examples=examples(25), deadline=None)
-def test_every_removed_record_has_a_true_reason(engine: EmbeddedEngine, people: list[Person]) -> None:
+def test_every_removed_record_has_a_true_reason(engine: AnyEngine, people: list[Person]) -> None:
     found = outcome(engine, people)
     kept_of = {group: golden[0] for group, golden in found.golden.items()}
     assert sorted([*found.evidence, *kept_of.values()]) == list(range(len(people)))
@@ -265,7 +258,7 @@ def test_every_removed_record_has_a_true_reason(engine: EmbeddedEngine, people: 
 @given(people=batches(), order=st.randoms())
 @settings(max_examples=examples(25), deadline=None)
 def test_the_order_of_records_does_not_change_the_groups(
-    engine: EmbeddedEngine, people: list[Person], order: random.Random
+    engine: AnyEngine, people: list[Person], order: random.Random
 ) -> None:
     shuffled = list(range(len(people)))
     order.shuffle(shuffled)
@@ -276,7 +269,7 @@ def test_the_order_of_records_does_not_change_the_groups(
     assert [before[a] == before[b] for a, b in pairs] == [moved[a] == moved[b] for a, b in pairs]
 
 
-def test_a_stated_status_wins_over_a_default_one(engine: EmbeddedEngine) -> None:
+def test_a_stated_status_wins_over_a_default_one(engine: AnyEngine) -> None:
     full = Person("ECOM", "E1", "ann", "a@x", "1", "2020-01-01", "active", is_stated=False)
     poor = Person("CRM", "C1", "ann", None, None, None, "closed", is_stated=True)
     assert outcome(engine, [poor, full]).golden[0] == (1, "ann", "a@x", "1", "2020-01-01", "closed", "CRM+ECOM")
@@ -284,18 +277,18 @@ def test_a_stated_status_wins_over_a_default_one(engine: EmbeddedEngine) -> None
     assert kept == (1, "ann", "a@x", "1", "2020-01-01", "active", "CRM+ECOM")
 
 
-def test_missing_is_never_evidence(engine: EmbeddedEngine) -> None:
+def test_missing_is_never_evidence(engine: AnyEngine) -> None:
     empty = Person("CRM", None, None, None, None)
     assert outcome(engine, [empty] * 5).group == [0, 1, 2, 3, 4]
 
 
-def test_an_id_links_records_of_one_source_only(engine: EmbeddedEngine) -> None:
+def test_an_id_links_records_of_one_source_only(engine: AnyEngine) -> None:
     people = [Person(source, "7", f"n{i}", None, None) for i, source in enumerate(("CRM", "CRM", "ECOM"))]
     found = outcome(engine, people)
     assert (found.group, found.evidence) == ([0, 0, 2], {1: (0, ("id",))})
 
 
-def test_components_are_found_whatever_the_order_of_links(engine: EmbeddedEngine) -> None:
+def test_components_are_found_whatever_the_order_of_links() -> None:
     import numpy as np
 
     r = random.Random(5)
@@ -351,14 +344,16 @@ def a_pair(r: random.Random, size: int) -> tuple[list[list[Value]], list[list[Va
     return crm, ecom
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_order_of_rows_does_not_change_the_customers(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", seeds(4))
+def test_the_order_of_rows_does_not_change_the_customers(
+    engine_settings: Mapping[str, Any], tmp_path: Path, seed: int
+) -> None:
     r = random.Random(seed)
     crm, ecom = a_pair(r, 60)
     partitions, masters = [], []
     for turn in range(2):
         pair = write_pair(tmp_path / f"in{turn}", crm_text(crm), ecom_text(ecom))
-        integrate_pair(pair, tmp_path / f"out{turn}", survivorship="record")
+        integrate_pair(pair, tmp_path / f"out{turn}", **engine_settings, survivorship="record")
         groups: dict[str, set[tuple[str, str]]] = {}
         for row in rows_of(published(tmp_path / f"out{turn}") / "crosswalk.csv"):
             groups.setdefault(row["unified_id"], set()).add((row["source_system"], row["source_id"]))
@@ -449,7 +444,7 @@ PEOPLE_IN_QUOTES = [
 @pytest.mark.large
 @settings(max_examples=examples(20), deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 def test_no_published_cell_is_a_formula_and_the_master_integrated_again_is_itself(
-    tmp_path_factory: pytest.TempPathFactory, people: list[tuple[str, ...]]
+    engine_settings: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory, people: list[tuple[str, ...]]
 ) -> None:
     folder = tmp_path_factory.mktemp("pair")
     rows = [
@@ -463,9 +458,10 @@ def test_no_published_cell_is_a_formula_and_the_master_integrated_again_is_itsel
         {"id": number, "name": name, "contact": {"email": email, "phone": phone}}
         for number, name, email, phone, _, _ in rows[in_crm:]
     ]
-    integrate_pair(write_pair(folder / "in", quoted_csv([HEADER, *rows[:in_crm]]), json.dumps(shop)), folder / "first")
+    pair = write_pair(folder / "in", quoted_csv([HEADER, *rows[:in_crm]]), json.dumps(shop))
+    integrate_pair(pair, folder / "first", **engine_settings)
     as_crm = (folder / "first" / "customer_master.csv").read_bytes().replace(b"unified_id", b"customer_id", 1)
-    integrate_pair(write_pair(folder / "again", as_crm, "[]"), folder / "second")
+    integrate_pair(write_pair(folder / "again", as_crm, "[]"), folder / "second", **engine_settings)
     masters = [rows_of(folder / name / "customer_master.csv") for name in ("first", "second")]
     formula = re.compile(r"\s*[=+\-@\t\r＝＋－＠]")
     assert [cell for row in masters[0] for cell in row.values() if formula.match(cell)] == []
@@ -479,12 +475,14 @@ def quoted_csv(rows: Sequence[Sequence[str]]) -> str:
     return out.getvalue()
 
 
-def test_running_twice_gives_the_same_bytes_and_the_same_ids(tmp_path: Path) -> None:
+def test_running_twice_gives_the_same_bytes_and_the_same_ids(
+    engine_settings: Mapping[str, Any], tmp_path: Path
+) -> None:
     crm, ecom = a_pair(random.Random(9), 80)
     pair = write_pair(tmp_path / "in", crm_text(crm), ecom_text(ecom))
     sets: list[dict[str, Any]] = []
     for _ in range(2):
-        integrate_pair(pair, tmp_path / "out")
+        integrate_pair(pair, tmp_path / "out", **engine_settings)
         folder = published(tmp_path / "out")
         sets.append({path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".csv"})
         sets[-1]["quality_report.json"] = (folder / "quality_report.json").read_bytes()
@@ -500,11 +498,14 @@ def test_running_twice_gives_the_same_bytes_and_the_same_ids(tmp_path: Path) -> 
     assert len(list((tmp_path / "out" / "batches").iterdir())) == 2
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_every_record_is_in_the_crosswalk_once_and_the_files_agree(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", seeds(3))
+def test_every_record_is_in_the_crosswalk_once_and_the_files_agree(
+    engine_settings: Mapping[str, Any], tmp_path: Path, seed: int
+) -> None:
     crm, ecom = a_pair(random.Random(seed), 60)
     crm[5][0], crm[7][0], crm[9][0] = "C4", None, "0"  # an id twice, and none at all
-    integrate_pair(write_pair(tmp_path / "in", crm_text(crm), ecom_text(ecom)), tmp_path / "out")
+    pair = write_pair(tmp_path / "in", crm_text(crm), ecom_text(ecom))
+    integrate_pair(pair, tmp_path / "out", **engine_settings)
     folder = published(tmp_path / "out")
     crosswalk = rows_of(folder / "crosswalk.csv")
     expected: list[tuple[str, Value]]

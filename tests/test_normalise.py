@@ -60,7 +60,7 @@ from service.readers.rows import FileReport
 from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES, REAL_NAMES
 from tests.sizes import GENERATED_VALUES as GENERATED
 from tests.sizes import examples
-from tests.small_batches import NOON, cells_table, delivered_file, raw_table, shared_engine, small_engine, table_of
+from tests.small_batches import NOON, AnyEngine, cells_table, delivered_file, raw_table, small_engine, table_of
 from tests.worlds import CASES
 
 CORPUS = GENERATED // 5
@@ -72,12 +72,6 @@ SQL_ALONE_PERCENT = {"email": 30, "phone": 20, "full_name": 22, "signup_date": 2
 TO_PYTHON = "\x00went to Python"
 
 Cell = str | None
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
-    with shared_engine(tmp_path_factory.mktemp("engine")) as made:
-        yield made
 
 
 @pytest.fixture
@@ -410,7 +404,7 @@ def definitions(rules: Rules, texts: Sequence[str]) -> dict[str, Callable[[str],
 RESULT = {"phone": "phone_key", "source_id": "case when has_id then source_id end"}
 
 
-def extracted_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Extracted:
+def extracted_rows(engine: AnyEngine, **fields: Sequence[Cell]) -> Extracted:
     """Rows of the CRM as ``extract`` returns them, with any cells."""
     rows = raw_table(engine, **fields).derive(
         "select 'CRM' as source, * replace (null::bigint as orders_count) from this"
@@ -419,7 +413,7 @@ def extracted_rows(engine: EmbeddedEngine, **fields: Sequence[Cell]) -> Extracte
     return Extracted(rows, nothing, {}, {"CRM": MANY}, {}, {})
 
 
-def normalised(engine: EmbeddedEngine, field: str, texts: Sequence[Cell], rules: Rules) -> list[Cell]:
+def normalised(engine: AnyEngine, field: str, texts: Sequence[Cell], rules: Rules) -> list[Cell]:
     """One column of the records, in the order of the rows."""
     records = stage.normalise(extracted_rows(engine, **{field: texts}), rules, engine).records
     return [row[0] for row in records.derive(f"select {RESULT.get(field, field)} from this order by ordinal").rows()]
@@ -487,7 +481,7 @@ DATE_COLUMNS = [
 ]
 
 
-def days_that_differ(engine: EmbeddedEngine, column: DateColumn, texts: Sequence[str]) -> list[tuple[str, Cell, Cell]]:
+def days_that_differ(engine: AnyEngine, column: DateColumn, texts: Sequence[str]) -> list[tuple[str, Cell, Cell]]:
     """Text, day in SQL, day by definition."""
     table = table_of(engine, {"number": list(range(len(texts))), "signup_date": texts})
     sql = date_sql(lambda term: sql_text(term(column)))
@@ -497,7 +491,7 @@ def days_that_differ(engine: EmbeddedEngine, column: DateColumn, texts: Sequence
 
 
 @pytest.mark.parametrize("column", DATE_COLUMNS, ids=lambda column: column.code)
-def test_dates_of_any_column_equal_the_definition(column: DateColumn, engine: EmbeddedEngine) -> None:
+def test_dates_of_any_column_equal_the_definition(column: DateColumn, engine: AnyEngine) -> None:
     stage.register_functions(engine)
     texts = [*corpus("signup_date", CORPUS // 4, seed=5), *(text for text, _ in DATES), *NOT_DATES]
     assert days_that_differ(engine, column, texts) == []
@@ -526,7 +520,7 @@ def test_days_in_usual_shapes_need_no_python(column: DateColumn, own_engine: Emb
     assert days_that_differ(own_engine, column, texts) == []
 
 
-def test_each_value_of_a_column_shows_the_same_in_sql(engine: EmbeddedEngine) -> None:
+def test_each_value_of_a_column_shows_the_same_in_sql(engine: AnyEngine) -> None:
     texts = [*corpus("signup_date", CORPUS, seed=6), *(text for text, _ in DATES), *NOT_DATES]
     stage.register_functions(engine)
     rows = table_of(engine, {"source": ["CRM"] * len(texts), "signup_date": texts}).rows(DATE_EVIDENCE_SQL)
@@ -566,7 +560,7 @@ def test_every_text_of_the_cases_equals_its_definition(
     assert [(text, value) for text, value in alone if value != define(text)] == []
 
 
-def test_every_letter_that_sql_knows_in_two_cases_equals_the_definition(engine: EmbeddedEngine) -> None:
+def test_every_letter_that_sql_knows_in_two_cases_equals_the_definition(engine: AnyEngine) -> None:
     names = [
         name
         for capital, small in zip(name_rules._UPPER[1:-1], name_rules._LOWER[1:-1], strict=True)
@@ -618,7 +612,7 @@ def test_phones_in_every_punctuation_equal_the_definition(region: str, own_engin
     assert [(text, key) for text, key in alone if key != compared_phone(text, region)] == []
 
 
-def test_whether_a_text_is_a_name_equals_its_definition(engine: EmbeddedEngine) -> None:
+def test_whether_a_text_is_a_name_equals_its_definition(engine: AnyEngine) -> None:
     letters = [*map(chr, (*range(ord("A"), ord("Z") + 1), *range(0xC0, 0x180)))]
     words = sorted(word for word in MISSING_WORDS if word.isalpha())
     hidden = (word[:at] + letter + word[at + 1 :] for word in words for at in range(len(word)) for letter in letters)
@@ -630,7 +624,7 @@ def test_whether_a_text_is_a_name_equals_its_definition(engine: EmbeddedEngine) 
 
 
 @pytest.mark.parametrize("region", ["US", "CA", "DE"])
-def test_the_key_of_printed_digits_equals_its_definition(region: str, engine: EmbeddedEngine) -> None:
+def test_the_key_of_printed_digits_equals_its_definition(region: str, engine: AnyEngine) -> None:
     digits = random.Random(7)
     runs = ["0123456789" * 2, "9876543210" * 2, *(digit * 20 for digit in "123456789")]
     texts = [
@@ -653,7 +647,7 @@ def test_the_key_of_printed_digits_equals_its_definition(region: str, engine: Em
 @pytest.mark.slow
 @given(st.data())
 @settings(max_examples=examples(6), deadline=None)
-def test_any_text_equals_its_definition(engine: EmbeddedEngine, data: st.DataObject) -> None:
+def test_any_text_equals_its_definition(engine: AnyEngine, data: st.DataObject) -> None:
     # No lone surrogates: the readers let none through.
     any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
     for field in WRITE:
@@ -663,13 +657,13 @@ def test_any_text_equals_its_definition(engine: EmbeddedEngine, data: st.DataObj
 
 
 @pytest.mark.parametrize("text", ["a" * 10_000 + "@x.org", "j" * 10_001 + " smith", "2" * 300])
-def test_a_very_long_cell_equals_its_definition(text: str, engine: EmbeddedEngine) -> None:
+def test_a_very_long_cell_equals_its_definition(text: str, engine: AnyEngine) -> None:
     for field in ("email", "full_name", "phone", "signup_date"):
         assert normalised(engine, field, [text], Rules()) == [definitions(Rules(), [text])[field](text)]
 
 
 @pytest.mark.slow
-def test_names_and_phones_are_compared_and_printed_as_defined(engine: EmbeddedEngine) -> None:
+def test_names_and_phones_are_compared_and_printed_as_defined(engine: AnyEngine) -> None:
     names, phones = corpus("full_name", GENERATED // 6, seed=2), corpus("phone", GENERATED // 6, seed=2)
     records = stage.normalise(extracted_rows(engine, full_name=names, phone=phones), Rules(), engine).records
     for name, key, phone, phone_key in records.derive("select full_name, name_key, phone, phone_key from this").rows():
@@ -736,7 +730,7 @@ def wrapped_cells(size: int) -> list[str]:
     return [*CELLS, *cells, *(edited(cell, "'\"=+x \t\u2018\u2019", r) for cell in cells)]
 
 
-def extracted(engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields: Sequence[Cell]) -> Any:
+def extracted(engine: AnyEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **fields: Sequence[Cell]) -> Any:
     """``fields`` as ``extract`` returns them; rows come from a table instead of a file."""
     layout = CRM.own if "status" in fields else ECOM.own
     table = cells_table(engine, layout, **fields)
@@ -753,7 +747,7 @@ def name_of_cell(cell: Cell) -> Cell:
 
 
 def test_the_value_of_a_cell_equals_its_definition(
-    engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: AnyEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     r = random.Random(3)
     cells: list[Cell] = [None, *CELLS]
@@ -773,7 +767,7 @@ def test_the_value_of_a_cell_equals_its_definition(
         assert [(c, f) for c, f in zip(some, found, strict=True) if f != define(c)] == []
 
 
-def of_cells(engine: EmbeddedEngine, sql: str, cells: Sequence[Cell]) -> list[Cell]:
+def of_cells(engine: AnyEngine, sql: str, cells: Sequence[Cell]) -> list[Cell]:
     """An SQL term of ``cell`` for each of the cells."""
     register_cell(engine)
     table = table_of(engine, {"number": list(range(len(cells))), "cell": cells})
@@ -784,7 +778,7 @@ def of_cells(engine: EmbeddedEngine, sql: str, cells: Sequence[Cell]) -> list[Ce
     ("sql", "define"), [(value_of_cell_sql, value_of_cell), (part_of_name_sql, part_of_name)], ids=["value", "part"]
 )
 def test_a_cell_in_any_quotes_equals_its_definition(
-    engine: EmbeddedEngine, sql: Callable[[str], str], define: Callable[[Cell], Cell]
+    engine: AnyEngine, sql: Callable[[str], str], define: Callable[[Cell], Cell]
 ) -> None:
     cells = wrapped_cells(CORPUS)
     found = of_cells(engine, sql("cell"), cells)
@@ -792,7 +786,7 @@ def test_a_cell_in_any_quotes_equals_its_definition(
 
 
 @pytest.mark.parametrize("field", ["full_name", "email", "status"])
-def test_a_value_that_is_written_is_read_as_itself(field: str, engine: EmbeddedEngine) -> None:
+def test_a_value_that_is_written_is_read_as_itself(field: str, engine: AnyEngine) -> None:
     cells = [f"{cell}@x.org" for cell in wrapped_cells(CORPUS)] if field == "email" else wrapped_cells(CORPUS)
 
     def read(cell: Cell) -> Cell:
@@ -873,7 +867,7 @@ def test_a_composed_name_has_the_parts_that_are_not_empty(
     first: Cell,
     last: Cell,
     name: Cell,
-    engine: EmbeddedEngine,
+    engine: AnyEngine,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -919,12 +913,12 @@ def test_a_composed_name_has_the_parts_that_are_not_empty(
     ],
 )
 def test_a_column_of_dates_shows_its_own_order(
-    dates: list[Cell], order: DateOrder, days: list[Cell], engine: EmbeddedEngine
+    dates: list[Cell], order: DateOrder, days: list[Cell], engine: AnyEngine
 ) -> None:
     assert normalised(engine, "signup_date", dates, replace(Rules(), date_order=order)) == days
 
 
-def test_contradicting_dates_are_each_read_alone_and_reported(engine: EmbeddedEngine) -> None:
+def test_contradicting_dates_are_each_read_alone_and_reported(engine: AnyEngine) -> None:
     dates = ["15/01/2023", "01/16/2023", "03/04/2023"]
     result = stage.normalise(extracted_rows(engine, signup_date=dates), Rules(), engine)
     days = [row[0] for row in result.records.derive("select signup_date from this order by ordinal").rows()]
@@ -934,7 +928,7 @@ def test_contradicting_dates_are_each_read_alone_and_reported(engine: EmbeddedEn
 # ------------------------------------------------------------------------------------- troubles, ids, statuses
 
 
-def test_every_value_that_became_missing_is_counted_with_its_reason(engine: EmbeddedEngine) -> None:
+def test_every_value_that_became_missing_is_counted_with_its_reason(engine: AnyEngine) -> None:
     result = stage.normalise(
         extracted_rows(
             engine,
@@ -960,7 +954,7 @@ def test_every_value_that_became_missing_is_counted_with_its_reason(engine: Embe
 
 
 @pytest.mark.parametrize("region", ["US", "GB", "DE"])
-def test_every_changed_value_is_counted(region: str, engine: EmbeddedEngine) -> None:
+def test_every_changed_value_is_counted(region: str, engine: AnyEngine) -> None:
     rules = Rules(default_region=region, date_order="DMY")
     fields = ("full_name", "email", "phone", "signup_date", "status")
     written = {field: [*corpus(field, 2000, seed=4), "5550101", "442079460958", "active"] for field in fields}
@@ -1002,16 +996,16 @@ def test_a_row_without_an_id_is_named_by_its_number_and_identified_by_its_conten
         ("é/1", "é/1"),
     ],
 )
-def test_an_id_is_text_without_a_spreadsheets_wrapping(written: str, id_: str, engine: EmbeddedEngine) -> None:
+def test_an_id_is_text_without_a_spreadsheets_wrapping(written: str, id_: str, engine: AnyEngine) -> None:
     assert normalised(engine, "source_id", [written], Rules()) == [id_]
 
 
 @pytest.mark.parametrize("written", ["", "0", "-1", " 0 ", "'0", '="-1"', "'", "\t"])
-def test_any_other_text_is_no_id(written: str, engine: EmbeddedEngine) -> None:
+def test_any_other_text_is_no_id(written: str, engine: AnyEngine) -> None:
     assert normalised(engine, "source_id", [written], Rules()) == [None]
 
 
-def test_a_status_is_stated_or_the_default_of_its_source(engine: EmbeddedEngine) -> None:
+def test_a_status_is_stated_or_the_default_of_its_source(engine: AnyEngine) -> None:
     crm = extracted_rows(engine, status=["On Hold", None])
     both = crm.rows.derive("from this union all select * replace ('ECOM' as source) from this")
     records = stage.normalise(replace(crm, rows=both), Rules(), engine).records

@@ -29,7 +29,7 @@ from service.settings import Settings
 from tests import regenerate_analytics, small_exports
 from tests.case_runs import CaseRun, batches_of, case_names, commands_after, settings_of
 from tests.regenerate import outcome_of
-from tests.sizes import IS_FULL, SPARK_RECORDS
+from tests.sizes import IS_FULL, SPARK_IN_A_GROUP, SPARK_RECORDS
 from tests.small_batches import (
     NOON,
     integrate_folder,
@@ -56,8 +56,7 @@ CASE_NAMES = (
     *("sources_a_third_one", "sources_priority", "shopify_csv_export", "woocommerce_rest", "empty_exports"),
 )
 WHOLE_CASES = [name for name in case_names() if not (CASES / name / "expected" / "error.txt").exists()]
-IN_A_GROUP = 20_000
-"""Customers of one large group."""
+REFUSED_CASES = [name for name in case_names() if name not in WHOLE_CASES]
 
 
 def distributed() -> Any:
@@ -94,18 +93,21 @@ def test_a_case_has_the_same_files(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", REFUSED_CASES if IS_FULL else ("truncated_json",))
 def test_a_file_that_is_refused_is_refused_in_the_same_words(
-    spark: SparkCluster, case_run: Callable[[str], CaseRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, spark: SparkCluster, case_run: Callable[[str], CaseRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as refused:
-        integrated_by_spark(spark, CASES / "truncated_json", tmp_path)
-    assert refused.value.message in outcome_of(case_run("truncated_json"))["error.txt"]
+        integrated_by_spark(spark, CASES / name, tmp_path)
+    assert refused.value.message in outcome_of(case_run(name))["error.txt"]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("name", ("the_master_fills_in", "words_of_ones_own"))
+@pytest.mark.parametrize(
+    "name", regenerate_analytics.case_names() if IS_FULL else ("the_master_fills_in", "words_of_ones_own")
+)
 def test_an_analytics_case_has_the_same_files(
     name: str, spark: SparkCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +203,7 @@ def test_a_batch_that_is_one_large_group_has_the_same_files(
     monkeypatch.setattr(distributed(), "FEW_NODES", 0)
     monkeypatch.chdir(tmp_path)
     crm, _ = write_messy_pair(tmp_path, 100)
-    numbers = list(range(IN_A_GROUP))
+    numbers = list(range(SPARK_IN_A_GROUP))
     random.Random(1).shuffle(numbers)
     hub = [(number, number if number % 2 else 0) for number in numbers]
     add_customers(crm, chain(numbers) if shape == "shuffled chain" else hub)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
 from benchmarks.generate import write_messy_pair
+from benchmarks.generate_api import write_api_file
 from benchmarks.process_tree import tree_of
 from benchmarks.spark_cluster import Node
 from service.jobs import JOBS
+from service.model import API, JobName
 from service.progress import Meter
-from tests import sizes
-from tests.small_batches import integrate_pair, published
+from tests import sizes, small_exports
+from tests.small_batches import delivered_file, integrate_pair, published
 from tests.spark_runs import SparkCluster, differing, end_session
 from tests.worlds import CRM, ECOM, House, wait_until
 
 _LOOK_SECONDS = 0.01
+_EVERY_STAGE: Sequence[tuple[JobName, Sequence[str]]]
+_EVERY_STAGE = [(name, (stage,)) for name, job in JOBS.items() for stage in job.stages]
+_OF_THE_DRIVER: Mapping[JobName, str] = {"analytics": "publish"}
+"""Job -> a stage in which no task runs: a worker is killed when it begins."""
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +40,49 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def api_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the API, of customers who are in the pair and of others."""
+    return write_api_file(tmp_path_factory.mktemp("api"), sizes.SPARK_KILLED_RECORDS)
+
+
+Made = Callable[[JobName, Path, "SparkCluster | None"], Path]
+
+
+@pytest.fixture(scope="module")
+def made(pair: Path, api_file: Path) -> Made:
+    """Lets a job work in a folder, on the cluster or embedded, and returns the set."""
+
+    def of_job(job: JobName, folder: Path, spark: SparkCluster | None) -> Path:
+        if job == "integration":
+            settings = {"memory_limit_mb": 1024} if spark is None else spark.settings
+            integrate_pair(pair, folder / "outbox", **settings, state=folder / "state")
+            return published(folder / "outbox")
+        with pytest.MonkeyPatch.context() as patch:
+            if spark is not None:
+                patch.setattr(small_exports, "small_engine", partial(spark.opened, is_small=False))
+            file = delivered_file(API, folder / API.file_name, api_file.read_bytes())
+            return small_exports.analysed_file(folder, file, master=published(pair / "outbox"))[1]
+
+    return of_job
+
+
+@pytest.fixture(scope="module")
+def expected(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Callable[[JobName], Path]:
+    """The set of the embedded engine, by the name of the job."""
+    return cache(lambda job: made(job, tmp_path_factory.mktemp("expected"), None))
+
+
 class Killer:
     """Kills a worker in each of these stages while it has a task, and starts another one; in a thread of its own."""
 
-    def __init__(self, spark: SparkCluster, stages: Sequence[str]) -> None:
+    def __init__(self, spark: SparkCluster, stages: Sequence[str], of_driver: str | None = None) -> None:
+        """``of_driver``: the stage in which no worker has a task."""
         self.killed: dict[str, Node] = {}
         """Stage -> the worker that was killed in it."""
         self._spark = spark
         self._stages = stages
+        self._of_driver = of_driver
         self._stage = ""
         self._has_ended = threading.Event()
 
@@ -51,6 +94,8 @@ class Killer:
         def noted(meter: Meter, stage: str, rows: int) -> None:
             begin(meter, stage, rows)
             self._stage = stage
+            if stage == self._of_driver and stage in self._stages:
+                self._kill_one(stage, self._spark.cluster.workers[0])
 
         patch.setattr(Meter, "begin", noted)
         thread = threading.Thread(target=self._kill, name="killer")
@@ -64,26 +109,42 @@ class Killer:
     def _kill(self) -> None:
         while not self._has_ended.wait(_LOOK_SECONDS):
             stage = self._stage
-            if stage not in self._stages or stage in self.killed:
-                continue
-            for worker in self._spark.busy_workers()[:1]:
-                self._spark.cluster.kill_worker(worker)
-                self.killed[stage] = worker
-                self._spark.cluster.add_worker()
+            if stage in self._stages and stage not in self.killed and stage != self._of_driver:
+                for worker in self._spark.busy_workers()[:1]:
+                    self._kill_one(stage, worker)
+
+    def _kill_one(self, stage: str, worker: Node) -> None:
+        self._spark.cluster.kill_worker(worker)
+        self.killed[stage] = worker
+        self._spark.cluster.add_worker()
+
+
+def _id(part: str | Sequence[str]) -> str:
+    return part if isinstance(part, str) else "-".join(part)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("stages", sizes.SPARK_KILLS, ids="-".join)
+@pytest.mark.parametrize(
+    ("job", "stages"), [("integration", sizes.SPARK_KILLS)] if sizes.SPARK_KILLS else _EVERY_STAGE, ids=_id
+)
 def test_a_worker_that_is_killed_in_a_stage_costs_time_only(
-    stages: Sequence[str], spark: SparkCluster, pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: JobName,
+    stages: Sequence[str],
+    spark: SparkCluster,
+    made: Made,
+    expected: Callable[[JobName], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    killer = Killer(spark, stages)
+    # Tasks read the exports, too.
+    monkeypatch.setattr(importlib.import_module("service.engine.spark_reading"), "PART_BYTES", 1 << 20)
+    killer = Killer(spark, stages, _OF_THE_DRIVER.get(job))
     with killer.at_work(monkeypatch):
-        integrate_pair(pair, tmp_path / "outbox", **spark.settings, state=tmp_path / "state")
+        found = made(job, tmp_path, spark)
     assert list(killer.killed) == list(stages)
-    assert differing(published(pair / "outbox"), published(tmp_path / "outbox")) == []
+    assert differing(expected(job), found) == []
 
 
 @pytest.mark.slow
@@ -116,7 +177,3 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def test_every_stage_of_the_integration_is_killed_in_the_long_run() -> None:
-    assert [(stage,) for stage in JOBS["integration"].stages] == list(sizes.SPARK_KILLS_OF_EVERY_STAGE)

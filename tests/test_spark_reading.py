@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import json
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.engine import plain_files
 from service.engine.contract import Engine
 from service.errors import InputError, RateLimitedError, TransientError, UnreadableFile
 from service.model import CRM, ECOM, InputFile, Source
-from service.readers import csv_sniff, json_window
-from service.readers import rows as readers_rows
 from service.readers.rows import RejectedRow
 from tests.small_batches import NOON, delivered_file, small_engine
-from tests.spark_runs import SparkCluster
+from tests.spark_runs import SparkCluster, read_by_tasks
 
 HEAD = "customer_id,full_name,email,phone,signup_date,status\n"
 ROWS = [f'C{it},"Ann {it}\nRoe",ann{it}@x.example,,,\n' for it in range(30)]
@@ -70,20 +64,6 @@ JSON_FILES: dict[str, bytes | str] = {
 }
 PACKED = {"packed": gzip.compress((HEAD + "".join(ROWS)).encode())}
 WITHOUT_ROWS = {"a header alone", "no customer"}
-
-
-@contextmanager
-def read_by_tasks() -> Iterator[None]:
-    """Files of any size are read by tasks, in parts of a few rows."""
-    reading = importlib.import_module("service.engine.spark_reading")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "PART_BYTES", 200)
-        patch.setattr(json_window, "_SMALLEST_PART_BYTES", 1)
-        patch.setattr(json_window, "_HEAD_BYTES", 1 << 10)
-        patch.setattr(csv_sniff, "HEAD_BYTES", 256)
-        patch.setattr(plain_files, "_MANY_COLUMNS", 8)
-        patch.setattr(readers_rows, "REJECTS_IN_MEMORY", 3)
-        yield
 
 
 def what_is_read(engine: Engine, file: InputFile) -> Any:

@@ -8,7 +8,7 @@ extra ``spark``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,10 @@ class SparkEngine:
         """See ``Engine.read_csv``."""
         return self._given(self._local.read_csv(path, columns))
 
+    def table(self, columns: Mapping[str, Any]) -> SparkTable:
+        """See ``EmbeddedEngine.table``."""
+        return self._given(self._local.table(columns))
+
     def text_table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> SparkTable:
         """See ``Engine.text_table``."""
         return self._given(self._local.text_table(columns, rows))
@@ -132,7 +136,7 @@ class SparkEngine:
         assert isinstance(links, SparkTable)
         if max(links.count(), nodes) <= FEW_NODES:
             smallest = components.smallest_of_component(nodes, links.integer_parts("one", "other"))
-            return self._given(self._local.table({"group_id": smallest})).numbered("ordinal")
+            return self.table({"group_id": smallest}).numbered("ordinal")
         of_links = spark_components.labels(links)
         found = SparkTable(self._session, numbers(self._session, "ordinal", nodes)).derive(_GROUPS, labels=of_links)
         of_links.release()
