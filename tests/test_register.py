@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from service.engine.contract import Table
 from service.model import PublishedMaster
+from service.pipeline.fields.source_id import id_key
 from service.register import Identified, Register
 from service.register.assignment import EXACT_UP_TO, assign
 from tests.sizes import examples, seeds
@@ -473,6 +474,7 @@ def test_ids_have_three_digits_or_more(engine: AnyEngine, tmp_path: Path) -> Non
 
 
 def test_the_records_of_an_alias_follow_the_rules_for_keys(engine: AnyEngine, tmp_path: Path) -> None:
+    engine.register("id_key", id_key)
     batches = Batches(engine, tmp_path)
     batches.next([["CRM 1"], ["CRM 2"]])
     batches.next([["CRM 1", "CRM 2"]])
