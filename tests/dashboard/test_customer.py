@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from service.dashboard import charts
 from service.dashboard.charts import GraphEdge, GraphNode
-from service.dashboard.sets import customer_records, customer_sets, id_history
-from service.dashboard.sets.id_history import IdEvent
+from service.dashboard.sets import customer_records
 from service.folders import OutboxFolders
 from service.ledger import Entry
+from service.masters import customer_sets, id_history
+from service.masters.id_history import IdEvent
 from tests.dashboard.crowd import MARKUP, Crowd
 from tests.dashboard.house import DashboardHouse, tags_of, text_of
 

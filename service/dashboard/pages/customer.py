@@ -8,7 +8,6 @@ from msgspec import Meta, Struct
 
 from service.dashboard.charts import GraphEdge, GraphNode
 from service.dashboard.formats import rules_in_words
-from service.dashboard.missing import MissingThing
 from service.dashboard.routes import PageRoute
 from service.dashboard.sets.customer_records import (
     MOST_NODES,
@@ -18,9 +17,10 @@ from service.dashboard.sets.customer_records import (
     records_of,
 )
 from service.dashboard.sets.customer_rows import BatchChoice, CustomerRow, PageNumber, customer_row
-from service.dashboard.sets.customer_sets import CustomerSet, ShownSet
-from service.dashboard.sets.id_history import CustomerState, IdHistory, history_of, number_of, state_of
 from service.dashboard.site import Site
+from service.masters.customer_sets import CustomerSet, ShownSet
+from service.masters.id_history import CustomerState, IdHistory, history_of, number_of, state_of
+from service.masters.missing import MissingThing
 
 _HINT = "search for it: the ids of the sources are found there, too"
 

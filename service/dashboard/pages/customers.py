@@ -15,9 +15,9 @@ from service.dashboard.sets.customer_rows import (
     words_in_merged_records,
     words_of,
 )
-from service.dashboard.sets.customer_sets import ShownSet
 from service.dashboard.sets.search_words import unified_ids_in
 from service.dashboard.site import Site
+from service.masters.customer_sets import ShownSet
 
 SearchedRecords = Literal["customers", "merged"]
 

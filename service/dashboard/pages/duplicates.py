@@ -26,8 +26,8 @@ from service.dashboard.sets.customer_rows import (
     customers_of,
     rows_at,
 )
-from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets, ShownSet
 from service.dashboard.site import Site
+from service.masters.customer_sets import CustomerSet, CustomerSets, ShownSet
 
 ON_A_PAGE = 50
 

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from service.dashboard.paging import page_count
 from service.dashboard.sets.customer_rows import CustomerRow
-from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.engine.contract import PARQUET
+from service.masters.customer_sets import CustomerSet, CustomerSets
 
 FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 MOST_NODES = 30

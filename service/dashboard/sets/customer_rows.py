@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from service.dashboard.paging import first_row, page_count
-from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.dashboard.sets.search_words import Condition, conditions_of, joined
 from service.engine.contract import PARQUET
+from service.masters.customer_sets import CustomerSet, CustomerSets
 
 MOST_STATUS_LENGTH = 100
 """Of a status that can be filtered by, in characters."""
