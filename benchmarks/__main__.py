@@ -6,6 +6,7 @@ render       docs/performance.md again, from the recorded figures
 dirt         the normalise stage for exports of mixed quality, against clean ones
 spark        Spark on a cluster of this machine, against the embedded engine; needs the extra spark and Java
 dashboard    its pages and searches over a large set, its memory, and a batch beside readers, against one alone
+explain      explanations of customers in a large set, by function and by page
 sync         the sync, against a loop of requests: processes in turn, with their memory
 sync-peers   the same with dlt beside it, and with faults
 sync-faults  which client reads which faulty API completely
@@ -19,7 +20,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import dashboard, dirt, report, spark, sync, sync_faults
+from benchmarks import dashboard, dirt, explain, report, spark, sync, sync_faults
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def main() -> None:
 BENCHMARKS: dict[str, Callable[[int, int], None]] = {
     "dirt": dirt.report,
     "dashboard": dashboard.report,
+    "explain": explain.report,
     "spark": spark.report,
     "sync": sync.report,
     "sync-peers": sync.report_peers,

@@ -200,6 +200,13 @@ def _arguments_of_decide(parser: argparse.ArgumentParser) -> None:
     _argument_of_filled_outbox(parser)
 
 
+def _arguments_of_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("asked", metavar="A", help="a customer by its unified id, or a record as SOURCE:ID")
+    parser.add_argument("other", metavar="B", nargs="?", help="a second one: why are both one customer, or why not?")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    _argument_of_filled_outbox(parser)
+
+
 def _argument_of_author(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", metavar="NAME", help="who decides (your login name)")
 
@@ -392,6 +399,14 @@ def _decisions(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _explain(options: argparse.Namespace) -> int:
+    from service.explanation import command
+
+    folders = _folders_of(options, _settings())
+    _print(command.explain(options.asked, options.other, folders, as_json=options.json))
+    return DONE
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from service import doctor, logs
 
@@ -530,6 +545,12 @@ VERBS = (
         _arguments_of_decide,
     ),
     Verb("decisions", "list, undo, export or import decisions", _decisions, _arguments_of_decisions),
+    Verb(
+        "explain",
+        "explain why records are one customer, what would split it, and where its values come from; or why two are not",
+        _explain,
+        _arguments_of_explain,
+    ),
     Verb(
         "verify",
         "recompute every hash of outbox, archive and quarantine; report what differs",

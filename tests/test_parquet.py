@@ -41,7 +41,7 @@ RECORD_TYPES = {
     "is_kept": "BOOLEAN",
     **dict.fromkeys(("full_name", "email", "phone"), "VARCHAR"),
     "signup_date": "DATE",
-    **dict.fromkeys(("status", "via_source", "via_id", "rules"), "VARCHAR"),
+    **dict.fromkeys(("status", "via_source", "via_id", "rules", "phone_key"), "VARCHAR"),
 }
 FORMULA = re.compile(r"'\s*[=+\-@\t\r＝＋－＠]")
 
@@ -143,6 +143,30 @@ def test_a_removed_record_has_the_evidence_of_its_last_step_and_its_own_values(t
         ("A. Lee", False, "1", "email"),
         ("Annie", False, "2", "phone"),
     ]
+
+
+def test_phones_are_compared_as_the_columns_phone_and_phone_key_say(tmp_path: Path) -> None:
+    """Numbers of the default region by ``phone``; foreign ones and digits that are no number by ``phone_key``."""
+    rows = [(str(number), f"Ann {name}", None, phone, None, None) for number, (name, phone) in enumerate(_PHONES, 1)]
+    integrate_pair(write_pair(tmp_path / "in", crm_text(rows), "[]"), tmp_path / "out")
+    _, records = parquet_of(published(tmp_path / "out") / "records.parquet")
+    by_id = {row["source_id"]: (row["phone"], row["phone_key"]) for row in records}
+    assert list(map(by_id.get, "12345")) == [
+        ("5550101", None),
+        ("442079460958", "+442079460958"),
+        (None, "raw:212555010177"),
+        (None, None),
+        ("2125550101", None),
+    ]
+
+
+_PHONES = (
+    ("Lee", "+1-555-0101"),
+    ("Moe", "+44 20 7946 0958"),
+    ("Ray", "212 555 010 177"),
+    ("Poe", "call me"),
+    ("Roe", "+1 212 555 0101"),
+)
 
 
 # ---------------------------------------------------------------------------------------------------- any table

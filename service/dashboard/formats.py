@@ -7,7 +7,6 @@ from datetime import datetime
 from markupsafe import Markup
 
 NONE = "–"
-_RULES = {"email": "e-mail"}
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -118,9 +117,3 @@ def clock_time(text: str | None, now: datetime) -> Markup:
     then = datetime.fromisoformat(text).astimezone(now.tzinfo)
     pattern = "%H:%M" if then.date() == now.date() else "%Y-%m-%d %H:%M"
     return Markup('<time datetime="{}">{}</time>').format(then.isoformat(), f"{then:{pattern}}")
-
-
-def rules_in_words(rules: str | None) -> str:
-    """``e-mail and phone`` for ``email+phone``; empty for none."""
-    words = [_RULES.get(rule, rule) for rule in (rules or "").split("+") if rule]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from service.container import is_image
-from service.dashboard.sets.customer_sets import CustomerSets
 from service.dashboard.sets.scanned_rows import Scans
 from service.dashboard.verification import Verifier
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
 from service.history import History
 from service.jobs import all_sources
+from service.masters.customer_sets import CustomerSets
 from service.model import Source
 from service.printable import printable
 from service.settings import Settings

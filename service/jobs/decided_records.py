@@ -15,8 +15,8 @@ from service.errors import UsageError
 from service.folders import Folders, OutboxFolders
 from service.register import Register
 
-_UNIFIED_ID = re.compile(r"CUST0*([1-9][0-9]{0,17})")
-_NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_]*):(.+)", re.DOTALL)
+UNIFIED_ID = re.compile(r"CUST0*([1-9][0-9]{0,17})")
+SOURCE_AND_ID = re.compile(r"([A-Za-z][A-Za-z0-9_]*):(.+)", re.DOTALL)
 _HINT = "write SOURCE:ID, such as CRM:1001, or a unified id, such as CUST001; crosswalk.csv lists the records of a set"
 
 Named = Mapping[str, str]
@@ -50,7 +50,7 @@ class NewestSet:
         by_id: dict[str, tuple[str, str]] = {}
         by_number: dict[str, int] = {}
         for label, name in named.items():
-            unified, of_source = _UNIFIED_ID.fullmatch(name.strip()), _NAMED.fullmatch(name.strip())
+            unified, of_source = UNIFIED_ID.fullmatch(name.strip()), SOURCE_AND_ID.fullmatch(name.strip())
             if unified:
                 by_number[label] = int(unified[1])
             elif of_source:

@@ -142,7 +142,7 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
     master.release()
     duplicates.release()
     _write_for_machines(results, placed, removed, folder)
-    write_records(matched.records, placed, removed, folder / RECORDS_FILE)
+    write_records(matched.records, placed, removed, rules.default_region, folder / RECORDS_FILE)
     placed.release()
     (folder / "quality_report.json").write_text(
         json.dumps(quality, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"

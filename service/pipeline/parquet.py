@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from service.engine.contract import Table
+from service.pipeline.fields.phone import other_phone_key_sql
 
 MASTER_FILE, RECORDS_FILE = "customer_master.parquet", "records.parquet"
 
@@ -18,6 +19,7 @@ MASTER = (
 RECORDS = (
     *("ordinal", "source", "source_id", "record_key", "unified_id", "is_kept"),
     *("full_name", "email", "phone", "signup_date", "status", "via_source", "via_id", "rules"),
+    "phone_key",
 )
 
 _MASTER = """
@@ -37,7 +39,7 @@ _RECORDS = """
         fates.customer, this.ordinal, this.source, this.source_id, this.record_key, fates.unified_id,
         fates.removed_ordinal is null as is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
-        fates.via_source, fates.via_id, fates.rules
+        fates.via_source, fates.via_id, fates.rules, {phone_key} as phone_key
     from this join fates using (ordinal)
 """
 
@@ -47,15 +49,17 @@ def write_master(master: Table, path: Path) -> None:
     master.write_parquet(path, "customer", MASTER, _MASTER)
 
 
-def write_records(records: Table, placed: Table, removed: Table, path: Path) -> None:
+def write_records(records: Table, placed: Table, removed: Table, region: str, path: Path) -> None:
     """Write ``RECORDS``, one row per input record, with the values of its row as they were normalised.
 
-    ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records.
+    ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records. ``phone_key``
+    is null where the phone is compared as it is printed; ``region`` is the one whose calling code is left out there.
 
     In:     records    RECORD
             placed     ordinal · customer · unified_id
             removed    ordinal · via_source · via_id · rules    one row per removed record
     """
+    sql = _RECORDS.format(phone_key=other_phone_key_sql(region))
     fates = placed.derive(_PLACED_AND_REMOVED, removed=removed)
-    records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, fates=fates)
+    records.write_parquet(path, "customer, ordinal", RECORDS, sql, fates=fates)
     fates.release()

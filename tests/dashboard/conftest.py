@@ -24,6 +24,12 @@ def own_house(shared_house: DashboardHouse, tmp_path: Path) -> DashboardHouse:
     return shared_house.copy(tmp_path / "house")
 
 
+@pytest.fixture
+def own_crowd(tmp_path: Path) -> Crowd:
+    """The same set, for a test that changes it."""
+    return build_crowd(tmp_path / "crowd")
+
+
 @pytest.fixture(scope="session")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
     """A set with customers of every kind; not to be changed."""

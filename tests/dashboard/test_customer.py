@@ -7,16 +7,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.dashboard import charts
 from service.dashboard.charts import GraphEdge, GraphNode
-from service.dashboard.sets import customer_records, customer_sets, id_history
-from service.dashboard.sets.id_history import IdEvent
+from service.dashboard.sets import customer_records
+from service.explanation.records import GroupRecord, RecordName
 from service.folders import OutboxFolders
+from service.jobs import decide
 from service.ledger import Entry
+from service.masters import customer_sets, id_history
+from service.masters.id_history import IdEvent
 from tests.dashboard.crowd import MARKUP, Crowd
 from tests.dashboard.house import DashboardHouse, tags_of, text_of
 
@@ -144,7 +148,10 @@ def test_the_links_are_a_graph_and_a_table_with_the_same_reasons(crowd: Crowd) -
     assert svg is not None
     assert re.findall(r'class="reason"[^>]*>([^<]*)<', svg[0]) == ["e-mail", "phone", "name"]
     assert re.findall(r"<title>CRM: (\w+)</title>", svg[0]) == ["CRM401", "CRM402", "CRM403", "CRM404"]
-    table = "CRM CRM402 CRM CRM401 e-mail CRM CRM403 CRM CRM402 phone CRM CRM404 CRM CRM403 name"
+    table = (
+        "CRM CRM402 CRM CRM401 e-mail one@chain.example CRM CRM403 CRM CRM402 phone 2125550112 "
+        "CRM CRM404 CRM CRM403 name Chain Three"
+    )
     assert table in text_of(answer)
     assert crowd.client().get(f"/customers/{crowd.of_record('CRM401')}").text.count(svg[0]) == 1
 
@@ -171,17 +178,17 @@ def test_an_id_with_markup_is_text_also_in_the_graph(crowd: Crowd) -> None:
     assert "<bdi>محمد العلي</bdi></h1>" in answer.text
 
 
-names = st.sampled_from([customer_records.RecordName(source="CRM", source_id=it) for it in "abcd"])
+names = st.sampled_from([RecordName(source="CRM", source_id=it) for it in "abcd"])
 
 
 @given(st.lists(st.tuples(names, st.integers(0, 10**6)), max_size=12))
-def test_links_are_a_tree_also_where_ids_are_shared(drawn: list[tuple[customer_records.RecordName, int]]) -> None:
+def test_links_are_a_tree_also_where_ids_are_shared(drawn: list[tuple[RecordName, int]]) -> None:
     """Every record but the kept one is linked through an earlier one; only its name is known."""
-    root = customer_records.RecordName(source="CRM", source_id="root")
-    rows = [customer_records._Read(0, 0, root, True, {}, None, ())]
+    root = RecordName(source="CRM", source_id="root")
+    rows = [GroupRecord(0, 0, root, True, {}, None, ())]
     for number, (name, choice) in enumerate(drawn, 1):
         via = rows[choice % len(rows)].name
-        rows.append(customer_records._Read(number, number, name, False, {}, via, ("name",)))
+        rows.append(GroupRecord(number, number, name, False, {}, via, ("name",)))
     parents = customer_records.parents_of(rows)
     assert parents.keys() == {row.ordinal for row in rows[1:]}
     for row in rows[1:]:
@@ -203,6 +210,66 @@ def test_no_two_nodes_of_a_graph_overlap(choices: list[int]) -> None:
     for number, (x, y) in enumerate(corners):
         assert all(x != other or abs(y - below) > 36 for other, below in corners[:number])
     assert drawn == str(charts.graph(nodes, edges, "links"))
+
+
+# -------------------------------------------------------------------------------------------------------- explanation
+
+
+def test_the_page_shows_what_would_split_a_customer(crowd: Crowd) -> None:
+    text = page(crowd, "CRM401").partition("What would split it")[2]
+    assert "e-mail one@chain.example 3, 1 CRM CRM401 " in text
+    assert "phone 2125550112 2, 2 " in text
+    assert "record CRM CRM403 2, 1 CRM CRM404 " in text
+    found = customer(crowd, "CRM401")["explained"]
+    assert found["split_causes_in_all"] == len(found["split_causes"]) == 5
+    assert "phone 2125550199 1, 1, 1, 1, 1 and 35 more" in page(crowd, "CRM800")
+
+
+def test_the_page_shows_the_values_that_were_not_kept(crowd: Crowd) -> None:
+    text = page(crowd, "CRM401").partition("Values that were not kept")[2]
+    assert "Name Chain Two CRM CRM402 Name Chain Three CRM CRM403 , CRM CRM404 E-mail three@chain.example" in text
+    assert "not kept" not in page(crowd, "EC1003")
+
+
+def test_a_number_that_cannot_be_read_is_shown_with_its_link(crowd: Crowd) -> None:
+    assert "phone 999888777666123 as written; it cannot be read" in page(crowd, "CRM700")
+
+
+def test_a_customer_of_many_records_is_not_explained_and_has_the_same_golden_record(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its golden record comes from statements instead of from all records."""
+    every = ("CRM001", "CRM002", "CRM401", "CRM501", "CRM600", "CRM700", "CRM800")
+    whole = {source_id: customer(crowd, source_id)["golden"] for source_id in every}
+    monkeypatch.setattr(customer_records, "_WHOLE_GROUP", 1)
+    assert {source_id: customer(crowd, source_id)["golden"] for source_id in every} == whole
+    assert customer(crowd, "CRM401")["explained"] is None
+    text = page(crowd, "CRM401")
+    assert re.search(r"Not looked for here: .* explain CUST\d+ looks for it", text)
+
+
+def test_a_set_of_an_older_program_is_shown_without_an_explanation(own_crowd: Crowd) -> None:
+    """It has no column that says how phones are compared; the hash of its file is not looked at here."""
+    path = own_crowd.set / "records.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (select * exclude (phone_key) from '{path}') to '{path}.new' (format parquet)")
+    Path(f"{path}.new").replace(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(customer_sets.CustomerSets, "_checked_path", lambda self, of, name: str(of.folder / name))
+        assert customer(own_crowd, "CRM401")["explained"] is None
+        assert "Not looked for here" in page(own_crowd, "CRM401")
+
+
+def test_decisions_about_its_records_are_on_the_page_of_a_customer(own_crowd: Crowd) -> None:
+    folders = own_crowd.site().folders
+    by = decide.Author("Kim & <b>", "2026-11-27T14:00:00Z")
+    decide.decide("different", ("CRM:CRM401", "CRM:CRM404"), "two <i>firms</i>", by, folders)
+    text = page(own_crowd, "CRM402").partition("Decisions")[2]
+    assert "1 CRM CRM401 , CRM CRM404 different customers new from the next batch on Kim & <b>" in text
+    assert "two <i>firms</i>" in text
+    assert "Decisions" not in page(own_crowd, "CRM001")
+    [found] = customer(own_crowd, "CRM401")["explained"]["decisions"]
+    assert (found["number"], found["kind"], found["standing"]) == (1, "different", "new")
 
 
 # ---------------------------------------------------------------------------------------------------------- the past

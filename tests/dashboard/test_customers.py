@@ -14,13 +14,13 @@ from urllib.parse import urlencode
 import pytest
 from flask.testing import FlaskClient
 
-from service.dashboard.sets import customer_sets
-from service.dashboard.sets.customer_sets import CustomerSets
 from service.dashboard.site import Site
 from service.dashboard.web.app import create_app
 from service.engine.contract import Row
 from service.engine.embedded_tables import OutOfMemory
 from service.files import sha256_of
+from service.masters import customer_sets
+from service.masters.customer_sets import CustomerSets
 from service.settings import Settings
 from tests.dashboard.crowd import MARKUP, Crowd
 from tests.dashboard.house import PUBLISHED_NAMES, DashboardHouse, tags_of, text_of

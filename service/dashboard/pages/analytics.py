@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from service.dashboard.routes import NoParameters, PageRoute
-from service.dashboard.sets.set_files import read_set_file
 from service.dashboard.site import Site
 from service.documents import SyncRun
 from service.jobs.sync_runs import MOST_RUNS, read_runs
 from service.ledger import Entry
+from service.masters.set_files import read_set_file
 
 _REPORT = "analytics_report.json"
 _MOST_EXPORTS = 30

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, structs
 
 from service.dashboard.formats import counted, sentence
-from service.dashboard.missing import MissingThing
 from service.dashboard.pages.analytics import AnalyticsExport, export_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, ServedFile
@@ -23,7 +22,6 @@ from service.dashboard.sets.set_contents import (
     SetReader,
     SourceCounts,
 )
-from service.dashboard.sets.set_files import read_manifest, why_unreadable
 from service.dashboard.site import Site
 from service.dashboard.verification import Verification
 from service.documents import MalformedDocument, Manifest
@@ -31,6 +29,8 @@ from service.errors import UsageError
 from service.files import open_file
 from service.folders import MANIFEST
 from service.ledger import Entry
+from service.masters.missing import MissingThing
+from service.masters.set_files import read_manifest, why_unreadable
 from service.printable import printable
 
 _WAIT_SECONDS = 2.0

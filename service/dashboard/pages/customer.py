@@ -7,20 +7,25 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from service.dashboard.charts import GraphEdge, GraphNode
-from service.dashboard.formats import rules_in_words
-from service.dashboard.missing import MissingThing
 from service.dashboard.routes import PageRoute
 from service.dashboard.sets.customer_records import (
     MOST_NODES,
+    RECORDS_ON_A_PAGE,
     CustomerRecord,
-    GoldenCell,
     RecordLink,
+    RecordSlice,
     records_of,
 )
-from service.dashboard.sets.customer_rows import BatchChoice, CustomerRow, PageNumber, customer_row
-from service.dashboard.sets.customer_sets import CustomerSet, ShownSet
-from service.dashboard.sets.id_history import CustomerState, IdHistory, history_of, number_of, state_of
+from service.dashboard.sets.customer_rows import BatchChoice, PageNumber
 from service.dashboard.site import Site
+from service.explanation.customer import SplitCause
+from service.explanation.golden import Alternate, GoldenCell
+from service.explanation.touching import TouchingDecision
+from service.explanation.words import rules_in_words
+from service.masters.customer_row import CustomerRow, customer_row
+from service.masters.customer_sets import CustomerSet, ShownSet
+from service.masters.id_history import CustomerState, IdHistory, history_of, number_of, state_of
+from service.masters.missing import MissingThing
 
 _HINT = "search for it: the ids of the sources are found there, too"
 
@@ -31,6 +36,18 @@ class CustomerParameters(Struct, frozen=True, kw_only=True, forbid_unknown_field
     unified_id: Annotated[str, Meta(max_length=100)]
     batch: BatchChoice = ""
     page: PageNumber = 1
+
+
+class ShownExplanation(Struct, frozen=True, kw_only=True):
+    """What all records of a customer explain."""
+
+    alternates: tuple[Alternate, ...]
+    """Values of records that the golden record does not have."""
+    split_causes: tuple[SplitCause, ...]
+    """The single values and records without which the records were not one customer; up to 100."""
+    split_causes_in_all: int
+    decisions: tuple[TouchingDecision, ...]
+    """Of people, about its records."""
 
 
 class CustomerView(Struct, frozen=True, kw_only=True):
@@ -49,11 +66,16 @@ class CustomerView(Struct, frozen=True, kw_only=True):
     """The kept record, then those of the page in the order of the batch."""
     page: int = 1
     pages: int = 1
-    first: int = 2
-    """Number of the first record behind the kept one; that is number 1."""
     links: tuple[RecordLink, ...] = ()
     """Of up to 30 records all links, else those of the page."""
+    explained: ShownExplanation | None = None
+    """Null where it was not looked for: in a customer of many records, and in a set of an older program."""
     history: IdHistory = IdHistory()
+
+    @property
+    def first(self) -> int:
+        """Number of the first record behind the kept one; that is number 1."""
+        return (self.page - 1) * (RECORDS_ON_A_PAGE - 1) + 2
 
     @property
     def nodes(self) -> list[GraphNode]:
@@ -89,7 +111,7 @@ def _customer(site: Site, asked: CustomerParameters) -> CustomerView:
     history = history_of(asked.unified_id, site.outbox, sets.kept())
     if found is None:
         return _former(of, asked.unified_id, history)
-    records = records_of(sets, of, found, asked.page)
+    records = records_of(sets, of, found, asked.page, site.settings.state)
     return CustomerView(
         unified_id=asked.unified_id,
         shown=of.shown,
@@ -99,9 +121,21 @@ def _customer(site: Site, asked: CustomerParameters) -> CustomerView:
         records=records.records,
         page=records.page,
         pages=records.pages,
-        first=records.first,
         links=records.links,
+        explained=_shown(records),
         history=history,
+    )
+
+
+def _shown(records: RecordSlice) -> ShownExplanation | None:
+    found = records.found
+    if found is None:
+        return None
+    return ShownExplanation(
+        alternates=found.alternates,
+        split_causes=found.split_causes,
+        split_causes_in_all=found.split_causes_in_all,
+        decisions=records.decisions,
     )
 
 

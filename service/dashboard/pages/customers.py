@@ -10,14 +10,14 @@ from service.dashboard.routes import PageRoute
 from service.dashboard.sets.customer_figures import CustomerChoices, choices_of
 from service.dashboard.sets.customer_rows import (
     CustomerFilters,
-    CustomerRow,
     customers_of,
     words_in_merged_records,
     words_of,
 )
-from service.dashboard.sets.customer_sets import ShownSet
 from service.dashboard.sets.search_words import unified_ids_in
 from service.dashboard.site import Site
+from service.masters.customer_row import CustomerRow
+from service.masters.customer_sets import ShownSet
 
 SearchedRecords = Literal["customers", "merged"]
 

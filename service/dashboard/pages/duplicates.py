@@ -21,13 +21,13 @@ from service.dashboard.sets.customer_figures import (
 from service.dashboard.sets.customer_rows import (
     BatchChoice,
     CustomerFilters,
-    CustomerRow,
     PageNumber,
     customers_of,
     rows_at,
 )
-from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets, ShownSet
 from service.dashboard.site import Site
+from service.masters.customer_row import CustomerRow
+from service.masters.customer_sets import CustomerSet, CustomerSets, ShownSet
 
 ON_A_PAGE = 50
 

@@ -11,18 +11,18 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from service import documents
-from service.dashboard.missing import MissingThing
 from service.dashboard.pages.batch import BatchIdText, entry_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, ServedFile
 from service.dashboard.sets.preview import Preview, location_of, preview
-from service.dashboard.sets.set_files import why_unreadable
 from service.dashboard.site import Site
 from service.documents import MalformedDocument, Reason, is_batch_id
 from service.errors import UsageError
 from service.files import is_own_folder, is_regular, open_file
 from service.folders import TEXT_LOG
 from service.ledger import Entry
+from service.masters.missing import MissingThing
+from service.masters.set_files import why_unreadable
 from service.model import JobName
 from service.printable import printable, printable_lines
 from service.state import State

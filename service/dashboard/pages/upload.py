@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from service import logs
-from service.dashboard.missing import MissingThing
 from service.dashboard.routes import Announced, UploadRoute
 from service.dashboard.site import Site
 from service.dashboard.web.uploads import refuse_too_large
 from service.files import free_bytes, make_folder
 from service.inbox import NoSpaceForUpload, StagedUpload, landing_name, refuse_second, shown_name
+from service.masters.missing import MissingThing
 from service.model import Source
 
 

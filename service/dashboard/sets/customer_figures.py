@@ -12,10 +12,10 @@ from typing import BinaryIO, TypeVar
 from msgspec import Struct
 
 from service.dashboard.sets.customer_rows import MOST_STATUS_LENGTH
-from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
-from service.dashboard.sets.set_files import read_set_file
 from service.engine.contract import PARQUET
 from service.files import open_file
+from service.masters.customer_sets import CustomerSet, CustomerSets
+from service.masters.set_files import read_set_file
 from service.pipeline.literal_cost import LITERAL_COST
 
 LARGEST = 20

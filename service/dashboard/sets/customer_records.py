@@ -9,30 +9,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from service.dashboard.paging import page_count
-from service.dashboard.sets.customer_rows import CustomerRow
-from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.engine.contract import PARQUET
+from service.explanation.customer import Explained, explained
+from service.explanation.golden import SHOWN_HOLDERS, GoldenCell, golden_cell
+from service.explanation.questions import decisions_about
+from service.explanation.records import (
+    COLUMNS,
+    FIELDS,
+    RULE_OF_FIELD,
+    GroupRecord,
+    RecordName,
+    has_keys,
+    record_of,
+    records_of_customer,
+)
+from service.explanation.ties import Tie
+from service.explanation.touching import TouchingDecision, decisions_of
+from service.masters.customer_row import CustomerRow
+from service.masters.customer_sets import CustomerSet, CustomerSets
 
-FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 MOST_NODES = 30
 """Larger groups have no graph."""
 RECORDS_ON_A_PAGE = 8
 _WHOLE_GROUP = 500
-"""Of larger groups only the records of the page, and the kept one, are compared with each other."""
-_SHOWN_HOLDERS = 3
-_RULES: Mapping[str, str] = {"full_name": "name", "email": "email", "phone": "phone"}
-"""Field -> the rule that compares it."""
+"""Larger groups are not explained; only the records of the page, and the kept one, are compared with each other."""
 _RANK = " + ".join(f"({field} is null)::bigint" for field in FIELDS)
 # The rank of survivorship: fewest missing fields first, then order of appearance.
 _HOLDERS = ", ".join(
     f"count(*) filter ({field} = {value}), "
-    f"min_by(row(source, source_id), ({_RANK}) * 1000000000000 + ordinal, {_SHOWN_HOLDERS}) "
+    f"min_by(row(source, source_id), ({_RANK}) * 1000000000000 + ordinal, {SHOWN_HOLDERS}) "
     f"filter ({field} = {value})"
     for field, value in ((field, "?::date" if field == "signup_date" else "?") for field in FIELDS)
 )
@@ -41,33 +52,9 @@ _EXTENT = f"""
     from {PARQUET} where unified_id = ?
 """
 _RECORDS = f"""
-    select file_row_number, ordinal, source, source_id, is_kept, {", ".join(FIELDS)}, via_source, via_id, rules
-    from {PARQUET} where file_row_number between ? and ? or file_row_number = ? order by is_kept desc, ordinal
+    select {COLUMNS} from {PARQUET}
+    where file_row_number between ? and ? or file_row_number = ? order by is_kept desc, ordinal
 """
-
-Origin = Literal["kept", "filled", "stated", "missing"]
-
-
-class RecordName(Struct, frozen=True, kw_only=True):
-    """A record as its source knows it."""
-
-    source: str
-    source_id: str
-
-
-class GoldenCell(Struct, frozen=True, kw_only=True):
-    """A value of the golden record, and where it comes from."""
-
-    field: str
-    value: str | None
-    origin: Origin
-    """``kept``: of the kept record. ``filled``: of another, because the kept one has none. ``stated``: of another that
-    states it, while that of the kept one is a default. ``missing``: no record has one."""
-    taken_from: RecordName | None
-    held_by: tuple[RecordName, ...]
-    """The first of the records with the same value."""
-    holders: int
-    """The number of records with the same value."""
 
 
 class RecordCell(Struct, frozen=True, kw_only=True):
@@ -106,6 +93,8 @@ class RecordLink(Struct, frozen=True, kw_only=True):
     via_ordinal: int | None
     """Null where that record was not read."""
     rules: str
+    ties: tuple[Tie, ...] = ()
+    """What the two share; none of a customer that is too large to be explained."""
 
 
 @dataclass(frozen=True)
@@ -118,33 +107,48 @@ class RecordSlice:
     """All of a small group, else those of the page."""
     whole: int
     page: int
+    found: Explained | None = None
+    """What is explained by all records; None where they are too many, or an older program made the set."""
+    decisions: tuple[TouchingDecision, ...] = ()
 
     @property
     def pages(self) -> int:
         """Number of pages, at least 1."""
         return page_count(self.whole - 1, RECORDS_ON_A_PAGE - 1)
 
-    @property
-    def first(self) -> int:
-        """Number of the first record of the page beside the kept one; that is number 1."""
-        return (self.page - 1) * (RECORDS_ON_A_PAGE - 1) + 2
+
+def records_of(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page: int, state: Path) -> RecordSlice:
+    """A page of the records of a customer; the last page where ``page`` is behind it. Raises: OSError."""
+    if customer.records <= _WHOLE_GROUP and has_keys(sets, of):
+        return _of_small(sets, of, customer, page, state)
+    return _of_large(sets, of, customer, page)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A row of ``records.parquet``."""
+def _of_small(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page: int, state: Path) -> RecordSlice:
+    """By all records at once."""
+    records = records_of_customer(sets, of, customer.unified_id, _WHOLE_GROUP)
+    followed = decisions_of(sets, of)
+    found = explained(customer, records, followed)
+    rows = sorted(records, key=lambda row: (not row.is_kept, row.ordinal))
+    others = RECORDS_ON_A_PAGE - 1
+    page = min(page, page_count(len(rows) - 1, others))
+    shown = [rows[0], *rows[1:][(page - 1) * others : page * others]]
+    parents = {it.ordinal: it.via_ordinal for it in found.records if it.via_ordinal is not None}
+    ties = {it.ordinal: it.ties for it in found.records}
+    linked = rows if len(rows) <= MOST_NODES else shown
+    return RecordSlice(
+        golden=found.golden,
+        records=tuple(_compared(rows, shown, parents)),
+        links=tuple(_link(row, parents, ties[row.ordinal]) for row in linked if row.via is not None),
+        whole=len(rows),
+        page=page,
+        found=found,
+        decisions=decisions_about(records, followed, state),
+    )
 
-    position: int
-    ordinal: int
-    name: RecordName
-    is_kept: bool
-    values: Mapping[str, str | None]
-    via: RecordName | None
-    rules: tuple[str, ...]
 
-
-def records_of(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page: int) -> RecordSlice:
-    """A page of the records of a customer; the last page where ``page`` is behind it."""
+def _of_large(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page: int) -> RecordSlice:
+    """By statements, and the records of the page."""
     golden = {field: getattr(customer, field) for field in FIELDS}
     values = [value for field in FIELDS for value in (golden[field], golden[field])]
     [(start, whole, kept_at, *holders)] = sets.rows(_EXTENT, *values, sets.records(of), customer.unified_id)
@@ -158,7 +162,7 @@ def records_of(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page:
     else:
         positions_of_page = positions[(page - 1) * others : page * others]
         first, last = start, start + whole - 1
-    rows = [_read(row) for row in sets.rows(_RECORDS, sets.records(of), first, last, kept_at)]
+    rows = [record_of(row) for row in sets.rows(_RECORDS, sets.records(of), first, last, kept_at)]
     kept, by_position = rows[0], {row.position: row for row in rows}
     parents = parents_of(rows)
     shown = [kept, *(by_position[it] for it in positions_of_page)]
@@ -172,7 +176,7 @@ def records_of(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page:
     )
 
 
-def parents_of(rows: Sequence[_Read]) -> dict[int, int]:
+def parents_of(rows: Sequence[GroupRecord]) -> dict[int, int]:
     """Ordinal of a removed record -> that of the record it is linked through, where that one is among ``rows``.
 
     Records of one source may share an id. Of those with the right one, the first that is already connected counts, so
@@ -195,24 +199,16 @@ def parents_of(rows: Sequence[_Read]) -> dict[int, int]:
     return parents
 
 
-def _golden(golden: Mapping[str, str | None], kept: _Read, holders: Sequence[Any]) -> Iterator[GoldenCell]:
+def _golden(golden: Mapping[str, str | None], kept: GroupRecord, holders: Sequence[Any]) -> Iterator[GoldenCell]:
     for number, field in enumerate(FIELDS):
         count, first = holders[2 * number], holders[2 * number + 1] or ()
         held_by = tuple(RecordName(source=source, source_id=source_id) for source, source_id in first)
-        value, own = golden[field], kept.values[field]
-        origin = _origin(value, own)
-        taken_from = {"kept": kept.name, "missing": None}.get(origin, held_by[0] if held_by else None)
-        yield GoldenCell(field=field, value=value, origin=origin, taken_from=taken_from, held_by=held_by, holders=count)
+        yield golden_cell(field, golden[field], kept, held_by, count)
 
 
-def _origin(value: str | None, own: str | None) -> Origin:
-    """Of a value of the golden record, given that of the kept record."""
-    if value is None or value == own:
-        return "missing" if value is None else "kept"
-    return "filled" if own is None else "stated"
-
-
-def _compared(rows: Sequence[_Read], shown: Sequence[_Read], parents: Mapping[int, int]) -> Iterator[CustomerRecord]:
+def _compared(
+    rows: Sequence[GroupRecord], shown: Sequence[GroupRecord], parents: Mapping[int, int]
+) -> Iterator[CustomerRecord]:
     counts = Counter((field, _comparable(value)) for row in rows for field, value in row.values.items() if value)
     names = Counter(row.name for row in rows)
     tied = {
@@ -230,14 +226,16 @@ def _compared(rows: Sequence[_Read], shown: Sequence[_Read], parents: Mapping[in
         )
 
 
-def _cell(row: _Read, field: str, counts: Mapping[tuple[str, str], int], tied: set[tuple[int, str]]) -> RecordCell:
-    value, rule = row.values[field], _RULES.get(field, "")
+def _cell(
+    row: GroupRecord, field: str, counts: Mapping[tuple[str, str], int], tied: set[tuple[int, str]]
+) -> RecordCell:
+    value, rule = row.values[field], RULE_OF_FIELD.get(field, "")
     is_tied = (row.ordinal, rule) in tied
     agrees = is_tied or (value is not None and counts[field, _comparable(value)] > 1)
     return RecordCell(field=field, value=value, agrees=agrees, rule=rule if agrees else "")
 
 
-def _link(row: _Read, parents: Mapping[int, int]) -> RecordLink:
+def _link(row: GroupRecord, parents: Mapping[int, int], ties: tuple[Tie, ...] = ()) -> RecordLink:
     assert row.via is not None, "the kept record has no link"
     return RecordLink(
         ordinal=row.ordinal,
@@ -245,24 +243,9 @@ def _link(row: _Read, parents: Mapping[int, int]) -> RecordLink:
         via=row.via,
         via_ordinal=parents.get(row.ordinal),
         rules="+".join(row.rules),
+        ties=ties,
     )
 
 
 def _comparable(value: str) -> str:
     return value.casefold()
-
-
-def _read(row: Sequence[Any]) -> _Read:
-    position, ordinal, source, source_id, is_kept, *values, via_source, via_id, rules = row
-    return _Read(
-        position,
-        ordinal,
-        RecordName(source=source, source_id=source_id),
-        is_kept,
-        {
-            field: value.isoformat() if isinstance(value, date) else value
-            for field, value in zip(FIELDS, values, strict=True)
-        },
-        None if via_source is None else RecordName(source=via_source, source_id=via_id),
-        tuple((rules or "").split("+")) if rules else (),
-    )

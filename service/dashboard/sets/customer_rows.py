@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from service.dashboard.paging import first_row, page_count
-from service.dashboard.sets.customer_sets import CustomerSet, CustomerSets
 from service.dashboard.sets.search_words import Condition, conditions_of, joined
 from service.engine.contract import PARQUET
+from service.masters.customer_row import COLUMNS, CustomerRow, row_of
+from service.masters.customer_sets import CustomerSet, CustomerSets
 
 MOST_STATUS_LENGTH = 100
 """Of a status that can be filtered by, in characters."""
@@ -25,10 +26,6 @@ MOST_IDS = 200
 _ONLY = "only:"
 _ON_A_NAME_ALONE = f"unified_id in (select unified_id from {PARQUET} where rules = 'name')"
 _IN_MERGED_RECORDS = f"unified_id in (select unified_id from {PARQUET} where not is_kept and {{where}})"
-_COLUMNS = (
-    "unified_id, full_name, email, phone, signup_date, source_system, status, record_count, match_reason, "
-    "file_row_number"
-)
 _POSITIONS = f"""
     with hits as materialized (select file_row_number as position from {PARQUET} where {{where}})
     select (select count(*) from hits),
@@ -77,20 +74,6 @@ class CustomerFilters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def is_any(self) -> bool:
         """Whether every customer is meant."""
         return not set(self.given()) - {"batch", "page", "limit"}
-
-
-class CustomerRow(Struct, frozen=True, kw_only=True):
-    """A customer of the master, as published; null where a value is missing."""
-
-    unified_id: str
-    full_name: str | None
-    email: str | None
-    phone: str | None
-    signup_date: str | None
-    sources: tuple[str, ...]
-    status: str | None
-    records: int
-    match_reason: str | None
 
 
 @dataclass(frozen=True)
@@ -156,8 +139,8 @@ def rows_between(sets: CustomerSets, of: CustomerSet, first: int, last: int) -> 
     """The customers at the positions from ``first`` to ``last``, from 0."""
     if last < first:
         return ()
-    sql = f"select {_COLUMNS} from {PARQUET} where file_row_number between ? and ? order by file_row_number"
-    return tuple(_row(row) for row in sets.rows(sql, sets.master(of), first, last))
+    sql = f"select {COLUMNS} from {PARQUET} where file_row_number between ? and ? order by file_row_number"
+    return tuple(row_of(row) for row in sets.rows(sql, sets.master(of), first, last))
 
 
 def rows_at(sets: CustomerSets, of: CustomerSet, positions: Sequence[int]) -> tuple[CustomerRow, ...]:
@@ -167,15 +150,9 @@ def rows_at(sets: CustomerSets, of: CustomerSet, positions: Sequence[int]) -> tu
     if list(positions) == list(range(positions[0], positions[0] + len(positions))):
         return rows_between(sets, of, positions[0], positions[-1])
     listed = ", ".join(str(int(position)) for position in positions)
-    sql = f"select {_COLUMNS} from {PARQUET} where file_row_number in ({listed})"
-    found = {row[-1]: _row(row) for row in sets.rows(sql, sets.master(of))}
+    sql = f"select {COLUMNS} from {PARQUET} where file_row_number in ({listed})"
+    found = {row[-1]: row_of(row) for row in sets.rows(sql, sets.master(of))}
     return tuple(found[position] for position in positions)
-
-
-def customer_row(sets: CustomerSets, of: CustomerSet, unified_id: str) -> CustomerRow | None:
-    """One customer; None where the master does not have the id."""
-    found = sets.rows(f"select {_COLUMNS} from {PARQUET} where unified_id = ?", sets.master(of), unified_id)
-    return _row(found[0]) if found else None
 
 
 def _positions(
@@ -225,18 +202,3 @@ def _ids_by_source_id(sets: CustomerSets, of: CustomerSet, word: str) -> list[st
     spellings = tuple(dict.fromkeys((given, given.upper(), given.lower())))
     sql = _BY_SOURCE_ID.format(ids=", ".join("?" * len(spellings)))
     return sorted(row[0] for row in sets.rows(sql, sets.records(of), *spellings, source, source))
-
-
-def _row(row: Sequence[Any]) -> CustomerRow:
-    unified_id, full_name, email, phone, signup_date, sources, status, records, match_reason = row[:9]
-    return CustomerRow(
-        unified_id=unified_id,
-        full_name=full_name,
-        email=email,
-        phone=phone,
-        signup_date=signup_date and signup_date.isoformat(),
-        sources=tuple(sources),
-        status=status,
-        records=records,
-        match_reason=match_reason,
-    )

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, cast
 
 from msgspec import Struct, structs
 
-from service.dashboard.sets.set_files import why_unreadable
 from service.documents import Reason
 from service.files import open_file
+from service.masters.set_files import why_unreadable
 from service.printable import printable
 
 _LINES_BESIDE = 3

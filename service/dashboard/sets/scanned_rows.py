@@ -15,9 +15,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from service.dashboard.sets.kept_values import KeptValues
-from service.dashboard.sets.set_files import why_unreadable
 from service.files import fingerprint_of, open_file
+from service.masters.kept_values import KeptValues
+from service.masters.set_files import why_unreadable
 
 PAGE_ROWS = 100
 MOST_ROWS = 3_000_000

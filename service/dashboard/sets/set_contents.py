@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from service.dashboard.paging import first_row, page_count
 from service.dashboard.sets.scanned_rows import PAGE_ROWS, CsvShape, DamagedSet, RowScan, Scans, page_of_rows
-from service.dashboard.sets.set_files import read_set_file
 from service.files import is_regular
 from service.folders import TEXT_LOG
+from service.masters.set_files import read_set_file
 from service.printable import printable
 
 MOST_WARNINGS = 100

@@ -22,6 +22,7 @@ from service.dashboard.web.login import add_login
 from service.dashboard.web.probes import add_probes
 from service.dashboard.web.serving import add_action, add_file, add_page
 from service.dashboard.web.uploads import add_upload
+from service.explanation import words
 
 _MOST_BODY_BYTES = 1 << 20
 
@@ -73,7 +74,7 @@ def _add_formats(app: Flask, site: Site) -> None:
         formats.duration,
         formats.code_spans,
         formats.parted,
-        formats.rules_in_words,
+        words.rules_in_words,
         formats.sentence,
     ):
         app.add_template_filter(function)

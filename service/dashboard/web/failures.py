@@ -9,12 +9,12 @@ from flask import Flask, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service import logs
-from service.dashboard.missing import MissingThing
 from service.dashboard.site import Site
 from service.dashboard.web.access import TooManyAttempts
 from service.dashboard.web.answers import failed
 from service.errors import InputError, ServiceError, UsageError
 from service.inbox import NoSpaceForUpload, UploadTooLarge, WrongUpload, shown_error
+from service.masters.missing import MissingThing
 from service.printable import printable
 
 _STATUSES: tuple[tuple[type[ServiceError], int], ...] = (

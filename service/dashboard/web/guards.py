@@ -10,7 +10,6 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 
 from service import logs
-from service.dashboard.missing import MissingThing
 from service.dashboard.sample import MOUNTED_AT
 from service.dashboard.site import Site
 from service.dashboard.web.access import (
@@ -22,6 +21,7 @@ from service.dashboard.web.access import (
     is_own_host,
 )
 from service.dashboard.web.answers import is_api, problem
+from service.masters.missing import MissingThing
 
 _STATIC = "/static/"
 _PROBES = frozenset({"/healthz", "/readyz"})

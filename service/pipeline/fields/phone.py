@@ -448,6 +448,14 @@ def phone_as_printed_sql(region: str) -> str:
                  when not {IS_RAW_SQL} then substr(phone_key, 2) end"""
 
 
+def other_phone_key_sql(region: str) -> str:
+    """SQL: ``phone_key`` where it is not the printed phone behind the calling code of ``region``; null for most.
+
+    So two phones are compared as equal if and only if ``coalesce(<this>, <the printed phone>)`` is the same text.
+    """
+    return f"case when not starts_with(phone_key, '+{_own_code(region)}') then phone_key end"
+
+
 def phone_is_changed_sql(region: str) -> str:
     """SQL: whether ``phone_key`` is printed in another way than ``written_phone`` has it."""
     own_code = f"+{_own_code(region)}"

@@ -1,4 +1,4 @@
-"""Published customer masters as the pages read them: which one is shown, and its Parquet files through the engine.
+"""Published customer masters: which one is shown, and its Parquet files through the engine.
 
 A file is compared with its manifest, and that with the ledger, before it is read for the first time: other users may
 write into the outbox, and the engine must not be given a file that it did not write. Sets are immutable, so that
@@ -19,9 +19,6 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from service.commands import command
-from service.dashboard.missing import MissingThing
-from service.dashboard.sets.kept_values import KeptValues
-from service.dashboard.sets.set_files import read_manifest
 from service.documents import MalformedDocument, Manifest
 from service.engine import open_reader
 from service.engine.contract import Reader, Row
@@ -30,6 +27,9 @@ from service.files import fingerprint_of, sha256_of
 from service.folders import MANIFEST, OutboxFolders
 from service.history import History
 from service.ledger import Entry
+from service.masters.kept_values import KeptValues
+from service.masters.missing import MissingThing
+from service.masters.set_files import read_manifest
 from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE
 
 _MOST_FIGURES = 64

@@ -1,0 +1,129 @@
+"""What a user asks about: a customer by its unified id, or a record as SOURCE:ID, found in the newest set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from service.engine.contract import PARQUET
+from service.errors import UsageError
+from service.explanation.records import RecordName, has_keys
+from service.folders import Folders, OutboxFolders
+from service.history import History
+from service.jobs.decided_records import SOURCE_AND_ID, UNIFIED_ID
+from service.masters.customer_row import CustomerRow, customer_row
+from service.masters.customer_sets import CustomerSet, CustomerSets
+from service.masters.id_history import state_of
+from service.masters.missing import MissingThing
+
+_BY_NAME = f"""
+    select unified_id, ordinal, source_id from {PARQUET} where source_id = ? and source = ? order by ordinal limit 1
+"""
+_A_CUSTOMER = f"select unified_id from {PARQUET} where file_row_number = 0"
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest published customer master, and the folders that it lies in."""
+
+    sets: CustomerSets
+    of: CustomerSet
+    state: Path
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for, as it was found."""
+
+    shown: str
+    """``CUST001`` or ``CRM:1001``."""
+    unified_id: str
+    """The customer that it is, or belongs to."""
+    state: Literal["live", "retired"] = "live"
+    is_alias: bool = False
+    ordinal: int | None = None
+    """Of the record; None where a customer was asked for."""
+    customer: CustomerRow | None = None
+    """None where it is retired."""
+
+
+def newest(folders: Folders, sets: CustomerSets | None = None) -> Newest:
+    """The newest set, if it can explain anything. ``sets``: kept between calls. Raises: UsageError, ChangedSet."""
+    sets = sets or CustomerSets(OutboxFolders(folders.outbox), History(folders))
+    try:
+        of = sets.find()
+    except MissingThing as missing:
+        raise UsageError(missing.message, where=str(folders.outbox), hint=_AGAIN) from None
+    if of is None:
+        raise UsageError(
+            "no customer master is published yet, so there is nothing to explain",
+            where=str(folders.outbox),
+            hint="publish the exports first; an outbox that integrate filled is named by --outbox DIR",
+        )
+    if of.shown.obstacle or not has_keys(sets, of):
+        raise UsageError(
+            f"batch {of.batch_id} was published by a version that did not store what an explanation needs",
+            where=str(of.folder),
+            hint=_AGAIN,
+        )
+    return Newest(sets, of, folders.state)
+
+
+_AGAIN = "publish the exports once more, then ask again"
+
+
+def find(label: str, given: str, within: Newest) -> Asked:
+    """The customer or record of this name; ``label`` is what messages call it. Raises: UsageError."""
+    unified, of_source = UNIFIED_ID.fullmatch(given.strip()), SOURCE_AND_ID.fullmatch(given.strip())
+    if unified:
+        return _customer(label, f"CUST{int(unified[1]):03}", within)
+    if of_source:
+        return _record(label, of_source[1].upper(), of_source[2], within)
+    raise UsageError(f"{label} is neither SOURCE:ID nor a unified id", hint=_hint(within))
+
+
+def _customer(label: str, unified_id: str, within: Newest) -> Asked:
+    """The customer with this id, or the one it was merged into."""
+    found = customer_row(within.sets, within.of, unified_id)
+    if found is not None:
+        return Asked(unified_id, unified_id, customer=found)
+    state, merged_into = state_of(unified_id, within.of.folder) or (None, None)
+    if state is None:
+        raise UsageError(
+            f"{label}: there is no customer {unified_id} in batch {within.of.batch_id}, and never was one",
+            hint=_hint(within),
+        )
+    current = merged_into or unified_id
+    live = customer_row(within.sets, within.of, current) if merged_into else None
+    return Asked(unified_id, current, "live" if live else "retired", merged_into is not None, customer=live)
+
+
+def _record(label: str, source: str, source_id: str, within: Newest) -> Asked:
+    path = within.sets.records(within.of)
+    found = within.sets.rows(_BY_NAME, path, source_id, source)
+    if not found:
+        known = _sources(within)
+        if source not in known:
+            message = f"{label}: batch {within.of.batch_id} has no such source, only {', '.join(known)}"
+        else:
+            message = f"{label}: no record of {source} in batch {within.of.batch_id} has this id"
+        raise UsageError(message, hint=_hint(within))
+    [(unified_id, ordinal, _)] = found
+    shown = RecordName(source=source, source_id=source_id).shown
+    customer = customer_row(within.sets, within.of, unified_id)
+    return Asked(shown, unified_id, ordinal=ordinal, customer=customer)
+
+
+def _hint(within: Newest) -> str:
+    """How to name a record or a customer of the set. An id of a source may be an address, so none is an example."""
+    found = within.sets.rows(_A_CUSTOMER, within.sets.master(within.of))
+    example = f", such as {found[0][0]}" if found else ""
+    return (
+        f"write SOURCE:ID, where SOURCE is {' or '.join(_sources(within))}, or a unified id{example};"
+        f" {within.of.folder / 'crosswalk.csv'} lists every record"
+    )
+
+
+def _sources(within: Newest) -> list[str]:
+    return [] if within.of.manifest is None else [it.source for it in within.of.manifest.inputs]

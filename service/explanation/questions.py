@@ -1,0 +1,133 @@
+"""The two questions: why is this one customer, and why are these two one customer, or not?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.decisions import Decision
+from service.errors import UsageError
+from service.explanation.asked import Asked, Newest, find, newest
+from service.explanation.customer import Explanation, explained, keys_of
+from service.explanation.pair import PairExplanation, contrasts, nearest, way_of
+from service.explanation.records import GroupRecord, records_of_customer
+from service.explanation.touching import TouchingDecision, decisions_of, same_decisions, touching
+from service.folders import Folders
+from service.masters.customer_sets import CustomerSets
+
+MOST_RECORDS = 100_000
+"""A customer of more records is not explained record by record."""
+
+
+def explain_one(given: str, folders: Folders, sets: CustomerSets | None = None) -> Explanation:
+    """Explain the customer that is named, or that the named record belongs to; ``sets``: kept between calls.
+
+    Raises: UsageError, ChangedSet, OSError.
+    """
+    within = newest(folders, sets)
+    asked = find("A", given, within)
+    shown = within.of.shown
+    if asked.customer is None:
+        return Explanation(
+            batch_id=shown.batch_id,
+            published_at=shown.published_at,
+            unified_id=asked.unified_id,
+            state="retired",
+            asked_for=asked.shown,
+            is_alias=asked.is_alias,
+        )
+    followed = decisions_of(within.sets, within.of)
+    records = _records(asked, within)
+    return Explanation(
+        batch_id=shown.batch_id,
+        published_at=shown.published_at,
+        unified_id=asked.unified_id,
+        state="live",
+        asked_for=asked.shown,
+        is_alias=asked.is_alias,
+        match_reason=asked.customer.match_reason,
+        record_count=asked.customer.records,
+        explained=explained(asked.customer, records, followed),
+        decisions=decisions_about(records, followed, within.state),
+    )
+
+
+def explain_two(given: tuple[str, str], folders: Folders, sets: CustomerSets | None = None) -> PairExplanation:
+    """Explain why two records are one customer, or why not; a unified id stands for its kept record.
+
+    Raises: UsageError, ChangedSet, OSError.
+    """
+    within = newest(folders, sets)
+    asked = tuple(find(label, name, within) for label, name in zip("AB", given, strict=True))
+    for label, it in zip("AB", asked, strict=True):
+        if it.customer is None:
+            raise UsageError(
+                f"{label}: customer {it.unified_id} is retired: batch {within.of.batch_id} has no record of it",
+                hint="ask again when its records are in the exports again",
+            )
+    of_one, of_other = (_records(it, within) for it in asked)
+    one, other = _record(asked[0], of_one), _record(asked[1], of_other)
+    if one.ordinal == other.ordinal:
+        raise UsageError(
+            f"both are the same record, of customer {asked[0].unified_id}", hint="name two different records"
+        )
+    followed = decisions_of(within.sets, within.of)
+    is_one = asked[0].unified_id == asked[1].unified_id
+    same = same_decisions(followed, keys_of(of_one))
+    way = way_of(of_one, same, one.ordinal, other.ordinal) if is_one else None
+    return PairExplanation(
+        batch_id=within.of.batch_id,
+        published_at=within.of.shown.published_at,
+        one=one.name,
+        one_of=asked[0].unified_id,
+        other=other.name,
+        other_of=asked[1].unified_id,
+        is_one=is_one,
+        steps=way.steps if way else (),
+        parted_by=way.parted_by if way else (),
+        near=() if is_one else nearest(one, of_one, other, of_other),
+        against=contrasts(one, other),
+        decisions=_between(followed, within.state, (one, other), (of_one, of_other)),
+    )
+
+
+def decisions_about(
+    records: Sequence[GroupRecord], followed: Sequence[Decision], state: Path
+) -> tuple[TouchingDecision, ...]:
+    """The decisions about one of the records. Raises: OSError."""
+    known = keys_of(records)
+    return touching(followed, state, lambda keys: not known.isdisjoint(keys))
+
+
+def _records(asked: Asked, within: Newest) -> list[GroupRecord]:
+    """All records of the customer. Raises: UsageError where they are too many."""
+    found = records_of_customer(within.sets, within.of, asked.unified_id, MOST_RECORDS + 1)
+    if len(found) > MOST_RECORDS:
+        raise UsageError(
+            f"customer {asked.unified_id} has more than {MOST_RECORDS:,} records, too many to explain one by one",
+            hint=f"{within.of.folder / 'literal_cost.csv'} names the values that tie so many",
+        )
+    return found
+
+
+def _record(asked: Asked, records: Sequence[GroupRecord]) -> GroupRecord:
+    """The record that is meant: of a customer the kept one."""
+    return next(it for it in records if (it.is_kept if asked.ordinal is None else it.ordinal == asked.ordinal))
+
+
+def _between(
+    followed: Sequence[Decision],
+    state: Path,
+    pair: tuple[GroupRecord, GroupRecord],
+    groups: tuple[Sequence[GroupRecord], Sequence[GroupRecord]],
+) -> tuple[TouchingDecision, ...]:
+    """The decisions between records of the two customers, and those about one of the two records."""
+    keys_of_one, keys_of_other = map(keys_of, groups)
+    touched = keys_of(pair)
+    return touching(
+        followed,
+        state,
+        lambda keys: (
+            not touched.isdisjoint(keys) or not (keys_of_one.isdisjoint(keys) or keys_of_other.isdisjoint(keys))
+        ),
+    )

@@ -1,0 +1,220 @@
+"""Explanations as plain text, for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from service.explanation.customer import Explained, ExplainedRecord, Explanation, SplitCause
+from service.explanation.golden import GoldenCell
+from service.explanation.pair import NearEvidence, PairExplanation, Step
+from service.explanation.records import RecordName
+from service.explanation.ties import Tie
+from service.explanation.touching import TouchingDecision
+from service.explanation.words import FIELD_TITLES, in_one_list, rule_in_words, rules_in_words
+
+MOST_LINES = 200
+"""Of records; ``--json`` has all."""
+MOST_CAUSES_SHOWN = 10
+_KINDS = {"same": "the same customer", "different": "different customers"}
+_STANDINGS = {
+    "followed": "",
+    "undone": "; undone since, which counts from the next batch on",
+    "new": "; made since, counts from the next batch on",
+}
+
+
+def customer_text(found: Explanation) -> str:
+    """The explanation of one customer."""
+    return "\n".join(_customer_lines(found))
+
+
+def pair_text(found: PairExplanation) -> str:
+    """The explanation of two records."""
+    return "\n".join(_pair_lines(found))
+
+
+# --------------------------------------------------------------------------------------------------- one customer
+
+
+def _customer_lines(found: Explanation) -> Iterator[str]:
+    if found.is_alias:
+        yield f"{found.asked_for} was merged into {found.unified_id}, and stays an alias of it."
+    elif found.asked_for != found.unified_id:
+        yield f"{found.asked_for} belongs to {found.unified_id}."
+    explained = found.explained
+    if explained is None:
+        yield f"{found.unified_id} is retired: batch {found.batch_id} has no record of it."
+        yield "Its id is given to no other customer. It comes back if its records do."
+        return
+    yield f"{found.unified_id}: {_summary(found)}"
+    yield f"set of batch {found.batch_id}"
+    yield from ("", "Golden record", *_table(_golden_row(cell, explained) for cell in explained.golden))
+    if explained.alternates:
+        yield from ("", "Values that were not kept")
+        rows = ((FIELD_TITLES[it.field], it.value, _names(it.held_by, it.holders)) for it in explained.alternates)
+        yield from _table(rows)
+    yield from ("", "Records", *_tree_lines(explained.records))
+    if found.record_count > 1:
+        yield from ("", "What would split it", *_cause_lines(explained))
+    if found.decisions:
+        yield from ("", "Decisions", *(f"  {_decision(it)}" for it in found.decisions))
+
+
+def _summary(found: Explanation) -> str:
+    if found.record_count == 1:
+        return "one record; nothing was merged"
+    reason = rules_in_words(found.match_reason)
+    return f"{found.record_count:,} records, one customer because of the same {reason}"
+
+
+def _golden_row(cell: GoldenCell, found: Explained) -> tuple[str, str, str]:
+    taken_from = cell.taken_from.shown if cell.taken_from else "another record"
+    has_others = any(it.field == cell.field for it in found.alternates)
+    words = {
+        "kept": f"of the kept record, {taken_from}",
+        "filled": f"filled from {taken_from}, because the kept record has none",
+        "stated": f"stated by {taken_from}; that of the kept record is a default",
+        "missing": "the kept record has none, and gaps are not filled" if has_others else "no record has one",
+    }[cell.origin]
+    others = [name for name in cell.held_by if name != cell.taken_from]
+    also = f"; also in {_names(others, cell.holders - 1)}" if others else ""
+    return FIELD_TITLES[cell.field], cell.value or "-", words + also
+
+
+def _names(names: Sequence[RecordName], count: int) -> str:
+    """``CRM:1, CRM:2 and 3 more``."""
+    shown = ", ".join(name.shown for name in names)
+    return f"{shown} and {count - len(names):,} more" if count > len(names) else shown
+
+
+def _table(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    listed = list(rows)
+    first, second = (max((len(row[column]) for row in listed), default=0) for column in (0, 1))
+    for title, value, rest in listed:
+        yield f"  {title.ljust(first)}  {value.ljust(min(second, 40))}  {rest}"
+
+
+def _tree_lines(records: Sequence[ExplainedRecord]) -> Iterator[str]:
+    """The records as a tree; of a link the values, too. ``records`` are in the order of the tree."""
+    shown = records[:MOST_LINES]
+    following: dict[int, int | None] = {}  # for each record, the next one that hangs on the same
+    last: dict[int | None, int] = {}
+    for it in shown:
+        before = last.get(it.via_ordinal)
+        if before is not None:
+            following[before] = it.ordinal
+        last[it.via_ordinal] = it.ordinal
+    indents: dict[int, str] = {}
+    for it in shown:
+        if it.via_ordinal is None:
+            indents[it.ordinal] = ""
+            yield f"  {it.name.shown}  {_root_words(it)}"
+            continue
+        has_next = it.ordinal in following
+        indent = indents[it.via_ordinal]
+        yield f"  {indent}{'├─' if has_next else '└─'} {it.name.shown}  {_link_words(it)}"
+        indents[it.ordinal] = f"{indent}{'│' if has_next else ' '}  "
+    if len(records) > len(shown):
+        yield f"  and {len(records) - len(shown):,} more; --json has all"
+
+
+def _root_words(record: ExplainedRecord) -> str:
+    if record.via is None:
+        return "kept: it has the fewest missing values"
+    return f"same {rules_in_words(record.rules)} as {record.via.shown}, as published; its values do not say so"
+
+
+def _link_words(record: ExplainedRecord) -> str:
+    stated = [tie for tie in record.ties if tie.is_listed]
+    missing = [rule for rule in record.rules.split("+") if rule not in {tie.rule for tie in stated}]
+    words = [*map(tie_in_words, stated), *(f"same {rule_in_words(rule)}" for rule in missing)]
+    return in_one_list(words)
+
+
+def tie_in_words(tie: Tie) -> str:
+    """``same e-mail ann@x.org``; where the two are written in other ways, both and what is compared."""
+    if tie.rule == "decision":
+        return f"decision {tie.value}"
+    text = f"same {rule_in_words(tie.rule)} {tie.value}"
+    if tie.other is not None:
+        return f"{text} (there {tie.other}, compared as {tie.compared})"
+    return f"{text} (digits as written; they are no number)" if tie.compared else text
+
+
+def _cause_lines(found: Explained) -> Iterator[str]:
+    if not found.split_causes:
+        yield "  no single value and no single record: each link has another beside it"
+    for cause in found.split_causes[:MOST_CAUSES_SHOWN]:
+        yield f"  without {cause_in_words(cause)}: {_parts(cause)}"
+    if found.split_causes_in_all > MOST_CAUSES_SHOWN:
+        yield f"  and {found.split_causes_in_all - MOST_CAUSES_SHOWN:,} others that would part fewer records or as many"
+
+
+def cause_in_words(cause: SplitCause) -> str:
+    """``e-mail ann@x.org``, ``decision 3``, ``record CRM:1001``."""
+    return f"record {cause.record.shown}" if cause.record else f"{rule_in_words(cause.rule)} {cause.value}"
+
+
+def _parts(cause: SplitCause) -> str:
+    sizes = in_one_list([f"{size:,}" for size in cause.sizes[:5]])
+    more = f" and {len(cause.sizes) - 5:,} more" if len(cause.sizes) > 5 else ""
+    return f"parts of {sizes}{more}; apart: {_names(cause.apart, sum(cause.sizes[1:]))}"
+
+
+def _decision(it: TouchingDecision) -> str:
+    note = f": {it.note}" if it.note else ""
+    return (
+        f"decision {it.number}: {it.left.shown} and {it.right.shown} are {_KINDS[it.kind]},"
+        f" by {it.decided_by} at {it.decided_at}{note}{_STANDINGS[it.standing]}"
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- two records
+
+
+def _pair_lines(found: PairExplanation) -> Iterator[str]:
+    one, other = found.one.shown, found.other.shown
+    if found.is_one:
+        yield f"{one} and {other} are one customer, {found.one_of}."
+        yield from ("", "Why", *(f"  {_step(step)}" for step in found.steps))
+        if not found.steps:
+            yield "  the set says so; their values do not: another version made it"
+        elif len(found.steps) > 1:
+            yield f"  they share nothing directly; {len(found.steps)} links are the shortest way between them"
+        yield from ("", "What would part these two", *_parting_lines(found))
+    else:
+        yield f"{one} of {found.one_of} and {other} of {found.other_of} are different customers."
+        yield from ("", "What comes nearest", *_near_lines(found))
+    if found.against:
+        yield from ("", "In what they differ")
+        yield from _table((FIELD_TITLES[it.field], it.value, it.other_value) for it in found.against)
+    if found.decisions:
+        yield from ("", "Decisions", *(f"  {_decision(it)}" for it in found.decisions))
+
+
+def _step(step: Step) -> str:
+    ties = in_one_list([tie_in_words(tie) for tie in step.ties if tie.is_listed])
+    return f"{step.one.shown} - {step.other.shown}: {ties}"
+
+
+def _parting_lines(found: PairExplanation) -> Iterator[str]:
+    if not found.parted_by:
+        yield "  no single value and no single other record"
+    for cause in found.parted_by[:MOST_CAUSES_SHOWN]:
+        yield f"  to be without {cause_in_words(cause)}"
+
+
+def _near_lines(found: PairExplanation) -> Iterator[str]:
+    if not found.near:
+        yield "  nothing: they share no e-mail, phone or name, and none is almost the same"
+    for it in found.near:
+        yield f"  {_near(it)}"
+
+
+def _near(it: NearEvidence) -> str:
+    title = FIELD_TITLES[it.field]
+    if it.why == "shared but kept apart":
+        return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}; a decision keeps them apart"
+    if it.why == "almost the same":
+        return f"{title}: {it.value} ({it.one.shown}), {it.other_value} ({it.other.shown}): {it.likeness}"
+    return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}, but it is no evidence"
