@@ -22,6 +22,7 @@ from benchmarks.generate import write_messy_pair
 from service import cli
 from service import engine as engines
 from service.engine.components import smallest_of_component
+from service.engine.embedded_tables import EmbeddedTable
 from service.errors import InputError, SettingsError, TransientError
 from service.pipeline.evidence import WALK, breadth_first_from
 from service.pipeline.fields.email import norm_email
@@ -36,6 +37,7 @@ from tests.small_batches import (
     integrate_pair,
     published,
     rows_of,
+    small_engine,
 )
 from tests.spark_runs import SparkCluster, differing
 from tests.worlds import CASES, ROOT, failing
@@ -237,6 +239,30 @@ def test_statements_find_the_components_of_any_graph(
         links = texts.derive("select one::bigint as one, other::bigint as other from this")
         found = engine.components(links, size).rows("select ordinal, group_id from this order by ordinal")
     assert found == list(enumerate(smallest_of_component(size, [(one, other)]).tolist()))
+
+
+def test_a_chain_takes_few_statements_however_long_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted with the embedded engine, which runs the same statements."""
+    components = pytest.importorskip("service.engine.spark_components")
+    derive, derived = EmbeddedTable.derive, list[str]()
+
+    def noted(self: EmbeddedTable, sql: str, **others: Any) -> EmbeddedTable:
+        derived.append(sql)
+        return derive(self, sql, **others)
+
+    counts = []
+    with small_engine(tmp_path / "engine") as engine:
+        for size in (1_000, 100_000):
+            nodes = list(range(size))
+            random.Random(1).shuffle(nodes)
+            links = engine.table({"one": np.array(nodes[:-1]), "other": np.array(nodes[1:])})
+            with monkeypatch.context() as patch:
+                patch.setattr(EmbeddedTable, "derive", noted)
+                found = components.labels(links)
+            assert found.rows("select count(*), max(label) from this") == [(size - 1, 0)]
+            counts.append(len(derived))
+            derived.clear()
+    assert counts[1] < 2.5 * counts[0] < 250
 
 
 def test_groups_are_walked_in_parts_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
