@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from service.engine.contract import Table
 from service.engine.embedded import EmbeddedEngine
 from service.model import PublishedMaster
+from service.pipeline.fields.source_id import id_key
 from service.register import Identified, Register
 from service.register.assignment import EXACT_UP_TO, assign
 from tests.sizes import examples
@@ -478,6 +479,7 @@ def test_ids_have_three_digits_or_more(engine: EmbeddedEngine, tmp_path: Path) -
 
 
 def test_the_records_of_an_alias_follow_the_rules_for_keys(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    engine.register("id_key", id_key)
     batches = Batches(engine, tmp_path)
     batches.next([["CRM 1"], ["CRM 2"]])
     batches.next([["CRM 1", "CRM 2"]])
