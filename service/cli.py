@@ -227,6 +227,13 @@ def _arguments_of_decisions(parser: argparse.ArgumentParser) -> None:
         _argument_of_filled_outbox(action)
 
 
+def _arguments_of_history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("unified_id", metavar="ID", help="a unified id, live or not, such as CUST042")
+    parser.add_argument("--as-of", metavar="BATCH", help="up to this batch, not the last one")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    _argument_of_filled_outbox(parser)
+
+
 def _arguments_of_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an export, under any name")
 
@@ -407,6 +414,14 @@ def _explain(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _history(options: argparse.Namespace) -> int:
+    from service.jobs import id_history
+
+    shown = id_history.as_json if options.json else id_history.as_text
+    _print(shown(options.unified_id, options.as_of, _folders_of(options, _settings())))
+    return DONE
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from service import doctor, logs
 
@@ -550,6 +565,12 @@ VERBS = (
         "explain why records are one customer, what would split it, and where its values come from; or why two are not",
         _explain,
         _arguments_of_explain,
+    ),
+    Verb(
+        "history",
+        "list what happened to a unified id over the batches, and which customer it stands for",
+        _history,
+        _arguments_of_history,
     ),
     Verb(
         "verify",

@@ -128,6 +128,11 @@ class StateFolders:
         return self.root / "register"
 
     @property
+    def register_events(self) -> Path:
+        """What happened to each customer in each batch, Parquet."""
+        return self.root / "register_events"
+
+    @property
     def accepted(self) -> Path:
         """One mark per accepted input hash (``retry --accept``)."""
         return self.root / "accepted"

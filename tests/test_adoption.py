@@ -192,7 +192,7 @@ def test_verify_finds_records_of_an_alias_that_is_none(world: Restored, tmp_path
     (copy / "register_aliases.csv").unlink()
     (copy / "register_aliases.csv").write_text("number,record_key\n1,CRM id:Bert\n2,CRM id:Dora\n")
     (found,) = check_master_set(copy, "set", counts)
-    assert found == "set/register_aliases.csv has 1 numbers of customers that are not merged"
+    assert found == "set/register_aliases.csv has records of customers that are not merged: 1"
 
 
 def test_a_set_that_does_not_say_what_aliases_had_is_adopted(world: Restored) -> None:

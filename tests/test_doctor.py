@@ -28,6 +28,7 @@ from service import cli, commands
 from service.decisions import DecisionStore
 from service.doctor import DoctorReport, advice, as_json, as_text, checks, examine
 from service.doctor.finding import Check, Finding
+from service.register import Register
 from tests.attacks.users import SERVICE_USER, SharedHouse, shared_house
 from tests.required import is_lacking, needs_leases, needs_root
 from tests.warm import SERVER
@@ -660,6 +661,28 @@ def test_a_lost_state_is_adopted(used: Clinic) -> None:
     used.follow(found)
     used.is_mended("belonging")
     assert used.works.once().published == 0, "it starts"
+
+
+def test_a_register_that_lost_a_file_is_rebuilt_from_the_newest_set(used: Clinic) -> None:
+    register = Register(used.works.state)
+    published = register.published()
+    assert published is not None
+    before = used.works.read("customer_master.csv")
+    assert used.finding("register").found == f"the register of batch {published.batch_id} has all of its files"
+    (register.folder / published.batch_id / "records.parquet").unlink()
+    used.follow(used.failing("register", "has lost records.parquet"))
+    used.is_mended("register")
+    used.works.drop()
+    assert used.works.once().published == 1
+    assert used.works.read("customer_master.csv") == before
+
+
+def test_a_register_of_a_former_version_is_none_that_lost_a_file(used: Clinic) -> None:
+    published = Register(used.works.state).published()
+    assert published is not None
+    (used.works.state / "register" / published.batch_id / "aliases.parquet").unlink()
+    assert "is of a former version" in used.finding("register").found
+    used.is_mended("register")
 
 
 def test_damaged_decisions_are_made_again_from_the_newest_set(used: Clinic) -> None:

@@ -55,6 +55,13 @@ def decide_again(store: Path, listed: Sequence[Path]) -> Advice:
     return Advice(hint, " && ".join([moved.command, *again]))
 
 
+def rebuild_register(register: Path) -> Advice:
+    """Where the register has lost files: move it away, and rebuild it from the newest set."""
+    hint = "stop the service, and restore a newer backup of the state; or rebuild the register from the newest set"
+    moved = shell(hint, "mv", register, register.with_name(f"{register.name}.damaged"))
+    return moved if is_image() else Advice(hint, f"{moved.command} && {command('adopt')}")
+
+
 def mend(error: OSError, path: Path, ours: Iterable[Path] = ()) -> Advice:
     """What to do where an attempt to use ``path`` fails; ``ours``: inbox, outbox and state."""
     match error.errno:

@@ -39,6 +39,7 @@ CHECKS = (
     Check("port", port.check_port),
     Check("cluster", cluster.check_cluster),
     Check("belonging", service.check_belonging),
+    Check("register", service.check_register),
     Check("decisions", service.check_decisions),
     Check("watcher", service.check_watcher),
 )

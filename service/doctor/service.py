@@ -19,7 +19,7 @@ from service.folders import InboxFolders
 from service.jobs import WITH_REGISTER
 from service.ledger import Ledger
 from service.locks import Lock
-from service.register import Register
+from service.register import OPTIONAL_FILES, Register
 from service.sqlite import DamagedDatabase
 from service.state import State
 
@@ -74,6 +74,20 @@ def check_belonging(it: Examined) -> Finding:
         hint = "use the SERVICE_STATE that it was first used with; or, if that is lost for good, begin with a new one"
         return failed(found, advice.shell(hint, "truncate", "-s", "0", inbox.lock))
     return passed(f"{inbox.root}, {outbox} and {state} belong together" if known else "no service has worked here yet")
+
+
+def check_register(it: Examined) -> Finding:
+    """The register has every file of the generation in force."""
+    register = Register(it.settings.state)
+    published, missing = register.published(), register.missing_files()
+    if published is None:
+        return passed("no customer has an id yet")
+    generation = f"the register of batch {published.batch_id}"
+    if lost := sorted(set(missing) - OPTIONAL_FILES):
+        return failed(f"{generation} has lost {', '.join(lost)}", advice.rebuild_register(register.folder))
+    if missing:
+        return passed(f"{generation} is of a former version: customers that were merged so far stay merged")
+    return passed(f"{generation} has all of its files")
 
 
 def check_decisions(it: Examined) -> Finding:

@@ -201,9 +201,9 @@ JOB = Job(
         "normalise": 0,
         "deduplicate": 4,
         "survive": 8,
-        "identify": 19,
-        "load": 26,
-        "publish": 4,  # as if hashing and syncing were two more
+        "identify": 25,
+        "load": 27,
+        "publish": 6,  # as if hashing and syncing were two more
     },
     build=integrate,
     flat_files=FlatFiles(("customer_master.csv", "duplicate_report.csv", TEXT_LOG, EVENT_LOG), MANIFEST),

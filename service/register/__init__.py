@@ -1,7 +1,17 @@
 """The identity register: stable customer ids over all batches, with merges, splits and aliases, in ``state/``."""
 
 from service.register.identify import Identified
+from service.register.identity_history import IdentityEvent, IdentityHistory, history_of
 from service.register.register import Register
-from service.register.tables import RegisterTables, no_tables
+from service.register.tables import OPTIONAL_FILES, RegisterTables, no_tables
 
-__all__ = ["Identified", "Register", "RegisterTables", "no_tables"]
+__all__ = [
+    "OPTIONAL_FILES",
+    "Identified",
+    "IdentityEvent",
+    "IdentityHistory",
+    "Register",
+    "RegisterTables",
+    "history_of",
+    "no_tables",
+]

@@ -12,6 +12,7 @@ import numpy as np
 
 from service.engine.contract import Engine, GroupFunction, IntArray, Table
 from service.register.assignment import assign
+from service.register.events import events_of
 from service.register.tables import RegisterTables
 
 # Of records with the same key, one.
@@ -224,6 +225,7 @@ class Identified:
     changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv;
                  none in the first batch of a register
     next         the next generation of the register
+    events       what happened to each customer, see ``events_of``
     next_number  the number that the next new customer gets
     recurring    source -> its records with an id in the generation before, and how many of them are there again
     """
@@ -231,6 +233,7 @@ class Identified:
     customers: Table
     changes: Table
     next: RegisterTables
+    events: Table
     next_number: int
     recurring: Mapping[str, tuple[int, int]]
 
@@ -256,11 +259,13 @@ def identify(records: Table, keys: Table, groups: Table, former: RegisterTables,
     for table in {overlaps, claims, continued, revived, new}:  # overlaps and continued may be one
         table.release()
     moves = known.derive(_MOVES, identified=identified)
+    following = _next(_Present(records, now, identified, known, moves), former)
     changes = _CHANGES if last_number else _NO_CHANGES.format(_CHANGES)
     found = Identified(
         customers=identified,
         changes=moves.derive(changes, identified=identified, customers=former.customers),
-        next=_next(_Present(records, now, identified, known, moves), former),
+        next=following,
+        events=events_of(now, identified, moves, former, following.customers),
         next_number=last_number + new.count() + 1,
         recurring=_recurring(known, former),
     )

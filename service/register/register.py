@@ -2,12 +2,13 @@
 
 One generation per published batch, in ``state/register/<batch_id>/``; the file ``current`` names the one in force. The
 next generation is staged before the batch is committed and advanced to afterwards, so that a crash at any point either
-changes nothing or rolls forward.
+changes nothing or rolls forward. The events of the batch are staged with it, and go into the log of identities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from service import documents
@@ -17,8 +18,10 @@ from service.errors import TransientError
 from service.files import make_folder, read_regular, remove_tree, replace_copies, replace_text
 from service.folders import StateFolders
 from service.model import PublishedMaster
+from service.register.events import known_events
 from service.register.identify import Identified, carried_over, identify
-from service.register.tables import RegisterTables, no_tables, read_tables, size_of_tables
+from service.register.identity_log import IdentityLog
+from service.register.tables import RegisterTables, missing_files, no_tables, read_tables, size_of_tables
 
 KEY_RULES = 2
 """The rules for record keys: 1 until 26 November 2026.
@@ -34,12 +37,13 @@ class Register:
     """The identity register in the state folder ``state``."""
 
     def __init__(self, state: Path) -> None:
-        self._folder = StateFolders(state).register
-        self._current_file = self._folder / "current"
+        self.folder = StateFolders(state).register
+        self._current_file = self.folder / "current"
+        self._log = IdentityLog(state)
 
     def open(self) -> None:
         """Create what is missing."""
-        make_folder(self._folder)
+        make_folder(self.folder)
 
     def published(self) -> PublishedMaster | None:
         """The batch to whose set the generation in force belongs; None before the first."""
@@ -51,7 +55,12 @@ class Register:
     def size_bytes(self) -> int:
         """The size of the generation in force; 0 before the first."""
         current = self._current()
-        return 0 if current is None else size_of_tables(self._folder / current)
+        return 0 if current is None else size_of_tables(self.folder / current)
+
+    def missing_files(self) -> list[str]:
+        """The names of files that the generation in force should have and has not; none before the first."""
+        current = self._current()
+        return [] if current is None else missing_files(self.folder / current)
 
     def has_former_keys(self) -> bool:
         """Whether the keys of the generation in force were made by former rules."""
@@ -68,33 +77,38 @@ class Register:
         if former_keys is not None:
             former = carried_over(former, former_keys)
         identified = identify(records, keys, groups, former, engine)
+        note = self._note()
+        if note is not None and not self._log.ends_with(note.batch_id):
+            # A register of an older program, or one whose log was lost.
+            identified = replace(identified, events=identified.events.with_rows_of(known_events(former)))
         former.release()
         return identified
 
     def stage(self, identified: Identified, published: PublishedMaster) -> None:
         """Write the next generation durably; ``advance`` puts it in force."""
-        self._write(identified.next, published)
+        self._write(identified.next, identified.events, published)
 
     def adopt(self, rebuilt: RegisterTables, published: PublishedMaster) -> None:
         """Put a generation that was rebuilt from a published set in force."""
-        self._write(rebuilt, published)
+        self._write(rebuilt, known_events(rebuilt), published)
         self.advance(published.batch_id)
 
     def has_generation(self, batch_id: str) -> bool:
         """Whether the generation of this batch is in force, or staged and so about to be."""
-        return (self._folder / batch_id).is_dir()
+        return (self.folder / batch_id).is_dir()
 
     def former_customers(self, engine: Engine) -> Table:
         """The customers of the generation in force; see ``RegisterTables``."""
         return self._tables(engine).customers
 
-    def _write(self, tables: RegisterTables, published: PublishedMaster) -> None:
-        folder = self._folder / published.batch_id
+    def _write(self, tables: RegisterTables, events: Table, published: PublishedMaster) -> None:
+        folder = self.folder / published.batch_id
         if self._current() == published.batch_id:
             self._rename_current(folder)
         remove_tree(folder)
         make_folder(folder)
         tables.write(folder)
+        self._log.stage(events, published.batch_id, folder)
         note = Generation(
             batch_id=published.batch_id,
             suffix=published.suffix,
@@ -109,12 +123,13 @@ class Register:
 
         Raises: TransientError if it is gone: nothing else has the ids of that set.
         """
-        if not (self._folder / batch_id).is_dir():
+        if not (self.folder / batch_id).is_dir():
             raise TransientError(
                 "the register has lost the generation of a published set",
                 where=f"batch {batch_id}",
                 hint=f"restore the state folder; or remove outbox/batches/{batch_id} to integrate the batch again",
             )
+        self._log.take_from(self.folder / batch_id)
         if self._current() != batch_id:
             replace_text(self._current_file, f"{batch_id}\n")
         for folder in self._generations():
@@ -151,19 +166,19 @@ class Register:
     def _note(self) -> Generation | None:
         """The document of the generation in force; None before the first."""
         current = self._current()
-        return None if current is None else documents.read(self._folder / current / _NOTE, Generation)
+        return None if current is None else documents.read(self.folder / current / _NOTE, Generation)
 
     def _figures(self) -> RegisterFigures:
         """The figures of the generation in force; those of an older program where it has none."""
         try:
-            return documents.read(self._folder / (self._current() or "") / _FIGURES, RegisterFigures)
+            return documents.read(self.folder / (self._current() or "") / _FIGURES, RegisterFigures)
         except FileNotFoundError:
             return RegisterFigures()
 
     def _generations(self) -> list[Path]:
-        return sorted(path for path in self._folder.iterdir() if path.is_dir())
+        return sorted(path for path in self.folder.iterdir() if path.is_dir())
 
     def _tables(self, engine: Engine) -> RegisterTables:
         """The tables of the generation in force; empty before the first."""
         current = self._current()
-        return no_tables(engine) if current is None else read_tables(self._folder / current, engine)
+        return no_tables(engine) if current is None else read_tables(self.folder / current, engine)

@@ -10,6 +10,8 @@ from service.files import sync_files
 
 _RECORDS, _CUSTOMERS, _ALIASES = "records.parquet", "customers.parquet", "aliases.parquet"
 _FILES = (_RECORDS, _CUSTOMERS, _ALIASES)
+OPTIONAL_FILES = frozenset({_ALIASES})
+"""The files that programs before 27 November 2026 did not write."""
 _NO_RECORDS = "select '' as record_key, 0::bigint as customer, true as in_last where false"
 _NO_CUSTOMERS = "select 0::bigint as customer, '' as state, 0::bigint as merged_into where false"
 _NO_ALIASES = "select 0::bigint as alias, '' as record_key where false"
@@ -43,7 +45,7 @@ class RegisterTables:
 
 
 def read_tables(folder: Path, engine: Engine) -> RegisterTables:
-    """The tables of a generation. Programs before 27 November 2026 wrote no aliases."""
+    """The tables of a generation; without aliases where a former version wrote it."""
     aliases = folder / _ALIASES
     return RegisterTables(
         engine.read_parquet(folder / _RECORDS),
@@ -56,6 +58,11 @@ def no_tables(engine: Engine) -> RegisterTables:
     """The tables before the first generation."""
     nothing = engine.text_table(("nothing",), ())
     return RegisterTables(*(nothing.derive(sql) for sql in (_NO_RECORDS, _NO_CUSTOMERS, _NO_ALIASES)))
+
+
+def missing_files(folder: Path) -> list[str]:
+    """The names of the files that a generation of this version has, and this one has not."""
+    return [name for name in _FILES if not (folder / name).exists()]
 
 
 def size_of_tables(folder: Path) -> int:

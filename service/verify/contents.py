@@ -69,7 +69,7 @@ def _check_aliases(folder: Path, shown: str) -> Iterator[str]:
     aliases = set(_first_cells(path))
     merged = set(_first_cells(folder / "register_customers.csv", b",merged,")) if aliases else set[bytes]()
     if strangers := aliases - merged:
-        yield f"{shown}/register_aliases.csv has {len(strangers)} numbers of customers that are not merged"
+        yield f"{shown}/register_aliases.csv has records of customers that are not merged: {len(strangers)}"
 
 
 def _customers_of(keys: Set[str], folder: Path) -> dict[str, str]:
