@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.accuracy.literal_rule import literal_groups
 from benchmarks.accuracy.measures import Labels, after_review, measures
 from benchmarks.accuracy.sets import GoldSet, gold_sets
+from service.pipeline.matching.safe.matcher import match
 
 BEGIN, END = "<!-- figures: python -m benchmarks.accuracy -->\n", "<!-- /figures -->"
 HEAD = (
@@ -30,7 +31,15 @@ class Answer:
     queue: Sequence[tuple[int, int]] = field(default=())
 
 
-MATCHERS: Mapping[str, Callable[[GoldSet], Answer]] = {"literal": lambda gold: Answer(literal_groups(gold))}
+def _safe(gold: GoldSet) -> Answer:
+    found = match(gold.fields)
+    return Answer(found.groups.tolist(), [(it.one, it.other) for it in found.questions])
+
+
+MATCHERS: Mapping[str, Callable[[GoldSet], Answer]] = {
+    "literal": lambda gold: Answer(literal_groups(gold)),
+    "safe": _safe,
+}
 
 
 def main(folder: Path, page: Path | None = None) -> None:

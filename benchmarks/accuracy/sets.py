@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from service.pipeline.fields.cell import part_of_name, value_of_cell
-from service.pipeline.fields.date import norm_date
+from service.pipeline.fields.cell import value_of_cell
 from service.pipeline.fields.email import norm_email
 from service.pipeline.fields.name import norm_name
 from service.pipeline.fields.phone import compared_phone
+from service.pipeline.matching.evidence_fields import extension, read_evidence
 
 REGION = "US"
 _READ: Mapping[str, Callable[[str], str | None]] = {
     "name": norm_name,
     "email": norm_email,
     "phone": partial(compared_phone, region=REGION),
-    "birth_date": partial(norm_date, column="MDY"),
 }
 
 
@@ -47,31 +46,10 @@ def gold_sets(folder: Path) -> Iterator[GoldSet]:
 
 def normalised(raw: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str | None]]:
     """The columns as the service normalises them; the extension of a phone is a column of its own."""
-    found: dict[str, Sequence[str | None]] = {field: [_value(field, it) for it in raw[field]] for field in raw}
+    found = read_evidence({field: raw[field] for field in raw if field not in _READ}, "MDY")
+    for field in raw.keys() & _READ.keys():
+        values = map(value_of_cell, raw[field])
+        found[field] = [_READ[field](value) if value else None for value in values]
     if "phone" in raw:
-        found["phone_extension"] = [
-            _extension(text, key) for text, key in zip(raw["phone"], found["phone"], strict=True)
-        ]
+        found["phone_extension"] = list(map(extension, raw["phone"], found["phone"]))
     return found
-
-
-def _value(field: str, text: str) -> str | None:
-    if field in ("first_name", "last_name"):
-        part = part_of_name(text)
-        return norm_name(part) if part else None
-    value = value_of_cell(text)
-    if value is None or field not in _READ:
-        return value
-    read = _READ[field](value)
-    if read is None and field == "birth_date":
-        digits = "".join(filter(str.isdigit, value))
-        return digits if len(digits) == 8 else None
-    return read
-
-
-def _extension(text: str, key: str | None) -> str | None:
-    """The digits behind those of the number."""
-    digits, number = ("".join(filter(str.isdigit, it or "")) for it in (text, key))
-    national = number[-7:]
-    behind = digits.partition(national)[2] if national else ""
-    return behind or None
