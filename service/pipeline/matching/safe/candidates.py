@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, Prepared, column
+from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, PreparedRecords, column
 
 MOST_SHARERS = 60
 """A key that more records share gives no pairs."""
@@ -39,7 +39,7 @@ _BESIDE = ("state", "birth_year", "postcode")
 _WHOLE = ("email", "phone", "birth_date", "address", "last")
 
 
-def candidates(prepared: Prepared) -> tuple[Ints, Ints]:
+def candidates(prepared: PreparedRecords) -> tuple[Ints, Ints]:
     """Pairs of different records, the smaller number first, in order."""
     if prepared.count < 2:
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -49,7 +49,7 @@ def candidates(prepared: Prepared) -> tuple[Ints, Ints]:
     return pairs // prepared.count, pairs % prepared.count
 
 
-def _keys(prepared: Prepared) -> tuple[Ints, Ints]:
+def _keys(prepared: PreparedRecords) -> tuple[Ints, Ints]:
     """Record and key, numbered from 0 in the order of keys and records."""
     parts = dict(prepared.columns)
     parts |= {name: _derived(prepared.columns[of], make) for name, (of, make) in _PARTS.items() if of in parts}
@@ -197,7 +197,7 @@ def _most_shared(ones: Ints, others: Ints, bits: npt.NDArray[np.float32], count:
     return near
 
 
-def _in_a_row(prepared: Prepared) -> Iterator[Ints]:
+def _in_a_row(prepared: PreparedRecords) -> Iterator[Ints]:
     """Sharers of a value that many share, each with the next ones in the order of all values."""
     count, columns = prepared.count, prepared.columns
     rows = [columns[it].codes for it in ("first", "last", "birth_date", "city") if it in columns]

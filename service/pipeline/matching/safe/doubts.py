@@ -20,7 +20,7 @@ _MOST_QUESTIONS = 2
 
 
 @dataclass(frozen=True)
-class Doubt:
+class OpenPair:
     """A question to a person: are these two records one customer? ``gain``: pairs that a yes is expected to join."""
 
     one: int
@@ -63,7 +63,7 @@ def _taken_out(groups: Ints, records: list[int]) -> Ints:
     return np.array([names[it] for it in found.tolist()], np.int64)
 
 
-def doubts(groups: Ints, pairs: tuple[Ints, Ints, Floats], least: float, scorer: Scorer) -> list[Doubt]:
+def doubts(groups: Ints, pairs: tuple[Ints, Ints, Floats], least: float, scorer: Scorer) -> list[OpenPair]:
     """Pairs of groups that may be one customer, by their best pair of records; what gains most comes first."""
     ones, others, bits = pairs
     across = np.flatnonzero((groups[ones] != groups[others]) & (bits > least))
@@ -75,7 +75,7 @@ def doubts(groups: Ints, pairs: tuple[Ints, Ints, Floats], least: float, scorer:
     members = members_of(groups)
     means = scorer.means([members[low] for low, _ in best], [members[high] for _, high in best])
     found = [
-        Doubt(int(ones[it]), int(others[it]), mean, _gain(mean, len(members[low]) * len(members[high])))
+        OpenPair(int(ones[it]), int(others[it]), mean, _gain(mean, len(members[low]) * len(members[high])))
         for ((low, high), it), mean in zip(best.items(), means.tolist(), strict=True)
         if mean > least
     ]
@@ -87,7 +87,7 @@ def _gain(weight: float, pairs: int) -> float:
     return float(pairs / (1 + 2.0**-weight))
 
 
-def _few_of_each(found: list[Doubt], groups: Ints) -> list[Doubt]:
+def _few_of_each(found: list[OpenPair], groups: Ints) -> list[OpenPair]:
     asked: dict[int, int] = {}
     kept = []
     for it in found:

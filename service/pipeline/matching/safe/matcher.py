@@ -11,8 +11,8 @@ import numpy.typing as npt
 from service.pipeline.matching.safe.candidates import candidates
 from service.pipeline.matching.safe.closure import grouped, spanning
 from service.pipeline.matching.safe.doubts import doubts, without_ambiguous
-from service.pipeline.matching.safe.outcomes import Comparison
-from service.pipeline.matching.safe.prepared import Ints, Prepared, Texts, prepare
+from service.pipeline.matching.safe.outcomes import FieldComparison
+from service.pipeline.matching.safe.prepared import Ints, PreparedRecords, Texts, prepare
 from service.pipeline.matching.safe.scoring import Scorer
 from service.pipeline.matching.safe.weights import Floats, estimated, first_weights, with_customers
 
@@ -64,18 +64,22 @@ def match(fields: Mapping[str, Texts]) -> Resolved:
     prepared = prepare(fields)
     if not prepared.columns:
         return Resolved(np.arange(len(prepared.content)), (), ())
-    scorer, pairs, groups = _weighed(Comparison(prepared), candidates(prepared))
+    scorer, pairs, groups = _weighed(FieldComparison(prepared), candidates(prepared))
     groups = without_ambiguous(groups, pairs, AUTOMATIC, scorer)
     records = _Records(prepared, scorer)
+    asked = doubts(groups, pairs, LEAST_ASKED, scorer)
+    texts = scorer.explained(
+        np.array([it.one for it in asked], np.int64), np.array([it.other for it in asked], np.int64)
+    )
     questions = [
-        Question(*records.pair(it.one, it.other), round(it.weight, 2), *scorer.explained(it.one, it.other))
-        for it in doubts(groups, pairs, LEAST_ASKED, scorer)
+        Question(*records.pair(it.one, it.other), round(it.weight, 2), *text)
+        for it, text in zip(asked, texts, strict=True)
     ]
     ties = sorted(records.ties(groups, pairs), key=lambda it: (it.other, it.one))
     return Resolved(records.groups(groups), ties, questions)
 
 
-def _weighed(comparison: Comparison, near: tuple[Ints, Ints]) -> tuple[Scorer, Pairs, Ints]:
+def _weighed(comparison: FieldComparison, near: tuple[Ints, Ints]) -> tuple[Scorer, Pairs, Ints]:
     """The weights, the candidates with them, and the groups, after passes with better and better frequencies."""
     prepared, levels = comparison.prepared, comparison.of(*near)
     weights, groups = first_weights(comparison), np.arange(comparison.prepared.count)
@@ -92,7 +96,7 @@ def _weighed(comparison: Comparison, near: tuple[Ints, Ints]) -> tuple[Scorer, P
 class _Records:
     """The records behind the different ones. Copies of one content are one customer where that content is enough."""
 
-    def __init__(self, prepared: Prepared, scorer: Scorer) -> None:
+    def __init__(self, prepared: PreparedRecords, scorer: Scorer) -> None:
         self._content = prepared.content
         self._firsts = np.unique(prepared.content, return_index=True)[1]
         self._scorer = scorer
@@ -113,13 +117,16 @@ class _Records:
 
     def ties(self, groups: Ints, pairs: Pairs) -> Iterator[Tie]:
         """Links that connect the records of each group, the earlier record first."""
-        for one, other, weight in spanning(groups, pairs, self._scorer.of):
-            yield Tie(*self.pair(one, other), round(weight, 2), self._scorer.explained(one, other)[0])
-        for record in np.flatnonzero(self._is_copy()).tolist():
-            content = int(self._content[record])
-            if self._own[content] > AUTOMATIC:
-                evidence = self._scorer.explained(content, content)[0]
-                yield Tie(int(self._firsts[content]), record, round(float(self._own[content]), 2), evidence)
+        found = list(spanning(groups, pairs, self._scorer.of))
+        ones, others = (np.array([it[side] for it in found], np.int64) for side in (0, 1))
+        for (one, other, weight), (text, _) in zip(found, self._scorer.explained(ones, others), strict=True):
+            yield Tie(*self.pair(one, other), round(weight, 2), text)
+        copies = np.flatnonzero(self._is_copy() & (self._own[self._content] > AUTOMATIC))
+        contents = self._content[copies]
+        for record, content, (text, _) in zip(
+            copies.tolist(), contents.tolist(), self._scorer.explained(contents, contents), strict=True
+        ):
+            yield Tie(int(self._firsts[content]), record, round(float(self._own[content]), 2), text)
 
     def _is_copy(self) -> npt.NDArray[np.bool_]:
         is_copy: npt.NDArray[np.bool_] = self._firsts[self._content] != np.arange(len(self._content))

@@ -13,7 +13,7 @@ from rapidfuzz.process import cpdist
 
 from service.pipeline.matching.safe.folding import digits_of
 from service.pipeline.matching.safe.lexicon import are_variants, known_names, words
-from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, Prepared, column
+from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, PreparedRecords, column
 
 MISSING, SAME, VARIANT, NEAR, OTHER, CONTRARY = range(6)
 """Outcomes, from agreement to contradiction; a value of two names that both are names is contrary."""
@@ -25,10 +25,10 @@ _WELL_KNOWN = 2
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FieldComparison:
     """Compares the records of ``prepared``."""
 
-    prepared: Prepared
+    prepared: PreparedRecords
 
     @property
     def fields(self) -> list[str]:

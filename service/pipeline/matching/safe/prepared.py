@@ -56,7 +56,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRecords:
     """The different records, and which of them each record is.
 
     columns   field -> values of the different records
@@ -72,7 +72,7 @@ class Prepared:
         return int(self.content.max()) + 1 if len(self.content) else 0
 
 
-def prepare(fields: Mapping[str, Texts]) -> Prepared:
+def prepare(fields: Mapping[str, Texts]) -> PreparedRecords:
     """The records as they are compared.
 
     In: fields  any of name, first_name, last_name, email, phone, phone_extension, birth_date, address, city, postcode,
@@ -81,14 +81,16 @@ def prepare(fields: Mapping[str, Texts]) -> Prepared:
     columns = {name: column(texts) for name, texts in _compared(fields).items()}
     columns = {name: it for name, it in columns.items() if it.texts}
     if not columns:
-        return Prepared({}, np.arange(len(next(iter(fields.values()), ()))))
+        return PreparedRecords({}, np.arange(len(next(iter(fields.values()), ()))))
     rows = np.stack([it.codes for it in columns.values()], axis=1)
     _, first, content = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     # Numbered by the first record of each content, so that the order of the values does not matter.
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
     kept = np.sort(first)
-    return Prepared({name: Column(it.codes[kept], it.texts) for name, it in columns.items()}, rank[content.ravel()])
+    return PreparedRecords(
+        {name: Column(it.codes[kept], it.texts) for name, it in columns.items()}, rank[content.ravel()]
+    )
 
 
 def column(texts: Iterable[str]) -> Column:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.pipeline.matching.safe.outcomes import CONTRARY, NEAR, OTHER, SAME, VARIANT, Comparison
+from service.pipeline.matching.safe.outcomes import CONTRARY, NEAR, OTHER, SAME, VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import Ints
 from service.pipeline.matching.safe.weights import Floats, Weights
 
@@ -21,7 +21,7 @@ _WORDS = {SAME: "same", VARIANT: "variant", NEAR: "near", OTHER: "different", CO
 class Scorer:
     """Weighs pairs of the records that ``comparison`` knows."""
 
-    comparison: Comparison
+    comparison: FieldComparison
     weights: Weights
 
     def of(self, ones: Ints, others: Ints) -> Floats:
@@ -46,14 +46,13 @@ class Scorer:
         found: Floats = np.add.reduceat(bits, np.cumsum(sizes) - sizes) / sizes
         return found
 
-    def explained(self, one: int, other: int) -> tuple[str, str]:
+    def explained(self, ones: Ints, others: Ints) -> list[tuple[str, str]]:
         """What speaks for one customer, and what against: names of fields and outcomes, the weightiest first."""
-        pair = np.array([one]), np.array([other])
-        levels = self.comparison.of(*pair)
-        rarity = self.weights.rarity_of(self.comparison.prepared, pair[0])
-        bits = self.weights.by_field(levels, rarity)[0]
-        order = [int(it) for it in np.argsort(-np.abs(bits), kind="stable") if levels[0, it]]
-        words = {it: f"{self.comparison.fields[it]} {_WORDS[int(levels[0, it])]}" for it in order}
-        return ", ".join(words[it] for it in order if bits[it] > 0), ", ".join(
-            words[it] for it in order if bits[it] <= 0
-        )
+        levels = self.comparison.of(ones, others)
+        bits = self.weights.by_field(levels, self.weights.rarity_of(self.comparison.prepared, ones))
+        order = np.argsort(-np.abs(bits), axis=1, kind="stable")
+        return [self._words(*row) for row in zip(levels.tolist(), bits.tolist(), order.tolist(), strict=True)]
+
+    def _words(self, levels: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> tuple[str, str]:
+        words = [(f"{self.comparison.fields[it]} {_WORDS[levels[it]]}", bits[it] > 0) for it in order if levels[it]]
+        return ", ".join(it for it, is_for in words if is_for), ", ".join(it for it, is_for in words if not is_for)

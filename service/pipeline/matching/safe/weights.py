@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.pipeline.matching.safe.lexicon import known_names
-from service.pipeline.matching.safe.outcomes import LEVELS, NEAR, OTHER, SAME, VARIANT, Comparison, Levels
-from service.pipeline.matching.safe.prepared import Ints, Prepared
+from service.pipeline.matching.safe.outcomes import LEVELS, NEAR, OTHER, SAME, VARIANT, FieldComparison, Levels
+from service.pipeline.matching.safe.prepared import Ints, PreparedRecords
 from service.pipeline.matching.safe.priors import prior_of
 
 Floats = npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ class Weights:
         odds: Floats = np.logaddexp2(0.0, bits.sum(axis=1) + self.prior + _RELATED)
         return odds
 
-    def rarity_of(self, prepared: Prepared, ones: Ints) -> Floats:
+    def rarity_of(self, prepared: PreparedRecords, ones: Ints) -> Floats:
         """Pairs by fields: log2 of the frequency of the value of the first record."""
         found = np.zeros((len(ones), len(self.rarity)))
         for number, values in enumerate(prepared.columns.values()):
@@ -81,7 +81,7 @@ class Weights:
         return found
 
 
-def first_weights(comparison: Comparison) -> Weights:
+def first_weights(comparison: FieldComparison) -> Weights:
     """The weights by the fixed table and the frequencies of values; of other outcomes, by pairs of any two records."""
     fields = comparison.fields
     same = np.zeros((len(fields), LEVELS))
@@ -96,12 +96,12 @@ def first_weights(comparison: Comparison) -> Weights:
     return Weights(same, apart, related, _rarity(comparison.prepared, None), float(np.log2(_EXPECTED / population)))
 
 
-def with_customers(weights: Weights, prepared: Prepared, customers: Ints) -> Weights:
+def with_customers(weights: Weights, prepared: PreparedRecords, customers: Ints) -> Weights:
     """The same weights with the frequencies of values among customers (of the different records), not records."""
     return replace(weights, rarity=_rarity(prepared, customers))
 
 
-def estimated(weights: Weights, levels: Levels, rarity: Floats, prepared: Prepared) -> Weights:
+def estimated(weights: Weights, levels: Levels, rarity: Floats, prepared: PreparedRecords) -> Weights:
     """The weights with m and the prior by the pairs: each counts for as much as it is likely to be one customer."""
     records = prepared.count
     for _ in range(_ROUNDS):
@@ -118,7 +118,7 @@ def estimated(weights: Weights, levels: Levels, rarity: Floats, prepared: Prepar
     return weights
 
 
-def _of_any_two(comparison: Comparison) -> Levels:
+def _of_any_two(comparison: FieldComparison) -> Levels:
     """Outcomes of a sample of pairs, the same in each run."""
     count = comparison.prepared.count
     draw = np.random.Generator(np.random.PCG64(1))
@@ -145,7 +145,7 @@ def _related(prior: Sequence[float] | None, apart: Floats) -> Floats:
     return found
 
 
-def _rarity(prepared: Prepared, customers: Ints | None) -> list[Floats]:
+def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
     found = []
     for field, values in prepared.columns.items():
         prior = prior_of(field)
