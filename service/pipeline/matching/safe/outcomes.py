@@ -43,6 +43,7 @@ class FieldComparison:
         if "generation" in self.fields:
             self._see_one_generation(found, ones, others)
         if {"first", "last"} <= set(self.fields):
+            self._see_firm_beside_person(found, ones, others)
             self._see_transposed(found, ones, others)
         return found
 
@@ -69,6 +70,18 @@ class FieldComparison:
     def _is_known(self) -> Mapping[str, npt.NDArray[np.bool_]]:
         columns = self.prepared.columns
         return {name: _known(columns[name]) for name in ("first", "last") if name in columns}
+
+    @cached_property
+    def _is_firm(self) -> npt.NDArray[np.bool_]:
+        return np.array([not words("firms").isdisjoint(it.split()) for it in self.prepared.columns["last"].texts], bool)
+
+    def _see_firm_beside_person(self, found: Levels, ones: Ints, others: Ints) -> None:
+        """A firm and a person contradict each other in both names."""
+        codes = self.prepared.columns["last"].codes
+        is_firm = np.append(self._is_firm, False)
+        one, other = (self.fields.index(it) for it in ("first", "last"))
+        unlike = (is_firm[codes[ones]] != is_firm[codes[others]]) & (found[:, other] >= OTHER)
+        found[np.ix_(unlike, [one, other])] = CONTRARY
 
     def _see_one_generation(self, found: Levels, ones: Ints, others: Ints) -> None:
         """A name with a generation beside one without."""

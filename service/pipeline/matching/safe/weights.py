@@ -20,7 +20,7 @@ from service.pipeline.matching.safe.prepared import Ints, PreparedRecords
 from service.pipeline.matching.safe.priors import prior_of
 
 Floats = npt.NDArray[np.float64]
-_LEAST_POPULATION = 10_000
+_LEAST_POPULATION = 3_000
 """Fewer records do not make two of them more alike."""
 _RELATED = -1.0
 """Bits: one pair of relatives for two pairs of one customer."""
@@ -30,7 +30,7 @@ _PAIRS_TO_CONTRADICT = 1000.0
 _EXPECTED = 0.5
 """Pairs of one customer, for each record."""
 _STRENGTH_APART = 400.0
-_COMMON = {"first": 1 / 60, "last": 1 / 120}
+_COMMON = {"first": 1 / 40, "last": 1 / 60}
 """Chance that two strangers have one name, if the lists hold it."""
 _RANDOM_PAIRS = 100_000
 _ROUNDS = 8
