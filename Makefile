@@ -5,6 +5,7 @@
 # make faults kill the service, and make it fail, at every change it makes (hours)
 # make fuzz   feed the readers inputs that cover more of their code, for ten minutes (MINUTES=…)
 # make bench  measure the whole service, against other programs too, and write docs/performance.md (ARGS=… for parts)
+# make accuracy  measure the matchers on data whose customers are known, and write docs/accuracy.md (minutes)
 # make peers  compare the sync with a plain loop and with dlt: speed, and behaviour with a faulty API (minutes)
 # make spark  compare Spark on a cluster of this machine with the embedded engine, and kill its nodes (FAULTS=all: on
 #             every case, in every stage; needs Java 17)
@@ -23,7 +24,7 @@ MINUTES := 10
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test screenshots lint ci faults fuzz demo bench peers spark lock sbom audit clean
+.PHONY: run test screenshots lint ci faults fuzz demo bench accuracy peers spark lock sbom audit clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run-time
@@ -61,6 +62,11 @@ bench: $(VENV)/development
 	-$(MAKE) $(VENV)/peers
 	$(PY) -m benchmarks $(ARGS)
 
+# The data is made in an environment of its own, which needs packages that the matchers do not.
+accuracy: $(VENV)/development $(VENV)/gold
+	$(VENV)/known/bin/python -m benchmarks.accuracy.gold $(VENV)/known/sets
+	$(PY) -m benchmarks.accuracy $(VENV)/known/sets docs/accuracy.md
+
 peers: $(VENV)/peers
 	$(VENV)/others/bin/python -m benchmarks sync-peers $(ARGS)
 	$(VENV)/others/bin/python -m benchmarks sync-faults
@@ -94,6 +100,12 @@ $(VENV)/fuzzer: requirements/fuzz.txt $(VENV)/run-time | $(PY)
 $(VENV)/peers: requirements/peers.txt | $(PY)
 	$(PY) -m venv $(VENV)/others
 	$(VENV)/others/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	touch $@
+
+# In an environment of its own: the generators are no part of the service, and need another pandas than the peers.
+$(VENV)/gold: requirements/gold.txt | $(PY)
+	$(PY) -m venv $(VENV)/known
+	$(VENV)/known/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/gold.txt
 	touch $@
 
 # In an environment of its own: pandas, which Spark needs, makes calls of functions in Python slower.
@@ -136,6 +148,7 @@ lock:
 	$(LOCK) --extra dev -o requirements/dev.txt
 	$(LOCK) --extra fuzz -o requirements/fuzz.txt
 	$(LOCK) --extra peers -o requirements/peers.txt
+	$(LOCK) --extra gold -o requirements/gold.txt
 	$(LOCK) --extra audit -o requirements/audit.txt
 	$(LOCK) --extra spark -o requirements/spark.txt
 	$(MAKE) sbom

@@ -23,6 +23,11 @@ NOT_IDS = frozenset({"", "0", "-1"})
 FIELDS: tuple[str, ...] = ("source_id", "full_name", "email", "phone", "signup_date", "status", "orders_count")
 """The fields that a layout may map."""
 
+EVIDENCE_FIELDS: tuple[str, ...] = ("first_name", "last_name", "birth_date", "address", "city", "postcode", "state")
+"""Fields that the user may map for the matcher ``safe``, which alone reads them."""
+IDENTIFIER = "identifier_"
+"""Further fields for it begin so: any identifier that a source declares; in ``service.toml`` with a dot."""
+
 FieldPath = tuple[str, ...]
 """The paths whose texts, joined by a blank, make one value. A path is the name of a column (CSV, case does not
 matter) or a dotted path of member names (JSON): ``contact.email``, ``addresses[0].telephone``."""
@@ -363,7 +368,7 @@ def sha256_of_all(hashes: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-Matching = Literal["literal"]
+Matching = Literal["literal", "safe"]
 """The matchers that ``SERVICE_MATCHING`` accepts; see ``service.pipeline.matching``."""
 
 
@@ -454,6 +459,7 @@ RECORD: Columns = {
     "phone_key": "the key by which phones are compared: + and the full international number, or raw: and the digits",
     "email_key": "the key by which addresses are compared where it is not the address: the domain as the DNS has it",
     "orders_count": "for analytics",
+    "written_phone": "as written, only for the matcher `safe`, as are the fields that a source maps for it",
 }
 
 KEYS: Columns = {
@@ -462,6 +468,7 @@ KEYS: Columns = {
     "email": "the same for the address as it is compared",
     "phone": "the same for the number as it is compared",
     "name": "the same for the name as it is compared",
+    "weighed": "the same for what weighed evidence makes one customer; only of the matcher `safe`",
     "decision": "the same for what decisions make one customer; only where a decision links records of the batch",
 }
 
@@ -470,6 +477,15 @@ LINKS: Columns = {
     "other": "ordinal of another record, which is the same customer",
     "rule": "name of the matcher's rule that links them",
     "weight": "how strongly, as the matcher defines it",
+}
+
+QUESTION: Columns = {
+    "rank": "what gains most has the smallest, from 0",
+    "one": "ordinal of a record",
+    "other": "ordinal of another record, which may be the same customer",
+    "weight": "log2 of the odds that it is; two decimals",
+    "evidence": "the fields that speak for it, and how far they agree; never a customer's value",
+    "against": "the fields that speak against it",
 }
 
 EVIDENCE: Columns = {

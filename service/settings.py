@@ -33,6 +33,9 @@ from service.sources import Region, SourceSettings, sources_of
 _KEY_IN_CLEAR = (
     "SERVICE_API_URL is http:// and the key would go unencrypted: use https://, or set SERVICE_API_ALLOW_HTTP=true"
 )
+_SAFE_ON_SPARK = (
+    "SERVICE_MATCHING=safe compares all records in one process, and SERVICE_ENGINE=spark works on many: set only one"
+)
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
 _POSIX_ZONE = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d{1,2}(?::\d{2}){0,2}(?:[A-Za-z<].*)?")
@@ -63,7 +66,8 @@ class Settings(BaseSettings):
         Rules.date_order, description="order of `01/02/2024` if the other dates of its column do not show it"
     )
     matching: Matching = Field(
-        Rules.matching, description="rule for the same customer; `literal`: same email, phone or name"
+        Rules.matching,
+        description="rule for the same customer; `literal`: same email, phone or name; `safe`: evidence is weighed",
     )
     survivorship: Literal["fill", "record"] = Field(
         Rules.survivorship,
@@ -199,6 +203,12 @@ class Settings(BaseSettings):
         if name not in get_args(Matching):
             raise ValueError(f"names no matcher; there is: {', '.join(get_args(Matching))}")
         return name
+
+    @model_validator(mode="after")
+    def _matcher_works_on_the_engine(self) -> Settings:
+        if self.matching == "safe" and self.engine == "spark":
+            raise ValueError(_SAFE_ON_SPARK)
+        return self
 
     @model_validator(mode="after")
     def _key_is_safe(self) -> Settings:

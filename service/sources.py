@@ -15,11 +15,24 @@ import phonenumbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from service.complaints import suggestion
-from service.model import API, CSV_KINDS, FIELDS, JSON_KINDS, SOURCES, DateOrder, Layout, Source
+from service.model import (
+    API,
+    CSV_KINDS,
+    EVIDENCE_FIELDS,
+    FIELDS,
+    IDENTIFIER,
+    JSON_KINDS,
+    SOURCES,
+    DateOrder,
+    Layout,
+    Source,
+)
 from service.presets import PRESET, PRESETS, field_paths
 from service.rows_path import is_rows_path
 from service.suffixes import SEPARATORS
 
+_MAPPED = (*FIELDS, *EVIDENCE_FIELDS)
+_IDENTIFIER = re.compile(r"identifier\.[a-z][a-z0-9_]{0,40}")
 _SECRET = re.compile(r"\bpass|passw|\bpwd|token|secret|api_?key|hash\b|_hash|\bsalt", re.IGNORECASE)
 
 
@@ -92,12 +105,22 @@ class SourceSettings(BaseModel):
             raise ValueError(f"is none of {', '.join(known)}{suggestion(preset, known)}")
         return preset
 
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _identifiers_are_fields(cls, fields: object) -> object:
+        """``identifier.tax = "…"`` is a table in a table for TOML."""
+        if not isinstance(fields, dict) or not isinstance(fields.get("identifier"), dict):
+            return fields
+        others = {name: written for name, written in fields.items() if name != "identifier"}
+        return others | {f"identifier.{name}": written for name, written in fields["identifier"].items()}
+
     @field_validator("fields")
     @classmethod
     def _fields_are_known(cls, fields: dict[str, Paths]) -> dict[str, Paths]:
         for name, written in fields.items():
-            if name not in FIELDS:
-                raise ValueError(f"has no {name!r}; there are {', '.join(FIELDS)}{suggestion(name, FIELDS)}")
+            if name not in _MAPPED and not _IDENTIFIER.fullmatch(name):
+                known = f"{', '.join(_MAPPED)}, identifier.<name>"
+                raise ValueError(f"has no {name!r}; there are {known}{suggestion(name, _MAPPED)}")
             for path in (path for field_path in field_paths(written) for path in field_path):
                 if _SECRET.search(path):
                     raise ValueError(f"maps {name} to what looks like a password or token, which is never read")
@@ -141,7 +164,9 @@ class SourceSettings(BaseModel):
         return ((own,) if own.fields else ()) + presets
 
     def _changed(self, layout: Layout) -> Layout:
-        fields = dict(layout.fields) | {name: field_paths(written) for name, written in self.fields.items()}
+        fields = dict(layout.fields) | {
+            name.replace("identifier.", IDENTIFIER): field_paths(written) for name, written in self.fields.items()
+        }
         return replace(self._moved(layout), fields=fields, one_origin=layout.one_origin - set(self.fields))
 
     def _moved(self, layout: Layout) -> Layout:

@@ -27,7 +27,7 @@ def test_a_data_file_begins_with_its_source(file: Traversable) -> None:
 
 def test_every_data_file_is_read_by_name() -> None:
     assert {file.name for file in FILES} == {
-        *("presets.toml", "runbook.toml", "words.toml"),
+        *("presets.toml", "runbook.toml", "words.toml", "names.toml"),
         *("countries.csv", "country_names.csv", "states.csv", "zones.csv"),
         *("cloud_regions.csv", "worldwide_hosts.csv"),
     }

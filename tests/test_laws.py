@@ -198,7 +198,7 @@ class StageResults:
 def outcome(engine: AnyEngine, people: Sequence[Person], survivorship: Any = "fill") -> StageResults:
     records = records_of(engine, people)
     matcher = MATCHERS["literal"]
-    keys = matcher.keys(records)
+    keys = matcher.compare(records, engine).keys
     groups = cluster(matcher.links(keys, engine), len(people), engine)
     survivors = survive(records, groups, Rules(survivorship=survivorship))
     evidence = explain(keys, groups, survivors, matcher, engine)

@@ -74,7 +74,7 @@ def seconds_to_group(engine: EmbeddedEngine, shape: str, size: int) -> float:
     records = records_of_shape(engine, shape, size)
     started = time.monotonic()
     matcher = MATCHERS["literal"]
-    keys = matcher.keys(records)
+    keys = matcher.compare(records, engine).keys
     groups = cluster(matcher.links(keys, engine), records.count(), engine)
     survivors = survive(records, groups, Rules())
     evidence = explain(keys, groups, survivors, matcher, engine)
@@ -113,7 +113,7 @@ def test_the_links_of_a_shared_value_all_lead_to_its_first_record(engine: Embedd
         """
     )
     matcher = MATCHERS["literal"]
-    links = matcher.links(matcher.keys(records), engine).derive(
+    links = matcher.links(matcher.compare(records, engine).keys, engine).derive(
         "select one, other, rule, weight from this order by all"
     )
     assert links.rows() == [(0, 1, "email", 1.0), (0, 2, "email", 1.0), (0, 3, "email", 1.0), (2, 3, "name", 1.0)]

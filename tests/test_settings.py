@@ -40,7 +40,15 @@ def test_the_matcher_reaches_the_pipeline_and_one_that_does_not_exist_stops_the_
     monkeypatch.setenv("SERVICE_MATCHING", "fuzzy")
     with pytest.raises(SettingsError) as caught:
         load()
-    assert caught.value.message == "SERVICE_MATCHING names no matcher; there is: literal"
+    assert caught.value.message == "SERVICE_MATCHING names no matcher; there is: literal, safe"
+
+
+def test_the_matcher_safe_is_refused_on_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_MATCHING", "safe")
+    assert load()[0].matching == "safe"
+    monkeypatch.setenv("SERVICE_ENGINE", "spark")
+    with pytest.raises(SettingsError, match="SERVICE_MATCHING=safe compares all records in one process"):
+        load()
 
 
 SECRETS = ("hunter2", "pass/word", "p#ss", "p@ss", "p?ss", "1234/5", "p\nss", "\u2100", "[::", "p%zz", "ｐ：１")

@@ -18,6 +18,7 @@ from service.inbox import Inbox
 from service.inbox.names import partner_name, read_name
 from service.jobs import by_hand
 from service.model import CRM, ECOM, Source
+from service.pipeline.extract import with_evidence
 from service.presets import PRESET, PRESETS, field_paths
 from service.readers import gzip_file
 from service.readers.json_paths import steps_of
@@ -124,6 +125,7 @@ def test_a_preset_is_written_as_users_write_their_tables(preset: dict[str, Any])
         ({"name": "API", "file": "shop.csv"}, "API: this name is reserved for the API"),
         ({"name": "CRM", "preset": "Shopfy"}, "did you mean shopify"),
         ({"name": "CRM", "fields": {"mail": "x"}}, "fields has no 'mail'.*did you mean email"),
+        ({"name": "CRM", "fields": {"identifier.Tax Number": "x"}}, "fields has no 'identifier.Tax Number'"),
         ({"name": "CRM", "fields": {"status": "password_hash"}}, "never read"),
         ({"name": "CRM", "defaults": {"email": "a@b.org"}}, "for status only, not for email"),
         ({"name": "CRM", "fields": {"phone": ["", "tel"]}}, "an empty or unprintable path"),
@@ -136,6 +138,15 @@ def test_a_wrong_table_stops_the_start(table: dict[str, Any], complaint: str, tm
     with pytest.raises(SettingsError, match=complaint) as refused:
         load(tmp_path)
     assert refused.value.hint == "see docs/sources.md"
+
+
+def test_identifiers_and_other_evidence_are_mapped_with_a_dot_or_in_quotes(tmp_path: Path) -> None:
+    fields = 'birth_date = "born"\nidentifier.tax = "tin"\n"identifier.card" = "no"\n'
+    text = f'[[sources]]\nname = "CRM"\n[sources.fields]\n{fields}'
+    (tmp_path / "service.toml").write_text(text, encoding="utf-8")
+    (crm, _) = sources_of(load(tmp_path)[0].sources)
+    assert with_evidence([crm]).evidence == ("birth_date", "identifier_card", "identifier_tax")
+    assert crm.own.fields["identifier_tax"] == (("tin",),)
 
 
 def test_sources_that_are_not_a_list_of_tables_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Data files of the service: presets, runbook, words, countries, states, time zones. Each is read once per process."""
+"""Data files of the service: presets, runbook, words, names, countries, states, time zones. Each is read once."""
 
 from __future__ import annotations
 

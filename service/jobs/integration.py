@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from service.engine.contract import Engine, Table
@@ -22,11 +22,11 @@ from service.model import Batch, PublishedMaster, Rules, Summary
 from service.outbox import FlatFiles
 from service.pipeline import guards, quality
 from service.pipeline.evidence import explain
-from service.pipeline.extract import Extracted, estimated_rows, extract
+from service.pipeline.extract import INTEGRATION, Extracted, estimated_rows, extract, with_evidence
 from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matched import Matched
-from service.pipeline.matching import MATCHERS
+from service.pipeline.matching import matcher_of
 from service.pipeline.matching.grouping import Followed, Grouping, group
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
@@ -71,7 +71,8 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     report_started(journal)
     journal.stage("extract", estimated_rows(batch))
     has_former = register.has_former_keys()
-    extracted = extract(batch, rules.guards, engine, with_former=has_former)
+    spec = with_evidence(file.source for file in batch.inputs) if rules.matching == "safe" else INTEGRATION
+    extracted = extract(batch, rules.guards, engine, spec, with_former=has_former)
     report_extracted(batch, extracted, journal)
     journal.line("INFO", f"Total raw records: {extracted.row_count}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
@@ -81,7 +82,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     former = former_keys(extracted, records, rules, engine) if has_former else None
     extracted.rows.release()
     journal.stage("deduplicate", extracted.row_count)
-    grouping = group(records, MATCHERS[rules.matching], decisions, engine)
+    grouping = group(records, matcher_of(rules, extracted.evidence), decisions, engine)
     journal.stage("survive", extracted.row_count)
     matched = _matched(records, grouping, rules, engine)
     journal.stage("identify", extracted.row_count)
@@ -92,11 +93,12 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     summary = _summary(extracted, records.count(), matched.survivors.count(), identified.next_number)
     suspicious = quality.suspicious_values(matched)
     risk = quality.overmerge_risk(suspicious, matched)
-    _report_problems(batch, extracted, normalised, volumes, risk, journal)
+    risks = risk.sentences() if rules.matching == "literal" else []
+    _report_problems(batch, extracted, normalised, volumes, risks, journal)
     report_decisions(grouping.followed, journal)
     journal.stage("load", extracted.row_count)
     with publication.stage(batch, summary) as folder:
-        results = _results(matched, identified, grouping.followed, extracted.rejects, suspicious)
+        results = _results(matched, identified, grouping, extracted.rejects, suspicious)
         removed = load(results, quality.report(extracted, normalised, grouping.values, volumes, risk), rules, folder)
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
@@ -112,17 +114,18 @@ def _matched(records: Table, grouping: Grouping, rules: Rules, engine: Engine) -
 
 
 def _results(
-    matched: Matched, identified: Identified, followed: Followed, rejects: Table, suspicious: Table
+    matched: Matched, identified: Identified, grouping: Grouping, rejects: Table, suspicious: Table
 ) -> Results:
     return Results(
         matched=matched,
         customers=identified.customers,
-        changes=_with_reasons(identified.changes, followed),
+        changes=_with_reasons(identified.changes, grouping.followed),
         register_customers=identified.next.customers,
         register_aliases=identified.next.aliases,
         rejects=rejects,
         suspicious=suspicious,
-        followed=followed,
+        followed=grouping.followed,
+        questions=grouping.questions,
     )
 
 
@@ -147,7 +150,7 @@ def _report_problems(
     extracted: Extracted,
     normalised: Normalised,
     volumes: Mapping[str, Volume],
-    risk: quality.OvermergeRisk,
+    risks: Iterable[str],
     journal: Journal,
 ) -> None:
     shrunk = shrunk_sources(volumes)
@@ -157,7 +160,7 @@ def _report_problems(
         journal.line("WARNING", f"{name}: {sentence}")
         journal.warning("source.suspected", source=name, warning=sentence)
     report_warnings(_value_problems(normalised), journal)
-    report_warnings(risk.sentences(), journal)
+    report_warnings(risks, journal)
     unusable = {f"{name} {field} {reason}": count for (name, field, reason), count in normalised.troubles.items()}
     journal.event("records.normalised", unusable=unusable)
 

@@ -12,7 +12,7 @@ from service.model import FIELDS, Batch, InputFile, Rules, Source
 from service.pipeline import quality
 from service.pipeline.extract import Extracted, extract
 from service.pipeline.lost_fields import listed
-from service.pipeline.matching import MATCHERS
+from service.pipeline.matching.literal import LiteralMatcher
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.volume import volumes_of
 from service.readers import csv_rows, gzip_file
@@ -27,7 +27,7 @@ def check_export(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) 
     name = file.source.name
     report = extracted.reports[name]
     volumes = volumes_of(extracted.source_rows, {})
-    keys = MATCHERS[rules.matching].keys(normalised.records)
+    keys = LiteralMatcher().compare(normalised.records, engine).keys
     figures = quality.report(extracted, normalised, keys, volumes, quality.NO_RISK)["sources"][name]
     troubled = {row for rows in normalised.troubled_rows.values() for row in rows}
     return Checked(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
-from service.model import FIELDS, Batch, FieldPath, Guards, InputFile, Layout, Source
+from service.model import EVIDENCE_FIELDS, FIELDS, IDENTIFIER, Batch, FieldPath, Guards, InputFile, Layout, Source
 from service.pipeline.fields import FEW_ROWS
 from service.pipeline.fields.cell import BY_DEFINITION, IN_SQL, CellSql, register_cell
 from service.pipeline.fields.source_id import LOST_DIGITS
@@ -53,6 +53,8 @@ class FieldSpec:
     """Fields that are a part of a name: only empty ones and mere signs are missing."""
     sql_of: Mapping[str, str] = field(default_factory=dict)
     """Field -> SQL that converts its text, ``$text``."""
+    evidence: tuple[str, ...] = ()
+    """Those of the fields that only the matcher ``safe`` reads."""
     cells: CellSql = IN_SQL
     """How the values of cells are read."""
 
@@ -64,6 +66,20 @@ INTEGRATION = FieldSpec(
     optional=frozenset({"orders_count"}),
     sql_of={"orders_count": "try_cast($text as bigint)"},
 )
+
+
+def with_evidence(sources: Iterable[Source], spec: FieldSpec = INTEGRATION) -> FieldSpec:
+    """``spec`` with the fields that these sources map for the matcher ``safe``."""
+    mapped = {name for source in sources for layout in source.layouts for name in layout.fields}
+    identifiers = sorted(name for name in mapped if name.startswith(IDENTIFIER))
+    names = (*(name for name in EVIDENCE_FIELDS if name in mapped), *identifiers)
+    return replace(
+        spec,
+        fields=(*spec.fields, *names),
+        optional=spec.optional | set(names),
+        parts=spec.parts | {"first_name", "last_name"},
+        evidence=names,
+    )
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,7 @@ class Extracted:
     source_rejects  source -> number of rejects
     warnings        source -> sentences for the log
     path_counts     field -> number of its paths, where a source has several: see ``first_usable``
+    evidence        those of the fields that only the matcher ``safe`` reads
     """
 
     rows: Table
@@ -87,6 +104,7 @@ class Extracted:
     source_rejects: Mapping[str, int]
     warnings: Mapping[str, tuple[str, ...]]
     path_counts: Mapping[str, int] = field(default_factory=dict)
+    evidence: tuple[str, ...] = ()
 
     @property
     def row_count(self) -> int:
@@ -123,10 +141,11 @@ def extract(
     path_counts = {name: count for name, count in path_counts.items() if count > 1}
     engine.meter.correct(sum(counts.values()) + sum(len(report.rejects) for report in reports.values()))
     with engine.meter.part(_SHARES["unite"], steps=len(entered)):
-        first, *others = (_with_columns(it, path_counts, with_former=with_former) for it in entered.values())
+        first, *others = (_with_columns(it, path_counts, spec, with_former=with_former) for it in entered.values())
     return Extracted(
         rows=first.with_rows_of(*others),
         path_counts=path_counts,
+        evidence=spec.evidence,
         rejects=rejects_table(reports, engine),
         reports=reports,
         source_rows=counts,
@@ -148,7 +167,7 @@ class _Entered:
     """Field -> number of its paths, where there are several."""
 
 
-def _with_columns(entered: _Entered, path_counts: Mapping[str, int], *, with_former: bool) -> Table:
+def _with_columns(entered: _Entered, path_counts: Mapping[str, int], spec: FieldSpec, *, with_former: bool) -> Table:
     """The rows, with the columns that the rows of other sources have."""
     has, missing = (
         [column for name, count in counts.items() for column in columns_of(name, count)[1:]]
@@ -160,7 +179,7 @@ def _with_columns(entered: _Entered, path_counts: Mapping[str, int], *, with_for
     with_nulls = ", ".join(["*", *(f"null::varchar as {column}" for column in added)])
     columns = ", ".join([*missing, *(map(former_column, FORMER_FIELDS) if with_former else ())])
     rows = entered.rows.derive(
-        f"select source, row_number, {', '.join(FIELDS)}, {columns} from (select {with_nulls} from this)"
+        f"select source, row_number, {', '.join(spec.fields)}, {columns} from (select {with_nulls} from this)"
     )
     entered.rows.release()
     return rows

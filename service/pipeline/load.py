@@ -17,6 +17,7 @@ from service.pipeline.matched import Matched
 from service.pipeline.matching import Matcher
 from service.pipeline.matching.decided import DECISION
 from service.pipeline.matching.grouping import Followed
+from service.pipeline.matching.weighed import WEIGHED
 from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE, write_master, write_records
 from service.pipeline.rejects import write_rejects
 
@@ -25,6 +26,7 @@ DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
 CROSSWALK = ("unified_id", "source_system", "source_id", "record_key")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
 CUSTOMER_ORDERS = ("unified_id", "orders_count")
+REVIEW_QUEUE = ("left_source", "left_id", "right_source", "right_id", "weight", "evidence", "against")
 REGISTER_CUSTOMERS = ("number", "state", "merged_into")
 REGISTER_ALIASES = ("number", "record_key")
 ID_CHANGES = ("unified_id", "change", "from_ids", "to_ids", "reason")
@@ -80,13 +82,21 @@ _MASTER = """
 _MERGE_LINES = """
     select customer, ordinal,
         '{prefix}Record ' || removed_shown || ' merged with ' || kept_shown
-        || ' (' || case when rule = '{decision}' then 'decided the same' else 'duplicate ' || rule end
+        || ' (' || case when rule = '{decision}' then 'decided the same' when rule = '{weighed}' then 'weighed evidence'
+            else 'duplicate ' || rule end
         || case when is_indirect then ' via ' || via_shown else '' end || ')' as line
     from this
 """
 _CROSSWALK = """
     select ordinal, placed.unified_id, this.source as source_system, this.source_id, this.record_key
     from this join placed using (ordinal)
+"""
+_ASKED = """
+    select this.rank, one_side.source as left_source, one_side.source_id as left_id, other_side.source as right_source,
+        other_side.source_id as right_id, this.weight, this.evidence, this.against
+    from this
+    join records as one_side on one_side.ordinal = this.one
+    join records as other_side on other_side.ordinal = this.other
 """
 # A row that a source repeats holds the same orders again.
 _ORDERS = """
@@ -112,6 +122,7 @@ class Results:
     rejects    REJECT
     suspicious kind · key, see ``quality.suspicious_values``
     followed   the decisions of people
+    questions  QUESTION, if the matcher asks any
     """
 
     matched: Matched
@@ -122,6 +133,7 @@ class Results:
     rejects: Table
     suspicious: Table
     followed: Followed
+    questions: Table | None = None
 
 
 def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) -> Table:
@@ -152,7 +164,9 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
 
 def write_merge_lines(removed: Table, prefix: str, path: Path) -> None:
     """Write one line per removed record, for the text log."""
-    removed.write_lines(path, "line", "customer, ordinal", _MERGE_LINES.format(prefix=prefix, decision=DECISION))
+    removed.write_lines(
+        path, "line", "customer, ordinal", _MERGE_LINES.format(prefix=prefix, decision=DECISION, weighed=WEIGHED)
+    )
 
 
 def _write_for_people(master: Table, duplicates: Table, rules: Rules, folder: Path) -> None:
@@ -184,6 +198,8 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     cost.write_csv(folder / "literal_cost.csv", LITERAL_COST, "kind, rank_in_kind")
     cost.release()
     write_rejects(results.rejects, folder)
+    if results.questions:
+        results.questions.write_csv(folder / "review_queue.csv", REVIEW_QUEUE, "rank", _ASKED, records=records)
     followed = results.followed
     (folder / DECISIONS_FILE).write_text(csv_of(followed.decisions, followed.outcomes), encoding="utf-8")
 

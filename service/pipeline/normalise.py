@@ -5,7 +5,7 @@ The rules of each field are in ``service.pipeline.fields``: the definition in Py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -51,7 +51,7 @@ _NORMALISED = """
         {date} as signup_date,
         {status} as stated_status,
         full_name as written_name, email as written_email, phone as written_phone, signup_date as written_date,
-        status as written_status
+        status as written_status{evidence}
     from this
 """
 
@@ -85,7 +85,7 @@ _RECORDS = """
         ordinal, source, row_number, source_id, has_id, {record_key} as record_key,
         full_name, email, phone, signup_date, status,
         stated_status is not null as status_stated,
-        name_key, phone_key, email_key, orders_count
+        name_key, phone_key, email_key, orders_count{evidence}
     from shown
 """
 _KEY_BY_ID = f"source || ' id:' || {ID_KEY_SQL.format('given_id')}"
@@ -188,14 +188,14 @@ def _normalised(extracted: Extracted, rules: Rules, engine: Engine) -> Normalise
     normalised = _by_definition(region, date_column) if is_small else {**_NAME_AND_EMAIL, **in_sql}
     rows = first_usable(ungrouped(rows), extracted.path_counts, normalised)
     with engine.meter.part(_SHARES["values"]):
-        values = _values(rows, normalised, engine)
+        values = _values(rows, normalised, extracted.evidence, engine)
     found = _TROUBLES.format(region=region, is_raw=IS_RAW_SQL, date_column=date_column, most_rows=MOST_ROWS_NAMED)
     with engine.meter.part(_SHARES["troubles"], steps=3):
         troubles = values.rows(found)
         counts = _counts(values, rules)
         unnamed = _unnamed(values, rules) if any(it["unnamed"] for it in counts.values()) else None
     with engine.meter.part(_SHARES["records"]):
-        records = _records(values, unnamed, rules, engine)
+        records = _records(values, unnamed, rules, _evidence_columns(extracted, rules), engine)
     result = Normalised(
         records=records,
         troubles={(source, field, reason): count for source, field, reason, count, _ in troubles},
@@ -221,7 +221,7 @@ def _by_definition(region: str, date_column: str) -> dict[str, str]:
     }
 
 
-def _values(rows: Table, normalised: Mapping[str, str], engine: Engine) -> Table:
+def _values(rows: Table, normalised: Mapping[str, str], evidence: Sequence[str], engine: Engine) -> Table:
     """Every value in its normalised form, and as written."""
     with read_ahead(rows, normalised, engine) as (read, sql_of):
         return read.derive(
@@ -232,6 +232,7 @@ def _values(rows: Table, normalised: Mapping[str, str], engine: Engine) -> Table
                 date=sql_of["signup_date"],
                 status=STATUS_SQL,
                 source_id=SOURCE_ID_SQL,
+                evidence="".join(f", {name}" for name in evidence),
             )
         )
 
@@ -302,7 +303,12 @@ def _unnamed(values: Table, rules: Rules) -> Table:
     return values.derive(_UNNAMED.format(status=_status_sql(rules), phone=phone_as_printed_sql(rules.default_region)))
 
 
-def _records(values: Table, unnamed: Table | None, rules: Rules, engine: Engine) -> Table:
+def _evidence_columns(extracted: Extracted, rules: Rules) -> str:
+    """SQL: what only the matcher ``safe`` reads, as written."""
+    return "".join(f", {name}" for name in (*extracted.evidence, "written_phone")) if rules.matching == "safe" else ""
+
+
+def _records(values: Table, unnamed: Table | None, rules: Rules, evidence: str, engine: Engine) -> Table:
     """RECORD: the values with their keys, numbered in order of appearance, which is that of the rows."""
     with read_ahead(values, {"name_key": NAME_KEY_SQL, "email_key": EMAIL_KEY_SQL}, engine) as (read, keyed):
         sql = _RECORDS.format(
@@ -310,6 +316,7 @@ def _records(values: Table, unnamed: Table | None, rules: Rules, engine: Engine)
             **keyed,
             status=_status_sql(rules),
             phone=phone_as_printed_sql(rules.default_region),
+            evidence=evidence,
         )
         numbered = read.numbered("ordinal")
         return numbered.derive(sql + _WITH_UNNAMED, unnamed=unnamed) if unnamed else numbered.derive(sql)

@@ -56,6 +56,7 @@ _FILES = {
     "customer_orders.csv": "number of orders of a customer",
     "id_changes.csv": "customers created, merged, split, retired, revived",
     "literal_cost.csv": "values by which the rule may have merged too much",
+    "review_queue.csv": "pairs of records that may be one customer, for a person to decide",
     "decisions.csv": "what people decided about records, and whether it was applied",
     "rejects.csv": "rejected rows, and why",
     "quality_report.json": "completeness and doubts, by source and field",

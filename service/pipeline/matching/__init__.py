@@ -6,12 +6,14 @@ name that ``SERVICE_MATCHING`` accepts (``model.Matching``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from service.engine.contract import Engine, Table
-from service.model import Matching
+from service.model import Matching, Rules
+from service.pipeline.matching.compared import Compared
 from service.pipeline.matching.literal import LiteralMatcher
+from service.pipeline.matching.weighed import WeighedMatcher
 
 
 class Matcher(Protocol):
@@ -21,13 +23,16 @@ class Matcher(Protocol):
     """The names of its rules, strongest first; a published reason lists them in this order."""
 
     def with_rule(self, rule: str) -> Matcher:
-        """This matcher with one rule more, the last, whose column of KEYS ``keys`` does not make."""
+        """This matcher with one rule more, the last, whose column of KEYS ``compare`` does not make."""
 
-    def keys(self, records: Table) -> Table:
-        """KEYS of ``records`` (RECORD): what the rules compare, as numbers."""
+    def compare(self, records: Table, engine: Engine) -> Compared:
+        """KEYS of ``records`` (RECORD): what the rules compare, as numbers; and questions to people."""
 
     def links(self, keys: Table, engine: Engine) -> Table:
         """LINKS, enough for ``cluster`` to connect every group; no record with itself."""
+
+    def within_groups(self, keys: Table, groups: Table) -> Table:
+        """KEYS in which no two groups (ordinal · group_id, by all links) share a number."""
 
     def agreement(self, pairs: Table, keys: Table) -> Table:
         """EVIDENCE of those ``pairs`` (ordinal · via) of which the two records are linked."""
@@ -36,5 +41,10 @@ class Matcher(Protocol):
         """ordinal · rule · value: two records with the same rule and value, both numbers, are linked directly."""
 
 
-MATCHERS: Mapping[Matching, Matcher] = {"literal": LiteralMatcher()}
+MATCHERS: Mapping[Matching, Matcher] = {"literal": LiteralMatcher(), "safe": WeighedMatcher()}
 """Every matcher there is."""
+
+
+def matcher_of(rules: Rules, evidence: Sequence[str]) -> Matcher:
+    """The user's matcher; ``evidence``: the columns of the records that only ``safe`` reads."""
+    return WeighedMatcher(evidence, rules.date_order) if rules.matching == "safe" else MATCHERS[rules.matching]

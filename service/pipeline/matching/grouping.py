@@ -37,6 +37,7 @@ class Grouping:
     values   KEYS, as the records are
     keys     the same, but a value that groups which are kept apart share has a number for each of them
     groups   ordinal · group_id
+    questions  QUESTION, if the matcher asks any
     """
 
     matcher: Matcher
@@ -44,6 +45,7 @@ class Grouping:
     keys: Table
     groups: Table
     followed: Followed = field(default_factory=Followed)
+    questions: Table | None = None
 
 
 def group(records: Table, matcher: Matcher, decisions: Sequence[Decision], engine: Engine) -> Grouping:
@@ -52,11 +54,12 @@ def group(records: Table, matcher: Matcher, decisions: Sequence[Decision], engin
     Source: docs/specification.md section 5
     """
     found = attached(decisions, records, engine) if decisions else []
-    keys = matcher.keys(records)
+    values, questions = matcher.compare(records, engine)
     if same := [it for it in found if it.decision.kind == "same"]:
         matcher = matcher.with_rule(DECISION)
-        keys = with_same(keys, same, engine)
-    groups = cluster(matcher.links(keys, engine), records.count(), engine)
+        values = with_same(values, same, engine)
+    groups = cluster(matcher.links(values, engine), records.count(), engine)
+    keys = matcher.within_groups(values, groups)
     different = [it for it in found if it.decision.kind == "different"]
     made = keep_apart(keys, groups, matcher, different, engine) if different else Regrouped(groups, keys)
-    return Grouping(matcher, keys, made.keys, made.groups, Followed(decisions, found, made.kept_apart))
+    return Grouping(matcher, values, made.keys, made.groups, Followed(decisions, found, made.kept_apart), questions)

@@ -9,6 +9,7 @@ Source: docs/specification.md section 5
 from __future__ import annotations
 
 from service.engine.contract import Engine, Table
+from service.pipeline.matching.compared import Compared
 
 _KEYS = {
     "id": "case when has_id then record_key end",
@@ -35,14 +36,18 @@ _AGREEMENT = """
     )
     where {any_rule}
 """
-_WEAKER = {"name": "by_name and not (by_email and by_phone) as by_name"}
+# Weighed evidence is listed where no value alone links the two.
+_WEAKER = {
+    "name": "by_name and not (by_email and by_phone) as by_name",
+    "weighed": "by_weighed and not (by_id or by_email or by_phone or by_name) as by_weighed",
+}
 _SHARED_VALUE = "select ordinal, {number} as rule, {rule} as value from this where {rule} >= 0"
 
 
 class LiteralMatcher:
     """See ``Matcher``. Every rule has the weight 1.
 
-    ``more``: rules beyond those that compare values, the weakest in a reason; ``keys`` leaves their columns to others.
+    ``more``: rules beyond those that compare values, the weakest in a reason; their columns are made elsewhere.
     """
 
     def __init__(self, more: tuple[str, ...] = ()) -> None:
@@ -62,9 +67,13 @@ class LiteralMatcher:
         """See ``Matcher.with_rule``."""
         return LiteralMatcher((*self.rules[len(_KEYS) :], rule))
 
-    def keys(self, records: Table) -> Table:
-        """KEYS: what the rules compare, as numbers."""
-        return records.codes(_KEYS)
+    def compare(self, records: Table, engine: Engine) -> Compared:
+        """KEYS: what the rules compare, as numbers; there are no questions."""
+        return Compared(records.codes(_KEYS))
+
+    def within_groups(self, keys: Table, groups: Table) -> Table:
+        """``keys`` as they are: records that share a number are linked."""
+        return keys
 
     def links(self, keys: Table, engine: Engine) -> Table:
         """LINKS: each record with the first that shares a value."""

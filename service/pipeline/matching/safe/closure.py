@@ -1,0 +1,148 @@
+"""Closure: links become groups by their mean weight, not by a path.
+
+Two groups are joined if the mean weight between all their records is above the limit, the best pair of groups first. So
+one record that fits two customers does not make them one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from service.pipeline.matching.safe.prepared import Ints
+from service.pipeline.matching.safe.scoring import MOST_BITS
+from service.pipeline.matching.safe.weights import Floats
+
+LARGEST = 150
+"""Larger sets of linked records are first cut at stronger links."""
+_STEP = 3.0
+_STRONGEST = 40.0
+Weigh = Callable[[Ints, Ints], Floats]
+
+
+def grouped(count: int, links: tuple[Ints, Ints, Floats], limit: float, weigh: Weigh) -> Ints:
+    """The group of each record: the number of its first record.
+
+    In: links   one, other, weight of pairs, each pair once
+        weigh   the weight of further pairs
+    """
+    ones, others, weights = links
+    parts = _parts(count, links, limit)
+    groups = np.arange(count)
+    inside = _missing_pairs(parts)
+    more = weigh(*inside) if len(inside[0]) else np.empty(0)
+    table = _table(
+        np.concatenate((ones, inside[0])), np.concatenate((others, inside[1])), np.append(weights, more), count
+    )
+    for part in parts:
+        for group in _mean_linkage(part, _matrix(part, table, count), limit):
+            groups[group] = group[0]
+    return groups
+
+
+def _parts(count: int, links: tuple[Ints, Ints, Floats], limit: float) -> list[Ints]:
+    """Records that links above the limit connect, at least two; too large a set is cut at stronger links."""
+    ones, others, weights = links
+    found: list[Ints] = []
+    todo = [(weights > limit, limit)]
+    while todo:
+        used, at_least = todo.pop()
+        for part in components(count, ones[used], others[used]):
+            if len(part) <= LARGEST or at_least > _STRONGEST:
+                found.append(part)
+                continue
+            inside = np.zeros(count, bool)
+            inside[part] = True
+            todo.append((used & inside[ones] & (weights > at_least + _STEP), at_least + _STEP))
+    return sorted(found, key=lambda part: int(part[0]))
+
+
+def components(count: int, ones: Ints, others: Ints) -> list[Ints]:
+    """The sets of at least two records that pairs connect, each in order."""
+    parents = list(range(count))
+    for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+        low, high = sorted((_root(parents, one), _root(parents, other)))
+        parents[high] = low
+    linked = np.unique(np.concatenate((ones, others)))
+    roots = np.array([_root(parents, it) for it in linked.tolist()], np.int64)
+    order = np.argsort(roots, kind="stable")
+    return np.split(linked[order], np.flatnonzero(np.diff(roots[order])) + 1) if len(linked) else []
+
+
+def spanning(groups: Ints, links: tuple[Ints, Ints, Floats], weigh: Weigh) -> Iterator[tuple[int, int, float]]:
+    """The strongest links that connect every group: one, other, weight; one less than the group has records."""
+    count = len(groups)
+    named, sizes = np.unique(groups, return_counts=True)
+    large = np.isin(groups, named[sizes > LARGEST])
+    order = np.argsort(groups, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    low, high = _missing_pairs(parts, least=2)
+    kept = large[links[0]] & (groups[links[0]] == groups[links[1]])
+    # A large group that its links do not connect is connected to its first record.
+    rest = np.flatnonzero(large & (groups != np.arange(count)))
+    ones, others = (np.concatenate(it) for it in ((low, links[0][kept], groups[rest]), (high, links[1][kept], rest)))
+    weights = weigh(ones, others)
+    parents = list(range(count))
+    for it in np.lexsort((others, ones, -weights)).tolist():
+        one, other = _root(parents, int(ones[it])), _root(parents, int(others[it]))
+        if one != other:
+            parents[max(one, other)] = min(one, other)
+            yield int(ones[it]), int(others[it]), float(weights[it])
+
+
+def _root(parents: list[int], it: int) -> int:
+    while parents[it] != it:
+        parents[it] = parents[parents[it]]
+        it = parents[it]
+    return it
+
+
+def _missing_pairs(parts: Sequence[Ints], least: int = 3) -> tuple[Ints, Ints]:
+    """Every pair inside the parts that have at least so many records, and not too many."""
+    ones, others = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for part in parts:
+        if least <= len(part) <= LARGEST:
+            low, high = np.triu_indices(len(part), 1)
+            ones.append(part[low])
+            others.append(part[high])
+    return np.concatenate(ones), np.concatenate(others)
+
+
+def _table(ones: Ints, others: Ints, weights: Floats, count: int) -> tuple[Ints, Floats]:
+    pairs, first = np.unique(ones * count + others, return_index=True)
+    return pairs, np.clip(weights[first], -MOST_BITS, MOST_BITS)
+
+
+def _matrix(part: Ints, table: tuple[Ints, Floats], count: int) -> Floats:
+    size = len(part)
+    found = np.zeros((size, size))
+    low, high = np.triu_indices(size, 1)
+    wanted = part[low] * count + part[high]
+    where = np.minimum(np.searchsorted(table[0], wanted), len(table[0]) - 1)
+    values = np.where(table[0][where] == wanted, table[1][where], 0.0)
+    found[low, high] = values
+    found[high, low] = values
+    return found
+
+
+def _mean_linkage(part: Ints, sums: Floats, limit: float) -> list[Ints]:
+    """The groups of one part."""
+    if len(part) == 2:
+        return [part]
+    members = [[it] for it in range(len(part))]
+    sizes = np.ones(len(part))
+    np.fill_diagonal(sums, -np.inf)
+    while True:
+        means = sums / np.outer(sizes, sizes)
+        best = int(np.argmax(means))
+        one, other = sorted(divmod(best, len(part)))
+        if means[one, other] <= limit:
+            break
+        sums[one] += sums[other]
+        sums[:, one] = sums[one]
+        sums[other], sums[:, other], sums[one, one] = -np.inf, -np.inf, -np.inf
+        sizes[one] += sizes[other]
+        members[one] += members[other]
+        members[other] = []
+    return [part[np.sort(it)] for it in members if it]

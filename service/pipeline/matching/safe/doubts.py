@@ -1,0 +1,99 @@
+"""Doubts: records that fit two customers, and pairs of customers about which a person should decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.pipeline.matching.safe.prepared import Ints
+from service.pipeline.matching.safe.scoring import Scorer
+from service.pipeline.matching.safe.weights import Floats
+
+_AS_GOOD = 2.0
+"""Bits: another customer that fits a record so nearly as well as its own is a rival."""
+_CONTRADICT = -8.0
+"""Bits: customers whose records have this mean weight are two."""
+_MOST_QUESTIONS = 2
+"""So many questions at most are asked about one customer."""
+
+
+@dataclass(frozen=True)
+class OpenPair:
+    """A question to a person: are these two records one customer? ``gain``: pairs that a yes is expected to join."""
+
+    one: int
+    other: int
+    weight: float
+    gain: float
+
+
+def members_of(groups: Ints) -> Mapping[int, Ints]:
+    """The records of each group, in order."""
+    order = np.argsort(groups, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    return {int(groups[part[0]]): part for part in parts if len(part)}
+
+
+def without_ambiguous(groups: Ints, pairs: tuple[Ints, Ints, Floats], limit: float, scorer: Scorer) -> Ints:
+    """The groups without the records that fit a rival as well: these are groups of their own."""
+    members = members_of(groups)
+    ones, others, bits = pairs
+    across = (groups[ones] != groups[others]) & (bits > limit)
+    records = np.concatenate((ones[across], others[across]))
+    rivals = np.concatenate((groups[others[across]], groups[ones[across]]))
+    asked = [(int(it), int(rival)) for it, rival in sorted({*zip(records.tolist(), rivals.tolist(), strict=True)})]
+    asked = [(it, rival) for it, rival in asked if len(members[int(groups[it])]) > 1]
+    rest = [np.setdiff1d(members[int(groups[it])], [it]) for it, _ in asked]
+    rival_members = [members[rival] for _, rival in asked]
+    alone = [np.array([it]) for it, _ in asked]
+    own, others_fit = scorer.means(alone, rest), scorer.means(alone, rival_members)
+    between = scorer.means(rest, rival_members)
+    is_torn = (others_fit > limit) & (others_fit >= own - _AS_GOOD) & (between < _CONTRADICT)
+    torn = sorted({it for (it, _), torn in zip(asked, is_torn.tolist(), strict=True) if torn})
+    return _taken_out(groups, torn)
+
+
+def _taken_out(groups: Ints, records: list[int]) -> Ints:
+    """Groups are named by their first records again."""
+    found = groups.copy()
+    found[records] = -1 - np.array(records, np.int64)
+    names = {name: int(part[0]) for name, part in members_of(found).items()}
+    return np.array([names[it] for it in found.tolist()], np.int64)
+
+
+def doubts(groups: Ints, pairs: tuple[Ints, Ints, Floats], least: float, scorer: Scorer) -> list[OpenPair]:
+    """Pairs of groups that may be one customer, by their best pair of records; what gains most comes first."""
+    ones, others, bits = pairs
+    across = np.flatnonzero((groups[ones] != groups[others]) & (bits > least))
+    across = across[np.lexsort((others[across], ones[across], -bits[across]))]
+    best: dict[tuple[int, int], int] = {}
+    for it in across.tolist():
+        low, high = sorted((int(groups[ones[it]]), int(groups[others[it]])))
+        best.setdefault((low, high), it)
+    members = members_of(groups)
+    means = scorer.means([members[low] for low, _ in best], [members[high] for _, high in best])
+    found = [
+        OpenPair(int(ones[it]), int(others[it]), mean, _gain(mean, len(members[low]) * len(members[high])))
+        for ((low, high), it), mean in zip(best.items(), means.tolist(), strict=True)
+        if mean > least
+    ]
+    found.sort(key=lambda it: (-it.gain, it.one, it.other))
+    return _few_of_each(found, groups)
+
+
+def _gain(weight: float, pairs: int) -> float:
+    return float(pairs / (1 + 2.0**-weight))
+
+
+def _few_of_each(found: list[OpenPair], groups: Ints) -> list[OpenPair]:
+    asked: dict[int, int] = {}
+    kept = []
+    for it in found:
+        both = int(groups[it.one]), int(groups[it.other])
+        if max(asked.get(group, 0) for group in both) < _MOST_QUESTIONS:
+            kept.append(it)
+            for group in both:
+                asked[group] = asked.get(group, 0) + 1
+    return kept

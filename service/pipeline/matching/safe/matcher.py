@@ -1,0 +1,133 @@
+"""The matcher: from columns to groups, the links that hold them, and what a person should decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from service.pipeline.matching.safe.candidates import candidates
+from service.pipeline.matching.safe.closure import grouped, spanning
+from service.pipeline.matching.safe.doubts import doubts, without_ambiguous
+from service.pipeline.matching.safe.outcomes import FieldComparison
+from service.pipeline.matching.safe.prepared import Ints, PreparedRecords, Texts, prepare
+from service.pipeline.matching.safe.scoring import Scorer
+from service.pipeline.matching.safe.weights import Floats, estimated, first_weights, with_customers
+
+AUTOMATIC = -1.0
+"""Bits: groups with a higher mean weight are joined without a person."""
+LEAST_ASKED = -4.0
+"""Bits: about groups with a lower mean weight a person is not asked."""
+_PASSES = 2
+Pairs = tuple[Ints, Ints, Floats]
+
+
+@dataclass(frozen=True)
+class Tie:
+    """A link between two records of one customer: its weight in bits, and the fields that speak for it."""
+
+    one: int
+    other: int
+    weight: float
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two records about which a person should decide; ``against``: the fields that speak for two customers."""
+
+    one: int
+    other: int
+    weight: float
+    evidence: str
+    against: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What was found.
+
+    groups     for each record the first record of its customer
+    ties       links that connect every group, and nothing else, in the order of their second records
+    questions  what a person should decide, what gains most first
+    """
+
+    groups: Ints
+    ties: Sequence[Tie]
+    questions: Sequence[Question]
+
+
+def match(fields: Mapping[str, Texts]) -> Resolved:
+    """The customers among the records; ``fields`` as in ``prepare``."""
+    prepared = prepare(fields)
+    if not prepared.columns:
+        return Resolved(np.arange(len(prepared.content)), (), ())
+    scorer, pairs, groups = _weighed(FieldComparison(prepared), candidates(prepared))
+    groups = without_ambiguous(groups, pairs, AUTOMATIC, scorer)
+    records = _Records(prepared, scorer)
+    asked = doubts(groups, pairs, LEAST_ASKED, scorer)
+    texts = scorer.explained(
+        np.array([it.one for it in asked], np.int64), np.array([it.other for it in asked], np.int64)
+    )
+    questions = [
+        Question(*records.pair(it.one, it.other), round(it.weight, 2), *text)
+        for it, text in zip(asked, texts, strict=True)
+    ]
+    ties = sorted(records.ties(groups, pairs), key=lambda it: (it.other, it.one))
+    return Resolved(records.groups(groups), ties, questions)
+
+
+def _weighed(comparison: FieldComparison, near: tuple[Ints, Ints]) -> tuple[Scorer, Pairs, Ints]:
+    """The weights, the candidates with them, and the groups, after passes with better and better frequencies."""
+    prepared, levels = comparison.prepared, comparison.of(*near)
+    weights, groups = first_weights(comparison), np.arange(comparison.prepared.count)
+    for number in range(_PASSES):
+        if number:
+            weights = with_customers(weights, prepared, groups)
+        rarity = weights.rarity_of(prepared, near[0])
+        weights = estimated(weights, levels, rarity, prepared)
+        scorer, pairs = Scorer(comparison, weights), (*near, weights.of(levels, rarity))
+        groups = grouped(prepared.count, pairs, AUTOMATIC, scorer.of)
+    return scorer, pairs, groups
+
+
+class _Records:
+    """The records behind the different ones. Copies of one content are one customer where that content is enough."""
+
+    def __init__(self, prepared: PreparedRecords, scorer: Scorer) -> None:
+        self._content = prepared.content
+        self._firsts = np.unique(prepared.content, return_index=True)[1]
+        self._scorer = scorer
+        everyone = np.arange(prepared.count)
+        self._own = scorer.of(everyone, everyone)
+
+    def pair(self, one: int, other: int) -> tuple[int, int]:
+        """The first records of two contents, the earlier one first."""
+        low, high = sorted((int(self._firsts[one]), int(self._firsts[other])))
+        return low, high
+
+    def groups(self, groups: Ints) -> Ints:
+        """The first record of the customer, for each record."""
+        found = self._firsts[groups][self._content]
+        apart = self._is_copy() & (self._own[self._content] <= AUTOMATIC)
+        found[apart] = np.flatnonzero(apart)
+        return found
+
+    def ties(self, groups: Ints, pairs: Pairs) -> Iterator[Tie]:
+        """Links that connect the records of each group, the earlier record first."""
+        found = list(spanning(groups, pairs, self._scorer.of))
+        ones, others = (np.array([it[side] for it in found], np.int64) for side in (0, 1))
+        for (one, other, weight), (text, _) in zip(found, self._scorer.explained(ones, others), strict=True):
+            yield Tie(*self.pair(one, other), round(weight, 2), text)
+        copies = np.flatnonzero(self._is_copy() & (self._own[self._content] > AUTOMATIC))
+        contents = self._content[copies]
+        for record, content, (text, _) in zip(
+            copies.tolist(), contents.tolist(), self._scorer.explained(contents, contents), strict=True
+        ):
+            yield Tie(int(self._firsts[content]), record, round(float(self._own[content]), 2), text)
+
+    def _is_copy(self) -> npt.NDArray[np.bool_]:
+        is_copy: npt.NDArray[np.bool_] = self._firsts[self._content] != np.arange(len(self._content))
+        return is_copy

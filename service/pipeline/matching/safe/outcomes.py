@@ -1,0 +1,271 @@
+"""Outcomes: how far the values of two records agree, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from rapidfuzz.distance import OSA, JaroWinkler
+from rapidfuzz.process import cpdist
+
+from service.pipeline.matching.safe.folding import digits_of
+from service.pipeline.matching.safe.lexicon import are_variants, known_names, words
+from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, PreparedRecords, column
+
+MISSING, SAME, VARIANT, NEAR, OTHER, CONTRARY = range(6)
+"""Outcomes, from agreement to contradiction; a value of two names that both are names is contrary."""
+LEVELS = 6
+Levels = npt.NDArray[np.uint8]
+_Floats = npt.NDArray[np.float64]
+_WELL_KNOWN = 2
+"""So many records make a name one that is known."""
+
+
+@dataclass(frozen=True)
+class FieldComparison:
+    """Compares the records of ``prepared``."""
+
+    prepared: PreparedRecords
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields, in the order of the columns of ``of``."""
+        return list(self.prepared.columns)
+
+    def of(self, ones: Ints, others: Ints) -> Levels:
+        """Pairs by fields: outcomes."""
+        found = np.zeros((len(ones), len(self.fields)), np.uint8)
+        for number, (name, values) in enumerate(self.prepared.columns.items()):
+            found[:, number] = self._of_field(name, values, ones, others)
+        if "generation" in self.fields:
+            self._see_one_generation(found, ones, others)
+        if {"first", "last"} <= set(self.fields):
+            self._see_firm_beside_person(found, ones, others)
+            self._see_transposed(found, ones, others)
+        return found
+
+    def _of_field(self, name: str, values: Column, ones: Ints, others: Ints) -> Levels:
+        a, b = values.codes[ones], values.codes[others]
+        found = np.where((a < 0) | (b < 0), MISSING, SAME).astype(np.uint8)
+        if name in _WEAK:
+            is_weak = np.array([_WEAK[name](text) for text in values.texts], bool)
+            found[(found == SAME) & is_weak[a]] = NEAR
+        unequal = np.flatnonzero((found != MISSING) & (a != b))
+        if len(unequal):
+            low, high = np.minimum(a[unequal], b[unequal]), np.maximum(a[unequal], b[unequal])
+            pairs, back = np.unique(low * len(values.texts) + high, return_inverse=True)
+            low, high = pairs // len(values.texts), pairs % len(values.texts)
+            left, right = [values.texts[it] for it in low], [values.texts[it] for it in high]
+            levels = _COMPARED.get(name, _other)(left, right) if not name.startswith(IDENTIFIER) else _code(left, right)
+            if name in ("first", "last"):
+                known = self._is_known[name]
+                levels[(levels == OTHER) & known[low] & known[high]] = CONTRARY
+            found[unequal] = levels[back.ravel()]
+        return found
+
+    @cached_property
+    def _is_known(self) -> Mapping[str, npt.NDArray[np.bool_]]:
+        columns = self.prepared.columns
+        return {name: _known(columns[name]) for name in ("first", "last") if name in columns}
+
+    @cached_property
+    def _is_firm(self) -> npt.NDArray[np.bool_]:
+        return np.array([not words("firms").isdisjoint(it.split()) for it in self.prepared.columns["last"].texts], bool)
+
+    def _see_firm_beside_person(self, found: Levels, ones: Ints, others: Ints) -> None:
+        """A firm and a person contradict each other in both names."""
+        codes = self.prepared.columns["last"].codes
+        is_firm = np.append(self._is_firm, False)
+        one, other = (self.fields.index(it) for it in ("first", "last"))
+        unlike = (is_firm[codes[ones]] != is_firm[codes[others]]) & (found[:, other] >= OTHER)
+        found[np.ix_(unlike, [one, other])] = CONTRARY
+
+    def _see_one_generation(self, found: Levels, ones: Ints, others: Ints) -> None:
+        """A name with a generation beside one without."""
+        codes = self.prepared.columns["generation"].codes
+        found[(codes[ones] < 0) != (codes[others] < 0), self.fields.index("generation")] = NEAR
+
+    def _see_transposed(self, found: Levels, ones: Ints, others: Ints) -> None:
+        """First and last name the other way round are variants of both."""
+        first, last = (self.prepared.columns[it] for it in ("first", "last"))
+        both = column((*first.texts, *last.texts)).codes
+        as_first = np.append(both[: len(first.texts)], -1)[first.codes]
+        as_last = np.append(both[len(first.texts) :], -2)[last.codes]
+        crossed = (as_first[ones] == as_last[others]) | (as_last[ones] == as_first[others])
+        one, other = self.fields.index("first"), self.fields.index("last")
+        weak = crossed & (found[:, one] >= NEAR) & (found[:, other] >= NEAR)
+        found[np.ix_(weak, [one, other])] = VARIANT
+
+
+def _known(names: Column) -> npt.NDArray[np.bool_]:
+    """Whether each value is the name of several records, or of the lists, or is built like such names."""
+    lexicon, counts = known_names(), names.counts()
+    known = [text for text, count in zip(names.texts, counts, strict=True) if count >= _WELL_KNOWN or text in lexicon]
+    grams = {gram for text in (*known, *lexicon) for gram in _trigrams(text)}
+    sure = set(known)
+
+    def is_name(text: str) -> bool:
+        if len(text) < 3 or not text.replace(" ", "").isalpha():
+            return False
+        built = _trigrams(text)
+        return text in sure or sum(it in grams for it in built) >= 0.85 * len(built)
+
+    return np.array([is_name(text) for text in names.texts], bool)
+
+
+def _trigrams(text: str) -> list[str]:
+    text = f"_{text}_"
+    return [text[it : it + 3] for it in range(len(text) - 2)]
+
+
+# ------------------------------------------------------------------------------------------- one field
+
+
+def _alike(left: Sequence[str], right: Sequence[str]) -> _Floats:
+    return np.asarray(cpdist(left, right, scorer=JaroWinkler.similarity, dtype=np.float64))
+
+
+def _edits(left: Sequence[str], right: Sequence[str]) -> _Floats:
+    return np.asarray(cpdist(left, right, scorer=OSA.distance, dtype=np.float64))
+
+
+def _lengths(left: Sequence[str], right: Sequence[str]) -> Ints:
+    return np.array([min(len(a), len(b)) for a, b in zip(left, right, strict=True)], np.int64)
+
+
+def _name(left: Sequence[str], right: Sequence[str]) -> Levels:
+    alike, edits, shorter = _alike(left, right), _edits(left, right), _lengths(left, right)
+    begins = np.array([a.startswith(b) or b.startswith(a) for a, b in zip(left, right, strict=True)], bool)
+    found = np.where((alike >= 0.77) | begins, NEAR, OTHER).astype(np.uint8)
+    found[((alike >= 0.9) & (shorter >= 4)) | ((edits <= 1) & (shorter >= 3))] = VARIANT
+    return found
+
+
+def _first(left: Sequence[str], right: Sequence[str]) -> Levels:
+    found = _name(left, right)
+    known = known_names()
+    for number, (a, b) in enumerate(zip(left, right, strict=True)):
+        if are_variants(a, b):
+            found[number] = VARIANT
+        elif found[number] <= NEAR and a in known and b in known:
+            found[number] = OTHER
+    return found
+
+
+def _last(left: Sequence[str], right: Sequence[str]) -> Levels:
+    found = _name(left, right)
+    for number, (a, b) in enumerate(zip(left, right, strict=True)):
+        if (" " in a or " " in b) and {*a.split()} & {*b.split()} - {""}:
+            found[number] = VARIANT
+    return found
+
+
+def _generation(left: Sequence[str], right: Sequence[str]) -> Levels:
+    return np.full(len(left), CONTRARY, np.uint8)
+
+
+def _other(left: Sequence[str], right: Sequence[str]) -> Levels:
+    return np.full(len(left), OTHER, np.uint8)
+
+
+def _email(left: Sequence[str], right: Sequence[str]) -> Levels:
+    locals_ = [[_mailbox(text) for text in side] for side in (left, right)]
+    edits, shorter = _edits(left, right), _lengths(left, right)
+    found = np.full(len(left), OTHER, np.uint8)
+    found[_alike(*locals_) >= 0.9] = NEAR
+    for number, (a, b) in enumerate(zip(*locals_, strict=True)):
+        one, other = digits_of(a), digits_of(b)
+        if (len(one) >= 4 and one == other) or (edits[number] <= 1 and shorter[number] >= 9):
+            # Mailboxes that differ by a digit may be those of two people of one name.
+            found[number] = VARIANT if one == other and edits[number] <= 1 else NEAR
+        if a == b and len(a) > 4:
+            found[number] = VARIANT
+    return found
+
+
+def _mailbox(email: str) -> str:
+    """The local part without dots, and without what follows a plus sign."""
+    return email.rpartition("@")[0].partition("+")[0].replace(".", "")
+
+
+def _phone(left: Sequence[str], right: Sequence[str]) -> Levels:
+    plain = [[text.replace("x", "") for text in side] for side in (left, right)]
+    edits, shorter = _edits(*plain), _lengths(*plain)
+    found = np.full(len(left), OTHER, np.uint8)
+    found[(edits <= 2) & (shorter >= 10)] = NEAR
+    found[(edits <= 1) & (shorter >= 9)] = VARIANT
+    for number, (a, b) in enumerate(zip(left, right, strict=True)):
+        (one, _, inner), (other, _, deeper) = a.partition("x"), b.partition("x")
+        if one == other:
+            found[number] = NEAR if inner and deeper else VARIANT
+        elif plain[0][number] == plain[1][number]:
+            found[number] = SAME
+    return found
+
+
+def _day(left: Sequence[str], right: Sequence[str]) -> Levels:
+    edits = _edits(left, right)
+    found = np.full(len(left), OTHER, np.uint8)
+    for number, (a, b) in enumerate(zip(left, right, strict=True)):
+        if len(a) == 8 == len(b):
+            parts, others = (a[:4], a[4:6], a[6:]), (b[:4], b[4:6], b[6:])
+            if sum(map(str.__eq__, parts, others)) == 2:
+                found[number] = NEAR
+            if parts == (others[0], others[2], others[1]):
+                found[number] = VARIANT
+    found[edits <= 1] = VARIANT
+    return found
+
+
+def _address(left: Sequence[str], right: Sequence[str]) -> Levels:
+    most = np.array([max(len(a), len(b)) for a, b in zip(left, right, strict=True)], np.float64)
+    alike = 1 - _edits(left, right) / most
+    sets = [
+        len({*a.split()} & {*b.split()}) / max(1, min(len({*a.split()}), len({*b.split()})))
+        for a, b in zip(left, right, strict=True)
+    ]
+    best = np.maximum(alike, np.array(sets) * 0.9)
+    found = np.full(len(left), OTHER, np.uint8)
+    found[best >= 0.55] = NEAR
+    found[best >= 0.8] = VARIANT
+    numbers = [[digits_of(text) for text in side] for side in (left, right)]
+    houses = np.array([bool(a and b and a != b) for a, b in zip(*numbers, strict=True)], bool)
+    found[houses & (found == VARIANT)] = NEAR
+    return found
+
+
+def _city(left: Sequence[str], right: Sequence[str]) -> Levels:
+    alike = _alike(left, right)
+    found = np.where(alike >= 0.75, NEAR, OTHER).astype(np.uint8)
+    found[alike >= 0.88] = VARIANT
+    return found
+
+
+def _code(left: Sequence[str], right: Sequence[str]) -> Levels:
+    edits, shorter = _edits(left, right), _lengths(left, right)
+    found = np.full(len(left), OTHER, np.uint8)
+    found[(edits <= 2) & (shorter >= 7)] = NEAR
+    found[(edits <= 1) & (shorter >= 4)] = VARIANT
+    return found
+
+
+_WEAK: Mapping[str, Callable[[str], bool]] = {
+    "first": lambda text: len(text) == 1,
+    "last": lambda text: len(text) == 1,
+    "email": lambda text: text.partition("@")[0] in words("role_mailboxes"),
+}
+"""Values that many have: two records with the same are only near each other."""
+_COMPARED: Mapping[str, Callable[[Sequence[str], Sequence[str]], Levels]] = {
+    "first": _first,
+    "last": _last,
+    "generation": _generation,
+    "email": _email,
+    "phone": _phone,
+    "birth_date": _day,
+    "address": _address,
+    "city": _city,
+    "postcode": _code,
+}

@@ -1,0 +1,50 @@
+"""Names as they are compared: first name, last name, generation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from service.pipeline.matching.safe.folding import folded
+from service.pipeline.matching.safe.lexicon import suffixes, words
+
+
+class PersonName(NamedTuple):
+    """The compared parts of a name; a firm has only a last name. Empty: missing."""
+
+    first: str
+    last: str
+    generation: str = ""
+
+
+def person_name(name: str | None, first: str | None = None, last: str | None = None) -> PersonName:
+    """The parts of a name that is written as one, or apart, which is preferred.
+
+    >>> person_name("Dr. Robert J. Smith Jr."), person_name(None, "Ann", "Lee"), person_name("Acme, Inc.")
+    (PersonName(first='robert', last='j smith', generation='jr'), PersonName(first='ann', last='lee', generation=''), \
+PersonName(first='', last='acme', generation=''))
+    """
+    if first or last:
+        given, _ = _without_generation(_words(first))
+        family, generation = _without_generation(_words(last))
+        return PersonName(" ".join(given), " ".join(family), generation)
+    parts = _words(name)
+    if any(word in words("legal_forms") for word in parts[1:]) or any(word in words("firms") for word in parts):
+        return PersonName("", " ".join(word for word in parts if word not in words("legal_forms")))
+    parts, generation = _without_generation(parts)
+    if len(parts) < 2:
+        return PersonName("", " ".join(parts), generation)
+    return PersonName(parts[0], " ".join(parts[1:]), generation)
+
+
+def _words(text: str | None) -> list[str]:
+    found = folded(text or "").split()
+    while len(found) > 1 and found[0] in words("titles"):
+        del found[0]
+    return found
+
+
+def _without_generation(parts: list[str]) -> tuple[list[str], str]:
+    generations = suffixes()
+    if len(parts) > 1 and parts[-1] in generations:
+        return parts[:-1], generations[parts[-1]]
+    return parts, ""

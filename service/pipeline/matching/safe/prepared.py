@@ -1,0 +1,146 @@
+"""Records as they are compared: each field as numbers of its different values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from service.pipeline.matching.safe.folding import digits_of, folded
+from service.pipeline.matching.safe.lexicon import words
+from service.pipeline.matching.safe.person_names import person_name
+
+Ints = npt.NDArray[np.int64]
+Texts = Sequence[str | None]
+IDENTIFIER = "identifier."
+NAMES = ("first", "last", "generation")
+TEXTS = ("address", "city", "postcode", "state")
+_MANY_EQUAL = 6
+"""So many equal digits behind each other are typed where there is no number."""
+_STREETS = {
+    "street": "st",
+    "road": "rd",
+    "avenue": "ave",
+    "av": "ave",
+    "boulevard": "blvd",
+    "drive": "dr",
+    "lane": "ln",
+    "court": "ct",
+    "place": "pl",
+    "square": "sq",
+    "highway": "hwy",
+    "apartment": "apt",
+    "suite": "ste",
+    "crescent": "cres",
+    "circuit": "cct",
+    "close": "cl",
+    "north": "n",
+    "south": "s",
+    "east": "e",
+    "west": "w",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field: ``codes`` has the number of its value for each record, -1 where it is missing."""
+
+    codes: Ints
+    texts: list[str]
+
+    def counts(self) -> Ints:
+        """How many records have each value."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
+
+
+@dataclass(frozen=True)
+class PreparedRecords:
+    """The different records, and which of them each record is.
+
+    columns   field -> values of the different records
+    content   number of the different record, for each record
+    """
+
+    columns: Mapping[str, Column]
+    content: Ints
+
+    @property
+    def count(self) -> int:
+        """How many different records there are."""
+        return int(self.content.max()) + 1 if len(self.content) else 0
+
+
+def prepare(fields: Mapping[str, Texts]) -> PreparedRecords:
+    """The records as they are compared.
+
+    In: fields  any of name, first_name, last_name, email, phone, phone_extension, birth_date, address, city, postcode,
+                state and identifier.*; one value for each record
+    """
+    columns = {name: column(texts) for name, texts in _compared(fields).items()}
+    columns = {name: it for name, it in columns.items() if it.texts}
+    if not columns:
+        return PreparedRecords({}, np.arange(len(next(iter(fields.values()), ()))))
+    rows = np.stack([it.codes for it in columns.values()], axis=1)
+    _, first, content = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    # Numbered by the first record of each content, so that the order of the values does not matter.
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
+    kept = np.sort(first)
+    return PreparedRecords(
+        {name: Column(it.codes[kept], it.texts) for name, it in columns.items()}, rank[content.ravel()]
+    )
+
+
+def column(texts: Iterable[str]) -> Column:
+    """The texts as a column; an empty one is missing."""
+    numbers: dict[str, int] = {}
+    codes = [numbers.setdefault(text, len(numbers)) if text else -1 for text in texts]
+    return Column(np.array(codes, np.int64), list(numbers))
+
+
+def _compared(fields: Mapping[str, Texts]) -> dict[str, list[str]]:
+    records = len(next(iter(fields.values()), ()))
+    nothing: Texts = [None] * records
+    rows = zip(*(fields.get(field, nothing) for field in ("name", "first_name", "last_name")), strict=True)
+    names = [person_name(*row) for row in rows]
+    found = {part: [name[number] for name in names] for number, part in enumerate(NAMES)}
+    found["email"] = [_email(text) for text in fields.get("email", nothing)]
+    numbers = zip(fields.get("phone", nothing), fields.get("phone_extension", nothing), strict=True)
+    found["phone"] = [_phone(*number) for number in numbers]
+    found["birth_date"] = [_digits(text) for text in fields.get("birth_date", nothing)]
+    for field in TEXTS:
+        found[field] = [_plain(text) for text in fields.get(field, nothing)]
+    found["address"] = [_street(text) for text in found["address"]]
+    for field in sorted(it for it in fields if it.startswith(IDENTIFIER)):
+        found[field] = [_plain(text).replace(" ", "") for text in fields[field]]
+    return found
+
+
+def _plain(text: str | None) -> str:
+    return folded(text) if text else ""
+
+
+def _digits(text: str | None) -> str:
+    return digits_of(text) if text else ""
+
+
+def _street(text: str) -> str:
+    return " ".join(_STREETS.get(word, word) for word in text.split())
+
+
+def _email(text: str | None) -> str:
+    """The address, unless it stands for none."""
+    local, _, domain = (text or "").strip().casefold().rpartition("@")
+    if not local or "*" in local or local in words("placeholder_mailboxes"):
+        return ""
+    return f"{local}@{domain}"
+
+
+def _phone(number: str | None, extension: str | None) -> str:
+    """The digits, and behind an ``x`` those of the extension; empty where they stand for no number."""
+    digits = _digits(number)
+    if len(digits) < 5 or any(digit * _MANY_EQUAL in digits for digit in "0123456789") or "123456789" in digits:
+        return ""
+    return f"{digits}x{_digits(extension)}" if extension else digits

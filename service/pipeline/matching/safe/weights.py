@@ -1,0 +1,166 @@
+"""Weights: the evidence of a pair in bits, for one customer and against two.
+
+For each field the chance of its outcome between records of one customer (m) stands against that between records of two
+(u). u of an equal value is the frequency of the value. m is estimated from the data, by expectation and maximisation.
+Two customers may be related: members of a household, people of a firm. They share addresses and numbers, so these are
+evidence only against strangers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from service.pipeline.matching.safe.lexicon import known_names
+from service.pipeline.matching.safe.outcomes import LEVELS, NEAR, OTHER, SAME, VARIANT, FieldComparison, Levels
+from service.pipeline.matching.safe.prepared import Ints, PreparedRecords
+from service.pipeline.matching.safe.priors import prior_of
+
+Floats = npt.NDArray[np.float64]
+_LEAST_POPULATION = 3_000
+"""Fewer records do not make two of them more alike."""
+_RELATED = -1.0
+"""Bits: one pair of relatives for two pairs of one customer."""
+_STRENGTH = 60.0
+"""So many pairs the fixed table counts for."""
+_PAIRS_TO_CONTRADICT = 1000.0
+_EXPECTED = 0.5
+"""Pairs of one customer, for each record."""
+_STRENGTH_APART = 400.0
+_COMMON = {"first": 1 / 40, "last": 1 / 60}
+"""Chance that two strangers have one name, if the lists hold it."""
+_RANDOM_PAIRS = 100_000
+_ROUNDS = 8
+_MOST_BITS = 24.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What outcomes weigh, in bits.
+
+    same     fields by outcomes: log2 of m; 0 where missing
+    apart    fields by outcomes: log2 of u, of all but SAME
+    related  fields by outcomes: log2 of the chance between relatives
+    rarity   field -> log2 of the frequency of each value
+    prior    log2 of the odds that a pair of any records is one customer
+    """
+
+    same: Floats
+    apart: Floats
+    related: Floats
+    rarity: Sequence[Floats]
+    prior: float
+
+    def of(self, levels: Levels, rarity: Floats) -> Floats:
+        """log2 of the odds that each pair is one customer; ``rarity``: see ``rarity_of``."""
+        bits: Floats = self.by_field(levels, rarity).sum(axis=1) + self.prior - self._against(levels, rarity)
+        return bits
+
+    def by_field(self, levels: Levels, rarity: Floats) -> Floats:
+        """Pairs by fields: bits for one customer, against strangers."""
+        fields = np.arange(levels.shape[1])
+        return np.where(levels == SAME, self.same[fields, SAME] - rarity, (self.same - self.apart)[fields, levels])
+
+    def _against(self, levels: Levels, rarity: Floats) -> Floats:
+        """log2 of 1 and the odds that the two are related rather than strangers."""
+        fields = np.arange(levels.shape[1])
+        equal = np.maximum(self.related[fields, SAME] - rarity, 0.0)
+        bits = np.where(levels == SAME, equal, (self.related - self.apart)[fields, levels])
+        odds: Floats = np.logaddexp2(0.0, bits.sum(axis=1) + self.prior + _RELATED)
+        return odds
+
+    def rarity_of(self, prepared: PreparedRecords, ones: Ints) -> Floats:
+        """Pairs by fields: log2 of the frequency of the value of the first record."""
+        found = np.zeros((len(ones), len(self.rarity)))
+        for number, values in enumerate(prepared.columns.values()):
+            codes = values.codes[ones]
+            found[:, number] = np.where(codes >= 0, self.rarity[number][codes], 0.0)
+        return found
+
+
+def first_weights(comparison: FieldComparison) -> Weights:
+    """The weights by the fixed table and the frequencies of values; of other outcomes, by pairs of any two records."""
+    fields = comparison.fields
+    same = np.zeros((len(fields), LEVELS))
+    apart, related = same.copy(), same.copy()
+    levels = _of_any_two(comparison)
+    for number, field in enumerate(fields):
+        prior = prior_of(field)
+        same[number, SAME:] = np.log2(prior.same)
+        apart[number] = _apart(prior.apart, levels[:, number])
+        related[number] = _related(prior.related, apart[number])
+    population = max(comparison.prepared.count, _LEAST_POPULATION)
+    return Weights(same, apart, related, _rarity(comparison.prepared, None), float(np.log2(_EXPECTED / population)))
+
+
+def with_customers(weights: Weights, prepared: PreparedRecords, customers: Ints) -> Weights:
+    """The same weights with the frequencies of values among customers (of the different records), not records."""
+    return replace(weights, rarity=_rarity(prepared, customers))
+
+
+def estimated(weights: Weights, levels: Levels, rarity: Floats, prepared: PreparedRecords) -> Weights:
+    """The weights with m and the prior by the pairs: each counts for as much as it is likely to be one customer."""
+    records = prepared.count
+    for _ in range(_ROUNDS):
+        likely = 1 / (1 + np.exp2(-np.clip(weights.of(levels, rarity), -40, 40)))
+        same = weights.same.copy()
+        for number, field in enumerate(prepared.columns):
+            counts = np.bincount(levels[:, number], weights=likely, minlength=LEVELS)[SAME:]
+            # A few pairs must not teach that contradictions are usual: these pairs may be two customers.
+            counts[-1] *= counts.sum() / (counts.sum() + _PAIRS_TO_CONTRADICT)
+            chances = counts + _STRENGTH * np.array(prior_of(field).same)
+            same[number, SAME:] = np.log2(chances / chances.sum())
+        matches = (float(likely.sum()) + _EXPECTED * _STRENGTH) / (records + _STRENGTH)
+        weights = replace(weights, same=same, prior=float(np.log2(matches / max(records, _LEAST_POPULATION))))
+    return weights
+
+
+def _of_any_two(comparison: FieldComparison) -> Levels:
+    """Outcomes of a sample of pairs, the same in each run."""
+    count = comparison.prepared.count
+    draw = np.random.Generator(np.random.PCG64(1))
+    pairs = min(_RANDOM_PAIRS, count * (count - 1) // 2)
+    ones, others = draw.integers(0, count, pairs), draw.integers(0, max(count, 1), pairs)
+    return comparison.of(ones[ones != others], others[ones != others])
+
+
+def _apart(prior: Sequence[float], levels: Levels) -> Floats:
+    counts = np.bincount(levels, minlength=LEVELS)[VARIANT:]
+    chances = counts + _STRENGTH_APART * np.array(prior) / sum(prior)
+    found = np.zeros(LEVELS)
+    found[VARIANT:] = np.log2(chances / chances.sum())
+    return found
+
+
+def _related(prior: Sequence[float] | None, apart: Floats) -> Floats:
+    found = apart.copy()
+    if prior is not None:
+        found[SAME : NEAR + 1] = np.maximum(np.log2(prior), np.append(-99.0, apart[VARIANT : NEAR + 1]))
+        found[OTHER:] += np.log2(1 - sum(prior))
+    else:
+        found[SAME] = -99.0
+    return found
+
+
+def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
+    found = []
+    for field, values in prepared.columns.items():
+        prior = prior_of(field)
+        if customers is None:
+            others, total = np.maximum(values.counts() - 2, 0) / 2, prepared.count
+        else:
+            held = values.codes >= 0
+            pairs = np.unique(values.codes[held] * (int(customers.max()) + 1) + customers[held])
+            counts = np.bincount(pairs // (int(customers.max()) + 1), minlength=len(values.texts))
+            others, total = np.maximum(counts - 1, 0).astype(np.float64), len(np.unique(customers))
+        if field in _COMMON:
+            # A short list does not show that a name is common.
+            usual = np.where([text in known_names() for text in values.texts], _COMMON[field], prior.chance)
+        else:
+            usual = np.full(len(values.texts), prior.chance)
+        chance = (others + prior.pseudo) / (total + prior.pseudo / usual)
+        found.append(np.maximum(np.log2(chance), -_MOST_BITS))
+    return found

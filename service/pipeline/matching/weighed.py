@@ -1,0 +1,107 @@
+"""The matcher ``safe`` in a batch: what weighed evidence makes one customer has one number, the rule ``weighed``.
+
+Records of one source with the same id stay one customer. A shared address, phone or name links records of one customer
+only, so that reasons and evidence are those of ``literal`` where they hold.
+
+Source: docs/specification.md section 5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from service.engine.contract import Engine, Table
+from service.model import IDENTIFIER, QUESTION, DateOrder
+from service.pipeline.matching.compared import Compared
+from service.pipeline.matching.evidence_fields import extension, read_evidence
+from service.pipeline.matching.literal import LiteralMatcher
+from service.pipeline.matching.safe.matcher import Question, match
+from service.pipeline.matching.safe.prepared import Texts
+
+WEIGHED = "weighed"
+"""The rule that links what no value alone links."""
+_COLUMNS = {"name": "full_name", "email": "email", "phone": "phone_key"}
+"""Field of the matcher -> column of RECORD."""
+_AT_ONCE = 50_000
+_WITH_WEIGHED = f"select this.*, placed.number as {WEIGHED} from this join placed using (ordinal) order by ordinal"
+_LINK = (
+    "select {rule} as one, ordinal as other, '{rule}' as rule, 1.0::double as weight from this "
+    "where {rule} >= 0 and {rule} <> ordinal"
+)
+_NOT_LINKING = ("email", "phone", "name")
+_WITHIN = "case when {0} < 0 then -1 else min(ordinal) over (partition by group_id, {0}) end as {0}"
+
+
+class WeighedMatcher(LiteralMatcher):
+    """See ``Matcher``.
+
+    ``evidence``: columns of the records beyond RECORD, as written; a date among them is read in ``date_order`` if its
+    column does not show its own.
+    """
+
+    def __init__(
+        self, evidence: Sequence[str] = (), date_order: DateOrder = "MDY", more: tuple[str, ...] = (WEIGHED,)
+    ) -> None:
+        super().__init__(more)
+        self._evidence, self._date_order = tuple(evidence), date_order
+        self._links = " union all ".join(_LINK.format(rule=it) for it in self.rules if it not in _NOT_LINKING)
+
+    def with_rule(self, rule: str) -> WeighedMatcher:
+        """See ``Matcher.with_rule``."""
+        return WeighedMatcher(self._evidence, self._date_order, (WEIGHED, rule))
+
+    def compare(self, records: Table, engine: Engine) -> Compared:
+        """See ``Matcher.compare``; all records are in memory."""
+        found = match(self._fields(records))
+        numbers = engine.text_table(("ordinal", "number"), _numbered(found.groups.tolist()))
+        placed = numbers.derive("select ordinal::bigint as ordinal, number::bigint as number from this")
+        numbers.release()
+        literal = super().compare(records, engine).keys
+        keys = literal.derive(_WITH_WEIGHED, placed=placed)
+        for table in (placed, literal):
+            table.release()
+        return Compared(keys, _questions(found.questions, engine))
+
+    def _fields(self, records: Table) -> Mapping[str, Texts]:
+        """The fields that are compared, in the order of ordinals."""
+        names = (*_COLUMNS.values(), "written_phone", *self._evidence)
+        values = dict(zip(names, _columns(records, names), strict=True))
+        found = {field: values[column] for field, column in _COLUMNS.items()}
+        written = {name.replace(IDENTIFIER, "identifier."): values[name] for name in self._evidence}
+        extensions = list(map(extension, values["written_phone"], values["phone_key"]))
+        return {**found, "phone_extension": extensions, **read_evidence(written, self._date_order)}
+
+    def within_groups(self, keys: Table, groups: Table) -> Table:
+        """See ``Matcher.within_groups``."""
+        columns = ", ".join(_WITHIN.format(it) if it in _NOT_LINKING else it for it in self.rules)
+        return keys.derive(
+            f"select ordinal, {columns} from this join groups using (ordinal) order by ordinal", groups=groups
+        )
+
+
+def _columns(records: Table, names: Sequence[str]) -> list[list[str | None]]:
+    """The values of each column, in the order of ordinals."""
+    columns: list[list[str | None]] = [[] for _ in names]
+    in_order = records.sorted("ordinal", f"select ordinal, {', '.join(names)} from this")
+    for part in in_order.parts(names, _AT_ONCE):
+        for column, values in zip(columns, zip(*part, strict=True), strict=True):
+            column.extend(values)
+    in_order.release()
+    return columns
+
+
+def _questions(asked: Sequence[Question], engine: Engine) -> Table:
+    """QUESTION."""
+    rows = (
+        (str(rank), str(it.one), str(it.other), f"{it.weight:.2f}", it.evidence, it.against)
+        for rank, it in enumerate(asked)
+    )
+    texts = engine.text_table(tuple(QUESTION), rows)
+    numbers = ", ".join(f"{name}::bigint as {name}" for name in ("rank", "one", "other"))
+    found = texts.derive(f"select {numbers}, weight, evidence, against from this")
+    texts.release()
+    return found
+
+
+def _numbered(groups: list[int]) -> Iterator[tuple[str, str]]:
+    return ((str(ordinal), str(group)) for ordinal, group in enumerate(groups))

@@ -1,0 +1,124 @@
+"""The matcher ``safe``: what it must join, what it must keep apart, and what it leaves to a person."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.accuracy.sets import normalised
+from service.pipeline.matching.safe.closure import components, grouped, spanning
+from service.pipeline.matching.safe.matcher import match
+
+TRAPS = sorted((Path(__file__).parent / "traps").glob("*.csv"))
+LEAST_FOUND = 0.95
+
+Pairs = set[tuple[int, int]]
+
+
+def _trap(path: Path) -> tuple[list[str], dict[str, Sequence[str | None]]]:
+    """The customer of each record, and the fields. The first line of the file is a comment that says what it traps."""
+    with path.open(encoding="utf-8", newline="") as file:
+        assert next(file).startswith("# ")
+        rows = list(csv.DictReader(file))
+    customers = [row.pop("customer") for row in rows]
+    return customers, normalised({field: [row[field] for row in rows] for field in rows[0]})
+
+
+def _pairs(labels: Sequence[object]) -> Pairs:
+    return {(one, other) for one, other in combinations(range(len(labels)), 2) if labels[one] == labels[other]}
+
+
+@pytest.mark.parametrize("path", TRAPS, ids=lambda path: str(path.stem))
+def test_no_trap_leads_to_a_false_merge(path: Path) -> None:
+    customers, fields = _trap(path)
+    assert _pairs(match(fields).groups.tolist()) - _pairs(customers) == set()
+
+
+def test_the_duplicates_among_the_traps_are_found() -> None:
+    found, all_of_them = 0, 0
+    for path in TRAPS:
+        customers, fields = _trap(path)
+        true = _pairs(customers)
+        all_of_them += len(true)
+        found += len(true & _pairs(match(fields).groups.tolist()))
+    assert found >= LEAST_FOUND * all_of_them
+
+
+@pytest.mark.slow
+def test_ten_thousand_people_of_one_name_are_as_many_customers() -> None:
+    """Each has an address of his own; some of them are there twice, with another number."""
+    people = [f"john.smith{number * 7919 % 1_000_003}@mail.test" for number in range(10_000)]
+    twice = people[:50]
+    fields = {
+        "name": ["John Smith"] * 10_050,
+        "email": [*people, *twice],
+        "phone": [f"+1212{5_000_000 + number * 37}" for number in range(10_050)],
+    }
+    groups = match(fields).groups.tolist()
+    assert groups[:10_000] == list(range(10_000))
+    assert sum(group == number for number, group in enumerate(groups[10_000:])) >= 48
+
+
+def test_missing_values_are_never_evidence() -> None:
+    assert match({"name": [None] * 3, "email": [None] * 3}).groups.tolist() == [0, 1, 2]
+    assert match({"city": ["Boston"] * 3}).groups.tolist() == [0, 1, 2]
+    assert match({}).groups.tolist() == []
+
+
+def test_a_record_that_fits_two_contradicting_customers_joins_neither_and_is_asked_about() -> None:
+    found = match(
+        {
+            "first_name": ["Ada", "Ada", None, "Ben", "Ben"],
+            "last_name": ["Quimby"] * 5,
+            "phone": ["+12125550143"] * 5,
+            "birth_date": ["1990-02-03", "1990-02-03", None, "1993-11-30", "1993-11-30"],
+        }
+    )
+    assert found.groups.tolist() == [0, 0, 2, 3, 3]
+    assert {2} <= {*(it.one for it in found.questions), *(it.other for it in found.questions)}
+
+
+def test_ties_name_what_speaks_for_them_and_connect_the_groups_exactly() -> None:
+    customers, fields = _trap(next(path for path in TRAPS if path.stem == "plain_duplicates"))
+    found = match(fields)
+    assert all(tie.one < tie.other and tie.weight > 0 and " " in tie.evidence for tie in found.ties)
+    ones, others = (np.array([getattr(tie, side) for tie in found.ties]) for side in ("one", "other"))
+    labels = np.arange(len(customers))
+    for part in components(len(customers), ones, others):
+        labels[part] = part[0]
+    assert labels.tolist() == found.groups.tolist()
+
+
+def test_the_order_of_records_changes_no_group() -> None:
+    for path in TRAPS:
+        customers, fields = _trap(path)
+        count = len(customers)
+        groups = match(fields).groups.tolist()
+        turned = match({name: values[::-1] for name, values in fields.items()}).groups.tolist()
+        back = {(count - 1 - other, count - 1 - one) for one, other in _pairs(turned)}
+        assert back == _pairs(groups), path.stem
+
+
+def test_the_same_records_give_the_same_result_to_the_last_bit() -> None:
+    _, fields = _trap(TRAPS[0])
+    one, other = match(fields), match(fields)
+    assert (one.ties, one.questions, one.groups.tolist()) == (other.ties, other.questions, other.groups.tolist())
+
+
+def test_closure_goes_by_the_mean_and_not_by_a_path() -> None:
+    """1 fits 0 and 2, which contradict each other: it goes to the better one, and they stay two."""
+    links = np.array([0, 1, 0]), np.array([1, 2, 2]), np.array([12.0, 8.0, -12.0])
+    assert grouped(3, links, 0.0, lambda ones, others: np.zeros(len(ones))).tolist() == [0, 0, 2]
+
+
+def test_large_groups_are_connected_by_their_strongest_links() -> None:
+    count = 400
+    ones, others = np.arange(count - 1), np.arange(1, count)
+    groups = np.zeros(count, np.int64)
+    found = list(spanning(groups, (ones, others, np.full(count - 1, 9.0)), lambda a, b: np.full(len(a), 9.0)))
+    assert len(found) == count - 1

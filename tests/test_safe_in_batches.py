@@ -1,0 +1,97 @@
+"""``SERVICE_MATCHING=safe`` in whole batches: reasons, the review queue, decisions, and fields that only it reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.small_batches import integrate_pair, published, rows_of, write_pair
+
+HEADER = ("customer_id", "full_name", "email", "phone")
+NO_CUSTOMERS = '{"customers": []}'
+
+
+def csv_of(*rows: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+OFFICE = csv_of(
+    HEADER,
+    ("C1", "Orla Byrne", "orla.byrne@northwind.test", "312-555-0100"),
+    ("C2", "Pavel Novak", "pavel.novak@northwind.test", "312-555-0100"),
+    ("C3", "Orla Byrne", "obyrne@northwind.test", "312-555-0100"),
+    ("C4", "Zdenka Kowalczyk", "zdenka.kowalczyk@mail.test", ""),
+    ("C5", "Zdenka Kowalcyzk", "zdenka.kowalczik@mail.test", ""),
+)
+
+
+def _safe(tmp_path: Path, crm: str, **settings: Any) -> Path:
+    """The set that is published of one CRM export."""
+    integrate_pair(write_pair(tmp_path / "in", crm, NO_CUSTOMERS), tmp_path / "out", **{"matching": "safe", **settings})
+    return published(tmp_path / "out")
+
+
+def _names(folder: Path) -> list[str]:
+    return [row["full_name"] for row in rows_of(folder / "customer_master.csv")]
+
+
+def test_people_who_share_a_number_stay_apart_and_typing_errors_are_found(tmp_path: Path) -> None:
+    folder = _safe(tmp_path, OFFICE)
+    assert _names(folder) == ["Orla Byrne", "Pavel Novak", "Zdenka Kowalczyk"]
+    evidence = rows_of(folder / "match_evidence.csv")
+    assert [(row["removed_id"], row["via_id"], row["rules"]) for row in evidence] == [
+        ("C3", "C1", "phone+name"),
+        ("C5", "C4", "weighed"),
+    ]
+    log = (folder / "integration_log.txt").read_text(encoding="utf-8")
+    assert "Record C5 merged with C4 (weighed evidence)" in log
+    assert "Literal matching" not in log
+
+
+def test_the_review_queue_names_records_and_fields_and_no_value(tmp_path: Path) -> None:
+    crm = csv_of(
+        HEADER,
+        ("C1", "John Smith", "jsmith@mail.test", ""),
+        ("C2", "John Smith", "", "212-555-0101"),
+    )
+    folder = _safe(tmp_path, crm)
+    (question,) = rows_of(folder / "review_queue.csv")
+    assert list(question) == ["left_source", "left_id", "right_source", "right_id", "weight", "evidence", "against"]
+    assert (question["left_id"], question["right_id"]) == ("C1", "C2")
+    assert {*question["evidence"].split(", ")} == {"first same", "last same"}
+
+
+def test_the_literal_set_has_no_review_queue(tmp_path: Path) -> None:
+    assert not (_safe(tmp_path, OFFICE, matching="literal") / "review_queue.csv").exists()
+
+
+def test_fields_that_only_safe_reads_part_the_twins(tmp_path: Path) -> None:
+    header = ("customer_id", "name", "given", "family", "phone", "born", "street", "tax")
+    crm = csv_of(
+        header,
+        ("C1", "Ada Marlow", "Ada", "Marlow", "617-555-0142", "1994-06-11", "77 Quay Street", "T-100-1"),
+        ("C2", "Ben Marlow", "Ben", "Marlow", "617-555-0142", "1994-06-11", "77 Quay Street", "T-100-2"),
+        ("C3", "Ada Marlow", "Ada", "Marlow", "", "1994-11-06", "77 Quay St", "T-100-1"),
+    )
+    fields = {
+        "source_id": "customer_id",
+        "full_name": "name",
+        "phone": "phone",
+        "first_name": "given",
+        "last_name": "family",
+        "birth_date": "born",
+        "address": "street",
+        "identifier.tax": "tax",
+    }
+    folder = _safe(tmp_path, crm, sources=[{"name": "CRM", "fields": fields}])
+    assert _names(folder) == ["Ada Marlow", "Ben Marlow"]
+
+
+def test_rows_of_one_id_are_one_customer_whatever_they_say(tmp_path: Path) -> None:
+    crm = csv_of(HEADER, ("C1", "Ann Roe", "ann@roe.test", ""), ("C1", "Bob Sale", "bob@sale.test", ""))
+    assert _names(_safe(tmp_path, crm)) == ["Ann Roe"]
