@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from service.errors import UsageError
+from service.explanation.questions import explain_one
+from service.folders import Folders
 from tests.small_batches import integrate_pair, published, rows_of, write_pair
 
 HEADER = ("customer_id", "full_name", "email", "phone")
@@ -95,3 +100,9 @@ def test_fields_that_only_safe_reads_part_the_twins(tmp_path: Path) -> None:
 def test_rows_of_one_id_are_one_customer_whatever_they_say(tmp_path: Path) -> None:
     crm = csv_of(HEADER, ("C1", "Ann Roe", "ann@roe.test", ""), ("C1", "Bob Sale", "bob@sale.test", ""))
     assert _names(_safe(tmp_path, crm)) == ["Ann Roe"]
+
+
+def test_explain_does_not_explain_weighed_evidence_by_equal_values(tmp_path: Path) -> None:
+    _safe(tmp_path, OFFICE)
+    with pytest.raises(UsageError, match="was matched by weighed evidence"):
+        explain_one("CUST001", Folders(None, tmp_path / "out", tmp_path / "out" / ".state"))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from service.engine.contract import PARQUET
 from service.errors import UsageError
-from service.explanation.records import RecordName, has_keys
+from service.explanation.records import RecordName, has_keys, is_weighed
 from service.folders import Folders, OutboxFolders
 from service.history import History
 from service.jobs.decided_records import SOURCE_AND_ID, UNIFIED_ID
@@ -60,6 +60,12 @@ def newest(folders: Folders, sets: CustomerSets | None = None) -> Newest:
             "no customer master is published yet, so there is nothing to explain",
             where=str(folders.outbox),
             hint="publish the exports first; an outbox that integrate filled is named by --outbox DIR",
+        )
+    if is_weighed(of):
+        raise UsageError(
+            f"batch {of.batch_id} was matched by weighed evidence, which is explained by its match_evidence.csv only",
+            where=str(of.folder),
+            hint="explain reads sets of SERVICE_MATCHING=literal",
         )
     if of.shown.obstacle or not has_keys(sets, of):
         raise UsageError(

@@ -13,6 +13,7 @@ from service.engine.contract import PARQUET
 from service.masters.customer_sets import CustomerSet, CustomerSets
 from service.pipeline.fields.email import email_key
 from service.pipeline.fields.name import name_key
+from service.pipeline.load import REVIEW_QUEUE_FILE
 
 FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 RULE_OF_FIELD: Mapping[str, str] = {"full_name": "name", "email": "email", "phone": "phone"}
@@ -82,6 +83,11 @@ def compared_values(record: GroupRecord) -> dict[str, str]:
 def records_of_customer(sets: CustomerSets, of: CustomerSet, unified_id: str, most: int) -> list[GroupRecord]:
     """The first ``most`` records of a customer, in order of appearance."""
     return [record_of(row) for row in sets.rows(_OF_CUSTOMER, sets.records(of), unified_id, most)]
+
+
+def is_weighed(of: CustomerSet) -> bool:
+    """Whether weighed evidence made the customers of the set: values alone do not explain those."""
+    return of.manifest is not None and REVIEW_QUEUE_FILE in of.manifest.files
 
 
 def has_keys(sets: CustomerSets, of: CustomerSet) -> bool:

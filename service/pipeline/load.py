@@ -26,6 +26,8 @@ DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
 CROSSWALK = ("unified_id", "source_system", "source_id", "record_key")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
 CUSTOMER_ORDERS = ("unified_id", "orders_count")
+REVIEW_QUEUE_FILE = "review_queue.csv"
+"""Only sets that the matcher ``safe`` made have it."""
 REVIEW_QUEUE = ("left_source", "left_id", "right_source", "right_id", "weight", "evidence", "against")
 REGISTER_CUSTOMERS = ("number", "state", "merged_into")
 REGISTER_ALIASES = ("number", "record_key")
@@ -199,7 +201,7 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     cost.release()
     write_rejects(results.rejects, folder)
     if results.questions:
-        results.questions.write_csv(folder / "review_queue.csv", REVIEW_QUEUE, "rank", _ASKED, records=records)
+        results.questions.write_csv(folder / REVIEW_QUEUE_FILE, REVIEW_QUEUE, "rank", _ASKED, records=records)
     followed = results.followed
     (folder / DECISIONS_FILE).write_text(csv_of(followed.decisions, followed.outcomes), encoding="utf-8")
 

@@ -26,6 +26,7 @@ from service.explanation.records import (
     GroupRecord,
     RecordName,
     has_keys,
+    is_weighed,
     record_of,
     records_of_customer,
 )
@@ -119,7 +120,7 @@ class RecordSlice:
 
 def records_of(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page: int, state: Path) -> RecordSlice:
     """A page of the records of a customer; the last page where ``page`` is behind it. Raises: OSError."""
-    if customer.records <= _WHOLE_GROUP and has_keys(sets, of):
+    if customer.records <= _WHOLE_GROUP and has_keys(sets, of) and not is_weighed(of):
         return _of_small(sets, of, customer, page, state)
     return _of_large(sets, of, customer, page)
 

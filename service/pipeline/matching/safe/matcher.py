@@ -25,7 +25,7 @@ Pairs = tuple[Ints, Ints, Floats]
 
 
 @dataclass(frozen=True)
-class Tie:
+class WeighedLink:
     """A link between two records of one customer: its weight in bits, and the fields that speak for it."""
 
     one: int
@@ -55,7 +55,7 @@ class Resolved:
     """
 
     groups: Ints
-    ties: Sequence[Tie]
+    ties: Sequence[WeighedLink]
     questions: Sequence[Question]
 
 
@@ -115,18 +115,18 @@ class _Records:
         found[apart] = np.flatnonzero(apart)
         return found
 
-    def ties(self, groups: Ints, pairs: Pairs) -> Iterator[Tie]:
+    def ties(self, groups: Ints, pairs: Pairs) -> Iterator[WeighedLink]:
         """Links that connect the records of each group, the earlier record first."""
         found = list(spanning(groups, pairs, self._scorer.of))
         ones, others = (np.array([it[side] for it in found], np.int64) for side in (0, 1))
         for (one, other, weight), (text, _) in zip(found, self._scorer.explained(ones, others), strict=True):
-            yield Tie(*self.pair(one, other), round(weight, 2), text)
+            yield WeighedLink(*self.pair(one, other), round(weight, 2), text)
         copies = np.flatnonzero(self._is_copy() & (self._own[self._content] > AUTOMATIC))
         contents = self._content[copies]
         for record, content, (text, _) in zip(
             copies.tolist(), contents.tolist(), self._scorer.explained(contents, contents), strict=True
         ):
-            yield Tie(int(self._firsts[content]), record, round(float(self._own[content]), 2), text)
+            yield WeighedLink(int(self._firsts[content]), record, round(float(self._own[content]), 2), text)
 
     def _is_copy(self) -> npt.NDArray[np.bool_]:
         is_copy: npt.NDArray[np.bool_] = self._firsts[self._content] != np.arange(len(self._content))
