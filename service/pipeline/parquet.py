@@ -18,6 +18,7 @@ MASTER = (
 RECORDS = (
     *("ordinal", "source", "source_id", "record_key", "unified_id", "is_kept"),
     *("full_name", "email", "phone", "signup_date", "status", "via_source", "via_id", "rules"),
+    *("via_ordinal", "phone_key", "status_stated"),
 )
 
 _MASTER = """
@@ -29,7 +30,8 @@ _MASTER = """
 """
 # Apart from the records: joins of one statement have their hash tables in memory at the same time.
 _PLACED_AND_REMOVED = """
-    select this.*, removed.ordinal as removed_ordinal, removed.via_source, removed.via_id, removed.rules
+    select this.*, removed.ordinal as removed_ordinal, removed.via_source, removed.via_id, removed.rules,
+        removed.via_ordinal
     from this left join removed using (ordinal)
 """
 _RECORDS = """
@@ -37,7 +39,7 @@ _RECORDS = """
         fates.customer, this.ordinal, this.source, this.source_id, this.record_key, fates.unified_id,
         fates.removed_ordinal is null as is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
-        fates.via_source, fates.via_id, fates.rules
+        fates.via_source, fates.via_id, fates.rules, fates.via_ordinal, this.phone_key, this.status_stated
     from this join fates using (ordinal)
 """
 
@@ -50,11 +52,12 @@ def write_master(master: Table, path: Path) -> None:
 def write_records(records: Table, placed: Table, removed: Table, path: Path) -> None:
     """Write ``RECORDS``, one row per input record, with the values of its row as they were normalised.
 
-    ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records.
+    ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records, as is
+    ``via_ordinal``. What the values alone do not show and ``verify --proof`` needs are the last three columns.
 
     In:     records    RECORD
             placed     ordinal · customer · unified_id
-            removed    ordinal · via_source · via_id · rules    one row per removed record
+            removed    ordinal · via_source · via_id · rules · via_ordinal    one row per removed record
     """
     fates = placed.derive(_PLACED_AND_REMOVED, removed=removed)
     records.write_parquet(path, "customer, ordinal", RECORDS, _RECORDS, fates=fates)
