@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -399,8 +399,14 @@ class Rules:
     @property
     def sha256(self) -> str:
         """One hash of what decides the values and groups of a set: this program and these rules, without the guards."""
-        rules = asdict(self) | {"guards": None, "program": __version__}
-        return hashlib.sha256(json.dumps(rules, sort_keys=True, default=sorted).encode()).hexdigest()
+        return _sha256_of_rules(self)
+
+
+@lru_cache(4)
+def _sha256_of_rules(rules: Rules) -> str:
+    """Kept, because a small batch would wait milliseconds for it."""
+    deciding = asdict(rules) | {"guards": None, "program": __version__}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=sorted).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

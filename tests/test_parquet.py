@@ -42,6 +42,9 @@ RECORD_TYPES = {
     **dict.fromkeys(("full_name", "email", "phone"), "VARCHAR"),
     "signup_date": "DATE",
     **dict.fromkeys(("status", "via_source", "via_id", "rules"), "VARCHAR"),
+    "via_ordinal": "BIGINT",
+    "phone_key": "VARCHAR",
+    "status_stated": "BOOLEAN",
 }
 FORMULA = re.compile(r"'\s*[=+\-@\t\r＝＋－＠]")
 

@@ -32,7 +32,7 @@ from service.verify.checks import (
     note_missing_ledger,
     note_rebuilt_ledger,
 )
-from service.verify.proof import Proof
+from service.verify.findings import Proof
 from service.verify.snapshot import Snapshot, VerifiedJob
 
 _SNAPSHOTS = 3

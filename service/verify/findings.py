@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.engine.contract import Table
 
@@ -14,6 +14,16 @@ _FIRST = f"""
     select ordinal, if(regexp_full_match(unified_id, 'CUST[0-9]{{3,19}}'), unified_id, null), detail, count(*) over ()
     from ($sql) order by ordinal, unified_id, detail limit {_MOST_NAMED}
 """
+
+
+@dataclass
+class Proof:
+    """What was found in a set, and what could not be proved of it."""
+
+    findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    is_unproved: bool = False
+    """Whether nothing could be proved."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,12 @@ def broken(laws: Sequence[Law], shown: str, this: Table, **others: Table) -> lis
     return [finding for law in laws for finding in law.findings(shown, this, **others)]
 
 
+def differs(one: str, other: str, columns: Sequence[str]) -> str:
+    """SQL: whether any of ``columns`` differs between two rows."""
+    return " or ".join(f"{one}.{it} is distinct from {other}.{it}" for it in columns)
+
+
 def differing(one: str, other: str, columns: Sequence[str]) -> str:
-    """SQL: the names of those of ``columns`` that differ between two rows, joined; empty where none does."""
+    """SQL: the names of those of ``columns`` that differ between two rows, joined."""
     cases = (f"case when {one}.{it} is distinct from {other}.{it} then '{it}' end" for it in columns)
     return f"concat_ws(', ', {', '.join(cases)})"

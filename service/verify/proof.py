@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.documents import Manifest
@@ -18,6 +18,7 @@ from service.errors import ServiceError
 from service.files import fingerprint_of
 from service.model import InputFile, Rules
 from service.pipeline.parquet import RECORDS_FILE
+from service.verify.findings import Proof
 from service.verify.merges import merge_findings, unknown_steps
 from service.verify.readings import reading_findings
 from service.verify.replay import replay_findings
@@ -27,16 +28,6 @@ from service.verify.survivors import EVERY_WAY, Ways, customer_findings
 _OTHER_RULES = "its values are not compared with its inputs: it was made by another version or with other settings"
 
 _NO_INPUTS = "its values are not compared with its inputs: they are not in the archive"
-
-
-@dataclass
-class Proof:
-    """What was found, and what could not be proved."""
-
-    findings: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    is_unproved: bool = False
-    """Whether nothing could be proved."""
 
 
 @dataclass(frozen=True)

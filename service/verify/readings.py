@@ -15,7 +15,7 @@ from service.model import Batch, Guards, InputFile, Rules
 from service.pipeline.extract import extract
 from service.pipeline.normalise import normalise
 from service.pipeline.parquet import RECORDS_FILE
-from service.verify.findings import Law, broken, differing
+from service.verify.findings import Law, broken, differing, differs
 from service.verify.stated import Stated
 
 _COLUMNS = (
@@ -28,13 +28,13 @@ _READ_AGAIN = """
         case when again.ordinal is null then 'no such row' when this.ordinal is null then 'the record is missing'
             else {differing} end as detail
     from this full join again on again.ordinal = this.ordinal
-    where this.ordinal is null or again.ordinal is null or {differing} <> ''
+    where this.ordinal is null or again.ordinal is null or {differs}
 """
 _NO_GUARDS = Guards(max_reject_percent=100)
 _LAW = Law(
     RECORDS_FILE,
     "is not what the archived input gives:",
-    _READ_AGAIN.format(differing=differing("this", "again", _COLUMNS)),
+    _READ_AGAIN.format(differing=differing("this", "again", _COLUMNS), differs=differs("this", "again", _COLUMNS)),
 )
 
 

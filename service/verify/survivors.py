@@ -13,7 +13,7 @@ from service.engine.contract import Engine, Table, sql_text
 from service.model import MISSING
 from service.pipeline.formulas import escaped_sql
 from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE
-from service.verify.findings import Law, broken, differing
+from service.verify.findings import Law, broken, differing, differs
 from service.verify.stated import RULES, Stated
 
 MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_system", "status")
@@ -103,7 +103,7 @@ _COMPARED = """
         case when expected.at is null then 'there is a row too many' when this.at is null then 'the row is missing'
             else {differing} end as detail
     from this full join expected on this.at = expected.at
-    where this.at is null or expected.at is null or {differing} <> ''
+    where this.at is null or expected.at is null or {differs}
 """
 _TYPED_CELLS = f"""
     select unified_id as at, unified_id, {", ".join(_FIELDS[:3])}, signup_date::varchar as signup_date, status,
@@ -177,7 +177,9 @@ class _Files:
 
     def compared(self, name: str, this: Table, expected: Table, columns: Sequence[str], broken_law: str) -> list[str]:
         """Findings where ``columns`` of a file are not as expected. Both tables are released."""
-        sql = _COMPARED.format(differing=differing("this", "expected", columns))
+        sql = _COMPARED.format(
+            differing=differing("this", "expected", columns), differs=differs("this", "expected", columns)
+        )
         found = broken([Law(name, broken_law, sql)], self.shown, this, expected=expected)
         this.release()
         expected.release()
