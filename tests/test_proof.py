@@ -61,7 +61,13 @@ FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 def proof_of(folder: Path, archive: Path | None, rules: Rules | None = None) -> Proof:
     """The proof of the set in ``folder``, with the inputs in ``archive``."""
     manifest = documents.read(folder / MANIFEST, Manifest)
-    return Prover(rules or Rules(), memory_limit_mb=512, threads=1).prove(folder, "the set", manifest, archive)
+    prover = Prover(rules or rules_with(), memory_limit_mb=512, threads=1)
+    return prover.prove(folder, "the set", manifest, archive)
+
+
+def rules_with(**given: Any) -> Rules:
+    """The rules of these settings."""
+    return rules_of(Settings(**given))
 
 
 # ------------------------------------------------------------------------------------------------ sets as they are
@@ -78,7 +84,7 @@ def inputs_of(folder: Path, case: Path) -> Path | None:
 
 @pytest.mark.parametrize("name", case_names())
 def test_the_sets_of_a_case_prove_themselves(name: str, case_run: Callable[[str], CaseRun]) -> None:
-    rules = rules_of(Settings(**settings_of(CASES / name)))
+    rules = rules_with(**settings_of(CASES / name))
     for folder in sorted((case_run(name).outbox / "batches").glob("*")):
         assert proof_of(folder, inputs_of(folder, CASES / name), rules) == Proof(), folder.name
 
@@ -123,7 +129,7 @@ def made(folder: Path, seed: int, size: int = 40, *, decisions: int = 6, survivo
     if decisions:
         decide(outbox, r, decisions)
         integrate_pair(pair, outbox, NOON + timedelta(hours=1), survivorship=survivorship)
-    return Made(published(outbox), pair, rules_of(Settings(survivorship=survivorship)))
+    return Made(published(outbox), pair, rules_with(survivorship=survivorship))
 
 
 def decide(outbox: Path, r: random.Random, count: int) -> None:
@@ -169,7 +175,8 @@ def altered_parquet(
     folder: Path, target: Path, name: str, column: str, row: int, value: Any, where: str = "true"
 ) -> Path:
     """A copy of a set with another value in one cell of a Parquet file; ``row`` counts those that are ``where``."""
-    shutil.copytree(folder, target, dirs_exist_ok=True)
+    if target != folder:
+        shutil.copytree(folder, target)
     path = target / name
     with duckdb.connect() as connection:
         connection.execute("create table rows as select * from read_parquet(?)", [str(path)])
@@ -312,7 +319,7 @@ class Literal:
         left = {i for i, it in enumerate(group) if it == group[kept]} - {kept}
         level = [kept]
         while level:
-            reached = {}
+            reached: dict[int, tuple[int, str]] = {}
             for record in level:
                 near = [other for other in left - set(reached) if rules(other, record)]
                 reached |= {other: (record, rules(other, record)) for other in near}
@@ -437,7 +444,7 @@ def test_a_decision_that_was_removed_or_turned_is_found(sets: list[Made], tmp_pa
     for row, decision in enumerate(decisions):
         target = tmp_path / str(row)
         shutil.copytree(set_.folder, target)
-        altered_csv(target / "decisions.csv", "left_key", row, "CRM id:nobody")
+        altered_csv(target / "decisions.csv", "left_key", row, "CRM id:none")
         assert bool(set_.proof(target).findings) != follows_the_rules(target), decision["number"]
     assert literal.same, "a decision makes two records one"
     assert literal.different, "a decision keeps two records apart"
@@ -570,8 +577,9 @@ def test_a_damaged_parquet_file_is_a_finding(sets: list[Made], tmp_path: Path) -
 
 def test_a_set_that_states_no_ids_is_found_and_nothing_of_it_is_printed(sets: list[Made], tmp_path: Path) -> None:
     target = altered_parquet(sets[0].folder, tmp_path / "set", "records.parquet", "unified_id", 0, "Ann Lee")
-    (finding,) = sets[0].proof(target).findings
-    assert finding == "the set/records.parquet: record 0 has a unified_id of another form"
+    findings = sets[0].proof(target).findings
+    assert findings[0] == "the set/records.parquet: record 0 has a unified_id of another form"
+    assert "Ann" not in "".join(findings)
 
 
 def test_a_manifest_names_the_rules_of_its_set(sets: list[Made]) -> None:

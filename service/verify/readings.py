@@ -22,12 +22,11 @@ _COLUMNS = (
     *("source", "source_id", "record_key", "full_name", "email", "phone", "signup_date", "status"),
     *("phone_key", "status_stated"),
 )
-_STATED_TWICE = "select ordinal, * exclude (ordinal), id_value as record_key from this"
 _READ_AGAIN = """
     select coalesce(this.ordinal, again.ordinal) as ordinal, unified_id,
         case when again.ordinal is null then 'no such row' when this.ordinal is null then 'the record is missing'
             else {differing} end as detail
-    from this full join again on again.ordinal = this.ordinal
+    from (select *, id_value as record_key from this) as this full join again on again.ordinal = this.ordinal
     where this.ordinal is null or again.ordinal is null or {differs}
 """
 _NO_GUARDS = Guards(max_reject_percent=100)
@@ -49,8 +48,6 @@ def reading_findings(
         return [f"{shown}: the archived inputs cannot be read any more: {type(error).__name__}"]
     again = normalise(extracted, rules, engine).records
     extracted.rows.release()
-    records = stated.records.derive(_STATED_TWICE)
-    found = broken([_LAW], shown, records, again=again)
-    for table in (again, records):
-        table.release()
+    found = broken([_LAW], shown, stated.records, again=again)
+    again.release()
     return found

@@ -30,7 +30,8 @@ _RANK = f"(({_MISSING}) * {_FAR} + ordinal)"
 
 # The records of customers of several, with what decides among them.
 _MERGED = f"""
-    select *, {_RANK} as rank, string_split(rules, '+') as rule_list
+    select ordinal, unified_id, customer, source, source_id, is_kept, {", ".join(_FIELDS)}, status_stated,
+        {_RANK} as rank, string_split(rules, '+') as rule_list
     from this where customer in (select customer from this where not is_kept)
 """
 _KEPT = Law(
@@ -176,13 +177,12 @@ class _Files:
         return made
 
     def compared(self, name: str, this: Table, expected: Table, columns: Sequence[str], broken_law: str) -> list[str]:
-        """Findings where ``columns`` of a file are not as expected. Both tables are released."""
+        """Findings where ``columns`` of a file are not as expected. ``this`` is released."""
         sql = _COMPARED.format(
             differing=differing("this", "expected", columns), differs=differs("this", "expected", columns)
         )
         found = broken([Law(name, broken_law, sql)], self.shown, this, expected=expected)
         this.release()
-        expected.release()
         return found
 
 
@@ -195,13 +195,12 @@ def _golden_findings(stated: Stated, grouped: Table, way: Ways, files: _Files) -
     found: list[str] = []
     if (files.folder / MASTER_FILE).exists():
         rows = files.engine.read_parquet(files.folder / MASTER_FILE)
-        found += files.compared(
-            MASTER_FILE, rows.derive(_TYPED_CELLS), golden.derive("from this"), typed, _IS_NOT_OF_ITS_RECORDS
-        )
+        found += files.compared(MASTER_FILE, rows.derive(_TYPED_CELLS), golden, typed, _IS_NOT_OF_ITS_RECORDS)
         rows.release()
     master = files.csv("customer_master.csv", MASTER, "select *, unified_id as at from this")
     printed = golden.derive(_printed((*_FIELDS, "source_system"), way))
     found += files.compared("customer_master.csv", master, printed, texts, _IS_NOT_OF_ITS_RECORDS)
+    printed.release()
     report = files.csv("duplicate_report.csv", DUPLICATES, "select *, kept_id as unified_id, kept_id as at from this")
     expected = golden.derive(f"{_printed(('removed_ids',), way)} where record_count > 1")
     found += files.compared("duplicate_report.csv", report, expected, DUPLICATES[1:], _IS_NOT_OF_ITS_RECORDS)
