@@ -180,6 +180,7 @@ def _arguments_of_retry(parser: argparse.ArgumentParser) -> None:
 
 def _arguments_of_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("batch", nargs="?", metavar="BATCH", help="only this batch")
+    parser.add_argument("--proof", action="store_true", help="prove every merge and every value from the inputs, too")
     _argument_of_filled_outbox(parser)
 
 
@@ -369,9 +370,12 @@ def _folders_of(options: argparse.Namespace, settings: Settings) -> Folders:
 
 def _verify(options: argparse.Namespace) -> int:
     from service.jobs import JOBS
+    from service.jobs.proving import prover
     from service.verify import verify
 
-    report = verify(_folders_of(options, _settings()), JOBS, options.batch)
+    settings = _settings()
+    prove = prover(settings).prove if options.proof else None
+    report = verify(_folders_of(options, settings), JOBS, options.batch, prove)
     for note in report.notes:
         _print(f"note: {note}", file=sys.stderr)
     _print("\n".join(report.findings) or report.sentence)

@@ -88,6 +88,8 @@ class Manifest(_Document, frozen=True, kw_only=True):
     """Position among all outcomes, as in the ledger. Absent in sets of 0.1.0, as the next."""
     next_number: Positive | UnsetType = UNSET
     """The number that the next new customer gets; of a job with a register."""
+    rules_sha256: Sha256 | UnsetType = UNSET
+    """Of the program and the rules that made the set (``Rules.sha256``); of a job that merges records."""
     inputs: tuple[ManifestInput, ...]
     rows: Counts
     files: dict[FileName, ManifestFile]

@@ -7,13 +7,16 @@ share one unified_id. In tables a missing value is null; ``N/A`` is written to p
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
+
+from service import __version__
 
 MISSING = "N/A"
 NOT_IDS = frozenset({"", "0", "-1"})
@@ -398,6 +401,18 @@ class Rules:
     formula_escape: bool = True
     csv_bom: bool = False
 
+    @property
+    def sha256(self) -> str:
+        """One hash of what decides the values and groups of a set: this program and these rules, without the guards."""
+        return _sha256_of_rules(self)
+
+
+@lru_cache(4)
+def _sha256_of_rules(rules: Rules) -> str:
+    """Kept, because a small batch would wait milliseconds for it."""
+    deciding = asdict(rules) | {"guards": None, "program": __version__}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=sorted).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class PublishedMaster:
@@ -421,6 +436,8 @@ class Summary:
     source_rows: Mapping[str, int]
     next_number: int | None = None
     """The number that the next new customer gets; None for a job without a register."""
+    rules_sha256: str | None = None
+    """``Rules.sha256``; None for a job that merges nothing."""
 
     def counts(self) -> dict[str, int]:
         """The counts of the whole batch, for the manifest and the log line."""

@@ -208,6 +208,7 @@ class Publication:
             former_outcome_sha256=batch.former_outcome_sha256,
             sequence=batch.sequence,
             next_number=UNSET if summary.next_number is None else summary.next_number,
+            rules_sha256=UNSET if summary.rules_sha256 is None else summary.rules_sha256,
             inputs=tuple(
                 ManifestInput(
                     source=file.source.name,

@@ -41,7 +41,10 @@ RECORD_TYPES = {
     "is_kept": "BOOLEAN",
     **dict.fromkeys(("full_name", "email", "phone"), "VARCHAR"),
     "signup_date": "DATE",
-    **dict.fromkeys(("status", "via_source", "via_id", "rules", "phone_key"), "VARCHAR"),
+    **dict.fromkeys(("status", "via_source", "via_id", "rules"), "VARCHAR"),
+    "via_ordinal": "BIGINT",
+    "phone_key": "VARCHAR",
+    "status_stated": "BOOLEAN",
 }
 FORMULA = re.compile(r"'\s*[=+\-@\t\r＝＋－＠]")
 

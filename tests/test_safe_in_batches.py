@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from service import documents
+from service.documents import Manifest
 from service.errors import UsageError
 from service.explanation.questions import explain_one
 from service.folders import Folders
+from service.jobs.proving import prover
+from service.settings import Settings
 from tests.small_batches import integrate_pair, published, rows_of, write_pair
 
 HEADER = ("customer_id", "full_name", "email", "phone")
@@ -106,3 +110,11 @@ def test_explain_does_not_explain_weighed_evidence_by_equal_values(tmp_path: Pat
     _safe(tmp_path, OFFICE)
     with pytest.raises(UsageError, match="was matched by weighed evidence"):
         explain_one("CUST001", Folders(None, tmp_path / "out", tmp_path / "out" / ".state"))
+
+
+def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> None:
+    folder = _safe(tmp_path, OFFICE)
+    manifest = documents.read(folder / "manifest.json", Manifest)
+    proof = prover(Settings(matching="safe")).prove(folder, "the set", manifest, None)
+    assert (proof.findings, proof.is_unproved) == ([], True)
+    assert proof.notes == ["the set is not proved: weighed evidence made its customers"]

@@ -38,7 +38,7 @@ def check_file(path: Path, settings: Settings, now: datetime) -> Checked:
 
 def _check(batch: Batch, settings: Settings) -> Checked:
     job = JOBS[batch.job]
-    with tempfile.TemporaryDirectory(dir=_large_folder(settings)) as folder:
+    with tempfile.TemporaryDirectory(dir=large_folder(settings)) as folder:
         work = Path(folder)
         try:
             with open_engine(work, memory_limit_mb=settings.memory_mb, threads=settings.threads) as engine:
@@ -57,6 +57,6 @@ def _name_note(sources: Sequence[Source]) -> str:
     return f"the service does not take a file of this name from the inbox; expected are {expected}"
 
 
-def _large_folder(settings: Settings) -> Path | None:
+def large_folder(settings: Settings) -> Path | None:
     """The state folder if it can be written, else None: in a container the folder for temporary files is small."""
     return settings.state if os.access(settings.state, os.W_OK) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from service.engine.contract import Engine, Table
@@ -90,7 +91,10 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     filled = guards.filled_values(records)
     compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
     guards.refuse_held(guards.held(batch, compared, rules.guards), batch, compared.reports)
-    summary = _summary(extracted, records.count(), matched.survivors.count(), identified.next_number)
+    summary = replace(
+        _summary(extracted, records.count(), matched.survivors.count(), identified.next_number),
+        rules_sha256=rules.sha256,
+    )
     suspicious = quality.suspicious_values(matched)
     risk = quality.overmerge_risk(suspicious, matched)
     risks = risk.sentences() if rules.matching == "literal" else []

@@ -48,7 +48,7 @@ _REMOVED = """
     reasons as (
         select
             placed.customer, placed.unified_id, this.ordinal, {rules} as rules, {rule} as rule, {is_linked_by},
-            this.via <> placed.kept as is_indirect,
+            this.via <> placed.kept as is_indirect, this.via as via_ordinal,
             removed.source as removed_source, removed.source_id as removed_id,
             via.source as via_source, via.source_id as via_id,
             kept.source as kept_source, kept.source_id as kept_id

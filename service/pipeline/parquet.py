@@ -19,7 +19,7 @@ MASTER = (
 RECORDS = (
     *("ordinal", "source", "source_id", "record_key", "unified_id", "is_kept"),
     *("full_name", "email", "phone", "signup_date", "status", "via_source", "via_id", "rules"),
-    "phone_key",
+    *("via_ordinal", "phone_key", "status_stated"),
 )
 
 _MASTER = """
@@ -31,7 +31,8 @@ _MASTER = """
 """
 # Apart from the records: joins of one statement have their hash tables in memory at the same time.
 _PLACED_AND_REMOVED = """
-    select this.*, removed.ordinal as removed_ordinal, removed.via_source, removed.via_id, removed.rules
+    select this.*, removed.ordinal as removed_ordinal, removed.via_source, removed.via_id, removed.rules,
+        removed.via_ordinal
     from this left join removed using (ordinal)
 """
 _RECORDS = """
@@ -39,7 +40,7 @@ _RECORDS = """
         fates.customer, this.ordinal, this.source, this.source_id, this.record_key, fates.unified_id,
         fates.removed_ordinal is null as is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
-        fates.via_source, fates.via_id, fates.rules, {phone_key} as phone_key
+        fates.via_source, fates.via_id, fates.rules, fates.via_ordinal, {phone_key} as phone_key, this.status_stated
     from this join fates using (ordinal)
 """
 
@@ -52,12 +53,13 @@ def write_master(master: Table, path: Path) -> None:
 def write_records(records: Table, placed: Table, removed: Table, region: str, path: Path) -> None:
     """Write ``RECORDS``, one row per input record, with the values of its row as they were normalised.
 
-    ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records. ``phone_key``
-    is null where the phone is compared as it is printed; ``region`` is the one whose calling code is left out there.
+    ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records, as is
+    ``via_ordinal``. ``phone_key`` is null where the phone is compared as it is printed; ``region`` is the one whose
+    calling code is left out there.
 
     In:     records    RECORD
             placed     ordinal · customer · unified_id
-            removed    ordinal · via_source · via_id · rules    one row per removed record
+            removed    ordinal · via_source · via_id · rules · via_ordinal    one row per removed record
     """
     sql = _RECORDS.format(phone_key=other_phone_key_sql(region))
     fates = placed.derive(_PLACED_AND_REMOVED, removed=removed)

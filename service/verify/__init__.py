@@ -1,4 +1,4 @@
-"""Verify: recompute every hash, follow every link of the chain, and find every accepted input in its folder.
+"""Verify: recompute every hash, follow every link of the chain, find every accepted input, and prove every merge.
 
 It only reads, needs no lock, and may run beside the service: a finding counts if it is still there half a second and
 a second later, because a batch may be in work.
@@ -7,11 +7,15 @@ a second later, because a batch may be in work.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from service import documents
+from service.documents import Manifest
 from service.errors import UsageError
-from service.folders import Folders
+from service.folders import MANIFEST, Folders
 from service.model import JobName
 from service.verify.checks import (
     check_archive,
@@ -28,6 +32,7 @@ from service.verify.checks import (
     note_missing_ledger,
     note_rebuilt_ledger,
 )
+from service.verify.findings import Proof
 from service.verify.snapshot import Snapshot, VerifiedJob
 
 _SNAPSHOTS = 3
@@ -37,6 +42,8 @@ _SERVICE = ""
 
 BATCH_CHECKS = (check_placement, check_set, check_quarantine, check_claim, check_archive)
 SERVICE_CHECKS = (check_ledger, check_folder_names, check_chain, check_flat_files)
+Prove = Callable[[Path, str, Manifest, Path | None], Proof]
+"""Proves the set in a folder, see ``proof.Prover.prove``."""
 NOTES = (note_missing_ledger, note_emptied_outbox, note_rebuilt_ledger, note_emptied_quarantine)
 
 
@@ -51,15 +58,20 @@ class VerifyReport:
     inputs: int = 0
     """Files in the archive."""
     quarantined: int = 0
+    proved: int = 0
+    """Sets whose merges were proved."""
 
     @property
     def sentence(self) -> str:
         """One line for a report without findings."""
-        return f"ok: {self.sets} sets, {self.inputs} inputs, {self.quarantined} quarantined"
+        proved = f", {self.proved} proved" if self.proved else ""
+        return f"ok: {self.sets} sets{proved}, {self.inputs} inputs, {self.quarantined} quarantined"
 
 
-def verify(folders: Folders, jobs: Mapping[JobName, VerifiedJob], batch_id: str | None = None) -> VerifyReport:
-    """Check everything, or only one batch.
+def verify(
+    folders: Folders, jobs: Mapping[JobName, VerifiedJob], batch_id: str | None = None, prove: Prove | None = None
+) -> VerifyReport:
+    """Check everything, or only one batch. ``prove`` is given each set that merges records and has no other finding.
 
     Raises: UsageError where the batch is unknown or the folder does not exist.
     """
@@ -82,7 +94,26 @@ def verify(folders: Folders, jobs: Mapping[JobName, VerifiedJob], batch_id: str 
     )
     found = {subject: list(_findings(snapshot, subject)) for subject in subjects}
     report.findings = _confirmed(folders, jobs, found)
+    if prove:
+        for it in checked:
+            if it in snapshot.sets and not found[it]:
+                _prove(snapshot, it, prove, report)
     return report
+
+
+def _prove(snapshot: Snapshot, batch_id: str, prove: Prove, report: VerifyReport) -> None:
+    """Add what the proof of a set finds; nothing where it merges no records, or retention removes it meanwhile."""
+    folder = snapshot.outbox.set_of(batch_id)
+    archive = None if snapshot.inbox is None else snapshot.inbox.archive / batch_id
+    with suppress(FileNotFoundError):
+        manifest = documents.read(folder / MANIFEST, Manifest)
+        if not snapshot.jobs[manifest.job].has_register:
+            return
+        proof = prove(folder, f"outbox/batches/{batch_id}", manifest, archive)
+        if (folder / MANIFEST).exists():
+            report.proved += not (proof.findings or proof.is_unproved)
+            report.findings += proof.findings
+            report.notes += proof.notes
 
 
 def _findings(snapshot: Snapshot, subject: str) -> Iterator[str]:

@@ -36,6 +36,10 @@ class VerifiedJob(Protocol):
     def check_set(self) -> CheckSet:
         """Compares the contents of a set with the counts in its manifest."""
 
+    @property
+    def has_register(self) -> bool:
+        """Whether it merges records to customers, so that its sets can be proved."""
+
 
 class Snapshot:
     """The contents of the folders, read once; files are read by the checks."""
