@@ -52,7 +52,7 @@ from tests.small_batches import (
     write_pair,
 )
 from tests.test_laws import a_pair
-from tests.worlds import CASES, CRM, ECOM, House
+from tests.worlds import CASES, CRM, ECOM, ROOT, House
 
 Value = str | None
 FIELDS = ("full_name", "email", "phone", "signup_date", "status")
@@ -530,7 +530,12 @@ def test_values_are_not_read_again_with_other_settings(sets: list[Made]) -> None
 def test_the_hash_of_rules_is_that_of_every_process_and_changes_with_each_rule() -> None:
     statement = "from service.model import Rules; print(Rules().sha256)"
     printed = subprocess.run(
-        [sys.executable, "-c", statement], env={"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", statement],
+        cwd=ROOT,
+        env={"PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert printed.stdout.strip() == Rules().sha256
     assert len({it.sha256 for it in (Rules(), Rules(survivorship="record"), Rules(default_region="GB"))}) == 3
@@ -539,7 +544,7 @@ def test_the_hash_of_rules_is_that_of_every_process_and_changes_with_each_rule()
 def test_the_checker_loads_nothing_that_made_the_groups() -> None:
     statement = "import service.verify.proof, sys; print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-c", statement], capture_output=True, text=True, check=True
+        [sys.executable, "-c", statement], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert "service.verify.merges" in loaded
     assert [

@@ -20,6 +20,7 @@ from service.settings import Settings
 from tests.small_batches import integrate_pair, published, rows_of, write_pair
 
 HEADER = ("customer_id", "full_name", "email", "phone")
+SAFE: dict[str, Any] = {"matching": "safe"}
 NO_CUSTOMERS = '{"customers": []}'
 
 
@@ -115,6 +116,6 @@ def test_explain_does_not_explain_weighed_evidence_by_equal_values(tmp_path: Pat
 def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> None:
     folder = _safe(tmp_path, OFFICE)
     manifest = documents.read(folder / "manifest.json", Manifest)
-    proof = prover(Settings(matching="safe")).prove(folder, "the set", manifest, None)
+    proof = prover(Settings(**SAFE)).prove(folder, "the set", manifest, None)
     assert (proof.findings, proof.is_unproved) == ([], True)
     assert proof.notes == ["the set is not proved: weighed evidence made its customers"]

@@ -10,10 +10,10 @@ from typing import Any
 from msgspec import Struct
 
 from service.engine.contract import PARQUET
+from service.folders import REVIEW_QUEUE_FILE
 from service.masters.customer_sets import CustomerSet, CustomerSets
 from service.pipeline.fields.email import email_key
 from service.pipeline.fields.name import name_key
-from service.pipeline.load import REVIEW_QUEUE_FILE
 
 FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 RULE_OF_FIELD: Mapping[str, str] = {"full_name": "name", "email": "email", "phone": "phone"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from service.decisions.decision_file import DECISIONS_FILE, csv_of
 from service.engine.contract import Table
+from service.folders import REVIEW_QUEUE_FILE
 from service.model import MISSING, Rules
 from service.pipeline.evidence import rules_text, strongest_rule
 from service.pipeline.formulas import escaped_sql
@@ -26,8 +27,6 @@ DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
 CROSSWALK = ("unified_id", "source_system", "source_id", "record_key")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
 CUSTOMER_ORDERS = ("unified_id", "orders_count")
-REVIEW_QUEUE_FILE = "review_queue.csv"
-"""Only sets that the matcher ``safe`` made have it."""
 REVIEW_QUEUE = ("left_source", "left_id", "right_source", "right_id", "weight", "evidence", "against")
 REGISTER_CUSTOMERS = ("number", "state", "merged_into")
 REGISTER_ALIASES = ("number", "record_key")

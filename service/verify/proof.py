@@ -16,8 +16,8 @@ from service.engine import open_engine
 from service.engine.contract import Engine
 from service.errors import ServiceError
 from service.files import fingerprint_of
+from service.folders import REVIEW_QUEUE_FILE
 from service.model import InputFile, Rules
-from service.pipeline.load import REVIEW_QUEUE_FILE
 from service.pipeline.parquet import RECORDS_FILE
 from service.verify.findings import Proof
 from service.verify.merges import merge_findings, unknown_steps
