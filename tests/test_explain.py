@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, pairwise
@@ -397,6 +398,8 @@ def test_an_alias_and_a_retired_id_say_so(case_run: CaseRuns) -> None:
     assert alias.startswith("CUST001 was merged into CUST002, and stays an alias of it.\nCUST002: 3 records")
     retired = of_case(case_run, "merged_split_retired", "cust004".upper())
     assert retired.startswith("CUST004 is retired: batch ")
+    assert re.search(r"History\n(  \S+  .*\n)*  \S+  CUST004 has no records any more \(records: 1, then 0\)$", retired)
+    assert "  CUST001 was merged into CUST002 with 1 of its records (records: " in alias
     assert of_case(case_run, "merged_split_retired", "CUST2") == of_case(case_run, "merged_split_retired", "CUST002")
     with pytest.raises(UsageError, match="B: customer CUST004 is retired"):
         of_case(case_run, "merged_split_retired", "CUST002", "CUST004")

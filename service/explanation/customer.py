@@ -16,6 +16,7 @@ from service.explanation.ties import Tie, shown_value, ties_between
 from service.explanation.touching import TouchingDecision, same_decisions
 from service.explanation.walk import walk_from
 from service.masters.customer_row import CustomerRow
+from service.register import IdentityEvent
 
 MOST_CAUSES = 100
 """So many single values and records that would split a customer are listed."""
@@ -84,6 +85,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     explained: Explained | None = None
     """Null for a retired customer, which has no records."""
     decisions: tuple[TouchingDecision, ...] = ()
+    history: tuple[IdentityEvent, ...] = ()
+    """What happened to the id, the oldest first, as far as the log of identities goes back."""
 
 
 def explained(customer: CustomerRow, records: Sequence[GroupRecord], followed: Sequence[Decision]) -> Explained:

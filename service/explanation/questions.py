@@ -14,6 +14,7 @@ from service.explanation.records import GroupRecord, records_of_customer
 from service.explanation.touching import TouchingDecision, decisions_of, same_decisions, touching
 from service.folders import Folders
 from service.masters.customer_sets import CustomerSets
+from service.register import IdentityEvent, history_of
 
 MOST_RECORDS = 100_000
 """A customer of more records is not explained record by record."""
@@ -35,6 +36,7 @@ def explain_one(given: str, folders: Folders, sets: CustomerSets | None = None) 
             state="retired",
             asked_for=asked.shown,
             is_alias=asked.is_alias,
+            history=_history(asked, within),
         )
     followed = decisions_of(within.sets, within.of)
     records = _records(asked, within)
@@ -49,6 +51,7 @@ def explain_one(given: str, folders: Folders, sets: CustomerSets | None = None) 
         record_count=asked.customer.records,
         explained=explained(asked.customer, records, followed),
         decisions=decisions_about(records, followed, within.state),
+        history=_history(asked, within),
     )
 
 
@@ -97,6 +100,14 @@ def decisions_about(
     """The decisions about one of the records. Raises: OSError."""
     known = keys_of(records)
     return touching(followed, state, lambda keys: not known.isdisjoint(keys))
+
+
+def _history(asked: Asked, within: Newest) -> tuple[IdentityEvent, ...]:
+    """What happened to the customer until the set; nothing where the log begins later, as after an upgrade."""
+    try:
+        return history_of(asked.unified_id, within.state, within.of.batch_id).events
+    except UsageError:
+        return ()
 
 
 def _records(asked: Asked, within: Newest) -> list[GroupRecord]:

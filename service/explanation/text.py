@@ -11,10 +11,13 @@ from service.explanation.records import RecordName
 from service.explanation.ties import Tie
 from service.explanation.touching import TouchingDecision
 from service.explanation.words import FIELD_TITLES, in_one_list, rule_in_words, rules_in_words
+from service.jobs.id_history import event_in_words
 
 MOST_LINES = 200
 """Of records; ``--json`` has all."""
 MOST_CAUSES_SHOWN = 10
+MOST_EVENTS = 20
+"""Of the history of an id, the last ones; ``history`` has all."""
 _KINDS = {"same": "the same customer", "different": "different customers"}
 _STANDINGS = {
     "followed": "",
@@ -45,6 +48,7 @@ def _customer_lines(found: Explanation) -> Iterator[str]:
     if explained is None:
         yield f"{found.unified_id} is retired: batch {found.batch_id} has no record of it."
         yield "Its id is given to no other customer. It comes back if its records do."
+        yield from _history_lines(found)
         return
     yield f"{found.unified_id}: {_summary(found)}"
     yield f"set of batch {found.batch_id}"
@@ -58,6 +62,13 @@ def _customer_lines(found: Explanation) -> Iterator[str]:
         yield from ("", "What would split it", *_cause_lines(explained))
     if found.decisions:
         yield from ("", "Decisions", *(f"  {_decision(it)}" for it in found.decisions))
+    yield from _history_lines(found)
+
+
+def _history_lines(found: Explanation) -> Iterator[str]:
+    if found.history:
+        shown = found.history[-MOST_EVENTS:]
+        yield from ("", "History", *(f"  {it.batch_id}  {event_in_words(it)}" for it in shown))
 
 
 def _summary(found: Explanation) -> str:

@@ -21,7 +21,7 @@ _WORDS = {
 def as_text(unified_id: str, as_of: str | None, folders: Folders) -> str:
     """The history of an id for a person, one event a line. Raises: as ``history_of``."""
     found = history_of(unified_id, folders.state, as_of)
-    lines = [f"{event.batch_id}  {_sentence(event)}" for event in found.events]
+    lines = [f"{event.batch_id}  {event_in_words(event)}" for event in found.events]
     return "\n".join([*lines, f"after {found.as_of}: {_resolution(found)}"])
 
 
@@ -31,7 +31,8 @@ def as_json(unified_id: str, as_of: str | None, folders: Folders) -> str:
     return json.dumps(asdict(found) | {"stands_for": found.stands_for}, indent=2)
 
 
-def _sentence(event: IdentityEvent) -> str:
+def event_in_words(event: IdentityEvent) -> str:
+    """``CUST001 grew (records: 1, then 2)``."""
     return f"{event.unified_id} {_change(event)} (records: {event.before}, then {event.after})"
 
 
