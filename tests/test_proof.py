@@ -156,6 +156,7 @@ def test_sets_of_random_exports_prove_themselves(tmp_path: Path, bare: Path, sur
         assert found.proof(is_alone=True).findings == []
 
 
+@pytest.mark.slow
 def test_a_chain_of_records_proves_itself(tmp_path: Path) -> None:
     rows = chained(random.Random(3), LAWS_RECORDS)
     pair = write_pair(tmp_path / "in", crm_text(rows), ecom_text([]))
@@ -245,7 +246,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Made]]:
 @pytest.mark.slow
 def test_no_altered_cell_of_a_set_survives(sets: list[Made], tmp_path: Path) -> None:
     r = random.Random(11)
-    for number in range(examples(320)):
+    for number in range(examples(160)):
         set_, name, target = r.choice(sets), r.choice(FILES), tmp_path / str(number)
         rows = parquet_of(set_.folder / name)[1] if name.endswith("parquet") else rows_of(set_.folder / name)
         row, column = r.randrange(len(rows)), r.choice(list(rows[0]))
@@ -379,7 +380,7 @@ def test_an_altered_value_is_found_without_the_inputs_if_a_merge_rests_on_it(set
     """Nothing is compared with the inputs or with other files: only the merges, as the definition decides."""
     r = random.Random(12)
     survived = 0
-    for number in range(examples(240)):
+    for number in range(examples(120)):
         set_, target = r.choice(sets), tmp_path / str(number)
         rows = parquet_of(set_.folder / "records.parquet")[1]
         column = r.choice(("full_name", "email", "phone", "phone", "rules", "via_ordinal", "unified_id"))
@@ -420,7 +421,7 @@ def is_same_value(column: str, one: str, other: str) -> bool:
 @pytest.mark.slow
 def test_an_altered_cell_of_an_archived_input_is_found(sets: list[Made], tmp_path: Path) -> None:
     r = random.Random(13)
-    for number in range(examples(120)):
+    for number in range(examples(60)):
         set_, target = r.choice(sets), tmp_path / str(number)
         shutil.copytree(set_.pair, target)
         rows = rows_of(target / CRM)
@@ -444,6 +445,7 @@ def test_an_archived_input_that_cannot_be_read_is_a_finding(sets: list[Made], tm
 # ------------------------------------------------------------------------------------------------------ decisions
 
 
+@pytest.mark.slow
 def test_a_decision_that_was_removed_or_turned_is_found(sets: list[Made], tmp_path: Path) -> None:
     set_ = sets[2]
     decisions = rows_of(set_.folder / "decisions.csv")
@@ -481,6 +483,7 @@ def test_groups_made_again_are_those_of_the_definition(
 # ---------------------------------------------------------------------------- other programs, settings and forgers
 
 
+@pytest.mark.slow
 def test_a_set_of_a_former_program_is_proved_as_far_as_it_can_be(sets: list[Made], tmp_path: Path) -> None:
     for number, set_ in enumerate(sets):
         target = tmp_path / str(number)
@@ -563,6 +566,7 @@ def forge(house: House, name: str, column: str, value: str, where: str) -> None:
     (house.state / "ledger.sqlite").unlink()
 
 
+@pytest.mark.slow
 def test_a_forged_set_is_found_though_every_hash_is_right(house: House) -> None:
     house.drop()
     assert house.run("watch", "--once", settle_seconds="0.3").code == 0
