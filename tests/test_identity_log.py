@@ -246,6 +246,7 @@ def test_what_the_log_does_not_have_is_a_usage_error(
     code, out, err = history(works, capsys, *arguments)
     assert (code, out) == (cli.USAGE, "")
     assert message in err
+    assert "Ann" not in err, "what is no id may be a name"
 
 
 def test_after_adopt_the_log_begins_with_what_is_known(works: Works, capsys: pytest.CaptureFixture[str]) -> None:

@@ -581,12 +581,19 @@ def test_a_forged_set_is_found_though_every_hash_is_right(house: House) -> None:
     assert "someone.else" not in done.out
 
 
-def test_a_damaged_parquet_file_is_a_finding(sets: list[Made], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: b"PAR1" + content[100:], lambda content: content[: len(content) // 2], lambda content: b"x" * 500],
+    ids=["moved", "cut off", "overwritten"],
+)
+def test_a_damaged_parquet_file_is_a_finding(
+    sets: list[Made], tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     shutil.copytree(sets[0].folder, tmp_path / "set")
     path = tmp_path / "set" / "records.parquet"
     content = path.read_bytes()
     path.unlink()
-    path.write_bytes(b"PAR1" + content[100:])
+    path.write_bytes(damage(content))
     (finding,) = sets[0].proof(tmp_path / "set").findings
     assert finding.startswith("the set cannot be proved, a file in it is damaged: ")
 

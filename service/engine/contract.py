@@ -156,7 +156,7 @@ class Engine(Callables, Protocol):
         """
 
     def read_parquet(self, path: Path) -> Table:
-        """The table that ``write_parquet`` wrote. Raises: TransientError for a damaged file, at the latest in use."""
+        """The table that ``write_parquet`` wrote. Raises: DamagedFile, TransientError, at the latest in use."""
 
     def read_csv(self, path: Path, columns: Sequence[str]) -> Table:
         """The table of texts that ``write_csv`` wrote, with these columns; the file lies in the work folder."""
@@ -215,6 +215,10 @@ class Reader(Protocol):
         Raises: FileNotFoundError where the file is gone, as after retention; StatementTooSlow; TransientError for a
         file that is damaged or lies elsewhere, and where memory does not suffice; ValueError if it is no ``select``.
         """
+
+
+class DamagedFile(TransientError):
+    """A file that ``write_parquet`` wrote cannot be read as such."""
 
 
 class StatementTooSlow(TransientError):

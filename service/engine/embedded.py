@@ -21,9 +21,8 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.commands import command
 from service.engine import components, embedded_files, memory
-from service.engine.contract import Engine, GroupFunction, Prepared, Table, sql_text
+from service.engine.contract import DamagedFile, Engine, GroupFunction, Prepared, Table, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
-from service.errors import TransientError
 from service.model import InputFile
 from service.progress import Meter
 from service.readers.rows import FileReport
@@ -177,7 +176,7 @@ class EmbeddedEngine(Database):
             return self.materialise(f"select * from read_parquet({sql_text(str(path))}, hive_partitioning=false)")
         except duckdb.InvalidInputException:
             hint = f"`{command('verify')}` says whether a file was changed"
-            raise TransientError("the file is damaged", where=str(path), hint=hint) from None
+            raise DamagedFile("the file is damaged", where=str(path), hint=hint) from None
 
     def read_csv(self, path: Path, columns: Sequence[str]) -> EmbeddedTable:
         """See ``Engine.read_csv``."""

@@ -91,7 +91,8 @@ def history_of(unified_id: str, state: Path, as_of: str | None = None, reader: R
 def _number_of(unified_id: str) -> int:
     found = _UNIFIED_ID.fullmatch(unified_id.strip())
     if found is None:
-        raise UsageError("this is no unified id", where=unified_id, hint="give one as in the master, such as CUST042")
+        # It is not quoted: a user may have given a name or an address.
+        raise UsageError("this is no unified id", hint="give one as in the master, such as CUST042")
     return int(found[1])
 
 

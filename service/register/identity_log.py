@@ -1,7 +1,8 @@
 """The log of identities: the events of every batch, one Parquet file each, in ``state/register_events/``.
 
 A file is staged with the generation of its batch, under its final name, and moved into the log when that generation is
-put in force. So the events of a batch that was not committed are never there, and no batch is there twice.
+put in force. So the events of a batch that was not committed are never there, and those of a commit are there once. A
+batch that is integrated again, because its set was removed, has a second file: what was different then.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from service.documents import Manifest
 from service.engine import open_engine
-from service.engine.contract import Engine
+from service.engine.contract import DamagedFile, Engine
 from service.errors import ServiceError
 from service.files import fingerprint_of
 from service.folders import REVIEW_QUEUE_FILE
@@ -58,9 +58,9 @@ class Prover:
         ):
             try:
                 return self._proved(_Set(folder, shown, manifest, archive), engine)
-            except ServiceError:
-                raise
-            except Exception as error:  # noqa: BLE001  # the engine raises errors of many kinds for a damaged file
+            except Exception as error:  # the engine raises errors of many kinds for a damaged file
+                if isinstance(error, ServiceError) and not isinstance(error, DamagedFile):
+                    raise
                 return Proof([f"{shown} cannot be proved, a file in it is damaged: {type(error).__name__}"])
 
     def _proved(self, set_: _Set, engine: Engine) -> Proof:

@@ -92,21 +92,21 @@ class _Groups:
     def __init__(self, ordinals: Sequence[int], different: Iterable[tuple[int, int]]) -> None:
         self.members = {ordinal: [ordinal] for ordinal in ordinals}
         self._root = {ordinal: ordinal for ordinal in ordinals}
-        self._foes: dict[int, set[int]] = defaultdict(set)
+        self._kept_apart: dict[int, set[int]] = defaultdict(set)
         for one, other in different:
-            self._foes[one].add(other)
-            self._foes[other].add(one)
+            self._kept_apart[one].add(other)
+            self._kept_apart[other].add(one)
 
     def is_one(self, one: int, other: int) -> bool:
         """Whether both are in one group."""
         return self._root[one] == self._root[other]
 
     def join(self, one: int, other: int) -> None:
-        """Make two groups one, unless a foe of one is in the other."""
+        """Make two groups one, unless a record of one must not join one of the other."""
         small, large = sorted((self._root[one], self._root[other]), key=lambda it: len(self.members[it]))
-        if small == large or any(self._root[foe] == large for foe in self._foes[small]):
+        if small == large or any(self._root[it] == large for it in self._kept_apart[small]):
             return
         for moved in self.members[small]:
             self._root[moved] = large
         self.members[large] += self.members.pop(small)
-        self._foes[large] |= self._foes.pop(small, set())
+        self._kept_apart[large] |= self._kept_apart.pop(small, set())

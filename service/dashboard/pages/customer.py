@@ -69,7 +69,8 @@ class CustomerView(Struct, frozen=True, kw_only=True):
     links: tuple[RecordLink, ...] = ()
     """Of up to 30 records all links, else those of the page."""
     explained: ShownExplanation | None = None
-    """Null where it was not looked for: in a customer of many records, and in a set of an older program."""
+    """Null where it was not looked for: in a customer of many records, in a set of an older program, or in one that
+    weighed evidence made."""
     history: IdHistory = IdHistory()
 
     @property

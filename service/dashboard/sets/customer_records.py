@@ -95,7 +95,7 @@ class RecordLink(Struct, frozen=True, kw_only=True):
     """Null where that record was not read."""
     rules: str
     ties: tuple[Tie, ...] = ()
-    """What the two share; none of a customer that is too large to be explained."""
+    """What the two share; none of a customer that is not explained."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ class RecordSlice:
     whole: int
     page: int
     found: Explained | None = None
-    """What is explained by all records; None where they are too many, or an older program made the set."""
+    """What is explained by all records; None where they are too many, or an older program or weighed evidence made the
+    set."""
     decisions: tuple[TouchingDecision, ...] = ()
 
     @property

@@ -8,6 +8,8 @@ Source: docs/specification.md section 5
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from service.engine.contract import Engine, Table
 from service.pipeline.matching.compared import Compared
 
@@ -44,6 +46,11 @@ _WEAKER = {
 _SHARED_VALUE = "select ordinal, {number} as rule, {rule} as value from this where {rule} >= 0"
 
 
+def links_by(rules: Iterable[str]) -> str:
+    """SQL: LINKS of each record with the first that shares a value of one of these rules."""
+    return " union all ".join(_LINK.format(rule=rule) for rule in rules)
+
+
 class LiteralMatcher:
     """See ``Matcher``. Every rule has the weight 1.
 
@@ -53,7 +60,7 @@ class LiteralMatcher:
     def __init__(self, more: tuple[str, ...] = ()) -> None:
         self.rules: tuple[str, ...] = (*_KEYS, *more)
         rules = self.rules
-        self._links = " union all ".join(_LINK.format(rule=rule) for rule in rules)
+        self._links = links_by(rules)
         self._shared_values = " union all ".join(
             _SHARED_VALUE.format(number=number, rule=rule) for number, rule in enumerate(rules)
         )

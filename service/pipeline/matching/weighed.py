@@ -14,7 +14,7 @@ from service.engine.contract import Engine, Table
 from service.model import IDENTIFIER, QUESTION, DateOrder
 from service.pipeline.matching.compared import Compared
 from service.pipeline.matching.evidence_fields import extension, read_evidence
-from service.pipeline.matching.literal import LiteralMatcher
+from service.pipeline.matching.literal import LiteralMatcher, links_by
 from service.pipeline.matching.safe.matcher import Question, match
 from service.pipeline.matching.safe.prepared import Texts
 
@@ -24,10 +24,6 @@ _COLUMNS = {"name": "full_name", "email": "email", "phone": "phone_key"}
 """Field of the matcher -> column of RECORD."""
 _AT_ONCE = 50_000
 _WITH_WEIGHED = f"select this.*, placed.number as {WEIGHED} from this join placed using (ordinal) order by ordinal"
-_LINK = (
-    "select {rule} as one, ordinal as other, '{rule}' as rule, 1.0::double as weight from this "
-    "where {rule} >= 0 and {rule} <> ordinal"
-)
 _NOT_LINKING = ("email", "phone", "name")
 _WITHIN = "case when {0} < 0 then -1 else min(ordinal) over (partition by group_id, {0}) end as {0}"
 
@@ -44,7 +40,7 @@ class WeighedMatcher(LiteralMatcher):
     ) -> None:
         super().__init__(more)
         self._evidence, self._date_order = tuple(evidence), date_order
-        self._links = " union all ".join(_LINK.format(rule=it) for it in self.rules if it not in _NOT_LINKING)
+        self._links = links_by(it for it in self.rules if it not in _NOT_LINKING)
 
     def with_rule(self, rule: str) -> WeighedMatcher:
         """See ``Matcher.with_rule``."""
@@ -67,7 +63,7 @@ class WeighedMatcher(LiteralMatcher):
         names = (*_COLUMNS.values(), "written_phone", *self._evidence)
         values = dict(zip(names, _columns(records, names), strict=True))
         found = {field: values[column] for field, column in _COLUMNS.items()}
-        written = {name.replace(IDENTIFIER, "identifier."): values[name] for name in self._evidence}
+        written = {name.replace(IDENTIFIER, "identifier.", 1): values[name] for name in self._evidence}
         extensions = list(map(extension, values["written_phone"], values["phone_key"]))
         return {**found, "phone_extension": extensions, **read_evidence(written, self._date_order)}
 

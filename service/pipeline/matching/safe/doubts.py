@@ -12,7 +12,7 @@ from service.pipeline.matching.safe.scoring import Scorer
 from service.pipeline.matching.safe.weights import Floats
 
 _AS_GOOD = 2.0
-"""Bits: another customer that fits a record so nearly as well as its own is a rival."""
+"""Bits: another customer is a rival if it fits a record by at most so many bits less than its own."""
 _CONTRADICT = -8.0
 """Bits: customers whose records have this mean weight are two."""
 _MOST_QUESTIONS = 2
@@ -50,13 +50,13 @@ def without_ambiguous(groups: Ints, pairs: tuple[Ints, Ints, Floats], limit: flo
     alone = [np.array([it]) for it, _ in asked]
     own, others_fit = scorer.means(alone, rest), scorer.means(alone, rival_members)
     between = scorer.means(rest, rival_members)
-    is_torn = (others_fit > limit) & (others_fit >= own - _AS_GOOD) & (between < _CONTRADICT)
-    torn = sorted({it for (it, _), torn in zip(asked, is_torn.tolist(), strict=True) if torn})
-    return _taken_out(groups, torn)
+    is_ambiguous = (others_fit > limit) & (others_fit >= own - _AS_GOOD) & (between < _CONTRADICT)
+    ambiguous = sorted({it for (it, _), found in zip(asked, is_ambiguous.tolist(), strict=True) if found})
+    return _taken_out(groups, ambiguous)
 
 
 def _taken_out(groups: Ints, records: list[int]) -> Ints:
-    """Groups are named by their first records again."""
+    """The groups without these records, each of which is one of its own; named by their first records again."""
     found = groups.copy()
     found[records] = -1 - np.array(records, np.int64)
     names = {name: int(part[0]) for name, part in members_of(found).items()}

@@ -16,7 +16,7 @@ from service.pipeline.matching.safe.lexicon import are_variants, known_names, wo
 from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, PreparedRecords, column
 
 MISSING, SAME, VARIANT, NEAR, OTHER, CONTRARY = range(6)
-"""Outcomes, from agreement to contradiction; a value of two names that both are names is contrary."""
+"""Outcomes, from agreement to contradiction. Two different names that are both known as names contradict each other."""
 LEVELS = 6
 Levels = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float64]

@@ -40,8 +40,8 @@ _PRIORS: Mapping[str, Prior] = {
     "postcode": Prior((0.84, 0.06, 0.01, 0.08, 0.01), (0.01, 0.02, 0.9, 0.06), 1 / 500, 1.0, (0.8, 0.05, 0.01)),
     "state": Prior((0.93, 0.01, 0.01, 0.04, 0.01), (0.01, 0.01, 0.9, 0.06), 1 / 15, 1.0, (0.9, 0.01, 0.01)),
 }
-_IDENTIFIER = Prior((0.93, 0.04, 0.01, 0.01, 0.01), (0.0003, 0.003, 0.9, 0.09), 1e-7, 0.05, (1e-6, 0.1, 0.1))
 # Relatives and colleagues often have numbers that follow each other.
+_IDENTIFIER = Prior((0.93, 0.04, 0.01, 0.01, 0.01), (0.0003, 0.003, 0.9, 0.09), 1e-7, 0.05, (1e-6, 0.1, 0.1))
 
 
 def prior_of(field: str) -> Prior:
