@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy.sets import normalised
-from service.pipeline.matching.safe.closure import components, grouped, spanning
+from service.pipeline.matching.safe.closure import grouped
 from service.pipeline.matching.safe.matcher import match
+from service.pipeline.matching.safe.outcomes import FieldComparison
+from service.pipeline.matching.safe.prepared import prepare
+from service.pipeline.matching.safe.weights import first_weights, with_customers
 
 TRAPS = sorted((Path(__file__).parent / "traps").glob("*.csv"))
 LEAST_FOUND = 0.95
@@ -51,7 +54,7 @@ def test_the_duplicates_among_the_traps_are_found() -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_people_of_one_name_are_as_many_customers() -> None:
-    """Each has an address of his own; some of them are there twice, with another number."""
+    """Each has an address of their own; some of them are there twice, with another number."""
     people = [f"john.smith{number * 7919 % 1_000_003}@mail.test" for number in range(10_000)]
     twice = people[:50]
     fields = {
@@ -83,17 +86,6 @@ def test_a_record_that_fits_two_contradicting_customers_joins_neither_and_is_ask
     assert {2} <= {*(it.one for it in found.questions), *(it.other for it in found.questions)}
 
 
-def test_ties_name_what_speaks_for_them_and_connect_the_groups_exactly() -> None:
-    customers, fields = _trap(next(path for path in TRAPS if path.stem == "plain_duplicates"))
-    found = match(fields)
-    assert all(tie.one < tie.other and tie.weight > 0 and " " in tie.evidence for tie in found.ties)
-    ones, others = (np.array([getattr(tie, side) for tie in found.ties]) for side in ("one", "other"))
-    labels = np.arange(len(customers))
-    for part in components(len(customers), ones, others):
-        labels[part] = part[0]
-    assert labels.tolist() == found.groups.tolist()
-
-
 def test_the_order_of_records_changes_no_group() -> None:
     for path in TRAPS:
         customers, fields = _trap(path)
@@ -104,21 +96,24 @@ def test_the_order_of_records_changes_no_group() -> None:
         assert back == _pairs(groups), path.stem
 
 
+def test_weights_are_multiples_of_a_step_so_that_their_sums_are_exact() -> None:
+    """Else two processors, which differ in the last digits of a logarithm, could group a batch differently."""
+    _, fields = _trap(next(path for path in TRAPS if path.stem == "plain_duplicates"))
+    prepared = prepare(fields)
+    first = first_weights(FieldComparison(prepared))
+    weights = with_customers(first, prepared, np.arange(prepared.count))
+    bits = np.concatenate([it.ravel() for it in (weights.same, weights.apart, weights.related, *weights.rarity)])
+    assert (bits * 2.0**20 == np.round(bits * 2.0**20)).all()
+    assert len(np.unique(bits)) > 20
+
+
 def test_the_same_records_give_the_same_result_to_the_last_bit() -> None:
     _, fields = _trap(TRAPS[0])
     one, other = match(fields), match(fields)
-    assert (one.ties, one.questions, one.groups.tolist()) == (other.ties, other.questions, other.groups.tolist())
+    assert (one.questions, one.groups.tolist()) == (other.questions, other.groups.tolist())
 
 
 def test_closure_goes_by_the_mean_and_not_by_a_path() -> None:
     """1 fits 0 and 2, which contradict each other: it goes to the better one, and they stay two."""
     links = np.array([0, 1, 0]), np.array([1, 2, 2]), np.array([12.0, 8.0, -12.0])
     assert grouped(3, links, 0.0, lambda ones, others: np.zeros(len(ones))).tolist() == [0, 0, 2]
-
-
-def test_large_groups_are_connected_by_their_strongest_links() -> None:
-    count = 400
-    ones, others = np.arange(count - 1), np.arange(1, count)
-    groups = np.zeros(count, np.int64)
-    found = list(spanning(groups, (ones, others, np.full(count - 1, 9.0)), lambda a, b: np.full(len(a), 9.0)))
-    assert len(found) == count - 1

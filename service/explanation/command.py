@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from service.errors import UsageError
 from service.explanation.questions import explain_one, explain_two
 from service.explanation.text import customer_text, pair_text
 from service.folders import Folders
+from service.masters.missing import MissingThing
 
 
 def explain(asked: str, other: str | None, folders: Folders, *, as_json: bool) -> str:
@@ -14,11 +16,14 @@ def explain(asked: str, other: str | None, folders: Folders, *, as_json: bool) -
 
     Raises: UsageError, ChangedSet, OSError.
     """
-    if other is None:
-        customer = explain_one(asked, folders)
-        return _json(customer) if as_json else customer_text(customer)
-    pair = explain_two((asked, other), folders)
-    return _json(pair) if as_json else pair_text(pair)
+    try:
+        if other is None:
+            customer = explain_one(asked, folders)
+            return _json(customer) if as_json else customer_text(customer)
+        pair = explain_two((asked, other), folders)
+        return _json(pair) if as_json else pair_text(pair)
+    except MissingThing as missing:
+        raise UsageError(missing.message, hint="a newer set took its place meanwhile: ask again") from None
 
 
 def _json(document: msgspec.Struct) -> str:

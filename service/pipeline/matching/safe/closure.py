@@ -6,7 +6,7 @@ one record that fits two customers does not make them one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -70,27 +70,6 @@ def components(count: int, ones: Ints, others: Ints) -> list[Ints]:
     return np.split(linked[order], np.flatnonzero(np.diff(roots[order])) + 1) if len(linked) else []
 
 
-def spanning(groups: Ints, links: tuple[Ints, Ints, Floats], weigh: Weigh) -> Iterator[tuple[int, int, float]]:
-    """The strongest links that connect every group: one, other, weight; one less than the group has records."""
-    count = len(groups)
-    named, sizes = np.unique(groups, return_counts=True)
-    large = np.isin(groups, named[sizes > LARGEST])
-    order = np.argsort(groups, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    low, high = _missing_pairs(parts, least=2)
-    kept = large[links[0]] & (groups[links[0]] == groups[links[1]])
-    # A large group that its links do not connect is connected to its first record.
-    rest = np.flatnonzero(large & (groups != np.arange(count)))
-    ones, others = (np.concatenate(it) for it in ((low, links[0][kept], groups[rest]), (high, links[1][kept], rest)))
-    weights = weigh(ones, others)
-    parents = list(range(count))
-    for it in np.lexsort((others, ones, -weights)).tolist():
-        one, other = _root(parents, int(ones[it])), _root(parents, int(others[it]))
-        if one != other:
-            parents[max(one, other)] = min(one, other)
-            yield int(ones[it]), int(others[it]), float(weights[it])
-
-
 def _root(parents: list[int], it: int) -> int:
     while parents[it] != it:
         parents[it] = parents[parents[it]]
@@ -98,11 +77,11 @@ def _root(parents: list[int], it: int) -> int:
     return it
 
 
-def _missing_pairs(parts: Sequence[Ints], least: int = 3) -> tuple[Ints, Ints]:
-    """Every pair inside the parts that have at least so many records, and not too many."""
+def _missing_pairs(parts: Sequence[Ints]) -> tuple[Ints, Ints]:
+    """Every pair inside the parts that have more than two records, and not too many."""
     ones, others = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for part in parts:
-        if least <= len(part) <= LARGEST:
+        if 2 < len(part) <= LARGEST:
             low, high = np.triu_indices(len(part), 1)
             ones.append(part[low])
             others.append(part[high])

@@ -1,15 +1,15 @@
-"""The matcher: from columns to groups, the links that hold them, and what a person should decide."""
+"""The matcher: from columns to groups, and what a person should decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from service.pipeline.matching.safe.candidates import candidates
-from service.pipeline.matching.safe.closure import grouped, spanning
+from service.pipeline.matching.safe.closure import grouped
 from service.pipeline.matching.safe.doubts import doubts, without_ambiguous
 from service.pipeline.matching.safe.outcomes import FieldComparison
 from service.pipeline.matching.safe.prepared import Ints, PreparedRecords, Texts, prepare
@@ -22,16 +22,6 @@ LEAST_ASKED = -4.0
 """Bits: about groups with a lower mean weight a person is not asked."""
 _PASSES = 2
 Pairs = tuple[Ints, Ints, Floats]
-
-
-@dataclass(frozen=True)
-class WeighedLink:
-    """A link between two records of one customer: its weight in bits, and the fields that speak for it."""
-
-    one: int
-    other: int
-    weight: float
-    evidence: str
 
 
 @dataclass(frozen=True)
@@ -50,12 +40,10 @@ class Resolved:
     """What was found.
 
     groups     for each record the first record of its customer
-    ties       links that connect every group, and nothing else, in the order of their second records
     questions  what a person should decide, what gains most first
     """
 
     groups: Ints
-    ties: Sequence[WeighedLink]
     questions: Sequence[Question]
 
 
@@ -63,7 +51,7 @@ def match(fields: Mapping[str, Texts]) -> Resolved:
     """The customers among the records; ``fields`` as in ``prepare``."""
     prepared = prepare(fields)
     if not prepared.columns:
-        return Resolved(np.arange(len(prepared.content)), (), ())
+        return Resolved(np.arange(len(prepared.content)), ())
     scorer, pairs, groups = _weighed(FieldComparison(prepared), candidates(prepared))
     groups = without_ambiguous(groups, pairs, AUTOMATIC, scorer)
     records = _Records(prepared, scorer)
@@ -75,8 +63,7 @@ def match(fields: Mapping[str, Texts]) -> Resolved:
         Question(*records.pair(it.one, it.other), round(it.weight, 2), *text)
         for it, text in zip(asked, texts, strict=True)
     ]
-    ties = sorted(records.ties(groups, pairs), key=lambda it: (it.other, it.one))
-    return Resolved(records.groups(groups), ties, questions)
+    return Resolved(records.groups(groups), questions)
 
 
 def _weighed(comparison: FieldComparison, near: tuple[Ints, Ints]) -> tuple[Scorer, Pairs, Ints]:
@@ -114,19 +101,6 @@ class _Records:
         apart = self._is_copy() & (self._own[self._content] <= AUTOMATIC)
         found[apart] = np.flatnonzero(apart)
         return found
-
-    def ties(self, groups: Ints, pairs: Pairs) -> Iterator[WeighedLink]:
-        """Links that connect the records of each group, the earlier record first."""
-        found = list(spanning(groups, pairs, self._scorer.of))
-        ones, others = (np.array([it[side] for it in found], np.int64) for side in (0, 1))
-        for (one, other, weight), (text, _) in zip(found, self._scorer.explained(ones, others), strict=True):
-            yield WeighedLink(*self.pair(one, other), round(weight, 2), text)
-        copies = np.flatnonzero(self._is_copy() & (self._own[self._content] > AUTOMATIC))
-        contents = self._content[copies]
-        for record, content, (text, _) in zip(
-            copies.tolist(), contents.tolist(), self._scorer.explained(contents, contents), strict=True
-        ):
-            yield WeighedLink(int(self._firsts[content]), record, round(float(self._own[content]), 2), text)
 
     def _is_copy(self) -> npt.NDArray[np.bool_]:
         is_copy: npt.NDArray[np.bool_] = self._firsts[self._content] != np.arange(len(self._content))

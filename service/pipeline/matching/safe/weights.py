@@ -35,6 +35,7 @@ _COMMON = {"first": 1 / 40, "last": 1 / 60}
 _RANDOM_PAIRS = 100_000
 _ROUNDS = 8
 _MOST_BITS = 24.0
+_STEPS = 2.0**20
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ class Weights:
         fields = np.arange(levels.shape[1])
         equal = np.maximum(self.related[fields, SAME] - rarity, 0.0)
         bits = np.where(levels == SAME, equal, (self.related - self.apart)[fields, levels])
-        odds: Floats = np.logaddexp2(0.0, bits.sum(axis=1) + self.prior + _RELATED)
-        return odds
+        return _exact(np.logaddexp2(0.0, bits.sum(axis=1) + self.prior + _RELATED))
 
     def rarity_of(self, prepared: PreparedRecords, ones: Ints) -> Floats:
         """Pairs by fields: log2 of the frequency of the value of the first record."""
@@ -89,11 +89,11 @@ def first_weights(comparison: FieldComparison) -> Weights:
     levels = _of_any_two(comparison)
     for number, field in enumerate(fields):
         prior = prior_of(field)
-        same[number, SAME:] = np.log2(prior.same)
+        same[number, SAME:] = _log2(prior.same)
         apart[number] = _apart(prior.apart, levels[:, number])
         related[number] = _related(prior.related, apart[number])
     population = max(comparison.prepared.count, _LEAST_POPULATION)
-    return Weights(same, apart, related, _rarity(comparison.prepared, None), float(np.log2(_EXPECTED / population)))
+    return Weights(same, apart, related, _rarity(comparison.prepared, None), float(_log2(_EXPECTED / population)))
 
 
 def with_customers(weights: Weights, prepared: PreparedRecords, customers: Ints) -> Weights:
@@ -112,10 +112,20 @@ def estimated(weights: Weights, levels: Levels, rarity: Floats, prepared: Prepar
             # A few pairs must not teach that contradictions are usual: these pairs may be two customers.
             counts[-1] *= counts.sum() / (counts.sum() + _PAIRS_TO_CONTRADICT)
             chances = counts + _STRENGTH * np.array(prior_of(field).same)
-            same[number, SAME:] = np.log2(chances / chances.sum())
+            same[number, SAME:] = _log2(chances / chances.sum())
         matches = (float(likely.sum()) + _EXPECTED * _STRENGTH) / (records + _STRENGTH)
-        weights = replace(weights, same=same, prior=float(np.log2(matches / max(records, _LEAST_POPULATION))))
+        weights = replace(weights, same=same, prior=float(_log2(matches / max(records, _LEAST_POPULATION))))
     return weights
+
+
+def _log2(chance: npt.ArrayLike) -> Floats:
+    return _exact(np.log2(chance))
+
+
+def _exact(bits: Floats) -> Floats:
+    """The same bits in steps of 2⁻²⁰, because processors differ in the last digits of a logarithm. Sums are exact."""
+    found: Floats = np.round(bits * _STEPS) / _STEPS
+    return found
 
 
 def _of_any_two(comparison: FieldComparison) -> Levels:
@@ -131,15 +141,15 @@ def _apart(prior: Sequence[float], levels: Levels) -> Floats:
     counts = np.bincount(levels, minlength=LEVELS)[VARIANT:]
     chances = counts + _STRENGTH_APART * np.array(prior) / sum(prior)
     found = np.zeros(LEVELS)
-    found[VARIANT:] = np.log2(chances / chances.sum())
+    found[VARIANT:] = _log2(chances / chances.sum())
     return found
 
 
 def _related(prior: Sequence[float] | None, apart: Floats) -> Floats:
     found = apart.copy()
     if prior is not None:
-        found[SAME : NEAR + 1] = np.maximum(np.log2(prior), np.append(-99.0, apart[VARIANT : NEAR + 1]))
-        found[OTHER:] += np.log2(1 - sum(prior))
+        found[SAME : NEAR + 1] = np.maximum(_log2(prior), np.append(-99.0, apart[VARIANT : NEAR + 1]))
+        found[OTHER:] += _log2(1 - sum(prior))
     else:
         found[SAME] = -99.0
     return found
@@ -162,5 +172,5 @@ def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
         else:
             usual = np.full(len(values.texts), prior.chance)
         chance = (others + prior.pseudo) / (total + prior.pseudo / usual)
-        found.append(np.maximum(np.log2(chance), -_MOST_BITS))
+        found.append(np.maximum(_log2(chance), -_MOST_BITS))
     return found
