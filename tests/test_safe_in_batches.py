@@ -17,6 +17,7 @@ from service.explanation.questions import explain_one
 from service.folders import Folders
 from service.jobs.proving import prover
 from service.settings import Settings
+from service.verify import VerifyReport
 from tests.small_batches import integrate_pair, published, rows_of, write_pair
 
 HEADER = ("customer_id", "full_name", "email", "phone")
@@ -119,3 +120,4 @@ def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> N
     proof = prover(Settings(**SAFE)).prove(folder, "the set", manifest, None)
     assert (proof.findings, proof.is_unproved) == ([], True)
     assert proof.notes == ["the set is not proved: weighed evidence made its customers"]
+    assert VerifyReport(sets=1, proved=0).sentence.startswith("ok: 1 sets, 0 proved, ")

@@ -38,9 +38,10 @@ from service.settings import Settings
 from service.sources import sources_of
 from service.verify.contents import check_master_set
 
-_SPLIT_BY_DECISIONS = """
+_WITH_DECISIONS = """
     select * replace (
         case when change = 'split' then 'no rule links their records any more, or a decision keeps them apart'
+            when change = 'merged' then 'a rule or a decision links their records now'
             else reason end as reason
     )
     from this
@@ -134,8 +135,8 @@ def _results(
 
 
 def _with_reasons(changes: Table, followed: Followed) -> Table:
-    """The changes of ids; where decisions kept records apart, they may be why a customer was split."""
-    return changes.derive(_SPLIT_BY_DECISIONS) if followed.kept_apart else changes
+    """The changes of ids; where the batch followed decisions, these may be their cause."""
+    return changes.derive(_WITH_DECISIONS) if followed.attached else changes
 
 
 def _summary(extracted: Extracted, records: int, customers: int, next_number: int) -> Summary:

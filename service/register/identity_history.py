@@ -157,7 +157,9 @@ def _resolved(number: int, own: list[_Placed], events: _Events) -> tuple[list[in
     chain = [number]
     while True:
         if not own:
-            raise UsageError(f"there is no customer {_shown(chain[-1])} yet", hint="see the master of that batch")
+            raise UsageError(
+                f"there is no customer {_shown(chain[-1])} until then", hint="crosswalk.csv in a set lists its ids"
+            )
         last = max(own, key=lambda it: _order(it, _shown(chain[-1]))).event
         if last.change not in ("merged", "known") or last.other is None:
             return chain, last.after > 0

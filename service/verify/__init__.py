@@ -58,13 +58,13 @@ class VerifyReport:
     inputs: int = 0
     """Files in the archive."""
     quarantined: int = 0
-    proved: int = 0
-    """Sets whose merges were proved."""
+    proved: int | None = None
+    """Sets whose merges were proved; None where no proof was asked for."""
 
     @property
     def sentence(self) -> str:
         """One line for a report without findings."""
-        proved = f", {self.proved} proved" if self.proved else ""
+        proved = "" if self.proved is None else f", {self.proved} proved"
         return f"ok: {self.sets} sets{proved}, {self.inputs} inputs, {self.quarantined} quarantined"
 
 
@@ -95,6 +95,7 @@ def verify(
     found = {subject: list(_findings(snapshot, subject)) for subject in subjects}
     report.findings = _confirmed(folders, jobs, found)
     if prove:
+        report.proved = 0
         for it in checked:
             if it in snapshot.sets and not found[it]:
                 _prove(snapshot, it, prove, report)
@@ -111,7 +112,7 @@ def _prove(snapshot: Snapshot, batch_id: str, prove: Prove, report: VerifyReport
             return
         proof = prove(folder, f"outbox/batches/{batch_id}", manifest, archive)
         if (folder / MANIFEST).exists():
-            report.proved += not (proof.findings or proof.is_unproved)
+            report.proved = (report.proved or 0) + (not (proof.findings or proof.is_unproved))
             report.findings += proof.findings
             report.notes += proof.notes
 
