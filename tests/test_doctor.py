@@ -189,10 +189,10 @@ def test_the_command_prints_lines_or_one_typed_document(house: House) -> None:
     assert [line[:20].split()[0] for line in lines if line[:4].strip()][:19] != []
     assert lines[0].startswith("pass  versions        program ")
     assert "environment" in next(line for line in lines if "SERVICE_MIN_FREE_MB" in line)
-    assert lines[-1].startswith("The service can work here: 22 checks, none failed")
+    assert lines[-1].startswith("The service can work here: 23 checks, none failed")
     printed = house.run("doctor", "--json", http_port="0")
     report = msgspec.json.decode(printed.out, type=DoctorReport)
-    assert (printed.code, report.failures, len(report.findings)) == (0, (), 22)
+    assert (printed.code, report.failures, len(report.findings)) == (0, (), 23)
     assert {row.name: row.origin for row in report.settings}["http_port"] == "environment"
     assert printed.err == ""
 
@@ -734,7 +734,7 @@ def test_a_check_that_raises_is_a_finding_without_a_customer(clinic: Clinic, mon
     report = clinic.examine()
     assert named(report)["broken"].found == "the check itself failed (ValueError)"
     assert "Ann" not in as_json(report)
-    assert len(report.findings) == 23, "the others are made all the same"
+    assert len(report.findings) == 24, "the others are made all the same"
 
 
 def test_where_the_mode_allows_writing_no_other_mode_is_advised(tmp_path: Path) -> None:
