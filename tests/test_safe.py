@@ -67,6 +67,18 @@ def test_ten_thousand_people_of_one_name_are_as_many_customers() -> None:
     assert sum(group == number for number, group in enumerate(groups[10_000:])) >= 48
 
 
+@pytest.mark.parametrize("count", [20, 10_000])
+def test_many_rows_that_have_nothing_but_one_name_are_not_one_customer(count: int) -> None:
+    names = ["Bob Dole", "Anna Bell", "Carl Ek"]
+    groups = match({"name": names * count, "email": [None] * 3 * count}).groups.tolist()
+    assert groups == list(range(3 * count))
+
+
+def test_a_name_alone_that_two_exports_have_is_one_customer() -> None:
+    others = [f"{first} {last}" for first in ("Orla", "Pavel", "Zdenka") for last in ("Byrne", "Novak", "Kowal")]
+    assert match({"name": ["Quentin Abernathy", *others, "Quentin Abernathy"]}).groups.tolist() == [*range(10), 0]
+
+
 def test_missing_values_are_never_evidence() -> None:
     assert match({"name": [None] * 3, "email": [None] * 3}).groups.tolist() == [0, 1, 2]
     assert match({"city": ["Boston"] * 3}).groups.tolist() == [0, 1, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,19 @@ class PreparedRecords:
 
     columns: Mapping[str, Column]
     content: Ints
+
+    @cached_property
+    def namesakes(self) -> Ints:
+        """Of each different record that has nothing but a name, how many copies there are beyond two; else 0.
+
+        Two copies may be one customer in two exports. More of them show that the name is common.
+        """
+        copies = np.bincount(self.content, minlength=self.count)
+        has_more = np.zeros(self.count, bool)
+        for name, values in self.columns.items():
+            if name not in NAMES:
+                has_more |= values.codes >= 0
+        return np.where(has_more, 0, np.maximum(copies - 2, 0))
 
     @property
     def count(self) -> int:

@@ -159,10 +159,11 @@ def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
     found = []
     for field, values in prepared.columns.items():
         prior = prior_of(field)
+        held = values.codes >= 0
+        namesakes = np.bincount(values.codes[held], prepared.namesakes[held], len(values.texts))
         if customers is None:
             others, total = np.maximum(values.counts() - 2, 0) / 2, prepared.count
         else:
-            held = values.codes >= 0
             pairs = np.unique(values.codes[held] * (int(customers.max()) + 1) + customers[held])
             counts = np.bincount(pairs // (int(customers.max()) + 1), minlength=len(values.texts))
             others, total = np.maximum(counts - 1, 0).astype(np.float64), len(np.unique(customers))
@@ -171,6 +172,6 @@ def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
             usual = np.where([text in known_names() for text in values.texts], _COMMON[field], prior.chance)
         else:
             usual = np.full(len(values.texts), prior.chance)
-        chance = (others + prior.pseudo) / (total + prior.pseudo / usual)
+        chance = (others + namesakes + prior.pseudo) / (total + prepared.namesakes.sum() + prior.pseudo / usual)
         found.append(np.maximum(_log2(chance), -_MOST_BITS))
     return found
