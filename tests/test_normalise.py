@@ -60,7 +60,16 @@ from service.readers.rows import FileReport
 from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES, REAL_NAMES
 from tests.sizes import GENERATED_VALUES as GENERATED
 from tests.sizes import examples
-from tests.small_batches import NOON, AnyEngine, cells_table, delivered_file, raw_table, small_engine, table_of
+from tests.small_batches import (
+    NOON,
+    RAW_FIELDS,
+    AnyEngine,
+    cells_table,
+    delivered_file,
+    raw_table,
+    small_engine,
+    table_of,
+)
 from tests.worlds import CASES
 
 CORPUS = GENERATED // 5
@@ -1007,7 +1016,8 @@ def test_any_other_text_is_no_id(written: str, engine: AnyEngine) -> None:
 
 def test_a_status_is_stated_or_the_default_of_its_source(engine: AnyEngine) -> None:
     crm = extracted_rows(engine, status=["On Hold", None])
-    both = crm.rows.derive("from this union all select * replace ('ECOM' as source) from this")
+    cells = f"row_number, {', '.join(RAW_FIELDS)}"
+    both = crm.rows.derive(f"select source, {cells} from this union all select 'ECOM', {cells} from this")
     records = stage.normalise(replace(crm, rows=both), Rules(), engine).records
     assert records.derive("select source, status, status_stated from this order by ordinal").rows() == [
         (CRM.name, "on hold", True),
