@@ -164,7 +164,7 @@ def test_a_chain_of_records_proves_itself(tmp_path: Path) -> None:
     folder = published(tmp_path / "out")
     assert len(rows_of(folder / "customer_master.csv")) == 1
     assert proof_of(folder, pair) == Proof()
-    altered = altered_parquet(folder, tmp_path / "altered", "records.parquet", "rules", 0, "name", "not is_kept")
+    altered = altered_parquet(folder, tmp_path / "altered", "records.parquet", "rules", 0, "id", "not is_kept")
     (finding,) = proof_of(altered, pair).findings
     assert "does not agree with the record before it as its rules state" in finding
 
