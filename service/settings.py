@@ -205,21 +205,8 @@ class Settings(BaseSettings):
         return name
 
     @model_validator(mode="after")
-    def _matcher_works_on_the_engine(self) -> Settings:
-        if self.matching == "safe" and self.engine == "spark":
-            raise ValueError(_SAFE_ON_SPARK)
-        return self
-
-    @model_validator(mode="after")
-    def _key_is_safe(self) -> Settings:
-        if _sends_key_in_clear(self):
-            raise ValueError(_KEY_IN_CLEAR)
-        if self.sync_every_minutes and self.api_url is None:
-            raise ValueError("SERVICE_SYNC_EVERY_MINUTES is set, but SERVICE_API_URL is not")
-        return self
-
-    @model_validator(mode="after")
-    def _folders_are_apart(self) -> Settings:
+    def _go_together(self) -> Settings:
+        _refuse_contradictions(self)
         _refuse_shared(inbox=self.inbox.absolute(), outbox=self.outbox.absolute(), state=self.state.absolute())
         return self
 
@@ -248,6 +235,16 @@ class Settings(BaseSettings):
     def guards(self) -> Guards:
         """The limits that hold back a batch of any job."""
         return Guards(self.max_reject_percent, self.volume_guard_rows, self.min_volume_percent)
+
+
+def _refuse_contradictions(settings: Settings) -> None:
+    """Raises: ValueError where one setting asks for what another rules out."""
+    if settings.matching == "safe" and settings.engine == "spark":
+        raise ValueError(_SAFE_ON_SPARK)
+    if _sends_key_in_clear(settings):
+        raise ValueError(_KEY_IN_CLEAR)
+    if settings.sync_every_minutes and settings.api_url is None:
+        raise ValueError("SERVICE_SYNC_EVERY_MINUTES is set, but SERVICE_API_URL is not")
 
 
 def _sends_key_in_clear(settings: Settings) -> bool:

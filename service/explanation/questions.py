@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import structs
+
 from service.decisions import Decision
 from service.errors import UsageError
 from service.explanation.asked import Asked, Newest, find, newest
@@ -27,31 +29,26 @@ def explain_one(given: str, folders: Folders, sets: CustomerSets | None = None) 
     """
     within = newest(folders, sets)
     asked = find("A", given, within)
-    shown = within.of.shown
-    if asked.customer is None:
-        return Explanation(
-            batch_id=shown.batch_id,
-            published_at=shown.published_at,
-            unified_id=asked.unified_id,
-            state="retired",
-            asked_for=asked.shown,
-            is_alias=asked.is_alias,
-            history=_history(asked, within),
-        )
-    followed = decisions_of(within.sets, within.of)
-    records = _records(asked, within)
-    return Explanation(
-        batch_id=shown.batch_id,
-        published_at=shown.published_at,
+    found = Explanation(
+        batch_id=within.of.batch_id,
+        published_at=within.of.shown.published_at,
         unified_id=asked.unified_id,
-        state="live",
+        state="retired",
         asked_for=asked.shown,
         is_alias=asked.is_alias,
+        history=_history(asked, within),
+    )
+    if asked.customer is None:
+        return found
+    followed = decisions_of(within.sets, within.of)
+    records = _records(asked, within)
+    return structs.replace(
+        found,
+        state="live",
         match_reason=asked.customer.match_reason,
         record_count=asked.customer.records,
         explained=explained(asked.customer, records, followed),
         decisions=decisions_about(records, followed, within.state),
-        history=_history(asked, within),
     )
 
 
