@@ -11,11 +11,12 @@ from service.errors import UsageError
 from service.explanation.records import RecordName, has_keys, is_weighed
 from service.folders import Folders, OutboxFolders
 from service.history import History
-from service.jobs.decided_records import SOURCE_AND_ID, UNIFIED_ID
+from service.jobs.decided_records import SOURCE_AND_ID
 from service.masters.customer_row import CustomerRow, customer_row
 from service.masters.customer_sets import CustomerSet, CustomerSets
 from service.masters.id_history import state_of
 from service.masters.missing import MissingThing
+from service.unified_ids import number_in, unified_id
 
 _BY_NAME = f"""
     select unified_id, ordinal, source_id from {PARQUET} where source_id = ? and source = ? order by ordinal limit 1
@@ -81,9 +82,9 @@ _AGAIN = "publish the exports once more, then ask again"
 
 def find(label: str, given: str, within: Newest) -> Asked:
     """The customer or record of this name; ``label`` is what messages call it. Raises: UsageError."""
-    unified, of_source = UNIFIED_ID.fullmatch(given.strip()), SOURCE_AND_ID.fullmatch(given.strip())
-    if unified:
-        return _customer(label, f"CUST{int(unified[1]):03}", within)
+    number, of_source = number_in(given), SOURCE_AND_ID.fullmatch(given.strip())
+    if number is not None:
+        return _customer(label, unified_id(number), within)
     if of_source:
         return _record(label, of_source[1].upper(), of_source[2], within)
     raise UsageError(f"{label} is neither SOURCE:ID nor a unified id", hint=_hint(within))

@@ -14,8 +14,8 @@ from service.decisions.rows import csv_rows
 from service.errors import UsageError
 from service.folders import Folders, OutboxFolders
 from service.register import Register
+from service.unified_ids import number_in, unified_id
 
-UNIFIED_ID = re.compile(r"CUST0*([1-9][0-9]{0,17})")
 SOURCE_AND_ID = re.compile(r"([A-Za-z][A-Za-z0-9_]*):(.+)", re.DOTALL)
 _HINT = "write SOURCE:ID, such as CRM:1001, or a unified id, such as CUST001; crosswalk.csv lists the records of a set"
 
@@ -50,9 +50,9 @@ class NewestSet:
         by_id: dict[str, tuple[str, str]] = {}
         by_number: dict[str, int] = {}
         for label, name in named.items():
-            unified, of_source = UNIFIED_ID.fullmatch(name.strip()), SOURCE_AND_ID.fullmatch(name.strip())
-            if unified:
-                by_number[label] = int(unified[1])
+            number, of_source = number_in(name), SOURCE_AND_ID.fullmatch(name.strip())
+            if number is not None:
+                by_number[label] = number
             elif of_source:
                 by_id[label] = self._source(label, of_source[1]), of_source[2]
             else:
@@ -85,7 +85,7 @@ class NewestSet:
         if not wanted:
             return {}
         numbers = self._live(wanted)
-        ids = {f"CUST{number:03}": number for number in numbers.values()}
+        ids = {unified_id(number): number for number in numbers.values()}
         removed = Counter(
             (row["removed_source"], row["removed_id"])
             for row in self._rows("match_evidence.csv")
@@ -114,10 +114,10 @@ class NewestSet:
                 number = int(into)
                 state, into = states.get(number, ("", ""))
             if not state:
-                raise UsageError(f"{label}: there is no customer CUST{given:03}", hint=_HINT)
+                raise UsageError(f"{label}: there is no customer {unified_id(given)}", hint=_HINT)
             if state != "live":
                 raise UsageError(
-                    f"{label}: customer CUST{number:03} is retired: batch {self.batch_id} has no record of it",
+                    f"{label}: customer {unified_id(number)} is retired: batch {self.batch_id} has no record of it",
                     hint="decide when its records are in the exports again",
                 )
             found[label] = number

@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal, get_args
 
 from msgspec import Struct
 
+from service import unified_ids
 from service.files import open_file
 from service.folders import OutboxFolders
 from service.ledger import Entry
@@ -28,7 +29,6 @@ _MOST_SKIPPED_BYTES = 64 << 20
 """Of a longer line than any customer's: the file is not ours, and may be without end."""
 _COLUMNS = 5
 _OWN_NUMBER = re.compile(rb"(?:CUST)?([0-9]{1,18}),")
-_UNIFIED_ID = re.compile(r"CUST([0-9]{3,18})")
 
 IdChange = Literal["created", "merged", "split", "retired", "revived"]
 CustomerState = Literal["live", "merged", "retired"]
@@ -62,8 +62,8 @@ def number_of(unified_id: str) -> int | None:
     >>> number_of("CUST007"), number_of("CUST7")
     (7, None)
     """
-    found = _UNIFIED_ID.fullmatch(unified_id)
-    return int(found[1]) if found and f"CUST{int(found[1]):03d}" == unified_id else None
+    number = unified_ids.number_in(unified_id)
+    return number if number is not None and unified_ids.unified_id(number) == unified_id else None
 
 
 def history_of(unified_id: str, outbox: OutboxFolders, kept: Iterable[Entry]) -> IdHistory:
@@ -101,7 +101,7 @@ def state_of(unified_id: str, folder: Path) -> tuple[CustomerState, str | None] 
             if found != "merged" or not cells[2].strip().isdigit():
                 break
             number = int(cells[2])
-            merged_into = f"CUST{number:03d}"
+            merged_into = unified_ids.unified_id(number)
     return None if state is None else (state, merged_into)
 
 

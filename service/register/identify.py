@@ -14,6 +14,7 @@ from service.engine.contract import Engine, GroupFunction, IntArray, Table
 from service.register.assignment import assign
 from service.register.events import events_of
 from service.register.tables import RegisterTables
+from service.unified_ids import UNIFIED_ID_SQL
 
 # Of records with the same key, one.
 _NOW = """
@@ -126,9 +127,8 @@ _RECURRING = """
 """
 _BYTES_OF_AN_OVERLAP = 400
 """Of a tangle, while its groups get their customers: objects of Python."""
-_UNIFIED_ID = "'CUST' || case when {0} < 1000 then lpad({0}::varchar, 3, '0') else {0}::varchar end"
 _IDENTIFIED = f"""
-    select group_id, customer, {_UNIFIED_ID.format("customer")} as unified_id
+    select group_id, customer, {UNIFIED_ID_SQL.format("customer")} as unified_id
     from (
         select group_id, customer from this
         union all select group_id, customer from continued
@@ -161,9 +161,9 @@ _CHANGES = f"""
         select was, 'split', [was], list(now order by now), 'no rule links their records any more'
         from this group by was having count(*) > 1
     )
-    select number, change, {_UNIFIED_ID.format("number")} as unified_id,
-        nullif(array_to_string(list_transform(was, lambda n: {_UNIFIED_ID.format("n")}), ','), '') as from_ids,
-        nullif(array_to_string(list_transform(now, lambda n: {_UNIFIED_ID.format("n")}), ','), '') as to_ids,
+    select number, change, {UNIFIED_ID_SQL.format("number")} as unified_id,
+        nullif(array_to_string(list_transform(was, lambda n: {UNIFIED_ID_SQL.format("n")}), ','), '') as from_ids,
+        nullif(array_to_string(list_transform(now, lambda n: {UNIFIED_ID_SQL.format("n")}), ','), '') as to_ids,
         reason
     from changes
 """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from service import unified_ids
 from service.engine import open_reader
 from service.engine.contract import Reader
 from service.errors import UsageError
@@ -16,7 +16,6 @@ from service.register.identity_log import IdentityLog, LoggedBatch
 IdentityChange = Literal["known", "created", "revived", "retired", "grew", "shrank", "split", "moved", "merged"]
 """In the order in which those of one batch are listed."""
 _RANK = {change: rank for rank, change in enumerate(get_args(IdentityChange))}
-_UNIFIED_ID = re.compile(r"CUST0*([1-9][0-9]{0,17})", re.IGNORECASE)
 _EVENTS = (
     "select filename, customer, event, other, moved, before, after"
     " from read_parquet(?, hive_partitioning=false, filename=true) where {}"
@@ -78,26 +77,22 @@ def history_of(unified_id: str, state: Path, as_of: str | None = None, reader: R
         events = _Events(batches, reader or opened.enter_context(open_reader([log.folder])))
         own = events.own(number)
         chain, is_live = _resolved(number, own, events)
-        ordered = sorted([*own, *events.of_others(number)], key=lambda it: _order(it, _shown(number)))
+        ordered = sorted([*own, *events.of_others(number)], key=lambda it: _order(it, unified_ids.unified_id(number)))
     return IdentityHistory(
-        unified_id=_shown(number),
+        unified_id=unified_ids.unified_id(number),
         as_of=batches[-1].batch_id,
         events=tuple(it.event for it in ordered),
-        chain=tuple(map(_shown, chain)),
+        chain=tuple(map(unified_ids.unified_id, chain)),
         is_live=is_live,
     )
 
 
-def _number_of(unified_id: str) -> int:
-    found = _UNIFIED_ID.fullmatch(unified_id.strip())
-    if found is None:
+def _number_of(typed: str) -> int:
+    number = unified_ids.number_in(typed)
+    if number is None:
         # It is not quoted: a user may have given a name or an address.
         raise UsageError("this is no unified id", hint="give one as in the master, such as CUST042")
-    return int(found[1])
-
-
-def _shown(number: int) -> str:
-    return f"CUST{number:03d}"
+    return number
 
 
 def _batches_until(as_of: str | None, log: IdentityLog) -> list[LoggedBatch]:
@@ -140,8 +135,8 @@ class _Events:
     def _rows(self, sql: str, number: int) -> list[_Placed]:
         found: list[_Placed] = []
         for path, customer, change, other, *counts in self._reader.rows(sql, list(self._batches), number):
-            batch, into = self._batches[path], None if other is None else _shown(other)
-            event = IdentityEvent(batch.batch_id, _shown(customer), change, into, *counts)
+            batch, into = self._batches[path], None if other is None else unified_ids.unified_id(other)
+            event = IdentityEvent(batch.batch_id, unified_ids.unified_id(customer), change, into, *counts)
             found.append(_Placed(batch.position, event))
         return found
 
@@ -158,13 +153,17 @@ def _resolved(number: int, own: list[_Placed], events: _Events) -> tuple[list[in
     while True:
         if not own:
             raise UsageError(
-                f"there is no customer {_shown(chain[-1])} until then", hint="crosswalk.csv in a set lists its ids"
+                f"there is no customer {unified_ids.unified_id(chain[-1])} until then",
+                hint="crosswalk.csv in a set lists its ids",
             )
-        last = max(own, key=lambda it: _order(it, _shown(chain[-1]))).event
+        last = max(own, key=lambda it: _order(it, unified_ids.unified_id(chain[-1]))).event
         if last.change not in ("merged", "known") or last.other is None:
             return chain, last.after > 0
         into = _number_of(last.other)
         if into in chain:
-            raise UsageError(f"the aliases of {_shown(number)} run in a circle", hint="restore the state from a backup")
+            raise UsageError(
+                f"the aliases of {unified_ids.unified_id(number)} run in a circle",
+                hint="restore the state from a backup",
+            )
         chain.append(into)
         own = events.own(into)
