@@ -566,6 +566,7 @@ def test_on_one_terminal_the_log_appears_above_the_bar(house: House) -> None:
 
 
 @pytest.mark.large
+@pytest.mark.slow
 def test_without_a_terminal_there_is_no_bar_but_the_log(house: House) -> None:
     with open(house.root / "err", "wb") as err:
         out = integrated(house, err=err.fileno())

@@ -799,6 +799,19 @@ def test_an_event_may_come_a_moment_after_the_scan_found_its_file(watch: FileEve
     assert (watch.missed_events(EVENT_GRACE_SECONDS), watch.missed_events(math.inf)) == (1, 0)
 
 
+def test_a_claim_whose_own_rename_is_reported_before_it_ends_had_its_event(watch: FileEvents, tmp_path: Path) -> None:
+    write_into(tmp_path / "inbox")
+    wait_until(watch.closed)
+    assert watch.missed_events(0.0) == 0, "a turn begins"
+    watch.wait(0)
+    (tmp_path / "inbox/a.csv").rename(tmp_path / "a.csv")
+    watch.wait(5)  # the claim takes so long that its own event comes first
+    watch.expect_event("a.csv", 0.0)
+    assert watch.missed_events(math.inf) == 0
+    watch.expect_event("a.csv", 0.0)
+    assert watch.missed_events(math.inf) == 1, "of an earlier turn"
+
+
 def test_a_file_that_is_open_has_not_been_closed(watch: FileEvents, tmp_path: Path) -> None:
     with (tmp_path / "inbox/a.csv").open("w") as file:
         file.write("x")

@@ -67,6 +67,8 @@ class FileEvents(FileSystemEventHandler):
         self._woken = threading.Event()
         self._closed: deque[Path] = deque()
         self._seen: set[str] = set()
+        # Seen, and left since the turn began: the event of our own claim may come before the claim has ended.
+        self._departed: set[str] = set()
         self._awaited: dict[str, float] = {}
         self._observer: InotifyObserver | None = None
         self._watched: tuple[int, int] | None = None
@@ -135,13 +137,14 @@ class FileEvents(FileSystemEventHandler):
 
     def expect_event(self, name: str, now: float) -> None:
         """Start the grace period for the event of a file that the scan found, unless the event was seen already."""
-        if name in self._seen:
+        if name in self._seen or name in self._departed:
             self._seen.discard(name)
         else:
             self._awaited[name] = now + EVENT_GRACE_SECONDS
 
     def missed_events(self, now: float) -> int:
-        """The number of expected events whose grace period ended since the last call."""
+        """The number of expected events whose grace period ended since the last call. To be called once a turn."""
+        self._departed.clear()
         overdue = [name for name, until in list(self._awaited.items()) if until <= now]
         return sum(self._awaited.pop(name, None) is not None for name in overdue)
 
@@ -155,7 +158,10 @@ class FileEvents(FileSystemEventHandler):
             self._seen.add(name)
             self._awaited.pop(name, None)
         if isinstance(event, FileDeletedEvent | FileMovedEvent) and event.src_path:
-            self._seen.discard(Path(str(event.src_path)).name)
+            left = Path(str(event.src_path)).name
+            if left in self._seen:
+                self._departed.add(left)
+                self._seen.discard(left)
         self._woken.set()
 
     def stop(self) -> None:

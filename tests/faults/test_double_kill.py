@@ -37,7 +37,8 @@ def test_a_kill_while_recovering_from_a_kill_loses_nothing_either(
         for second in sample(seconds, DOUBLE_KILL_SECOND, f"{name} {point}"):
             house = start.copied_to(tmp_path / f"{number}-{second.call}-{second.nth}-{len(tried)}")
             killed(start, house, point)
-            again = [*killed(start, house, second), *ended_well(start, house, is_next_tried=True)]
+            again = killed(start, house, second, is_of_the_moment=point.is_of_the_moment)
+            again += ended_well(start, house, is_next_tried=True)
             faults += [f"and at {second}: {fault}" for fault in again]
             tried.append(second.kind)
             shutil.rmtree(house.root)
