@@ -15,8 +15,8 @@ from service.model import IDENTIFIER, QUESTION, DateOrder
 from service.pipeline.matching.compared import Compared
 from service.pipeline.matching.evidence_fields import extension, read_evidence
 from service.pipeline.matching.literal import LiteralMatcher, links_by
-from service.pipeline.matching.safe.matcher import Question, match
-from service.pipeline.matching.safe.prepared import Texts
+from service.pipeline.matching.safe.matcher import Question, match_prepared
+from service.pipeline.matching.safe.prepared import Texts, prepare
 
 WEIGHED = "weighed"
 """The rule that links what no value alone links."""
@@ -48,7 +48,7 @@ class WeighedMatcher(LiteralMatcher):
 
     def compare(self, records: Table, engine: Engine) -> Compared:
         """See ``Matcher.compare``; all records are in memory."""
-        found = match(self._fields(records))
+        found = match_prepared(prepare(self._fields(records)))  # what was read is released before the pairs are found
         numbers = engine.text_table(("ordinal", "number"), _numbered(found.groups.tolist()))
         placed = numbers.derive("select ordinal::bigint as ordinal, number::bigint as number from this")
         numbers.release()

@@ -45,27 +45,29 @@ def _parts(count: int, links: tuple[Ints, Ints, Floats], limit: float) -> list[I
     """Records that links above the limit connect, at least two; too large a set is cut at stronger links."""
     ones, others, weights = links
     found: list[Ints] = []
-    todo = [(weights > limit, limit)]
+    todo = [(np.flatnonzero(weights > limit), limit)]
+    inside = np.zeros(count, bool)
     while todo:
         used, at_least = todo.pop()
-        for part in components(count, ones[used], others[used]):
+        for part in components(ones[used], others[used]):
             if len(part) <= LARGEST or at_least > _STRONGEST:
                 found.append(part)
                 continue
-            inside = np.zeros(count, bool)
             inside[part] = True
-            todo.append((used & inside[ones] & (weights > at_least + _STEP), at_least + _STEP))
+            stronger = used[inside[ones[used]]]
+            inside[part] = False
+            todo.append((stronger[weights[stronger] > at_least + _STEP], at_least + _STEP))
     return sorted(found, key=lambda part: int(part[0]))
 
 
-def components(count: int, ones: Ints, others: Ints) -> list[Ints]:
+def components(ones: Ints, others: Ints) -> list[Ints]:
     """The sets of at least two records that pairs connect, each in order."""
-    parents = list(range(count))
-    for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+    linked, numbers = np.unique(np.concatenate((ones, others)), return_inverse=True)
+    parents = list(range(len(linked)))
+    for one, other in zip(numbers[: len(ones)].tolist(), numbers[len(ones) :].tolist(), strict=True):
         low, high = sorted((_root(parents, one), _root(parents, other)))
         parents[high] = low
-    linked = np.unique(np.concatenate((ones, others)))
-    roots = np.array([_root(parents, it) for it in linked.tolist()], np.int64)
+    roots = np.array([_root(parents, it) for it in range(len(linked))], np.int64)
     order = np.argsort(roots, kind="stable")
     return np.split(linked[order], np.flatnonzero(np.diff(roots[order])) + 1) if len(linked) else []
 

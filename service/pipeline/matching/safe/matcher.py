@@ -14,7 +14,7 @@ from service.pipeline.matching.safe.doubts import doubts, without_ambiguous
 from service.pipeline.matching.safe.outcomes import FieldComparison
 from service.pipeline.matching.safe.prepared import Ints, PreparedRecords, Texts, prepare
 from service.pipeline.matching.safe.scoring import Scorer
-from service.pipeline.matching.safe.weights import Floats, estimated, first_weights, with_customers
+from service.pipeline.matching.safe.weights import ComparedPairs, Floats, estimated, first_weights, with_customers
 
 AUTOMATIC = -1.0
 """Bits: groups with a higher mean weight are joined without a person."""
@@ -49,7 +49,11 @@ class Resolved:
 
 def match(fields: Mapping[str, Texts]) -> Resolved:
     """The customers among the records; ``fields`` as in ``prepare``."""
-    prepared = prepare(fields)
+    return match_prepared(prepare(fields))
+
+
+def match_prepared(prepared: PreparedRecords) -> Resolved:
+    """The customers among the records."""
     if not prepared.columns:
         return Resolved(np.arange(len(prepared.content)), ())
     scorer, pairs, groups = _weighed(FieldComparison(prepared), candidates(prepared))
@@ -68,14 +72,14 @@ def match(fields: Mapping[str, Texts]) -> Resolved:
 
 def _weighed(comparison: FieldComparison, near: tuple[Ints, Ints]) -> tuple[Scorer, Pairs, Ints]:
     """The weights, the candidates with them, and the groups, after passes with better and better frequencies."""
-    prepared, levels = comparison.prepared, comparison.of(*near)
-    weights, groups = first_weights(comparison), np.arange(comparison.prepared.count)
+    prepared = comparison.prepared
+    compared = ComparedPairs(prepared, near[0], comparison.of(*near))
+    weights, groups = first_weights(comparison), np.arange(prepared.count)
     for number in range(_PASSES):
         if number:
             weights = with_customers(weights, prepared, groups)
-        rarity = weights.rarity_of(prepared, near[0])
-        weights = estimated(weights, levels, rarity, prepared)
-        scorer, pairs = Scorer(comparison, weights), (*near, weights.of(levels, rarity))
+        weights = estimated(weights, compared)
+        scorer, pairs = Scorer(comparison, weights), (*near, weights.of(compared))
         groups = grouped(prepared.count, pairs, AUTOMATIC, scorer.of)
     return scorer, pairs, groups
 

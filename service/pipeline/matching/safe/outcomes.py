@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,12 @@ Levels = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float64]
 _WELL_KNOWN = 2
 """So many records make a name one that is known."""
+_AT_ONCE = 200_000
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """So many pairs in blocks: what is computed of a block takes the more memory the more fields there are."""
+    return (slice(begin, begin + _AT_ONCE) for begin in range(0, count, _AT_ONCE))
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,12 @@ class FieldComparison:
 
     def of(self, ones: Ints, others: Ints) -> Levels:
         """Pairs by fields: outcomes."""
+        found = np.empty((len(ones), len(self.fields)), np.uint8)
+        for block in blocks(len(ones)):
+            found[block] = self._of_block(ones[block], others[block])
+        return found
+
+    def _of_block(self, ones: Ints, others: Ints) -> Levels:
         found = np.zeros((len(ones), len(self.fields)), np.uint8)
         for number, (name, values) in enumerate(self.prepared.columns.items()):
             found[:, number] = self._of_field(name, values, ones, others)
@@ -51,8 +63,7 @@ class FieldComparison:
         a, b = values.codes[ones], values.codes[others]
         found = np.where((a < 0) | (b < 0), MISSING, SAME).astype(np.uint8)
         if name in _WEAK:
-            is_weak = np.array([_WEAK[name](text) for text in values.texts], bool)
-            found[(found == SAME) & is_weak[a]] = NEAR
+            found[(found == SAME) & self._is_weak[name][a]] = NEAR
         unequal = np.flatnonzero((found != MISSING) & (a != b))
         if len(unequal):
             low, high = np.minimum(a[unequal], b[unequal]), np.maximum(a[unequal], b[unequal])
@@ -67,6 +78,14 @@ class FieldComparison:
         return found
 
     @cached_property
+    def _is_weak(self) -> Mapping[str, npt.NDArray[np.bool_]]:
+        weak = {name: _WEAK[name] for name in self.fields if name in _WEAK}
+        return {
+            name: np.array([is_weak(text) for text in self.prepared.columns[name].texts], bool)
+            for name, is_weak in weak.items()
+        }
+
+    @cached_property
     def _is_known(self) -> Mapping[str, npt.NDArray[np.bool_]]:
         columns = self.prepared.columns
         return {name: _known(columns[name]) for name in ("first", "last") if name in columns}
@@ -74,6 +93,14 @@ class FieldComparison:
     @cached_property
     def _is_firm(self) -> npt.NDArray[np.bool_]:
         return np.array([not words("firms").isdisjoint(it.split()) for it in self.prepared.columns["last"].texts], bool)
+
+    @cached_property
+    def _either_name(self) -> tuple[Ints, Ints]:
+        """First and last name of each record, equal texts with equal numbers; negative where missing."""
+        first, last = (self.prepared.columns[it] for it in ("first", "last"))
+        both = column((*first.texts, *last.texts)).codes
+        as_first = np.append(both[: len(first.texts)], -1)[first.codes]
+        return as_first, np.append(both[len(first.texts) :], -2)[last.codes]
 
     def _see_firm_beside_person(self, found: Levels, ones: Ints, others: Ints) -> None:
         """A firm and a person contradict each other in both names."""
@@ -90,10 +117,7 @@ class FieldComparison:
 
     def _see_transposed(self, found: Levels, ones: Ints, others: Ints) -> None:
         """First and last name the other way round are variants of both."""
-        first, last = (self.prepared.columns[it] for it in ("first", "last"))
-        both = column((*first.texts, *last.texts)).codes
-        as_first = np.append(both[: len(first.texts)], -1)[first.codes]
-        as_last = np.append(both[len(first.texts) :], -2)[last.codes]
+        as_first, as_last = self._either_name
         crossed = (as_first[ones] == as_last[others]) | (as_last[ones] == as_first[others])
         one, other = self.fields.index("first"), self.fields.index("last")
         weak = crossed & (found[:, one] >= NEAR) & (found[:, other] >= NEAR)

@@ -9,11 +9,12 @@ import numpy as np
 
 from service.pipeline.matching.safe.outcomes import CONTRARY, NEAR, OTHER, SAME, VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import Ints
-from service.pipeline.matching.safe.weights import Floats, Weights
+from service.pipeline.matching.safe.weights import ComparedPairs, Floats, Weights
 
 MOST_BITS = 14.0
 """In a mean no single pair counts for more."""
 _MOST_MEMBERS = 12
+_SETS_AT_ONCE = 20_000
 _WORDS = {SAME: "same", VARIANT: "variant", NEAR: "near", OTHER: "different", CONTRARY: "contradicts"}
 
 
@@ -26,22 +27,19 @@ class Scorer:
 
     def of(self, ones: Ints, others: Ints) -> Floats:
         """log2 of the odds that each pair is one customer."""
-        found = np.empty(len(ones))
-        for begin in range(0, len(ones), 200_000):
-            part = slice(begin, begin + 200_000)
-            levels = self.comparison.of(ones[part], others[part])
-            rarity = self.weights.rarity_of(self.comparison.prepared, ones[part])
-            found[part] = self.weights.of(levels, rarity)
-        return found
+        return self.weights.of(ComparedPairs(self.comparison.prepared, ones, self.comparison.of(ones, others)))
 
     def means(self, lefts: Sequence[Ints], rights: Sequence[Ints]) -> Floats:
         """The mean weight between each set of records on the left and its set on the right; of large sets the first."""
         if not lefts:
             return np.empty(0)
         cut = [(one[:_MOST_MEMBERS], other[:_MOST_MEMBERS]) for one, other in zip(lefts, rights, strict=True)]
-        sizes = np.array([len(one) * len(other) for one, other in cut])
-        ones = np.concatenate([np.repeat(one, len(other)) for one, other in cut])
-        others = np.concatenate([np.tile(other, len(one)) for one, other in cut])
+        return np.concatenate([self._means(cut[it : it + _SETS_AT_ONCE]) for it in range(0, len(cut), _SETS_AT_ONCE)])
+
+    def _means(self, sets: Sequence[tuple[Ints, Ints]]) -> Floats:
+        sizes = np.array([len(one) * len(other) for one, other in sets])
+        ones = np.concatenate([np.repeat(one, len(other)) for one, other in sets])
+        others = np.concatenate([np.tile(other, len(one)) for one, other in sets])
         bits = np.clip(self.of(ones, others), -MOST_BITS, MOST_BITS)
         found: Floats = np.add.reduceat(bits, np.cumsum(sizes) - sizes) / sizes
         return found

@@ -15,7 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from service.pipeline.matching.safe.lexicon import known_names
-from service.pipeline.matching.safe.outcomes import LEVELS, NEAR, OTHER, SAME, VARIANT, FieldComparison, Levels
+from service.pipeline.matching.safe.outcomes import (
+    LEVELS,
+    NEAR,
+    OTHER,
+    SAME,
+    VARIANT,
+    FieldComparison,
+    Levels,
+    blocks,
+)
 from service.pipeline.matching.safe.prepared import Ints, PreparedRecords
 from service.pipeline.matching.safe.priors import prior_of
 
@@ -39,6 +48,15 @@ _STEPS = 2.0**20
 
 
 @dataclass(frozen=True)
+class ComparedPairs:
+    """Pairs of the different records, the first of each pair, and its outcomes by field."""
+
+    prepared: PreparedRecords
+    ones: Ints
+    levels: Levels
+
+
+@dataclass(frozen=True)
 class Weights:
     """What outcomes weigh, in bits.
 
@@ -55,10 +73,13 @@ class Weights:
     rarity: Sequence[Floats]
     prior: float
 
-    def of(self, levels: Levels, rarity: Floats) -> Floats:
-        """log2 of the odds that each pair is one customer; ``rarity``: see ``rarity_of``."""
-        bits: Floats = self.by_field(levels, rarity).sum(axis=1) + self.prior - self._against(levels, rarity)
-        return bits
+    def of(self, pairs: ComparedPairs) -> Floats:
+        """log2 of the odds that each pair is one customer."""
+        found = np.empty(len(pairs.ones))
+        for block in blocks(len(pairs.ones)):
+            levels, rarity = pairs.levels[block], self.rarity_of(pairs.prepared, pairs.ones[block])
+            found[block] = self.by_field(levels, rarity).sum(axis=1) + self.prior - self._against(levels, rarity)
+        return found
 
     def by_field(self, levels: Levels, rarity: Floats) -> Floats:
         """Pairs by fields: bits for one customer, against strangers."""
@@ -101,14 +122,14 @@ def with_customers(weights: Weights, prepared: PreparedRecords, customers: Ints)
     return replace(weights, rarity=_rarity(prepared, customers))
 
 
-def estimated(weights: Weights, levels: Levels, rarity: Floats, prepared: PreparedRecords) -> Weights:
+def estimated(weights: Weights, pairs: ComparedPairs) -> Weights:
     """The weights with m and the prior by the pairs: each counts for as much as it is likely to be one customer."""
-    records = prepared.count
+    records = pairs.prepared.count
     for _ in range(_ROUNDS):
-        likely = 1 / (1 + np.exp2(-np.clip(weights.of(levels, rarity), -40, 40)))
+        likely = 1 / (1 + np.exp2(-np.clip(weights.of(pairs), -40, 40)))
         same = weights.same.copy()
-        for number, field in enumerate(prepared.columns):
-            counts = np.bincount(levels[:, number], weights=likely, minlength=LEVELS)[SAME:]
+        for number, field in enumerate(pairs.prepared.columns):
+            counts = np.bincount(pairs.levels[:, number], weights=likely, minlength=LEVELS)[SAME:]
             # A few pairs must not teach that contradictions are usual: these pairs may be two customers.
             counts[-1] *= counts.sum() / (counts.sum() + _PAIRS_TO_CONTRADICT)
             chances = counts + _STRENGTH * np.array(prior_of(field).same)
