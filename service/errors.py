@@ -106,6 +106,10 @@ class ChangedIds(InputError):
     """Most ids of an export are others than those of the published set."""
 
 
+class TooManyRecords(InputError):
+    """The matcher compares all records in memory, and so many do not fit."""
+
+
 class OutdatedBatch(InputError):
     """The batch is older than the published set and would replace the master by an earlier one."""
 

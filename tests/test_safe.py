@@ -52,6 +52,14 @@ def test_the_duplicates_among_the_traps_are_found() -> None:
     assert found >= LEAST_FOUND * all_of_them
 
 
+@pytest.mark.parametrize("name", ["Customer {0}", "Ann {1}{0}", "Test User{0}"])
+def test_names_with_a_number_are_others_with_another_number(name: str) -> None:
+    numbers = range(3000)
+    names = [name.format(number, chr(97 + number % 26)) for number in numbers]
+    found = match({"name": names, "email": [f"{number}@mail.test" for number in numbers]})
+    assert found.groups.tolist() == list(numbers)
+
+
 @pytest.mark.slow
 def test_ten_thousand_people_of_one_name_are_as_many_customers() -> None:
     """Each has an address of their own; some of them are there twice, with another number."""

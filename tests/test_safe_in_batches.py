@@ -12,7 +12,7 @@ import pytest
 
 from service import documents
 from service.documents import Manifest
-from service.errors import UsageError
+from service.errors import TooManyRecords, UsageError
 from service.explanation.questions import explain_one
 from service.folders import Folders
 from service.jobs.proving import prover
@@ -121,3 +121,15 @@ def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> N
     assert (proof.findings, proof.is_unproved) == ([], True)
     assert proof.notes == ["the set is not proved: weighed evidence made its customers"]
     assert VerifyReport(sets=1, proved=0).sentence.startswith("ok: 1 sets, 0 proved, ")
+
+
+@pytest.mark.slow
+def test_more_records_than_fit_are_refused_and_the_limit_that_is_advised_suffices(tmp_path: Path) -> None:
+    people = (
+        (str(number), f"Ann {chr(97 + number % 26)}{number}", f"a{number}@b.test", "") for number in range(15_000)
+    )
+    crm = csv_of(HEADER, *people)
+    with pytest.raises(TooManyRecords) as refused:
+        _safe(tmp_path, crm, memory_limit_mb=256)
+    advised = int(refused.value.hint.partition("SERVICE_MEMORY_LIMIT_MB=")[2].split()[0])
+    assert len(rows_of(_safe(tmp_path, crm, memory_limit_mb=advised) / "customer_master.csv")) == 15_000

@@ -189,6 +189,12 @@ class Engine(Callables, Protocol):
         The rows of one group are in the memory of one process.
         """
 
+    def lending(self, size_bytes: int) -> AbstractContextManager[bool]:
+        """Until the block ends, there are arrays of about this size: the engine keeps so much less in memory.
+
+        False where it cannot do with so little, so that the memory limit would be missed.
+        """
+
     def interrupt(self) -> None:
         """Make the running statement, if any, raise Interrupted; called from another thread."""
 

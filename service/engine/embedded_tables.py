@@ -280,15 +280,15 @@ class Database:
         return EmbeddedTable(self, name, int(count))
 
     @contextmanager
-    def lending(self, size_bytes: int) -> Iterator[None]:
-        """Until the block ends, there are arrays of about this size: the engine keeps so much less in memory."""
+    def lending(self, size_bytes: int) -> Iterator[bool]:
+        """See ``Engine.lending``."""
         former, lent_mb = self._memory_mb, size_bytes >> 20
         if lent_mb < _LEAST_LENT_MB:
-            yield
+            yield True
             return
         self.set_memory(max(former - lent_mb, min(former, LEAST_MB)))
         try:
-            yield
+            yield lent_mb + LEAST_MB <= former
         finally:
             self.set_memory(former)
 

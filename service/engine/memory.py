@@ -8,6 +8,7 @@ with the records are not in this share: while they exist, ``Database.lending`` t
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 from pathlib import Path
 
@@ -29,6 +30,11 @@ _M_MMAP_THRESHOLD, _MAPPED_BYTES = -3, 1 << 20
 def engine_mb(limit_mb: int) -> int:
     """What the engine may count, so that the process stays within its limit."""
     return max(LEAST_MB, int((limit_mb - resident_mb() - _OPENED_MB) * _SHARE))
+
+
+def least_limit_mb(arrays_mb: int) -> int:
+    """The limit of the process with which the engine can lend so much to arrays; inverse of ``engine_mb``."""
+    return math.ceil((arrays_mb + LEAST_MB + 1) / _SHARE) + resident_mb() + _OPENED_MB
 
 
 def threads_for(engine_mb: int) -> int:

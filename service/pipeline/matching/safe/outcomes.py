@@ -165,6 +165,9 @@ def _name(left: Sequence[str], right: Sequence[str]) -> Levels:
     begins = np.array([a.startswith(b) or b.startswith(a) for a, b in zip(left, right, strict=True)], bool)
     found = np.where((alike >= 0.77) | begins, NEAR, OTHER).astype(np.uint8)
     found[((alike >= 0.9) & (shorter >= 4)) | ((edits <= 1) & (shorter >= 3))] = VARIANT
+    numbers = [[digits_of(text) for text in side] for side in (left, right)]
+    # Names that are numbered, as those of branches and test accounts are, are others with another number.
+    found[[bool(a and b and a != b) for a, b in zip(*numbers, strict=True)]] = CONTRARY
     return found
 
 
