@@ -16,9 +16,9 @@ from service.pipeline.matching.safe.prepared import Ints, PreparedRecords, Texts
 from service.pipeline.matching.safe.scoring import Scorer
 from service.pipeline.matching.safe.weights import ComparedPairs, Floats, estimated, first_weights, with_customers
 
-AUTOMATIC = -1.0
+AUTOMATIC = -2.0
 """Bits: groups with a higher mean weight are joined without a person."""
-LEAST_ASKED = -4.0
+LEAST_ASKED = -4.5
 """Bits: about groups with a lower mean weight a person is not asked."""
 _PASSES = 2
 Pairs = tuple[Ints, Ints, Floats]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from service.pipeline.matching.safe.lexicon import known_names
 from service.pipeline.matching.safe.outcomes import (
     LEVELS,
+    MISSING,
     NEAR,
     OTHER,
     SAME,
@@ -25,7 +26,7 @@ from service.pipeline.matching.safe.outcomes import (
     Levels,
     blocks,
 )
-from service.pipeline.matching.safe.prepared import Ints, PreparedRecords
+from service.pipeline.matching.safe.prepared import NAMES, Ints, PreparedRecords
 from service.pipeline.matching.safe.priors import prior_of
 
 Floats = npt.NDArray[np.float64]
@@ -42,6 +43,8 @@ _STRENGTH_APART = 400.0
 _COMMON = {"first": 1 / 40, "last": 1 / 60}
 """Chance that two strangers have one name, if the lists hold it."""
 _RANDOM_PAIRS = 100_000
+NAMES_ALONE = 0.5
+"""Bits against a pair that has nothing but names: first and last names go together in families and countries."""
 _ROUNDS = 8
 _MOST_BITS = 24.0
 _STEPS = 2.0**20
@@ -79,6 +82,7 @@ class Weights:
         for block in blocks(len(pairs.ones)):
             levels, rarity = pairs.levels[block], self.rarity_of(pairs.prepared, pairs.ones[block])
             found[block] = self.by_field(levels, rarity).sum(axis=1) + self.prior - self._against(levels, rarity)
+            found[block][(levels[:, _beside_names(pairs.prepared)] == MISSING).all(axis=1)] -= NAMES_ALONE
         return found
 
     def by_field(self, levels: Levels, rarity: Floats) -> Floats:
@@ -100,6 +104,10 @@ class Weights:
             codes = values.codes[ones]
             found[:, number] = np.where(codes >= 0, self.rarity[number][codes], 0.0)
         return found
+
+
+def _beside_names(prepared: PreparedRecords) -> list[int]:
+    return [number for number, field in enumerate(prepared.columns) if field not in NAMES]
 
 
 def first_weights(comparison: FieldComparison) -> Weights:
