@@ -25,6 +25,8 @@ NARROW = 360
 PARTS = frozenset({"live"})
 """Parts of pages that scripts ask for."""
 READ = [page.name for page in PAGES if page.method == "GET" and page.name not in PARTS]
+OF_QUESTIONS = frozenset({"review", "review_alike"})
+"""Pages that have contents where weighed evidence made the set."""
 ASKED = [page.name for page in PAGES if page.method == "POST"]
 FAILED = ("/nothing", "/batches/nothing", "/?nothing=1")
 _TOO_WIDE = """
@@ -70,11 +72,20 @@ def judge(walk: Walk) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("endpoint", READ)
+@pytest.mark.parametrize("endpoint", [endpoint for endpoint in READ if endpoint != "review_alike"])
 def test_a_page_is_accessible_in_both_themes_and_fits_narrow_screens(walk: Walk, found: Crawl, endpoint: str) -> None:
     for address in found.endpoints.get(endpoint, [])[:2] or [found.address(endpoint)]:
         walk.goto(address)
         judge(walk)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("endpoint", sorted(OF_QUESTIONS))
+def test_a_page_of_questions_is_so_too(browser: Browser, asking: Served, found_asking: Crawl, endpoint: str) -> None:
+    with walking(browser, asking.url) as walk:
+        for address in found_asking.endpoints[endpoint][:2]:
+            walk.goto(address)
+            judge(walk)
 
 
 @pytest.mark.parametrize("endpoint", ASKED)
@@ -115,7 +126,10 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield dashboard
 
 
-@pytest.mark.parametrize("endpoint", [page.name for page in PAGES if page.name in READ and "<" not in page.path])
+@pytest.mark.parametrize(
+    "endpoint",
+    [page.name for page in PAGES if page.name in READ and "<" not in page.path and page.name != "review_alike"],
+)
 def test_a_page_without_anything_to_show_is_so_too(browser: Browser, empty: Served, endpoint: str) -> None:
     path = next(page.path for page in PAGES if page.name == endpoint)
     with walking(browser, empty.url) as walk:
