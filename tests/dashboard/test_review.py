@@ -185,6 +185,22 @@ def test_skipping_and_moving_keep_the_question_open_and_end_at_the_first(own_dou
     assert len(own_doubts.decisions()) == 1
 
 
+def test_what_was_weighed_and_is_not_in_the_set_is_said_to_be_in_the_exports(
+    own_doubts: DoubtfulHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "review_queue.csv"
+    path.write_text(
+        "left_source,left_id,right_source,right_id,weight,evidence,against\n"
+        'CRM,C0000,ECOM,E0000,-1.20,"birth_date same, identifier.tax variant, phone near",last contradicts\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(CustomerSets, "review_queue", lambda self, of: path)
+    text = text_of(own_doubts.client().get("/review"))
+    for words in ("date of birth the same", "tax a variant of it", "phone nearly the same", "last name contradict"):
+        assert words in text
+    assert re.search(rf"keep the values of date of birth, tax; the exports in archive/{own_doubts.masters[-1]}", text)
+
+
 # -------------------------------------------------------------------------------------------------------------- undo
 
 
