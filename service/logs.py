@@ -50,6 +50,7 @@ EVENTS: dict[str, str] = {
     "batch.abandoned": "the service was asked to stop; the batch is kept",
     "batch.retried": "a quarantined batch was moved back",
     "decision.made": "a user decided that two records are the same customer, or different ones; the number",
+    "decisions.made": "a user decided about many pairs of records at once; the first number and the last",
     "decisions.undone": "a user undid decisions; their numbers",
     "decisions.imported": "a user imported decisions from a file; how many were made, of how many lines",
     "decisions.applied": "a batch followed decisions: how many of each kind, how many lack a record, links left out",

@@ -304,6 +304,21 @@ def contradicts(wanted: Proposal, decisions: Sequence[Decision]) -> bool:
     return any(closure.get(left, left) == closure.get(right, right) for left, right in apart)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_what_decisions_say_about_two_records_is_the_answer_whose_contrary_contradicts_them(seed: int) -> None:
+    r = random.Random(seed)
+    people = [Person("CRM", letter, None, None, None) for letter in "ABCDEFGH"]
+    decisions = [it for it in consistent_decisions(r, people, 12) if "CRM id:gone" not in it.keys]
+    lettered = [decision(it.number, it.kind, *(key.removeprefix("CRM id:") for key in it.keys)) for it in decisions]
+    consistent = Consistent(decisions)
+    for one, other in combinations("ABCDEFGH", 2):
+        contraries: list[DecisionKind] = [
+            kind for kind in ("same", "different") if contradicts(proposal(kind, one, other), lettered)
+        ]
+        said = consistent.said((f"CRM id:{one}", f"CRM id:{other}"))
+        assert contraries == ([] if said is None else ["different" if said == "same" else "same"])
+
+
 def test_a_decision_that_is_in_force_is_not_made_twice(tmp_path: Path) -> None:
     store = DecisionStore(tmp_path)
     first = store.add([proposal("same", "B", "A")])

@@ -20,6 +20,7 @@ NAVIGATION = (
     ("batches", "Batches"),
     ("customers", "Customers"),
     ("duplicates", "Duplicates"),
+    ("review", "Review"),
     ("quarantine", "Quarantine"),
     ("analytics", "Analytics"),
 )

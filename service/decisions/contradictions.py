@@ -35,6 +35,13 @@ class Consistent:
         """The number of this decision, if it is one of them."""
         return self._numbers.get((kind, keys))
 
+    def said(self, keys: tuple[str, str]) -> DecisionKind | None:
+        """What they say about two records, by themselves or together; None where they leave it open."""
+        left, right = map(self._at, keys)
+        if self._clusters.find(left) == self._clusters.find(right):
+            return "same"
+        return None if self._clusters.reason_apart(left, right) is None else "different"
+
     def add(self, decision: Decision) -> None:
         """Add one that does not contradict them."""
         left, right = map(self._at, decision.keys)

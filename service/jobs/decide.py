@@ -10,14 +10,14 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from service import logs
 from service.commands import command
-from service.decisions import DecisionKind, DecisionStore, Proposal
+from service.decisions import Decision, DecisionKind, DecisionStore, Proposal
 from service.decisions.decision import DecidedRecord
 from service.decisions.decision_file import DecisionLine, csv_of, read_lines
 from service.decisions.store import RefusedDecision
@@ -31,7 +31,7 @@ from service.register import Register
 
 MOST_CHARACTERS = 1000
 """Of a note, and of the name of who decides."""
-_WORDS: dict[DecisionKind, str] = {"same": "the same customer", "different": "different customers"}
+WORDS: Mapping[DecisionKind, str] = {"same": "the same customer", "different": "different customers"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,16 @@ class Author:
     name: str
     at: str
     """UTC: ``2026-11-27T14:00:00Z``."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of answers."""
+
+    made: tuple[Decision, ...]
+    """Decisions that are new."""
+    known: tuple[Decision, ...]
+    """Those that were in force already."""
 
 
 def author(name: str | None, now: datetime) -> Author:
@@ -62,19 +72,42 @@ def decide(kind: DecisionKind, named: tuple[str, str], note: str, by: Author, fo
     """
     newest = NewestSet(folders)
     found = newest.records(dict(zip("AB", named, strict=True)))
-    _refuse_one_record(found["A"], found["B"])
-    proposal = Proposal(kind, (found["A"], found["B"]), by.name, by.at, _text(note, "the note"))
+    answered = answer(kind, {"this": (found["A"], found["B"])}, note, by, folders)
+    if answered.known:
+        return f"decision {answered.known[0].number} says so already; nothing was changed"
+    (decision,) = answered.made
+    shown = f"{decision.left.shown} and {decision.right.shown}"
+    return f"decision {decision.number}: {shown} are {WORDS[kind]}\n{_effect(folders)}"
+
+
+def answer(
+    kind: DecisionKind,
+    pairs: Mapping[str, tuple[DecidedRecord, DecidedRecord]],
+    note: str,
+    by: Author,
+    folders: Folders,
+) -> Answered:
+    """Decide the same about pairs of records, about all or none; ``pairs``: what messages call each -> its records.
+
+    Raises: UsageError for one record twice, and for a contradiction, with the reason; OSError.
+    """
+    text = _text(note, "the note")
+    for records in pairs.values():
+        _refuse_one_record(*records)
     store = DecisionStore(folders.state)
     before = {decision.number for decision in store.in_force()}
     try:
-        (decision,) = store.add([proposal])
+        found = store.add([Proposal(kind, records, by.name, by.at, text) for records in pairs.values()])
     except RefusedDecision as refused:
-        raise _contradiction(refused, folders) from None
-    if decision.number in before:
-        return f"decision {decision.number} says so already; nothing was changed"
-    logs.get().info("decision.made", number=decision.number, decision=kind)
-    shown = f"{decision.left.shown} and {decision.right.shown}"
-    return f"decision {decision.number}: {shown} are {_WORDS[kind]}\n{_effect(folders)}"
+        raise _contradiction(refused, tuple(pairs), folders) from None
+    # Another process may have decided so since ``before`` was read: then its number is among the new ones, as if made.
+    distinct = {decision.number: decision for decision in found}
+    made = tuple(it for number, it in distinct.items() if number not in before)
+    if len(made) == 1:
+        logs.get().info("decision.made", number=made[0].number, decision=kind)
+    elif made:
+        logs.get().info("decisions.made", first=made[0].number, last=made[-1].number, decision=kind)
+    return Answered(made, tuple(it for number, it in distinct.items() if number in before))
 
 
 def undo(numbers: Sequence[int], by: Author, folders: Folders) -> str:
@@ -192,12 +225,19 @@ def _text(given: str, what: str, where: str = "") -> str:
     return text
 
 
-def _contradiction(refused: RefusedDecision, folders: Folders) -> UsageError:
-    found = refused.contradiction
-    return UsageError(
-        f"this contradicts {_numbers('decision', found.because)}",
-        hint=f"to decide so, undo first: {_command(folders, 'undo', *map(str, found.to_undo))}",
-    )
+def _contradiction(refused: RefusedDecision, labels: Sequence[str], folders: Folders) -> UsageError:
+    """The error for an answer that contradicts decisions in force, or answers before it, or both."""
+    found, new = refused.contradiction, refused.new
+    stored = [number for number in found.because if number not in new]
+    before = [labels[new[number]] for number in found.because if number in new]
+    against = " and ".join([*([_numbers("decision", stored)] if stored else []), *before])
+    to_undo = [str(number) for number in found.to_undo if number not in new]
+    command_ = f"undo first: {_command(folders, 'undo', *to_undo)}" if to_undo else ""
+    if len(labels) == 1:
+        return UsageError(f"this contradicts {against}", hint=f"to decide so, {command_}")
+    label = labels[refused.index]
+    ways = "; or ".join(filter(None, (f"answer {label} by itself", command_)))
+    return UsageError(f"the answer to {label} contradicts {against}", hint=f"nothing was decided; {ways}")
 
 
 def _contradicting_line(

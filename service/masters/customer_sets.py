@@ -24,7 +24,7 @@ from service.engine import open_reader
 from service.engine.contract import Reader, Row
 from service.errors import ServiceError
 from service.files import fingerprint_of, sha256_of
-from service.folders import MANIFEST, OutboxFolders
+from service.folders import MANIFEST, REVIEW_QUEUE_FILE, OutboxFolders
 from service.history import History
 from service.ledger import Entry
 from service.masters.kept_values import KeptValues
@@ -106,6 +106,10 @@ class CustomerSets:
     def records(self, of: CustomerSet) -> str:
         """The path of ``records.parquet``. Raises: ChangedSet."""
         return self._checked_path(of, RECORDS_FILE)
+
+    def review_queue(self, of: CustomerSet) -> Path:
+        """The path of ``review_queue.csv``, which sets of weighed evidence have. Raises: ChangedSet."""
+        return Path(self._checked_path(of, REVIEW_QUEUE_FILE))
 
     def rows(self, sql: str, *parameters: Any) -> list[Row]:
         """The rows of one ``select``; see ``Reader.rows``. Raises: MissingThing where the set is gone by now."""

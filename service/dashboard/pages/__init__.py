@@ -6,6 +6,7 @@ from typing import Any
 
 from service.dashboard.pages import (
     analytics,
+    answers,
     batch,
     batches,
     customer,
@@ -14,6 +15,7 @@ from service.dashboard.pages import (
     live,
     overview,
     quarantine,
+    review,
     runbook,
     sample,
     settings,
@@ -29,11 +31,17 @@ PAGES: tuple[PageRoute[Any, Any], ...] = (
     *customers.PAGES,
     *customer.PAGES,
     *duplicates.PAGES,
+    *review.PAGES,
     *quarantine.PAGES,
     *analytics.PAGES,
     *settings.PAGES,
     *runbook.PAGES,
 )
-ACTIONS: tuple[ActionRoute[Any, Any], ...] = (*batch.ACTIONS, *quarantine.ACTIONS, *sample.ACTIONS)
-FILES: tuple[FileRoute[Any], ...] = (*batch.FILES, *quarantine.FILES)
-UPLOADS: tuple[UploadRoute[Any, Any], ...] = upload.UPLOADS
+ACTIONS: tuple[ActionRoute[Any, Any], ...] = (
+    *batch.ACTIONS,
+    *answers.ACTIONS,
+    *quarantine.ACTIONS,
+    *sample.ACTIONS,
+)
+FILES: tuple[FileRoute[Any], ...] = (*batch.FILES, *answers.FILES, *quarantine.FILES)
+UPLOADS: tuple[UploadRoute[Any, Any], ...] = (*upload.UPLOADS, *answers.UPLOADS)

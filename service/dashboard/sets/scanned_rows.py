@@ -85,7 +85,7 @@ class Scans:
             with open_file(path) as file:
                 return scan(file)
 
-        with _damage_named(path):
+        with damage_named(path):
             return self._results.get((path, fingerprint_of(path), what), result)
 
     def rows_of(self, path: Path, shape: CsvShape) -> RowScan:
@@ -94,7 +94,7 @@ class Scans:
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -108,7 +108,7 @@ def _scan_rows(file: BinaryIO, shape: CsvShape) -> RowScan:
     counts: dict[Kind, int] = {}
     starts: dict[Kind | None, list[int]] = {None: []}
     rows_before = 0
-    for offset, rows in _blocks(file, shape):
+    for offset, rows in row_blocks(file, shape):
         kept = rows[: MOST_ROWS - rows_before]
         begins = list(accumulate(map(len, kept), initial=offset))
         starts[None].extend(begins[-rows_before % PAGE_ROWS : len(kept) : PAGE_ROWS])
@@ -136,16 +136,16 @@ def page_of_rows(path: Path, shape: CsvShape, scan: RowScan, page: int, kind: Ki
         return []
     wanted = min(PAGE_ROWS, scan.count(kind) - PAGE_ROWS * (page - 1))
     found: list[bytes] = []
-    with _damage_named(path), open_file(path) as file:
-        for _, rows in _blocks(file, shape, begins[page - 1], _PAGE_BYTES):
+    with damage_named(path), open_file(path) as file:
+        for _, rows in row_blocks(file, shape, begins[page - 1], _PAGE_BYTES):
             numbers = range(len(rows)) if kind is None else _numbers_by_kind(rows, shape).get(kind, ())
             found.extend(rows[number] for number in numbers)
             if len(found) >= wanted:
                 break
-        return [_cells_of(row)[: len(shape.columns)] for row in found[:wanted]]
+        return [cells_of(row)[: len(shape.columns)] for row in found[:wanted]]
 
 
-def _blocks(
+def row_blocks(
     file: BinaryIO, shape: CsvShape, begin: int | None = None, block_bytes: int = _BLOCK_BYTES
 ) -> Iterator[tuple[int, list[bytes]]]:
     """Rows, which may contain quoted line breaks, some at a time, and where the first of them begins.
@@ -154,7 +154,7 @@ def _blocks(
     """
     if begin is None:
         header = file.readline(_MOST_ROW_BYTES)
-        if tuple(_cells_of(header.removeprefix(_BOM))[: len(shape.columns)]) != shape.columns:
+        if tuple(cells_of(header.removeprefix(_BOM))[: len(shape.columns)]) != shape.columns:
             raise _NotAsWritten
         begin = len(header)
     file.seek(begin)
@@ -212,7 +212,7 @@ def _kind_reader(shape: CsvShape) -> Callable[[bytes], tuple[bytes, ...]]:
         cells = row.split(b",", last + 1)
         behind = len(cells[-1]) if len(cells) == last + 2 else 0
         if _QUOTE in row[: len(row) - behind]:
-            texts = _cells_of(row)
+            texts = cells_of(row)
             return tuple([texts[index].encode() for index in indexes])
         if not behind:
             cells[-1] = cells[-1].rstrip(b"\r\n")
@@ -221,7 +221,7 @@ def _kind_reader(shape: CsvShape) -> Callable[[bytes], tuple[bytes, ...]]:
     return kind_of
 
 
-def _cells_of(row: bytes) -> list[str]:
+def cells_of(row: bytes) -> list[str]:
     """The cells of a row. Not by the csv module: its limit for a cell is smaller than a group that became one."""
     try:
         text = row.decode("utf-8").rstrip("\r\n")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from tests.dashboard.doubts import DoubtfulHouse
 from tests.dashboard.house import DashboardHouse
 from tests.dashboard.served.browser import Walk, chromium, walking
 from tests.dashboard.served.crawl import Crawl, application, crawled
@@ -19,6 +20,20 @@ def shown(shared_house: DashboardHouse, tmp_path_factory: pytest.TempPathFactory
     house = shared_house.copy(tmp_path_factory.mktemp("served") / "house")
     with served(house.root) as dashboard:
         yield dashboard
+
+
+@pytest.fixture(scope="session")
+def asking(shared_doubts: DoubtfulHouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Watcher and dashboard of a service whose newest set asks questions, for tests that only look."""
+    house = shared_doubts.copy(tmp_path_factory.mktemp("asking") / "house")
+    with served(house.root, matching="safe") as dashboard:
+        yield dashboard
+
+
+@pytest.fixture(scope="session")
+def found_asking(asking: Served) -> Crawl:
+    """All addresses of that dashboard."""
+    return crawled(asking.url, application(asking.root))
 
 
 @pytest.fixture(scope="session")

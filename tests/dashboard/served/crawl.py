@@ -10,12 +10,15 @@ import http.client
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
+import msgspec
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from service.dashboard.pages import PAGES
+from service.dashboard.routes import PageRoute
 from service.dashboard.sample import MOUNTED_AT
 from service.dashboard.site import Site
 from service.dashboard.web.app import create_app
@@ -118,9 +121,15 @@ def submitted(url: str, form: Form, **fields: str) -> Answer:
     return ask(url, form.action, "POST", content, Content_Type="application/x-www-form-urlencoded")
 
 
+def needs_nothing(page: PageRoute[Any, Any]) -> bool:
+    """Whether a page can be opened without an id or another parameter."""
+    needed = [field.name for field in msgspec.structs.fields(page.parameters) if field.required]
+    return page.method == "GET" and "<" not in page.path and not needed
+
+
 def crawled(url: str, app: Flask) -> Crawl:
-    """Visit what the pages without an id lead to, and what that leads to, a few addresses of each endpoint."""
-    crawl, waiting = Crawl(url), [page.path for page in PAGES if page.method == "GET" and "<" not in page.path]
+    """Visit what the pages without parameters lead to, and what that leads to, a few addresses of each endpoint."""
+    crawl, waiting = Crawl(url), [page.path for page in PAGES if needs_nothing(page)]
     routes = app.url_map.bind("localhost")
     while waiting:
         address = waiting.pop(0)

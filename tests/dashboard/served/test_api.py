@@ -16,6 +16,7 @@ from schemathesis.generation import GenerationMode
 from service.dashboard.pages import ACTIONS, FILES, PAGES, UPLOADS
 from service.dashboard.web.answers import api_path
 from service.dashboard.web.openapi import openapi_document
+from tests.dashboard.doubts import DoubtfulHouse
 from tests.dashboard.house import DashboardHouse
 from tests.dashboard.served.crawl import ask
 from tests.dashboard.served.processes import Served, served
@@ -43,6 +44,20 @@ def changing(shared_house: DashboardHouse, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
+def asking(shared_doubts: DoubtfulHouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The same of a service whose newest set asks questions."""
+    house = shared_doubts.copy(tmp_path_factory.mktemp("api") / "asking")
+    with served(house.root, is_watched=False, matching="safe") as dashboard:
+        yield dashboard
+
+
+@pytest.fixture(scope="module")
+def document_of_questions(asking: Served) -> Any:
+    """Its OpenAPI document."""
+    return schemathesis.openapi.from_url(f"{asking.url}/api/v1/openapi.json")
+
+
+@pytest.fixture(scope="module")
 def document(changing: Served) -> Any:
     """The OpenAPI document as it is served."""
     return schemathesis.openapi.from_url(f"{changing.url}/api/v1/openapi.json")
@@ -59,11 +74,22 @@ def known(changing: Served, shared_house: DashboardHouse) -> list[dict[str, Any]
     ]
 
 
+def of_batch(case: Any, batch: str) -> Any:
+    """The same request about a set that exists: answers have contents, and actions do something."""
+    for part in (case.query, case.body):
+        if isinstance(part, dict) and "batch" in part:
+            part["batch"] = batch
+    return case
+
+
 @pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda part: part)
-def test_every_answer_is_as_documented(document: Any, known: list[dict[str, Any]], method: str, path: str) -> None:
-    operation = document[path][method]
+def test_every_answer_is_as_documented(
+    request: pytest.FixtureRequest, known: list[dict[str, Any]], method: str, path: str
+) -> None:
+    is_of_questions = path.startswith("/api/v1/review")
+    operation = request.getfixturevalue("document_of_questions" if is_of_questions else "document")[path][method]
     is_file = "application/octet-stream" in str(_DOCUMENT["paths"][path][method].get("requestBody"))
     chosen: list[Any] = [checks.CHECKS.get_one(name) for name in CHECKS if not (is_file and name in _NOT_FOR_FILES)]
     variables = set(re.findall(r"{(\w+)}", path))
@@ -74,6 +100,10 @@ def test_every_answer_is_as_documented(document: Any, known: list[dict[str, Any]
         for values in known
         if variables and variables <= values.keys()
     ]
+    if is_of_questions:
+        batch = request.getfixturevalue("shared_doubts").masters[-1]
+        valid = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+        modes.append(valid.map(lambda case: of_batch(case, batch)))
 
     many = 3 if path in SLOW else examples(150)
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from service.dashboard.pages import PAGES
 from tests.dashboard.house import SCRIPT
 from tests.dashboard.served.browser import Walk, walking
-from tests.dashboard.served.crawl import Crawl
+from tests.dashboard.served.crawl import Crawl, needs_nothing
 from tests.dashboard.served.processes import TOKEN, Served, served
 from tests.sizes import BROWSER_WIDTHS
 
@@ -25,6 +25,8 @@ NARROW = 360
 PARTS = frozenset({"live"})
 """Parts of pages that scripts ask for."""
 READ = [page.name for page in PAGES if page.method == "GET" and page.name not in PARTS]
+OF_QUESTIONS = ("review", "review_alike")
+"""Pages about questions, which only a set of weighed evidence asks; no page of another set leads to the second."""
 ASKED = [page.name for page in PAGES if page.method == "POST"]
 FAILED = ("/nothing", "/batches/nothing", "/?nothing=1")
 _TOO_WIDE = """
@@ -70,11 +72,20 @@ def judge(walk: Walk) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("endpoint", READ)
+@pytest.mark.parametrize("endpoint", [it for it in READ if it != "review_alike"])
 def test_a_page_is_accessible_in_both_themes_and_fits_narrow_screens(walk: Walk, found: Crawl, endpoint: str) -> None:
     for address in found.endpoints.get(endpoint, [])[:2] or [found.address(endpoint)]:
         walk.goto(address)
         judge(walk)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("endpoint", OF_QUESTIONS)
+def test_a_page_of_questions_is_so_too(browser: Browser, asking: Served, found_asking: Crawl, endpoint: str) -> None:
+    with walking(browser, asking.url) as walk:
+        for address in found_asking.endpoints[endpoint][:2]:
+            walk.goto(address)
+            judge(walk)
 
 
 @pytest.mark.parametrize("endpoint", ASKED)
@@ -115,7 +126,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield dashboard
 
 
-@pytest.mark.parametrize("endpoint", [page.name for page in PAGES if page.name in READ and "<" not in page.path])
+@pytest.mark.parametrize("endpoint", [page.name for page in PAGES if page.name in READ and needs_nothing(page)])
 def test_a_page_without_anything_to_show_is_so_too(browser: Browser, empty: Served, endpoint: str) -> None:
     path = next(page.path for page in PAGES if page.name == endpoint)
     with walking(browser, empty.url) as walk:

@@ -536,6 +536,21 @@ def test_the_log_of_the_dashboard_has_no_personal_data(
     assert BROKEN_LINE not in printed
 
 
+def test_questions_and_answers_leave_no_personal_data_in_addresses_and_in_the_log(
+    asking: Served, found_asking: Crawl
+) -> None:
+    with open(asking.outbox / "customer_master.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    persons = {row[name].lower() for row in rows for name in ("full_name", "email", "phone")} - {"n/a"}
+    assert "john barbury" in persons
+    form = found_asking.forms["POST /review/answer"]
+    body = f"batch={form.fields['batch']}&position=1&answer=neither&note=john.0%40mail.example&by=John+Barbury"
+    assert ask(asking.url, form.action, "POST", body.encode(), Content_Type=FORM).status == 400
+    addresses = (*found_asking.links, *found_asking.answers, *(it.action for it in found_asking.forms.values()))
+    text = unquote(" ".join(addresses)).lower() + asking.dashboard.printed().lower()
+    assert [person for person in persons if person in text] == []
+
+
 def test_the_name_of_a_person_in_a_file_name_is_not_logged(own_house: DashboardHouse) -> None:
     name = "crm_customers_Ann Lee.csv"
     app = create_app(own_house.site())

@@ -1,6 +1,7 @@
 """The pictures of the docs, drawn by Chromium: ``make screenshots`` writes them, other runs only draw them.
 
-They show a service with made-up batches, in which the sample's John Smith is a customer.
+They show a service with made-up batches, in which the sample's John Smith is a customer; of the review, one whose set
+asks questions.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ PICTURES: tuple[tuple[str, Theme], ...] = (
     ("batch", "light"),
     ("customer", "light"),
     ("duplicates", "light"),
+    ("review", "light"),
     ("quarantine", "light"),
     ("analytics", "light"),
 )
@@ -104,11 +106,12 @@ def address(shown: Served, endpoint: str) -> str:
 
 @pytest.mark.parametrize(("endpoint", "theme"), PICTURES)
 def test_a_picture_of_the_docs_is_drawn_and_small(
-    browser: Browser, pictured: Served, endpoint: str, theme: Theme, tmp_path: Path
+    request: pytest.FixtureRequest, browser: Browser, endpoint: str, theme: Theme, tmp_path: Path
 ) -> None:
-    path = address(pictured, endpoint)
-    assert ask(pictured.url, path).status == 200
-    with walking(browser, pictured.url, color_scheme=theme) as walk:
+    service: Served = request.getfixturevalue("asking" if endpoint == "review" else "pictured")
+    path = address(service, endpoint)
+    assert ask(service.url, path).status == 200
+    with walking(browser, service.url, color_scheme=theme) as walk:
         walk.goto(path)
         name = f"{endpoint}.png" if theme == "light" else f"{endpoint}-{theme}.png"
         image = (IMAGES if IS_ASKED else tmp_path) / name
