@@ -400,10 +400,20 @@ class Rules:
     guards: Guards = field(default_factory=Guards)
     formula_escape: bool = True
     csv_bom: bool = False
+    compare_matching: Literal["safe"] | None = None
+    """Also report which customers this matcher would part and join."""
+
+    @property
+    def reads_evidence(self) -> bool:
+        """Whether the matcher ``safe`` gets the records, with the fields that it alone reads."""
+        return "safe" in (self.matching, self.compare_matching)
 
     @property
     def sha256(self) -> str:
-        """One hash of what decides the values and groups of a set: this program and these rules, without the guards."""
+        """One hash of what decides the values and groups of a set: this program and these rules.
+
+        Guards and a comparison of matchers decide nothing in it.
+        """
         return _sha256_of_rules(self)
 
 
@@ -411,6 +421,7 @@ class Rules:
 def _sha256_of_rules(rules: Rules) -> str:
     """Kept, because a small batch would wait milliseconds for it."""
     deciding = asdict(rules) | {"guards": None, "program": __version__}
+    del deciding["compare_matching"]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=sorted).encode()).hexdigest()
 
 
