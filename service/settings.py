@@ -211,6 +211,13 @@ class Settings(BaseSettings):
             raise ValueError(f"names no matcher; there is: {', '.join(get_args(Matching))}")
         return name
 
+    @field_validator("compare_matching", mode="before")
+    @classmethod
+    def _is_compared_with(cls, name: object) -> object:
+        if name not in (None, "safe"):
+            raise ValueError("names no matcher to compare with; there is: safe")
+        return name
+
     @model_validator(mode="after")
     def _go_together(self) -> Settings:
         _refuse_contradictions(self)

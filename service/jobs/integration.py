@@ -131,7 +131,10 @@ def _grouped(
     with engine.meter.part(1 - _SHARE_OF_COMPARISON, steps=JOB.stages["deduplicate"]):
         grouping = group(records, matcher, decisions, engine)
     with engine.meter.part(_SHARE_OF_COMPARISON, steps=_STEPS_OF_COMPARISON):
-        return grouping, difference(records, grouping.groups, other, decisions, engine)
+        safe = group(records, other, decisions, engine)
+        for table in filter(None, (safe.values, safe.keys, safe.questions)):
+            table.release()
+        return grouping, difference(grouping.groups, safe.groups)
 
 
 def _matched(records: Table, grouping: Grouping, rules: Rules, engine: Engine) -> Matched:

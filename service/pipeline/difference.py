@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from service.decisions import Decision
-from service.engine.contract import Engine, Table
-from service.pipeline.matching import Matcher
-from service.pipeline.matching.grouping import group
+from service.engine.contract import Table
 
 PARTED = "parted_by_safe"
 JOINED = "joined_by_safe"
@@ -59,20 +56,15 @@ class Difference:
     counts: DifferenceCounts
 
 
-def difference(
-    records: Table, groups: Table, safe: Matcher, decisions: Sequence[Decision], engine: Engine
-) -> Difference:
-    """What another matcher would make of the same records, under the same decisions of people.
+def difference(groups: Table, safe: Table) -> Difference:
+    """The groups of the same records by two matchers, compared.
 
-    In:     records    RECORD, with what ``safe`` reads
-            groups     ordinal · group_id, as published
+    In:     groups  ordinal · group_id, as published
+            safe    the same, as ``safe`` groups the records; released
     Source: docs/specification.md section 5 (comparison)
     """
-    found = group(records, safe, decisions, engine)
-    for table in filter(None, (found.values, found.keys, found.questions)):
-        table.release()
-    both = groups.derive(_BOTH, safe=found.groups)
-    found.groups.release()
+    both = groups.derive(_BOTH, safe=safe)
+    safe.release()
     differing = both.derive(_DIFFERING)
     return Difference(both, differing, _counts(both, differing))
 
