@@ -26,6 +26,7 @@ from benchmarks.generate import write_pair
 from service import logs, progress
 from service.errors import Interrupted
 from service.jobs import JOBS
+from service.jobs.integration import STEPS_OF_COMPARISON
 from service.model import CRM as CRM_SOURCE
 from service.model import JobName
 from service.progress import Meter, Reading, Reporter
@@ -447,10 +448,12 @@ class Counting(Meter):
     """A meter that notes the steps of each stage."""
 
     found: ClassVar[dict[str, float]] = {}
+    began = 0.0
 
     def begin(self, stage: str, rows: int) -> None:
         self._note()
         super().begin(stage, rows)
+        self.began = self._gauge()
 
     @contextmanager
     def following(self, gauge: Callable[[], float]) -> Iterator[None]:
@@ -460,7 +463,7 @@ class Counting(Meter):
 
     def _note(self) -> None:
         if self._part is not None:
-            self.found[self._part.stage.name] = self._gauge() - self._part.gauge
+            self.found[self._part.stage.name] = self._gauge() - self.began
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -479,6 +482,18 @@ def test_each_stage_takes_the_steps_that_its_job_states(
     works.once()
     stated = {name: steps for name, steps in JOBS[job].stages.items() if steps and name != "publish"}
     assert {name: Counting.found[name] for name in stated} == stated, "correct JOB.stages"
+
+
+def test_a_comparison_takes_the_steps_that_the_integration_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "Meter", Counting)
+    monkeypatch.setattr(Counting, "found", {})
+    works = Works(tmp_path)
+    works.drop()
+    works.once(compare_matching="safe")
+    steps = Counting.found["deduplicate"] - JOBS["integration"].stages["deduplicate"]
+    assert steps == STEPS_OF_COMPARISON, "correct STEPS_OF_COMPARISON"
 
 
 # ------------------------------------------------------------------------------------------- the bar on a terminal

@@ -42,7 +42,8 @@ from service.verify.contents import check_master_set
 
 _SHARE_OF_COMPARISON = 0.95
 """Of the time of the stage, where matchers are compared."""
-_STEPS_OF_COMPARISON = 12
+STEPS_OF_COMPARISON = 12
+"""Statements of about equal weight, beside the matcher's own work; see ``Job.stages``."""
 _WITH_DECISIONS = """
     select * replace (
         case when change = 'split' then 'no rule links their records any more, or a decision keeps them apart'
@@ -130,7 +131,7 @@ def _grouped(
     other = matcher_of(replace(rules, matching=rules.compare_matching), evidence)
     with engine.meter.part(1 - _SHARE_OF_COMPARISON, steps=JOB.stages["deduplicate"]):
         grouping = group(records, matcher, decisions, engine)
-    with engine.meter.part(_SHARE_OF_COMPARISON, steps=_STEPS_OF_COMPARISON):
+    with engine.meter.part(_SHARE_OF_COMPARISON, steps=STEPS_OF_COMPARISON):
         safe = group(records, other, decisions, engine)
         for table in filter(None, (safe.values, safe.keys, safe.questions)):
             table.release()
