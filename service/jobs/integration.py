@@ -42,7 +42,7 @@ from service.verify.contents import check_master_set
 
 _SHARE_OF_COMPARISON = 0.95
 """Of the time of the stage, where matchers are compared."""
-STEPS_OF_COMPARISON = 12
+STEPS_OF_COMPARISON = 17
 """Statements of about equal weight, beside the matcher's own work; see ``Job.stages``."""
 _WITH_DECISIONS = """
     select * replace (
