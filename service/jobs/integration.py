@@ -80,8 +80,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     report_started(journal)
     journal.stage("extract", estimated_rows(batch))
     has_former = register.has_former_keys()
-    spec = with_evidence(file.source for file in batch.inputs) if rules.reads_evidence else INTEGRATION
-    extracted = extract(batch, rules.guards, engine, spec, with_former=has_former)
+    extracted = _extracted(batch, rules, engine, with_former=has_former)
     report_extracted(batch, extracted, journal)
     journal.line("INFO", f"Total raw records: {extracted.row_count}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
@@ -119,6 +118,14 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         journal.stage("publish", extracted.row_count)
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
+
+
+def _extracted(batch: Batch, rules: Rules, engine: Engine, *, with_former: bool) -> Extracted:
+    if not rules.reads_evidence:
+        return extract(batch, rules.guards, engine, INTEGRATION, with_former=with_former)
+    inputs = tuple(replace(file, source=file.source.with_evidence()) for file in batch.inputs)
+    spec = with_evidence(file.source for file in inputs)
+    return extract(replace(batch, inputs=inputs), rules.guards, engine, spec, with_former=with_former)
 
 
 def _grouped(
