@@ -39,6 +39,7 @@ EVENTS: dict[str, str] = {
     "source.suspected": "a possible problem of the file of one source",
     "records.normalised": "values made missing, by reason",
     "records.deduplicated": "groups and removed records",
+    "matchers.compared": "how many customers the matcher safe would make, part and join",
     "customers.identified": "ids kept, created, merged, split, retired, revived",
     "master.matched": "analytics: customers found in the master, by the field that matched",
     "customers.enriched": "analytics: customers by value of each field, and by evidence",

@@ -61,6 +61,17 @@ class Layout:
     """Fields that hold numbers only, so that 1.50 and 1.5 are the same value."""
     page: str = ""
     """The documentation page that lists the paths, if no setting can change them; empty: ``service.toml`` can."""
+    evidence: Mapping[str, tuple[FieldPath, ...]] = field(default_factory=dict, hash=False)
+    """Field -> the paths of what a preset knows for the matcher ``safe`` alone; see ``with_evidence``."""
+
+    def with_evidence(self) -> Layout:
+        """This layout with its ``evidence`` among its fields. An export fits it as before."""
+        return replace(self, fields={**self.evidence, **self.fields}) if self.evidence else self
+
+    @cached_property
+    def deciding(self) -> Mapping[str, tuple[FieldPath, ...]]:
+        """The fields that decide whether an export has this layout or another one."""
+        return {name: options for name, options in self.fields.items() if name not in self.evidence}
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
@@ -84,7 +95,7 @@ class Layout:
     def first_paths(self, found: Collection[str]) -> dict[str, set[str]]:
         """Field -> the paths of its first field path that an export with these paths has."""
         options = {
-            name: next((it for it in paths if set(it) <= set(found)), None) for name, paths in self.fields.items()
+            name: next((it for it in paths if set(it) <= set(found)), None) for name, paths in self.deciding.items()
         }
         return {name: _folded(option) for name, option in options.items() if option}
 
@@ -102,6 +113,10 @@ class Layout:
     def without_ids(self) -> Layout:
         """This layout for an export without ids, which must have a name, and an address or a phone."""
         return replace(self, needs=(("full_name",), ("email", "phone")), may_lack_ids=False, lacks_ids=True)
+
+
+def _paths_of(fields: Mapping[str, tuple[FieldPath, ...]]) -> set[str]:
+    return {path for options in fields.values() for option in options for path in option}
 
 
 def _folded(paths: Collection[str]) -> set[str]:
@@ -148,6 +163,10 @@ class Source:
         """Its own layout; error messages name its columns if no layout fits."""
         return self.layouts[0]
 
+    def with_evidence(self) -> Source:
+        """This source as the matcher ``safe`` reads it."""
+        return replace(self, layouts=tuple(layout.with_evidence() for layout in self.layouts))
+
     def layout_of(self, found: Callable[[Layout], Collection[str]]) -> Layout | None:
         """The layout that fits an export; ``found(layout)`` gives its ``signs_and_paths`` that the export has.
 
@@ -156,7 +175,7 @@ class Source:
         """
 
         def read(layout: Layout) -> set[str]:
-            return _folded(set(found(layout)).intersection(layout.paths))
+            return _folded(set(found(layout)).intersection(_paths_of(layout.deciding)))
 
         usable = [layout for layout in self.layouts if layout.fits(found(layout))]
         if self.own in usable:
@@ -199,7 +218,7 @@ _PATHS_OF_A_SYSTEM = 3
 def _lacks_its_ids(layout: Layout, found: Collection[str]) -> bool:
     """Whether an export with these paths is probably that of the layout's system, without its ids."""
     is_of_the_system = not set(layout.signs).isdisjoint(found)
-    return is_of_the_system and len(set(found).intersection(layout.paths)) >= _PATHS_OF_A_SYSTEM
+    return is_of_the_system and len(set(found).intersection(_paths_of(layout.deciding))) >= _PATHS_OF_A_SYSTEM
 
 
 CSV_KINDS = ("csv", "tsv", "txt")
@@ -400,10 +419,20 @@ class Rules:
     guards: Guards = field(default_factory=Guards)
     formula_escape: bool = True
     csv_bom: bool = False
+    compare_matching: Literal["safe"] | None = None
+    """Also report which customers this matcher would part and join."""
+
+    @property
+    def reads_evidence(self) -> bool:
+        """Whether the matcher ``safe`` gets the records, with the fields that it alone reads."""
+        return "safe" in (self.matching, self.compare_matching)
 
     @property
     def sha256(self) -> str:
-        """One hash of what decides the values and groups of a set: this program and these rules, without the guards."""
+        """One hash of what decides the values and groups of a set: this program and these rules.
+
+        Guards and a comparison of matchers decide nothing in it.
+        """
         return _sha256_of_rules(self)
 
 
@@ -411,6 +440,9 @@ class Rules:
 def _sha256_of_rules(rules: Rules) -> str:
     """Kept, because a small batch would wait milliseconds for it."""
     deciding = asdict(rules) | {"guards": None, "program": __version__}
+    del deciding["compare_matching"]
+    for layout in (layout for source in deciding["sources"] for layout in source["layouts"]):
+        del layout["evidence"]  # of presets, which are part of the program
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=sorted).encode()).hexdigest()
 
 

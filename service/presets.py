@@ -34,11 +34,14 @@ def field_paths(written: str | Sequence[str]) -> tuple[FieldPath, ...]:
 
 def _layout(preset: Mapping[str, Any]) -> Layout:
     options = {name: preset[name] for name in ("rows_at", "is_continued") if name in preset}
-    fields = {field: field_paths(written) for field, written in preset["fields"].items()}
+    fields, evidence = (
+        {field: field_paths(written) for field, written in preset.get(table, {}).items()}
+        for table in ("fields", "evidence")
+    )
     if preset["name"] == _PLAIN:
         options |= {"one_origin": frozenset(fields), "may_lack_ids": True}
         return Layout(_PLAIN, fields, needs=_PLAIN_NEEDS, **options)
-    return Layout(preset["name"], fields, needs=_NEEDS, signs=tuple(preset["signs"]), **options)
+    return Layout(preset["name"], fields, needs=_NEEDS, signs=tuple(preset["signs"]), evidence=evidence, **options)
 
 
 PRESETS: tuple[Layout, ...] = (

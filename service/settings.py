@@ -33,8 +33,10 @@ from service.sources import Region, SourceSettings, sources_of
 _KEY_IN_CLEAR = (
     "SERVICE_API_URL is http:// and the key would go unencrypted: use https://, or set SERVICE_API_ALLOW_HTTP=true"
 )
-_SAFE_ON_SPARK = (
-    "SERVICE_MATCHING=safe compares all records in one process, and SERVICE_ENGINE=spark works on many: set only one"
+_SAFE_ON_SPARK = "{}=safe compares all records in one process, and SERVICE_ENGINE=spark works on many: set only one"
+_SAFE_TWICE = (
+    "SERVICE_COMPARE_MATCHING=safe compares the set with what SERVICE_MATCHING=safe makes, and that is in force: "
+    "set only one"
 )
 _PAGES: Mapping[str, str] = {"sources": "docs/sources.md", "analytics": "docs/analytics.md"}
 """Setting that is a table -> the page that describes it."""
@@ -68,6 +70,11 @@ class Settings(BaseSettings):
     matching: Matching = Field(
         Rules.matching,
         description="rule for the same customer; `literal`: same email, phone or name; `safe`: evidence is weighed",
+    )
+    compare_matching: Literal["safe"] | None = Field(
+        Rules.compare_matching,
+        description="`safe`: also report, in `literal_cost.csv`, which customers `safe` would part and which it would "
+        "join; the set stays that of `SERVICE_MATCHING`",
     )
     survivorship: Literal["fill", "record"] = Field(
         Rules.survivorship,
@@ -204,6 +211,13 @@ class Settings(BaseSettings):
             raise ValueError(f"names no matcher; there is: {', '.join(get_args(Matching))}")
         return name
 
+    @field_validator("compare_matching", mode="before")
+    @classmethod
+    def _is_compared_with(cls, name: object) -> object:
+        if name not in (None, "safe"):
+            raise ValueError("names no matcher to compare with; there is: safe")
+        return name
+
     @model_validator(mode="after")
     def _go_together(self) -> Settings:
         _refuse_contradictions(self)
@@ -239,8 +253,12 @@ class Settings(BaseSettings):
 
 def _refuse_contradictions(settings: Settings) -> None:
     """Raises: ValueError where one setting asks for what another rules out."""
-    if settings.matching == "safe" and settings.engine == "spark":
-        raise ValueError(_SAFE_ON_SPARK)
+    if settings.engine == "spark":
+        for name, matching in (("MATCHING", settings.matching), ("COMPARE_MATCHING", settings.compare_matching)):
+            if matching == "safe":
+                raise ValueError(_SAFE_ON_SPARK.format(f"{PREFIX}{name}"))
+    if settings.matching == settings.compare_matching == "safe":
+        raise ValueError(_SAFE_TWICE)
     if _sends_key_in_clear(settings):
         raise ValueError(_KEY_IN_CLEAR)
     if settings.sync_every_minutes and settings.api_url is None:

@@ -293,6 +293,24 @@ def test_what_was_exported_can_be_imported_elsewhere_and_again(office: Office, s
     assert Path(rest).read_text() == Path(file).read_text().replace("\n3,different", "\n2,different")
 
 
+def test_a_name_is_one_printable_line(office: Office, says: Says, tmp_path: Path) -> None:
+    strange, shown = " Kim\nLou\x1b[2J\u202e ", "Kim\\nLou\\x1b[2J\\u202e"
+    office.run("decide", "same", "CRM:C1", "CRM:C2", "--by", strange)
+    office.run("decisions", "undo", "1", "--by", strange)
+    file = tmp_path / "mine.csv"
+    rows = [("CRM", "C1", "CRM", "C2", "same", strange), ("CRM", "C3", "CRM", "C4", "different", "  ")]
+    with file.open("w", encoding="utf-8", newline="") as out:
+        header = ("left_source", "left_id", "right_source", "right_id", "decision", "decided_by")
+        csv.writer(out).writerows([header, *rows])
+    assert office.run("decisions", "import", str(file), "--by", strange + "!") == 0
+    decisions = DecisionStore(office.state).all()
+    assert [it.decided_by for it in decisions] == [shown, shown, f"{shown} !"], "a blank name is none"
+    assert decisions[0].undone_by == shown
+    says()
+    office.run("decisions", "list")
+    assert len(says().splitlines()) == 1 + len(decisions)
+
+
 def test_a_file_may_name_records_as_users_do(office: Office, tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
     file.write_text("left_source,left_id,right_source,right_id,decision\nCRM,C1,CRM,C2,same\nCRM,C3,CRM,C4,different\n")

@@ -26,6 +26,7 @@ from benchmarks.generate import write_pair
 from service import logs, progress
 from service.errors import Interrupted
 from service.jobs import JOBS
+from service.jobs.integration import STEPS_OF_COMPARISON
 from service.model import CRM as CRM_SOURCE
 from service.model import JobName
 from service.progress import Meter, Reading, Reporter
@@ -479,6 +480,30 @@ def test_each_stage_takes_the_steps_that_its_job_states(
     works.once()
     stated = {name: steps for name, steps in JOBS[job].stages.items() if steps and name != "publish"}
     assert {name: Counting.found[name] for name in stated} == stated, "correct JOB.stages"
+
+
+class CountingWhole(Meter):
+    """A meter that notes how many steps were taken, with those of parts, when each stage begins."""
+
+    found: ClassVar[dict[str, float]] = {}
+
+    def begin(self, stage: str, rows: int) -> None:
+        super().begin(stage, rows)
+        self.found[stage] = self._gauge()
+
+
+def test_a_comparison_takes_the_steps_that_the_integration_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "Meter", CountingWhole)
+    works = Works(tmp_path)
+    taken = []
+    for compared in (None, "safe"):
+        works.drop()
+        works.once(compare_matching=compared)
+        taken.append(CountingWhole.found["survive"] - CountingWhole.found["deduplicate"])
+    numbering = 1  # the texts of a matcher are numbered in a part of its own
+    assert taken[1] - taken[0] == STEPS_OF_COMPARISON + numbering, "correct STEPS_OF_COMPARISON"
 
 
 # ------------------------------------------------------------------------------------------- the bar on a terminal

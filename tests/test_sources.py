@@ -92,10 +92,12 @@ def test_a_preset_can_be_forced_or_forbidden_and_changed_in_part() -> None:
 
 @pytest.mark.parametrize("preset", read_toml("presets.toml")["presets"], ids=lambda preset: str(preset["name"]))
 def test_a_preset_is_written_as_users_write_their_tables(preset: dict[str, Any]) -> None:
-    beside = {"name", "is_continued", "signs"}  # a table of a user has its own name, and no key for continued rows
+    # A table of a user has its own name, no key for continued rows, and all fields in one table.
+    beside = {"name", "is_continued", "signs", "evidence"}
     table = {key: value for key, value in preset.items() if key not in beside}
+    table["fields"] = preset["fields"] | preset.get("evidence", {})
     *_, source = sources(table | {"name": "COPY", "file": "copy.csv", "preset": "none"})
-    built = PRESET[preset["name"]]
+    built = PRESET[preset["name"]].with_evidence()
     assert (source.own.fields, source.own.rows_at) == (built.fields, built.rows_at)
     assert built.is_continued == preset.get("is_continued", False)
 

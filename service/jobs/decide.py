@@ -204,7 +204,7 @@ def _proposals(lines: Sequence[DecisionLine], path: Path, by: Author, folders: F
             for side, record in zip(("left", "right"), it.records, strict=True)
         )
         _refuse_one_record(left, right, where)
-        decided_by = _text(it.decided_by or by.name, "the name", where)
+        decided_by = _text(it.decided_by, "the name", where) or by.name
         note = _text(it.note, "the note", where)
         proposals.append(Proposal(it.kind, (left, right), decided_by, it.decided_at or by.at, note))
     return proposals

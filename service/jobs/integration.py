@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from service.decisions import Decision
 from service.engine.contract import Engine, Table
 from service.folders import EVENT_LOG, MANIFEST, TEXT_LOG
 from service.jobs.decisions_followed import report_decisions
@@ -22,6 +23,7 @@ from service.journal import Journal
 from service.model import Batch, PublishedMaster, Rules, Summary
 from service.outbox import FlatFiles
 from service.pipeline import guards, quality
+from service.pipeline.difference import Difference, difference
 from service.pipeline.evidence import explain
 from service.pipeline.extract import INTEGRATION, Extracted, estimated_rows, extract, with_evidence
 from service.pipeline.former.keys import former_keys
@@ -38,6 +40,10 @@ from service.settings import Settings
 from service.sources import sources_of
 from service.verify.contents import check_master_set
 
+_SHARE_OF_COMPARISON = 0.95
+"""Of the time of the stage, where matchers are compared."""
+STEPS_OF_COMPARISON = 17
+"""Statements of about equal weight, beside the matcher's own work; see ``Job.stages``."""
 _WITH_DECISIONS = """
     select * replace (
         case when change = 'split' then 'no rule links their records any more, or a decision keeps them apart'
@@ -55,6 +61,7 @@ def rules_of(settings: Settings) -> Rules:
         default_region=settings.default_region,
         date_order=settings.date_order,
         matching=settings.matching,
+        compare_matching=settings.compare_matching,
         survivorship=settings.survivorship,
         guards=settings.guards(),
         formula_escape=settings.csv_formula_escape,
@@ -73,8 +80,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     report_started(journal)
     journal.stage("extract", estimated_rows(batch))
     has_former = register.has_former_keys()
-    spec = with_evidence(file.source for file in batch.inputs) if rules.matching == "safe" else INTEGRATION
-    extracted = extract(batch, rules.guards, engine, spec, with_former=has_former)
+    extracted = _extracted(batch, rules, engine, with_former=has_former)
     report_extracted(batch, extracted, journal)
     journal.line("INFO", f"Total raw records: {extracted.row_count}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
@@ -84,14 +90,14 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     former = former_keys(extracted, records, rules, engine) if has_former else None
     extracted.rows.release()
     journal.stage("deduplicate", extracted.row_count)
-    grouping = group(records, matcher_of(rules, extracted.evidence), decisions, engine)
+    grouping, compared = _grouped(records, rules, extracted.evidence, decisions, engine)
     journal.stage("survive", extracted.row_count)
     matched = _matched(records, grouping, rules, engine)
     journal.stage("identify", extracted.row_count)
     identified = register.identify(records, grouping.keys, grouping.groups, engine, former)
     filled = guards.filled_values(records)
-    compared = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
-    guards.refuse_held(guards.held(batch, compared, rules.guards), batch, compared.reports)
+    now_and_then = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
+    guards.refuse_held(guards.held(batch, now_and_then, rules.guards), batch, now_and_then.reports)
     summary = replace(
         _summary(extracted, records.count(), matched.survivors.count(), identified.next_number),
         rules_sha256=rules.sha256,
@@ -100,16 +106,43 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     risk = quality.overmerge_risk(suspicious, matched)
     risks = risk.sentences() if rules.matching == "literal" else []
     _report_problems(batch, extracted, normalised, volumes, risks, journal)
+    _report_difference(compared, journal)
     report_decisions(grouping.followed, journal)
     journal.stage("load", extracted.row_count)
     with publication.stage(batch, summary) as folder:
-        results = _results(matched, identified, grouping, extracted.rejects, suspicious)
-        removed = load(results, quality.report(extracted, normalised, grouping.values, volumes, risk), rules, folder)
+        results = replace(_results(matched, identified, grouping, extracted.rejects, suspicious), compared=compared)
+        report = quality.report(extracted, normalised, grouping.values, volumes, risk, compared)
+        removed = load(results, report, rules, folder)
         _report_loaded(summary, identified, removed, folder.parent / "merges.txt", journal)
         write_logs(folder, journal)
         journal.stage("publish", extracted.row_count)
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
+
+
+def _extracted(batch: Batch, rules: Rules, engine: Engine, *, with_former: bool) -> Extracted:
+    if not rules.reads_evidence:
+        return extract(batch, rules.guards, engine, INTEGRATION, with_former=with_former)
+    inputs = tuple(replace(file, source=file.source.with_evidence()) for file in batch.inputs)
+    spec = with_evidence(file.source for file in inputs)
+    return extract(replace(batch, inputs=inputs), rules.guards, engine, spec, with_former=with_former)
+
+
+def _grouped(
+    records: Table, rules: Rules, evidence: Sequence[str], decisions: Sequence[Decision], engine: Engine
+) -> tuple[Grouping, Difference | None]:
+    """The records as customers, and what another matcher would make otherwise, if the user compares."""
+    matcher = matcher_of(rules, evidence)
+    if rules.compare_matching is None:
+        return group(records, matcher, decisions, engine), None
+    other = matcher_of(replace(rules, matching=rules.compare_matching), evidence)
+    with engine.meter.part(1 - _SHARE_OF_COMPARISON, steps=JOB.stages["deduplicate"]):
+        grouping = group(records, matcher, decisions, engine)
+    with engine.meter.part(_SHARE_OF_COMPARISON, steps=STEPS_OF_COMPARISON):
+        safe = group(records, other, decisions, engine)
+        for table in filter(None, (safe.values, safe.keys, safe.questions)):
+            table.release()
+        return grouping, difference(grouping.groups, safe.groups)
 
 
 def _matched(records: Table, grouping: Grouping, rules: Rules, engine: Engine) -> Matched:
@@ -185,6 +218,13 @@ def _value_problems(normalised: Normalised) -> Iterator[str]:
         yield f"{name}: doubtful values of {field} ({reason}): {count}"
     for name in normalised.ambiguous:
         yield f"{name}: dates contradict each other about which part is the day"
+
+
+def _report_difference(compared: Difference | None, journal: Journal) -> None:
+    if compared:
+        for sentence in compared.counts.sentences():
+            journal.line("INFO", sentence)
+        journal.event("matchers.compared", **compared.counts.figures())
 
 
 def _report_loaded(summary: Summary, identified: Identified, removed: Table, merges: Path, journal: Journal) -> None:

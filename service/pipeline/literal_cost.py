@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from service.engine.contract import Table
 from service.model import MISSING
+from service.pipeline.difference import JOINED, PARTED, Difference
 from service.pipeline.fields.phone import RAW
 from service.pipeline.matched import Matched
 
 LITERAL_COST = ("kind", "value", "records", "distinct_names", "unified_ids")
+SAFE_CUSTOMERS = "safe_customers"
+"""The last column where matchers are compared: how many customers ``safe`` makes of these records."""
 MOST_OF_A_KIND = 1000
 """So many values of each kind are listed."""
 
@@ -39,16 +42,30 @@ _RECORDS_OF_GROUPS = """
     join records on records.ordinal = groups.ordinal
     join placed on placed.ordinal = records.ordinal
     join survivors on survivors.group_id = groups.group_id
-    where this.kind = 'large_group'
+    where this.kind = '{kind}'
 """
+_RECORDS_OF_SAFE_GROUPS = f"""
+    select this.kind, this.key, survivors.full_name as shown, records.ordinal, records.name_key, placed.customer,
+        placed.unified_id
+    from this
+    join compared on compared.safe_id = this.key
+    join records on records.ordinal = compared.ordinal
+    join placed on placed.ordinal = records.ordinal
+    join survivors on survivors.group_id = compared.group_id
+    where this.kind = '{JOINED}'
+"""
+_NONE = "select '' as kind, 0 as key, '' as shown, 0 as ordinal, '' as name_key, '' as unified_id where false"
+_WITH_SAFE = "select found.*, compared.safe_id from ({}) as found join compared on compared.ordinal = found.ordinal"
 _RANKED = f"""
-    select kind, value, records, distinct_names, unified_ids, rank_in_kind
+    select kind, value, records, distinct_names, unified_ids, {{more}}rank_in_kind
     from (
-        select *, row_number() over (partition by kind order by records desc, value, unified_ids) as rank_in_kind
+        select *, row_number() over (
+            partition by kind order by records desc, value, unified_ids, first_ordinal
+        ) as rank_in_kind
         from (
             select kind, coalesce(arg_min(shown, ordinal), '{MISSING}') as value, count(*) as records,
                 count(distinct name_key) as distinct_names, string_agg(distinct unified_id, ',' order by unified_id)
-                    as unified_ids
+                    as unified_ids, {{counted}}min(ordinal) as first_ordinal
             from ({{of_each_kind}}) group by kind, key
         )
     )
@@ -56,26 +73,47 @@ _RANKED = f"""
 """
 
 
-def literal_cost(suspicious: Table, matched: Matched, placed: Table) -> Table:
-    """The columns of ``LITERAL_COST``, and ``rank_in_kind``: from 1, the largest value or group of a kind first.
+def literal_cost(suspicious: Table, matched: Matched, placed: Table, compared: Difference | None = None) -> Table:
+    """The columns of ``cost_columns``, and ``rank_in_kind``: from 1, the largest value or group of a kind first.
 
     In:     suspicious kind · key, see ``quality.suspicious_values``
             placed     ordinal · customer · unified_id
     Source: docs/specification.md section 7
     """
+    if compared:
+        suspicious = suspicious.derive(
+            "select kind, key from this union all select kind, key from differing", differing=compared.differing
+        )
     kinds = [kind for (kind,) in suspicious.rows("select distinct kind from this order by kind")]
-    parts = [
-        _RECORDS_OF_GROUPS
-        if kind == "large_group"
-        else _RECORDS_WITH.format(kind=kind, column=_KEYS[kind][0], shown=_KEYS[kind][1])
-        for kind in kinds
-    ]
-    nothing = "select '' as kind, 0 as key, '' as shown, 0 as ordinal, '' as name_key, '' as unified_id where false"
+    of_each_kind = " union all ".join(map(_records_of, kinds)) or _NONE
+    ranked = _RANKED.format(more="", counted="", of_each_kind=of_each_kind)
+    if compared:
+        ranked = _RANKED.format(
+            more=f"{SAFE_CUSTOMERS}, ",
+            counted=f"count(distinct safe_id) as {SAFE_CUSTOMERS}, ",
+            of_each_kind=_WITH_SAFE.format(of_each_kind),
+        )
     return suspicious.derive(
-        _RANKED.format(of_each_kind=" union all ".join(parts) or nothing),
+        ranked,
         records=matched.records,
         keys=matched.keys,
         groups=matched.groups,
         survivors=matched.survivors,
         placed=placed,
+        **({"compared": compared.groups} if compared else {}),
     )
+
+
+def cost_columns(compared: Difference | None) -> tuple[str, ...]:
+    """The columns of ``literal_cost.csv``."""
+    return (*LITERAL_COST, SAFE_CUSTOMERS) if compared else LITERAL_COST
+
+
+def _records_of(kind: str) -> str:
+    """SQL: the records with the values of a kind, or of its groups."""
+    if kind == JOINED:
+        return _RECORDS_OF_SAFE_GROUPS
+    if kind in ("large_group", PARTED):
+        return _RECORDS_OF_GROUPS.format(kind=kind)
+    column, shown = _KEYS[kind]
+    return _RECORDS_WITH.format(kind=kind, column=column, shown=shown)

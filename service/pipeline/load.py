@@ -11,9 +11,10 @@ from service.decisions.decision_file import DECISIONS_FILE, csv_of
 from service.engine.contract import Table
 from service.folders import REVIEW_QUEUE_FILE
 from service.model import MISSING, Rules
+from service.pipeline.difference import Difference
 from service.pipeline.evidence import rules_text, strongest_rule
 from service.pipeline.formulas import escaped_sql
-from service.pipeline.literal_cost import LITERAL_COST, literal_cost
+from service.pipeline.literal_cost import cost_columns, literal_cost
 from service.pipeline.matched import Matched
 from service.pipeline.matching import Matcher
 from service.pipeline.matching.decided import DECISION
@@ -124,6 +125,7 @@ class Results:
     suspicious kind · key, see ``quality.suspicious_values``
     followed   the decisions of people
     questions  QUESTION, if the matcher asks any
+    compared   what the matcher ``safe`` would make otherwise, if the user compares
     """
 
     matched: Matched
@@ -135,6 +137,7 @@ class Results:
     suspicious: Table
     followed: Followed
     questions: Table | None = None
+    compared: Difference | None = None
 
 
 def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) -> Table:
@@ -195,8 +198,8 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     results.register_customers.write_csv(folder / "register_customers.csv", REGISTER_CUSTOMERS, "number", registered)
     had = "select alias as number, record_key from this"
     results.register_aliases.write_csv(folder / "register_aliases.csv", REGISTER_ALIASES, "number, record_key", had)
-    cost = literal_cost(results.suspicious, results.matched, placed)
-    cost.write_csv(folder / "literal_cost.csv", LITERAL_COST, "kind, rank_in_kind")
+    cost = literal_cost(results.suspicious, results.matched, placed, results.compared)
+    cost.write_csv(folder / "literal_cost.csv", cost_columns(results.compared), "kind, rank_in_kind")
     cost.release()
     write_rejects(results.rejects, folder)
     if results.questions:

@@ -305,7 +305,7 @@ def _unnamed(values: Table, rules: Rules) -> Table:
 
 def _evidence_columns(extracted: Extracted, rules: Rules) -> str:
     """SQL: what only the matcher ``safe`` reads, as written."""
-    return "".join(f", {name}" for name in (*extracted.evidence, "written_phone")) if rules.matching == "safe" else ""
+    return "".join(f", {name}" for name in (*extracted.evidence, "written_phone")) if rules.reads_evidence else ""
 
 
 def _records(values: Table, unnamed: Table | None, rules: Rules, evidence: str, engine: Engine) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from service.engine.contract import Table
+from service.pipeline.difference import Difference
 from service.pipeline.evidence import only_rule
 from service.pipeline.extract import Extracted
 from service.pipeline.fields.phone import IS_RAW_SQL
@@ -115,13 +116,18 @@ def _only_rules(matched: Matched) -> dict[str, str]:
 
 
 def report(
-    extracted: Extracted, normalised: Normalised, keys: Table, volumes: Mapping[str, Volume], risk: OvermergeRisk
+    extracted: Extracted,
+    normalised: Normalised,
+    keys: Table,
+    volumes: Mapping[str, Volume],
+    risk: OvermergeRisk,
+    compared: Difference | None = None,
 ) -> dict[str, Any]:
     """The content of ``quality_report.json``: counts of every source and field, and the risk of merging too much.
 
     For each field: the number of values that are filled, missing, made missing (by reason), changed (not as
     written) and distinct; of dates also those that are kept, but doubtful (by reason). All keys are always there,
-    in one order.
+    in one order, but ``safe_matching``, the last: it is there where the user compares matchers.
     """
     filled = filled_and_distinct(normalised.records, keys)
     rejects = extracted.rejects.rows(_REJECTS_BY_CODE)
@@ -139,6 +145,7 @@ def report(
         },
         "contradicting_dates": list(normalised.ambiguous),
         "literal_matching": asdict(risk),
+        **({"safe_matching": compared.counts.figures()} if compared else {}),
     }
 
 

@@ -14,6 +14,7 @@ from service.dashboard.pages import duplicates
 from service.dashboard.sets.customer_figures import _SIZES, shared_values
 from tests.dashboard.crowd import Crowd
 from tests.dashboard.house import DashboardHouse, text_of
+from tests.small_batches import crm_text, ecom_text, integrate_pair, write_pair
 
 
 def figures(crowd: Crowd, query: str = "") -> dict[str, Any]:
@@ -126,6 +127,41 @@ def test_the_list_of_values_is_read_in_bounds(own_house: DashboardHouse) -> None
     path.unlink()
     sets = own_house.site().customer_sets
     assert shared_values(sets, of) == ()
+
+
+_OFFICE = "+1-212-555-0199"
+_COMPARED = (
+    ("C1", "Orla Byrne", "orla.byrne@one.example", _OFFICE, None, None),
+    ("C2", "Pavel Novak", "pavel.novak@one.example", _OFFICE, None, None),
+    ("C3", "Orla Byrne", "obyrne@one.example", _OFFICE, None, None),
+    ("C4", "Zdenka Kowalczyk", "zdenka.kowalczyk@two.example", None, None, None),
+    ("C5", "Zdenka Kowalcyzk", "zdenka.kowalczik@two.example", None, None, None),
+    ("C6", "Ida Marlow", "ida.marlow@two.example", "+1-617-555-0142", None, None),
+    ("C7", "Ben Marlow", "ben.marlow@two.example", "+1-617-555-0142", None, None),
+)
+
+
+def test_what_safe_would_change_is_shown_and_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = write_pair(tmp_path / "in", crm_text(_COMPARED), ecom_text([]))
+    integrate_pair(pair, tmp_path / "out", compare_matching="safe")
+    compared = Crowd(tmp_path)
+    found = figures(compared)["safe_comparison"]
+    assert [found[name] for name in ("customers", "parted_customers", "joined_customers")] == [5, 2, 2]
+    text = text_of(compared.client().get("/duplicates"))
+    assert "would be 5 customers, not 4" in text
+    assert "Customers that it would part: 2" in text
+    assert "Orla Byrne CUST001 3 2 2 customers Ida Marlow CUST004 2 2 2 customers" in text
+    assert "Customers that it would join: 2" in text
+    assert "Zdenka Kowalczyk CUST002 , CUST003 2 2" in text
+    monkeypatch.setattr(duplicates, "ON_A_PAGE", 1)
+    pages = [figures(compared, f"parted_page={number}")["safe_comparison"]["parted"]["rows"] for number in (1, 2, 3)]
+    assert [it["unified_ids"] for [it] in pages] == [["CUST001"], ["CUST004"], ["CUST004"]]
+    assert 'href="/duplicates?parted_page=2#parted" rel="next"' in compared.client().get("/duplicates").text
+
+
+def test_without_a_comparison_nothing_is_said_about_it(crowd: Crowd) -> None:
+    assert figures(crowd)["safe_comparison"] is None
+    assert "safe matching" not in text_of(crowd.client().get("/duplicates"))
 
 
 def test_before_the_first_set_the_page_says_what_to_do(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from service.engine.contract import PARQUET
 from service.files import open_file
 from service.masters.customer_sets import CustomerSet, CustomerSets
 from service.masters.set_files import read_set_file
+from service.pipeline.difference import JOINED, PARTED, DifferenceCounts
 from service.pipeline.literal_cost import LITERAL_COST
 
 LARGEST = 20
@@ -89,6 +90,27 @@ class SharedValue(Struct, frozen=True, kw_only=True):
     """The first of them."""
 
 
+class ChangedCustomers(Struct, frozen=True, kw_only=True):
+    """A customer that ``safe`` would part, or customers of whose records it would make one: a row of that file."""
+
+    name: str
+    records: int
+    distinct_names: int
+    unified_ids: tuple[str, ...]
+    """The first of them."""
+    safe_customers: int
+    """How many customers ``safe`` makes of these records."""
+
+
+@dataclass(frozen=True)
+class SafeChanges:
+    """What the matcher ``safe`` would change in a set; the largest changes of each kind first."""
+
+    counts: DifferenceCounts
+    parted: tuple[ChangedCustomers, ...]
+    joined: tuple[ChangedCustomers, ...]
+
+
 class CustomerChoices(Struct, frozen=True, kw_only=True):
     """What the filters can be set to in a set."""
 
@@ -114,6 +136,22 @@ class _RiskCounts(Struct, frozen=True):
 
 class _NameAloneReport(Struct, frozen=True):
     literal_matching: _RiskCounts
+
+
+class _ComparedReport(Struct, frozen=True):
+    safe_matching: DifferenceCounts | None = None
+
+
+class _CostRow(NamedTuple):
+    """A row of ``literal_cost.csv``; of a long list of ids only the first are read."""
+
+    kind: str
+    value: str
+    records: int
+    distinct_names: int
+    unified_ids: tuple[str, ...]
+    safe_customers: int | None
+    """None where matchers were not compared."""
 
 
 def group_figures(sets: CustomerSets, of: CustomerSet) -> GroupFigures:
@@ -167,10 +205,47 @@ def shared_values(sets: CustomerSets, of: CustomerSet) -> tuple[SharedValue, ...
     def read() -> tuple[SharedValue, ...]:
         with suppress(OSError), open_file(of.folder / "literal_cost.csv") as file:
             found = [it for it in _cost_rows(file) if it.kind in _VALUES and it.distinct_names > 1]
-            return tuple(sorted(found, key=lambda it: (-it.distinct_names, -it.records, it.value)))
+            found.sort(key=lambda it: (-it.distinct_names, -it.records, it.value))
+            return tuple(
+                SharedValue(
+                    kind=it.kind,
+                    value=it.value,
+                    records=it.records,
+                    distinct_names=it.distinct_names,
+                    unified_ids=it.unified_ids,
+                )
+                for it in found
+            )
         return ()
 
     return sets.figure(of, "shared values", read)
+
+
+def safe_changes(sets: CustomerSets, of: CustomerSet) -> SafeChanges | None:
+    """What the matcher ``safe`` would change; None where the batch did not compare matchers."""
+
+    def read() -> SafeChanges | None:
+        report = read_set_file(of.folder / "quality_report.json", _ComparedReport)
+        if report is None or report.safe_matching is None:
+            return None
+        rows: dict[str, list[ChangedCustomers]] = {PARTED: [], JOINED: []}
+        with suppress(OSError), open_file(of.folder / "literal_cost.csv") as file:
+            for it in _cost_rows(file):
+                if it.kind in rows and it.safe_customers is not None:
+                    rows[it.kind].append(_changed(it, it.safe_customers))
+        return SafeChanges(report.safe_matching, tuple(rows[PARTED]), tuple(rows[JOINED]))
+
+    return sets.figure(of, "changes by safe", read)
+
+
+def _changed(row: _CostRow, safe_customers: int) -> ChangedCustomers:
+    return ChangedCustomers(
+        name=row.value,
+        records=row.records,
+        distinct_names=row.distinct_names,
+        unified_ids=row.unified_ids,
+        safe_customers=safe_customers,
+    )
 
 
 def _sums(rows: Iterator[tuple[Key, int, int]]) -> list[tuple[Key, int, int]]:
@@ -195,7 +270,7 @@ def _sizes(counts: list[tuple[int, int]]) -> Iterator[SizeCount]:
             )
 
 
-def _cost_rows(file: BinaryIO) -> Iterator[SharedValue]:
+def _cost_rows(file: BinaryIO) -> Iterator[_CostRow]:
     """The rows of ``literal_cost.csv`` up to a size; of a long list of ids only the beginning is read."""
     left = _MOST_COST_BYTES
     while left > 0 and (line := file.readline(_MOST_ROW_BYTES)):
@@ -208,6 +283,5 @@ def _cost_rows(file: BinaryIO) -> Iterator[SharedValue]:
         if len(cells) >= len(LITERAL_COST) and cells[2].isdigit() and cells[3].isdigit():
             kind, value, records, names, ids = cells[: len(LITERAL_COST)]
             shown = tuple(ids.split(",")[:_MOST_SHOWN_IDS])
-            yield SharedValue(
-                kind=kind, value=value, records=int(records), distinct_names=int(names), unified_ids=shown
-            )
+            by_safe = next((int(it) for it in cells[len(LITERAL_COST) :] if it.isdigit()), None)
+            yield _CostRow(kind, value, int(records), int(names), shown, by_safe)
