@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from service.decisions import Decision
 from service.explanation.cuts import Cut, Cuts, cuts_of
+from service.explanation.evidence import WeighedEvidence, evidence_of
 from service.explanation.golden import Alternate, GoldenCell, provenance
 from service.explanation.group import Group, closed_group_of, group_of
 from service.explanation.records import GroupRecord, RecordName
@@ -40,6 +41,8 @@ class ExplainedRecord(Struct, frozen=True, kw_only=True):
     """The reason, as published: ``email+phone``."""
     ties: tuple[Tie, ...]
     """What it shares with that record."""
+    evidence: WeighedEvidence | None = None
+    """What weighed evidence says of the two; null where it does not make them one customer, or the rule is literal."""
 
 
 class SplitCause(Struct, frozen=True, kw_only=True):
@@ -56,6 +59,15 @@ class SplitCause(Struct, frozen=True, kw_only=True):
     """The first records that would not be in the largest part."""
 
 
+class WeighedCustomer(Struct, frozen=True, kw_only=True):
+    """What holds a customer in a set of weighed evidence."""
+
+    held_by: tuple[str, ...]
+    """The kinds of its links, of ``weighed``, ``id`` and ``decision``."""
+    not_said: tuple[str, ...]
+    """What would split it and is not among the causes, with the reason."""
+
+
 class Explained(Struct, frozen=True, kw_only=True):
     """What the records of a customer explain."""
 
@@ -67,6 +79,8 @@ class Explained(Struct, frozen=True, kw_only=True):
     split_causes: tuple[SplitCause, ...]
     """Those that would part the most records from the largest part come first; up to 100."""
     split_causes_in_all: int
+    weighed: WeighedCustomer | None = None
+    """Null in a set of the literal rule."""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -117,7 +131,11 @@ def tree_of(group: Group) -> tuple[ExplainedRecord, ...]:
     that name it is the one that the evidence leads to. Records that no value leads to come last, without ties: then a
     program with other rules made the set.
     """
-    via = walk_from(group, group.kept)
+    return tree_along(group, walk_from(group, group.kept))
+
+
+def tree_along(group: Group, via: Sequence[int | None]) -> tuple[ExplainedRecord, ...]:
+    """The same, given for each record the one that it hangs on."""
     below: list[list[int]] = [[] for _ in group.records]
     for at, before in enumerate(via):
         if before is not None:
@@ -134,6 +152,7 @@ def tree_of(group: Group) -> tuple[ExplainedRecord, ...]:
 
 def _record(group: Group, at: int, before: int | None) -> ExplainedRecord:
     record = group.records[at]
+    stated = record.evidence
     return ExplainedRecord(
         ordinal=record.ordinal,
         name=record.name,
@@ -143,6 +162,7 @@ def _record(group: Group, at: int, before: int | None) -> ExplainedRecord:
         via_ordinal=None if before is None else group.records[before].ordinal,
         rules="+".join(record.rules),
         ties=() if before is None else ties_between(group, at, before, record.rules),
+        evidence=None if before is None or stated is None else evidence_of(stated.weight, stated.parts),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,10 @@ from service.pipeline.matching.safe.weights import Floats, Weights
 MOST_BITS = 14.0
 """In a mean no single pair counts for more."""
 _MOST_MEMBERS = 12
+_AT_ONCE = 200_000
+_BESIDE_FIELDS = ("prior", "relatives")
+"""What a weight is made of beside the fields: see ``Weights.parts``."""
+_LEAST_SHOWN = 0.005
 _WORDS = {SAME: "same", VARIANT: "variant", NEAR: "near", OTHER: "different", CONTRARY: "contradicts"}
 
 
@@ -27,8 +31,8 @@ class Scorer:
     def of(self, ones: Ints, others: Ints) -> Floats:
         """log2 of the odds that each pair is one customer."""
         found = np.empty(len(ones))
-        for begin in range(0, len(ones), 200_000):
-            part = slice(begin, begin + 200_000)
+        for begin in range(0, len(ones), _AT_ONCE):
+            part = slice(begin, begin + _AT_ONCE)
             levels = self.comparison.of(ones[part], others[part])
             rarity = self.weights.rarity_of(self.comparison.prepared, ones[part])
             found[part] = self.weights.of(levels, rarity)
@@ -53,6 +57,36 @@ class Scorer:
         order = np.argsort(-np.abs(bits), axis=1, kind="stable")
         return [self._words(*row) for row in zip(levels.tolist(), bits.tolist(), order.tolist(), strict=True)]
 
+    def parts(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
+        """The weight of each pair, and what it is made of, such as ``email same 15.20, prior -12.10``.
+
+        Both have two decimals. Parts are the fields that both have, the weightiest first, with how far they agree;
+        ``prior``, the weight of any pair; and ``relatives``, by how much what relatives share counts for less.
+        """
+        for begin in range(0, len(ones), _AT_ONCE):
+            part = slice(begin, begin + _AT_ONCE)
+            levels = self.comparison.of(ones[part], others[part])
+            bits = self.weights.parts(levels, self.weights.rarity_of(self.comparison.prepared, ones[part]))
+            order = np.argsort(-np.abs(bits), axis=1, kind="stable")
+            for row in zip(levels.tolist(), bits.tolist(), order.tolist(), strict=True):
+                yield _decimals(sum(row[1])), self._parts(*row)
+
+    def _parts(self, levels: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> str:
+        fields = self.comparison.fields
+        names = [f"{name} {_WORDS[level]}" if level else "" for name, level in zip(fields, levels, strict=True)]
+        names += _BESIDE_FIELDS
+        # Without what would add nothing: a field that one of them lacks, and relatives where these are unlikely.
+        shown = (it for it in order if names[it] and (it < len(fields) or abs(bits[it]) >= _LEAST_SHOWN))
+        return ", ".join(f"{names[it]} {_decimals(bits[it])}" for it in shown)
+
     def _words(self, levels: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> tuple[str, str]:
         words = [(f"{self.comparison.fields[it]} {_WORDS[levels[it]]}", bits[it] > 0) for it in order if levels[it]]
         return ", ".join(it for it, is_for in words if is_for), ", ".join(it for it, is_for in words if not is_for)
+
+
+def _decimals(bits: float) -> str:
+    """
+    >>> _decimals(-0.001), _decimals(12.345678)
+    ('0.00', '12.35')
+    """
+    return f"{round(bits, 2) + 0.0:.2f}"

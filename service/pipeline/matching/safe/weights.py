@@ -65,6 +65,11 @@ class Weights:
         fields = np.arange(levels.shape[1])
         return np.where(levels == SAME, self.same[fields, SAME] - rarity, (self.same - self.apart)[fields, levels])
 
+    def parts(self, levels: Levels, rarity: Floats) -> Floats:
+        """Pairs by fields and two columns more, the prior and what relatives share: bits, which sum up to ``of``."""
+        prior = np.full(len(levels), self.prior)
+        return np.column_stack((self.by_field(levels, rarity), prior, -self._against(levels, rarity)))
+
     def _against(self, levels: Levels, rarity: Floats) -> Floats:
         """log2 of 1 and the odds that the two are related rather than strangers."""
         fields = np.arange(levels.shape[1])
