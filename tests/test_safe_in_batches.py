@@ -8,13 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from service import documents
 from service.documents import Manifest
-from service.errors import UsageError
-from service.explanation.questions import explain_one
-from service.folders import Folders
 from service.jobs.proving import prover
 from service.settings import Settings
 from service.verify import VerifyReport
@@ -106,12 +101,6 @@ def test_fields_that_only_safe_reads_part_the_twins(tmp_path: Path) -> None:
 def test_rows_of_one_id_are_one_customer_whatever_they_say(tmp_path: Path) -> None:
     crm = csv_of(HEADER, ("C1", "Ann Roe", "ann@roe.test", ""), ("C1", "Bob Sale", "bob@sale.test", ""))
     assert _names(_safe(tmp_path, crm)) == ["Ann Roe"]
-
-
-def test_explain_does_not_explain_weighed_evidence_by_equal_values(tmp_path: Path) -> None:
-    _safe(tmp_path, OFFICE)
-    with pytest.raises(UsageError, match="was matched by weighed evidence"):
-        explain_one("CUST001", Folders(None, tmp_path / "out", tmp_path / "out" / ".state"))
 
 
 def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> None:
