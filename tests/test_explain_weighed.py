@@ -32,7 +32,7 @@ from service.masters.customer_sets import CustomerSets
 from service.pipeline.matching.safe.matcher import match
 from tests.sizes import examples
 from tests.small_batches import NOON, integrate_pair, parquet_of, published, rows_of, write_pair
-from tests.test_safe_in_batches import HEADER, NO_CUSTOMERS, OFFICE, csv_of
+from tests.test_safe_in_batches import HEADER, NO_CUSTOMERS, OFFICE, csv_of, proof_of
 
 KIM = decide.Author("Kim", "2024-01-15T12:00:00Z")
 LEGEND = "bits: log2 of the odds that the two are one customer"
@@ -335,6 +335,7 @@ def test_each_customer_is_a_tree_of_exactly_its_records_with_a_reason_for_each_l
         check_links(found.records, by_ordinal)
         kinds |= {rule for it in found.records for rule in it.rules.split("+") if rule}
     assert {"weighed", "decision", "name"} <= kinds
+    assert proof_of(office.folder, tmp_path / "in").findings == []
     for one, other in combinations(sorted(by_ordinal)[:12], 2):
         check_pair(office, by_ordinal[one], by_ordinal[other])
 
