@@ -13,10 +13,11 @@ from service.explanation.evidence import WeighedEvidence, evidence_of
 from service.explanation.golden import Alternate, GoldenCell, provenance
 from service.explanation.group import Group, closed_group_of, group_of
 from service.explanation.records import GroupRecord, RecordName
-from service.explanation.ties import Tie, shown_value, ties_between
+from service.explanation.ties import SharedElsewhere, Tie, shared_elsewhere, shown_value, ties_between
 from service.explanation.touching import TouchingDecision, same_decisions
 from service.explanation.walk import walk_from
 from service.masters.customer_row import CustomerRow
+from service.pipeline.matching.weighed import WEIGHED
 from service.register import IdentityEvent
 
 MOST_CAUSES = 100
@@ -43,6 +44,8 @@ class ExplainedRecord(Struct, frozen=True, kw_only=True):
     """What it shares with that record."""
     evidence: WeighedEvidence | None = None
     """What weighed evidence says of the two; null where it does not make them one customer, or the rule is literal."""
+    shares_with_others: tuple[SharedElsewhere, ...] = ()
+    """Where weighed evidence alone links the two: what the record shares with others of the customer."""
 
 
 class SplitCause(Struct, frozen=True, kw_only=True):
@@ -153,6 +156,7 @@ def tree_along(group: Group, via: Sequence[int | None]) -> tuple[ExplainedRecord
 def _record(group: Group, at: int, before: int | None) -> ExplainedRecord:
     record = group.records[at]
     stated = record.evidence
+    is_by_weight = stated is not None and WEIGHED in record.rules
     return ExplainedRecord(
         ordinal=record.ordinal,
         name=record.name,
@@ -163,6 +167,7 @@ def _record(group: Group, at: int, before: int | None) -> ExplainedRecord:
         rules="+".join(record.rules),
         ties=() if before is None else ties_between(group, at, before, record.rules),
         evidence=None if before is None or stated is None else evidence_of(stated.weight, stated.parts),
+        shares_with_others=shared_elsewhere(group, at, before) if is_by_weight and before is not None else (),
     )
 
 

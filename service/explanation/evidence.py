@@ -17,8 +17,6 @@ LEGEND = (
     "bits: log2 of the odds that the two are one customer; prior: of any two records; relatives: what people of one"
     " household or firm share counts for less"
 )
-LEAST_ALONE = -1.0
-"""Bits: what weighs no more is joined by the mean of a group only. Source: docs/specification.md section 5"""
 
 
 class EvidencePart(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from service.explanation.customer import Explained, ExplainedRecord, Explanation, SplitCause
 from service.explanation.evidence import (
-    LEAST_ALONE,
     LEGEND,
     WeighedEvidence,
     evidence_in_words,
@@ -27,6 +26,7 @@ from service.explanation.words import (
     weighed_reason_in_words,
 )
 from service.jobs.id_history import event_in_words
+from service.pipeline.matching.safe.matcher import AUTOMATIC
 
 MOST_LINES = 200
 """Of records; ``--json`` has all."""
@@ -159,7 +159,13 @@ def _link_words(record: ExplainedRecord) -> str:
     stated = [tie for tie in record.ties if tie.is_listed]
     missing = [rule for rule in record.rules.split("+") if rule not in {tie.rule for tie in stated}]
     words = [*map(tie_in_words, stated), *(_rule_alone(rule) for rule in missing)]
-    return in_one_list(words) + _weight_words(record.evidence)
+    elsewhere = [f"{_shared_words(it.tie)} with {it.name.shown}" for it in record.shares_with_others]
+    also = f"; it shares {in_one_list(elsewhere)}" if elsewhere else ""
+    return in_one_list(words) + _weight_words(record.evidence) + also
+
+
+def _shared_words(tie: Tie) -> str:
+    return tie_in_words(tie).removeprefix("same ")
 
 
 def _rule_alone(rule: str) -> str:
@@ -171,7 +177,8 @@ def _weight_words(evidence: WeighedEvidence | None) -> str:
     """What weighed evidence says of a link; empty where it says nothing."""
     if evidence is None:
         return ""
-    joint = "" if evidence.weight > LEAST_ALONE else "; the two alone would not be joined, the mean of their group is"
+    # A weight has two decimals: one that is shown as the limit may lie above it.
+    joint = "; the two alone would not be joined, the mean of their group is" if evidence.weight < AUTOMATIC else ""
     return f", {evidence_in_words(evidence)}{joint}"
 
 
@@ -297,7 +304,7 @@ def _near(it: NearEvidence) -> str:
     if it.why == "shared but kept apart":
         return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}; a decision keeps them apart"
     if it.why == "shared, but one piece of evidence":
-        return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}; alone it makes no two one customer"
+        return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}; which alone is no proof"
     if it.why == "almost the same":
         return f"{title}: {it.value} ({it.one.shown}), {it.other_value} ({it.other.shown}): {it.likeness}"
     return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}, but it is no evidence"

@@ -89,7 +89,8 @@ def way_along(via: Sequence[int | None], start: int, end: int) -> list[int]:
     ([3, 1, 0, 2], [3, 1, 4])
     """
     ups, downs = (_up(via, it) for it in (start, end))
-    common = next(it for it in ups if it in set(downs))
+    known = set(downs)
+    common = next(it for it in ups if it in known)
     return [*ups[: ups.index(common) + 1], *reversed(downs[: downs.index(common)])]
 
 

@@ -30,7 +30,7 @@ from service.explanation.records import (
     record_of,
     records_of_customer,
 )
-from service.explanation.ties import Tie
+from service.explanation.ties import SharedElsewhere, Tie
 from service.explanation.touching import TouchingDecision, decisions_of
 from service.explanation.weighed_customer import explained_in
 from service.masters.customer_row import CustomerRow
@@ -99,6 +99,8 @@ class RecordLink(Struct, frozen=True, kw_only=True):
     """What the two share; none of a customer that is not explained."""
     evidence: WeighedEvidence | None = None
     """What weighed evidence says of the two; null where it does not make them one customer, or the rule is literal."""
+    shares_with_others: tuple[SharedElsewhere, ...] = ()
+    """Where weighed evidence alone links the two: what the record shares with others of the customer."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,7 @@ def _link(row: GroupRecord, parents: Mapping[int, int], shown_as: ExplainedRecor
         rules="+".join(row.rules),
         ties=shown_as.ties if shown_as else (),
         evidence=shown_as.evidence if shown_as else None,
+        shares_with_others=shown_as.shares_with_others if shown_as else (),
     )
 
 
