@@ -224,7 +224,7 @@ def test_two_records_of_a_customer_are_explained_by_the_links_of_the_set(office:
 def test_people_who_share_a_number_are_two_and_the_number_is_no_proof(office: Office) -> None:
     text = office.text("CRM:C2", "CRM:C3")
     assert "are different customers." in text
-    assert "phone: 3125550100 in both CRM:C2 and CRM:C3; which alone is no proof" in text
+    assert "phone: 3125550100 in both CRM:C2 and CRM:C3, which alone is no proof" in text
     assert "a decision keeps them apart" not in text
     assert "it is no evidence" not in text
     assert "the review queue does not ask about them" in text
@@ -242,7 +242,7 @@ def test_a_question_of_the_review_queue_is_the_explanation_of_its_two(tmp_path: 
         assert (f"{question.weight:.2f}", question.evidence) == (asked["weight"], asked["evidence"])
     text = office.text("CRM:C1", "CRM:C2")
     assert "the review queue asks about CRM:C1 and CRM:C2: a person should decide" in text
-    assert f"mean of the pairs of both customers: {asked['weight']} bits" in text
+    assert f"mean of the pairs of their groups, without decisions: {asked['weight']} bits" in text
     assert "of these two for one customer: last name same, first name same\n  against: nothing\n" in text
 
 

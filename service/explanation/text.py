@@ -275,7 +275,7 @@ def _question_lines(weighed: WeighedPair) -> Iterator[str]:
     asked = weighed.question
     if asked:
         yield f"  the review queue asks about {asked.left.shown} and {asked.right.shown}: a person should decide"
-        yield f"  mean of the pairs of both customers: {asked.weight:.2f} bits"
+        yield f"  mean of the pairs of their groups, without decisions: {asked.weight:.2f} bits"
         yield f"  of these two for one customer: {fields_in_words(asked.evidence) or 'nothing'}"
         yield f"  against: {fields_in_words(asked.against) or 'nothing'}"
     yield from (f"  {it}" for it in weighed.not_said)
@@ -304,7 +304,7 @@ def _near(it: NearEvidence) -> str:
     if it.why == "shared but kept apart":
         return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}; a decision keeps them apart"
     if it.why == "shared, but one piece of evidence":
-        return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}; which alone is no proof"
+        return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}, which alone is no proof"
     if it.why == "almost the same":
         return f"{title}: {it.value} ({it.one.shown}), {it.other_value} ({it.other.shown}): {it.likeness}"
     return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}, but it is no evidence"

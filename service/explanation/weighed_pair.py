@@ -33,7 +33,7 @@ class ReviewQuestion(Struct, frozen=True, kw_only=True):
     left: RecordName
     right: RecordName
     weight: float
-    """The mean weight of the pairs of their records."""
+    """The mean weight of the pairs of their groups, as evidence alone made them; of large ones of the first records."""
     evidence: str
     """Of these two: the fields that speak for one customer, and how far they agree."""
     against: str
