@@ -11,6 +11,7 @@ from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -413,6 +414,32 @@ def test_the_literal_set_states_no_weights(tmp_path: Path) -> None:
     folder = published(tmp_path / "out")
     assert list(rows_of(folder / "match_evidence.csv")[0])[-1] == "rules"
     assert list(parquet_of(folder / "records.parquet")[0])[-1] == "status_stated"
+
+
+def test_a_set_without_weights_is_not_explained_by_shared_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a former program made it; the hash of its file is not looked at here."""
+    office = Office(tmp_path)
+    path = office.folder / "records.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (select * exclude (parts) from '{path}') to '{path}.new' (format parquet)")
+    Path(f"{path}.new").replace(path)
+    monkeypatch.setattr(CustomerSets, "_checked_path", lambda self, of, name: str(of.folder / name))
+    with pytest.raises(UsageError, match="published by a version that did not store what an explanation needs"):
+        office.text("CUST001")
+    proof = proof_of(office.folder)
+    assert (proof.findings, proof.is_unproved, len(proof.notes)) == ([], True, 1)
+    assert "a former program weighed its evidence" in proof.notes[0]
+
+
+def test_a_damaged_review_queue_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    path = office.folder / "review_queue.csv"
+    path.chmod(0o644)
+    path.write_text("left_source,left_id\nCRM,C1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="the review queue of the set is damaged"):
+        office.text("CRM:C1", "CRM:C2")
 
 
 def test_the_command_prints_the_evidence_as_json(office: Office, capsys: pytest.CaptureFixture[str]) -> None:

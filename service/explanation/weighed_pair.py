@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
 from msgspec import Struct, structs
 
+from service.commands import command
 from service.decisions import Decision
 from service.decisions.rows import csv_rows
+from service.errors import UsageError
 from service.explanation.customer import MOST_CAUSES, cause_of, keys_of
 from service.explanation.evidence import evidence_of
 from service.explanation.group import Group, closed_group_of
@@ -143,7 +146,18 @@ def _names(records: Sequence[GroupRecord]) -> set[tuple[str, str]]:
 
 
 def _question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str, str]]) -> ReviewQuestion | None:
-    """The first question about two customers, by the names of their records; the record of the first comes first."""
+    """The first question about two customers, by the names of their records; the record of the first comes first.
+
+    Raises: OSError, UsageError for a damaged file.
+    """
+    try:
+        return _first_question(path, of_one, of_other)
+    except (KeyError, ValueError, csv.Error):
+        hint = f"{command('verify')} says what was changed"
+        raise UsageError("the review queue of the set is damaged", where=str(path), hint=hint) from None
+
+
+def _first_question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str, str]]) -> ReviewQuestion | None:
     with csv_rows(path) as rows:
         for row in rows:
             left, right = (row["left_source"], row["left_id"]), (row["right_source"], row["right_id"])
