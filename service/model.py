@@ -543,6 +543,14 @@ EVIDENCE: Columns = {
     "by_<rule>": "for each rule of the matcher, whether it links the two",
 }
 
+LINK_WEIGHT: Columns = {
+    "ordinal": "the record",
+    "weighed": "what weighed evidence makes one customer has the same: the smallest ordinal of it",
+    "weight": "log2 of the odds that it and the record it is linked through are one customer; two decimals. Null where"
+    " the record is kept, or an id or a decision makes the two one",
+    "parts": "what the weight is made of, such as `email same 15.20, prior -12.10`; never a customer's value",
+}
+
 GOLDEN: Columns = {
     "group_id": "smallest ordinal of the group",
     "kept": "ordinal of the kept record",

@@ -12,13 +12,13 @@ import pytest
 
 from service import documents
 from service.documents import Manifest
-from service.errors import TooManyRecords, UsageError
-from service.explanation.questions import explain_one
-from service.folders import Folders
+from service.errors import TooManyRecords
 from service.jobs.proving import prover
 from service.settings import Settings
 from service.verify import VerifyReport
+from service.verify.findings import Proof
 from tests.small_batches import integrate_pair, published, rows_of, write_pair
+from tests.test_proof import altered_parquet
 
 HEADER = ("customer_id", "full_name", "email", "phone")
 SAFE: dict[str, Any] = {"matching": "safe"}
@@ -108,18 +108,19 @@ def test_rows_of_one_id_are_one_customer_whatever_they_say(tmp_path: Path) -> No
     assert _names(_safe(tmp_path, crm)) == ["Ann Roe"]
 
 
-def test_explain_does_not_explain_weighed_evidence_by_equal_values(tmp_path: Path) -> None:
-    _safe(tmp_path, OFFICE)
-    with pytest.raises(UsageError, match="was matched by weighed evidence"):
-        explain_one("CUST001", Folders(None, tmp_path / "out", tmp_path / "out" / ".state"))
+def proof_of(folder: Path, archive: Path | None = None) -> Proof:
+    """What is proved of a set, by its stated numbers."""
+    manifest = documents.read(folder / "manifest.json", Manifest)
+    return prover(Settings(**SAFE)).prove(folder, "the set", manifest, archive)
 
 
 def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> None:
-    folder = _safe(tmp_path, OFFICE)
-    manifest = documents.read(folder / "manifest.json", Manifest)
-    proof = prover(Settings(**SAFE)).prove(folder, "the set", manifest, None)
+    proof = proof_of(_safe(tmp_path, OFFICE), tmp_path / "in")
     assert (proof.findings, proof.is_unproved) == ([], True)
-    assert proof.notes == ["the set is not proved: weighed evidence made its customers"]
+    assert proof.notes == [
+        "the set is not proved: weighed evidence made its customers. That they are what ids, decisions and the numbers"
+        " `weighed` make is proved, but not these numbers and weights"
+    ]
     assert VerifyReport(sets=1, proved=0).sentence.startswith("ok: 1 sets, 0 proved, ")
 
 
@@ -133,3 +134,40 @@ def test_more_records_than_fit_are_refused_and_the_limit_that_is_advised_suffice
         _safe(tmp_path, crm, memory_limit_mb=256)
     advised = int(refused.value.hint.partition("SERVICE_MEMORY_LIMIT_MB=")[2].split()[0])
     assert len(rows_of(_safe(tmp_path, crm, memory_limit_mb=advised) / "customer_master.csv")) == 15_000
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "finding"),
+    [
+        ("unified_id", 2, "CUST003", "has not one kept record"),
+        ("unified_id", 1, "CUST002", "has no other record of its customer before it"),
+        ("weighed", 1, 1, "has a number weighed that is not the smallest ordinal with it"),
+        ("weighed", 3, 4, "has a number weighed that is not the smallest ordinal with it"),
+        (
+            "rules",
+            1,
+            "name",
+            "does not agree with the record before it as its rules state; rules that hold: phone+name",
+        ),
+        ("rules", 4, "name", "does not agree with the record before it as its rules state; rules that hold: weighed"),
+        ("weight", 4, None, "has a weight though weighed evidence does not make the two one customer, or has none"),
+        ("weight", 4, 9.5, "is not as records.parquet states it: weight"),
+        ("parts", 1, "email same 9.50", "is not as records.parquet states it: parts"),
+        ("parts", 0, "email same 9.50", "is kept and has a weight"),
+        ("full_name", 0, "Pavel Novak", "rules that hold: phone"),
+        ("email", 1, "x@northwind.test", "is not what the archived input gives: email"),
+    ],
+)
+def test_an_altered_set_of_weighed_evidence_is_found(
+    office_set: Path, tmp_path: Path, column: str, row: int, value: Any, finding: str
+) -> None:
+    folder = altered_parquet(office_set, tmp_path / "altered", "records.parquet", column, row, value)
+    found = proof_of(folder, office_set.parents[2] / "in").findings
+    assert any(finding in it for it in found), found
+    assert not any("northwind" in it or "Byrne" in it for it in found)
+
+
+@pytest.fixture(scope="module")
+def office_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set that is only read."""
+    return _safe(tmp_path_factory.mktemp("office"), OFFICE)

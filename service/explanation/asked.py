@@ -8,7 +8,7 @@ from typing import Literal
 
 from service.engine.contract import PARQUET
 from service.errors import UsageError
-from service.explanation.records import RecordName, has_keys, is_weighed
+from service.explanation.records import RecordName, is_explained
 from service.folders import Folders, OutboxFolders
 from service.history import History
 from service.jobs.decided_records import SOURCE_AND_ID
@@ -62,13 +62,7 @@ def newest(folders: Folders, sets: CustomerSets | None = None) -> Newest:
             where=str(folders.outbox),
             hint="publish the exports first; an outbox that integrate filled is named by --outbox DIR",
         )
-    if is_weighed(of):
-        raise UsageError(
-            f"batch {of.batch_id} was matched by weighed evidence, which is explained by its match_evidence.csv only",
-            where=str(of.folder),
-            hint="explain reads sets of SERVICE_MATCHING=literal",
-        )
-    if of.shown.obstacle or not has_keys(sets, of):
+    if of.shown.obstacle or not is_explained(sets, of):
         raise UsageError(
             f"batch {of.batch_id} was published by a version that did not store what an explanation needs",
             where=str(of.folder),

@@ -9,13 +9,15 @@ from msgspec import Struct
 
 from service.decisions import Decision
 from service.explanation.cuts import Cut, Cuts, cuts_of
+from service.explanation.evidence import WeighedEvidence, evidence_of
 from service.explanation.golden import Alternate, GoldenCell, provenance
 from service.explanation.group import Group, closed_group_of, group_of
 from service.explanation.records import GroupRecord, RecordName
-from service.explanation.ties import Tie, shown_value, ties_between
+from service.explanation.ties import SharedElsewhere, Tie, shared_elsewhere, shown_value, ties_between
 from service.explanation.touching import TouchingDecision, same_decisions
 from service.explanation.walk import walk_from
 from service.masters.customer_row import CustomerRow
+from service.pipeline.matching.weighed import WEIGHED
 from service.register import IdentityEvent
 
 MOST_CAUSES = 100
@@ -40,6 +42,10 @@ class ExplainedRecord(Struct, frozen=True, kw_only=True):
     """The reason, as published: ``email+phone``."""
     ties: tuple[Tie, ...]
     """What it shares with that record."""
+    evidence: WeighedEvidence | None = None
+    """What weighed evidence says of the two; null where it does not make them one customer, or the rule is literal."""
+    shares_with_others: tuple[SharedElsewhere, ...] = ()
+    """Where weighed evidence alone links the two: what the record shares with others of the customer."""
 
 
 class SplitCause(Struct, frozen=True, kw_only=True):
@@ -56,6 +62,15 @@ class SplitCause(Struct, frozen=True, kw_only=True):
     """The first records that would not be in the largest part."""
 
 
+class WeighedCustomer(Struct, frozen=True, kw_only=True):
+    """What holds a customer in a set of weighed evidence."""
+
+    held_by: tuple[str, ...]
+    """The kinds of its links, of ``weighed``, ``id`` and ``decision``."""
+    not_said: tuple[str, ...]
+    """What would split it and is not among the causes, with the reason."""
+
+
 class Explained(Struct, frozen=True, kw_only=True):
     """What the records of a customer explain."""
 
@@ -67,6 +82,8 @@ class Explained(Struct, frozen=True, kw_only=True):
     split_causes: tuple[SplitCause, ...]
     """Those that would part the most records from the largest part come first; up to 100."""
     split_causes_in_all: int
+    weighed: WeighedCustomer | None = None
+    """Null in a set of the literal rule."""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -117,7 +134,11 @@ def tree_of(group: Group) -> tuple[ExplainedRecord, ...]:
     that name it is the one that the evidence leads to. Records that no value leads to come last, without ties: then a
     program with other rules made the set.
     """
-    via = walk_from(group, group.kept)
+    return tree_along(group, walk_from(group, group.kept))
+
+
+def tree_along(group: Group, via: Sequence[int | None]) -> tuple[ExplainedRecord, ...]:
+    """The same, given for each record the one that it hangs on."""
     below: list[list[int]] = [[] for _ in group.records]
     for at, before in enumerate(via):
         if before is not None:
@@ -134,6 +155,8 @@ def tree_of(group: Group) -> tuple[ExplainedRecord, ...]:
 
 def _record(group: Group, at: int, before: int | None) -> ExplainedRecord:
     record = group.records[at]
+    stated = record.evidence
+    is_by_weight = stated is not None and WEIGHED in record.rules
     return ExplainedRecord(
         ordinal=record.ordinal,
         name=record.name,
@@ -143,6 +166,8 @@ def _record(group: Group, at: int, before: int | None) -> ExplainedRecord:
         via_ordinal=None if before is None else group.records[before].ordinal,
         rules="+".join(record.rules),
         ties=() if before is None else ties_between(group, at, before, record.rules),
+        evidence=None if before is None or stated is None else evidence_of(stated.weight, stated.parts),
+        shares_with_others=shared_elsewhere(group, at, before) if is_by_weight and before is not None else (),
     )
 
 

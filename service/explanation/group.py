@@ -80,12 +80,16 @@ def _group_of(records: Sequence[GroupRecord], decided: Iterable[TyingValue]) -> 
             if rule in texts:
                 sharers[texts[rule]].append(at)
         shared += [TyingValue(rule, text, tuple(of)) for text, of in sharers.items() if len(of) > 1]
-    shared += decided
+    return group_along(records, [*shared, *decided])
+
+
+def group_along(records: Sequence[GroupRecord], values: Sequence[TyingValue]) -> Group:
+    """The graph of these records and values."""
     values_of: list[list[int]] = [[] for _ in records]
-    for number, value in enumerate(shared):
+    for number, value in enumerate(values):
         for at in value.sharers:
             values_of[at].append(number)
-    return Group(records, shared, values_of)
+    return Group(records, values, values_of)
 
 
 def _decided(records: Sequence[GroupRecord], decisions: Iterable[SameDecision]) -> Iterable[TyingValue]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from service.explanation.customer import MOST_CAUSES, SplitCause, cause_of
 from service.explanation.cuts import cuts_of
+from service.explanation.evidence import WeighedEvidence
 from service.explanation.group import Group, SameDecision, closed_group_of, group_of
 from service.explanation.likeness import likeness
 from service.explanation.records import (
@@ -29,7 +30,9 @@ MOST_NEAR = 20
 _MOST_COMPARED = 10_000
 """So many pairs of values of two customers are looked at for likeness."""
 
-Why = Literal["shared but kept apart", "almost the same", "shown the same, but no evidence"]
+Why = Literal[
+    "shared but kept apart", "almost the same", "shown the same, but no evidence", "shared, but one piece of evidence"
+]
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -40,6 +43,8 @@ class Step(Struct, frozen=True, kw_only=True):
     rules: str
     """``email+phone``, the strongest first."""
     ties: tuple[Tie, ...]
+    evidence: WeighedEvidence | None = None
+    """What weighed evidence says of the two; null where it does not make them one customer, or the rule is literal."""
 
 
 class NearEvidence(Struct, frozen=True, kw_only=True):
@@ -101,12 +106,13 @@ def way_of(records: Sequence[GroupRecord], same: Sequence[SameDecision], one: in
     cuts = cuts_of(group)
     parting = (cut for cut in cuts.found if cut.record not in (start, end) and cuts.parts_two(cut, start, end))
     return Way(
-        steps=tuple(_step(closed, first, second) for first, second in pairwise(way)),
+        steps=tuple(step_of(closed, first, second) for first, second in pairwise(way)),
         parted_by=tuple(cause_of(cut, cuts, group) for cut in islice(parting, MOST_CAUSES)),
     )
 
 
-def _step(group: Group, first: int, second: int) -> Step:
+def step_of(group: Group, first: int, second: int) -> Step:
+    """The step from one record of a group to another, by what the two share."""
     listed = reason_of(group.shared(first, second))
     rules = dict.fromkeys(value.rule for value in group.shared(first, second) if value.rule in listed)
     return Step(
@@ -136,13 +142,16 @@ def nearest(
     """
     left, right = [one, *of_one], [other, *of_other]
     found: dict[tuple[str, str, str], NearEvidence] = {}
-    for it in (*_shared(left, right), *_alike(left, right)):
+    whys: tuple[Why, Why] = ("shared but kept apart", "shown the same, but no evidence")
+    if one.evidence is not None:
+        whys = ("shared, but one piece of evidence",) * 2
+    for it in (*_shared(left, right, whys[0]), *_alike(left, right, whys[1])):
         found.setdefault((it.field, it.value, it.other_value), it)
     return tuple(islice(found.values(), MOST_NEAR))
 
 
-def _shared(left: Sequence[GroupRecord], right: Sequence[GroupRecord]) -> Iterator[NearEvidence]:
-    """Values that rules compare as the same: nothing but a decision keeps two customers apart that share one."""
+def _shared(left: Sequence[GroupRecord], right: Sequence[GroupRecord], why: Why) -> Iterator[NearEvidence]:
+    """Values that rules compare as the same; where the rule is literal, only a decision keeps their owners apart."""
     known: dict[tuple[str, str], GroupRecord] = {}
     for record in left:
         for rule, text in compared_values(record).items():
@@ -153,11 +162,11 @@ def _shared(left: Sequence[GroupRecord], right: Sequence[GroupRecord]) -> Iterat
             if first is not None and rule in FIELD_OF_RULE:
                 field = FIELD_OF_RULE[rule]
                 value, other_value = (it.values[field] or text.removeprefix(RAW) for it in (first, record))
-                yield _near(field, (first, value), (record, other_value), "shared but kept apart")
+                yield _near(field, (first, value), (record, other_value), why)
 
 
-def _alike(left: Sequence[GroupRecord], right: Sequence[GroupRecord]) -> Iterator[NearEvidence]:
-    """Values that are almost the same, or shown the same and yet no evidence."""
+def _alike(left: Sequence[GroupRecord], right: Sequence[GroupRecord], why: Why) -> Iterator[NearEvidence]:
+    """Values that are almost the same, or shown the same and yet not shared: ``why``."""
     for field in FIELD_OF_RULE.values():
         pairs = product(_distinct(left, field), _distinct(right, field))
         for (value, first), (other_value, second) in islice(pairs, _MOST_COMPARED):
@@ -166,7 +175,7 @@ def _alike(left: Sequence[GroupRecord], right: Sequence[GroupRecord]) -> Iterato
                 if words:
                     yield _near(field, (first, value), (second, other_value), "almost the same", words)
             elif not _is_shared(field, first, second):
-                yield _near(field, (first, value), (second, other_value), "shown the same, but no evidence")
+                yield _near(field, (first, value), (second, other_value), why)
 
 
 def _is_shared(field: str, first: GroupRecord, second: GroupRecord) -> bool:

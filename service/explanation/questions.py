@@ -10,10 +10,12 @@ from msgspec import structs
 from service.decisions import Decision
 from service.errors import UsageError
 from service.explanation.asked import Asked, Newest, find, newest
-from service.explanation.customer import Explanation, explained, keys_of
-from service.explanation.pair import PairExplanation, contrasts, nearest, way_of
-from service.explanation.records import GroupRecord, records_of_customer
+from service.explanation.customer import Explanation, keys_of
+from service.explanation.pair import PairExplanation, Way, contrasts, nearest, way_of
+from service.explanation.records import GroupRecord, is_weighed, records_of_customer
 from service.explanation.touching import TouchingDecision, decisions_of, same_decisions, touching
+from service.explanation.weighed_customer import explained_in, is_whole
+from service.explanation.weighed_pair import WeighedPairExplanation, between_customers, weighed_way
 from service.folders import Folders
 from service.masters.customer_sets import CustomerSets
 from service.register import IdentityEvent, history_of
@@ -47,7 +49,7 @@ def explain_one(given: str, folders: Folders, sets: CustomerSets | None = None) 
         state="live",
         match_reason=asked.customer.match_reason,
         record_count=asked.customer.records,
-        explained=explained(asked.customer, records, followed),
+        explained=explained_in((within.sets, within.of), asked.customer, records, followed),
         decisions=decisions_about(records, followed, within.state),
     )
 
@@ -73,9 +75,7 @@ def explain_two(given: tuple[str, str], folders: Folders, sets: CustomerSets | N
         )
     followed = decisions_of(within.sets, within.of)
     is_one = asked[0].unified_id == asked[1].unified_id
-    same = same_decisions(followed, keys_of(of_one))
-    way = way_of(of_one, same, one.ordinal, other.ordinal) if is_one else None
-    return PairExplanation(
+    found = PairExplanation(
         batch_id=within.of.batch_id,
         published_at=within.of.shown.published_at,
         one=one.name,
@@ -83,11 +83,34 @@ def explain_two(given: tuple[str, str], folders: Folders, sets: CustomerSets | N
         other=other.name,
         other_of=asked[1].unified_id,
         is_one=is_one,
-        steps=way.steps if way else (),
-        parted_by=way.parted_by if way else (),
         near=() if is_one else nearest(one, of_one, other, of_other),
         against=contrasts(one, other),
         decisions=_between(followed, within.state, (one, other), (of_one, of_other)),
+    )
+    if is_weighed(within.of):
+        return _by_weight(found, (one, other), (of_one, of_other), followed, within)
+    if not is_one:
+        return found
+    way = way_of(of_one, same_decisions(followed, keys_of(of_one)), one.ordinal, other.ordinal)
+    return structs.replace(found, steps=way.steps, parted_by=way.parted_by)
+
+
+def _by_weight(
+    found: PairExplanation,
+    pair: tuple[GroupRecord, GroupRecord],
+    groups: tuple[Sequence[GroupRecord], Sequence[GroupRecord]],
+    followed: Sequence[Decision],
+    within: Newest,
+) -> WeighedPairExplanation:
+    """The explanation with what a set of weighed evidence says."""
+    way = Way(steps=(), parted_by=())
+    if found.is_one:
+        whole = is_whole((within.sets, within.of), found.one_of, groups[0], followed)
+        way, weighed = weighed_way(groups[0], followed, pair[0].ordinal, pair[1].ordinal, is_whole=whole)
+    else:
+        weighed = between_customers(*groups, followed, within.of.folder)
+    return WeighedPairExplanation(
+        **structs.asdict(structs.replace(found, steps=way.steps, parted_by=way.parted_by)), weighed=weighed
     )
 
 

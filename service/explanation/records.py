@@ -10,7 +10,6 @@ from typing import Any
 from msgspec import Struct
 
 from service.engine.contract import PARQUET
-from service.folders import REVIEW_QUEUE_FILE
 from service.masters.customer_sets import CustomerSet, CustomerSets
 from service.pipeline.fields.email import email_key
 from service.pipeline.fields.name import name_key
@@ -22,8 +21,11 @@ FIELD_OF_RULE: Mapping[str, str] = {rule: field for field, rule in RULE_OF_FIELD
 COLUMNS = f"file_row_number, ordinal, source, source_id, is_kept, {', '.join(FIELDS)}, via_source, via_id, rules"
 """Of ``records.parquet``; what ``record_of`` reads."""
 _KEYS = "record_key, phone_key"
+_EVIDENCE = "weighed, via_ordinal, weight, parts"
+"""Of sets of weighed evidence only."""
 _OF_CUSTOMER = f"select {COLUMNS}, {_KEYS} from {PARQUET} where unified_id = ? order by ordinal limit ?"
-_HAS_KEYS = "select count(*) from parquet_schema(?) where name = 'phone_key'"
+_OF_WEIGHED = f"select {COLUMNS}, {_KEYS}, {_EVIDENCE} from {PARQUET} where unified_id = ? order by ordinal limit ?"
+_HAS_COLUMN = "select count(*) from parquet_schema(?) where name = ?"
 
 
 class RecordName(Struct, frozen=True, kw_only=True):
@@ -36,6 +38,19 @@ class RecordName(Struct, frozen=True, kw_only=True):
     def shown(self) -> str:
         """As users write it: ``CRM:1001``."""
         return f"{self.source}:{self.source_id}"
+
+
+@dataclass(frozen=True)
+class RecordEvidence:
+    """What a set of weighed evidence says of a record."""
+
+    weighed: int
+    """Records that weighed evidence makes one customer have the same number."""
+    via_ordinal: int | None
+    """Of the record it is linked through; None for the kept one."""
+    weight: float | None
+    """Of that link, in bits; None where weighed evidence does not make the two one customer."""
+    parts: str | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,8 @@ class GroupRecord:
     """By which the register and decisions know it."""
     phone_key: str | None = None
     """The phone as it is compared, where that is not the one shown."""
+    evidence: RecordEvidence | None = None
+    """None in a set of the literal rule."""
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -82,22 +99,23 @@ def compared_values(record: GroupRecord) -> dict[str, str]:
 
 def records_of_customer(sets: CustomerSets, of: CustomerSet, unified_id: str, most: int) -> list[GroupRecord]:
     """The first ``most`` records of a customer, in order of appearance."""
-    return [record_of(row) for row in sets.rows(_OF_CUSTOMER, sets.records(of), unified_id, most)]
+    sql = _OF_WEIGHED if is_weighed(of) else _OF_CUSTOMER
+    return [record_of(row) for row in sets.rows(sql, sets.records(of), unified_id, most)]
 
 
 def is_weighed(of: CustomerSet) -> bool:
-    """Whether weighed evidence made the customers of the set: values alone do not explain those."""
-    return of.manifest is not None and REVIEW_QUEUE_FILE in of.manifest.files
+    """Whether weighed evidence made the customers of the set."""
+    return of.shown.is_weighed
 
 
-def has_keys(sets: CustomerSets, of: CustomerSet) -> bool:
-    """Whether the set says how phones are compared; those of older programs do not."""
-    path = sets.records(of)
-    return sets.figure(of, "has keys", lambda: bool(sets.rows(_HAS_KEYS, path)[0][0]))
+def is_explained(sets: CustomerSets, of: CustomerSet) -> bool:
+    """Whether the set says how phones are compared and what evidence weighs; those of older programs do not."""
+    path, needed = sets.records(of), "parts" if is_weighed(of) else "phone_key"
+    return sets.figure(of, "is explained", lambda: bool(sets.rows(_HAS_COLUMN, path, needed)[0][0]))
 
 
 def record_of(row: Sequence[Any]) -> GroupRecord:
-    """The record in a row of ``COLUMNS``, which the two keys may follow."""
+    """The record in a row of ``COLUMNS``, which the two keys may follow, and these what was weighed."""
     position, ordinal, source, source_id, is_kept, *rest = row
     values, (via_source, via_id, rules, *keys) = rest[: len(FIELDS)], rest[len(FIELDS) :]
     return GroupRecord(
@@ -111,5 +129,6 @@ def record_of(row: Sequence[Any]) -> GroupRecord:
         },
         None if via_source is None else RecordName(source=via_source, source_id=via_id),
         tuple(rules.split("+")) if rules else (),
-        *keys,
+        *keys[:2],
+        *([RecordEvidence(*keys[2:])] if keys[2:] else []),
     )

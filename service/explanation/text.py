@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from service.explanation.customer import Explained, ExplainedRecord, Explanation, SplitCause
+from service.explanation.evidence import (
+    LEGEND,
+    WeighedEvidence,
+    evidence_in_words,
+    fields_in_words,
+)
 from service.explanation.golden import GoldenCell
 from service.explanation.pair import NearEvidence, PairExplanation, Step
 from service.explanation.records import RecordName
 from service.explanation.ties import Tie
 from service.explanation.touching import TouchingDecision
-from service.explanation.words import FIELD_TITLES, in_one_list, rule_in_words, rules_in_words
+from service.explanation.weighed_customer import RECORDS_NOT_SAID
+from service.explanation.weighed_pair import WeighedPair, WeighedPairExplanation
+from service.explanation.words import (
+    FIELD_TITLES,
+    in_one_list,
+    rule_in_words,
+    rules_in_words,
+    weighed_reason_in_words,
+)
 from service.jobs.id_history import event_in_words
+from service.pipeline.matching.safe.matcher import AUTOMATIC
 
 MOST_LINES = 200
 """Of records; ``--json`` has all."""
@@ -50,7 +65,7 @@ def _customer_lines(found: Explanation) -> Iterator[str]:
         yield "Its id is given to no other customer. It comes back if its records do."
         yield from _history_lines(found)
         return
-    yield f"{found.unified_id}: {_summary(found)}"
+    yield f"{found.unified_id}: {_summary(found, explained)}"
     yield f"set of batch {found.batch_id}"
     yield from ("", "Golden record", *_table(_golden_row(cell, explained) for cell in explained.golden))
     if explained.alternates:
@@ -58,6 +73,8 @@ def _customer_lines(found: Explanation) -> Iterator[str]:
         rows = ((FIELD_TITLES[it.field], it.value, _names(it.held_by, it.holders)) for it in explained.alternates)
         yield from _table(rows)
     yield from ("", "Records", *_tree_lines(explained.records))
+    if any(it.evidence for it in explained.records):
+        yield f"  ({LEGEND})"
     if found.record_count > 1:
         yield from ("", "What would split it", *_cause_lines(explained))
     if found.decisions:
@@ -71,11 +88,14 @@ def _history_lines(found: Explanation) -> Iterator[str]:
         yield from ("", "History", *(f"  {it.batch_id}  {event_in_words(it)}" for it in shown))
 
 
-def _summary(found: Explanation) -> str:
+def _summary(found: Explanation, explained: Explained) -> str:
     if found.record_count == 1:
         return "one record; nothing was merged"
-    reason = rules_in_words(found.match_reason)
-    return f"{found.record_count:,} records, one customer because of the same {reason}"
+    if explained.weighed is None:
+        because = f"because of the same {rules_in_words(found.match_reason)}"
+    else:
+        because = weighed_reason_in_words(explained.weighed.held_by, found.match_reason)
+    return f"{found.record_count:,} records, one customer {because}"
 
 
 def _golden_row(cell: GoldenCell, found: Explained) -> tuple[str, str, str]:
@@ -138,8 +158,28 @@ def _root_words(record: ExplainedRecord) -> str:
 def _link_words(record: ExplainedRecord) -> str:
     stated = [tie for tie in record.ties if tie.is_listed]
     missing = [rule for rule in record.rules.split("+") if rule not in {tie.rule for tie in stated}]
-    words = [*map(tie_in_words, stated), *(f"same {rule_in_words(rule)}" for rule in missing)]
-    return in_one_list(words)
+    words = [*map(tie_in_words, stated), *(_rule_alone(rule) for rule in missing)]
+    elsewhere = [f"{_shared_words(it.tie)} with {it.name.shown}" for it in record.shares_with_others]
+    also = f"; it shares {in_one_list(elsewhere)}" if elsewhere else ""
+    return in_one_list(words) + _weight_words(record.evidence) + also
+
+
+def _shared_words(tie: Tie) -> str:
+    return tie_in_words(tie).removeprefix("same ")
+
+
+def _rule_alone(rule: str) -> str:
+    """Of a rule without a value."""
+    return rule_in_words(rule) if rule == "weighed" else f"same {rule_in_words(rule)}"
+
+
+def _weight_words(evidence: WeighedEvidence | None) -> str:
+    """What weighed evidence says of a link; empty where it says nothing."""
+    if evidence is None:
+        return ""
+    # A weight has two decimals: one that is shown as the limit may lie above it.
+    joint = "; the two alone would not be joined, the mean of their group is" if evidence.weight < AUTOMATIC else ""
+    return f", {evidence_in_words(evidence)}{joint}"
 
 
 def tie_in_words(tie: Tie) -> str:
@@ -153,12 +193,16 @@ def tie_in_words(tie: Tie) -> str:
 
 
 def _cause_lines(found: Explained) -> Iterator[str]:
-    if not found.split_causes:
+    not_said = found.weighed.not_said if found.weighed else ()
+    if not found.split_causes and found.weighed is None:
         yield "  no single value and no single record: each link has another beside it"
+    elif not found.split_causes and not not_said:
+        yield f"  no single id and no single decision; {RECORDS_NOT_SAID}"
     for cause in found.split_causes[:MOST_CAUSES_SHOWN]:
         yield f"  without {cause_in_words(cause)}: {_parts(cause)}"
     if found.split_causes_in_all > MOST_CAUSES_SHOWN:
         yield f"  and {found.split_causes_in_all - MOST_CAUSES_SHOWN:,} others that would part fewer records or as many"
+    yield from (f"  {it}" for it in not_said)
 
 
 def cause_in_words(cause: SplitCause) -> str:
@@ -185,16 +229,21 @@ def _decision(it: TouchingDecision) -> str:
 
 def _pair_lines(found: PairExplanation) -> Iterator[str]:
     one, other = found.one.shown, found.other.shown
+    weighed = found.weighed if isinstance(found, WeighedPairExplanation) else None
     if found.is_one:
         yield f"{one} and {other} are one customer, {found.one_of}."
         yield from ("", "Why", *(f"  {_step(step)}" for step in found.steps))
-        if not found.steps:
+        if weighed is not None:
+            yield from _weighed_way_lines(found.steps, weighed)
+        elif not found.steps:
             yield "  the set says so; their values do not: another version made it"
         elif len(found.steps) > 1:
             yield f"  they share nothing directly; {len(found.steps)} links are the shortest way between them"
-        yield from ("", "What would part these two", *_parting_lines(found))
+        yield from ("", "What would part these two", *_parting_lines(found, weighed))
     else:
         yield f"{one} of {found.one_of} and {other} of {found.other_of} are different customers."
+        if weighed is not None:
+            yield from ("", "What evidence says", *_question_lines(weighed))
         yield from ("", "What comes nearest", *_near_lines(found))
     if found.against:
         yield from ("", "In what they differ")
@@ -204,13 +253,41 @@ def _pair_lines(found: PairExplanation) -> Iterator[str]:
 
 
 def _step(step: Step) -> str:
-    ties = in_one_list([tie_in_words(tie) for tie in step.ties if tie.is_listed])
-    return f"{step.one.shown} - {step.other.shown}: {ties}"
+    words = [tie_in_words(tie) for tie in step.ties if tie.is_listed] or list(map(_rule_alone, step.rules.split("+")))
+    return f"{step.one.shown} - {step.other.shown}: {in_one_list(words)}{_weight_words(step.evidence)}"
 
 
-def _parting_lines(found: PairExplanation) -> Iterator[str]:
-    if not found.parted_by:
+def _weighed_way_lines(steps: Sequence[Step], weighed: WeighedPair) -> Iterator[str]:
+    if len(steps) > 1:
+        yield f"  these {len(steps)} links of the set lead from the one to the other"
+        if weighed.shared:
+            shared = in_one_list([tie_in_words(tie) for tie in weighed.shared if tie.is_listed])
+            yield f"  the two themselves: {shared}"
+    if weighed.is_one_by_weight:
+        yield "  weighed evidence makes both one customer, by the mean of all pairs of their group"
+    if any(step.evidence for step in steps):
+        yield f"  ({LEGEND})"
+
+
+def _question_lines(weighed: WeighedPair) -> Iterator[str]:
+    if weighed.is_kept_apart:
+        yield "  links lead from the one customer to the other; decisions keep them apart"
+    asked = weighed.question
+    if asked:
+        yield f"  the review queue asks about {asked.left.shown} and {asked.right.shown}: a person should decide"
+        yield f"  mean of the pairs of their groups, without decisions: {asked.weight:.2f} bits"
+        yield f"  of these two for one customer: {fields_in_words(asked.evidence) or 'nothing'}"
+        yield f"  against: {fields_in_words(asked.against) or 'nothing'}"
+    yield from (f"  {it}" for it in weighed.not_said)
+
+
+def _parting_lines(found: PairExplanation, weighed: WeighedPair | None) -> Iterator[str]:
+    not_said = weighed.not_said if weighed else ()
+    if not found.parted_by and weighed is None:
         yield "  no single value and no single other record"
+    elif not found.parted_by and not not_said:
+        yield f"  no single id and no single decision; {RECORDS_NOT_SAID}"
+    yield from (f"  {it}" for it in not_said)
     for cause in found.parted_by[:MOST_CAUSES_SHOWN]:
         yield f"  to be without {cause_in_words(cause)}"
 
@@ -226,6 +303,8 @@ def _near(it: NearEvidence) -> str:
     title = FIELD_TITLES[it.field]
     if it.why == "shared but kept apart":
         return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}; a decision keeps them apart"
+    if it.why == "shared, but one piece of evidence":
+        return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}, which alone is no proof"
     if it.why == "almost the same":
         return f"{title}: {it.value} ({it.one.shown}), {it.other_value} ({it.other.shown}): {it.likeness}"
     return f"{title}: {it.value} in both {it.one.shown} and {it.other.shown}, but it is no evidence"

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from service.explanation.group import Group, TyingValue
-from service.explanation.records import FIELD_OF_RULE, GroupRecord
+from service.explanation.records import FIELD_OF_RULE, GroupRecord, RecordName
 from service.pipeline.fields.phone import RAW
+from service.pipeline.matching.decided import DECISION
 
 
 class Tie(Struct, frozen=True, kw_only=True):
@@ -34,6 +35,25 @@ def ties_between(group: Group, one: int, other: int, rules: Iterable[str] | None
     listed = reason_of(shared) if rules is None else set(rules)
     left, right = group.records[one], group.records[other]
     return tuple(_tie(value, left, right, is_listed=value.rule in listed) for value in shared)
+
+
+class SharedElsewhere(Struct, frozen=True, kw_only=True):
+    """A value that a record shares with another than the one it is linked through."""
+
+    name: RecordName
+    tie: Tie
+
+
+def shared_elsewhere(group: Group, at: int, before: int) -> tuple[SharedElsewhere, ...]:
+    """The values that a record shares with others than ``before``, each with the first of these."""
+    found: list[SharedElsewhere] = []
+    for value in (group.values[number] for number in group.values_of[at]):
+        other = next((it for it in value.sharers[:3] if it not in (at, before)), None)
+        if other is not None and value.rule != DECISION:
+            record = group.records[other]
+            tie = _tie(value, group.records[at], record, is_listed=True)
+            found.append(SharedElsewhere(name=record.name, tie=tie))
+    return tuple(found)
 
 
 def reason_of(shared: Iterable[TyingValue]) -> set[str]:

@@ -31,6 +31,7 @@ from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matched import Matched
 from service.pipeline.matching import matcher_of
 from service.pipeline.matching.grouping import Followed, Grouping, group
+from service.pipeline.matching.link_weights import link_weights
 from service.pipeline.normalise import Normalised, normalise
 from service.pipeline.survivorship import survive
 from service.pipeline.volume import Volume, shrunk_sources, volumes_of
@@ -148,7 +149,9 @@ def _grouped(
 def _matched(records: Table, grouping: Grouping, rules: Rules, engine: Engine) -> Matched:
     matcher, keys, groups = grouping.matcher, grouping.keys, grouping.groups
     survivors = survive(records, groups, rules)
-    return Matched(matcher, records, keys, groups, survivors, explain(keys, groups, survivors, matcher, engine))
+    evidence = explain(keys, groups, survivors, matcher, engine)
+    weights = link_weights(evidence, grouping.values, grouping.weighed, engine) if grouping.weighed else None
+    return Matched(matcher, records, keys, groups, survivors, evidence, weights)
 
 
 def _results(

@@ -57,6 +57,8 @@ class ShownSet(Struct, frozen=True, kw_only=True):
     """Why its customers cannot be shown; empty where they can."""
     advice: str = ""
     """What to do about the obstacle."""
+    is_weighed: bool = False
+    """Whether weighed evidence made its customers."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class CustomerSets:
             customers=manifest.rows.customers,
             obstacle="" if has_files else _MISSING_FILES,
             advice="" if has_files else _NEXT_SET,
+            is_weighed=REVIEW_QUEUE_FILE in manifest.files,
         )
         return CustomerSet(shown, self._outbox.set_of(outcome.batch_id), manifest if has_files else None)
 

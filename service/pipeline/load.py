@@ -20,13 +20,15 @@ from service.pipeline.matching import Matcher
 from service.pipeline.matching.decided import DECISION
 from service.pipeline.matching.grouping import Followed
 from service.pipeline.matching.weighed import WEIGHED
-from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE, write_master, write_records
+from service.pipeline.parquet import MASTER_FILE, RECORDS_FILE, fates_of, write_master, write_records
 from service.pipeline.rejects import write_rejects
 
 MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_system", "status")
 DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
 CROSSWALK = ("unified_id", "source_system", "source_id", "record_key")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
+WEIGHTS = ("weight", "parts")
+"""The last columns of ``match_evidence.csv`` where evidence was weighed."""
 CUSTOMER_ORDERS = ("unified_id", "orders_count")
 REVIEW_QUEUE = ("left_source", "left_id", "right_source", "right_id", "weight", "evidence", "against")
 REGISTER_CUSTOMERS = ("number", "state", "merged_into")
@@ -59,6 +61,9 @@ _REMOVED = """
         join records as kept on kept.ordinal = placed.kept
     )
     select *, {removed_shown} as removed_shown, {via_shown} as via_shown, {kept_shown} as kept_shown from reasons
+"""
+_WITH_WEIGHTS = """
+    select this.*, weights.weight, weights.parts from this left join weights using (ordinal)
 """
 _SHOWN = "case when {0}_id in (from ambiguous) then {0}_source || ':' else '' end || {0}_id"
 _DUPLICATES = """
@@ -158,8 +163,10 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
     master.release()
     duplicates.release()
     _write_for_machines(results, placed, removed, folder)
-    write_records(matched.records, placed, removed, rules.default_region, folder / RECORDS_FILE)
-    placed.release()
+    fates = fates_of(placed, removed, matched.weights)
+    write_records(matched.records, fates, rules.default_region, folder / RECORDS_FILE, is_weighed=bool(matched.weights))
+    for table in (placed, fates):
+        table.release()
     (folder / "quality_report.json").write_text(
         json.dumps(quality, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -192,7 +199,7 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     orders.write_csv(folder / "customer_orders.csv", CUSTOMER_ORDERS, "customer")
     orders.release()
     records.write_csv(folder / "crosswalk.csv", CROSSWALK, "ordinal", _CROSSWALK, placed=placed)
-    removed.write_csv(folder / "match_evidence.csv", MATCH_EVIDENCE, "customer, ordinal")
+    _write_evidence(removed, results.matched.weights, folder / "match_evidence.csv")
     results.changes.write_csv(folder / "id_changes.csv", ID_CHANGES, "number, change")
     registered = "select customer as number, state, merged_into from this"
     results.register_customers.write_csv(folder / "register_customers.csv", REGISTER_CUSTOMERS, "number", registered)
@@ -206,6 +213,14 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
         results.questions.write_csv(folder / REVIEW_QUEUE_FILE, REVIEW_QUEUE, "rank", _ASKED, records=records)
     followed = results.followed
     (folder / DECISIONS_FILE).write_text(csv_of(followed.decisions, followed.outcomes), encoding="utf-8")
+
+
+def _write_evidence(removed: Table, weights: Table | None, path: Path) -> None:
+    in_order = "customer, ordinal"
+    if weights:
+        removed.write_csv(path, (*MATCH_EVIDENCE, *WEIGHTS), in_order, _WITH_WEIGHTS, weights=weights)
+    else:
+        removed.write_csv(path, MATCH_EVIDENCE, in_order)
 
 
 def _duplicates_sql(matcher: Matcher, rules: Rules) -> str:

@@ -17,6 +17,7 @@ class Matched:
     groups     ordinal · group_id
     survivors  GOLDEN
     evidence   EVIDENCE
+    weights    LINK_WEIGHT, if the matcher weighs evidence
     """
 
     matcher: Matcher
@@ -25,3 +26,4 @@ class Matched:
     groups: Table
     survivors: Table
     evidence: Table
+    weights: Table | None = None

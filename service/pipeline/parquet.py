@@ -21,6 +21,8 @@ RECORDS = (
     *("full_name", "email", "phone", "signup_date", "status", "via_source", "via_id", "rules"),
     *("via_ordinal", "phone_key", "status_stated"),
 )
+WEIGHED = ("weighed", "weight", "parts")
+"""The last columns of the records where evidence was weighed."""
 
 _MASTER = """
     select * replace (
@@ -35,12 +37,17 @@ _PLACED_AND_REMOVED = """
         removed.via_ordinal
     from this left join removed using (ordinal)
 """
+_WITH_WEIGHTS = """
+    select this.*, weights.weighed, weights.weight::double as weight, weights.parts
+    from this join weights using (ordinal)
+"""
 _RECORDS = """
     select
         fates.customer, this.ordinal, this.source, this.source_id, this.record_key, fates.unified_id,
         fates.removed_ordinal is null as is_kept,
         this.full_name, this.email, this.phone, this.signup_date::date as signup_date, this.status,
-        fates.via_source, fates.via_id, fates.rules, fates.via_ordinal, {phone_key} as phone_key, this.status_stated
+        fates.via_source, fates.via_id, fates.rules, fates.via_ordinal,
+        {phone_key} as phone_key, this.status_stated{weighed}
     from this join fates using (ordinal)
 """
 
@@ -50,18 +57,33 @@ def write_master(master: Table, path: Path) -> None:
     master.write_parquet(path, "customer", MASTER, _MASTER)
 
 
-def write_records(records: Table, placed: Table, removed: Table, region: str, path: Path) -> None:
+def fates_of(placed: Table, removed: Table, weights: Table | None) -> Table:
+    """What became of each record.
+
+    In:     placed     ordinal · customer · unified_id
+            removed    ordinal · via_source · via_id · rules · via_ordinal    one row per removed record
+            weights    LINK_WEIGHT, if evidence was weighed
+    """
+    fates = placed.derive(_PLACED_AND_REMOVED, removed=removed)
+    if weights is None:
+        return fates
+    found = fates.derive(_WITH_WEIGHTS, weights=weights)
+    fates.release()
+    return found
+
+
+def write_records(records: Table, fates: Table, region: str, path: Path, *, is_weighed: bool) -> None:
     """Write ``RECORDS``, one row per input record, with the values of its row as they were normalised.
 
     ``via_source``, ``via_id`` and ``rules`` are those of ``match_evidence.csv``; null in kept records, as is
     ``via_ordinal``. ``phone_key`` is null where the phone is compared as it is printed; ``region`` is the one whose
-    calling code is left out there.
+    calling code is left out there. Where evidence was weighed ``WEIGHED`` follows.
 
     In:     records    RECORD
-            placed     ordinal · customer · unified_id
-            removed    ordinal · via_source · via_id · rules · via_ordinal    one row per removed record
+            fates      see ``fates_of``
     """
-    sql = _RECORDS.format(phone_key=other_phone_key_sql(region))
-    fates = placed.derive(_PLACED_AND_REMOVED, removed=removed)
-    records.write_parquet(path, "customer, ordinal", RECORDS, sql, fates=fates)
-    fates.release()
+    more = WEIGHED if is_weighed else ()
+    sql = _RECORDS.format(
+        phone_key=other_phone_key_sql(region), weighed="".join(f", fates.{column}" for column in more)
+    )
+    records.write_parquet(path, "customer, ordinal", (*RECORDS, *more), sql, fates=fates)

@@ -23,7 +23,7 @@ class Proof:
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     is_unproved: bool = False
-    """Whether nothing could be proved."""
+    """Whether what made its customers could not be proved."""
 
 
 @dataclass(frozen=True)

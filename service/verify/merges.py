@@ -74,10 +74,11 @@ _NOT_REFUTED = """
     (list_contains(string_split(one.rules, '+'), 'phone')
         and one.phone_value is not distinct from other.phone_value)
 """
-_REASON = ", ".join(
-    f"case when {'by_name and not (by_email and by_phone)' if rule == 'name' else f'by_{rule}'} then '{rule}' end"
-    for rule in RULES
-)
+_LISTED = {
+    "name": "by_name and not (by_email and by_phone)",
+    "weighed": "by_weighed and not (by_id or by_email or by_phone or by_name)",
+}
+_REASON = ", ".join(f"case when {_LISTED.get(rule, f'by_{rule}')} then '{rule}' end" for rule in RULES)
 # Each removed record beside the record before it, with the rules by which the two agree.
 _STEPS = f"""
     select *, concat_ws('+', {_REASON}) as found
@@ -85,7 +86,7 @@ _STEPS = f"""
         select
             one.ordinal, one.unified_id, one.rules, one.via, one.customer = other.customer as is_of_customer,
             one.via_source = other.source and one.via_id = other.source_id as is_named, other.is_kept as is_direct,
-            {{agreement}}
+            one.weight, one.parts, {{agreement}}
         from this as one left join this as other on other.ordinal = one.via
         where not one.is_kept and {{is_known}}
     )
@@ -112,6 +113,34 @@ _STEP = (
         where is_of_customer and found is distinct from rules
         """,
     ),
+)
+# Where evidence was weighed.
+_WEIGHED_FORM = (
+    Law(
+        RECORDS_FILE,
+        "has a number weighed that is not the smallest ordinal with it",
+        """
+        select ordinal, unified_id, null as detail
+        from (select *, min(ordinal) over (partition by weighed_value) as smallest from this)
+        where weighed_value is distinct from smallest
+        """,
+    ),
+    Law(
+        RECORDS_FILE,
+        "is kept and has a weight",
+        """
+        select ordinal, unified_id, null as detail from this
+        where is_kept and (weight is not null or parts is not null)
+        """,
+    ),
+)
+_WEIGHED_STEP = Law(
+    RECORDS_FILE,
+    "has a weight though weighed evidence does not make the two one customer, or has none",
+    """
+    select ordinal, unified_id, null as detail from this
+    where (weight is not null) <> by_weighed or (parts is not null) <> by_weighed
+    """,
 )
 _PASSES_KEPT = Law(
     RECORDS_FILE,
@@ -232,7 +261,7 @@ _PARTED = """
 
 def merge_findings(stated: Stated, shown: str, engine: Engine) -> list[str]:
     """Findings about the merges of a set; where one law does not hold, those that rely on it are not tried."""
-    form = _FORM if not stated.lacks else _FORM[:-1]
+    form = (_FORM if not stated.lacks else _FORM[:-1]) + (_WEIGHED_FORM if stated.is_weighed else ())
     return (
         broken(form, shown, stated.records)
         or _step_findings(stated, shown, engine)
@@ -254,7 +283,7 @@ def _step_findings(stated: Stated, shown: str, engine: Engine) -> list[str]:
     agreement = ", ".join(f"{sql} as by_{rule}" for rule, sql in equal.items())
     is_known = "one.via is not null" if stated.lacks else "true"
     steps = stated.records.derive(_STEPS.format(agreement=agreement, is_known=is_known))
-    found = broken(_STEP, shown, steps)
+    found = broken((*_STEP, _WEIGHED_STEP) if stated.is_weighed else _STEP, shown, steps)
     if not found and not stated.lacks:
         found = broken([_PASSES_KEPT], shown, steps, stated=stated.records)
     if not found and steps.rows("select 1 from this where not is_direct limit 1"):
@@ -277,6 +306,6 @@ def _shared_findings(stated: Stated, shown: str, engine: Engine) -> list[str]:
     """Findings about values that customers share whom no decision keeps apart."""
     pairs = engine.text_table(("one", "other"), [(str(one), str(other)) for one, other in stated.different])
     parted = stated.records.derive(_PARTED, pairs=pairs)
-    rules = [rule for rule in RULES if rule != "phone" or not stated.lacks]
+    rules = [rule for rule in stated.linking if rule != "phone" or not stated.lacks]
     laws = [Law(RECORDS_FILE, _SHARES_WITH_ANOTHER, _SHARED.format(rule=rule)) for rule in rules]
     return broken(laws, shown, stated.records, parted=parted)

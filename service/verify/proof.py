@@ -28,6 +28,11 @@ from service.verify.survivors import EVERY_WAY, Ways, customer_findings
 
 _OTHER_RULES = "its values are not compared with its inputs: it was made by another version or with other settings"
 
+_NOT_STATED = "is not proved: a former program weighed its evidence, and does not state what made its customers"
+_NOT_WEIGHED = (
+    " is not proved: weighed evidence made its customers. That they are what ids, decisions and the numbers `weighed`"
+    " make is proved, but not these numbers and weights"
+)
 _NO_INPUTS = "its values are not compared with its inputs: they are not in the archive"
 
 
@@ -46,8 +51,6 @@ class Prover:
 
     def prove(self, folder: Path, shown: str, manifest: Manifest, archive: Path | None) -> Proof:
         """Prove the set in ``folder``; ``shown`` is what messages call it, ``archive`` the folder of its inputs."""
-        if REVIEW_QUEUE_FILE in manifest.files:
-            return Proof(notes=[f"{shown} is not proved: weighed evidence made its customers"], is_unproved=True)
         if not (folder / RECORDS_FILE).exists():
             return Proof(
                 notes=[f"{shown} is not proved: a former program made it, without {RECORDS_FILE}"], is_unproved=True
@@ -64,7 +67,10 @@ class Prover:
                 return Proof([f"{shown} cannot be proved, a file in it is damaged: {type(error).__name__}"])
 
     def _proved(self, set_: _Set, engine: Engine) -> Proof:
-        stated = read_stated(set_.folder, engine)
+        is_weighed = REVIEW_QUEUE_FILE in set_.manifest.files
+        stated = read_stated(set_.folder, engine, is_weighed=is_weighed)
+        if stated is None:
+            return Proof(notes=[f"{set_.shown} {_NOT_STATED}"], is_unproved=True)
         is_of_these_rules = set_.manifest.rules_sha256 == self.rules.sha256
         ways = (Ways(self.rules.survivorship, self.rules.formula_escape),) if is_of_these_rules else EVERY_WAY
         found = (
@@ -72,7 +78,7 @@ class Prover:
             or replay_findings(stated, set_.shown, engine)
             or customer_findings(stated, ways, set_.folder, set_.shown, engine)
         )
-        proof = Proof(found, [f"{set_.shown}: {what}" for what in _not_proved(stated)])
+        proof = Proof(found, [f"{set_.shown}{what}" for what in _not_proved(stated)], is_weighed)
         if not is_of_these_rules:
             proof.notes.append(f"{set_.shown}: {_OTHER_RULES}")
         elif inputs := set_.inputs(self.rules):
@@ -107,8 +113,10 @@ class _Set:
 
 
 def _not_proved(stated: Stated) -> Iterable[str]:
-    """What a set of an older program does not state."""
+    """What a set does not state."""
+    if stated.is_weighed:
+        yield _NOT_WEIGHED
     if stated.lacks:
-        yield "made by a former program: phones and statuses are proved as far as it states them"
+        yield ": made by a former program: phones and statuses are proved as far as it states them"
         if unknown := unknown_steps(stated):
-            yield f"{unknown} records belong through an id that several rows have: their evidence is not proved"
+            yield f": {unknown} records belong through an id that several rows have: their evidence is not proved"

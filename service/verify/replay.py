@@ -46,7 +46,12 @@ def replay_findings(stated: Stated, shown: str, engine: Engine) -> list[str]:
         for name in ("ordinal", "customer", *STRONGEST_FIRST)
     )
     numbered.release()
-    made = grouped(ordinals, [dict(zip(ordinals, values, strict=True)) for values in columns], stated.different)
+    values = {
+        rule: dict(zip(ordinals, numbers, strict=True)) for rule, numbers in zip(STRONGEST_FIRST, columns, strict=True)
+    }
+    if stated.is_weighed:
+        _keep_within_groups(values, ordinals, stated.linking)
+    made = grouped(ordinals, values.values(), stated.different)
     first_of: dict[int, int] = {}
     for ordinal, customer in zip(ordinals, customers, strict=True):
         first_of.setdefault(customer, ordinal)
@@ -57,6 +62,16 @@ def replay_findings(stated: Stated, shown: str, engine: Engine) -> list[str]:
         f"{shown}/{RECORDS_FILE}: record {other[0]} is not where the order of links puts it, which decisions limit"
         + (f", nor are {len(other) - 1} more" if other[1:] else "")
     ]
+
+
+def _keep_within_groups(values: dict[str, dict[int, int]], ordinals: Sequence[int], linking: Sequence[str]) -> None:
+    """Number the values of all other rules within the groups that those of ``linking`` make: only there they count."""
+    group_of = grouped(ordinals, [values[rule] for rule in linking], ())
+    for rule in values.keys() - set(linking):
+        numbers: dict[tuple[int, int], int] = {}
+        for ordinal, value in values[rule].items():
+            if value >= 0:
+                values[rule][ordinal] = numbers.setdefault((group_of[ordinal], value), len(numbers))
 
 
 def grouped(

@@ -16,12 +16,14 @@ from service.pipeline.fields.email import EMAIL_KEY_SQL, email_key
 from service.pipeline.fields.name import NAME_KEY_SQL, name_key
 from service.pipeline.parquet import RECORDS_FILE
 
-RULES = ("id", "email", "phone", "name", "decision")
+RULES = ("id", "email", "phone", "name", "weighed", "decision")
 """In the order of a reason. The column ``<rule>_value`` of ``Stated.records`` holds what a rule compares."""
-STRONGEST_FIRST = ("decision", "id", "email", "phone", "name")
+STRONGEST_FIRST = ("decision", "id", "email", "phone", "name", "weighed")
 """In the order in which links are added where decisions keep records apart."""
 PROVING_COLUMNS = ("via_ordinal", "phone_key", "status_stated")
 """Of ``records.parquet``; sets of older programs have none of them."""
+WEIGHED_COLUMNS = ("weighed", "weight", "parts")
+"""The same where evidence was weighed. Of the literal rule they are null here."""
 
 _STATED = f"""
     select
@@ -30,7 +32,8 @@ _STATED = f"""
         full_name, email, phone, signup_date::varchar as signup_date, status, {{status_stated}} as status_stated,
         via_source, via_id, rules, {{via}} as via, {{phone_key}} as phone_key,
         record_key as id_value, coalesce({EMAIL_KEY_SQL}, email) as email_value, {{phone_value}} as phone_value,
-        {NAME_KEY_SQL} as name_value, same.number::bigint as decision_value
+        {NAME_KEY_SQL} as name_value, same.number::bigint as decision_value,
+        {{weighed}}::bigint as weighed_value, {{weight}}::double as weight, {{parts}}::varchar as parts
     from this
     left join same on same.ordinal::bigint = this.ordinal
 """
@@ -56,20 +59,32 @@ class Stated:
                <rule>_value of each of ``RULES``
     different  the ordinals of the records that each decision ``different`` keeps apart
     lacks      those of ``PROVING_COLUMNS`` that it does not have
+    is_weighed  whether weighed evidence made its customers
     """
 
     records: Table
     different: Sequence[tuple[int, int]]
     lacks: frozenset[str]
+    is_weighed: bool = False
+
+    @property
+    def linking(self) -> Sequence[str]:
+        """The rules that make two records one customer wherever they are."""
+        return ("id", "weighed", "decision") if self.is_weighed else RULES
 
 
-def read_stated(folder: Path, engine: Engine) -> Stated:
-    """What the set in ``folder`` states. Raises: OSError, and what the engine raises for a damaged file."""
+def read_stated(folder: Path, engine: Engine, *, is_weighed: bool = False) -> Stated | None:
+    """What the set in ``folder`` states; None where a former program weighed evidence.
+
+    Raises: OSError, and what the engine raises for a damaged file.
+    """
     engine.register("email_key", email_key)
     engine.register("name_key", name_key)
     rows = engine.read_parquet(folder / RECORDS_FILE)
     columns = {name for (name,) in rows.rows("select column_name from (describe from this)")}
     lacks = frozenset(PROVING_COLUMNS) - columns
+    if is_weighed and (lacks or not columns.issuperset(WEIGHED_COLUMNS)):
+        return None
     same, different = _decided(folder / DECISIONS_FILE, rows, engine)
     is_named = "via_ordinal" in lacks
     sql = _STATED.format(
@@ -77,13 +92,14 @@ def read_stated(folder: Path, engine: Engine) -> Stated:
         phone_key="null::varchar" if "phone_key" in lacks else "this.phone_key",
         phone_value="phone" if "phone_key" in lacks else "coalesce(this.phone_key, phone)",
         status_stated="null::boolean" if "status_stated" in lacks else "this.status_stated",
+        **{column: f"this.{column}" if is_weighed else "null" for column in WEIGHED_COLUMNS},
     )
     tables = {"same": engine.text_table(("ordinal", "number"), _closed(same))}
     if is_named:
         tables["named"] = rows.derive(_NAMED)
     records = rows.derive(sql + _BY_NAME if is_named else sql, **tables)
     rows.release()
-    return Stated(records, different, lacks)
+    return Stated(records, different, lacks, is_weighed)
 
 
 def _decided(path: Path, rows: Table, engine: Engine) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:

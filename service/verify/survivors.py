@@ -20,6 +20,7 @@ MASTER = ("unified_id", "full_name", "email", "phone", "signup_date", "source_sy
 DUPLICATES = ("kept_id", "removed_ids", "match_reason", "removed_sources")
 CROSSWALK = ("unified_id", "source_system", "source_id", "record_key")
 MATCH_EVIDENCE = ("unified_id", "removed_source", "removed_id", "via_source", "via_id", "rules")
+WEIGHTS = ("weight", "parts")
 _FIELDS = ("full_name", "email", "phone", "signup_date", "status")
 _FAR = 1_000_000_000_000
 _MISSING = " + ".join(f"({field} is null)::bigint" for field in _FIELDS)
@@ -113,7 +114,8 @@ _TYPED_CELLS = f"""
 """
 _STATED_STEPS = """
     select row_number() over (order by customer, ordinal) as at, ordinal, unified_id,
-        source as removed_source, source_id as removed_id, via_source, via_id, rules
+        source as removed_source, source_id as removed_id, via_source, via_id, rules,
+        printf('%.2f', weight) as weight, parts
     from this where not is_kept
 """
 _STATED_RECORDS = (
@@ -219,8 +221,9 @@ def _printed(columns: Sequence[str], way: Ways) -> str:
 def _repeated_findings(stated: Stated, files: _Files) -> list[str]:
     """Findings about the files that repeat columns of ``records.parquet``."""
     steps = stated.records.derive(_STATED_STEPS)
-    evidence = files.csv("match_evidence.csv", MATCH_EVIDENCE, "select row_at + 1 as at, * from this")
-    found = files.compared("match_evidence.csv", evidence, steps, MATCH_EVIDENCE, _REPEATS_WRONGLY)
+    columns = (*MATCH_EVIDENCE, *WEIGHTS) if stated.is_weighed else MATCH_EVIDENCE
+    evidence = files.csv("match_evidence.csv", columns, "select row_at + 1 as at, * from this")
+    found = files.compared("match_evidence.csv", evidence, steps, columns, _REPEATS_WRONGLY)
     crosswalk = files.csv("crosswalk.csv", CROSSWALK, "select row_at as at, * from this")
     records = stated.records.derive(_STATED_RECORDS)
     return found + files.compared("crosswalk.csv", crosswalk, records, CROSSWALK, _REPEATS_WRONGLY)

@@ -23,6 +23,8 @@ from service.masters import customer_sets, id_history
 from service.masters.id_history import IdEvent
 from tests.dashboard.crowd import MARKUP, Crowd
 from tests.dashboard.house import DashboardHouse, tags_of, text_of
+from tests.small_batches import integrate_pair, write_pair
+from tests.test_safe_in_batches import NO_CUSTOMERS, OFFICE
 
 
 def customer(crowd: Crowd, source_id: str, query: str = "") -> dict[str, Any]:
@@ -413,3 +415,53 @@ def test_files_of_changes_without_a_line_break_are_left_after_some_bytes(own_hou
     client = own_house.client()
     assert client.get("/customers/CUST001").status_code == 200
     assert client.get("/customers/CUST003").status_code in (200, 404)
+
+
+# -------------------------------------------------------------------------------------------------- weighed evidence
+
+
+@pytest.fixture(scope="module")
+def weighed(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
+    """A set that weighed evidence made; only read."""
+    root = tmp_path_factory.mktemp("weighed")
+    integrate_pair(write_pair(root / "pair", OFFICE, NO_CUSTOMERS), root / "out", matching="safe")
+    return Crowd(root)
+
+
+def test_the_page_shows_what_the_evidence_of_each_link_weighs(weighed: Crowd) -> None:
+    text = page(weighed, "C5")
+    assert "2 records of CRM, merged by weighed evidence. CUST003" in text
+    assert "Why it belongs kept: it has the fewest missing values weighed evidence with CRM C4" in text
+    assert re.search(
+        r"CRM C5 CRM C4 weighed evidence [\d.]+ bits; for: first name same [\d.]+, e-mail a variant [\d.]+, "
+        r"last name a variant [\d.]+; against: prior -[\d.]+ ",
+        text,
+    )
+    assert "Evidence in bits: log2 of the odds that the two are one customer" in text
+    assert "same weighed" not in text
+    [link] = customer(weighed, "C5")["links"]
+    assert link["evidence"]["weight"] == float(weighed.rows("match_evidence.csv")[1]["weight"])
+
+
+def test_the_page_of_shared_values_says_that_all_evidence_was_weighed(weighed: Crowd) -> None:
+    text = page(weighed, "C1")
+    assert "merged by weighed evidence (they share phone and name)." in text
+    assert "same phone and name as CRM C1" in text
+    assert "3125550100 Orla Byrne" in text.partition("Links between the records")[2]
+
+
+def test_the_page_does_not_say_what_would_split_what_weighed_evidence_joins(weighed: Crowd) -> None:
+    text = page(weighed, "C5").partition("What would split it")[2]
+    assert "Not derived for what weighed evidence joins: the mean weight of all pairs of a group decides" in text
+    assert "No single" not in text
+    found = customer(weighed, "C5")["explained"]
+    assert (found["split_causes"], found["weighed"]["held_by"]) == ([], ["weighed"])
+
+
+def test_a_customer_of_many_records_is_shown_without_a_false_reason(
+    weighed: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(customer_records, "_WHOLE_GROUP", 1)
+    text = page(weighed, "C1")
+    assert "merged by weighed evidence, ids or decisions (they share phone and name)." in text
+    assert "Not looked for here" in text

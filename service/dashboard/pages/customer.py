@@ -18,10 +18,10 @@ from service.dashboard.sets.customer_records import (
 )
 from service.dashboard.sets.customer_rows import BatchChoice, PageNumber
 from service.dashboard.site import Site
-from service.explanation.customer import SplitCause
+from service.explanation.customer import SplitCause, WeighedCustomer
 from service.explanation.golden import Alternate, GoldenCell
 from service.explanation.touching import TouchingDecision
-from service.explanation.words import rules_in_words
+from service.explanation.words import rules_in_words, weighed_reason_in_words
 from service.masters.customer_row import CustomerRow, customer_row
 from service.masters.customer_sets import CustomerSet, ShownSet
 from service.masters.id_history import CustomerState, IdHistory, history_of, number_of, state_of
@@ -48,6 +48,8 @@ class ShownExplanation(Struct, frozen=True, kw_only=True):
     split_causes_in_all: int
     decisions: tuple[TouchingDecision, ...]
     """Of people, about its records."""
+    weighed: WeighedCustomer | None = None
+    """What holds the customer in a set of weighed evidence; null in others."""
 
 
 class CustomerView(Struct, frozen=True, kw_only=True):
@@ -69,14 +71,22 @@ class CustomerView(Struct, frozen=True, kw_only=True):
     links: tuple[RecordLink, ...] = ()
     """Of up to 30 records all links, else those of the page."""
     explained: ShownExplanation | None = None
-    """Null where it was not looked for: in a customer of many records, in a set of an older program, or in one that
-    weighed evidence made."""
+    """Null where it was not looked for: in a customer of many records, or in a set of an older program."""
     history: IdHistory = IdHistory()
 
     @property
     def first(self) -> int:
         """Number of the first record behind the kept one; that is number 1."""
         return (self.page - 1) * (RECORDS_ON_A_PAGE - 1) + 2
+
+    @property
+    def because(self) -> str:
+        """Why its records are one customer."""
+        reason = self.customer.match_reason if self.customer else None
+        if self.shown is None or not self.shown.is_weighed:
+            return f"because of the same {rules_in_words(reason)}"
+        weighed = self.explained.weighed if self.explained else None
+        return weighed_reason_in_words(weighed.held_by if weighed else None, reason)
 
     @property
     def nodes(self) -> list[GraphNode]:
@@ -137,6 +147,7 @@ def _shown(records: RecordSlice) -> ShownExplanation | None:
         split_causes=found.split_causes,
         split_causes_in_all=found.split_causes_in_all,
         decisions=records.decisions,
+        weighed=found.weighed,
     )
 
 

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from service.dashboard.paging import page_count
 from service.engine.contract import PARQUET
-from service.explanation.customer import Explained, explained
+from service.explanation.customer import Explained, ExplainedRecord
+from service.explanation.evidence import WeighedEvidence
 from service.explanation.golden import SHOWN_HOLDERS, GoldenCell, golden_cell
 from service.explanation.questions import decisions_about
 from service.explanation.records import (
@@ -25,13 +26,13 @@ from service.explanation.records import (
     RULE_OF_FIELD,
     GroupRecord,
     RecordName,
-    has_keys,
-    is_weighed,
+    is_explained,
     record_of,
     records_of_customer,
 )
-from service.explanation.ties import Tie
+from service.explanation.ties import SharedElsewhere, Tie
 from service.explanation.touching import TouchingDecision, decisions_of
+from service.explanation.weighed_customer import explained_in
 from service.masters.customer_row import CustomerRow
 from service.masters.customer_sets import CustomerSet, CustomerSets
 
@@ -96,6 +97,10 @@ class RecordLink(Struct, frozen=True, kw_only=True):
     rules: str
     ties: tuple[Tie, ...] = ()
     """What the two share; none of a customer that is not explained."""
+    evidence: WeighedEvidence | None = None
+    """What weighed evidence says of the two; null where it does not make them one customer, or the rule is literal."""
+    shares_with_others: tuple[SharedElsewhere, ...] = ()
+    """Where weighed evidence alone links the two: what the record shares with others of the customer."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,7 @@ class RecordSlice:
     whole: int
     page: int
     found: Explained | None = None
-    """What is explained by all records; None where they are too many, or an older program or weighed evidence made the
-    set."""
+    """What is explained by all records; None where they are too many, or an older program made the set."""
     decisions: tuple[TouchingDecision, ...] = ()
 
     @property
@@ -121,7 +125,7 @@ class RecordSlice:
 
 def records_of(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page: int, state: Path) -> RecordSlice:
     """A page of the records of a customer; the last page where ``page`` is behind it. Raises: OSError."""
-    if customer.records <= _WHOLE_GROUP and has_keys(sets, of) and not is_weighed(of):
+    if customer.records <= _WHOLE_GROUP and is_explained(sets, of):
         return _of_small(sets, of, customer, page, state)
     return _of_large(sets, of, customer, page)
 
@@ -130,18 +134,18 @@ def _of_small(sets: CustomerSets, of: CustomerSet, customer: CustomerRow, page: 
     """By all records at once."""
     records = records_of_customer(sets, of, customer.unified_id, _WHOLE_GROUP)
     followed = decisions_of(sets, of)
-    found = explained(customer, records, followed)
+    found = explained_in((sets, of), customer, records, followed)
     rows = sorted(records, key=lambda row: (not row.is_kept, row.ordinal))
     others = RECORDS_ON_A_PAGE - 1
     page = min(page, page_count(len(rows) - 1, others))
     shown = [rows[0], *rows[1:][(page - 1) * others : page * others]]
     parents = {it.ordinal: it.via_ordinal for it in found.records if it.via_ordinal is not None}
-    ties = {it.ordinal: it.ties for it in found.records}
+    shown_as = {it.ordinal: it for it in found.records}
     linked = rows if len(rows) <= MOST_NODES else shown
     return RecordSlice(
         golden=found.golden,
         records=tuple(_compared(rows, shown, parents)),
-        links=tuple(_link(row, parents, ties[row.ordinal]) for row in linked if row.via is not None),
+        links=tuple(_link(row, parents, shown_as[row.ordinal]) for row in linked if row.via is not None),
         whole=len(rows),
         page=page,
         found=found,
@@ -237,7 +241,7 @@ def _cell(
     return RecordCell(field=field, value=value, agrees=agrees, rule=rule if agrees else "")
 
 
-def _link(row: GroupRecord, parents: Mapping[int, int], ties: tuple[Tie, ...] = ()) -> RecordLink:
+def _link(row: GroupRecord, parents: Mapping[int, int], shown_as: ExplainedRecord | None = None) -> RecordLink:
     assert row.via is not None, "the kept record has no link"
     return RecordLink(
         ordinal=row.ordinal,
@@ -245,7 +249,9 @@ def _link(row: GroupRecord, parents: Mapping[int, int], ties: tuple[Tie, ...] = 
         via=row.via,
         via_ordinal=parents.get(row.ordinal),
         rules="+".join(row.rules),
-        ties=ties,
+        ties=shown_as.ties if shown_as else (),
+        evidence=shown_as.evidence if shown_as else None,
+        shares_with_others=shown_as.shares_with_others if shown_as else (),
     )
 
 

@@ -23,6 +23,7 @@ from service.dashboard.web.probes import add_probes
 from service.dashboard.web.serving import add_action, add_file, add_page
 from service.dashboard.web.uploads import add_upload
 from service.explanation import words
+from service.explanation.evidence import LEGEND, evidence_in_words
 
 _MOST_BODY_BYTES = 1 << 20
 
@@ -75,13 +76,15 @@ def _add_formats(app: Flask, site: Site) -> None:
         formats.code_spans,
         formats.parted,
         words.rules_in_words,
+        words.link_in_words,
+        evidence_in_words,
         formats.sentence,
     ):
         app.add_template_filter(function)
     app.add_template_filter(lambda text: formats.when(text, site.now()), "when")
     app.add_template_filter(lambda text: formats.clock_time(text, site.now()), "clock_time")
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(charts=charts, navigation=NAVIGATION, command=command)
+    app.jinja_env.globals.update(charts=charts, legend=LEGEND, navigation=NAVIGATION, command=command)
 
     def frame() -> dict[str, Any]:
         # Who was refused learns nothing of the service. And where the frame is what failed, the page needs none.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from service.engine.contract import Table
+from service.engine.contract import IntArray, Table
+
+Weighed = Callable[[IntArray, IntArray], Iterator[tuple[str, str]]]
+"""Of pairs of records, by their ordinals: the weight of each, and what it is made of, as texts."""
 
 
 class Compared(NamedTuple):
@@ -12,7 +16,9 @@ class Compared(NamedTuple):
 
     keys       KEYS
     questions  QUESTION, if the matcher asks any
+    weighed    how it weighs the evidence of pairs, if it does
     """
 
     keys: Table
     questions: Table | None = None
+    weighed: Weighed | None = None

@@ -11,6 +11,7 @@ from service.engine.contract import Engine, Table
 from service.pipeline.matching import Matcher
 from service.pipeline.matching.apart import KeptApart, Regrouped, keep_apart
 from service.pipeline.matching.cluster import cluster
+from service.pipeline.matching.compared import Weighed
 from service.pipeline.matching.decided import DECISION, Attached, attached, with_same
 
 
@@ -38,6 +39,7 @@ class Grouping:
     keys     the same, but a value that groups which are kept apart share has a number for each of them
     groups   ordinal · group_id
     questions  QUESTION, if the matcher asks any
+    weighed    how it weighs the evidence of pairs, if it does
     """
 
     matcher: Matcher
@@ -46,6 +48,7 @@ class Grouping:
     groups: Table
     followed: Followed = field(default_factory=Followed)
     questions: Table | None = None
+    weighed: Weighed | None = None
 
 
 def group(records: Table, matcher: Matcher, decisions: Sequence[Decision], engine: Engine) -> Grouping:
@@ -54,7 +57,7 @@ def group(records: Table, matcher: Matcher, decisions: Sequence[Decision], engin
     Source: docs/specification.md section 5
     """
     found = attached(decisions, records, engine) if decisions else []
-    values, questions = matcher.compare(records, engine)
+    values, questions, weighed = matcher.compare(records, engine)
     if same := [it for it in found if it.decision.kind == "same"]:
         matcher = matcher.with_rule(DECISION)
         values = with_same(values, same, engine)
@@ -62,4 +65,5 @@ def group(records: Table, matcher: Matcher, decisions: Sequence[Decision], engin
     keys = matcher.within_groups(values, groups)
     different = [it for it in found if it.decision.kind == "different"]
     made = keep_apart(keys, groups, matcher, different, engine) if different else Regrouped(groups, keys)
-    return Grouping(matcher, values, made.keys, made.groups, Followed(decisions, found, made.kept_apart), questions)
+    followed = Followed(decisions, found, made.kept_apart)
+    return Grouping(matcher, values, made.keys, made.groups, followed, questions, weighed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ LEAST_ASKED = -4.5
 """Bits: about groups with a lower mean weight a person is not asked."""
 _PASSES = 2
 Pairs = tuple[Ints, Ints, Floats]
+Explained = Callable[[Ints, Ints], Iterator[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,12 @@ class Resolved:
 
     groups     for each record the first record of its customer
     questions  what a person should decide, what gains most first
+    explained  pairs of records -> of each its weight, and what that is made of; see ``Scorer.parts``
     """
 
     groups: Ints
     questions: Sequence[Question]
+    explained: Explained
 
 
 def match(fields: Mapping[str, Texts]) -> Resolved:
@@ -55,7 +58,7 @@ def match(fields: Mapping[str, Texts]) -> Resolved:
 def match_prepared(prepared: PreparedRecords) -> Resolved:
     """The customers among the records."""
     if not prepared.columns:
-        return Resolved(np.arange(len(prepared.content)), ())
+        return Resolved(np.arange(len(prepared.content)), (), lambda ones, others: iter(()))
     scorer, pairs, groups = _weighed(FieldComparison(prepared), candidates(prepared))
     groups = without_ambiguous(groups, pairs, AUTOMATIC, scorer)
     records = _Records(prepared, scorer)
@@ -67,7 +70,7 @@ def match_prepared(prepared: PreparedRecords) -> Resolved:
         Question(*records.pair(it.one, it.other), round(it.weight, 2), *text)
         for it, text in zip(asked, texts, strict=True)
     ]
-    return Resolved(records.groups(groups), questions)
+    return Resolved(records.groups(groups), questions, records.explained)
 
 
 def _weighed(comparison: FieldComparison, near: tuple[Ints, Ints]) -> tuple[Scorer, Pairs, Ints]:
@@ -98,6 +101,11 @@ class _Records:
         """The first records of two contents, the earlier one first."""
         low, high = sorted((int(self._firsts[one]), int(self._firsts[other])))
         return low, high
+
+    def explained(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
+        """See ``Resolved.explained``. Which of two comes first does not matter."""
+        one, other = self._content[ones], self._content[others]
+        return self._scorer.parts(np.minimum(one, other), np.maximum(one, other))
 
     def groups(self, groups: Ints) -> Ints:
         """The first record of the customer, for each record."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from service.pipeline.matching.safe.outcomes import CONTRARY, NEAR, OTHER, SAME, VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import Ints
-from service.pipeline.matching.safe.weights import ComparedPairs, Floats, Weights
+from service.pipeline.matching.safe.weights import BESIDE_FIELDS, ComparedPairs, Floats, Weights
 
 MOST_BITS = 14.0
 """In a mean no single pair counts for more."""
 _MOST_MEMBERS = 12
 _SETS_AT_ONCE = 20_000
+_LEAST_SHOWN = 0.005
 _WORDS = {SAME: "same", VARIANT: "variant", NEAR: "near", OTHER: "different", CONTRARY: "contradicts"}
 
 
@@ -27,7 +28,7 @@ class Scorer:
 
     def of(self, ones: Ints, others: Ints) -> Floats:
         """log2 of the odds that each pair is one customer."""
-        return self.weights.of(ComparedPairs(self.comparison.prepared, ones, self.comparison.of(ones, others)))
+        return self.weights.of(self._compared(ones, others))
 
     def means(self, lefts: Sequence[Ints], rights: Sequence[Ints]) -> Floats:
         """The mean weight between each set of records on the left and its set on the right; of large sets the first."""
@@ -46,11 +47,43 @@ class Scorer:
 
     def explained(self, ones: Ints, others: Ints) -> list[tuple[str, str]]:
         """What speaks for one customer, and what against: names of fields and outcomes, the weightiest first."""
-        levels = self.comparison.of(ones, others)
-        bits = self.weights.by_field(levels, self.weights.rarity_of(self.comparison.prepared, ones))
+        pairs = self._compared(ones, others)
+        levels, bits = pairs.levels, self.weights.parts(pairs)[:, : len(self.comparison.fields)]
         order = np.argsort(-np.abs(bits), axis=1, kind="stable")
         return [self._words(*row) for row in zip(levels.tolist(), bits.tolist(), order.tolist(), strict=True)]
+
+    def parts(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
+        """The weight of each pair, and what it is made of, such as ``email same 15.20, prior -12.10``.
+
+        Both have two decimals. Parts are the fields that both have, the weightiest first, with how far they agree;
+        ``prior``, the weight of any pair; ``relatives``, by how much what relatives share counts for less; and
+        ``names_alone``, what is taken off a pair that has nothing but names.
+        """
+        for _, block in self._compared(ones, others).blocks():
+            levels, bits = block.levels, self.weights.parts(block)
+            order = np.argsort(-np.abs(bits), axis=1, kind="stable")
+            for row in zip(levels.tolist(), bits.tolist(), order.tolist(), strict=True):
+                yield _decimals(sum(row[1])), self._parts(*row)
+
+    def _compared(self, ones: Ints, others: Ints) -> ComparedPairs:
+        return ComparedPairs(self.comparison.prepared, ones, self.comparison.of(ones, others))
+
+    def _parts(self, levels: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> str:
+        fields = self.comparison.fields
+        names = [f"{name} {_WORDS[level]}" if level else "" for name, level in zip(fields, levels, strict=True)]
+        names += BESIDE_FIELDS
+        # Without what would add nothing: a field that one of them lacks, and relatives where these are unlikely.
+        shown = (it for it in order if names[it] and (it < len(fields) or abs(bits[it]) >= _LEAST_SHOWN))
+        return ", ".join(f"{names[it]} {_decimals(bits[it])}" for it in shown)
 
     def _words(self, levels: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> tuple[str, str]:
         words = [(f"{self.comparison.fields[it]} {_WORDS[levels[it]]}", bits[it] > 0) for it in order if levels[it]]
         return ", ".join(it for it, is_for in words if is_for), ", ".join(it for it, is_for in words if not is_for)
+
+
+def _decimals(bits: float) -> str:
+    """
+    >>> _decimals(-0.001), _decimals(12.345678)
+    ('0.00', '12.35')
+    """
+    return f"{round(bits, 2) + 0.0:.2f}"

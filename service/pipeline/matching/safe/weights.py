@@ -8,7 +8,7 @@ evidence only against strangers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,7 +43,9 @@ _STRENGTH_APART = 400.0
 _COMMON = {"first": 1 / 40, "last": 1 / 60}
 """Chance that two strangers have one name, if the lists hold it."""
 _RANDOM_PAIRS = 100_000
-NAMES_ALONE = 0.5
+BESIDE_FIELDS = ("prior", "relatives", "names_alone")
+"""What a weight is made of beside the fields: see ``Weights.parts``."""
+_NAMES_ALONE = 0.5
 """Bits against a pair that has nothing but names: first and last names go together in families and countries."""
 _ROUNDS = 8
 _MOST_BITS = 24.0
@@ -57,6 +59,11 @@ class ComparedPairs:
     prepared: PreparedRecords
     ones: Ints
     levels: Levels
+
+    def blocks(self) -> Iterator[tuple[slice, ComparedPairs]]:
+        """The pairs in blocks, and where each lies."""
+        for block in blocks(len(self.ones)):
+            yield block, ComparedPairs(self.prepared, self.ones[block], self.levels[block])
 
 
 @dataclass(frozen=True)
@@ -79,13 +86,19 @@ class Weights:
     def of(self, pairs: ComparedPairs) -> Floats:
         """log2 of the odds that each pair is one customer."""
         found = np.empty(len(pairs.ones))
-        for block in blocks(len(pairs.ones)):
-            levels, rarity = pairs.levels[block], self.rarity_of(pairs.prepared, pairs.ones[block])
-            found[block] = self.by_field(levels, rarity).sum(axis=1) + self.prior - self._against(levels, rarity)
-            found[block][(levels[:, _beside_names(pairs.prepared)] == MISSING).all(axis=1)] -= NAMES_ALONE
+        for at, block in pairs.blocks():
+            found[at] = self.parts(block).sum(axis=1)
         return found
 
-    def by_field(self, levels: Levels, rarity: Floats) -> Floats:
+    def parts(self, pairs: ComparedPairs) -> Floats:
+        """Pairs by fields and ``BESIDE_FIELDS``: bits, which sum up to ``of``."""
+        levels, rarity = pairs.levels, self._rarity_of(pairs)
+        prior = np.full(len(levels), self.prior)
+        has_more = (levels[:, _beside_names(pairs.prepared)] != MISSING).any(axis=1)
+        names_alone = np.where(has_more, 0.0, -_NAMES_ALONE)
+        return np.column_stack((self._by_field(levels, rarity), prior, -self._against(levels, rarity), names_alone))
+
+    def _by_field(self, levels: Levels, rarity: Floats) -> Floats:
         """Pairs by fields: bits for one customer, against strangers."""
         fields = np.arange(levels.shape[1])
         return np.where(levels == SAME, self.same[fields, SAME] - rarity, (self.same - self.apart)[fields, levels])
@@ -97,11 +110,11 @@ class Weights:
         bits = np.where(levels == SAME, equal, (self.related - self.apart)[fields, levels])
         return _exact(np.logaddexp2(0.0, bits.sum(axis=1) + self.prior + _RELATED))
 
-    def rarity_of(self, prepared: PreparedRecords, ones: Ints) -> Floats:
+    def _rarity_of(self, pairs: ComparedPairs) -> Floats:
         """Pairs by fields: log2 of the frequency of the value of the first record."""
-        found = np.zeros((len(ones), len(self.rarity)))
-        for number, values in enumerate(prepared.columns.values()):
-            codes = values.codes[ones]
+        found = np.zeros((len(pairs.ones), len(self.rarity)))
+        for number, values in enumerate(pairs.prepared.columns.values()):
+            codes = values.codes[pairs.ones]
             found[:, number] = np.where(codes >= 0, self.rarity[number][codes], 0.0)
         return found
 
