@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -122,6 +123,20 @@ def test_a_set_with_a_comparison_is_proved_as_one_without(tmp_path: Path) -> Non
         proof = prover(settings).prove(folder, "the set", manifest, tmp_path / "in")
         assert (proof.findings, proof.notes, proof.is_unproved) == ([], [], False)
     assert manifest.rules_sha256 == rules_of(without).sha256
+
+
+@pytest.mark.slow
+def test_where_safe_has_no_room_the_batch_is_published_and_the_log_says_so(tmp_path: Path) -> None:
+    people = [
+        (f"C{number}", f"Ann Lee{number}", f"ann{number}@mail.test", None, None, None) for number in range(15_000)
+    ]
+    folder = _set_of(tmp_path, people, memory_limit_mb=256, **COMPARED)
+    assert len(rows_of(folder / "customer_master.csv")) == len(people)
+    log = (folder / "integration_log.txt").read_text("utf-8")
+    assert re.search(
+        r"WARNING.* Matchers are not compared: .* 15000 records do not fit; .*SERVICE_MEMORY_LIMIT_MB=\d+ ", log
+    )
+    assert "safe_matching" not in json.loads((folder / "quality_report.json").read_text("utf-8"))
 
 
 def test_fields_that_only_safe_reads_count_in_the_comparison(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ NOT_ASKED = (
 ONLY_SOME_FIELDS = "addresses, dates of birth and other fields that only weighed evidence reads are not in the set"
 
 
-class ReviewQuestion(Struct, frozen=True, kw_only=True):
+class QueuedQuestion(Struct, frozen=True, kw_only=True):
     """A question of the review queue about two customers."""
 
     left: RecordName
@@ -49,7 +49,7 @@ class WeighedPair(Struct, frozen=True, kw_only=True):
     """Where they are one customer: what the two share directly."""
     is_one_by_weight: bool = False
     """Whether weighed evidence alone makes the two one customer."""
-    question: ReviewQuestion | None = None
+    question: QueuedQuestion | None = None
     """Where they are not: the question about their customers, if one is asked."""
     is_kept_apart: bool = False
     """Where they are not: whether links lead from the one customer to the other, and decisions keep them apart."""
@@ -145,7 +145,7 @@ def _names(records: Sequence[GroupRecord]) -> set[tuple[str, str]]:
     return {(it.name.source, it.name.source_id) for it in records}
 
 
-def _question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str, str]]) -> ReviewQuestion | None:
+def _question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str, str]]) -> QueuedQuestion | None:
     """The first question about two customers, by the names of their records; the record of the first comes first.
 
     Raises: OSError, UsageError for a damaged file.
@@ -157,14 +157,14 @@ def _question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str,
         raise UsageError("the review queue of the set is damaged", where=str(path), hint=hint) from None
 
 
-def _first_question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str, str]]) -> ReviewQuestion | None:
+def _first_question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str, str]]) -> QueuedQuestion | None:
     with csv_rows(path) as rows:
         for row in rows:
             left, right = (row["left_source"], row["left_id"]), (row["right_source"], row["right_id"])
             if not ((left in of_one and right in of_other) or (left in of_other and right in of_one)):
                 continue
             first, second = (left, right) if left in of_one else (right, left)
-            return ReviewQuestion(
+            return QueuedQuestion(
                 left=RecordName(source=first[0], source_id=first[1]),
                 right=RecordName(source=second[0], source_id=second[1]),
                 weight=float(row["weight"]),

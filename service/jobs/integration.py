@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.decisions import Decision
 from service.engine.contract import Engine, Table
+from service.errors import TooManyRecords
 from service.folders import EVENT_LOG, MANIFEST, TEXT_LOG
 from service.jobs.decisions_followed import report_decisions
 from service.jobs.integration_check import check_export
@@ -29,7 +30,7 @@ from service.pipeline.extract import INTEGRATION, Extracted, estimated_rows, ext
 from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matched import Matched
-from service.pipeline.matching import matcher_of
+from service.pipeline.matching import Matcher, matcher_of
 from service.pipeline.matching.grouping import Followed, Grouping, group
 from service.pipeline.matching.link_weights import link_weights
 from service.pipeline.normalise import Normalised, normalise
@@ -91,7 +92,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     former = former_keys(extracted, records, rules, engine) if has_former else None
     extracted.rows.release()
     journal.stage("deduplicate", extracted.row_count)
-    grouping, compared = _grouped(records, rules, extracted.evidence, decisions, engine)
+    grouping, compared = _grouped(records, _matchers(rules, extracted.evidence), decisions, engine, journal)
     journal.stage("survive", extracted.row_count)
     matched = _matched(records, grouping, rules, engine)
     journal.stage("identify", extracted.row_count)
@@ -129,18 +130,32 @@ def _extracted(batch: Batch, rules: Rules, engine: Engine, *, with_former: bool)
     return extract(replace(batch, inputs=inputs), rules.guards, engine, spec, with_former=with_former)
 
 
-def _grouped(
-    records: Table, rules: Rules, evidence: Sequence[str], decisions: Sequence[Decision], engine: Engine
-) -> tuple[Grouping, Difference | None]:
-    """The records as customers, and what another matcher would make otherwise, if the user compares."""
-    matcher = matcher_of(rules, evidence)
+def _matchers(rules: Rules, evidence: Sequence[str]) -> tuple[Matcher, Matcher | None]:
+    """The user's matcher, and the one that it is compared with, if the user compares."""
     if rules.compare_matching is None:
+        return matcher_of(rules, evidence), None
+    return matcher_of(rules, evidence), matcher_of(replace(rules, matching=rules.compare_matching), evidence)
+
+
+def _grouped(
+    records: Table,
+    matchers: tuple[Matcher, Matcher | None],
+    decisions: Sequence[Decision],
+    engine: Engine,
+    journal: Journal,
+) -> tuple[Grouping, Difference | None]:
+    """The records as customers, and what the second matcher would make otherwise; None if there is no room for it."""
+    matcher, other = matchers
+    if other is None:
         return group(records, matcher, decisions, engine), None
-    other = matcher_of(replace(rules, matching=rules.compare_matching), evidence)
     with engine.meter.part(1 - _SHARE_OF_COMPARISON, steps=JOB.stages["deduplicate"]):
         grouping = group(records, matcher, decisions, engine)
     with engine.meter.part(_SHARE_OF_COMPARISON, steps=STEPS_OF_COMPARISON):
-        safe = group(records, other, decisions, engine)
+        try:
+            safe = group(records, other, decisions, engine)
+        except TooManyRecords as error:
+            journal.line("WARNING", f"Matchers are not compared: {error.message}; {error.found}")
+            return grouping, None
         for table in filter(None, (safe.values, safe.keys, safe.questions)):
             table.release()
         return grouping, difference(grouping.groups, safe.groups)

@@ -85,10 +85,11 @@ class WeighedMatcher(LiteralMatcher):
 
 
 def _too_many(records: int, arrays_mb: int) -> TooManyRecords:
+    limit = least_limit_mb(arrays_mb)
     return TooManyRecords(
-        f"SERVICE_MATCHING=safe compares all records in memory, and {records} records do not fit",
-        found=f"they need about {arrays_mb} MB beside what the engine needs",
-        hint=f"set SERVICE_MEMORY_LIMIT_MB={least_limit_mb(arrays_mb)} or more where there is so much memory, or "
+        f"the matcher safe compares all records in memory, and {records} records do not fit",
+        found=f"they need about {arrays_mb} MB beside what the engine needs; SERVICE_MEMORY_LIMIT_MB={limit} suffices",
+        hint=f"set SERVICE_MEMORY_LIMIT_MB={limit} or more where there is so much memory, or "
         "SERVICE_MATCHING=literal; then retry the batch",
     )
 

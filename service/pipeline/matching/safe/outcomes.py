@@ -91,10 +91,6 @@ class FieldComparison:
         return {name: _known(columns[name]) for name in ("first", "last") if name in columns}
 
     @cached_property
-    def _is_firm(self) -> npt.NDArray[np.bool_]:
-        return np.array([not words("firms").isdisjoint(it.split()) for it in self.prepared.columns["last"].texts], bool)
-
-    @cached_property
     def _either_name(self) -> tuple[Ints, Ints]:
         """First and last name of each record, equal texts with equal numbers; negative where missing."""
         first, last = (self.prepared.columns[it] for it in ("first", "last"))
@@ -104,10 +100,9 @@ class FieldComparison:
 
     def _see_firm_beside_person(self, found: Levels, ones: Ints, others: Ints) -> None:
         """A firm and a person contradict each other in both names."""
-        codes = self.prepared.columns["last"].codes
-        is_firm = np.append(self._is_firm, False)
+        is_firm = self.prepared.is_firm
         one, other = (self.fields.index(it) for it in ("first", "last"))
-        unlike = (is_firm[codes[ones]] != is_firm[codes[others]]) & (found[:, other] >= OTHER)
+        unlike = (is_firm[ones] != is_firm[others]) & (found[:, other] >= OTHER)
         found[np.ix_(unlike, [one, other])] = CONTRARY
 
     def _see_one_generation(self, found: Levels, ones: Ints, others: Ints) -> None:

@@ -14,22 +14,24 @@ class PersonName(NamedTuple):
     first: str
     last: str
     generation: str = ""
+    is_firm: bool = False
 
 
 def person_name(name: str | None, first: str | None = None, last: str | None = None) -> PersonName:
     """The parts of a name that is written as one, or apart, which is preferred.
 
-    >>> person_name("Dr. Robert J. Smith Jr."), person_name(None, "Ann", "Lee"), person_name("Acme, Inc.")
-    (PersonName(first='robert', last='j smith', generation='jr'), PersonName(first='ann', last='lee', generation=''), \
-PersonName(first='', last='acme', generation=''))
+    >>> tuple(person_name("Dr. Robert J. Smith Jr.")), tuple(person_name(None, "Ann", "Lee"))
+    (('robert', 'j smith', 'jr', False), ('ann', 'lee', '', False))
+    >>> tuple(person_name("Acme, Inc."))
+    ('', 'acme', '', True)
     """
     if first or last:
         given, _ = _without_generation(_words(first))
         family, generation = _without_generation(_words(last))
-        return PersonName(" ".join(given), " ".join(family), generation)
+        return PersonName(" ".join(given), " ".join(family), generation, not words("firms").isdisjoint(family))
     parts = _words(name)
     if any(word in words("legal_forms") for word in parts[1:]) or any(word in words("firms") for word in parts):
-        return PersonName("", " ".join(word for word in parts if word not in words("legal_forms")))
+        return PersonName("", " ".join(word for word in parts if word not in words("legal_forms")), is_firm=True)
     parts, generation = _without_generation(parts)
     if len(parts) < 2:
         return PersonName("", " ".join(parts), generation)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from service.pipeline.matching.safe.folding import digits_of, folded
 from service.pipeline.matching.safe.lexicon import words
-from service.pipeline.matching.safe.person_names import person_name
+from service.pipeline.matching.safe.person_names import PersonName, person_name
 
 Ints = npt.NDArray[np.int64]
 Texts = Sequence[str | None]
@@ -62,10 +62,12 @@ class PreparedRecords:
 
     columns   field -> values of the different records
     content   number of the different record, for each record
+    is_firm   whether the name of each different record is, in one of its copies, that of a firm
     """
 
     columns: Mapping[str, Column]
     content: Ints
+    is_firm: npt.NDArray[np.bool_]
 
     @cached_property
     def namesakes(self) -> Ints:
@@ -92,19 +94,20 @@ def prepare(fields: Mapping[str, Texts]) -> PreparedRecords:
     In: fields  any of name, first_name, last_name, email, phone, phone_extension, birth_date, address, city, postcode,
                 state and identifier.*; one value for each record
     """
-    columns = {name: column(texts) for name, texts in _compared(fields).items()}
+    names = _names(fields)
+    columns = {name: column(texts) for name, texts in _compared(fields, names).items()}
     columns = {name: it for name, it in columns.items() if it.texts}
     if not columns:
-        return PreparedRecords({}, np.arange(len(next(iter(fields.values()), ()))))
+        return PreparedRecords({}, np.arange(len(names)), np.zeros(len(names), bool))
     rows = np.stack([it.codes for it in columns.values()], axis=1)
     _, first, content = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     # Numbered by the first record of each content, so that the order of the values does not matter.
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    kept = np.sort(first)
-    return PreparedRecords(
-        {name: Column(it.codes[kept], it.texts) for name, it in columns.items()}, rank[content.ravel()]
-    )
+    kept, content = np.sort(first), rank[content.ravel()]
+    is_firm = np.zeros(len(kept), bool)
+    is_firm[content[[name.is_firm for name in names]]] = True
+    return PreparedRecords({name: Column(it.codes[kept], it.texts) for name, it in columns.items()}, content, is_firm)
 
 
 def column(texts: Iterable[str]) -> Column:
@@ -114,12 +117,15 @@ def column(texts: Iterable[str]) -> Column:
     return Column(np.array(codes, np.int64), list(numbers))
 
 
-def _compared(fields: Mapping[str, Texts]) -> dict[str, list[str]]:
-    records = len(next(iter(fields.values()), ()))
-    nothing: Texts = [None] * records
+def _names(fields: Mapping[str, Texts]) -> list[PersonName]:
+    nothing: Texts = [None] * len(next(iter(fields.values()), ()))
     rows = zip(*(fields.get(field, nothing) for field in ("name", "first_name", "last_name")), strict=True)
-    names = [person_name(*row) for row in rows]
-    found = {part: [name[number] for name in names] for number, part in enumerate(NAMES)}
+    return [person_name(*row) for row in rows]
+
+
+def _compared(fields: Mapping[str, Texts], names: Sequence[PersonName]) -> dict[str, list[str]]:
+    nothing: Texts = [None] * len(names)
+    found = {part: [str(name[number]) for name in names] for number, part in enumerate(NAMES)}
     found["email"] = [_email(text) for text in fields.get("email", nothing)]
     numbers = zip(fields.get("phone", nothing), fields.get("phone_extension", nothing), strict=True)
     found["phone"] = [_phone(*number) for number in numbers]
