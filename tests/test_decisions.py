@@ -208,7 +208,7 @@ def test_what_was_kept_apart_is_no_risk_any_more(engine: AnyEngine, seed: int) -
     suspicious = suspicious_values(matched)
     placed = found.groups.derive("select ordinal, group_id as customer, group_id::varchar as unified_id from this")
     group_of = labels_of(found)
-    listed = literal_cost(suspicious, matched, placed)
+    listed = literal_cost(suspicious, matched, placed, None)
     shared = [row for row in listed.rows("select value, records, unified_ids from this where kind = 'phone'")]
     for value, records_with, unified_ids in shared:
         members = [o for o in range(60) if people[o].phone == value and group_of[o] == int(unified_ids)]

@@ -29,7 +29,7 @@ from service.explanation.weighed_pair import WeighedPairExplanation
 from service.folders import Folders, OutboxFolders
 from service.history import History
 from service.jobs import decide
-from service.masters.customer_sets import CustomerSets
+from service.masters.customer_sets import ChangedSet, CustomerSets
 from service.pipeline.matching.safe.matcher import match
 from tests.sizes import examples
 from tests.small_batches import NOON, integrate_pair, parquet_of, published, rows_of, write_pair
@@ -435,12 +435,12 @@ def test_a_set_without_weights_is_not_explained_by_shared_values(
     assert "a former program weighed its evidence" in proof.notes[0]
 
 
-def test_a_damaged_review_queue_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_an_altered_review_queue_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     office = Office(tmp_path)
     path = office.folder / "review_queue.csv"
     path.chmod(0o644)
     path.write_text("left_source,left_id\nCRM,C1\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="the review queue of the set is damaged"):
+    with pytest.raises(ChangedSet, match=r"review_queue\.csv"):
         office.text("CRM:C1", "CRM:C2")
 
 

@@ -77,6 +77,15 @@ def test_the_review_queue_names_records_and_fields_and_no_value(tmp_path: Path) 
     assert {*question["evidence"].split(", ")} == {"first same", "last same"}
 
 
+def test_no_question_is_asked_about_one_customer(tmp_path: Path) -> None:
+    crm = csv_of(
+        HEADER,
+        ("C1", "John Smith", "jsmith@mail.test", ""),
+        ("C1", "John Smith", "", "212-555-0101"),
+    )
+    assert rows_of(_safe(tmp_path, crm) / "review_queue.csv") == []
+
+
 def test_the_literal_set_has_no_review_queue(tmp_path: Path) -> None:
     assert not (_safe(tmp_path, OFFICE, matching="literal") / "review_queue.csv").exists()
 
@@ -118,8 +127,8 @@ def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> N
     proof = proof_of(_safe(tmp_path, OFFICE), tmp_path / "in")
     assert (proof.findings, proof.is_unproved) == ([], True)
     assert proof.notes == [
-        "the set is not proved: weighed evidence made its customers. That they are what ids, decisions and the numbers"
-        " `weighed` make is proved, but not these numbers and weights"
+        "the set is not proved: weighed evidence made its customers. It was only checked that they follow from ids,"
+        " decisions and the numbers `weighed`; numbers and weights are taken as stated"
     ]
     assert VerifyReport(sets=1, proved=0).sentence.startswith("ok: 1 sets, 0 proved, ")
 
@@ -150,7 +159,12 @@ def test_more_records_than_fit_are_refused_and_the_limit_that_is_advised_suffice
             "does not agree with the record before it as its rules state; rules that hold: phone+name",
         ),
         ("rules", 4, "name", "does not agree with the record before it as its rules state; rules that hold: weighed"),
-        ("weight", 4, None, "has a weight though weighed evidence does not make the two one customer, or has none"),
+        (
+            "weight",
+            4,
+            None,
+            "has a weight, but another number weighed than the record before it; or has the same, but no weight",
+        ),
         ("weight", 4, 9.5, "is not as records.parquet states it: weight"),
         ("parts", 1, "email same 9.50", "is not as records.parquet states it: parts"),
         ("parts", 0, "email same 9.50", "is kept and has a weight"),

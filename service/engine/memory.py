@@ -32,8 +32,11 @@ def engine_mb(limit_mb: int) -> int:
     return max(LEAST_MB, int((limit_mb - resident_mb() - _OPENED_MB) * _SHARE))
 
 
-def least_limit_mb(arrays_mb: int) -> int:
-    """The limit of the process with which the engine can lend so much to arrays; inverse of ``engine_mb``."""
+def sufficient_limit_mb(arrays_mb: int) -> int:
+    """A limit of the process with which the engine can lend so much to arrays.
+
+    It is higher than the least, because what the engine has taken by now counts as well.
+    """
     return math.ceil((arrays_mb + LEAST_MB + 1) / _SHARE) + resident_mb() + _OPENED_MB
 
 

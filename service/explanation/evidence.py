@@ -46,7 +46,7 @@ def evidence_of(weight: float | None, parts: str | None) -> WeighedEvidence | No
     """
     if weight is None:
         return None
-    return WeighedEvidence(weight=weight, parts=tuple(map(_part, (parts or "").split(", "))) if parts else ())
+    return WeighedEvidence(weight=weight, parts=tuple(map(_part, parts.split(", "))) if parts else ())
 
 
 def _part(text: str) -> EvidencePart:

@@ -142,10 +142,8 @@ def nearest(
     """
     left, right = [one, *of_one], [other, *of_other]
     found: dict[tuple[str, str, str], NearEvidence] = {}
-    whys: tuple[Why, Why] = ("shared but kept apart", "shown the same, but no evidence")
-    if one.evidence is not None:
-        whys = ("shared, but one piece of evidence",) * 2
-    for it in (*_shared(left, right, whys[0]), *_alike(left, right, whys[1])):
+    why: Why = "shared but kept apart" if one.evidence is None else "shared, but one piece of evidence"
+    for it in (*_shared(left, right, why), *_alike(left, right)):
         found.setdefault((it.field, it.value, it.other_value), it)
     return tuple(islice(found.values(), MOST_NEAR))
 
@@ -165,8 +163,8 @@ def _shared(left: Sequence[GroupRecord], right: Sequence[GroupRecord], why: Why)
                 yield _near(field, (first, value), (record, other_value), why)
 
 
-def _alike(left: Sequence[GroupRecord], right: Sequence[GroupRecord], why: Why) -> Iterator[NearEvidence]:
-    """Values that are almost the same, or shown the same and yet not shared: ``why``."""
+def _alike(left: Sequence[GroupRecord], right: Sequence[GroupRecord]) -> Iterator[NearEvidence]:
+    """Values that are almost the same, or shown the same and yet not shared."""
     for field in FIELD_OF_RULE.values():
         pairs = product(_distinct(left, field), _distinct(right, field))
         for (value, first), (other_value, second) in islice(pairs, _MOST_COMPARED):
@@ -175,7 +173,7 @@ def _alike(left: Sequence[GroupRecord], right: Sequence[GroupRecord], why: Why) 
                 if words:
                     yield _near(field, (first, value), (second, other_value), "almost the same", words)
             elif not _is_shared(field, first, second):
-                yield _near(field, (first, value), (second, other_value), why)
+                yield _near(field, (first, value), (second, other_value), "shown the same, but no evidence")
 
 
 def _is_shared(field: str, first: GroupRecord, second: GroupRecord) -> bool:

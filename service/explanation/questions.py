@@ -108,7 +108,7 @@ def _by_weight(
         whole = is_whole((within.sets, within.of), found.one_of, groups[0], followed)
         way, weighed = weighed_way(groups[0], followed, pair[0].ordinal, pair[1].ordinal, is_whole=whole)
     else:
-        weighed = between_customers(*groups, followed, within.of.folder)
+        weighed = between_customers(*groups, followed, within.sets.review_queue(within.of))
     return WeighedPairExplanation(
         **structs.asdict(structs.replace(found, steps=way.steps, parted_by=way.parted_by)), weighed=weighed
     )

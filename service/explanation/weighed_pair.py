@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from itertools import islice, pairwise
 from pathlib import Path
@@ -21,13 +20,14 @@ from service.explanation.records import GroupRecord, RecordName, compared_values
 from service.explanation.ties import Tie, ties_between
 from service.explanation.touching import same_decisions
 from service.explanation.weighed_customer import not_said, published_via, sure_cuts
-from service.folders import REVIEW_QUEUE_FILE
 
 NOT_ASKED = (
     "the review queue does not ask about them, and a set has the weights of its own links only: how much the evidence"
     " of the two weighs is not in it"
 )
-ONLY_SOME_FIELDS = "addresses, dates of birth and other fields that only weighed evidence reads are not in the set"
+ONLY_SOME_FIELDS = (
+    "street addresses, dates of birth and other fields that only weighed evidence reads are not in the set"
+)
 
 
 class QueuedQuestion(Struct, frozen=True, kw_only=True):
@@ -86,22 +86,27 @@ def weighed_way(
 
 
 def way_along(via: Sequence[int | None], start: int, end: int) -> list[int]:
-    """The records from ``start`` to ``end`` along a tree, both among them.
+    """The records from ``start`` to ``end`` along a tree, both among them. Raises: UsageError where none connects them.
 
     >>> way_along([None, 0, 0, 1, 1], 3, 2), way_along([None, 0, 0, 1, 1], 3, 4)
     ([3, 1, 0, 2], [3, 1, 4])
     """
     ups, downs = (_up(via, it) for it in (start, end))
     known = set(downs)
-    common = next(it for it in ups if it in known)
+    common = next((it for it in ups if it in known), None)
+    if common is None:
+        hint = f"{command('verify')} says what was changed"
+        raise UsageError("the links of the set are damaged: they do not connect its customer", hint=hint)
     return [*ups[: ups.index(common) + 1], *reversed(downs[: downs.index(common)])]
 
 
 def _up(via: Sequence[int | None], at: int) -> list[int]:
-    way = [at]
-    while (before := via[way[-1]]) is not None:
-        way.append(before)
-    return way
+    """The records from one to the top of the tree; of a circle, which a damaged set may have, each once."""
+    way = {at: None}
+    while (before := via[at]) is not None and before not in way:
+        way[before] = None
+        at = before
+    return [*way]
 
 
 def _step(group: Group, via: Sequence[int | None], first: int, second: int) -> Step:
@@ -117,10 +122,10 @@ def _step(group: Group, via: Sequence[int | None], first: int, second: int) -> S
 
 
 def between_customers(
-    of_one: Sequence[GroupRecord], of_other: Sequence[GroupRecord], followed: Sequence[Decision], folder: Path
+    of_one: Sequence[GroupRecord], of_other: Sequence[GroupRecord], followed: Sequence[Decision], queue: Path
 ) -> WeighedPair:
-    """What weighed evidence says of two customers of the set in ``folder``. Raises: OSError."""
-    question = _question(folder / REVIEW_QUEUE_FILE, _names(of_one), _names(of_other))
+    """What weighed evidence says of two customers; ``queue``: the path of ``review_queue.csv``. Raises: OSError."""
+    question = _question(queue, _names(of_one), _names(of_other))
     return WeighedPair(
         question=question,
         is_kept_apart=_are_linked(of_one, of_other, followed),
@@ -146,18 +151,7 @@ def _names(records: Sequence[GroupRecord]) -> set[tuple[str, str]]:
 
 
 def _question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str, str]]) -> QueuedQuestion | None:
-    """The first question about two customers, by the names of their records; the record of the first comes first.
-
-    Raises: OSError, UsageError for a damaged file.
-    """
-    try:
-        return _first_question(path, of_one, of_other)
-    except (KeyError, ValueError, csv.Error):
-        hint = f"{command('verify')} says what was changed"
-        raise UsageError("the review queue of the set is damaged", where=str(path), hint=hint) from None
-
-
-def _first_question(path: Path, of_one: set[tuple[str, str]], of_other: set[tuple[str, str]]) -> QueuedQuestion | None:
+    """The first question about two customers, by the names of their records; the record of the first comes first."""
     with csv_rows(path) as rows:
         for row in rows:
             left, right = (row["left_source"], row["left_id"]), (row["right_source"], row["right_id"])

@@ -92,8 +92,8 @@ def answer(
     Raises: UsageError for one record twice, and for a contradiction, with the reason; OSError.
     """
     text = _text(note, "the note")
-    for records in pairs.values():
-        _refuse_one_record(*records)
+    for label, records in pairs.items():
+        _refuse_one_record(*records, where=label)
     store = DecisionStore(folders.state)
     before = {decision.number for decision in store.in_force()}
     try:
@@ -113,9 +113,9 @@ def answer(
 def undo(numbers: Sequence[int], by: Author, folders: Folders) -> str:
     """Undo decisions, all or none; returns what was undone and how that takes effect. Raises: UsageError, OSError."""
     undone = DecisionStore(folders.state).undo(numbers, by.name, by.at)
-    listed = [decision.number for decision in undone]
-    logs.get().info("decisions.undone", numbers=listed)
-    return f"undone: {', '.join(map(str, listed))}\n{_effect(folders)}"
+    undone_numbers = [decision.number for decision in undone]
+    logs.get().info("decisions.undone", numbers=undone_numbers)
+    return f"undone: {', '.join(map(str, undone_numbers))}\n{_effect(folders)}"
 
 
 def listed(folders: Folders) -> str:

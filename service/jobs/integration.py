@@ -95,6 +95,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     grouping, compared = _grouped(records, _matchers(rules, extracted.evidence), decisions, engine, journal)
     journal.stage("survive", extracted.row_count)
     matched = _matched(records, grouping, rules, engine)
+    grouping = replace(grouping, weighed=None)  # its arrays are as large as the records: free them before the load
     journal.stage("identify", extracted.row_count)
     identified = register.identify(records, grouping.keys, grouping.groups, engine, former)
     filled = guards.filled_values(records)

@@ -73,7 +73,7 @@ _RANKED = f"""
 """
 
 
-def literal_cost(suspicious: Table, matched: Matched, placed: Table, compared: Difference | None = None) -> Table:
+def literal_cost(suspicious: Table, matched: Matched, placed: Table, compared: Difference | None) -> Table:
     """The columns of ``cost_columns``, and ``rank_in_kind``: from 1, the largest value or group of a kind first.
 
     In:     suspicious kind · key, see ``quality.suspicious_values``

@@ -98,12 +98,16 @@ _CROSSWALK = """
     select ordinal, placed.unified_id, this.source as source_system, this.source_id, this.record_key
     from this join placed using (ordinal)
 """
+# An id or a decision may have made the two one customer, whatever the evidence weighs.
 _ASKED = """
     select this.rank, one_side.source as left_source, one_side.source_id as left_id, other_side.source as right_source,
         other_side.source_id as right_id, this.weight, this.evidence, this.against
     from this
     join records as one_side on one_side.ordinal = this.one
     join records as other_side on other_side.ordinal = this.other
+    join placed as one_place on one_place.ordinal = this.one
+    join placed as other_place on other_place.ordinal = this.other
+    where one_place.customer <> other_place.customer
 """
 # A row that a source repeats holds the same orders again.
 _ORDERS = """
@@ -164,7 +168,9 @@ def load(results: Results, quality: dict[str, Any], rules: Rules, folder: Path) 
     duplicates.release()
     _write_for_machines(results, placed, removed, folder)
     fates = fates_of(placed, removed, matched.weights)
-    write_records(matched.records, fates, rules.default_region, folder / RECORDS_FILE, is_weighed=bool(matched.weights))
+    write_records(
+        matched.records, fates, rules.default_region, folder / RECORDS_FILE, is_weighed=matched.weights is not None
+    )
     for table in (placed, fates):
         table.release()
     (folder / "quality_report.json").write_text(
@@ -210,7 +216,9 @@ def _write_for_machines(results: Results, placed: Table, removed: Table, folder:
     cost.release()
     write_rejects(results.rejects, folder)
     if results.questions:
-        results.questions.write_csv(folder / REVIEW_QUEUE_FILE, REVIEW_QUEUE, "rank", _ASKED, records=records)
+        results.questions.write_csv(
+            folder / REVIEW_QUEUE_FILE, REVIEW_QUEUE, "rank", _ASKED, records=records, placed=placed
+        )
     followed = results.followed
     (folder / DECISIONS_FILE).write_text(csv_of(followed.decisions, followed.outcomes), encoding="utf-8")
 

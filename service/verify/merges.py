@@ -136,7 +136,7 @@ _WEIGHED_FORM = (
 )
 _WEIGHED_STEP = Law(
     RECORDS_FILE,
-    "has a weight though weighed evidence does not make the two one customer, or has none",
+    "has a weight, but another number weighed than the record before it; or has the same, but no weight",
     """
     select ordinal, unified_id, null as detail from this
     where (weight is not null) <> by_weighed or (parts is not null) <> by_weighed

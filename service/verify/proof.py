@@ -30,8 +30,8 @@ _OTHER_RULES = "its values are not compared with its inputs: it was made by anot
 
 _NOT_STATED = "is not proved: a former program weighed its evidence, and does not state what made its customers"
 _NOT_WEIGHED = (
-    " is not proved: weighed evidence made its customers. That they are what ids, decisions and the numbers `weighed`"
-    " make is proved, but not these numbers and weights"
+    " is not proved: weighed evidence made its customers. It was only checked that they follow from ids, decisions and"
+    " the numbers `weighed`; numbers and weights are taken as stated"
 )
 _NO_INPUTS = "its values are not compared with its inputs: they are not in the archive"
 

@@ -73,7 +73,7 @@ class Stated:
         return ("id", "weighed", "decision") if self.is_weighed else RULES
 
 
-def read_stated(folder: Path, engine: Engine, *, is_weighed: bool = False) -> Stated | None:
+def read_stated(folder: Path, engine: Engine, *, is_weighed: bool) -> Stated | None:
     """What the set in ``folder`` states; None where a former program weighed evidence.
 
     Raises: OSError, and what the engine raises for a damaged file.

@@ -196,7 +196,7 @@ def test_what_was_weighed_and_is_not_in_the_set_is_said_to_be_in_the_exports(
     )
     monkeypatch.setattr(CustomerSets, "review_queue", lambda self, of: path)
     text = text_of(own_doubts.client().get("/review"))
-    for words in ("date of birth the same", "tax a variant of it", "phone nearly the same", "last name contradict"):
+    for words in ("date of birth the same", "tax a variant of it", "phone nearly the same", "last name contradicts"):
         assert words in text
     assert re.search(rf"keep the values of date of birth, tax; the exports in archive/{own_doubts.masters[-1]}", text)
 
@@ -217,6 +217,18 @@ def test_undo_takes_back_the_last_answer_and_asks_again(own_doubts: DoubtfulHous
     refused(client.post("/api/v1/review/undo", json={"first": 2, "last": 2}), 409, "decision 2 is undone already")
     refused(client.post("/api/v1/review/undo", json={"first": 9, "last": 9}), 409, "there is no decision 9")
     refused(client.post("/api/v1/review/undo", json={"first": 2, "last": 1}), 409, "nothing was undone")
+
+
+def test_of_an_answer_to_several_questions_all_that_is_in_force_is_undone(own_doubts: DoubtfulHouse) -> None:
+    client = own_doubts.client()
+    listed = alike(client, own_doubts, 1)
+    given = {"batch": own_doubts.masters[-1], "position": 1, "answer": "same", "seen": listed["seen"]}
+    data_of(client.post("/api/v1/review/alike/answer", json=given))
+    DecisionStore(own_doubts.works.state).undo([2], "another", "2026-01-15T12:00:00Z")
+    last = data_of(client.get(f"/api/v1/review?undo=1-{PEOPLE}"))["last"]
+    assert (last["first"], last["last"]) == (1, PEOPLE)
+    data_of(client.post("/api/v1/review/undo", json={"first": last["first"], "last": last["last"]}))
+    assert own_doubts.decisions() == []
 
 
 def test_decisions_that_the_set_followed_are_not_offered_to_be_undone(own_doubts: DoubtfulHouse) -> None:
@@ -328,7 +340,7 @@ def test_a_set_of_the_literal_rule_says_how_to_be_asked(shared_house: DashboardH
     text = text_of(shared_house.client().get("/review"))
     assert "the rule literal made it" in text and "SERVICE_MATCHING=safe" in text and "docs/accuracy.md" in text
     assert 'href="/settings#values"' in shared_house.client().get("/review").text
-    assert "The settings choose SERVICE_MATCHING=safe by now" in text_of(
+    assert "The settings choose SERVICE_MATCHING=safe now" in text_of(
         shared_house.client(matching="safe").get("/review")
     )
     given = {"batch": shared_house.masters[-1], "position": 1, "answer": "same"}

@@ -30,6 +30,7 @@ from service.dashboard.routes import (
 from service.dashboard.sets.review import Review, newest_review, review_asked_by
 from service.dashboard.sets.reviewed_pairs import decided_records
 from service.dashboard.site import Site
+from service.dashboard.web.uploads import refuse_too_large
 from service.decisions import DecisionStore
 from service.decisions.decision_file import DECISIONS_FILE, csv_of
 from service.errors import UsageError
@@ -152,12 +153,14 @@ def _to_next(_: AnswerParameters, done: AnswerResult) -> tuple[str, dict[str, An
 def _undo(site: Site, given: UndoParameters) -> UndoResult:
     if not given.first <= given.last < given.first + MOST_ALIKE:
         raise UsageError("nothing was undone: these are no decisions of one answer", hint="open Review again")
-    numbers = range(given.first, given.last + 1)
+    before = DecisionStore(site.settings.state).in_force()
+    # Another process may have undone some of the answer; if it has undone all, that is what is said.
+    undone = [it for it in before if given.first <= it.number <= given.last]
+    numbers = [it.number for it in undone] or range(given.first, given.last + 1)
     undo(numbers, author(given.by, site.now()), site.folders)
-    undone = next(it for it in DecisionStore(site.settings.state).all() if it.number == given.first)
-    count = f"decision {given.first}" if len(numbers) == 1 else counted(len(numbers), "decision")
+    count = f"decision {numbers[0]}" if len(numbers) == 1 else counted(len(numbers), "decision")
     review = newest_review(site)
-    position = review.standing.position_of(undone) if review else None
+    position = review.standing.position_of(undone[0]) if review else None
     return UndoResult(
         message=f"Undone: {count}.",
         numbers=tuple(numbers),
@@ -181,14 +184,15 @@ def _decisions(site: Site, _: NoParameters) -> ServedFile:
 
 
 def _check(site: Site, _: NoParameters, announced: Announced) -> None:
-    if announced.size_bytes > _MOST_FILE_MB << 20:
-        raise UploadTooLarge(_MOST_FILE_MB)
+    refuse_too_large(announced, _MOST_FILE_MB)
     make_folder(site.inbox.root)
     if free_bytes(site.inbox.root) < announced.size_bytes:
         raise NoSpaceForUpload
 
 
 def _import(site: Site, _: NoParameters, given_name: str, upload: StagedUpload) -> ImportResult:
+    if upload.size_bytes > _MOST_FILE_MB << 20:  # a body may come without its length
+        raise UploadTooLarge(_MOST_FILE_MB)
     upload.seek(0)
     try:
         said = import_file(upload.path, author(None, site.now()), site.folders)

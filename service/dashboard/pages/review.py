@@ -160,16 +160,16 @@ class AlikeView(Struct, frozen=True, kw_only=True):
 
 
 def _review(site: Site, asked: ReviewParameters) -> ReviewView:
-    of = site.customer_sets.find()
+    of, is_safe_chosen = site.customer_sets.find(), site.settings.matching == "safe"
     if of is None:
-        return ReviewView(state="unpublished", is_safe_chosen=site.settings.matching == "safe")
+        return ReviewView(state="unpublished", is_safe_chosen=is_safe_chosen)
     review = None if of.shown.obstacle else review_of(site, of)
     replaced = asked.batch if asked.batch not in ("", of.batch_id) else ""
     if review is None:
         return ReviewView(
             state="unreadable" if of.shown.obstacle else "literal",
             shown=of.shown,
-            is_safe_chosen=site.settings.matching == "safe",
+            is_safe_chosen=is_safe_chosen,
             replaced=replaced,
         )
     open_count, position = review.standing.open_count, None if replaced else asked.position
@@ -177,7 +177,7 @@ def _review(site: Site, asked: ReviewParameters) -> ReviewView:
     return ReviewView(
         state="asked" if at else "answered" if review.queue.count else "empty",
         shown=of.shown,
-        is_safe_chosen=True,
+        is_safe_chosen=is_safe_chosen,
         replaced=replaced,
         questions=review.queue.count,
         answered=review.queue.count - open_count,
@@ -231,7 +231,7 @@ def _last(review: Review, undo: str) -> UndoableAnswer | None:
     first, _, last = undo.partition("-")
     numbers = range(int(first), int(last or first) + 1) if first else range(0)
     named = [it for it in review.decisions if it.number in numbers]
-    return _undoable(named) if named else _undoable(_since(review)[-1:])
+    return _undoable(named or _since(review)[-1:])
 
 
 def _since(review: Review) -> list[Decision]:

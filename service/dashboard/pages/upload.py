@@ -35,7 +35,7 @@ class Landed(Struct, frozen=True, kw_only=True):
 
 def _check(site: Site, target: UploadTarget, announced: Announced) -> None:
     source = _source(site, target)
-    refuse_too_large(site, announced)
+    refuse_too_large(announced, site.settings.upload_limit_mb)
     if announced.file_name is not None:
         refuse_second(site.inbox.root, landing_name(announced.file_name, source, site.sources), source)
     make_folder(site.inbox.root)

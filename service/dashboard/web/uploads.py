@@ -104,8 +104,8 @@ def _file_of_form(site: Site) -> Iterator[tuple[str, StagedUpload]]:
         yield file.filename, uploads[0]
 
 
-def refuse_too_large(site: Site, announced: Announced) -> None:
-    """Raises: UploadTooLarge for a body that cannot be a file within the limit."""
+def refuse_too_large(announced: Announced, most_mb: int) -> None:
+    """Raises: UploadTooLarge for a body that cannot be a file of at most so many MB."""
     beside = 0 if announced.file_name is not None else FRAME_BYTES
-    if announced.size_bytes > (site.settings.upload_limit_mb << 20) + beside:
-        raise UploadTooLarge(site.settings.upload_limit_mb)
+    if announced.size_bytes > (most_mb << 20) + beside:
+        raise UploadTooLarge(most_mb)

@@ -26,7 +26,9 @@ class Matcher(Protocol):
         """This matcher with one rule more, the last, whose column of KEYS ``compare`` does not make."""
 
     def compare(self, records: Table, engine: Engine) -> Compared:
-        """KEYS of ``records`` (RECORD): what the rules compare, as numbers; and questions to people."""
+        """KEYS of ``records`` (RECORD): what the rules compare, as numbers; questions to people, and how pairs are
+        weighed, if the matcher has them.
+        """
 
     def links(self, keys: Table, engine: Engine) -> Table:
         """LINKS, enough for ``cluster`` to connect every group; no record with itself."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from service.engine.contract import Engine, Table
-from service.engine.memory import least_limit_mb
+from service.engine.memory import sufficient_limit_mb
 from service.errors import TooManyRecords
 from service.model import IDENTIFIER, QUESTION, DateOrder
 from service.pipeline.matching.compared import Compared
@@ -85,7 +85,7 @@ class WeighedMatcher(LiteralMatcher):
 
 
 def _too_many(records: int, arrays_mb: int) -> TooManyRecords:
-    limit = least_limit_mb(arrays_mb)
+    limit = sufficient_limit_mb(arrays_mb)
     return TooManyRecords(
         f"the matcher safe compares all records in memory, and {records} records do not fit",
         found=f"they need about {arrays_mb} MB beside what the engine needs; SERVICE_MEMORY_LIMIT_MB={limit} suffices",

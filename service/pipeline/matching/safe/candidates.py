@@ -33,6 +33,8 @@ def candidates(prepared: PreparedRecords) -> tuple[Ints, Ints]:
 
 def _nearest(kinds: Sequence[SharedKeys], count: int) -> Iterator[Ints]:
     """Each record with those with which it shares most, as smaller * count + larger."""
+    if not kinds:
+        return
     work = np.zeros(count)
     for kind in kinds:
         work += np.bincount(kind.records, kind.sharers[kind.keys], count)

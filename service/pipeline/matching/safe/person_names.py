@@ -22,20 +22,32 @@ def person_name(name: str | None, first: str | None = None, last: str | None = N
 
     >>> tuple(person_name("Dr. Robert J. Smith Jr.")), tuple(person_name(None, "Ann", "Lee"))
     (('robert', 'j smith', 'jr', False), ('ann', 'lee', '', False))
-    >>> tuple(person_name("Acme, Inc."))
-    ('', 'acme', '', True)
+    >>> tuple(person_name("Acme, Inc.")), tuple(person_name(None, None, "Acme, Inc."))
+    (('', 'acme', '', True), ('', 'acme', '', True))
     """
     if first or last:
         given, _ = _without_generation(_words(first))
         family, generation = _without_generation(_words(last))
-        return PersonName(" ".join(given), " ".join(family), generation, not words("firms").isdisjoint(family))
+        return (
+            PersonName(" ".join(given), " ".join(family), generation)
+            if given or not _is_firm(family)
+            else _firm(family)
+        )
     parts = _words(name)
-    if any(word in words("legal_forms") for word in parts[1:]) or any(word in words("firms") for word in parts):
-        return PersonName("", " ".join(word for word in parts if word not in words("legal_forms")), is_firm=True)
+    if _is_firm(parts):
+        return _firm(parts)
     parts, generation = _without_generation(parts)
     if len(parts) < 2:
         return PersonName("", " ".join(parts), generation)
     return PersonName(parts[0], " ".join(parts[1:]), generation)
+
+
+def _is_firm(parts: list[str]) -> bool:
+    return any(it in words("legal_forms") for it in parts[1:]) or not words("firms").isdisjoint(parts)
+
+
+def _firm(parts: list[str]) -> PersonName:
+    return PersonName("", " ".join(it for it in parts if it not in words("legal_forms")), is_firm=True)
 
 
 def _words(text: str | None) -> list[str]:

@@ -55,7 +55,7 @@ class Scorer:
     def parts(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
         """The weight of each pair, and what it is made of, such as ``email same 15.20, prior -12.10``.
 
-        Both have two decimals. Parts are the fields that both have, the weightiest first, with how far they agree;
+        Both have two decimals. Parts are the fields that were compared, the weightiest first, with how far they agree;
         ``prior``, the weight of any pair; ``relatives``, by how much what relatives share counts for less; and
         ``names_alone``, what is taken off a pair that has nothing but names.
         """
