@@ -320,7 +320,7 @@ def check_links(records: Sequence[ExplainedRecord], rows: dict[int, dict[str, ob
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, 2])  # of these exports evidence, names and decisions make customers
 def test_each_customer_is_a_tree_of_exactly_its_records_with_a_reason_for_each_link(seed: int, tmp_path: Path) -> None:
     office = Office(tmp_path, a_small_export(seed))
     decided = list(decided_at_random(office, random.Random(seed)))
