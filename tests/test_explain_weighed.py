@@ -244,7 +244,9 @@ def test_a_question_of_the_review_queue_is_the_explanation_of_its_two(tmp_path: 
     text = office.text("CRM:C1", "CRM:C2")
     assert "the review queue asks about CRM:C1 and CRM:C2: a person should decide" in text
     assert f"mean of the pairs of their groups, without decisions: {asked['weight']} bits" in text
-    assert "of these two for one customer: last name same, first name same\n  against: nothing\n" in text
+    assert (
+        "evidence for one customer, of these two records: last name same, first name same\n  against: nothing\n" in text
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- random sets

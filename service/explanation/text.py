@@ -276,7 +276,7 @@ def _question_lines(weighed: WeighedPair) -> Iterator[str]:
     if asked:
         yield f"  the review queue asks about {asked.left.shown} and {asked.right.shown}: a person should decide"
         yield f"  mean of the pairs of their groups, without decisions: {asked.weight:.2f} bits"
-        yield f"  of these two for one customer: {fields_in_words(asked.evidence) or 'nothing'}"
+        yield f"  evidence for one customer, of these two records: {fields_in_words(asked.evidence) or 'nothing'}"
         yield f"  against: {fields_in_words(asked.against) or 'nothing'}"
     yield from (f"  {it}" for it in weighed.not_said)
 
@@ -287,9 +287,9 @@ def _parting_lines(found: PairExplanation, weighed: WeighedPair | None) -> Itera
         yield "  no single value and no single other record"
     elif not found.parted_by and not not_said:
         yield f"  no single id and no single decision; {RECORDS_NOT_SAID}"
-    yield from (f"  {it}" for it in not_said)
     for cause in found.parted_by[:MOST_CAUSES_SHOWN]:
         yield f"  to be without {cause_in_words(cause)}"
+    yield from (f"  {it}" for it in not_said)
 
 
 def _near_lines(found: PairExplanation) -> Iterator[str]:

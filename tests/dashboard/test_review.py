@@ -84,7 +84,7 @@ def test_a_question_shows_both_records_and_what_was_weighed(client: FlaskClient,
 def test_equal_values_are_marked_by_words_and_not_by_colour_alone(client: FlaskClient) -> None:
     rows = re.findall(r'<th scope="row">(.*?)</tr>', client.get("/review").text, re.DOTALL)
     marked = [row for row in rows if row.count('class="text agrees"') == 2]
-    assert [re.match(r"[\w-]+", row)[0] for row in marked] == ["Name", "Status"]  # type: ignore[index]
+    assert [re.findall(r"[\w-]+", row)[0] for row in marked] == ["Name", "Status"]
     assert all("= the same" in row for row in marked)
     assert not any("= the same" in row for row in rows if row not in marked)
 
@@ -93,7 +93,7 @@ def test_every_question_of_the_queue_is_found_at_its_position(
     client: FlaskClient, shared_doubts: DoubtfulHouse
 ) -> None:
     for position, row in enumerate(queue_of(shared_doubts), 1):
-        question = client.get(f"/api/v1/review?position={position}").json["question"]  # type: ignore[index]
+        question = data_of(client.get(f"/api/v1/review?position={position}"))["question"]
         names = [question["pair"][side]["name"] for side in ("left", "right")]
         assert [(it["source"], it["source_id"]) for it in names] == [
             (row["left_source"], row["left_id"]),
@@ -466,7 +466,7 @@ def many(own_doubts: DoubtfulHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_queue_of_100000_questions_is_kept_as_a_few_numbers_and_any_of_them_is_found(many: DoubtfulHouse) -> None:
     site = many.site()
     client = create_app(site).test_client()
-    assert client.get("/api/v1/review").json["questions"] == MANY  # type: ignore[index]
+    assert data_of(client.get("/api/v1/review"))["questions"] == MANY
     of = site.customer_sets.find()
     assert of is not None
     kept = review_queue.queue_of(site.customer_sets, of)

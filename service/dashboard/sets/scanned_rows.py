@@ -95,6 +95,7 @@ class Scans:
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
+    """Raises: DamagedSet, with the name of the file, for what the block cannot read."""
     try:
         yield
     except OSError as error:

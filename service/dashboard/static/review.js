@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const switchName = "review-keys";
-  const blindMs = 150; // a second stroke of the same key must not answer a question that was not seen yet
+  const ignoredMs = 150; // a second stroke of the same key must not answer a question that was not seen yet
 
   document.querySelectorAll("[data-remember]").forEach((input) => {
     input.value = localStorage.getItem(input.dataset.remember) || "";
@@ -51,5 +51,5 @@
   addEventListener("pageshow", () => (isSent = false));
   help.hidden = false;
   show();
-  setTimeout(() => (document.documentElement.dataset.keysReady = "true"), blindMs);
+  setTimeout(() => (document.documentElement.dataset.keysReady = "true"), ignoredMs);
 })();

@@ -13,7 +13,7 @@ from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, Pr
 
 MOST_SHARERS = 60
 """A key that more records share gives no pairs."""
-_LEAST_POPULATION = 10_000
+_LEAST_POPULATION_OF_KEYS = 10_000
 _SPARSE = 4
 """Numbers that are so many times as many as the records are numbered again: a count of each would be too long."""
 _TOGETHER = (
@@ -57,7 +57,7 @@ class SharedKeys:
         part = slice(*np.searchsorted(self.records, (begin, end)))
         keys = self.keys[part]
         sharers = self.sharers[keys]
-        others = self.members[ranges(self.begins[keys], sharers)]
+        others = self.members[_ranges(self.begins[keys], sharers)]
         ones = np.repeat(self.records[part], sharers)
         return ones.astype(np.int64), others.astype(np.int64), np.repeat(self.bits[keys], sharers)
 
@@ -77,7 +77,7 @@ def _shared(records: Ints, keys: Ints, count: int) -> SharedKeys:
     held = is_used[keys]
     numbers = (np.cumsum(is_used) - 1).astype(np.int32)[keys[held]]
     holders, sharers = records[held].astype(np.int32), sharers[is_used]
-    bits = np.log2(max(count, _LEAST_POPULATION) / sharers).astype(np.float32)
+    bits = np.log2(max(count, _LEAST_POPULATION_OF_KEYS) / sharers).astype(np.float32)
     members = holders[np.argsort(numbers, kind="stable")]
     return SharedKeys(holders, numbers, members, np.cumsum(sharers) - sharers, sharers, bits)
 
@@ -127,10 +127,10 @@ def _grams(of: Column, make: Callable[[str], set[str]]) -> tuple[Ints, Ints]:
     flat = np.fromiter(chain.from_iterable(lists), np.int64, int(lengths.sum()))
     records = np.flatnonzero(of.codes >= 0)
     codes = of.codes[records]
-    return np.repeat(records, lengths[codes]), flat[ranges(begins[codes], lengths[codes])]
+    return np.repeat(records, lengths[codes]), flat[_ranges(begins[codes], lengths[codes])]
 
 
-def ranges(begins: Ints, lengths: Ints) -> Ints:
+def _ranges(begins: Ints, lengths: Ints) -> Ints:
     """The numbers begin, begin + 1, … of every range, behind each other."""
     ends = np.cumsum(lengths)
     return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(begins - ends + lengths, lengths)

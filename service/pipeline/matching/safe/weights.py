@@ -48,7 +48,7 @@ BESIDE_FIELDS = ("prior", "relatives", "names_alone")
 _NAMES_ALONE = 0.5
 """Bits against a pair that has nothing but names: first and last names go together in families and countries."""
 _ROUNDS = 8
-_MOST_BITS = 24.0
+_MOST_BITS_OF_A_VALUE = 24.0
 _STEPS = 2.0**20
 
 
@@ -215,5 +215,5 @@ def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
         else:
             usual = np.full(len(values.texts), prior.chance)
         chance = (others + namesakes + prior.pseudo) / (total + prepared.namesakes.sum() + prior.pseudo / usual)
-        found.append(np.maximum(_log2(chance), -_MOST_BITS))
+        found.append(np.maximum(_log2(chance), -_MOST_BITS_OF_A_VALUE))
     return found
