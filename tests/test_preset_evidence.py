@@ -56,7 +56,7 @@ def _shopify() -> str:
         "zip": "10002",
         "province_code": "NY",
     }
-    names = {"email": "p@x.test", "first_name": "Priya", "last_name": "Raman"}
+    names = {"email": "p@x.test", "first_name": "Priya", "last_name": "Raman", "created_at": "2023-03-12T16:14:00Z"}
     return json.dumps({"customers": [{"id": 7, **names, "verified_email": True, "default_address": address}]})
 
 

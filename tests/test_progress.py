@@ -374,6 +374,7 @@ def reports_of(works: Works) -> list[dict[str, Any]]:
 
 
 @pytest.mark.large
+@pytest.mark.slow
 def test_a_large_pair_shows_its_stages_in_order_and_how_many_rows_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -567,6 +568,7 @@ def terminal() -> Iterator[tuple[int, list[str]]]:
 
 
 @pytest.mark.large
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_with_stage_rows_and_rate_and_removes_it(house: House) -> None:
     with terminal() as (stderr, screens):
         integrated(house, err=stderr)
@@ -582,6 +584,7 @@ def test_a_terminal_shows_a_bar_with_stage_rows_and_rate_and_removes_it(house: H
 
 
 @pytest.mark.large
+@pytest.mark.slow
 def test_on_one_terminal_the_log_appears_above_the_bar(house: House) -> None:
     with terminal() as (both, screens):
         integrated(house, err=both, out=both)

@@ -150,7 +150,7 @@ def test_more_records_than_fit_are_refused_and_the_limit_that_is_advised_suffice
     [
         ("unified_id", 2, "CUST003", "has not one kept record"),
         ("unified_id", 1, "CUST002", "has no other record of its customer before it"),
-        ("weighed", 1, 1, "has a number weighed that is not the smallest ordinal with it"),
+        ("weighed", 1, 1, "has a weight, but another number weighed than the record before it"),
         ("weighed", 3, 4, "has a number weighed that is not the smallest ordinal with it"),
         (
             "rules",

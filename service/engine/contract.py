@@ -189,10 +189,10 @@ class Engine(Callables, Protocol):
         The rows of one group are in the memory of one process.
         """
 
-    def lending(self, size_bytes: int) -> AbstractContextManager[bool]:
+    def lending(self, size_bytes: int) -> AbstractContextManager[int]:
         """Until the block ends, there are arrays of about this size: the engine keeps so much less in memory.
 
-        False where it cannot do with so little, so that the memory limit would be missed.
+        Gives 0; where it cannot do with so little, so that the memory limit would be missed, the MB of one that suffices.
         """
 
     def interrupt(self) -> None:

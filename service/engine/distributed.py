@@ -146,7 +146,7 @@ class SparkEngine:
         """See ``Engine.by_group``: each task has the groups of its part."""
         return SparkTable(self._session, spark_groups.made(self._session, own(rows), function))
 
-    def lending(self, size_bytes: int) -> AbstractContextManager[bool]:
+    def lending(self, size_bytes: int) -> AbstractContextManager[int]:
         """See ``Engine.lending``: by the engine of the driver."""
         return self._local.lending(size_bytes)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from service.engine.contract import AnyIntArray, IntArray, Row, Table, sql_text
 from service.engine.first_alike import first_alike
-from service.engine.memory import LEAST_MB
+from service.engine.memory import LEAST_MB, sufficient_limit_mb
 from service.errors import Interrupted, TransientError
 from service.progress import Meter
 from service.readers.csv_rows import MAX_CELL_CHARACTERS
@@ -280,15 +280,15 @@ class Database:
         return EmbeddedTable(self, name, int(count))
 
     @contextmanager
-    def lending(self, size_bytes: int) -> Iterator[bool]:
+    def lending(self, size_bytes: int) -> Iterator[int]:
         """See ``Engine.lending``."""
         former, lent_mb = self._memory_mb, size_bytes >> 20
         if lent_mb < _LEAST_LENT_MB:
-            yield True
+            yield 0
             return
         self.set_memory(max(former - lent_mb, min(former, LEAST_MB)))
         try:
-            yield lent_mb + LEAST_MB <= former
+            yield 0 if lent_mb + LEAST_MB <= former else sufficient_limit_mb(lent_mb)
         finally:
             self.set_memory(former)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from service.engine.contract import Engine, Table
-from service.engine.memory import sufficient_limit_mb
 from service.errors import TooManyRecords
 from service.model import IDENTIFIER, QUESTION, DateOrder
 from service.pipeline.matching.compared import Compared
@@ -54,9 +53,9 @@ class WeighedMatcher(LiteralMatcher):
         """See ``Matcher.compare``; all records are in memory. Raises: TooManyRecords."""
         count, fields = records.count(), len(_COLUMNS) + len(self._evidence)
         size_bytes = count * (_BYTES_OF_A_RECORD + _BYTES_OF_A_FIELD * fields)
-        with engine.lending(size_bytes) as suffices:
-            if not suffices:
-                raise _too_many(count, size_bytes >> 20)
+        with engine.lending(size_bytes) as limit_mb:
+            if limit_mb:
+                raise _too_many(count, size_bytes >> 20, limit_mb)
             found = match_prepared(prepare(self._fields(records)))  # what was read is released before pairs are found
         numbers = engine.text_table(("ordinal", "number"), _numbered(found.groups.tolist()))
         placed = numbers.derive("select ordinal::bigint as ordinal, number::bigint as number from this")
@@ -84,8 +83,7 @@ class WeighedMatcher(LiteralMatcher):
         )
 
 
-def _too_many(records: int, arrays_mb: int) -> TooManyRecords:
-    limit = sufficient_limit_mb(arrays_mb)
+def _too_many(records: int, arrays_mb: int, limit: int) -> TooManyRecords:
     return TooManyRecords(
         f"the matcher safe compares all records in memory, and {records} records do not fit",
         found=f"they need about {arrays_mb} MB beside what the engine needs; SERVICE_MEMORY_LIMIT_MB={limit} suffices",
