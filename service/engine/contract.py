@@ -192,7 +192,7 @@ class Engine(Callables, Protocol):
     def lending(self, size_bytes: int) -> AbstractContextManager[int]:
         """Until the block ends, there are arrays of about this size: the engine keeps so much less in memory.
 
-        Gives 0; where it cannot do with so little, so that the memory limit would be missed, a limit in MB that suffices.
+        Gives 0; where it cannot do with so little, and so would miss the memory limit, a limit in MB that suffices.
         """
 
     def interrupt(self) -> None:
