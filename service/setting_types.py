@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from service.model import Matching
 
 _IN_A_PASSWORD = "in a password, / ? # @ : % are written as %2F %3F %23 %40 %3A %25"
 _SHORTEST_TOKEN = 8
@@ -49,6 +51,18 @@ def _page(url: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must have no user, query or fragment")
     return url.rstrip("/")
+
+
+def _matcher(name: object) -> object:
+    if name not in get_args(Matching):
+        raise ValueError(f"names no matcher; there is: {', '.join(get_args(Matching))}")
+    return name
+
+
+def _compared_matcher(name: object) -> object:
+    if name not in (None, "safe"):
+        raise ValueError("names no matcher to compare with; there is: safe")
+    return name
 
 
 def _proxy(proxy: SecretStr) -> SecretStr:
@@ -94,3 +108,5 @@ Token = Annotated[SecretStr, AfterValidator(_token)]
 NotifyUrls = Annotated[SecretStr, AfterValidator(_apprise_urls)]
 EngineName = Literal["embedded", "spark"]
 SparkMaster = Annotated[str, AfterValidator(_spark_master)]
+MatcherName = Annotated[Matching, BeforeValidator(_matcher)]
+ComparedMatcher = Annotated[Literal["safe"] | None, BeforeValidator(_compared_matcher)]

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -25,9 +25,20 @@ from service.analytics_rules import AnalyticsRules, AnalyticsTables
 from service.available_memory import LEAST_MB, limit_for_a_batch_mb
 from service.complaints import closest, complaint, plain_message
 from service.errors import SettingsError
-from service.model import DateOrder, Guards, Matching, Rules
+from service.model import DateOrder, Guards, Rules
 from service.raw_settings import DEFAULT_STALL_MINUTES, DEFAULT_STATE, PREFIX, TOML_FILE, from_files, from_toml
-from service.setting_types import ApiUrl, EngineName, HeaderSecret, NotifyUrls, PageUrl, ProxyUrl, SparkMaster, Token
+from service.setting_types import (
+    ApiUrl,
+    ComparedMatcher,
+    EngineName,
+    HeaderSecret,
+    MatcherName,
+    NotifyUrls,
+    PageUrl,
+    ProxyUrl,
+    SparkMaster,
+    Token,
+)
 from service.sources import Region, SourceSettings, sources_of
 
 _KEY_IN_CLEAR = (
@@ -67,11 +78,11 @@ class Settings(BaseSettings):
     date_order: DateOrder = Field(
         Rules.date_order, description="order of `01/02/2024` if the other dates of its column do not show it"
     )
-    matching: Matching = Field(
+    matching: MatcherName = Field(
         Rules.matching,
         description="rule for the same customer; `literal`: same email, phone or name; `safe`: evidence is weighed",
     )
-    compare_matching: Literal["safe"] | None = Field(
+    compare_matching: ComparedMatcher = Field(
         Rules.compare_matching,
         description="`safe`: also report, in `literal_cost.csv`, which customers `safe` would part and which it would "
         "join; the set stays that of `SERVICE_MATCHING`",
@@ -203,20 +214,6 @@ class Settings(BaseSettings):
         if 0 < limit_mb < LEAST_MB:
             raise ValueError(f"is too small for any batch: set at least {LEAST_MB}, or 0 for half of the memory")
         return limit_mb
-
-    @field_validator("matching", mode="before")
-    @classmethod
-    def _matcher_exists(cls, name: object) -> object:
-        if name not in get_args(Matching):
-            raise ValueError(f"names no matcher; there is: {', '.join(get_args(Matching))}")
-        return name
-
-    @field_validator("compare_matching", mode="before")
-    @classmethod
-    def _is_compared_with(cls, name: object) -> object:
-        if name not in (None, "safe"):
-            raise ValueError("names no matcher to compare with; there is: safe")
-        return name
 
     @model_validator(mode="after")
     def _go_together(self) -> Settings:

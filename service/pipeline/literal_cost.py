@@ -26,8 +26,7 @@ _KEYS = {
 }
 """Kind -> the column of KEYS, and the value as it is shown."""
 _RECORDS_WITH = """
-    select this.kind, this.key, {shown} as shown, records.ordinal, records.name_key, placed.customer,
-        placed.unified_id
+    select this.kind, this.key, {shown} as shown, records.ordinal, records.name_key, placed.unified_id
     from this
     join keys on keys.{column} = this.key
     join records on records.ordinal = keys.ordinal
@@ -35,24 +34,13 @@ _RECORDS_WITH = """
     where this.kind = '{kind}'
 """
 _RECORDS_OF_GROUPS = """
-    select this.kind, this.key, survivors.full_name as shown, records.ordinal, records.name_key, placed.customer,
-        placed.unified_id
+    select this.kind, this.key, survivors.full_name as shown, records.ordinal, records.name_key, placed.unified_id
     from this
-    join groups on groups.group_id = this.key
-    join records on records.ordinal = groups.ordinal
+    join {table} as grouped on grouped.{group} = this.key
+    join records on records.ordinal = grouped.ordinal
     join placed on placed.ordinal = records.ordinal
-    join survivors on survivors.group_id = groups.group_id
+    join survivors on survivors.group_id = grouped.group_id
     where this.kind = '{kind}'
-"""
-_RECORDS_OF_SAFE_GROUPS = f"""
-    select this.kind, this.key, survivors.full_name as shown, records.ordinal, records.name_key, placed.customer,
-        placed.unified_id
-    from this
-    join compared on compared.safe_id = this.key
-    join records on records.ordinal = compared.ordinal
-    join placed on placed.ordinal = records.ordinal
-    join survivors on survivors.group_id = compared.group_id
-    where this.kind = '{JOINED}'
 """
 _NONE = "select '' as kind, 0 as key, '' as shown, 0 as ordinal, '' as name_key, '' as unified_id where false"
 _WITH_SAFE = "select found.*, compared.safe_id from ({}) as found join compared on compared.ordinal = found.ordinal"
@@ -112,8 +100,8 @@ def cost_columns(compared: Difference | None) -> tuple[str, ...]:
 def _records_of(kind: str) -> str:
     """SQL: the records with the values of a kind, or of its groups."""
     if kind == JOINED:
-        return _RECORDS_OF_SAFE_GROUPS
+        return _RECORDS_OF_GROUPS.format(kind=kind, table="compared", group="safe_id")
     if kind in ("large_group", PARTED):
-        return _RECORDS_OF_GROUPS.format(kind=kind)
+        return _RECORDS_OF_GROUPS.format(kind=kind, table="groups", group="group_id")
     column, shown = _KEYS[kind]
     return _RECORDS_WITH.format(kind=kind, column=column, shown=shown)

@@ -177,7 +177,7 @@ def _to_question(_: UndoParameters, done: UndoResult) -> tuple[str, dict[str, An
 
 
 def _decisions(site: Site, _: NoParameters) -> ServedFile:
-    file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  # it is closed when it was sent
+    file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  # the server closes it once it is sent, after this function
     file.write(csv_of(DecisionStore(site.settings.state).in_force()).encode())
     file.seek(0)
     return ServedFile(file, DECISIONS_FILE, "text/csv")
