@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 _FIELDS = {
     "first": "first name",
     "last": "last name",
+    "generation": "Jr. or Sr.",
     "email": "e-mail",
+    "phone_extension": "extension",
     "birth_date": "date of birth",
-    "names_alone": "names alone",
 }
-_AGREEMENTS = {"variant": "a variant", "near": "alike"}
+_OUTCOMES = {"same": "the same", "variant": "a variant", "near": "nearly the same"}
 LEGEND = (
     "bits: log2 of the odds that the two are one customer; prior: of any two records; relatives: what people of one"
     " household or firm share counts for less; names alone: what is taken off where nothing else is compared"
 )
 
 
+class FieldOutcome(Struct, frozen=True, kw_only=True):
+    """How far two records agree in a field."""
+
+    field: str
+    """As evidence compares it, such as ``first`` or ``identifier.tax``."""
+    outcome: str
+    """``same``, ``variant``, ``near``, ``different`` or ``contradicts``."""
+
+
 class EvidencePart(Struct, frozen=True, kw_only=True):
     """A part of a weight."""
 
     name: str
-    """A field as evidence compares it, such as ``first``; ``prior``, ``relatives`` or ``names_alone``."""
-    agreement: str
-    """``same``, ``variant``, ``near``, ``different`` or ``contradicts``; empty for what is no field."""
+    """A field, as in ``FieldOutcome``; or ``prior``, ``relatives`` or ``names_alone``."""
+    outcome: str
+    """As in ``FieldOutcome``; empty for what is no field."""
     bits: float
 
 
@@ -42,7 +52,7 @@ def evidence_of(weight: float | None, parts: str | None) -> WeighedEvidence | No
     """What a set states of a link; None where it states no weight.
 
     >>> evidence_of(3.1, "email same 15.20, prior -12.10").parts[0]
-    EvidencePart(name='email', agreement='same', bits=15.2)
+    EvidencePart(name='email', outcome='same', bits=15.2)
     """
     if weight is None:
         return None
@@ -50,12 +60,20 @@ def evidence_of(weight: float | None, parts: str | None) -> WeighedEvidence | No
 
 
 def _part(text: str) -> EvidencePart:
-    *words, bits = text.split(" ")
-    return EvidencePart(name=words[0], agreement=" ".join(words[1:]), bits=float(bits))
+    what, _, bits = text.rpartition(" ")
+    name, _, outcome = what.partition(" ")
+    return EvidencePart(name=name, outcome=outcome, bits=float(bits))
+
+
+def outcomes_of(text: str) -> Iterator[FieldOutcome]:
+    """Fields and their outcomes, as the review queue lists them: ``first same, email variant``."""
+    for part in text.split(", ") if text else ():
+        field, _, outcome = part.rpartition(" ")
+        yield FieldOutcome(field=field, outcome=outcome)
 
 
 def evidence_in_words(evidence: WeighedEvidence) -> str:
-    """``3.10 bits; for: e-mail same 15.20; against: prior -12.10``."""
+    """``3.10 bits; for: e-mail the same 15.20; against: prior -12.10``."""
     supporting = [it for it in evidence.parts if it.bits > 0]
     against = [it for it in evidence.parts if it.bits <= 0]
     return "; ".join(
@@ -68,16 +86,19 @@ def evidence_in_words(evidence: WeighedEvidence) -> str:
 
 
 def _listed(parts: Iterable[EvidencePart]) -> str:
-    return ", ".join(f"{part_in_words(it)} {it.bits:.2f}" for it in parts)
+    return ", ".join(f"{outcome_in_words(it.name, it.outcome)} {it.bits:.2f}" for it in parts)
 
 
-def part_in_words(part: EvidencePart) -> str:
+def outcomes_in_words(text: str) -> str:
+    """The list of a review queue in words: ``first name the same, e-mail a variant``."""
+    return ", ".join(outcome_in_words(it.field, it.outcome) for it in outcomes_of(text))
+
+
+def outcome_in_words(field: str, outcome: str) -> str:
     """``e-mail a variant``."""
-    words = (_FIELDS.get(part.name, part.name), _AGREEMENTS.get(part.agreement, part.agreement))
-    return " ".join(word for word in words if word)
+    return f"{field_in_words(field)} {_OUTCOMES.get(outcome, outcome)}".rstrip()
 
 
-def fields_in_words(text: str) -> str:
-    """Fields and how far they agree, as the review queue lists them: ``first name same, e-mail a variant``."""
-    parts = (it.split(" ") for it in text.split(", ") if it)
-    return ", ".join(part_in_words(EvidencePart(name=it[0], agreement=" ".join(it[1:]), bits=0)) for it in parts)
+def field_in_words(field: str) -> str:
+    """A field as it is called: ``date of birth``, or ``tax`` for ``identifier.tax``."""
+    return _FIELDS.get(field, field.removeprefix("identifier.").replace("_", " "))

@@ -9,7 +9,7 @@ from service.explanation.evidence import (
     LEGEND,
     WeighedEvidence,
     evidence_in_words,
-    fields_in_words,
+    outcomes_in_words,
 )
 from service.explanation.golden import GoldenCell
 from service.explanation.pair import NearEvidence, PairExplanation, Step
@@ -276,8 +276,8 @@ def _question_lines(weighed: WeighedPair) -> Iterator[str]:
     if asked:
         yield f"  the review queue asks about {asked.left.shown} and {asked.right.shown}: a person should decide"
         yield f"  mean of the pairs of their groups, without decisions: {asked.weight:.2f} bits"
-        yield f"  evidence for one customer, of these two records: {fields_in_words(asked.evidence) or 'nothing'}"
-        yield f"  against: {fields_in_words(asked.against) or 'nothing'}"
+        yield f"  evidence for one customer, of these two records: {outcomes_in_words(asked.evidence) or 'nothing'}"
+        yield f"  against: {outcomes_in_words(asked.against) or 'nothing'}"
     yield from (f"  {it}" for it in weighed.not_said)
 
 

@@ -53,6 +53,21 @@ class Answered:
     """Those that were in force already."""
 
 
+@dataclass(frozen=True)
+class Imported:
+    """What became of the lines of a file."""
+
+    made: int
+    """Decisions that are new."""
+    known: int
+    """Those that were in force already."""
+
+    @property
+    def text(self) -> str:
+        """``decisions made: 2; in force already: 1``."""
+        return f"decisions made: {self.made}" + (f"; in force already: {self.known}" if self.known else "")
+
+
 def author(name: str | None, now: datetime) -> Author:
     """The author with this name; None: the login name of the user. Raises: UsageError for a name that is too long."""
     return Author(_text((name or "").strip() or _login_name(), "the name"), f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
@@ -148,7 +163,13 @@ def export(path: Path, folders: Folders) -> str:
 
 
 def import_file(path: Path, by: Author, folders: Folders) -> str:
-    """Make every decision of a CSV file, or none; those in force already stay as they are. Returns how many were made.
+    """Import a file; returns what was made of it, and how that takes effect, for the user. Raises: see ``imported``."""
+    done = imported(path, by, folders)
+    return f"{done.text}\n{_effect(folders)}" if done.made else done.text
+
+
+def imported(path: Path, by: Author, folders: Folders) -> Imported:
+    """Make every decision of a CSV file, or none; those in force already stay as they are.
 
     A record with a key is taken as it is, one without is looked up in the newest set.
 
@@ -165,10 +186,7 @@ def import_file(path: Path, by: Author, folders: Folders) -> str:
     except RefusedDecision as refused:
         raise _contradicting_line(refused, lines, path, folders) from None
     logs.get().info("decisions.imported", made=len(made), lines=len(lines))
-    if not made:
-        return f"decisions made: 0; in force already: {len(lines)}"
-    known = f"; in force already: {len(lines) - len(made)}" if len(made) < len(lines) else ""
-    return f"decisions made: {len(made)}{known}\n{_effect(folders)}"
+    return Imported(made=len(made), known=len(lines) - len(made))
 
 
 def _refuse_other_key(record: DecidedRecord, side: str, where: str) -> None:

@@ -196,7 +196,7 @@ def test_what_was_weighed_and_is_not_in_the_set_is_said_to_be_in_the_exports(
     )
     monkeypatch.setattr(CustomerSets, "review_queue", lambda self, of: path)
     text = text_of(own_doubts.client().get("/review"))
-    for words in ("date of birth the same", "tax a variant of it", "phone nearly the same", "last name contradicts"):
+    for words in ("date of birth the same", "tax a variant", "phone nearly the same", "last name contradicts"):
         assert words in text
     assert re.search(rf"keep the values of date of birth, tax; the exports in archive/{own_doubts.masters[-1]}", text)
 

@@ -9,15 +9,13 @@ from typing import Annotated, Any, BinaryIO, cast
 from msgspec import Meta, Struct
 
 from service import logs
-from service.dashboard.formats import counted
+from service.dashboard.formats import counted, sentence
 from service.dashboard.pages.review import (
     MOST_ALIKE,
     AnswerKind,
     BatchId,
     Position,
     numbers_text,
-    open_alike,
-    seen_of,
 )
 from service.dashboard.routes import (
     ActionRoute,
@@ -27,7 +25,7 @@ from service.dashboard.routes import (
     ServedFile,
     UploadRoute,
 )
-from service.dashboard.sets.review import Review, newest_review, review_asked_by
+from service.dashboard.sets.review import Review, newest_review, review_asked_by, seen_of
 from service.dashboard.sets.reviewed_pairs import decided_records
 from service.dashboard.site import Site
 from service.dashboard.web.uploads import refuse_too_large
@@ -36,7 +34,7 @@ from service.decisions.decision_file import DECISIONS_FILE, csv_of
 from service.errors import UsageError
 from service.files import free_bytes, make_folder
 from service.inbox import NoSpaceForUpload, StagedUpload, UploadTooLarge
-from service.jobs.decide import MOST_CHARACTERS, WORDS, Answered, answer, author, import_file, undo
+from service.jobs.decide import MOST_CHARACTERS, WORDS, Answered, answer, author, imported, undo
 
 _MOST_FILE_MB = 32
 _Text = Annotated[str, Meta(max_length=MOST_CHARACTERS)]
@@ -114,7 +112,7 @@ def _answer(site: Site, given: AnswerParameters) -> AnswerResult:
 
 def _answer_alike(site: Site, given: AlikeAnswerParameters) -> AnswerResult:
     review = review_asked_by(site, given.batch)
-    positions = open_alike(review, review.checked(given.position))[:MOST_ALIKE]
+    positions = review.open_alike(review.checked(given.position))[:MOST_ALIKE]
     if given.seen != seen_of(positions):
         raise UsageError(
             "nothing was decided: other questions are open now than those that were listed",
@@ -195,15 +193,14 @@ def _import(site: Site, _: NoParameters, given_name: str, upload: StagedUpload) 
         raise UploadTooLarge(_MOST_FILE_MB)
     upload.seek(0)
     try:
-        said = import_file(upload.path, author(None, site.now()), site.folders)
+        done = imported(upload.path, author(None, site.now()), site.folders)
     except UsageError as error:
         line = error.where.removeprefix(f"{upload.path}, ")
         raise UsageError(
             f"{line}: {error.message}" if line != error.where else error.message, hint=error.hint
         ) from None
     logs.get().info("dashboard.acted", action="import_decisions", size_bytes=upload.size_bytes)
-    first = said.partition("\n")[0]
-    return ImportResult(message=f"{first[:1].upper()}{first[1:]}.")
+    return ImportResult(message=f"{sentence(done.text)}.")
 
 
 ACTIONS: tuple[ActionRoute[Any, Any], ...] = (

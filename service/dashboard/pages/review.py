@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -10,12 +9,13 @@ from msgspec import Meta, Struct
 
 from service.dashboard.routes import PageRoute
 from service.dashboard.sets.customer_rows import BatchChoice
-from service.dashboard.sets.review import Review, review_asked_by, review_of
+from service.dashboard.sets.review import Review, review_asked_by, review_of, seen_of
 from service.dashboard.sets.review_queue import Numbers, QueueRow
 from service.dashboard.sets.reviewed_pairs import ReviewedPair, pair_at, values_at
 from service.dashboard.site import Site
 from service.decisions import Decision
 from service.errors import UsageError
+from service.explanation.evidence import FieldOutcome, outcomes_of
 from service.explanation.records import RecordName
 from service.explanation.touching import decisions_of
 from service.jobs.decide import author
@@ -52,14 +52,6 @@ class AlikeParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     position: Position
 
 
-class EvidenceSign(Struct, frozen=True, kw_only=True):
-    """How far a field agrees, as weighed."""
-
-    field: str
-    outcome: str
-    """``same``, ``variant``, ``near``, ``different`` or ``contradicts``."""
-
-
 class GivenAnswer(Struct, frozen=True, kw_only=True):
     """The answer to a question."""
 
@@ -78,8 +70,8 @@ class ReviewQuestion(Struct, frozen=True, kw_only=True):
     pair: ReviewedPair
     weight: float
     """log2 of the odds that they are; no calibrated probability."""
-    evidence: tuple[EvidenceSign, ...]
-    against: tuple[EvidenceSign, ...]
+    evidence: tuple[FieldOutcome, ...]
+    against: tuple[FieldOutcome, ...]
     answer: GivenAnswer | None
     """Null where it is open."""
     alike: int
@@ -143,8 +135,8 @@ class AlikeView(Struct, frozen=True, kw_only=True):
 
     shown: ShownSet
     position: int
-    evidence: tuple[EvidenceSign, ...]
-    against: tuple[EvidenceSign, ...]
+    evidence: tuple[FieldOutcome, ...]
+    against: tuple[FieldOutcome, ...]
     count: int
     """So many are answered at once."""
     whole: int
@@ -195,19 +187,12 @@ def _question(review: Review, position: int) -> ReviewQuestion:
         position=position,
         pair=pair_at(review.site.customer_sets, review.of, review.queue.records[position - 1].tolist()),
         weight=row.weight,
-        evidence=tuple(_signs(row.evidence)),
-        against=tuple(_signs(row.against)),
+        evidence=tuple(outcomes_of(row.evidence)),
+        against=tuple(outcomes_of(row.against)),
         answer=_answer(review, position),
-        alike=len(open_alike(review, position)),
+        alike=len(review.open_alike(position)),
         next_open=None if next_open == position else next_open,
     )
-
-
-def _signs(text: str) -> Iterator[EvidenceSign]:
-    """``first same, email different``."""
-    for part in filter(None, text.split(", ")):
-        field, _, outcome = part.rpartition(" ")
-        yield EvidenceSign(field=field, outcome=outcome)
 
 
 def _answer(review: Review, position: int) -> GivenAnswer | None:
@@ -274,14 +259,14 @@ def _alike(site: Site, asked: AlikeParameters) -> AlikeView:
     except UsageError as error:
         raise MissingThing(error.message, error.hint) from None
     position = review.checked(asked.position)
-    found = open_alike(review, position)
+    found = review.open_alike(position)
     (row,) = review.rows([position])
     chosen = found[:MOST_ALIKE]
     return AlikeView(
         shown=review.of.shown,
         position=position,
-        evidence=tuple(_signs(row.evidence)),
-        against=tuple(_signs(row.against)),
+        evidence=tuple(outcomes_of(row.evidence)),
+        against=tuple(outcomes_of(row.against)),
         count=len(chosen),
         whole=len(found),
         rows=tuple(_listed(review, chosen[:LISTED])),
@@ -304,16 +289,6 @@ def _listed(review: Review, positions: Numbers) -> Iterator[AlikeRow]:
             left_values=values[left],
             right_values=values[right],
         )
-
-
-def open_alike(review: Review, position: int) -> Numbers:
-    """The positions of the open questions with the same evidence, and the same against it."""
-    return review.standing.open_among(review.queue.alike(position))
-
-
-def seen_of(positions: Numbers) -> str:
-    """A name of these questions of a set."""
-    return f"{len(positions)}-{hashlib.sha256(positions.tobytes()).hexdigest()[:16]}"
 
 
 PAGES: tuple[PageRoute[Any, Any], ...] = (

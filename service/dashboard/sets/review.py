@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from service.commands import command
-from service.dashboard.sets.review_queue import QueueRow, ReviewQueue, Standing, queue_of
+from service.dashboard.sets.review_queue import Numbers, QueueRow, ReviewQueue, Standing, queue_of
 from service.dashboard.sets.scanned_rows import DamagedSet
 from service.dashboard.site import Site
 from service.decisions import Decision, DecisionStore
@@ -41,6 +42,10 @@ class Review:
         with _damage_as_change():
             return self.queue.rows(positions)
 
+    def open_alike(self, position: int) -> Numbers:
+        """The positions of the open questions with the evidence of this one, and the same against it."""
+        return self.standing.open_among(self.queue.alike(position))
+
     def checked(self, position: int) -> int:
         """The position. Raises: MissingThing where the queue has no such question."""
         if position > self.queue.count:
@@ -48,6 +53,11 @@ class Review:
                 f"the set asks no question {position}", f"the last one is question {self.queue.count}: see /review"
             )
         return position
+
+
+def seen_of(positions: Numbers) -> str:
+    """A name of these questions, by which an answer shows that it is to the list that was seen."""
+    return f"{len(positions)}-{hashlib.sha256(positions.tobytes()).hexdigest()[:16]}"
 
 
 def review_of(site: Site, of: CustomerSet) -> Review | None:

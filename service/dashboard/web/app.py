@@ -23,7 +23,7 @@ from service.dashboard.web.probes import add_probes
 from service.dashboard.web.serving import add_action, add_file, add_page
 from service.dashboard.web.uploads import add_upload
 from service.explanation import words
-from service.explanation.evidence import LEGEND, evidence_in_words
+from service.explanation.evidence import LEGEND, evidence_in_words, field_in_words, outcome_in_words
 
 _MOST_BODY_BYTES = 1 << 20
 
@@ -78,6 +78,8 @@ def _add_formats(app: Flask, site: Site) -> None:
         words.rules_in_words,
         words.link_in_words,
         evidence_in_words,
+        field_in_words,
+        outcome_in_words,
         formats.sentence,
     ):
         app.add_template_filter(function)
