@@ -114,6 +114,8 @@ def strange_in(statement: exp.Expr, registered: set[str]) -> set[str]:
     strange -= STRUCTURE | OPERATORS | FUNCTIONS | {"Anonymous"}
     strange |= {node.name.lower() for node in statement.find_all(exp.Anonymous)} - OTHER_FUNCTIONS - registered
     strange |= {node.sql("duckdb") for node in statement.find_all(exp.DataType)} - TYPES
+    if any(side.is_star for union in statement.find_all(exp.Union) for side in (union.left, union.right)):
+        strange.add("a star in a union")
     return strange - EXCEPTIONS.keys()
 
 
@@ -149,6 +151,9 @@ def test_every_listed_exception_is_used(recorded: Recorder) -> None:
         ("from this select jaro_winkler_similarity(a, b)", {"JarowinklerSimilarity", "jaro_winkler_similarity"}),
         ("from this select a::uuid", {"UUID"}),
         ("pivot this on a using sum(b)", {"Pivot"}),
+        # A union pairs columns by position, and `* replace` puts a column elsewhere in Spark.
+        ("select a, b from this union all from other", {"a star in a union"}),
+        ("select 1, * replace (b + 1 as b) from this union all select 1, a, b from other", {"a star in a union"}),
     ],
 )
 def test_a_construct_outside_the_subset_is_found(sql: str, strange: set[str]) -> None:

@@ -56,7 +56,8 @@ def explain(keys: Table, groups: Table, survivors: Table, matcher: Matcher, engi
     shared.release()
     steps = walked.derive(_INDIRECT, direct=direct)
     indirect = matcher.agreement(steps, keys)
-    evidence = indirect.derive("from direct union all from this", direct=direct)
+    columns = ", ".join(("ordinal", "via", *(f"by_{rule}" for rule in matcher.rules)))
+    evidence = indirect.derive(f"select {columns} from direct union all select {columns} from this", direct=direct)
     for table in (members, walked, steps, direct, indirect):
         table.release()
     return evidence
