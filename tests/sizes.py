@@ -73,6 +73,10 @@ CAMPAIGN_MINUTES: float = float(os.environ.get("CAMPAIGN_MINUTES") or _size(0.05
 """Without the time in which the faults are removed. In the quick size a few actions; the long campaign is CI's."""
 KILLED_DAEMONS: int = _size(1, 3, 3)
 """Seeds of the moments at which a daemon with three pairs in its inbox is killed."""
+REGISTER_HISTORIES: int = _size(4, 16, 1000)
+"""Histories of ids in the register alone."""
+ID_HISTORIES: int = _size(1, 8, 50)
+"""Histories of ids, from drops to published files."""
 STOP_CHAINS: int = _size(1, 2, 16)
 STOPS_IN_A_CHAIN: int = _size(3, 13, 13)
 STOP_RECORDS: int = _size(3_000, 20_000, 20_000)
