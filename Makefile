@@ -2,7 +2,7 @@
 # make test   set up and run the tests in their quick size, in minutes (ARGS=… for pytest; FAULTS=sweep as CI does)
 # make lint   check style and types
 # make ci     run everything that CI runs (needs a Docker engine)
-# make faults kill the service, and make it fail, at every change it makes (hours)
+# make faults kill the service, and make it fail, at every change it makes, and over histories of ids (hours)
 # make fuzz   feed the readers inputs that cover more of their code, for ten minutes (MINUTES=…)
 # make bench  measure the whole service, against other programs too, and write docs/performance.md (ARGS=… for parts)
 # make accuracy  measure the matchers on data whose customers are known, and write docs/accuracy.md (minutes)
@@ -40,7 +40,8 @@ screenshots: $(VENV)/development
 
 # Not with xdist: the sweeps keep all cores busy themselves.
 faults: $(VENV)/development
-	FAULTS=all $(PY) -m pytest -n0 tests/faults tests/test_pairing_model.py tests/test_readers_fuzzed.py $(ARGS)
+	FAULTS=all $(PY) -m pytest -n0 tests/faults tests/test_pairing_model.py tests/test_readers_fuzzed.py \
+		tests/test_id_histories.py tests/test_register.py $(ARGS)
 
 fuzz: $(VENV)/fuzzer
 	$(PY) -m tests.fuzz $(MINUTES)
