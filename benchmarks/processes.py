@@ -92,10 +92,13 @@ def run_measured(
     return ran
 
 
+_SHOWN_LINES = 4
+
+
 def _message(errors: bytes) -> str:
-    """The first line, with which the service and most programs say what is wrong; of a traceback the last."""
+    """The last lines: what a program says before them, such as the JVM, is no reason."""
     lines = errors.decode(errors="replace").strip().splitlines() or ["no message"]
-    return lines[-1 if lines[0].startswith("Traceback") else 0]
+    return " | ".join(lines[-_SHOWN_LINES:])
 
 
 def usual_environment() -> dict[str, str]:

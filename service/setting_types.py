@@ -15,7 +15,9 @@ _SHORTEST_TOKEN = 8
 _BETWEEN_URLS = re.compile(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 
 
-_SPARK_MASTER = re.compile(r"local(?:\[(?:\*|[1-9][0-9]*)(?:,[0-9]+)?\])?|yarn|(?:spark|k8s)://[^\s]+")
+_SPARK_MASTER = re.compile(
+    r"local(?:\[(?:\*|[1-9][0-9]*)(?:,[0-9]+)?\])?|yarn|spark://[^\s,:]+:[0-9]+(?:,[^\s,:]+:[0-9]+)*|k8s://[^\s]+"
+)
 
 
 def split_urls(urls: SecretStr) -> list[str]:

@@ -107,9 +107,9 @@ def read_by_tasks() -> Iterator[None]:
 
 def end_session() -> None:
     """End the session of this process, if there is one: its executors leave the cluster."""
-    from service.engine import spark_session
+    from service.engine import spark_application
 
-    spark_session.end()
+    spark_application.end()
 
 
 def _listening(pids: Iterable[int]) -> set[int]:

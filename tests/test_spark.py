@@ -324,12 +324,12 @@ def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path:
 def test_a_session_that_does_not_start_is_tried_again_and_quotes_nothing(
     spark: SparkCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, py4j = (importlib.import_module(name) for name in ("service.engine.spark_session", "py4j.protocol"))
+    application, py4j = (importlib.import_module(it) for it in ("service.engine.spark_application", "py4j.protocol"))
     builder = SimpleNamespace(getOrCreate=failing(py4j.Py4JError("ann@example.com")))
     builder.master = builder.config = lambda *_: builder
-    monkeypatch.setattr(session.SparkSession, "builder", builder)
+    monkeypatch.setattr(application.SparkSession, "builder", builder)
     with pytest.raises(TransientError) as failed:
-        session.start("spark://nowhere:7077", 1024)
+        application.start("spark://nowhere:7077", 1024)
     assert "ann" not in failed.value.explained()
 
 
@@ -341,11 +341,13 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path, monkey
     with pytest.raises(SettingsError) as refused:
         engines.prepare_engine(tmp_path, memory_limit_mb=512, spark_master="local[2]")
     assert "SERVICE_ENGINE=spark" in refused.value.message
-    assert "customer-integration-service[spark]" in refused.value.hint
+    assert "pip install --require-hashes -r requirements/spark.txt" in refused.value.hint
     engines.refuse_missing("")
 
 
-@pytest.mark.parametrize("master", ("spark", "local[0]", "http://host", "spark://", "local[*] --conf x=y"))
+@pytest.mark.parametrize(
+    "master", ("spark", "local[0]", "http://host", "spark://", "spark://host", "local[*] --conf x=y")
+)
 def test_a_master_is_one_that_spark_knows(master: str) -> None:
     with pytest.raises(ValueError, match="is no master of Spark"):
         Settings.model_validate({"spark_master": master})

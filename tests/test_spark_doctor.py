@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_without_the_extra_the_step_is_to_install_it_or_to_work_without(
 ) -> None:
     monkeypatch.setattr("service.engine.find_spec", lambda name: None)
     found = clinic.failing(CLUSTER, "packages that are not installed: pyspark")
-    assert "customer-integration-service[spark]" in found.hint
+    assert "pip install --require-hashes -r requirements/spark.txt" in found.hint
     clinic.follow(found)
     clinic.is_mended(CLUSTER)
 
@@ -113,11 +114,18 @@ def test_the_probe_of_a_task_says_what_is_missing_and_what_it_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_probe, "find_spec", lambda name: None if name == "duckdb" else name)
-    apart = spark_probe.SharedFolder(str(tmp_path / "elsewhere")).found(0)
-    assert (apart["missing"], apart["sees"], apart["has_written"]) == (["duckdb"], False, False)
+    folders = spark_probe.SharedFolders((str(tmp_path), str(tmp_path / "elsewhere")))
     (tmp_path / spark_probe.OF_DRIVER).write_bytes(b"1")
-    together = spark_probe.SharedFolder(str(tmp_path)).found(0)
-    assert (together["sees"], together["has_written"]) == (True, True)
+    found = folders.found(0)
+    assert (found["missing"], found["apart"]) == (["duckdb"], [folders.folders[1]])
+    assert folders.unseen(1) == [folders.folders[1]]
+    assert folders.unseen(2) == [*folders.folders]
+
+
+def test_executors_of_another_user_are_found() -> None:
+    task = {"host": "one", "user": os.geteuid() + 1, "missing": [], "apart": []}
+    found = cluster._judged({"version": "4", "tasks": [task], "unseen": []}, "yarn", {})
+    assert found.status == "fail" and "executors on one run as another user" in found.found
 
 
 # ------------------------------------------------------------------------------------------------- a real cluster
@@ -136,7 +144,7 @@ def free(spark: SparkCluster, clinic: Clinic) -> SparkCluster:
 @pytest.mark.slow
 def test_a_cluster_that_shares_the_folder_passes(free: SparkCluster, clinic: Clinic) -> None:
     found = clinic.finding(CLUSTER)
-    assert (found.status, "which share state with us" in found.found) == ("pass", True), found
+    assert (found.status, "which share inbox and state with us" in found.found) == ("pass", True), found
 
 
 @pytest.mark.slow

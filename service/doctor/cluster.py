@@ -1,4 +1,4 @@
-"""The check of the cluster, with ``SERVICE_ENGINE=spark``: packages, Java, the master, and a folder that all share."""
+"""The check of the cluster, with ``SERVICE_ENGINE=spark``: packages, Java, the master, and folders that all share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
 from service.doctor.probes import new_name
-from service.engine import cluster_probe, refuse_missing
+from service.engine import INSTALL_SPARK, cluster_probe, refuse_missing
 from service.errors import SettingsError
 from service.files import remove_tree
 from service.state import State
@@ -39,7 +39,7 @@ def check_cluster(it: Examined) -> Finding:
     try:
         refuse_missing(master)
     except SettingsError as error:
-        return failed(error.message, _or_alone("install the extra: pip install 'customer-integration-service[spark]'"))
+        return failed(error.message, _or_alone(INSTALL_SPARK))
     return _java() or _unreachable(master) or _tried(it, master)
 
 
@@ -96,13 +96,13 @@ def _addresses(master: str) -> Iterator[tuple[str, int]]:
 
 
 def _tried(it: Examined, master: str) -> Finding:
-    """What a task on the cluster finds."""
-    state = it.settings.state
-    if not state.is_dir():
-        return passed(f"the master {master} answers; {state} is not there yet")
-    with _folder(state) as folder:
+    """What tasks on the cluster find."""
+    # Before the first start a folder is not there: then it is its parent that must be shared.
+    shared = {_existing(folder) for folder in (it.settings.state, it.settings.inbox) if folder}
+    with ExitStack() as opened:
+        folders = {opened.enter_context(_folder(at)): at for at in sorted(shared)}
         try:
-            command, result_file = cluster_probe(master, folder)
+            command, result_file = cluster_probe(master, [*folders])
             subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -115,7 +115,12 @@ def _tried(it: Examined, master: str) -> Finding:
             return _no_executor(it, master)
         except (OSError, ValueError):
             result = {"error": "no result"}
-    return _judged(result, master, state)
+        return _judged(result, master, {str(folder.absolute()): at for folder, at in folders.items()})
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the first of those around it that is there."""
+    return next(it for it in (folder, *folder.parents) if it.is_dir())
 
 
 def _no_executor(it: Examined, master: str) -> Finding:
@@ -127,8 +132,8 @@ def _no_executor(it: Examined, master: str) -> Finding:
     return failed(found, _or_alone(free))
 
 
-def _judged(result: Mapping[str, Any], master: str, state: Path) -> Finding:
-    """The finding for the result of ``spark_probe``."""
+def _judged(result: Mapping[str, Any], master: str, shared: Mapping[str, Path]) -> Finding:
+    """The finding for the result of ``spark_probe``; ``shared``: its folder -> the one in which it lies."""
     if "error" in result:
         hint = (
             f"install the same Python and packages on every machine of the cluster, at {sys.executable}, and the same"
@@ -138,17 +143,27 @@ def _judged(result: Mapping[str, Any], master: str, state: Path) -> Finding:
     tasks = result["tasks"]
     missing = sorted({name for task in tasks for name in task["missing"]})
     if missing:
-        lacking = ", ".join(sorted({task["host"] for task in tasks if task["missing"]}))
+        lacking = _hosts(task for task in tasks if task["missing"])
         hint = "install there what requirements/spark.txt lists"
         return failed(f"executors lack packages: {', '.join(missing)} on {lacking}", _or_alone(hint))
-    apart = sorted({task["host"] for task in tasks if not (task["sees"] and task["has_written"])})
-    if apart or result["arrived"] < len(tasks):
-        user = f"user {advice.our_user()}"
-        hint = f"mount one file system at {state.absolute()} on every machine, and let executors run as {user}"
-        where = ", ".join(apart) or "executors"
-        return failed(f"{where} and the driver do not see each other's files in {state}", _or_alone(hint))
-    hosts = sorted({task["host"] for task in tasks})
-    return passed(f"Spark {result['version']} runs tasks on {', '.join(hosts[:_SHOWN])}, which share {state} with us")
+    apart = {shared[name] for task in tasks for name in task["apart"]} | {shared[name] for name in result["unseen"]}
+    if apart:
+        where = _hosts(task for task in tasks if task["apart"]) or "executors"
+        at = " and ".join(str(folder.absolute()) for folder in sorted(apart))
+        hint = f"mount one file system at {at} on every machine, and let executors run as user {advice.our_user()}"
+        names = " and ".join(map(str, sorted(apart)))
+        return failed(f"{where} and the driver do not see each other's files in {names}", _or_alone(hint))
+    strangers = _hosts(task for task in tasks if task["user"] != os.geteuid())
+    if strangers:
+        hint = f"let executors run as user {advice.our_user()}"
+        return failed(f"executors on {strangers} run as another user, to whom the state is closed", _or_alone(hint))
+    names = " and ".join(map(str, sorted(shared.values())))
+    return passed(f"Spark {result['version']} runs tasks on {_hosts(tasks)}, which share {names} with us")
+
+
+def _hosts(tasks: Iterable[Mapping[str, Any]]) -> str:
+    """The machines of these tasks, of many the first."""
+    return ", ".join(sorted({task["host"] for task in tasks})[:_SHOWN])
 
 
 def _or_alone(hint: str) -> Advice:
@@ -158,9 +173,9 @@ def _or_alone(hint: str) -> Advice:
 
 
 @contextmanager
-def _folder(state: Path) -> Iterator[Path]:
+def _folder(parent: Path) -> Iterator[Path]:
     """A new folder; removed when the block ends."""
-    folder = state / new_name()
+    folder = parent / new_name()
     folder.mkdir()
     try:
         yield folder

@@ -18,6 +18,7 @@ from service.engine.contract import Engine, Prepared, Reader
 from service.errors import SettingsError
 from service.progress import Meter
 
+INSTALL_SPARK = "install the packages of the extra: pip install --require-hashes -r requirements/spark.txt"
 _NEEDED_BY_SPARK = ("pyspark", "pyarrow", "pandas", "sqlglot")
 
 
@@ -27,21 +28,21 @@ def refuse_missing(spark_master: str) -> None:
     if missing:
         raise SettingsError(
             f"SERVICE_ENGINE=spark needs packages that are not installed: {', '.join(missing)}",
-            hint="install the extra: pip install 'customer-integration-service[spark]', and Java 17 or later;"
-            " or set SERVICE_ENGINE=embedded",
+            hint=f"{INSTALL_SPARK}, and Java 17 or later; or set SERVICE_ENGINE=embedded",
         )
 
 
-def cluster_probe(spark_master: str, folder: Path) -> tuple[list[str], Path]:
+def cluster_probe(spark_master: str, folders: Sequence[Path]) -> tuple[list[str], Path]:
     """The command that looks at a cluster, and the file in which it leaves what it found; see ``spark_probe``.
 
-    ``folder`` is one that executors should share with us. The command may wait for ever: the caller ends it.
+    ``folders`` are ones that executors should share with us. The command may wait for ever: the caller ends it.
     """
     from service.engine import spark_probe
 
-    (folder / spark_probe.OF_DRIVER).write_bytes(b"1")
-    command = [sys.executable, "-m", spark_probe.__name__, spark_master, str(folder.absolute())]
-    return command, folder / spark_probe.RESULT
+    for folder in folders:
+        (folder / spark_probe.OF_DRIVER).write_bytes(b"1")
+    paths = (str(folder.absolute()) for folder in folders)
+    return [sys.executable, "-m", spark_probe.__name__, spark_master, *paths], folders[0] / spark_probe.RESULT
 
 
 def prepare_engine(
@@ -55,8 +56,8 @@ def prepare_engine(
     """An engine that is open before there is work for it.
 
     ``work_folder`` must exist. By path the engine reads and writes only in it and in ``folders``, whatever a statement
-    says; exports are given to it. ``threads=0``: one per processor that we may use. ``spark_master``: the URL of a
-    master of Spark, which does the work; empty: this process does it.
+    says; exports are given to it. ``threads``: of this process; 0: one per processor that we may use. ``spark_master``:
+    the URL of a master of Spark, which does the work; empty: this process does it.
 
     Raises: SettingsError if Spark is not installed, TransientError if it does not start.
     """
@@ -64,7 +65,7 @@ def prepare_engine(
     if spark_master:
         from service.engine.distributed import PreparedSpark
 
-        return PreparedSpark(spark_master, work_folder, folders, memory_limit_mb)
+        return PreparedSpark(spark_master, work_folder, folders, memory_limit_mb=memory_limit_mb, threads=threads)
     # Imported here, so that an import of the contract does not load DuckDB.
     from service.engine.embedded import PreparedEngine
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from service.commands import command
 from service.errors import TransientError
 from service.model import InputFile
 from service.progress import Meter
@@ -225,6 +226,10 @@ class Reader(Protocol):
 
 class DamagedFile(TransientError):
     """A file that ``write_parquet`` wrote cannot be read as such."""
+
+    def __init__(self, path: Path) -> None:
+        hint = f"`{command('verify')}` says whether a file was changed"
+        super().__init__("the file is damaged", where=str(path), hint=hint)
 
 
 class StatementTooSlow(TransientError):

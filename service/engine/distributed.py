@@ -13,11 +13,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from service.engine import components, embedded_files, spark_components, spark_groups, spark_reading
-from service.engine.contract import Engine, GroupFunction, Prepared, Table
+from service.engine.contract import DamagedFile, Engine, GroupFunction, Prepared, Table
 from service.engine.embedded import EmbeddedEngine, PreparedEngine
 from service.engine.embedded_tables import EmbeddedTable
-from service.engine.spark_session import Session, start
+from service.engine.spark_application import start
+from service.engine.spark_session import Session
 from service.engine.spark_sql import POSITION
 from service.engine.spark_tables import SparkTable, numbers, opened, own
 from service.engine.spark_terms import Function
@@ -34,23 +38,27 @@ _GROUPS = """
 """
 # To plan and compile a small statement takes longer than to run it.
 _BY_SIZE = {
-    "spark.sql.shuffle.partitions": ("1", "200"),
     "spark.sql.adaptive.enabled": ("false", "true"),
     "spark.sql.codegen.wholeStage": ("false", "true"),
     "spark.sql.codegen.factoryMode": ("NO_CODEGEN", "FALLBACK"),
 }
 """Setting of a session -> its values for a small batch, and for a large one."""
+_PARTITIONS = "spark.sql.shuffle.partitions"
+"""1 for a small batch, that of the cluster's configuration for a large one."""
 
 
 class PreparedSpark:
     """See ``Prepared``."""
 
-    def __init__(self, master: str, work_folder: Path, folders: Sequence[Path], memory_limit_mb: int) -> None:
+    def __init__(
+        self, master: str, work_folder: Path, folders: Sequence[Path], *, memory_limit_mb: int, threads: int
+    ) -> None:
         """``master``: the URL of Spark's master; see ``service.engine.prepare_engine``."""
         self._spark = start(master, memory_limit_mb)
+        self._partitions = self._spark.conf.get(_PARTITIONS) or "200"
         self._work_folder = work_folder
         local_mb = max(_LEAST_LOCAL_MB, memory_limit_mb // 2)
-        self._local = PreparedEngine(work_folder, folders, memory_limit_mb=local_mb)
+        self._local = PreparedEngine(work_folder, folders, memory_limit_mb=local_mb, threads=threads)
         self._functions: dict[str, Function] = {}
 
     @contextmanager
@@ -59,6 +67,7 @@ class PreparedSpark:
         with self._local.begin(meter, is_small=is_small) as local:
             for name, (of_small, of_large) in _BY_SIZE.items():
                 self._spark.conf.set(name, of_small if is_small else of_large)
+            self._spark.conf.set(_PARTITIONS, "1" if is_small else self._partitions)
             session = Session(self._spark, local, self._work_folder)
             session.functions.update(self._functions)
             with meter.following(session.steps):
@@ -101,6 +110,10 @@ class SparkEngine:
 
     def read_parquet(self, path: Path) -> SparkTable:
         """See ``Engine.read_parquet``."""
+        try:
+            pq.read_metadata(path)
+        except pa.ArrowInvalid:
+            raise DamagedFile(path) from None
         rows = opened(self._session, path, f"_metadata.row_index as {POSITION}")
         return SparkTable(self._session, rows._replace(is_dense=True, folders=()))
 

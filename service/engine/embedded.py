@@ -19,7 +19,6 @@ from typing import Any
 import duckdb
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from service.commands import command
 from service.engine import components, embedded_files, memory
 from service.engine.contract import DamagedFile, Engine, GroupFunction, Prepared, Table, sql_text
 from service.engine.embedded_tables import Database, EmbeddedTable
@@ -175,8 +174,7 @@ class EmbeddedEngine(Database):
         try:
             return self.materialise(f"select * from read_parquet({sql_text(str(path))}, hive_partitioning=false)")
         except duckdb.InvalidInputException:
-            hint = f"`{command('verify')}` says whether a file was changed"
-            raise DamagedFile("the file is damaged", where=str(path), hint=hint) from None
+            raise DamagedFile(path) from None
 
     def read_csv(self, path: Path, columns: Sequence[str]) -> EmbeddedTable:
         """See ``Engine.read_csv``."""

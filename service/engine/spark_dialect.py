@@ -20,9 +20,11 @@ def _changed(node: exp.Expr) -> exp.Expr:
         return _without_replace(node)
     if isinstance(node, exp.ArrayAgg) and isinstance(node.this, exp.Order):
         (ordered,) = node.this.expressions
+        assert not ordered.args.get("desc"), "sort_array ascends"
         return _spark(_SORTED_LIST, key=ordered.this, value=node.this.this)
     if isinstance(node, exp.GroupConcat) and (distinct := node.find(exp.Distinct)):
         # Spark 4.3 has an error in listagg beside count(distinct …).
+        assert not any(it.args.get("desc") for it in node.find_all(exp.Ordered)), "sort_array ascends"
         return _spark(_SORTED_TEXTS, value=distinct.expressions[0], separator=node.args["separator"])
     if isinstance(node, exp.Min) and node.args.get("count"):
         return _spark(_FIRST_OF_LIST, value=node.this, count=node.args["count"])
@@ -46,7 +48,7 @@ def _spark(template: str, **terms: exp.Expr) -> exp.Expr:
 
 
 def _without_replace(select: exp.Select) -> exp.Select:
-    """``* replace (term as a)`` leaves ``a`` out and adds it; the order of the columns does not count."""
+    """``* replace (term as a)`` leaves ``a`` out and adds it at the end: no union may pair such columns by position."""
     added: list[exp.Expr] = []
     for projection in select.expressions:
         star = projection.this if isinstance(projection, exp.Column) else projection
@@ -62,9 +64,8 @@ def _without_replace(select: exp.Select) -> exp.Select:
 
 def _of_given_values(node: exp.ArgMin | exp.ArgMax) -> exp.Expr:
     """Rows without the value do not count, as rows without a rank do not."""
-    if isinstance(node.this, exp.Column):
-        is_given = exp.Is(this=node.this.copy(), expression=exp.Null()).not_()
-        node.set("expression", exp.Case().when(is_given, node.expression.copy()))
+    is_given = exp.Is(this=node.this.copy(), expression=exp.Null()).not_()
+    node.set("expression", exp.Case().when(is_given, node.expression.copy()))
     return node
 
 

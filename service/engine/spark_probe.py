@@ -1,4 +1,4 @@
-"""A look at a cluster: does a task run there, with our packages, and does it share a folder with the driver?
+"""A look at a cluster: do tasks run there, with our packages, and do they share folders with the driver?
 
 In a process of its own, which the caller ends after a time: a cluster that has no core to give lets a driver wait for
 ever. Executors import this module; what only the driver needs is imported where it is used.
@@ -15,57 +15,65 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _MEMORY_MB = 1024
-_NEEDED = ("duckdb", "pyarrow", "pandas", "numpy", "phonenumbers")
+_NEEDED = ("duckdb", "pyarrow", "pandas", "numpy", "fsspec", "idna", "phonenumbers")
 OF_DRIVER, OF_TASK, RESULT = "of_driver", "of_task", "result.json"
-"""Names in the folder; the result holds what each task found, or ``error``, the class of what failed."""
+"""Names in the folders; the first has the result: what each task found, or ``error``, the class of what failed."""
 
 
-class SharedFolder(NamedTuple):
-    """What a task does: it reads the driver's file in ``folder``, and writes one."""
+class SharedFolders(NamedTuple):
+    """What a task does: in each folder it reads the driver's file, and writes one."""
 
-    folder: str
+    folders: tuple[str, ...]
 
     def found(self, number: int) -> dict[str, Any]:
-        """Where the task ran, and what it can do there."""
-        written = Path(self.folder, f"{OF_TASK}_{number}")
-        try:
-            sees = Path(self.folder, OF_DRIVER).read_bytes() != b""
-            written.write_bytes(b"1")
-            has_written = True
-        except OSError:
-            sees, has_written = Path(self.folder, OF_DRIVER).exists(), False
+        """Where the task ran, and which folders it does not share with the driver."""
         return {
             "host": platform.node(),
-            "python": platform.python_version(),
             "user": os.geteuid(),
             "missing": [name for name in _NEEDED if find_spec(name) is None],
-            "sees": sees,
-            "has_written": has_written,
+            "apart": [folder for folder in self.folders if not _is_shared(Path(folder), number)],
         }
 
+    def unseen(self, tasks: int) -> list[str]:
+        """The folders in which the driver does not see what so many tasks wrote."""
+        return [
+            folder
+            for folder in self.folders
+            if not all(Path(folder, f"{OF_TASK}_{number}").exists() for number in range(tasks))
+        ]
 
-def probe(master: str, folder: str) -> None:
-    """Run tasks that look, and leave the result in the folder."""
+
+def _is_shared(folder: Path, number: int) -> bool:
+    try:
+        found = (folder / OF_DRIVER).read_bytes()
+        (folder / f"{OF_TASK}_{number}").write_bytes(b"1")
+    except OSError:
+        return False
+    return found != b""
+
+
+def probe(master: str, *folders: str) -> None:
+    """Run tasks that look, and leave the result in the first folder."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
-    from service.engine import spark_session
+    from service.engine import spark_application
     from service.errors import ServiceError
 
     result: dict[str, Any]
+    shared = SharedFolders(folders)
     try:
-        spark = spark_session.start(master, _MEMORY_MB)
+        spark = spark_application.start(master, _MEMORY_MB)
         count = spark.sparkContext.defaultParallelism
-        tasks = spark.sparkContext.parallelize(range(count), count).map(SharedFolder(folder).found).collect()
-        arrived = sum(Path(folder, f"{OF_TASK}_{number}").exists() for number in range(count))
-        result = {"version": spark.version, "tasks": tasks, "arrived": arrived}
+        tasks = spark.sparkContext.parallelize(range(count), count).map(shared.found).collect()
+        result = {"version": spark.version, "tasks": tasks, "unseen": shared.unseen(count)}
     except (PySparkException, Py4JError, ServiceError, OSError) as error:
         result = {"error": type(error).__name__}  # not its text, which may name paths and hosts of the cluster
-    Path(folder, RESULT).write_text(json.dumps(result), encoding="utf-8")
+    Path(folders[0], RESULT).write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":
     # By its name, so that executors import it, as they import the service.
     from service.engine.spark_probe import probe as probe_as_imported
 
-    probe_as_imported(sys.argv[1], sys.argv[2])
+    probe_as_imported(*sys.argv[1:])

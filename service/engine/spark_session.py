@@ -1,9 +1,7 @@
-"""The Spark session of this process, and the statements that are run in it."""
+"""A session of Spark, and the statements that are run in it."""
 
 from __future__ import annotations
 
-import atexit
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -14,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as spark_types
 from pyspark.sql.functions import arrow_udf
@@ -27,8 +24,6 @@ from service.errors import Interrupted, TransientError
 T = TypeVar("T")
 U = TypeVar("U")
 
-_PACKAGE = Path(__file__).resolve().parents[2]
-_LEAST_DRIVER_MB = 1024
 _SPARK_TYPES = {
     "VARCHAR": "string",
     "BIGINT": "bigint",
@@ -40,49 +35,6 @@ _SPARK_TYPES = {
     "DECIMAL(38,0)": "decimal(38,0)",
 }
 _TYPES = {spark: ours for ours, spark in _SPARK_TYPES.items()}
-for _name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
-    PySparkLogger.getLogger(_name).disabled = True  # its lines have the text of errors
-_started: dict[str, SparkSession] = {}
-"""Master -> the session of this process; starting one takes seconds."""
-
-
-def start(master: str, memory_limit_mb: int) -> SparkSession:
-    """The session of this process with this master; each engine has one of its own beside it."""
-    if master not in _started:
-        conf = {
-            "spark.app.name": "customer-integration-service",
-            "spark.driver.memory": f"{max(_LEAST_DRIVER_MB, memory_limit_mb // 2)}m",
-            "spark.driver.maxResultSize": "0",
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            # The text of an error may hold a customer's value.
-            "spark.log.level": "OFF",
-            "spark.executorEnv.PYTHONPATH": str(_PACKAGE),
-            "spark.sql.session.timeZone": "UTC",
-            "spark.sql.legacy.charVarcharAsString": "true",
-            "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
-            "spark.sql.parquet.compression.codec": "zstd",
-        }
-        builder = SparkSession.builder.master(master)
-        for name, value in conf.items():
-            builder = builder.config(name, value)
-        try:
-            _started[master] = builder.getOrCreate()
-        except (PySparkException, Py4JError, OSError, RuntimeError) as error:
-            # The master may only be restarting: a batch is retried.
-            raise TransientError(
-                f"Spark does not start: {type(error).__name__}",
-                hint="install Java 17 or later, and check SERVICE_SPARK_MASTER; doctor says what is wrong",
-            ) from None
-        _started[master].sparkContext.pythonExec = sys.executable
-        atexit.register(end)
-    return _started[master].newSession()
-
-
-def end() -> None:
-    """End the session of this process, if there is one: its executors leave the cluster."""
-    while _started:
-        _started.popitem()[1].stop()
 
 
 class Session:
@@ -138,7 +90,7 @@ class Session:
             for field in data.schema.fields:
                 if isinstance(field.dataType, spark_types.NullType):
                     data = data.withColumn(field.name, data[field.name].cast("string"))
-            data.write.parquet(str(folder))
+            data.write.parquet(_url(folder))
             # Without what Spark notes about columns that come from a file's metadata: it would look for them there.
             return spark_types.StructType([spark_types.StructField(it.name, it.dataType) for it in data.schema])
 
@@ -173,7 +125,7 @@ class Session:
         name = f"files_{next(self._numbers)}"
         with self.one_statement(is_step=False):
             reader = self._spark.read if schema is None else self._spark.read.schema(schema)
-            data = reader.parquet(str(folder)).selectExpr("*", *terms)
+            data = reader.parquet(_url(folder)).selectExpr("*", *terms)
             data.createOrReplaceTempView(name)
             return name, {field: _type(kind) for field, kind in data.dtypes}
 
@@ -218,6 +170,11 @@ class Session:
     def _refuse_interrupted(self) -> None:
         if self._is_interrupted:
             raise Interrupted("the work was interrupted", hint="it continues at the next start")
+
+
+def _url(path: Path) -> str:
+    """A path as Spark reads it, which takes one without a scheme for one of the cluster's own file system."""
+    return f"file://{path.absolute()}"
 
 
 def parquet_files(folder: Path) -> list[Path]:

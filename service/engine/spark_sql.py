@@ -1,20 +1,21 @@
 """The SQL of the stages for Spark: the relational part is translated, scalar terms become calls of functions.
 
-A term is portable if Spark gives the same value for the same SQL. Any other scalar term becomes one call of a function
-that evaluates it in the SQL of the contract (``spark_terms``): the largest such term, so that the conditions inside it
-decide for which rows a definition is called.
+A scalar term that is not portable (``spark_portable``) becomes one call of a function that evaluates it in the SQL of
+the contract (``spark_terms``): the largest such term, so that the conditions inside it decide for which rows a
+definition is called.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlglot
 from sqlglot import exp
 
 from service.engine.spark_dialect import for_spark
+from service.engine.spark_portable import mark, scalar_casts, terms_of
 
 Columns = Mapping[str, str]
 """Column -> its type, in the dialect of the contract."""
@@ -24,15 +25,6 @@ Describe = Callable[[str], Sequence[str]]
 POSITION = "row_position"
 """The column by which the rows of a table are ordered; a table without it has no order."""
 
-_PORTABLE = {
-    *(exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Case, exp.If, exp.And, exp.Or),
-    *(exp.Not, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In, exp.Is, exp.NullSafeEQ),
-    *(exp.NullSafeNEQ, exp.Coalesce, exp.Nullif, exp.DPipe, exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.BitwiseAnd),
-    *(exp.Neg, exp.Cast),
-}
-_PORTABLE_TYPES = {"TEXT", "BIGINT", "INT", "DOUBLE", "BOOLEAN", "INT128"}
-_NOT_SCALAR = (exp.AggFunc, exp.Window, exp.Query, exp.Star, exp.Alias, exp.Ordered, exp.Filter, exp.Distinct)
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 _MERGING = ("joins", "group", "distinct", "limit")
 """With these a query has other rows than what it reads."""
 _INTEGERS = {"BIGINT", "INTEGER"}
@@ -74,8 +66,14 @@ class Statement:
     def translated(self, views: Mapping[str, str], *, is_table: bool) -> Translated:
         """The statement for Spark. ``is_table``: its order is kept by a column alone, not by sorting."""
         root = self._root
+        assert not any(_has_star(it) for it in root.find_all(exp.Union)), "a union pairs its columns by position"
         order = self._ordering_column() if is_table else None
+        self._mark_casts()
+        sums = self._sums_of_integers()
         calls = self._with_calls()
+        for it in sums:
+            # They have no bounds in the contract, in Spark those of 64 bits.
+            it.set("this", exp.cast(it.this, "decimal(38, 0)"))
         keeps_rows = POSITION in self._tables["this"] and self._keeps_rows(root) and not root.args.get("order")
         if is_table and order is not None:
             assert isinstance(root, exp.Select)
@@ -95,7 +93,7 @@ class Statement:
     def _with_calls(self) -> tuple[Call, ...]:
         """Replace the terms that are not portable by calls."""
         calls: dict[str, Call] = {}
-        found = [(select, list(_terms_of(select))) for select in self._root.find_all(exp.Select)]
+        found = [(select, list(terms_of(select))) for select in self._selects()]
         typed = [(self._types_of(select, terms), terms) for select, terms in found if terms]
         for types, terms in typed:
             for result, term in zip(types, terms, strict=True):
@@ -103,6 +101,25 @@ class Statement:
                 calls[call.name] = call
                 term.replace(exp.Anonymous(this=call.name, expressions=columns or [exp.Literal.number(1)]))
         return tuple(calls.values())
+
+    def _selects(self) -> list[exp.Select]:
+        return list(self._root.find_all(exp.Select))
+
+    def _mark_casts(self) -> None:
+        """Mark the casts whose value is another in Spark."""
+        for select in self._selects():
+            casts = scalar_casts(select)
+            types = self._types_of(select, [it.this for it in casts]) if casts else []
+            for cast, given in zip(casts, types, strict=True):
+                mark(cast, given)
+
+    def _sums_of_integers(self) -> list[exp.Sum]:
+        found: list[exp.Sum] = []
+        for select in self._selects():
+            sums = [it for it in select.find_all(exp.Sum) if it.parent_select is select]
+            types = self._types_of(select, [it.this for it in sums]) if sums else []
+            found += [it for it, given in zip(sums, types, strict=True) if given in _INTEGERS]
+        return found
 
     def _types_of(self, select: exp.Select, terms: Sequence[exp.Expr]) -> list[str]:
         """The types of terms that are used in ``select``."""
@@ -151,9 +168,7 @@ class Statement:
         """What a query reads its rows from, if it has one row for each: a query, or a table's name."""
         if isinstance(query, exp.Subquery):
             return None if query.args.get("joins") else query.this
-        if not isinstance(query, exp.Select) or any(
-            query.args.get(it) for it in ("joins", "group", "distinct", "limit")
-        ):
+        if not isinstance(query, exp.Select) or any(query.args.get(it) for it in _MERGING):
             return None
         if any(_is_aggregate(it) for it in query.expressions) or query.args.get("from_") is None:
             return None
@@ -187,9 +202,15 @@ class Statement:
 
 
 def ordered_sql(order_by: str) -> str:
-    """The terms of an ``order by`` for Spark."""
+    """The columns of an ``order by`` for Spark; texts of digits may be cast."""
     parsed = for_spark(sqlglot.parse_one(f"select 1 order by {order_by}", read="duckdb"))
+    ordered = [it.this for it in parsed.args["order"].expressions]
+    assert all(isinstance(it, exp.Column | exp.Cast) for it in ordered), "terms are calls"
     return ", ".join(it.sql("spark", identify=True) for it in parsed.args["order"].expressions)
+
+
+def _has_star(union: exp.Union) -> bool:
+    return any(arm.is_star for arm in (union.this, union.expression))
 
 
 def _nothing(columns: Columns) -> str:
@@ -225,36 +246,3 @@ def _is_inside(node: exp.Expr, projection: exp.Expr) -> bool:
     while around is not None and not isinstance(around, exp.Window | exp.Query):
         around = None if around is projection else around.parent
     return around is not None
-
-
-def _terms_of(select: exp.Select) -> Iterator[exp.Expr]:
-    """The largest scalar terms of a query that are not portable, without those of queries inside it."""
-    for part in ("expressions", "where", "group", "having", "order"):
-        given = select.args.get(part)
-        for node in given if isinstance(given, list) else [given] if given else []:
-            yield from _terms_in(node)
-    for join in select.args.get("joins") or ():
-        if condition := join.args.get("on"):
-            yield from _terms_in(condition, (exp.And, *_COMPARISONS))
-
-
-def _terms_in(node: exp.Expr, opened: tuple[type[exp.Expr], ...] = ()) -> Iterator[exp.Expr]:
-    """``opened``: of these the operands are terms, not the whole."""
-    if isinstance(node, exp.Query):
-        return
-    is_scalar = not any(isinstance(it, _NOT_SCALAR) for it in node.walk())
-    if isinstance(node, (exp.Where, exp.Having, exp.Group, *opened)) or not is_scalar:
-        parts = node.iter_expressions()
-        if isinstance(node, exp.Window):
-            ordered = node.args.get("order")
-            parts = iter([*(node.args.get("partition_by") or ()), *(ordered.expressions if ordered else ())])
-        for part in parts:
-            yield from _terms_in(part, opened if isinstance(node, opened) else ())
-    elif not all(_is_portable(it) for it in node.walk()):
-        yield node
-
-
-def _is_portable(node: exp.Expr) -> bool:
-    if isinstance(node, exp.DataType):
-        return node.this.name in _PORTABLE_TYPES
-    return type(node) in _PORTABLE

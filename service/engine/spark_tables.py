@@ -117,7 +117,7 @@ class SparkTable:
 
     def with_rows_of(self, *others: Table) -> SparkTable:
         """See ``Table.with_rows_of``."""
-        parts = [it._rows for it in (self, *map(own, others))]
+        parts = [_with_positions(self._session, it._rows) for it in (self, *map(own, others))]
         is_dense = all(it.is_dense for it in parts)
         columns = [it for it in parts[0].columns if it != POSITION]
         listed, queries, before = ", ".join(f"`{it}`" for it in columns), [], 0
@@ -251,6 +251,10 @@ def _starts(counts: Mapping[str, int]) -> str:
     befores = accumulate(counts.values(), initial=0)
     starts = ", ".join(f"('{name}', {before}L)" for name, before in zip(counts, befores, strict=False))
     return f"(values {starts}) as starts(name, start) on starts.name = file_name"
+
+
+def _with_positions(session: Session, rows: Rows) -> Rows:
+    return rows if POSITION in rows.columns else _dense(session, rows)
 
 
 def _dense(session: Session, rows: Rows, order_by: str = "") -> Rows:

@@ -1,0 +1,101 @@
+"""The application of this process on a cluster of Spark: started once, and again where it has ended."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from pathlib import Path
+
+from py4j.protocol import Py4JError
+from pyspark import SparkContext
+from pyspark.errors import PySparkException
+from pyspark.logger import PySparkLogger
+from pyspark.sql import SparkSession
+
+from service.errors import TransientError
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_LEAST_DRIVER_MB = 1024
+for _name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+    PySparkLogger.getLogger(_name).disabled = True  # its lines have the text of errors
+_applications: dict[str, SparkSession] = {}
+"""Master -> the application of this process; starting one takes seconds."""
+_CONF = {
+    "spark.app.name": "customer-integration-service",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    # The text of an error may hold a customer's value: in no log of the driver, of an executor or of the cluster.
+    "spark.log.level": "OFF",
+    "spark.executor.syncLogLevel.enabled": "true",
+    "spark.eventLog.enabled": "false",
+    "spark.executorEnv.PYTHONPATH": str(_PACKAGE),
+    # These decide about values and rows, so a cluster's own configuration must not.
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.legacy.charVarcharAsString": "true",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
+    "spark.sql.parquet.compression.codec": "zstd",
+    # The driver collects what it broadcasts. Of a file it knows the size packed, in which ordinals are a tenth.
+    "spark.sql.autoBroadcastJoinThreshold": "1m",
+    # A worker in Python has so many rows or bytes at a time.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": "64m",
+}
+"""What every application is configured with, whatever ``spark-defaults.conf`` says."""
+
+
+def start(master: str, memory_limit_mb: int) -> SparkSession:
+    """A new session of this process's application on this master; each engine has one of its own.
+
+    The application is started where there is none, or where it has ended: its JVM died, or the master removed it.
+
+    Raises: TransientError.
+    """
+    try:
+        if master in _applications and not _is_alive(_applications[master]):
+            _forget(_applications.pop(master))
+        if master not in _applications:
+            _applications[master] = _started(master, memory_limit_mb)
+            atexit.register(end)
+        return _applications[master].newSession()
+    except (PySparkException, Py4JError, OSError, RuntimeError) as error:
+        # The master may only be restarting: a batch is retried.
+        raise TransientError(
+            f"Spark does not start: {type(error).__name__}",
+            hint="install Java 17 or later, and check SERVICE_SPARK_MASTER; doctor says what is wrong",
+        ) from None
+
+
+def end() -> None:
+    """End the application of this process, if there is one: its executors leave the cluster."""
+    while _applications:
+        _forget(_applications.popitem()[1])
+
+
+def _started(master: str, memory_limit_mb: int) -> SparkSession:
+    builder = SparkSession.builder.master(master)
+    builder = builder.config("spark.driver.memory", f"{max(_LEAST_DRIVER_MB, memory_limit_mb // 2)}m")
+    for name, value in _CONF.items():
+        builder = builder.config(name, value)
+    application = builder.getOrCreate()
+    application.sparkContext.pythonExec = sys.executable
+    return application
+
+
+def _is_alive(application: SparkSession) -> bool:
+    try:
+        return not application.sparkContext._jsc.sc().isStopped()
+    except (Py4JError, OSError):
+        return False
+
+
+def _forget(application: SparkSession) -> None:
+    """Let the next application start. Where the JVM is gone, what ``pyspark`` keeps of it is removed, too."""
+    try:
+        application.stop()
+    except (Py4JError, OSError):
+        SparkSession._instantiatedSession = SparkSession._activeSession = None
+        SparkContext._gateway = SparkContext._jvm = None
