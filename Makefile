@@ -73,7 +73,7 @@ peers: $(VENV)/peers
 	$(VENV)/others/bin/python -m benchmarks sync-faults
 
 # Their tests have the engine as a parameter; FAULTS=all runs those with Spark.
-LAWS := $(addprefix tests/test_,$(addsuffix .py,laws decisions register filled normalise analytics engine))
+LAWS := $(addprefix tests/test_,$(addsuffix .py,laws decisions register identity_log filled normalise analytics engine))
 spark: $(VENV)/spark
 	REQUIRE_SPARK=1 FAULTS=$(or $(FAULTS),sweep) $(VENV)/distributed/bin/python -m pytest -n2 \
 		$(wildcard tests/test_spark*.py) $(if $(filter all,$(FAULTS)),$(LAWS) -k spark) $(ARGS)

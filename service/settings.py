@@ -193,7 +193,10 @@ class Settings(BaseSettings):
         "0 = half of what the cgroup or the machine has",
     )
     threads: int = Field(
-        0, ge=0, description="threads of the engine, and its worker processes; 0 = one for each core, as memory allows"
+        0,
+        ge=0,
+        description="threads of the engine, and its worker processes (with Spark, of the driver);"
+        " 0 = one for each core, as memory allows",
     )
     engine: EngineName = Field(
         "embedded", description="what works on a batch: `embedded`, this process; `spark`, a cluster: the extra `spark`"

@@ -21,7 +21,6 @@ import pytest
 from benchmarks.spark_cluster import Cluster, Node, running
 from service import engine as engines
 from service.engine import plain_files
-from service.engine.contract import Engine
 from service.folders import TEXT_LOG
 from service.progress import Meter
 from service.readers import csv_sniff, json_window
@@ -56,7 +55,7 @@ class SparkCluster:
         return [worker for worker in self.cluster.workers if ports & _listening(worker.pids())]
 
     @contextmanager
-    def opened(self, folder: Path, *, is_small: bool = True) -> Iterator[Engine]:
+    def opened(self, folder: Path, *, is_small: bool = True) -> Iterator[Any]:
         """The engine, for few rows or for many, with its tables in ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         prepared = engines.prepare_engine(

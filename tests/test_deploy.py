@@ -235,6 +235,31 @@ def test_the_nodes_of_spark_share_the_folders_of_the_watcher_and_its_user(compos
     assert composed["networks"]["spark"]["name"] == "customer-integration-spark"
 
 
+def started(folder: Path, *arguments: str, **environment: str) -> list[str]:
+    """The program that the entry point of Spark's image starts, and its arguments."""
+    for name in ("java", "python"):
+        program = folder / name
+        program.write_text(f"#!/bin/sh\nprintf '%s\\n' {name} \"$@\"\n", encoding="utf-8")
+        program.chmod(0o755)
+    script = DEPLOY / "spark" / "entrypoint.sh"
+    path = f"{folder}:/usr/bin:/bin"
+    ran = subprocess.run(
+        [script, *arguments], env={"PATH": path, **environment}, capture_output=True, text=True, check=True
+    )
+    return ran.stdout.splitlines()
+
+
+def test_the_image_of_spark_starts_the_service_or_an_executor_of_kubernetes(tmp_path: Path) -> None:
+    assert started(tmp_path, "integrate", "a b.csv") == ["python", "-m", "service", "integrate", "a b.csv"]
+    given = ("EXECUTOR_MEMORY", "DRIVER_URL", "EXECUTOR_ID", "EXECUTOR_CORES", "APPLICATION_ID", "EXECUTOR_POD_IP")
+    values = {f"SPARK_{name}": name.lower() for name in (*given, "RESOURCE_PROFILE_ID", "EXECUTOR_POD_NAME")}
+    options = {"SPARK_JAVA_OPT_0": "-Da=b c", "SPARK_JAVA_OPT_1": "-Dd"}
+    java, *arguments = started(tmp_path, "executor", **values, **options)
+    assert (java, arguments[:4]) == ("java", ["-Da=b c", "-Dd", "-Xmsexecutor_memory", "-Xmxexecutor_memory"])
+    assert arguments[-2:] == ["--podName", "executor_pod_name"]
+    assert arguments[arguments.index("--driver-url") + 1] == "driver_url"
+
+
 def check_environment(environment: dict[str, Any]) -> None:
     ours = {name for name in environment if name.startswith(PREFIX)}
     assert ours <= VARIABLES

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,18 @@ import pytest
 
 from service import cli
 from service.engine import open_reader
-from service.engine.embedded import EmbeddedEngine
 from service.errors import UsageError
 from service.folders import StateFolders
 from service.model import PublishedMaster
 from service.register import IdentityEvent, Register, history_of
 from service.register.identity_log import IdentityLog
 from tests.sizes import examples
-from tests.small_batches import small_engine
+from tests.small_batches import AnyEngine
 from tests.test_register import Batches, Groups, Model, resolved, walk
 from tests.worlds import Works
 
 Row = tuple[str, str, str, str | None, int | None, int, int]
 """batch_id, unified_id, change, other, moved, before, after."""
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
-    with small_engine(tmp_path_factory.mktemp("engine")) as made:
-        yield made
 
 
 def shown(number: int) -> str:
@@ -81,7 +73,7 @@ def modelled(model: Model, groups: Groups, batch_id: str) -> list[Row]:
 
 
 @pytest.mark.parametrize("seed", range(examples(8)))
-def test_over_a_random_history_the_log_agrees_with_the_model(engine: EmbeddedEngine, tmp_path: Path, seed: int) -> None:
+def test_over_a_random_history_the_log_agrees_with_the_model(engine: AnyEngine, tmp_path: Path, seed: int) -> None:
     batches, model = Batches(engine, tmp_path), Model()
     expected: list[Row] = []
     stood_for: dict[str, dict[int, int | None]] = {}
@@ -104,7 +96,7 @@ def test_over_a_random_history_the_log_agrees_with_the_model(engine: EmbeddedEng
                 assert at_that_time.stands_for == (None if live is None else shown(live))
 
 
-def test_the_history_of_an_id_is_its_whole_life(engine: EmbeddedEngine, tmp_path: Path) -> None:
+def test_the_history_of_an_id_is_its_whole_life(engine: AnyEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     for groups in ([["A"], ["B"]], [["A", "B"]], [["A"], ["B", "C"]], [["A", "B", "C"]], [["A"]]):
         batches.next(groups)
@@ -127,7 +119,7 @@ def changes_of(state: Path, unified_id: str) -> list[tuple[str, str]]:
     return [(it.batch_id, it.change) for it in history_of(unified_id, state).events]
 
 
-def test_a_batch_that_is_not_committed_leaves_no_event(engine: EmbeddedEngine, tmp_path: Path) -> None:
+def test_a_batch_that_is_not_committed_leaves_no_event(engine: AnyEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     batches.next([["A"]])
     batches.register.stage(batches.identify([["A"], ["B"]]), PublishedMaster("killed"))
@@ -140,7 +132,7 @@ def test_a_batch_that_is_not_committed_leaves_no_event(engine: EmbeddedEngine, t
 
 @pytest.mark.parametrize("is_taken", [False, True])
 def test_a_batch_that_is_committed_and_killed_has_its_events_once(
-    engine: EmbeddedEngine, tmp_path: Path, *, is_taken: bool
+    engine: AnyEngine, tmp_path: Path, *, is_taken: bool
 ) -> None:
     batches = Batches(engine, tmp_path)
     batches.next([["A"]])
@@ -155,9 +147,7 @@ def test_a_batch_that_is_committed_and_killed_has_its_events_once(
     assert [it.position for it in IdentityLog(tmp_path).batches()] == [1, 2, 3]
 
 
-def test_a_batch_that_is_integrated_again_keeps_what_happened_the_first_time(
-    engine: EmbeddedEngine, tmp_path: Path
-) -> None:
+def test_a_batch_that_is_integrated_again_keeps_what_happened_the_first_time(engine: AnyEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     batches.next([["A"]])
     batches.register.stage(batches.identify([["A"]]), PublishedMaster("batch1"))
@@ -166,7 +156,7 @@ def test_a_batch_that_is_integrated_again_keeps_what_happened_the_first_time(
     assert history_of("CUST001", tmp_path, "batch1").is_live
 
 
-def test_a_log_that_was_lost_begins_again_with_what_is_known(engine: EmbeddedEngine, tmp_path: Path) -> None:
+def test_a_log_that_was_lost_begins_again_with_what_is_known(engine: AnyEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     for groups in ([["A", "X"], ["B"], ["C"]], [["A", "X", "B"]]):
         batches.next(groups)

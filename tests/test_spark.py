@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -24,8 +25,10 @@ from service import engine as engines
 from service.engine.components import smallest_of_component
 from service.engine.embedded_tables import EmbeddedTable
 from service.errors import InputError, SettingsError, TransientError
+from service.folders import StateFolders
 from service.pipeline.evidence import WALK, breadth_first_from
 from service.pipeline.fields.email import norm_email
+from service.register import history_of
 from service.settings import Settings
 from tests import regenerate_analytics, small_exports
 from tests.case_runs import CaseRun, batches_of, case_names, commands_after, settings_of
@@ -33,13 +36,15 @@ from tests.regenerate import outcome_of
 from tests.sizes import IS_FULL, SPARK_IN_A_GROUP, SPARK_RECORDS
 from tests.small_batches import (
     NOON,
+    AnyEngine,
     integrate_folder,
     integrate_pair,
     published,
     rows_of,
     small_engine,
 )
-from tests.spark_runs import SparkCluster, differing
+from tests.spark_runs import SparkCluster, differing, end_session
+from tests.test_register import Batches
 from tests.worlds import CASES, ROOT, failing
 
 CASE_NAMES = (
@@ -309,6 +314,43 @@ def test_a_function_is_called_for_each_row(spark: SparkCluster, tmp_path: Path) 
         assert sorted(called.rows()) == expected
 
 
+VALUES = ("9000000000000000000", "1", "2.5", "-0.5", "1e16", "0.1", "nan", "-inf", "", " 7 ")
+STATEMENTS = (
+    "select sum(number) from (select text::bigint as number from this where text in ('9000000000000000000', '1'))",
+    "select sum(try_cast(text as bigint)) as total from this where text <> '1'",
+    "select text::double as number from this where text <> ''",
+    "select text::double::varchar as text from this where text <> ''",
+    "select text::double::bigint as number from this where text in ('2.5', '-0.5', '1', '0.1')",
+    "select text::bigint as number from this where text in ('2.5', '-0.5', '1')",
+    "select min(upper(text)) over (partition by length(text)) as least from this",
+    "select arg_min(nullif(text, ''), length(text)) as shortest from this",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_sums_casts_and_windows_have_the_values_of_the_contract(spark: SparkCluster, tmp_path: Path) -> None:
+    def values(engine: AnyEngine, sql: str) -> list[str]:
+        texts = engine.text_table(("text",), [(value,) for value in (*VALUES, VALUES[0])])
+        return sorted(map(str, texts.derive(sql).rows()))
+
+    with small_engine(tmp_path / "own") as own, spark.opened(tmp_path / "work") as engine:
+        for sql in STATEMENTS:
+            assert values(engine, sql) == values(own, sql), sql
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_register_without_a_log_begins_one(spark: SparkCluster, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with spark.opened(tmp_path / "work") as engine:
+        batches = Batches(engine, state)
+        batches.next([["A", "X"], ["B"]])
+        shutil.rmtree(StateFolders(state).register_events)
+        batches.next([["A"]])
+    assert [it.change for it in history_of("CUST001", state).events] == ["known", "shrank"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path: Path) -> None:
@@ -316,7 +358,51 @@ def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path:
         texts = engine.text_table(("text",), [("ann@example.com",)])
         with pytest.raises(TransientError) as failed:
             texts.derive("select text::bigint as number from this")
-    assert "ann" not in failed.value.explained()
+        engine.register("refused", failing(ValueError("ann@example.com")))
+        with pytest.raises(TransientError) as refused:
+            texts.derive("select refused(text) as text from this")
+    assert "ann" not in failed.value.explained() + refused.value.explained()
+    logs = [path for path in spark.cluster.folder.rglob("*") if path.name in ("stderr", "stdout")]
+    assert logs and not any(b"ann@" in path.read_bytes() for path in logs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_an_application_that_died_is_started_again(spark: SparkCluster, tmp_path: Path) -> None:
+    context = importlib.import_module("pyspark").SparkContext
+    for batch in range(2):
+        with spark.opened(tmp_path / str(batch)) as engine:
+            assert engine.text_table(("text",), [("a",)]).rows() == [("a",)]
+        context._gateway.proc.kill()
+        context._gateway.proc.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_the_configuration_of_a_cluster_does_not_change_a_value(
+    spark: SparkCluster, case_run: Callable[[str], CaseRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own file system, lenient casts, files that may be missing, a log of what happens, and other partitions."""
+    monkeypatch.chdir(tmp_path)
+    defaults = spark.cluster.folder / "spark-defaults.conf"
+    kept = defaults.read_text(encoding="utf-8")
+    hostile = {
+        "hadoop.fs.defaultFS": "hdfs://nowhere.invalid:9",
+        "sql.ansi.enabled": "false",
+        "sql.caseSensitive": "true",
+        "sql.files.ignoreMissingFiles": "true",
+        "sql.shuffle.partitions": "7",
+        "eventLog.enabled": "true",
+        "eventLog.dir": "/nowhere",
+    }
+    end_session()
+    defaults.write_text(kept + "".join(f"spark.{name} {value}\n" for name, value in hostile.items()), encoding="utf-8")
+    try:
+        found = integrated_by_spark(spark, CASES / "the_sample", tmp_path)
+    finally:
+        end_session()
+        defaults.write_text(kept, encoding="utf-8")
+    assert differing(published(case_run("the_sample").outbox), found) == []
 
 
 @pytest.mark.slow
