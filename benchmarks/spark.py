@@ -43,7 +43,7 @@ class EngineRun:
 
 
 def report(records: int, rounds: int) -> None:
-    """Measure and print one table."""
+    """Measure and print one table. Raises: SystemExit where the engines publish other files."""
     executor_mb = int(min(max(memory_mb() / 8, _LEAST_EXECUTOR_MB), _MOST_EXECUTOR_MB))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -63,6 +63,8 @@ def report(records: int, rounds: int) -> None:
         except ClusterFailed as error:
             raise SystemExit(str(error)) from None
     _print(records, {name: _median(found) for name, found in runs.items()}, same, executor_mb)
+    if not all(same):
+        raise SystemExit("the two engines published different files")
 
 
 def _run(folder: Path, pair: Sequence[Path], settings: Mapping[str, str], workers: Sequence[Node]) -> EngineRun:

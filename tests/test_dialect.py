@@ -1,7 +1,8 @@
-"""The SQL that stages give to tables stays inside one subset of DuckDB SQL, which can be translated.
+"""The SQL that stages give to tables stays inside one subset of DuckDB SQL, which is translated for Spark.
 
 Every statement of a few batches of both jobs is recorded, parsed, and compared with the lists below. Before a new
-construct is added to the lists, check that it has a counterpart in Spark SQL.
+relational construct or aggregate is added to them, see that Spark has the same; any other function becomes a call of
+DuckDB.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ EXCEPTIONS = {
     "INT128": "decimal(38, 0) elsewhere",
     "to_json": "quotes one text as JSON",
 }
-"""What has no counterpart in Spark; each is used in one stage only, and must be rewritten for another engine."""
+"""What ``sqlglot`` does not translate; ``spark_dialect`` does, or it is part of a call."""
 
 
 COMPUTED_BY_SPARK = {
@@ -71,6 +72,7 @@ class Recorder:
         self.registered: set[str] = set()
         derive, rows, register = EmbeddedTable.derive, EmbeddedTable.rows, EmbeddedEngine.register
         write_parquet, write_lines = EmbeddedTable.write_parquet, EmbeddedTable.write_lines
+        write_csv = EmbeddedTable.write_csv
 
         def recorded_derive(table: EmbeddedTable, sql: str, **others: Any) -> EmbeddedTable:
             self.statements[sql] = None
@@ -86,6 +88,13 @@ class Recorder:
             self.statements |= dict.fromkeys(given[3:4])
             write_parquet(table, *given, **named)
 
+        def recorded_csv(table: EmbeddedTable, *given: Any, **named: Any) -> None:
+            for sql in given[3:4]:
+                self.statements[sql] = None
+                tables = {name: it for name, it in named.items() if isinstance(it, EmbeddedTable)}
+                self._translate(table, sql, tables, is_table=False)
+            write_csv(table, *given, **named)
+
         def recorded_lines(table: EmbeddedTable, *given: Any, **named: Any) -> None:
             self.statements |= dict.fromkeys(given[3:4])
             write_lines(table, *given, **named)
@@ -97,6 +106,7 @@ class Recorder:
         patched.setattr(EmbeddedTable, "derive", recorded_derive)
         patched.setattr(EmbeddedTable, "rows", recorded_rows)
         patched.setattr(EmbeddedTable, "write_parquet", recorded_write)
+        patched.setattr(EmbeddedTable, "write_csv", recorded_csv)
         patched.setattr(EmbeddedTable, "write_lines", recorded_lines)
         patched.setattr(EmbeddedEngine, "register", recorded_register)
 

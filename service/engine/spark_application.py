@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from py4j.protocol import Py4JError
-from pyspark import SparkContext
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
@@ -16,6 +16,9 @@ from service.errors import TransientError
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _LEAST_DRIVER_MB = 1024
+_JAVA_OPTIONS = "spark.executor.extraJavaOptions"
+_SILENT = f"-Dlog4j2.configurationFile=file://{_PACKAGE}/service/data/spark_executors.log4j2.properties"
+"""An option of executors: their logs would quote values, too."""
 for _name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
     PySparkLogger.getLogger(_name).disabled = True  # its lines have the text of errors
 _applications: dict[str, SparkSession] = {}
@@ -24,9 +27,8 @@ _CONF = {
     "spark.app.name": "customer-integration-service",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    # The text of an error may hold a customer's value: in no log of the driver, of an executor or of the cluster.
+    # The text of an error may hold a customer's value: neither the driver's log nor the cluster's has it.
     "spark.log.level": "OFF",
-    "spark.executor.syncLogLevel.enabled": "true",
     "spark.eventLog.enabled": "false",
     "spark.executorEnv.PYTHONPATH": str(_PACKAGE),
     # These decide about values and rows, so a cluster's own configuration must not.
@@ -76,11 +78,13 @@ def end() -> None:
 
 
 def _started(master: str, memory_limit_mb: int) -> SparkSession:
-    builder = SparkSession.builder.master(master)
-    builder = builder.config("spark.driver.memory", f"{max(_LEAST_DRIVER_MB, memory_limit_mb // 2)}m")
-    for name, value in _CONF.items():
-        builder = builder.config(name, value)
-    application = builder.getOrCreate()
+    conf = SparkConf().setAll(_CONF.items()).setMaster(master)
+    conf.set("spark.driver.memory", f"{max(_LEAST_DRIVER_MB, memory_limit_mb // 2)}m")
+    # The JVM reads spark-defaults.conf.
+    SparkContext._ensure_initialized(conf=conf)
+    options = SparkConf().get(_JAVA_OPTIONS, "")
+    conf.set(_JAVA_OPTIONS, f"{options} {_SILENT}".strip())
+    application = SparkSession.builder.config(conf=conf).getOrCreate()
     application.sparkContext.pythonExec = sys.executable
     return application
 
@@ -98,4 +102,4 @@ def _forget(application: SparkSession) -> None:
         application.stop()
     except (Py4JError, OSError):
         SparkSession._instantiatedSession = SparkSession._activeSession = None
-        SparkContext._gateway = SparkContext._jvm = None
+        SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None
