@@ -70,8 +70,10 @@ class SparkTable:
 
     def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> SparkTable:
         """See ``Table.sorted``."""
-        rows = self.derive(sql, **others)._rows
-        return SparkTable(self._session, _dense(self._session, rows, ordered_sql(order_by)), order_by)
+        rows = self.derive(sql, **others)
+        found = _dense(self._session, rows._rows, ordered_sql(order_by))
+        rows.release()
+        return SparkTable(self._session, found._replace(folders=found.folders[-1:]), order_by)
 
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:
         """See ``Table.rows``."""
