@@ -119,7 +119,7 @@ class Recorder:
             for name, it in {"this": table, **others}.items()
         }
         statement = Statement(sql, tables, self.registered, lambda query: [row[1] for row in run(f"describe {query}")])
-        self.translated[sql] = statement.translated({name: f"view_{name}" for name in tables}, is_table=is_table)
+        self.translated[sql] = statement.translated(is_table=is_table)
 
 
 @pytest.fixture(scope="module")

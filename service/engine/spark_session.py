@@ -17,7 +17,7 @@ from pyspark.sql import types as spark_types
 from pyspark.sql.functions import arrow_udf
 
 from service.engine.embedded import EmbeddedEngine
-from service.engine.spark_sql import Call, Columns, Statement, Translated
+from service.engine.spark_sql import Call, Columns, Translated, translated
 from service.engine.spark_terms import Function, Term
 from service.errors import Interrupted, TransientError
 
@@ -55,11 +55,10 @@ class Session:
         self, sql: str, tables: Mapping[str, Columns], views: Mapping[str, str], *, is_table: bool
     ) -> Translated:
         """A statement for Spark; what it calls can be called."""
-        statement = Statement(sql, tables, self.functions, self._types_of)
-        translated = statement.translated(views, is_table=is_table)
-        for call in translated.calls:
+        found = translated(sql, tables, self.functions, self._types_of, is_table=is_table)
+        for call in found.calls:
             self._enable(call)
-        return translated
+        return found.on(views)
 
     def _types_of(self, query: str) -> list[str]:
         return [str(row[1]) for row in self.local.run(f"describe {query}")]

@@ -8,7 +8,7 @@ definition is called.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlglot
@@ -43,18 +43,47 @@ class Call(NamedTuple):
 
 
 class Translated(NamedTuple):
-    """A statement for Spark on views named as the tables are."""
+    """A statement for Spark."""
 
     sql: str
+    """It reads each table from a view with a name that ``on`` replaces."""
     calls: tuple[Call, ...]
     has_position: bool
     """Whether it has the column ``POSITION``, the order of its rows."""
     keeps_rows: bool
     """Whether each row is one of the table ``this``, in its order."""
 
+    def on(self, views: Mapping[str, str]) -> Translated:
+        """The statement on these views: table -> name."""
+        sql = self.sql
+        for name, view in views.items():
+            sql = sql.replace(f"`{_VIEW.format(name)}`", view)
+        return self._replace(sql=sql)
+
+
+_VIEW = "view of {}"
+_MOST_REMEMBERED = 2000
+_remembered: dict[Hashable, Translated] = {}
+
+
+def translated(
+    sql: str, tables: Mapping[str, Columns], functions: Collection[str], describe: Describe, *, is_table: bool
+) -> Translated:
+    """A statement on tables, translated once for all batches of this process: it takes about a tenth of a second.
+
+    ``is_table``: the order of the result is kept by a column alone, not by sorting.
+    """
+    columns = tuple((name, tuple(of_table.items())) for name, of_table in tables.items())
+    key = (sql, columns, frozenset(functions), is_table)
+    if key not in _remembered:
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[key] = Statement(sql, tables, functions, describe).translated(is_table=is_table)
+    return _remembered[key]
+
 
 class Statement:
-    """A statement on tables, which are views with the names ``views`` in Spark."""
+    """A statement on tables."""
 
     def __init__(self, sql: str, tables: Mapping[str, Columns], functions: Collection[str], describe: Describe) -> None:
         self._root = sqlglot.parse_one(sql, read="duckdb")
@@ -63,8 +92,8 @@ class Statement:
         self._functions = functions
         self._describe = describe
 
-    def translated(self, views: Mapping[str, str], *, is_table: bool) -> Translated:
-        """The statement for Spark. ``is_table``: its order is kept by a column alone, not by sorting."""
+    def translated(self, *, is_table: bool) -> Translated:
+        """The statement for Spark; see the function."""
         root = self._root
         assert not any(_has_star(it) for it in root.find_all(exp.Union)), "a union pairs its columns by position"
         order = self._ordering_column() if is_table else None
@@ -84,7 +113,7 @@ class Statement:
             root.set("order", None)
         root = for_spark(root)
         assert isinstance(root, exp.Query)
-        self._define(root, views, keeps_rows=keeps_rows)
+        self._define(root, keeps_rows=keeps_rows)
         sql = root.sql("spark", identify=True)
         return Translated(sql, calls, keeps_rows or order is not None, keeps_rows)
 
@@ -190,13 +219,14 @@ class Statement:
         if isinstance(source, exp.Expr):
             self._add_position(source)
 
-    def _define(self, root: exp.Query, views: Mapping[str, str], *, keeps_rows: bool) -> None:
+    def _define(self, root: exp.Query, *, keeps_rows: bool) -> None:
         """Define the names of the tables at the beginning of the statement."""
         own = root.args.get("with_")
         ctes: list[exp.Expr] = []
         for name, columns in self._tables.items():
             shown = [it for it in columns if it != POSITION or (keeps_rows and name == "this")]
-            select = exp.select(*(exp.column(it, quoted=True) for it in shown)).from_(views[name])
+            view = exp.table_(_VIEW.format(name), quoted=True)
+            select = exp.select(*(exp.column(it, quoted=True) for it in shown)).from_(view)
             ctes.append(exp.CTE(this=select, alias=exp.TableAlias(this=exp.to_identifier(name))))
         root.set("with_", exp.With(expressions=[*ctes, *(own.expressions if own else ())]))
 
