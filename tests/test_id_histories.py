@@ -12,6 +12,7 @@ import signal
 import string
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from itertools import product
@@ -117,7 +118,8 @@ class Past:
         setting = warm.Setting(self.house.root, output, self.house.environment(**SETTINGS))
         verb = warm.Verb(["watch", "--once"], setting)
         time.sleep(seconds)
-        os.kill(verb.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may be done
+            os.kill(verb.pid, signal.SIGKILL)
         verb.wait()
 
 
