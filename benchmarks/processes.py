@@ -96,7 +96,7 @@ _SHOWN_LINES = 4
 
 
 def _message(errors: bytes) -> str:
-    """The last lines: what a program says before them, such as the JVM, is no reason."""
+    """The last lines: what a program says before them, such as the JVM, does not say why it failed."""
     lines = errors.decode(errors="replace").strip().splitlines() or ["no message"]
     return " | ".join(lines[-_SHOWN_LINES:])
 

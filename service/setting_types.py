@@ -15,8 +15,10 @@ _SHORTEST_TOKEN = 8
 _BETWEEN_URLS = re.compile(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 
 
+_HOST_AND_PORT = r"(?:\[[^\]\s]+\]|[^\s,:\[\]]+):[0-9]{1,5}"
 _SPARK_MASTER = re.compile(
-    r"local(?:\[(?:\*|[1-9][0-9]*)(?:,[0-9]+)?\])?|yarn|spark://[^\s,:]+:[0-9]+(?:,[^\s,:]+:[0-9]+)*|k8s://[^\s]+"
+    r"local(?:\[(?:\*|[1-9][0-9]*)(?:,[0-9]+)?\])?|yarn|k8s://[^\s]+"
+    rf"|spark://{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*"
 )
 
 

@@ -111,6 +111,15 @@ def end_session() -> None:
     spark_application.end()
 
 
+def kill_jvm() -> None:
+    """Kill the JVM of this process, as where it runs out of memory. The next one reads spark-defaults.conf."""
+    from pyspark import SparkContext
+
+    if SparkContext._gateway is not None:
+        SparkContext._gateway.proc.kill()
+        SparkContext._gateway.proc.wait()
+
+
 def _listening(pids: Iterable[int]) -> set[int]:
     """The ports on which processes listen."""
     found: set[int] = set()

@@ -210,7 +210,7 @@ def test_our_containers_are_closed_and_share_their_folders(composed: dict[str, A
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert int(service["mem_limit"]) <= (3 if name in SPARK_NODES else 2) << 30, name
+        assert int(service["mem_limit"]) <= (4 if name in SPARK_NODES else 2) << 30, name
         check_environment(service.get("environment", {}))
         if name not in SPARK_NODES:
             assert (service.get("command") or ["watch"])[0] in NAMES_OF_VERBS, name

@@ -23,6 +23,7 @@ from benchmarks.generate import write_messy_pair
 from service import cli
 from service import engine as engines
 from service.engine.components import smallest_of_component
+from service.engine.contract import DamagedFile
 from service.engine.embedded_tables import EmbeddedTable
 from service.errors import InputError, SettingsError, TransientError
 from service.folders import StateFolders
@@ -43,7 +44,7 @@ from tests.small_batches import (
     rows_of,
     small_engine,
 )
-from tests.spark_runs import SparkCluster, differing, end_session
+from tests.spark_runs import SparkCluster, differing, kill_jvm
 from tests.test_register import Batches
 from tests.worlds import CASES, ROOT, failing
 
@@ -368,12 +369,10 @@ def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_an_application_that_died_is_started_again(spark: SparkCluster, tmp_path: Path) -> None:
-    context = importlib.import_module("pyspark").SparkContext
     for batch in range(2):
         with spark.opened(tmp_path / str(batch)) as engine:
             assert engine.text_table(("text",), [("a",)]).rows() == [("a",)]
-        context._gateway.proc.kill()
-        context._gateway.proc.wait()
+        kill_jvm()
 
 
 @pytest.mark.slow
@@ -394,14 +393,33 @@ def test_the_configuration_of_a_cluster_does_not_change_a_value(
         "eventLog.enabled": "true",
         "eventLog.dir": "/nowhere",
     }
-    end_session()
+    kill_jvm()
     defaults.write_text(kept + "".join(f"spark.{name} {value}\n" for name, value in hostile.items()), encoding="utf-8")
     try:
+        with spark.opened(tmp_path / "work", is_small=False) as engine:
+            assert engine._session._spark.conf.get("spark.sql.shuffle.partitions") == "7", "it is read"
         found = integrated_by_spark(spark, CASES / "the_sample", tmp_path)
     finally:
-        end_session()
+        kill_jvm()
         defaults.write_text(kept, encoding="utf-8")
     assert differing(published(case_run("the_sample").outbox), found) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_damaged_file_of_our_own_is_no_fault_of_the_cluster(spark: SparkCluster, tmp_path: Path) -> None:
+    with spark.opened(tmp_path / "work") as engine:
+        path = tmp_path / "rows.parquet"
+        engine.text_table(("text",), [("a",), ("b",)]).write_parquet(path, "text")
+        assert engine.read_parquet(path).rows() == [("a",), ("b",)]
+        whole = path.read_bytes()
+        for cut in (0, 4, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:cut])
+            with pytest.raises(DamagedFile):
+                engine.read_parquet(path)
+        path.unlink()
+        with pytest.raises(FileNotFoundError):
+            engine.read_parquet(path)
 
 
 @pytest.mark.slow

@@ -114,10 +114,13 @@ def test_the_probe_of_a_task_says_what_is_missing_and_what_it_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_probe, "find_spec", lambda name: None if name == "duckdb" else name)
-    folders = spark_probe.SharedFolders((str(tmp_path), str(tmp_path / "elsewhere")))
+    program = tmp_path / "program"
+    folders = spark_probe.SharedFolders((str(tmp_path), str(tmp_path / "elsewhere")), str(program))
     (tmp_path / spark_probe.OF_DRIVER).write_bytes(b"1")
     found = folders.found(0)
-    assert (found["missing"], found["apart"]) == (["duckdb"], [folders.folders[1]])
+    assert (found["missing"], found["apart"]) == (["duckdb", f"the program, which has {program}"], [folders.folders[1]])
+    program.touch()
+    assert folders.found(0)["missing"] == ["duckdb"]
     assert folders.unseen(1) == [folders.folders[1]]
     assert folders.unseen(2) == [*folders.folders]
 

@@ -90,9 +90,8 @@ def _addresses(master: str) -> Iterator[tuple[str, int]]:
     kind, _, rest = master.partition("://")
     for address in rest.split(",") if kind in ("spark", "k8s") else ():
         parts = urlsplit(address if "://" in address else f"//{address}")
-        usual = 7077 if kind == "spark" else 443
         with suppress(ValueError):
-            yield parts.hostname or "", parts.port or usual
+            yield parts.hostname or "", parts.port or 443  # a master of Spark has its port in the setting
 
 
 def _tried(it: Examined, master: str) -> Finding:
@@ -144,8 +143,8 @@ def _judged(result: Mapping[str, Any], master: str, shared: Mapping[str, Path]) 
     missing = sorted({name for task in tasks for name in task["missing"]})
     if missing:
         lacking = _hosts(task for task in tasks if task["missing"])
-        hint = "install there what requirements/spark.txt lists"
-        return failed(f"executors lack packages: {', '.join(missing)} on {lacking}", _or_alone(hint))
+        hint = "install there what requirements/spark.txt lists, and the program at the path that it has here"
+        return failed(f"executors lack {', '.join(missing)} on {lacking}", _or_alone(hint))
     apart = {shared[name] for task in tasks for name in task["apart"]} | {shared[name] for name in result["unseen"]}
     if apart:
         where = _hosts(task for task in tasks if task["apart"]) or "executors"

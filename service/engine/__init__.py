@@ -18,7 +18,10 @@ from service.engine.contract import Engine, Prepared, Reader
 from service.errors import SettingsError
 from service.progress import Meter
 
-INSTALL_SPARK = "install the packages of the extra: pip install --require-hashes -r requirements/spark.txt"
+INSTALL_SPARK = (
+    "install the extra from a checkout: pip install --require-hashes -r requirements/spark.txt; in Docker use the image"
+    " of deploy/spark/Dockerfile"
+)
 _NEEDED_BY_SPARK = ("pyspark", "pyarrow", "pandas", "sqlglot")
 
 
@@ -28,7 +31,7 @@ def refuse_missing(spark_master: str) -> None:
     if missing:
         raise SettingsError(
             f"SERVICE_ENGINE=spark needs packages that are not installed: {', '.join(missing)}",
-            hint=f"{INSTALL_SPARK}, and Java 17 or later; or set SERVICE_ENGINE=embedded",
+            hint=f"{INSTALL_SPARK}. It needs Java 17 or later. Or set SERVICE_ENGINE=embedded",
         )
 
 

@@ -109,11 +109,8 @@ class SparkEngine:
         return given, report
 
     def read_parquet(self, path: Path) -> SparkTable:
-        """See ``Engine.read_parquet``."""
-        try:
-            pq.read_metadata(path)
-        except pa.ArrowInvalid:
-            raise DamagedFile(path) from None
+        """See ``Engine.read_parquet``. Only damage of the file's end is told from a fault of the cluster."""
+        _refuse_damaged(path)
         rows = opened(self._session, path, f"_metadata.row_index as {POSITION}")
         return SparkTable(self._session, rows._replace(is_dense=True, folders=()))
 
@@ -183,6 +180,18 @@ class SparkEngine:
         numbered.write_parquet(folder / "part.parquet", order_by, columns)
         table.release()
         return SparkTable(self._session, opened(self._session, folder)._replace(is_dense=is_dense))
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Raises: DamagedFile, OSError."""
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        raise DamagedFile(path) from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise DamagedFile(path) from None  # the reader's own words for what it cannot parse
 
 
 def _function(name: str, function: Callable[..., Any], result: str) -> Function:

@@ -17,12 +17,12 @@ from service.errors import TransientError
 _PACKAGE = Path(__file__).resolve().parents[2]
 _LEAST_DRIVER_MB = 1024
 _JAVA_OPTIONS = "spark.executor.extraJavaOptions"
-_SILENT = f"-Dlog4j2.configurationFile=file://{_PACKAGE}/service/data/spark_executors.log4j2.properties"
-"""An option of executors: their logs would quote values, too."""
+SILENT_LOGS = _PACKAGE / "service" / "data" / "spark_executors.log4j2.properties"
+"""What executors log, which is nothing: a line of theirs may quote a value, too."""
 for _name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
     PySparkLogger.getLogger(_name).disabled = True  # its lines have the text of errors
 _applications: dict[str, SparkSession] = {}
-"""Master -> the application of this process; starting one takes seconds."""
+"""Master -> the application of this process, which has one at a time; starting it takes seconds."""
 _CONF = {
     "spark.app.name": "customer-integration-service",
     "spark.ui.enabled": "false",
@@ -36,6 +36,8 @@ _CONF = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.caseSensitive": "false",
     "spark.sql.legacy.charVarcharAsString": "true",
+    "spark.sql.decimalOperations.allowPrecisionLoss": "true",
+    "spark.sql.parquet.writeLegacyFormat": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
@@ -61,7 +63,6 @@ def start(master: str, memory_limit_mb: int) -> SparkSession:
             _forget(_applications.pop(master))
         if master not in _applications:
             _applications[master] = _started(master, memory_limit_mb)
-            atexit.register(end)
         return _applications[master].newSession()
     except (PySparkException, Py4JError, OSError, RuntimeError) as error:
         # The master may only be restarting: a batch is retried.
@@ -77,13 +78,16 @@ def end() -> None:
         _forget(_applications.popitem()[1])
 
 
+atexit.register(end)
+
+
 def _started(master: str, memory_limit_mb: int) -> SparkSession:
     conf = SparkConf().setAll(_CONF.items()).setMaster(master)
     conf.set("spark.driver.memory", f"{max(_LEAST_DRIVER_MB, memory_limit_mb // 2)}m")
     # The JVM reads spark-defaults.conf.
     SparkContext._ensure_initialized(conf=conf)
     options = SparkConf().get(_JAVA_OPTIONS, "")
-    conf.set(_JAVA_OPTIONS, f"{options} {_SILENT}".strip())
+    conf.set(_JAVA_OPTIONS, f"{options} -Dlog4j2.configurationFile={SILENT_LOGS.as_uri()}".strip())
     application = SparkSession.builder.config(conf=conf).getOrCreate()
     application.sparkContext.pythonExec = sys.executable
     return application
@@ -97,7 +101,7 @@ def _is_alive(application: SparkSession) -> bool:
 
 
 def _forget(application: SparkSession) -> None:
-    """Let the next application start. Where the JVM is gone, what ``pyspark`` keeps of it is removed, too."""
+    """Stop an application. Where its JVM is gone, remove what ``pyspark`` keeps of it, so that another can start."""
     try:
         application.stop()
     except (Py4JError, OSError):

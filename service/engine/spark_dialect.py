@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import sqlglot
 from sqlglot import exp
 
@@ -20,11 +22,11 @@ def _changed(node: exp.Expr) -> exp.Expr:
         return _without_replace(node)
     if isinstance(node, exp.ArrayAgg) and isinstance(node.this, exp.Order):
         (ordered,) = node.this.expressions
-        assert not ordered.args.get("desc"), "sort_array ascends"
+        _refuse_descending([ordered])
         return _spark(_SORTED_LIST, key=ordered.this, value=node.this.this)
     if isinstance(node, exp.GroupConcat) and (distinct := node.find(exp.Distinct)):
         # Spark 4.3 has an error in listagg beside count(distinct …).
-        assert not any(it.args.get("desc") for it in node.find_all(exp.Ordered)), "sort_array ascends"
+        _refuse_descending(node.find_all(exp.Ordered))
         return _spark(_SORTED_TEXTS, value=distinct.expressions[0], separator=node.args["separator"])
     if isinstance(node, exp.Min) and node.args.get("count"):
         return _spark(_FIRST_OF_LIST, value=node.this, count=node.args["count"])
@@ -35,6 +37,11 @@ def _changed(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Not) and isinstance(node.this, exp.In) and node.this.args.get("query"):
         return _not_there(node.this)
     return node
+
+
+def _refuse_descending(ordered: Iterable[exp.Ordered]) -> None:
+    if any(it.args.get("desc") for it in ordered):
+        raise NotImplementedError("an aggregate in descending order: sort_array ascends")
 
 
 def _spark(template: str, **terms: exp.Expr) -> exp.Expr:

@@ -14,24 +14,24 @@ _PORTABLE = {
 }
 _PORTABLE_TYPES = {"TEXT", "BIGINT", "INT", "DOUBLE", "BOOLEAN", "INT128"}
 _CAST_ALIKE = {"BIGINT", "INTEGER", "BOOLEAN", "DECIMAL(38,0)"}
-"""What is cast to any portable type with the same result, as is a literal. Of texts only those of integers are: Spark
-refuses any other, where DuckDB rounds. Floating-point numbers are rounded and printed in other ways."""
+"""What is cast to any portable type with the same result. Of texts only those of integers are: Spark refuses any other,
+where DuckDB may round. Floating-point numbers are rounded and printed in other ways."""
 _OF_TEXTS = {"BIGINT", "INT", "TEXT"}
 _NOT_SCALAR = (exp.AggFunc, exp.Window, exp.Query, exp.Star, exp.Alias, exp.Ordered, exp.Filter, exp.Distinct)
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
-_OTHER = "has another value in Spark"
+_NOT_PORTABLE = "not portable"
 
 
 def scalar_casts(select: exp.Select) -> list[exp.Cast]:
     """The casts of a query, without those of aggregates, inside lambdas, and of queries inside it."""
-    found = (it for it in select.find_all(exp.Cast) if it.parent_select is select and not it.find(*_NOT_SCALAR))
-    return [it for it in found if it.find_ancestor(exp.Lambda, exp.Query) is select]
+    found = (it for it in select.find_all(exp.Cast) if it.find_ancestor(exp.Lambda, exp.Query) is select)
+    return [it for it in found if not it.find(*_NOT_SCALAR)]
 
 
 def mark(cast: exp.Cast, given: str) -> None:
-    """Mark a cast from this type where it is not portable; ``terms_of`` heeds it."""
-    is_alike = isinstance(cast.this, exp.Literal | exp.Null) or given in _CAST_ALIKE
-    cast.meta[_OTHER] = not (is_alike or (given == "VARCHAR" and cast.args["to"].this.name in _OF_TEXTS))
+    """Mark a cast from this type where it is not portable; ``terms_of`` reads the mark."""
+    is_alike = isinstance(cast.this, exp.Null) or given in _CAST_ALIKE
+    cast.meta[_NOT_PORTABLE] = not (is_alike or (given == "VARCHAR" and cast.args["to"].this.name in _OF_TEXTS))
 
 
 def terms_of(select: exp.Select) -> Iterator[exp.Expr]:
@@ -65,4 +65,4 @@ def _terms_in(node: exp.Expr, opened: tuple[type[exp.Expr], ...] = ()) -> Iterat
 def _is_portable(node: exp.Expr) -> bool:
     if isinstance(node, exp.DataType):
         return node.this.name in _PORTABLE_TYPES
-    return type(node) in _PORTABLE and not node.meta.get(_OTHER)
+    return type(node) in _PORTABLE and not node.meta.get(_NOT_PORTABLE)

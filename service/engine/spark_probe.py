@@ -24,13 +24,16 @@ class SharedFolders(NamedTuple):
     """What a task does: in each folder it reads the driver's file, and writes one."""
 
     folders: tuple[str, ...]
+    program: str
+    """A file of the program, where the driver has it: executors need the program at the same path."""
 
     def found(self, number: int) -> dict[str, Any]:
         """Where the task ran, and which folders it does not share with the driver."""
+        missing = [name for name in _NEEDED if find_spec(name) is None]
         return {
             "host": platform.node(),
             "user": os.geteuid(),
-            "missing": [name for name in _NEEDED if find_spec(name) is None],
+            "missing": missing if Path(self.program).exists() else [*missing, f"the program, which has {self.program}"],
             "apart": [folder for folder in self.folders if not _is_shared(Path(folder), number)],
         }
 
@@ -61,7 +64,7 @@ def probe(master: str, *folders: str) -> None:
     from service.errors import ServiceError
 
     result: dict[str, Any]
-    shared = SharedFolders(folders)
+    shared = SharedFolders(folders, str(spark_application.SILENT_LOGS))
     try:
         spark = spark_application.start(master, _MEMORY_MB)
         count = spark.sparkContext.defaultParallelism

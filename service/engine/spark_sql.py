@@ -71,7 +71,8 @@ def translated(
 ) -> Translated:
     """A statement on tables, translated once for all batches of this process: it takes about a tenth of a second.
 
-    ``is_table``: the order of the result is kept by a column alone, not by sorting.
+    ``is_table``: the order of the result is kept by a column alone, not by sorting. A function with a name always has
+    the same result type.
     """
     columns = tuple((name, tuple(of_table.items())) for name, of_table in tables.items())
     key = (sql, columns, frozenset(functions), is_table)
@@ -93,9 +94,10 @@ class Statement:
         self._describe = describe
 
     def translated(self, *, is_table: bool) -> Translated:
-        """The statement for Spark; see the function."""
+        """The statement for Spark. ``is_table``: see the function."""
         root = self._root
-        assert not any(_has_star(it) for it in root.find_all(exp.Union)), "a union pairs its columns by position"
+        if any(_has_star(it) for it in root.find_all(exp.Union)):
+            raise NotImplementedError("a star in a union, which pairs columns by position")
         order = self._ordering_column() if is_table else None
         self._mark_casts()
         sums = self._sums_of_integers()
@@ -235,7 +237,8 @@ def ordered_sql(order_by: str) -> str:
     """The columns of an ``order by`` for Spark; texts of digits may be cast."""
     parsed = for_spark(sqlglot.parse_one(f"select 1 order by {order_by}", read="duckdb"))
     ordered = [it.this for it in parsed.args["order"].expressions]
-    assert all(isinstance(it, exp.Column | exp.Cast) for it in ordered), "terms are calls"
+    if not all(isinstance(it, exp.Column | exp.Cast) for it in ordered):
+        raise NotImplementedError("an order by anything but columns and casts")
     return ", ".join(it.sql("spark", identify=True) for it in parsed.args["order"].expressions)
 
 

@@ -61,8 +61,8 @@ def evidence_of(weight: float | None, parts: str | None) -> WeighedEvidence | No
 
 def _part(text: str) -> EvidencePart:
     what, _, bits = text.rpartition(" ")
-    name, _, outcome = what.partition(" ")
-    return EvidencePart(name=name, outcome=outcome, bits=float(bits))
+    field, _, outcome = what.rpartition(" ")
+    return EvidencePart(name=field or outcome, outcome=outcome if field else "", bits=float(bits))
 
 
 def outcomes_of(text: str) -> Iterator[FieldOutcome]:
