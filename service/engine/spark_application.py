@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from py4j.protocol import Py4JError
@@ -105,5 +106,8 @@ def _forget(application: SparkSession) -> None:
     try:
         application.stop()
     except (Py4JError, OSError):
+        if SparkContext._gateway is not None:
+            with suppress(OSError):
+                SparkContext._gateway.proc.stdin.close()
         SparkSession._instantiatedSession = SparkSession._activeSession = None
         SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None
