@@ -109,7 +109,7 @@ class SparkEngine:
         return given, report
 
     def read_parquet(self, path: Path) -> SparkTable:
-        """See ``Engine.read_parquet``. Only damage of the file's end is told from a fault of the cluster."""
+        """See ``Engine.read_parquet``. Damage outside the footer is an error of Spark."""
         _refuse_damaged(path)
         rows = opened(self._session, path, f"_metadata.row_index as {POSITION}")
         return SparkTable(self._session, rows._replace(is_dense=True, folders=()))
@@ -191,7 +191,7 @@ def _refuse_damaged(path: Path) -> None:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise DamagedFile(path) from None  # the reader's own words for what it cannot parse
+        raise DamagedFile(path) from None  # without a number it is an error of the parser
 
 
 def _function(name: str, function: Callable[..., Any], result: str) -> Function:
