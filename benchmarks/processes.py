@@ -15,6 +15,8 @@ from pathlib import Path
 
 from benchmarks.process_tree import Sample, Watch, others_seconds
 
+_SHOWN_LINES = 4
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -90,9 +92,6 @@ def run_measured(
     if status:
         raise Failed(watch.stopped_for or f"ended with {process.returncode}: {message}", ran)
     return ran
-
-
-_SHOWN_LINES = 4
 
 
 def _message(errors: bytes) -> str:

@@ -16,7 +16,8 @@ from sqlglot import exp
 
 from service.engine.embedded import EmbeddedEngine
 from service.engine.embedded_tables import EmbeddedTable
-from service.engine.spark_sql import Statement, Translated
+from service.engine.spark_dialect import Untranslatable
+from service.engine.spark_sql import Statement, Translated, ordered_sql
 from tests import regenerate_analytics
 from tests.case_runs import run_case
 from tests.worlds import CASES
@@ -183,6 +184,26 @@ def test_spark_computes_aggregates_and_what_is_portable_and_calls_the_rest(recor
 def test_every_listed_exception_is_used(recorded: Recorder) -> None:
     used = {name for sql in recorded.statements for name in exceptions_in(parsed(sql))}
     assert used == EXCEPTIONS.keys()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select list(a order by b desc) as a from this",
+        "select string_agg(distinct a, ',' order by a desc) as a from this",
+        "select a, b from this union all from this",
+    ],
+)
+def test_what_means_something_else_in_spark_is_refused(sql: str) -> None:
+    statement = Statement(sql, {"this": {"a": "VARCHAR", "b": "BIGINT"}}, (), lambda query: [])
+    with pytest.raises(Untranslatable):
+        statement.translated(is_table=False)
+
+
+def test_rows_are_ordered_by_columns_and_casts_alone() -> None:
+    assert ordered_sql("a desc, b::bigint") == "`a` DESC, CAST(`b` AS BIGINT) NULLS LAST"
+    with pytest.raises(Untranslatable):
+        ordered_sql("lower(a)")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def _addresses(master: str) -> Iterator[tuple[str, int]]:
 def _tried(it: Examined, master: str) -> Finding:
     """What tasks on the cluster find."""
     # Before the first start a folder is not there: then it is its parent that must be shared.
-    shared = {_existing(folder) for folder in (it.settings.state, it.settings.inbox) if folder}
+    shared = {_existing(folder) for folder in (it.settings.state, it.settings.inbox)}
     with ExitStack() as opened:
         folders = {opened.enter_context(_folder(at)): at for at in sorted(shared)}
         try:

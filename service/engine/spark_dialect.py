@@ -12,6 +12,10 @@ _SORTED_TEXTS = "array_join(sort_array(collect_set($value)), $separator)"
 _FIRST_OF_LIST = "slice(sort_array(collect_list($value)), 1, $count)"
 
 
+class Untranslatable(ValueError):
+    """A statement of a stage means something else in Spark: it must be written in another way."""
+
+
 def for_spark(root: exp.Expr) -> exp.Expr:
     """The statement with what Spark has no like for in terms that it has."""
     return root.transform(_changed, copy=False)
@@ -41,7 +45,7 @@ def _changed(node: exp.Expr) -> exp.Expr:
 
 def _refuse_descending(ordered: Iterable[exp.Ordered]) -> None:
     if any(it.args.get("desc") for it in ordered):
-        raise NotImplementedError("an aggregate in descending order: sort_array ascends")
+        raise Untranslatable("an aggregate in descending order: sort_array ascends")
 
 
 def _spark(template: str, **terms: exp.Expr) -> exp.Expr:

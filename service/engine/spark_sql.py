@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sqlglot
 from sqlglot import exp
 
-from service.engine.spark_dialect import for_spark
+from service.engine.spark_dialect import Untranslatable, for_spark
 from service.engine.spark_portable import mark, scalar_casts, terms_of
 
 Columns = Mapping[str, str]
@@ -97,7 +97,7 @@ class Statement:
         """The statement for Spark. ``is_table``: see the function."""
         root = self._root
         if any(_has_star(it) for it in root.find_all(exp.Union)):
-            raise NotImplementedError("a star in a union, which pairs columns by position")
+            raise Untranslatable("a star in a union, which pairs columns by position")
         order = self._ordering_column() if is_table else None
         self._mark_casts()
         sums = self._sums_of_integers()
@@ -238,7 +238,7 @@ def ordered_sql(order_by: str) -> str:
     parsed = for_spark(sqlglot.parse_one(f"select 1 order by {order_by}", read="duckdb"))
     ordered = [it.this for it in parsed.args["order"].expressions]
     if not all(isinstance(it, exp.Column | exp.Cast) for it in ordered):
-        raise NotImplementedError("an order by anything but columns and casts")
+        raise Untranslatable("an order by anything but columns and casts")
     return ", ".join(it.sql("spark", identify=True) for it in parsed.args["order"].expressions)
 
 
