@@ -18,6 +18,7 @@ import numpy as np
 from service import logs
 from service.engine.contract import Engine, Table
 from service.engine.embedded import EmbeddedEngine, open_embedded
+from service.engine.memory import resident_mb
 from service.files import fingerprint_of, sha256_of
 from service.inbox.names import read_name
 from service.jobs import by_hand
@@ -65,9 +66,13 @@ def registered_once(engine: AnyEngine) -> Iterator[None]:
 
 
 @contextmanager
-def small_engine(folder: Path, threads: int = 2, memory_limit_mb: int = 1024) -> Iterator[EmbeddedEngine]:
-    """A real engine that works in ``folder``."""
+def small_engine(folder: Path, threads: int = 2) -> Iterator[EmbeddedEngine]:
+    """A real engine that works in ``folder``.
+
+    The limit counts the whole process, in which earlier tests may have left much: the engine gets 1 GB besides.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    memory_limit_mb = resident_mb() + 1024
     with open_embedded(folder, (folder.parent,), memory_limit_mb=memory_limit_mb, threads=threads) as engine:
         yield engine
 
