@@ -6,8 +6,9 @@ import json
 import random
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,6 +17,7 @@ from service import cli
 from service.documents import Counts
 from service.errors import StateBehindOutbox, UsageError
 from service.folders import StateFolders
+from service.register.identity_log import IdentityLog
 from service.verify.contents import check_master_set
 from tests.sizes import RESTORES
 from tests.worlds import CRM, ECOM, House, Works
@@ -119,20 +121,31 @@ def test_a_lost_state_is_rebuilt_with_its_retired_customers(world: Restored) -> 
     assert changes == {"CUST001": "revived", "CUST004": "created"}
 
 
-def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
-    def contents() -> list[list[tuple[object, ...]]]:
-        register = StateFolders(world.state).register
-        folder = register / (register / "current").read_text().strip()
-        note = json.loads((folder / "published.json").read_text())
-        tables = [
-            duckdb.execute(f"from '{folder}/{name}.parquet' order by all").fetchall()
-            for name in ("records", "customers", "aliases")
-        ]
-        figures = json.loads((folder / "figures.json").read_text())
-        for counts in figures["filled"].values():
-            counts.pop("status", None)  # the set does not say which are stated
-        return [*tables, [(note["batch_id"], note["suffix"], str(note["source_rows"]), str(figures))]]
+Rows = list[tuple[Any, ...]]
 
+
+def rows_in(path: Path) -> Rows:
+    return duckdb.execute(f"from '{path}' order by all").fetchall()
+
+
+def register_of(state: Path) -> list[Rows]:
+    """All that the generation in force holds."""
+    register = StateFolders(state).register
+    folder = register / (register / "current").read_text().strip()
+    note = json.loads((folder / "published.json").read_text())
+    tables = [rows_in(folder / f"{name}.parquet") for name in ("records", "customers", "aliases")]
+    figures = json.loads((folder / "figures.json").read_text())
+    for counts in figures["filled"].values():
+        counts.pop("status", None)  # the set does not say which are stated
+    return [*tables, [(note["batch_id"], note["suffix"], str(note["source_rows"]), str(figures))]]
+
+
+def log_of(state: Path) -> list[tuple[str, Rows]]:
+    """The events of every batch in the log of identities."""
+    return [(it.batch_id, rows_in(it.path)) for it in IdentityLog(state).batches()]
+
+
+def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
     world.publish("Anna", "Bert", "Carl")
     world.publish("Bert", "Dora")
     world.publish_rows(BERT_OR_DORA, "Bert", "Dora")
@@ -142,11 +155,69 @@ def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
         ecom='{"customers": []}',
     )
     world.once()
-    kept = contents()
+    kept = register_of(world.state)
     assert [alias for alias, _ in kept[2]] == [4], "Dora was merged into Bert"
     world.restore("nothing")
     assert world.adopt() == 0
-    assert contents() == kept
+    assert register_of(world.state) == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(RESTORES))
+def test_register_and_log_are_rebuilt_with_the_same_content(tmp_path: Path, seed: int) -> None:
+    r, world = random.Random(seed), Restored(tmp_path)
+    for step in range(6):
+        present = r.sample(NAMES, r.randint(3, 7))
+        joins = "".join(f"J{n},Person {n},{r.choice(NAMES).lower()}@x.com,,,\n" for n in r.sample(present, 2))
+        world.publish_rows(joins, *present)
+        if step == 2:
+            world.back_up("old")
+    register, log = register_of(world.state), log_of(world.state)
+    assert {event for _, rows in log for _, event, *_ in rows} >= {"created", "merged", "retired"}
+    for backup in ("nothing", "old"):
+        world.restore(backup)
+        assert world.adopt() == 0
+        assert (register_of(world.state), log_of(world.state)) == (register, log)
+    shutil.rmtree(StateFolders(world.state).register_events)
+    assert world.adopt() == 0
+    assert (register_of(world.state), log_of(world.state)) == (register, log)
+
+
+def test_the_log_begins_with_what_is_known_in_the_oldest_set(world: Restored) -> None:
+    first = world.publish("Anna", "Bert", "Carl")
+    second = world.publish_rows(BERT_OR_DORA, "Anna", "Bert", "Dora")
+    third = world.publish("Anna", "Bert")
+    last = log_of(world.state)[2]
+    shutil.rmtree(world.outbox / "batches" / first)
+    world.restore("nothing")
+    assert world.adopt() == 0
+    oldest, other = log_of(world.state)
+    assert (oldest[0], other) == (second, last)
+    assert third == last[0]
+    assert [(number, event, into) for number, event, into, *_ in oldest[1]] == [
+        (1, "known", None),
+        (2, "known", None),
+        (3, "known", None),
+    ]
+
+
+def test_a_set_that_cannot_be_read_is_left_out_of_the_log(
+    world: Restored, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    first = world.publish("Anna")
+    damaged = world.publish("Anna", "Bert")
+    last = world.publish("Anna", "Bert", "Carl")
+    whole = log_of(world.state)
+    with open(world.outbox / "batches" / damaged / "crosswalk.csv", "a", encoding="utf-8") as file:
+        file.write("CUST009,CRM,X,CRM id:X\n")
+    world.restore("nothing")
+    events()
+    assert world.adopt() == 0
+    assert [it["batch_id"] for it in events() if it["event"] == "set.skipped"] == [damaged]
+    rebuilt = log_of(world.state)
+    assert [batch_id for batch_id, _ in rebuilt] == [first, last]
+    assert rebuilt[0] == whole[0]
+    assert [(number, event) for number, event, *_ in rebuilt[1][1]] == [(2, "created"), (3, "created")]
 
 
 @pytest.mark.parametrize("lost_after", ["the merge", "the return", None])

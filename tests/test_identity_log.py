@@ -237,17 +237,3 @@ def test_what_the_log_does_not_have_is_a_usage_error(
     assert (code, out) == (cli.USAGE, "")
     assert message in err
     assert "Ann" not in err, "what is no id may be a name"
-
-
-def test_after_adopt_the_log_begins_with_what_is_known(works: Works, capsys: pytest.CaptureFixture[str]) -> None:
-    publish(works, "Ann Lee", "Bob Ray")
-    adopted = publish(works, "Ann Lee", "Ann Lee")
-    shutil.rmtree(works.state)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("inbox", "outbox", "state"):
-            patch.setenv(f"SERVICE_{name.upper()}", str(works.root / name))
-        assert cli.main(["adopt"]) == 0
-    assert history(works, capsys, "CUST002")[1] == (
-        f"{adopted}  CUST002 was an alias of CUST001 when the log began (records: 0, then 0)\n"
-        f"after {adopted}: CUST002 stands for CUST001, which is live\n"
-    )

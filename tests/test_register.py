@@ -179,7 +179,7 @@ class Batches:
 
     def customers(self) -> dict[int, tuple[str, int | None]]:
         """State and, of an alias, the customer that it was merged into."""
-        rows = self.register.former_customers(self.engine).rows("select customer, state, merged_into from this")
+        rows = self.register.tables(self.engine).customers.rows("select customer, state, merged_into from this")
         return {customer: (state, merged_into) for customer, state, merged_into in rows}
 
     def next(self, groups: Groups, former_keys: Table | None = None) -> tuple[list[int], list[Change]]:

@@ -1,11 +1,12 @@
-"""``adopt``: a state that is lost, or older than its outbox, is rebuilt from the sets of the outbox."""
+"""``adopt``: a state that is lost, or older than its outbox, or has no log, is rebuilt from the sets of the outbox."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from service import adoption, logs
+from service import adoption, logs, rebuilding
 from service.decisions.decision_file import DECISIONS_FILE, read_lines
 from service.engine import open_engine
 from service.errors import UsageError
@@ -38,7 +39,7 @@ class Adopted:
 
 
 def adopt_outbox(settings: Settings, folders: Folders) -> Adopted:
-    """Rebuild the register from the newest set of the outbox, and give the inbox to this state.
+    """Rebuild the register and its log from the sets of the outbox, and give the inbox to this state.
 
     Raises: UsageError where there is no set, where the set does not hold what is needed, or where a service works with
     one of the folders; OSError.
@@ -55,9 +56,9 @@ def adopt_outbox(settings: Settings, folders: Folders) -> Adopted:
         if folders.inbox is not None and folders.inbox.is_dir():
             Inbox(folders.inbox).adopt(state.open())
         past.register.open()
-        if past.register.has_generation(sets[-1].batch_id):
+        if past.register.has_generation(sets[-1].batch_id) and past.register.is_logged():
             return Adopted(sets[-1].batch_id, None)
-        customers = _rebuild(settings, folders, past, sets)
+        customers = _rebuild(settings, folders, past, _unknown(sets, past))
         decisions = _restored_decisions(past, sets[-1])
         logs.get().info("state.adopted", batch_id=sets[-1].batch_id, customers=customers, decisions=decisions)
         return Adopted(sets[-1].batch_id, customers, decisions)
@@ -80,14 +81,25 @@ def _restored_decisions(past: PastBatches, newest: adoption.PublishedSet) -> int
     return past.decisions.restore(line.as_decision() for line in read_lines(path))
 
 
-def _rebuild(settings: Settings, folders: Folders, past: PastBatches, sets: list[adoption.PublishedSet]) -> int:
+def _unknown(sets: Sequence[adoption.PublishedSet], past: PastBatches) -> rebuilding.Unknown:
+    """The sets after the generation in force; all, where there is none that these sets follow, or it has no log."""
+    current = past.register.published()
+    known = adoption.position_of(current.batch_id, sets, past.ledger) if current is not None else 0
+    if past.register.is_logged() and 0 < known < sets[-1].position:
+        later = [published for published in sets if published.position > known]
+        return rebuilding.Unknown(later, follow_state=True, are_the_first=False)
+    are_the_first = adoption.is_first_of_all(sets[0], past.ledger, WITH_REGISTER)
+    return rebuilding.Unknown(sets, follow_state=False, are_the_first=are_the_first)
+
+
+def _rebuild(settings: Settings, folders: Folders, past: PastBatches, unknown: rebuilding.Unknown) -> int:
     work = StateFolders(folders.state).work / "adopt"
     remove_tree(work)
     make_folder(work)
     try:
         register = StateFolders(folders.state).register
         with open_engine(work, (register,), memory_limit_mb=settings.memory_mb, threads=settings.threads) as engine:
-            customers = adoption.adopt(sets, all_sources(settings), past.register, engine, work)
+            customers = rebuilding.rebuild(unknown, all_sources(settings), past.register, engine, work)
     finally:
         remove_tree(work)
     with suppress(OSError):  # the next start adds what is missing

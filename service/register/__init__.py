@@ -1,8 +1,10 @@
 """The identity register: stable customer ids over all batches, with merges, splits and aliases, in ``state/``."""
 
+from service.register.events import known_events
 from service.register.identify import Identified
 from service.register.identity_history import IdentityEvent, IdentityHistory, history_of
 from service.register.register import Register
+from service.register.replay import replay
 from service.register.tables import OPTIONAL_FILES, RegisterTables, no_tables
 
 __all__ = [
@@ -13,5 +15,7 @@ __all__ = [
     "Register",
     "RegisterTables",
     "history_of",
+    "known_events",
     "no_tables",
+    "replay",
 ]

@@ -43,8 +43,8 @@ class IdentityLog:
         return [it.batch_id for it in self.batches()[-1:]] == [batch_id]
 
     def stage(self, events: Table, batch_id: str, generation: Path) -> None:
-        """Write the events of a batch durably into the folder of its generation."""
-        last = max((it.position for it in self.batches()), default=0)
+        """Write the events of a batch durably into the folder of a generation, behind those that are there."""
+        last = max((it.position for it in [*self.batches(), *_batches_in(generation)]), default=0)
         path = generation / f"{last + 1:08d}-{batch_id}.parquet"
         events.write_parquet(path, "customer, event, other")
         sync_files([path])

@@ -7,7 +7,7 @@ changes nothing or rolls forward. The events of the batch are staged with it, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,12 +73,11 @@ class Register:
 
         ``former_keys``: record_key · former_key, where the generation has keys by former rules.
         """
-        former = self._tables(engine)
+        former = self.tables(engine)
         if former_keys is not None:
             former = carried_over(former, former_keys)
         identified = identify(records, keys, groups, former, engine)
-        note = self._note()
-        if note is not None and not self._log.ends_with(note.batch_id):
+        if self._current() is not None and not self.is_logged():
             # A register of an older program, or one whose log was lost.
             identified = replace(identified, events=identified.events.with_rows_of(known_events(former)))
         former.release()
@@ -86,29 +85,36 @@ class Register:
 
     def stage(self, identified: Identified, published: PublishedMaster) -> None:
         """Write the next generation durably; ``advance`` puts it in force."""
-        self._write(identified.next, identified.events, published)
+        self._write(identified.next, {published.batch_id: identified.events}, published)
 
-    def adopt(self, rebuilt: RegisterTables, published: PublishedMaster) -> None:
-        """Put a generation that was rebuilt from a published set in force."""
-        self._write(rebuilt, known_events(rebuilt), published)
+    def adopt(self, rebuilt: RegisterTables, events: Mapping[str, Table], published: PublishedMaster) -> None:
+        """Put a generation that was rebuilt from published sets in force; ``events``: of each batch, in order."""
+        self._write(rebuilt, events, published)
         self.advance(published.batch_id)
 
     def has_generation(self, batch_id: str) -> bool:
         """Whether the generation of this batch is in force, or staged and so about to be."""
         return (self.folder / batch_id).is_dir()
 
-    def former_customers(self, engine: Engine) -> Table:
-        """The customers of the generation in force; see ``RegisterTables``."""
-        return self._tables(engine).customers
+    def is_logged(self) -> bool:
+        """Whether the log of identities ends with the generation in force."""
+        note = self._note()
+        return note is not None and self._log.ends_with(note.batch_id)
 
-    def _write(self, tables: RegisterTables, events: Table, published: PublishedMaster) -> None:
+    def tables(self, engine: Engine) -> RegisterTables:
+        """The tables of the generation in force; empty before the first."""
+        current = self._current()
+        return no_tables(engine) if current is None else read_tables(self.folder / current, engine)
+
+    def _write(self, tables: RegisterTables, events: Mapping[str, Table], published: PublishedMaster) -> None:
         folder = self.folder / published.batch_id
         if self._current() == published.batch_id:
             self._rename_current(folder)
         remove_tree(folder)
         make_folder(folder)
         tables.write(folder)
-        self._log.stage(events, published.batch_id, folder)
+        for batch_id, its_events in events.items():
+            self._log.stage(its_events, batch_id, folder)
         note = Generation(
             batch_id=published.batch_id,
             suffix=published.suffix,
@@ -177,8 +183,3 @@ class Register:
 
     def _generations(self) -> list[Path]:
         return sorted(path for path in self.folder.iterdir() if path.is_dir())
-
-    def _tables(self, engine: Engine) -> RegisterTables:
-        """The tables of the generation in force; empty before the first."""
-        current = self._current()
-        return no_tables(engine) if current is None else read_tables(self.folder / current, engine)
