@@ -590,7 +590,7 @@ VERBS = (
     ),
     Verb(
         "adopt",
-        "rebuild a lost or old state from the newest set of the outbox",
+        "rebuild a lost or old state from the sets of the outbox",
         _adopt,
         _argument_of_filled_outbox,
     ),

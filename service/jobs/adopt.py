@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from service import adoption, logs, rebuilding
+from service import adoption, logs
 from service.decisions.decision_file import DECISIONS_FILE, read_lines
 from service.engine import open_engine
 from service.errors import UsageError
@@ -81,25 +81,25 @@ def _restored_decisions(past: PastBatches, newest: adoption.PublishedSet) -> int
     return past.decisions.restore(line.as_decision() for line in read_lines(path))
 
 
-def _unknown(sets: Sequence[adoption.PublishedSet], past: PastBatches) -> rebuilding.Unknown:
+def _unknown(sets: Sequence[adoption.PublishedSet], past: PastBatches) -> adoption.Unknown:
     """The sets after the generation in force; all, where there is none that these sets follow, or it has no log."""
     current = past.register.published()
     known = adoption.position_of(current.batch_id, sets, past.ledger) if current is not None else 0
     if past.register.is_logged() and 0 < known < sets[-1].position:
         later = [published for published in sets if published.position > known]
-        return rebuilding.Unknown(later, follow_state=True, are_the_first=False)
+        return adoption.Unknown(later, follow_state=True, are_the_first=False)
     are_the_first = adoption.is_first_of_all(sets[0], past.ledger, WITH_REGISTER)
-    return rebuilding.Unknown(sets, follow_state=False, are_the_first=are_the_first)
+    return adoption.Unknown(sets, follow_state=False, are_the_first=are_the_first)
 
 
-def _rebuild(settings: Settings, folders: Folders, past: PastBatches, unknown: rebuilding.Unknown) -> int:
+def _rebuild(settings: Settings, folders: Folders, past: PastBatches, unknown: adoption.Unknown) -> int:
     work = StateFolders(folders.state).work / "adopt"
     remove_tree(work)
     make_folder(work)
     try:
         register = StateFolders(folders.state).register
         with open_engine(work, (register,), memory_limit_mb=settings.memory_mb, threads=settings.threads) as engine:
-            customers = rebuilding.rebuild(unknown, all_sources(settings), past.register, engine, work)
+            customers = adoption.rebuild(unknown, all_sources(settings), past.register, engine, work)
     finally:
         remove_tree(work)
     with suppress(OSError):  # the next start adds what is missing

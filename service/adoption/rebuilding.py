@@ -11,7 +11,8 @@ from pathlib import Path
 from msgspec import UnsetType
 
 from service import logs
-from service.adoption import NEW_IDS, PublishedSet
+from service.adoption.older_states import NEW_IDS
+from service.adoption.published_sets import PublishedSet
 from service.documents import Manifest
 from service.engine.contract import Engine, Table
 from service.errors import UsageError
