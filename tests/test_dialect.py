@@ -7,9 +7,11 @@ DuckDB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import duckdb
 import pytest
 import sqlglot
 from sqlglot import exp
@@ -72,8 +74,7 @@ class Recorder:
         self.translated: dict[str, Translated] = {}
         self.registered: set[str] = set()
         derive, rows, register = EmbeddedTable.derive, EmbeddedTable.rows, EmbeddedEngine.register
-        write_parquet, write_lines = EmbeddedTable.write_parquet, EmbeddedTable.write_lines
-        write_csv = EmbeddedTable.write_csv
+        in_order = EmbeddedTable.sorted
 
         def recorded_derive(table: EmbeddedTable, sql: str, **others: Any) -> EmbeddedTable:
             self.statements[sql] = None
@@ -85,20 +86,24 @@ class Recorder:
             self._translate(table, sql, others, is_table=False)
             return rows(table, sql, **others)
 
-        def recorded_write(table: EmbeddedTable, *given: Any, **named: Any) -> None:
-            self.statements |= dict.fromkeys(given[3:4])
-            write_parquet(table, *given, **named)
+        def recorded_sorted(
+            table: EmbeddedTable, order_by: str, sql: str = "from this", **others: Any
+        ) -> EmbeddedTable:
+            self.statements[sql] = None
+            self._translate(table, sql, others, is_table=True)
+            return in_order(table, order_by, sql, **others)
 
-        def recorded_csv(table: EmbeddedTable, *given: Any, **named: Any) -> None:
-            for sql in given[3:4]:
+        def written(write: Callable[..., None]) -> Callable[..., None]:
+            parameters = inspect.signature(write)
+
+            def recorded_write(table: EmbeddedTable, *given: Any, **named: Any) -> None:
+                bound = parameters.bind(table, *given, **named)
+                sql = bound.arguments.get("sql", "from this")
                 self.statements[sql] = None
-                tables = {name: it for name, it in named.items() if isinstance(it, EmbeddedTable)}
-                self._translate(table, sql, tables, is_table=False)
-            write_csv(table, *given, **named)
+                self._translate(table, sql, bound.arguments.get("others", {}), is_table=False)
+                write(table, *given, **named)
 
-        def recorded_lines(table: EmbeddedTable, *given: Any, **named: Any) -> None:
-            self.statements |= dict.fromkeys(given[3:4])
-            write_lines(table, *given, **named)
+            return recorded_write
 
         def recorded_register(engine: EmbeddedEngine, name: str, *given: Any, **named: Any) -> None:
             self.registered.add(name)
@@ -106,9 +111,9 @@ class Recorder:
 
         patched.setattr(EmbeddedTable, "derive", recorded_derive)
         patched.setattr(EmbeddedTable, "rows", recorded_rows)
-        patched.setattr(EmbeddedTable, "write_parquet", recorded_write)
-        patched.setattr(EmbeddedTable, "write_csv", recorded_csv)
-        patched.setattr(EmbeddedTable, "write_lines", recorded_lines)
+        patched.setattr(EmbeddedTable, "sorted", recorded_sorted)
+        for name in ("write_parquet", "write_csv", "write_lines"):
+            patched.setattr(EmbeddedTable, name, written(getattr(EmbeddedTable, name)))
         patched.setattr(EmbeddedEngine, "register", recorded_register)
 
     def _translate(self, table: EmbeddedTable, sql: str, others: dict[str, Any], *, is_table: bool) -> None:
@@ -192,12 +197,36 @@ def test_every_listed_exception_is_used(recorded: Recorder) -> None:
         "select list(a order by b desc) as a from this",
         "select string_agg(distinct a, ',' order by a desc) as a from this",
         "select a, b from this union all from this",
+        "select upper(min(a)) as a from this",
+        "select a from this qualify upper(a) = 'X'",
+        "select unnest([1, 2]) as n, b from this",
+        "select a, b from this order by a, b",
     ],
 )
 def test_what_means_something_else_in_spark_is_refused(sql: str) -> None:
-    statement = Statement(sql, {"this": {"a": "VARCHAR", "b": "BIGINT"}}, (), lambda query: [])
     with pytest.raises(Untranslatable):
-        statement.translated(is_table=False)
+        translated(sql)
+
+
+def translated(sql: str) -> Translated:
+    """A statement on a table of two columns, as one that makes a table."""
+
+    def described(query: str) -> list[str]:
+        return [str(row[1]) for row in duckdb.execute(f"describe {query}").fetchall()]
+
+    return Statement(sql, {"this": {"a": "VARCHAR", "b": "BIGINT"}}, (), described).translated(is_table=True)
+
+
+def test_what_texts_and_rests_of_division_mean_depends_on_the_types() -> None:
+    """Spark prints floating-point numbers in another way, and refuses to divide by zero."""
+    for sql, calls in {
+        "select a || b::varchar as a from this": 0,
+        "select a || b::double as a from this": 1,
+        "select b % 2 as b from this": 0,
+        "select b % b as b from this": 1,
+        "select b % 0 as b from this": 1,
+    }.items():
+        assert len(translated(sql).calls) == calls, sql
 
 
 def test_rows_are_ordered_by_columns_and_casts_alone() -> None:

@@ -147,7 +147,7 @@ def free(spark: SparkCluster, clinic: Clinic) -> SparkCluster:
 @pytest.mark.slow
 def test_a_cluster_that_shares_the_folder_passes(free: SparkCluster, clinic: Clinic) -> None:
     found = clinic.finding(CLUSTER)
-    assert (found.status, "which share inbox and state with us" in found.found) == ("pass", True), found
+    assert (found.status, "which share inbox, outbox and state with us" in found.found) == ("pass", True), found
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from service.state import State
 _OLDEST_JAVA = 17
 _JAVA_SECONDS, _CONNECT_SECONDS = 20.0, 5.0
 PROBE_SECONDS = 120.0
-"""To start a session takes ten seconds, on a busy machine a minute."""
+"""To start an application takes ten seconds, on a busy machine a minute."""
 _SHOWN = 5
 _FOLDERS_OF_YARN = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")
 
@@ -97,9 +97,9 @@ def _addresses(master: str) -> Iterator[tuple[str, int]]:
 def _tried(it: Examined, master: str) -> Finding:
     """What tasks on the cluster find."""
     # Before the first start a folder is not there: then it is its parent that must be shared.
-    shared = {_existing(folder) for folder in (it.settings.state, it.settings.inbox)}
-    with ExitStack() as opened:
-        folders = {opened.enter_context(_folder(at)): at for at in sorted(shared)}
+    shared = {_existing(folder) for folder in (it.settings.state, it.settings.inbox, it.settings.outbox)}
+    with ExitStack() as removed_at_the_end:
+        folders = {removed_at_the_end.enter_context(_folder(at)): at for at in sorted(shared)}
         try:
             command, result_file = cluster_probe(master, [*folders])
             subprocess.run(
@@ -148,16 +148,20 @@ def _judged(result: Mapping[str, Any], master: str, shared: Mapping[str, Path]) 
     apart = {shared[name] for task in tasks for name in task["apart"]} | {shared[name] for name in result["unseen"]}
     if apart:
         where = _hosts(task for task in tasks if task["apart"]) or "executors"
-        at = " and ".join(str(folder.absolute()) for folder in sorted(apart))
+        at = _listed(folder.absolute() for folder in apart)
         hint = f"mount one file system at {at} on every machine, and let executors run as user {advice.our_user()}"
-        names = " and ".join(map(str, sorted(apart)))
-        return failed(f"{where} and the driver do not see each other's files in {names}", _or_alone(hint))
+        return failed(f"{where} and the driver do not see each other's files in {_listed(apart)}", _or_alone(hint))
     strangers = _hosts(task for task in tasks if task["user"] != os.geteuid())
     if strangers:
         hint = f"let executors run as user {advice.our_user()}"
         return failed(f"executors on {strangers} run as another user, to whom the state is closed", _or_alone(hint))
-    names = " and ".join(map(str, sorted(shared.values())))
+    names = _listed(shared.values())
     return passed(f"Spark {result['version']} runs tasks on {_hosts(tasks)}, which share {names} with us")
+
+
+def _listed(folders: Iterable[Path]) -> str:
+    *others, last = map(str, sorted(folders))
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _hosts(tasks: Iterable[Mapping[str, Any]]) -> str:
@@ -166,7 +170,7 @@ def _hosts(tasks: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _or_alone(hint: str) -> Advice:
-    """Mend the cluster, or work without it; the command does the latter, which is in the user's hands."""
+    """Mend the cluster, or work without it; the command does the second."""
     alone = advice.set_setting("engine", "embedded")
     return Advice(f"{hint}; or work without a cluster: {alone.hint}", alone.command)
 

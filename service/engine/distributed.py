@@ -7,7 +7,6 @@ extra ``spark``.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -21,7 +20,7 @@ from service.engine.contract import DamagedFile, Engine, GroupFunction, Prepared
 from service.engine.embedded import EmbeddedEngine, PreparedEngine
 from service.engine.embedded_tables import EmbeddedTable
 from service.engine.spark_application import start
-from service.engine.spark_session import Session
+from service.engine.spark_session import Session, errors_translated
 from service.engine.spark_sql import POSITION
 from service.engine.spark_tables import SparkTable, numbers, opened, own
 from service.engine.spark_terms import Function
@@ -55,7 +54,8 @@ class PreparedSpark:
     ) -> None:
         """``master``: the URL of Spark's master; see ``service.engine.prepare_engine``."""
         self._spark = start(master, memory_limit_mb)
-        self._partitions = self._spark.conf.get(_PARTITIONS) or "200"
+        with errors_translated():
+            self._partitions = self._spark.conf.get(_PARTITIONS) or "200"
         self._work_folder = work_folder
         local_mb = max(_LEAST_LOCAL_MB, memory_limit_mb // 2)
         self._local = PreparedEngine(work_folder, folders, memory_limit_mb=local_mb, threads=threads)
@@ -65,23 +65,30 @@ class PreparedSpark:
     def begin(self, meter: Meter, *, is_small: bool = False) -> Iterator[SparkEngine]:
         """See ``Prepared.begin``."""
         with self._local.begin(meter, is_small=is_small) as local:
+            session = self._session(local, is_small=is_small)
+            with meter.following(session.steps):
+                yield SparkEngine(session, meter)
+
+    def _session(self, local: EmbeddedEngine, *, is_small: bool) -> Session:
+        """Raises: TransientError."""
+        with errors_translated():
             for name, (of_small, of_large) in _BY_SIZE.items():
                 self._spark.conf.set(name, of_small if is_small else of_large)
             self._spark.conf.set(_PARTITIONS, "1" if is_small else self._partitions)
             session = Session(self._spark, local, self._work_folder)
-            session.functions.update(self._functions)
-            with meter.following(session.steps):
-                yield SparkEngine(session, meter)
+        session.functions.update(self._functions)
+        return session
 
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """See ``Callables.register``."""
         self._local.register(name, function, result)
-        self._functions[name] = _function(name, function, result)
+        self._functions[name] = Function(name, function, result)
 
     def warm_up(self) -> None:
         """See ``Prepared.warm_up``."""
         self._local.warm_up()
-        self._spark.sql("select 1").collect()
+        with errors_translated():
+            self._spark.sql("select 1").collect()
 
     def close(self) -> None:
         """See ``Prepared.close``."""
@@ -129,7 +136,7 @@ class SparkEngine:
     def register(self, name: str, function: Callable[..., Any], result: str = "varchar") -> None:
         """See ``Callables.register``."""
         self._local.register(name, function, result)
-        self._session.functions[name] = _function(name, function, result)
+        self._session.functions[name] = Function(name, function, result)
 
     def calling(self) -> AbstractContextManager[None]:
         """See ``Engine.calling``: Spark's workers are there already."""
@@ -138,16 +145,14 @@ class SparkEngine:
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> SparkTable:
         """See ``Engine.call``."""
         listed = ", ".join(columns)
-        assert isinstance(arguments, SparkTable)
-        return arguments.derive(f"select {listed}, nullif({name}({listed}), '') as result from this")
+        return own(arguments).derive(f"select {listed}, nullif({name}({listed}), '') as result from this")
 
     def components(self, links: Table, nodes: int) -> SparkTable:
         """See ``Engine.components``."""
-        assert isinstance(links, SparkTable)
         if max(links.count(), nodes) <= FEW_NODES:
             smallest = components.smallest_of_component(nodes, links.integer_parts("one", "other"))
             return self.table({"group_id": smallest}).numbered("ordinal")
-        of_links = spark_components.labels(links)
+        of_links = spark_components.labels(own(links))
         found = SparkTable(self._session, numbers(self._session, "ordinal", nodes)).derive(_GROUPS, labels=of_links)
         of_links.release()
         return found
@@ -192,10 +197,6 @@ def _refuse_damaged(path: Path) -> None:
         if error.errno is not None:
             raise
         raise DamagedFile(path) from None  # without a number it is an error of the parser
-
-
-def _function(name: str, function: Callable[..., Any], result: str) -> Function:
-    return Function(name, function, len(inspect.signature(function).parameters), result)
 
 
 _is_engine: type[Engine] = SparkEngine

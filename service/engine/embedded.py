@@ -7,20 +7,19 @@ own folders only, and the configuration is locked: no statement can change that.
 from __future__ import annotations
 
 import csv
-import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from service.engine import components, embedded_files, memory
 from service.engine.contract import DamagedFile, Engine, GroupFunction, Prepared, Table, sql_text
+from service.engine.definitions import create_function
 from service.engine.embedded_tables import Database, EmbeddedTable
 from service.model import InputFile
 from service.progress import Meter
@@ -237,22 +236,7 @@ class EmbeddedEngine(Database):
         if self._functions.get(name) is function:
             return
         self._functions[name] = function
-
-        # DuckDB counts the parameters of what it is given, so there is one wrapper for each number.
-        wrappers: dict[int, Callable[..., Any]] = {
-            1: lambda value: None if value is None else function(value),
-            2: lambda value, rule: None if value is None else function(value, rule),
-        }
-        parameters = _parameters(function)
-        self._connection.create_function(
-            name,
-            wrappers[parameters],
-            ["varchar"] * parameters,
-            result,
-            type=PythonUDFType.NATIVE,
-            # "special": else DuckDB takes a null result for an error.
-            null_handling=FunctionNullHandling.SPECIAL,
-        )
+        create_function(self._connection, name, function, result)
 
     def components(self, links: Table, nodes: int) -> EmbeddedTable:
         """See ``Engine.components``."""
@@ -273,11 +257,6 @@ class EmbeddedEngine(Database):
         """See ``Engine.interrupt``."""
         with suppress(duckdb.ConnectionException):  # it was closed at this moment: there is nothing to interrupt
             self._connection.interrupt()
-
-
-@cache
-def _parameters(function: Callable[..., Any]) -> int:
-    return len(inspect.signature(function).parameters)
 
 
 _is_engine: type[Engine] = EmbeddedEngine

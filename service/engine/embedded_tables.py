@@ -73,7 +73,8 @@ class EmbeddedTable:
 
     def sorted(self, order_by: str, sql: str = "from this", **others: Table) -> EmbeddedTable:
         """See ``Table.sorted``."""
-        table = self.derive(f"select * from ({sql}) order by {order_by}", **others)
+        ordered = f"select * from ({sql}) order by {order_by}"
+        table = self._database.materialise(_with_names(ordered, {"this": self, **others}))
         return EmbeddedTable(self._database, table.name, table.count(), order=order_by)
 
     def rows(self, sql: str = "from this", **others: Table) -> list[Row]:

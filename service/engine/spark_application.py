@@ -6,6 +6,7 @@ import atexit
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
@@ -20,10 +21,8 @@ _LEAST_DRIVER_MB = 1024
 _JAVA_OPTIONS = "spark.executor.extraJavaOptions"
 SILENT_LOGS = _PACKAGE / "service" / "data" / "spark_executors.log4j2.properties"
 """What executors log, which is nothing: a line of theirs may quote a value, too."""
-for _name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
-    PySparkLogger.getLogger(_name).disabled = True  # its lines have the text of errors
-_applications: dict[str, SparkSession] = {}
-"""Master -> the application of this process, which has one at a time; starting it takes seconds."""
+_TALKATIVE = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
+"""Loggers of ``pyspark`` whose lines have the text of errors."""
 _CONF = {
     "spark.app.name": "customer-integration-service",
     "spark.ui.enabled": "false",
@@ -43,6 +42,11 @@ _CONF = {
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
     "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.sources.useV1SourceList": "parquet",
+    "spark.sql.parser.escapedStringLiterals": "false",
+    "spark.sql.variable.substitute": "false",
+    # Else a text of 4 KB leaves a column without statistics, and so without its number of nulls.
+    "spark.hadoop.parquet.statistics.truncate.length": "64",
     # The driver collects what it broadcasts. Of a file it knows the size packed, in which ordinals are a tenth.
     "spark.sql.autoBroadcastJoinThreshold": "1m",
     # A worker in Python has so many rows or bytes at a time.
@@ -52,19 +56,29 @@ _CONF = {
 """What every application is configured with, whatever ``spark-defaults.conf`` says."""
 
 
+class _Application(NamedTuple):
+    master: str
+    session: SparkSession
+
+
+_applications: list[_Application] = []
+"""The application of this process, which has at most one; starting it takes seconds."""
+
+
 def start(master: str, memory_limit_mb: int) -> SparkSession:
     """A new session of this process's application on this master; each engine has one of its own.
 
-    The application is started where there is none, or where it has ended: its JVM died, or the master removed it.
+    The application is started where there is none on this master, or where it has ended: its JVM died, or the master
+    removed it.
 
     Raises: TransientError.
     """
     try:
-        if master in _applications and not _is_alive(_applications[master]):
-            _forget(_applications.pop(master))
-        if master not in _applications:
-            _applications[master] = _started(master, memory_limit_mb)
-        return _applications[master].newSession()
+        if not all(it.master == master and _is_alive(it.session) for it in _applications):
+            end()
+        if not _applications:
+            _applications.append(_Application(master, _started(master, memory_limit_mb)))
+        return _applications[0].session.newSession()
     except (PySparkException, Py4JError, OSError, RuntimeError) as error:
         # The master may only be restarting: a batch is retried.
         raise TransientError(
@@ -76,13 +90,17 @@ def start(master: str, memory_limit_mb: int) -> SparkSession:
 def end() -> None:
     """End the application of this process, if there is one: its executors leave the cluster."""
     while _applications:
-        _forget(_applications.popitem()[1])
+        _stop(_applications.pop().session)
 
 
 atexit.register(end)
 
 
 def _started(master: str, memory_limit_mb: int) -> SparkSession:
+    for name in _TALKATIVE:
+        PySparkLogger.getLogger(name).disabled = True
+    if SparkContext._gateway is not None and SparkContext._gateway.proc.poll() is not None:
+        _forget_jvm()  # it died while the application started
     conf = SparkConf().setAll(_CONF.items()).setMaster(master)
     conf.set("spark.driver.memory", f"{max(_LEAST_DRIVER_MB, memory_limit_mb // 2)}m")
     # The JVM reads spark-defaults.conf.
@@ -101,13 +119,19 @@ def _is_alive(application: SparkSession) -> bool:
         return False
 
 
-def _forget(application: SparkSession) -> None:
-    """Stop an application. Where its JVM is gone, remove what ``pyspark`` keeps of it, so that another can start."""
+def _stop(application: SparkSession) -> None:
     try:
         application.stop()
     except (Py4JError, OSError):
-        if SparkContext._gateway is not None:
-            with suppress(OSError):
-                SparkContext._gateway.proc.stdin.close()
-        SparkSession._instantiatedSession = SparkSession._activeSession = None
-        SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None
+        with suppress(OSError):
+            application.sparkContext._accumulatorServer.shutdown()
+        _forget_jvm()
+
+
+def _forget_jvm() -> None:
+    """Remove what ``pyspark`` keeps of a JVM that is gone, so that another can start."""
+    if SparkContext._gateway is not None:
+        with suppress(OSError):
+            SparkContext._gateway.proc.stdin.close()
+    SparkSession._instantiatedSession = SparkSession._activeSession = None
+    SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None

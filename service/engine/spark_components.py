@@ -56,7 +56,10 @@ def labels(links: SparkTable) -> SparkTable:
         edges.release()
         parents.release()
         edges, found = merged, relabelled
-    return edges.derive("select a as node, b as label from this") if found is None else found
+    if found is None:
+        found = edges.derive("select a as node, b as label from this")
+    edges.release()
+    return found
 
 
 def _flat(parents: SparkTable) -> SparkTable:

@@ -13,11 +13,11 @@ from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark import TaskContext
 
 from service.engine.contract import sql_text
 from service.engine.embedded_tables import PARQUET_OPTIONS, Database
 from service.engine.plain_files import FilePart, NotPlain, Query, loaded
+from service.engine.spark_files import file_of_task
 from service.engine.spark_terms import MEMORY_MB, connected
 from service.errors import ServiceError, TransientError
 from service.readers import csv_ranges, csv_rows, json_rows
@@ -29,8 +29,8 @@ T = TypeVar("T")
 Fault = NotPlain | ServiceError
 """Why a task has no rows."""
 
-_ROWS_OF_A_GROUP = 20_000
-_CHARACTERS_OF_A_GROUP = 16 << 20
+_ROWS_OF_A_ROW_GROUP = 20_000
+_CHARACTERS_OF_A_ROW_GROUP = 16 << 20
 """Rows are kept in memory until they are so many, or so long: a row may have as many characters."""
 
 
@@ -71,7 +71,7 @@ class PlainReading(NamedTuple):
         return _outcome(lambda: self._written(part))
 
     def _written(self, part: FilePart) -> Written:
-        path = _new_file(self.folder, "part")
+        path = file_of_task(self.folder, "part")
         part.path.open("rb").close()  # DuckDB would hide why it cannot be opened
         with closing(connected()) as connection:
             database = Database(connection, self.folder)
@@ -127,17 +127,17 @@ class CarefulReading(NamedTuple):
         return self._stored(json_rows.careful_rows(path, self.shape), len(self.shape.layout.paths))
 
     def _stored(self, rows: Iterator[RawRow | RejectedRow], width: int) -> CarefullyWritten:
-        path, rejects = _new_file(self.folder, "rows"), _new_file(self.folder, "rejects")
+        path, rejects = file_of_task(self.folder, "rows"), file_of_task(self.folder, "rejects")
         schema = pa.schema([("row_number", pa.int64()), *((cell_name(index), pa.string()) for index in range(width))])
         reject_file, count, last = RejectFile(rejects), 0, 0
         with reject_file.writing() as add_reject, pq.ParquetWriter(path, schema, compression="zstd") as file:
-            for group in _groups(rows, add_reject):
+            for group in _row_groups(rows, add_reject):
                 count, last = count + len(group), group[-1][0]
                 file.write_table(_table(group, schema))
         return CarefullyWritten(Written(path, count), last == count, rejects, reject_file.count)
 
 
-def _groups(rows: Iterator[RawRow | RejectedRow], reject: Callable[[RejectedRow], None]) -> Iterator[list[RawRow]]:
+def _row_groups(rows: Iterator[RawRow | RejectedRow], reject: Callable[[RejectedRow], None]) -> Iterator[list[RawRow]]:
     """The rows in lists of bounded size; ``reject`` gets the rejects."""
     group: list[RawRow] = []
     characters = 0
@@ -147,7 +147,7 @@ def _groups(rows: Iterator[RawRow | RejectedRow], reject: Callable[[RejectedRow]
             continue
         group.append(row)
         characters += sum(len(cell) for cell in row[1] if cell)
-        if len(group) == _ROWS_OF_A_GROUP or characters > _CHARACTERS_OF_A_GROUP:
+        if len(group) == _ROWS_OF_A_ROW_GROUP or characters > _CHARACTERS_OF_A_ROW_GROUP:
             yield group
             group, characters = [], 0
     if group:
@@ -161,13 +161,6 @@ def _table(group: list[RawRow], schema: pa.Schema) -> pa.Table:
         [pa.array(it, kind.type) for it, kind in zip([[number for number, _ in group], *columns], schema, strict=True)],
         schema=schema,
     )
-
-
-def _new_file(folder: Path, kind: str) -> Path:
-    """A path for a file of this task: one that is tried again, or twice at the same time, writes another."""
-    task = TaskContext.get()
-    assert task is not None, "only in a task"
-    return folder / f"{kind}_{task.partitionId()}_{task.taskAttemptId()}"
 
 
 def _outcome(work: Callable[[], T]) -> T | Fault:

@@ -28,27 +28,39 @@ class TaskFile(NamedTuple):
     options: str
 
     def written(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """One row: the number of the part, and the name of its file. None where there is no row to write."""
+        """Write the rows. Returns one row: the number of the partition, and the name of the file.
+
+        No row where there is nothing to write.
+        """
         first = next(batches, None)
-        task = TaskContext.get()
-        if first is None or task is None:
+        if first is None:
             return
-        number = task.partitionId()
-        # A task that is tried again, or twice at the same time, writes another file.
-        name = f"part_{number}_{task.taskAttemptId()}"
+        path = file_of_task(Path(self.folder), "part")
         connection = worker_connection()
         connection.register("part_rows", pa.RecordBatchReader.from_batches(first.schema, chain([first], batches)))
         try:
-            path = sql_text(str(Path(self.folder, name)))
-            connection.execute(f"copy (select * from part_rows) to {path} ({self.options})")
+            connection.execute(f"copy (select * from part_rows) to {sql_text(str(path))} ({self.options})")
         finally:
             connection.unregister("part_rows")
-        yield pa.RecordBatch.from_pydict({"number": [number], "name": [name]})
+        yield pa.RecordBatch.from_pydict({"number": [running_task().partitionId()], "name": [path.name]})
+
+
+def running_task() -> TaskContext:
+    """The task in which this is called."""
+    task = TaskContext.get()
+    assert task is not None, "only in a task"
+    return task
+
+
+def file_of_task(folder: Path, kind: str) -> Path:
+    """A path for a file of this task: one that is tried again, or twice at the same time, writes another."""
+    task = running_task()
+    return folder / f"{kind}_{task.partitionId()}_{task.taskAttemptId()}"
 
 
 def write_csv(session: Session, query: str, path: Path, columns: Sequence[str], *, bom: bool) -> None:
     """Write the rows of an ordered query with a header; see ``Table.write_csv``."""
-    nothing = session.local.materialise(f"select {', '.join(f'null::varchar as {it}' for it in columns)} where false")
+    nothing = session.local.text_table(columns, ())
     nothing.write_csv(path, columns, columns[0], bom=bom)
     nothing.release()
     _add_parts(session, query, path, f"{CSV_OPTIONS}, header false")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlglot import exp
+
+from service.engine.spark_dialect import Untranslatable
 
 _PORTABLE = {
     *(exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Case, exp.If, exp.And, exp.Or),
@@ -20,18 +22,46 @@ _OF_TEXTS = {"BIGINT", "INT", "TEXT"}
 _NOT_SCALAR = (exp.AggFunc, exp.Window, exp.Query, exp.Star, exp.Alias, exp.Ordered, exp.Filter, exp.Distinct)
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 _NOT_PORTABLE = "not portable"
+_COMPUTED_BY_SPARK = {
+    *(exp.Count, exp.Sum, exp.Min, exp.Max, exp.ArgMin, exp.ArgMax, exp.AnyValue, exp.LogicalOr, exp.LogicalAnd),
+    *(exp.BitwiseAndAgg, exp.ArrayAgg, exp.ArrayUniqueAgg, exp.ArraySort, exp.ArrayToString, exp.ArraySlice),
+    *(exp.Transform, exp.GroupConcat, exp.RowNumber, exp.DenseRank, exp.Rank, exp.Coalesce, exp.Nullif, exp.Cast),
+    *(exp.Case, exp.If, exp.And, exp.Or, exp.Exists, exp.Struct, exp.ConcatWs),
+}
+"""The functions that may be left in a translated statement: aggregates, windows, what is portable. ``ConcatWs`` is that
+of an aggregate."""
 
 
-def scalar_casts(select: exp.Select) -> list[exp.Cast]:
-    """The casts of a query, without those of aggregates, inside lambdas, and of queries inside it."""
-    found = (it for it in select.find_all(exp.Cast) if it.find_ancestor(exp.Lambda, exp.Query) is select)
-    return [it for it in found if not it.find(*_NOT_SCALAR)]
+def refuse_what_is_left(root: exp.Query, calls: Collection[str]) -> None:
+    """Raises: Untranslatable where Spark would compute something else than ``calls`` and what it has alike."""
+    for node in root.find_all(exp.Func, exp.Qualify):
+        is_call = isinstance(node, exp.Anonymous) and node.name.lower() in calls
+        if not is_call and (type(node) not in _COMPUTED_BY_SPARK or node.meta.get(_NOT_PORTABLE)):
+            raise Untranslatable(f"{node.key} beside an aggregate or a window, or not known to be the same in Spark")
 
 
-def mark(cast: exp.Cast, given: str) -> None:
-    """Mark a cast from this type where it is not portable; ``terms_of`` reads the mark."""
-    is_alike = isinstance(cast.this, exp.Null) or given in _CAST_ALIKE
-    cast.meta[_NOT_PORTABLE] = not (is_alike or (given == "VARCHAR" and cast.args["to"].this.name in _OF_TEXTS))
+def typed_terms(select: exp.Select) -> list[exp.Expr]:
+    """The terms of a query whose type decides whether a term around them is portable: see ``mark``.
+
+    Without those of aggregates, inside lambdas, and of queries inside it.
+    """
+    found = (it for it in select.find_all(exp.Cast, exp.DPipe) if it.find_ancestor(exp.Lambda, exp.Query) is select)
+    operands = ("this",), ("this", "expression")
+    return [
+        it.args[operand] for it in found if not it.find(*_NOT_SCALAR) for operand in operands[isinstance(it, exp.DPipe)]
+    ]
+
+
+def mark(term: exp.Expr, given: str) -> None:
+    """Mark what is around a term of this type, where it is not portable; ``terms_of`` reads the mark."""
+    around = term.parent
+    is_alike = isinstance(term, exp.Null) or given in _CAST_ALIKE
+    if isinstance(around, exp.Cast):
+        is_alike = is_alike or (given == "VARCHAR" and around.args["to"].this.name in _OF_TEXTS)
+    else:
+        is_alike = is_alike or given == "VARCHAR"
+    if around is not None and not is_alike:
+        around.meta[_NOT_PORTABLE] = True
 
 
 def terms_of(select: exp.Select) -> Iterator[exp.Expr]:
@@ -65,4 +95,6 @@ def _terms_in(node: exp.Expr, opened: tuple[type[exp.Expr], ...] = ()) -> Iterat
 def _is_portable(node: exp.Expr) -> bool:
     if isinstance(node, exp.DataType):
         return node.this.name in _PORTABLE_TYPES
+    if isinstance(node, exp.Mod) and not (node.right.is_int and int(node.right.name)):
+        return False  # by zero: null, or an error
     return type(node) in _PORTABLE and not node.meta.get(_NOT_PORTABLE)

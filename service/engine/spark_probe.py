@@ -10,14 +10,25 @@ import json
 import os
 import platform
 import sys
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 _MEMORY_MB = 1024
-_NEEDED = ("duckdb", "pyarrow", "pandas", "numpy", "fsspec", "idna", "phonenumbers")
-OF_DRIVER, OF_TASK, RESULT = "of_driver", "of_task", "result.json"
-"""Names in the folders; the first has the result: what each task found, or ``error``, the class of what failed."""
+_MODULES = (
+    "service.engine.spark_files",
+    "service.engine.spark_groups",
+    "service.engine.spark_exports",
+    "service.engine.spark_terms",
+    "service.pipeline.normalise",
+    "service.pipeline.evidence",
+    "service.pipeline.analytics.records",
+)
+"""Those that tasks import, with their packages."""
+OF_DRIVER, OF_TASK = "of_driver", "of_task"
+"""Names of files in each folder; that of a task ends with its number."""
+RESULT = "result.json"
+"""The file in the first folder: what each task found, or ``error``, the class of what failed."""
 
 
 class SharedFolders(NamedTuple):
@@ -29,7 +40,7 @@ class SharedFolders(NamedTuple):
 
     def found(self, number: int) -> dict[str, Any]:
         """Where the task ran, and which folders it does not share with the driver."""
-        missing = [name for name in _NEEDED if find_spec(name) is None]
+        missing = sorted({name for module in _MODULES if (name := _missing_for(module))})
         return {
             "host": platform.node(),
             "user": os.geteuid(),
@@ -44,6 +55,15 @@ class SharedFolders(NamedTuple):
             for folder in self.folders
             if not all(Path(folder, f"{OF_TASK}_{number}").exists() for number in range(tasks))
         ]
+
+
+def _missing_for(module: str) -> str | None:
+    """The module or package that is not there to import this one."""
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        return error.name
+    return None
 
 
 def _is_shared(folder: Path, number: int) -> bool:

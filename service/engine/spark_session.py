@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ from service.errors import Interrupted, TransientError
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+_TASKS_OF_HALF_A_STATEMENT = 100
+"""The shuffle of a statement has some 200."""
 
 _SPARK_TYPES = {
     "VARCHAR": "string",
@@ -47,9 +51,14 @@ class Session:
         self._spark = spark
         self.folder = folder
         self._numbers = count(1)
+        self._prefix = token_hex(4)
         self._called: set[str] = set()
         self._ended = 0
+        self._seen = (0, 0)
+        """Statements that had ended, and tasks that had, when ``steps`` was last called for another statement."""
         self._is_interrupted = False
+        # What it makes Spark do can be cancelled, and only that.
+        spark.sparkContext.setJobGroup(self._prefix, "a batch", interruptOnCancel=False)
 
     def translated(
         self, sql: str, tables: Mapping[str, Columns], views: Mapping[str, str], *, is_table: bool
@@ -67,8 +76,10 @@ class Session:
         if call.name in self._called:
             return
         term = Term(call.sql, call.result, tuple(self.functions[name] for name in call.functions))
+        # A function, because Spark takes no bound method of a tuple.
         function = arrow_udf(lambda *columns: term.value(*columns), spark_type(call.result))
-        self._spark.udf.register(call.name, function)
+        with errors_translated():
+            self._spark.udf.register(call.name, function)
         self._called.add(call.name)
 
     # -------------------------------------------------------------------------------------------- statements
@@ -137,38 +148,65 @@ class Session:
         return sum(self.counts_of_files(folder).values())
 
     def new_folder(self, kind: str) -> Path:
-        """A path in the work folder that is not used yet."""
-        return self.folder / f"{kind}_{next(self._numbers)}"
+        """A path in the work folder that no session uses: a task may outlive its statement, and its driver."""
+        return self.folder / f"{kind}_{self._prefix}_{next(self._numbers)}"
 
     # ---------------------------------------------------------------------------------------------- progress
 
     def steps(self) -> float:
-        """The number of statements that have ended."""
-        return float(self._ended)
+        """The number of statements that have ended, and a share of the running one.
+
+        Spark does not know how many tasks a statement will have: each that ends makes the share a little larger. So
+        does what the engine of the driver does for a statement.
+        """
+        ended, tasks = self._ended, self._ended_tasks()
+        if self._seen[0] != ended:
+            self._seen = ended, tasks
+        more = max(tasks - self._seen[1], 0)
+        return ended + max(more / (_TASKS_OF_HALF_A_STATEMENT + more), self.local.steps() % 1)
+
+    def _ended_tasks(self) -> int:
+        try:
+            executors = self._spark.sparkContext._jsc.sc().statusStore().executorList(False)
+            return sum(executors.apply(index).completedTasks() for index in range(executors.size()))
+        except (Py4JError, OSError):  # the JVM is gone: the next statement says so
+            return 0
 
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""
         self._is_interrupted = True
-        self._spark.sparkContext.cancelAllJobs()
+        with suppress(PySparkException, Py4JError, OSError):  # the JVM is gone, and with it what it did
+            self._spark.sparkContext._jsc.sc().cancelJobGroupAndFutureJobs(self._prefix)
 
     @contextmanager
     def one_statement(self, *, is_step: bool = True) -> Iterator[None]:
-        """Errors of Spark as ours: their text may hold a customer's value, and is not passed on."""
+        """Raises: Interrupted; TransientError, see ``errors_translated``."""
         try:
             self._refuse_interrupted()
-            yield
-        except (PySparkException, Py4JError) as error:
+            with errors_translated():
+                yield
+        except TransientError:
             self._refuse_interrupted()
-            raise TransientError(
-                f"Spark failed: {type(error).__name__}",
-                hint="check the cluster, the disk of SERVICE_STATE and SERVICE_MEMORY_LIMIT_MB",
-            ) from None
+            raise
         finally:
             self._ended += is_step
 
     def _refuse_interrupted(self) -> None:
         if self._is_interrupted:
             raise Interrupted("the work was interrupted", hint="it continues at the next start")
+
+
+@contextmanager
+def errors_translated() -> Iterator[None]:
+    """Errors of Spark as TransientError: their text may hold a customer's value, and is not passed on."""
+    try:
+        yield
+    except (PySparkException, Py4JError, OSError) as error:
+        condition = error.getCondition() if isinstance(error, PySparkException) else None
+        raise TransientError(
+            f"Spark failed: {type(error).__name__}{f' ({condition})' if condition else ''}",
+            hint="check the cluster, the disk of SERVICE_STATE and SERVICE_MEMORY_LIMIT_MB",
+        ) from None
 
 
 def _url(path: Path) -> str:

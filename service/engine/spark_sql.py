@@ -15,7 +15,7 @@ import sqlglot
 from sqlglot import exp
 
 from service.engine.spark_dialect import Untranslatable, for_spark
-from service.engine.spark_portable import mark, scalar_casts, terms_of
+from service.engine.spark_portable import mark, refuse_what_is_left, terms_of, typed_terms
 
 Columns = Mapping[str, str]
 """Column -> its type, in the dialect of the contract."""
@@ -98,8 +98,10 @@ class Statement:
         root = self._root
         if any(_has_star(it) for it in root.find_all(exp.Union)):
             raise Untranslatable("a star in a union, which pairs columns by position")
+        if root.find(exp.Explode, exp.Unnest):
+            raise Untranslatable("unnest, which makes several rows of one")
         order = self._ordering_column() if is_table else None
-        self._mark_casts()
+        self._mark_by_types()
         sums = self._sums_of_integers()
         calls = self._with_calls()
         for it in sums:
@@ -112,9 +114,12 @@ class Statement:
         elif keeps_rows:
             self._add_position(root)
         if is_table and not root.args.get("limit"):
+            if root.args.get("order") and order is None:
+                raise Untranslatable("a table ordered by anything but one integer column, upwards")
             root.set("order", None)
         root = for_spark(root)
         assert isinstance(root, exp.Query)
+        refuse_what_is_left(root, {call.name for call in calls})
         self._define(root, keeps_rows=keeps_rows)
         sql = root.sql("spark", identify=True)
         return Translated(sql, calls, keeps_rows or order is not None, keeps_rows)
@@ -136,13 +141,13 @@ class Statement:
     def _selects(self) -> list[exp.Select]:
         return list(self._root.find_all(exp.Select))
 
-    def _mark_casts(self) -> None:
-        """Mark the casts whose value is another in Spark."""
+    def _mark_by_types(self) -> None:
+        """Mark the terms whose value is another in Spark because of the types in them."""
         for select in self._selects():
-            casts = scalar_casts(select)
-            types = self._types_of(select, [it.this for it in casts]) if casts else []
-            for cast, given in zip(casts, types, strict=True):
-                mark(cast, given)
+            terms = typed_terms(select)
+            types = self._types_of(select, terms) if terms else []
+            for term, given in zip(terms, types, strict=True):
+                mark(term, given)
 
     def _sums_of_integers(self) -> list[exp.Sum]:
         found: list[exp.Sum] = []

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
@@ -25,8 +26,6 @@ from service.files import remove_tree
 
 _FILE_NAME = "_metadata.file_name as file_name"
 _ROWS_OF_A_PART = 1 << 20
-_PART_BITS = 40
-"""Positions of a table behind others begin at a multiple of this power of two."""
 
 
 class Rows(NamedTuple):
@@ -90,28 +89,31 @@ class SparkTable:
 
     def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
         """See ``Table.integer_parts``. The driver has one part at a time."""
-        ordered = f" order by {POSITION}" if POSITION in self._rows.columns else ""
-        folder = self._session.new_folder("integers")
-        self._session.write(f"select {', '.join(columns)} from {self._rows.view}{ordered}", folder)
-        try:
-            for path in parquet_files(folder):
-                for batch in pq.ParquetFile(path).iter_batches(_ROWS_OF_A_PART):
-                    yield tuple(np.array(column.to_numpy(), dtype=np.int64) for column in batch.columns)
-        finally:
-            remove_tree(folder)
+        for batch in self._batches(columns, _ROWS_OF_A_PART):
+            yield tuple(np.array(column.to_numpy(), dtype=np.int64) for column in batch.columns)
 
     def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
         """See ``Table.parts``."""
-        rows = self.numbered("number")
-        part = (
-            f"select {', '.join(columns)} from this where number >= {{0}} and number < {{0}} + {size} order by number"
-        )
-        for start in range(0, self.count(), size):
-            yield rows.rows(part.format(start))
+        batches = self._batches(columns, size)
+        rows = (row for batch in batches for row in zip(*(it.to_pylist() for it in batch.columns), strict=True))
+        while part := list(islice(rows, size)):
+            yield part
+
+    def _batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most so many at a time; the driver has one batch."""
+        ordered = f" order by {POSITION}" if POSITION in self._rows.columns else ""
+        folder = self._session.new_folder("batches")
+        self._session.write(f"select {', '.join(columns)} from {self._rows.view}{ordered}", folder)
+        try:
+            for path in parquet_files(folder):
+                with pq.ParquetFile(path) as file:
+                    yield from file.iter_batches(size)
+        finally:
+            remove_tree(folder)
 
     def numbered(self, column: str, start: int = 0) -> SparkTable:
         """See ``Table.numbered``."""
-        rows = self._rows if self._rows.is_dense else _dense(self._session, self._rows)
+        rows = _as_dense(self._session, self._rows)
         view = self._session.view(f"select {POSITION} + {start} as `{column}`, * from {rows.view}")
         return SparkTable(
             self._session, rows._replace(view=view, columns={column: "BIGINT", **rows.columns}), self._order
@@ -119,19 +121,16 @@ class SparkTable:
 
     def with_rows_of(self, *others: Table) -> SparkTable:
         """See ``Table.with_rows_of``."""
-        parts = [_with_positions(self._session, it._rows) for it in (self, *map(own, others))]
-        is_dense = all(it.is_dense for it in parts)
-        columns = [it for it in parts[0].columns if it != POSITION]
+        tables = [_as_dense(self._session, it._rows) for it in (self, *map(own, others))]
+        columns = [it for it in tables[0].columns if it != POSITION]
         listed, queries, before = ", ".join(f"`{it}`" for it in columns), [], 0
-        for index, part in enumerate(parts):
-            start = before if is_dense else index << _PART_BITS
-            queries.append(f"select {listed}, {POSITION} + {start} as {POSITION} from {part.view}")
-            before += part.size
-        rows = parts[0]._replace(
+        for rows in tables:
+            queries.append(f"select {listed}, {POSITION} + {before} as {POSITION} from {rows.view}")
+            before += rows.size
+        rows = tables[0]._replace(
             view=self._session.view(" union all ".join(queries)),
             size=before,
-            is_dense=is_dense,
-            folders=tuple(folder for part in parts for folder in part.folders),
+            folders=tuple(folder for it in tables for folder in it.folders),
         )
         return SparkTable(self._session, rows)
 
@@ -205,7 +204,7 @@ class SparkTable:
     def _ordered(self, columns: Sequence[str], order_by: str, sql: str, others: Mapping[str, Table]) -> str:
         """The query for ``columns`` of the result of ``sql``, in this order."""
         translated = self._translated(sql, {"this": self, **others})
-        shown = "* except (row_position)" if translated.has_position else "*"
+        shown = f"* except ({POSITION})" if translated.has_position else "*"
         listed = ", ".join(shown if it == "*" else it.replace('"', "`") for it in columns)
         is_in_order = self._order == order_by and not others and translated.has_position
         return f"select {listed} from ({translated.sql}) order by {POSITION if is_in_order else ordered_sql(order_by)}"
@@ -255,8 +254,8 @@ def _starts(counts: Mapping[str, int]) -> str:
     return f"(values {starts}) as starts(name, start) on starts.name = file_name"
 
 
-def _with_positions(session: Session, rows: Rows) -> Rows:
-    return rows if POSITION in rows.columns else _dense(session, rows)
+def _as_dense(session: Session, rows: Rows) -> Rows:
+    return rows if rows.is_dense else _dense(session, rows)
 
 
 def _dense(session: Session, rows: Rows, order_by: str = "") -> Rows:

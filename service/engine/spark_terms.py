@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
-from duckdb.func import FunctionNullHandling, PythonUDFType
+
+from service.engine.definitions import create_function
 
 MEMORY_MB = 256
 """Of one worker, which has one batch of rows at a time."""
@@ -23,7 +24,6 @@ class Function(NamedTuple):
 
     name: str
     definition: Callable[..., Any]
-    parameters: int
     result: str = "varchar"
 
 
@@ -46,7 +46,7 @@ class Term(NamedTuple):
         connection = worker_connection()
         for function in self.functions:
             if function.name not in _known:
-                create_function(connection, function)
+                create_function(connection, function.name, function.definition, function.result)
                 _known.add(function.name)
         connection.register("term_rows", rows)
         try:
@@ -69,7 +69,7 @@ def worker_connection() -> duckdb.DuckDBPyConnection:
 
 
 def connected() -> duckdb.DuckDBPyConnection:
-    """A DuckDB of a worker process: one thread, because Spark has a worker for each of its own."""
+    """A DuckDB of a Python worker: one thread, because Spark starts one Python worker for each task."""
     config: dict[str, Any] = {
         "memory_limit": f"{MEMORY_MB}MB",
         "threads": 1,
@@ -80,22 +80,3 @@ def connected() -> duckdb.DuckDBPyConnection:
         "preserve_insertion_order": True,
     }
     return duckdb.connect(":memory:", config=config)
-
-
-def create_function(connection: duckdb.DuckDBPyConnection, function: Function) -> None:
-    """Make a definition callable from the SQL of a connection. A null has no result."""
-    definition = function.definition
-    # DuckDB counts the parameters of what it is given, so there is one wrapper for each number.
-    wrappers: dict[int, Callable[..., Any]] = {
-        1: lambda value: None if value is None else definition(value),
-        2: lambda value, rule: None if value is None else definition(value, rule),
-    }
-    connection.create_function(
-        function.name,
-        wrappers[function.parameters],
-        ["varchar"] * function.parameters,
-        function.result,
-        type=PythonUDFType.NATIVE,
-        # "special": else DuckDB takes a null result for an error.
-        null_handling=FunctionNullHandling.SPECIAL,
-    )

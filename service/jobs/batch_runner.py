@@ -67,16 +67,21 @@ class BatchRunner:
         """Open the engine of the next batch, if none is open: there will be one soon. Raises: OSError, ServiceError."""
         if self._prepared is None:
             make_folder(self._work)
-            self._prepared = prepare_engine(
+            prepared = prepare_engine(
                 self._work,
                 self._engine_folders,
                 memory_limit_mb=self._settings.memory_mb,
                 threads=self._settings.threads,
                 spark_master=self._settings.master_of_engine,
             )
-            self._prepared.warm_up()
-            register_cell(self._prepared)
-            register_functions(self._prepared)
+            try:
+                prepared.warm_up()
+                register_cell(prepared)
+                register_functions(prepared)
+            except BaseException:
+                prepared.close()
+                raise
+            self._prepared = prepared
 
     def rest(self) -> None:
         """Close the engine that no batch has used."""
