@@ -152,8 +152,8 @@ def engine(
     engine_name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AnyEngine]:
     """A real engine for all tests of a module; see ``registered_once``."""
-    opened = request.getfixturevalue("spark").for_laws if engine_name == "spark" else small_engine
-    with opened(tmp_path_factory.mktemp("engine")) as made, registered_once(made):
+    make_engine = request.getfixturevalue("spark").for_laws if engine_name == "spark" else small_engine
+    with make_engine(tmp_path_factory.mktemp("engine")) as made, registered_once(made):
         yield made
 
 

@@ -1,4 +1,4 @@
-"""A cluster of Spark for tests: a standalone master and two workers with a core each, and one session for all tests.
+"""A cluster of Spark for tests: a standalone master and two workers with a core each, and one application for all tests.
 
 Most users work without the extra ``spark``, and ``make test`` installs nothing for it: the tests are skipped there.
 ``make spark``, as in CI, requires it.
@@ -29,7 +29,7 @@ from tests.regenerate import stamped
 
 MEMORY_LIMIT_MB = 3000
 _QUICK_JAVA = "-XX:TieredStopAtLevel=1"
-"""A session is short: code is compiled once, quickly, instead of often and well. An executor of one core then takes two
+"""A test run is short: code is compiled once, quickly, instead of often and well. An executor of one core then takes two
 thirds of the CPU seconds for a small batch."""
 _OF_A_RUN = {"manifest.json", "integration_log.jsonl"}
 
@@ -55,7 +55,7 @@ class SparkCluster:
         return [worker for worker in self.cluster.workers if ports & _listening(worker.pids())]
 
     @contextmanager
-    def opened(self, folder: Path, *, is_small: bool = True) -> Iterator[Any]:
+    def engine_in(self, folder: Path, *, is_small: bool = True) -> Iterator[Any]:
         """The engine, for few rows or for many, with its tables in ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         prepared = engines.prepare_engine(
@@ -69,7 +69,7 @@ class SparkCluster:
         """The same, which finds components by its own statements, however few the nodes are."""
         from service.engine import distributed
 
-        with mock.patch.object(distributed, "FEW_NODES", 0), self.opened(folder) as engine:
+        with mock.patch.object(distributed, "FEW_NODES", 0), self.engine_in(folder) as engine:
             yield engine
 
 
@@ -86,7 +86,7 @@ def spark_cluster() -> Iterator[SparkCluster]:
             patch.setenv(variable, value)
         patch.setenv("PYSPARK_SUBMIT_ARGS", f"--driver-java-options {_QUICK_JAVA} pyspark-shell")
         yield SparkCluster(cluster)
-        end_session()
+        end_application()
 
 
 @contextmanager
@@ -104,8 +104,8 @@ def read_by_tasks() -> Iterator[None]:
         yield
 
 
-def end_session() -> None:
-    """End the session of this process, if there is one: its executors leave the cluster."""
+def end_application() -> None:
+    """End the application of this process, if there is one: its executors leave the cluster."""
     from service.engine import spark_application
 
     spark_application.end()

@@ -124,7 +124,7 @@ def test_an_analytics_case_has_the_same_files(
     of_embedded.mkdir()
     of_spark.mkdir()
     expected = regenerate_analytics.outcome_of(case, of_embedded)
-    monkeypatch.setattr(small_exports, "small_engine", spark.opened)
+    monkeypatch.setattr(small_exports, "small_engine", spark.engine_in)
     found = regenerate_analytics.outcome_of(case, of_spark)
     assert found.keys() == expected.keys()
     for file_name in sorted(expected.keys() - {"manifest.json", "integration_log.jsonl"}):
@@ -240,7 +240,7 @@ def test_statements_find_the_components_of_any_graph(
         "none": [],
     }[shape]
     one, other = (np.array([edge[side] for edge in edges], dtype=np.int64) for side in (0, 1))
-    with spark.opened(tmp_path / "work") as engine:
+    with spark.engine_in(tmp_path / "work") as engine:
         texts = engine.text_table(("one", "other"), edges)
         links = texts.derive("select one::bigint as one, other::bigint as other from this")
         found = engine.components(links, size).rows("select ordinal, group_id from this order by ordinal")
@@ -281,7 +281,7 @@ def test_groups_are_walked_in_parts_as_all_at_once(monkeypatch: pytest.MonkeyPat
     rows = sorted({(kept_of[it], it, chance.randrange(40) * 100 + kept_of[it]) for it in range(100) for _ in "ab"})
     parts = (zip(*rows[start : start + 7], strict=True) for start in range(0, len(rows), 7))
     batches = [record_batch.from_arrays(list(map(np.array, part)), ["kept", "ordinal", "value"]) for part in parts]
-    found = list(groups.OfTask(WALK).results(iter(batches)))
+    found = list(groups.GroupsOfTask(WALK).results(iter(batches)))
     kept, ordinal, value = map(np.array, zip(*sorted(rows, key=lambda row: row[1:]), strict=True))
     expected = zip(*(it.tolist() for it in breadth_first_from(np.unique(kept), ordinal, value)), strict=True)
     assert len(found) > 2
@@ -291,7 +291,7 @@ def test_groups_are_walked_in_parts_as_all_at_once(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_rows_keep_their_order_through_filters_joins_and_unions(spark: SparkCluster, tmp_path: Path) -> None:
-    with spark.opened(tmp_path / "work") as engine:
+    with spark.engine_in(tmp_path / "work") as engine:
         texts = engine.text_table(("text",), [(chr(ord("a") + it % 7),) for it in range(200)])
         kept = texts.derive("select text from this where text <> 'b'")
         both = kept.with_rows_of(texts).numbered("n", 1)
@@ -300,14 +300,14 @@ def test_rows_keep_their_order_through_filters_joins_and_unions(spark: SparkClus
         expected = [*(it for it in expected if it != "b"), *expected]
         assert both.rows("select n, text from this") == list(enumerate(expected, start=1))
         assert [row[1] for row in joined.rows()] == expected
-        assert [len(part) for part in joined.parts(("n", "text"), 300)] == [300, len(expected) - 300]
+        assert [len(part) for part in joined.row_lists(("n", "text"), 300)] == [300, len(expected) - 300]
         assert joined.numbered("again").rows("select again + 1, text from this") == list(enumerate(expected, start=1))
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_function_is_called_for_each_row(spark: SparkCluster, tmp_path: Path) -> None:
-    with spark.opened(tmp_path / "work") as engine:
+    with spark.engine_in(tmp_path / "work") as engine:
         engine.register("norm_email", norm_email)
         texts = engine.text_table(("text",), [("Ann@Example.com",), ("no address",), ("b@example.org",)])
         called = engine.call("norm_email", texts, ("text",))
@@ -334,7 +334,7 @@ def test_sums_casts_and_windows_have_the_values_of_the_contract(spark: SparkClus
         texts = engine.text_table(("text",), [(value,) for value in (*VALUES, VALUES[0])])
         return sorted(map(str, texts.derive(sql).rows()))
 
-    with small_engine(tmp_path / "own") as own, spark.opened(tmp_path / "work") as engine:
+    with small_engine(tmp_path / "own") as own, spark.engine_in(tmp_path / "work") as engine:
         for sql in STATEMENTS:
             assert values(engine, sql) == values(own, sql), sql
 
@@ -343,7 +343,7 @@ def test_sums_casts_and_windows_have_the_values_of_the_contract(spark: SparkClus
 @pytest.mark.filterwarnings("default")
 def test_a_register_without_a_log_begins_one(spark: SparkCluster, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    with spark.opened(tmp_path / "work") as engine:
+    with spark.engine_in(tmp_path / "work") as engine:
         batches = Batches(engine, state)
         batches.next([["A", "X"], ["B"]])
         shutil.rmtree(StateFolders(state).register_events)
@@ -354,7 +354,7 @@ def test_a_register_without_a_log_begins_one(spark: SparkCluster, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path: Path) -> None:
-    with spark.opened(tmp_path / "work") as engine:
+    with spark.engine_in(tmp_path / "work") as engine:
         texts = engine.text_table(("text",), [("ann@example.com",)])
         with pytest.raises(TransientError) as failed:
             texts.derive("select text::bigint as number from this")
@@ -370,7 +370,7 @@ def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path:
 @pytest.mark.filterwarnings("default")
 def test_an_application_that_died_is_started_again(spark: SparkCluster, tmp_path: Path) -> None:
     for batch in range(2):
-        with spark.opened(tmp_path / str(batch)) as engine:
+        with spark.engine_in(tmp_path / str(batch)) as engine:
             assert engine.text_table(("text",), [("a",)]).rows() == [("a",)]
         kill_jvm()
 
@@ -396,7 +396,7 @@ def test_the_configuration_of_a_cluster_does_not_change_a_value(
     kill_jvm()
     defaults.write_text(kept + "".join(f"spark.{name} {value}\n" for name, value in hostile.items()), encoding="utf-8")
     try:
-        with spark.opened(tmp_path / "work", is_small=False) as engine:
+        with spark.engine_in(tmp_path / "work", is_small=False) as engine:
             assert engine._session._spark.conf.get("spark.sql.shuffle.partitions") == "7", "it is read"
         found = integrated_by_spark(spark, CASES / "the_sample", tmp_path)
     finally:
@@ -408,7 +408,7 @@ def test_the_configuration_of_a_cluster_does_not_change_a_value(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_damaged_file_of_our_own_is_no_fault_of_the_cluster(spark: SparkCluster, tmp_path: Path) -> None:
-    with spark.opened(tmp_path / "work") as engine:
+    with spark.engine_in(tmp_path / "work") as engine:
         path = tmp_path / "rows.parquet"
         engine.text_table(("text",), [("a",), ("b",)]).write_parquet(path, "text")
         assert engine.read_parquet(path).rows() == [("a",), ("b",)]

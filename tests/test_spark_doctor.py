@@ -13,7 +13,7 @@ from service import commands
 from service.doctor import cluster
 from service.engine import spark_probe
 from tests.required import needs_root
-from tests.spark_runs import SparkCluster, end_session
+from tests.spark_runs import SparkCluster, end_application
 from tests.test_doctor import Clinic
 
 CLUSTER = "cluster"
@@ -137,7 +137,7 @@ def test_executors_of_another_user_are_found() -> None:
 @pytest.fixture
 def free(spark: SparkCluster, clinic: Clinic) -> SparkCluster:
     """A cluster whose cores are free, as the settings of the service name it."""
-    end_session()
+    end_application()
     clinic.export(**spark.settings)
     clinic.works.state.mkdir(parents=True)
     clinic.works.state.chmod(0o700)
@@ -155,10 +155,10 @@ def test_a_cluster_that_has_no_core_to_give_is_waited_for_a_bounded_time(
     free: SparkCluster, clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "PROBE_SECONDS", 20.0)
-    with free.opened(tmp_path / "work"):
+    with free.engine_in(tmp_path / "work"):
         found = clinic.failing(CLUSTER, "runs no task within 20 s")
     assert "free a core" in found.hint
-    end_session()
+    end_application()
 
 
 @needs_root

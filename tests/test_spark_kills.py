@@ -21,7 +21,7 @@ from service.model import API, JobName
 from service.progress import Meter
 from tests import sizes, small_exports
 from tests.small_batches import delivered_file, integrate_pair, published
-from tests.spark_runs import SparkCluster, differing, end_session
+from tests.spark_runs import SparkCluster, differing, end_application
 from tests.worlds import CRM, ECOM, House, wait_until
 
 _LOOK_SECONDS = 0.01
@@ -60,7 +60,7 @@ def made(pair: Path, api_file: Path) -> Made:
             return published(folder / "outbox")
         with pytest.MonkeyPatch.context() as patch:
             if spark is not None:
-                patch.setattr(small_exports, "small_engine", partial(spark.opened, is_small=False))
+                patch.setattr(small_exports, "small_engine", partial(spark.engine_in, is_small=False))
             file = delivered_file(API, folder / API.file_name, api_file.read_bytes())
             return small_exports.analysed_file(folder, file, master=published(pair / "outbox"))[1]
 
@@ -153,7 +153,7 @@ def test_a_worker_that_is_killed_in_a_stage_costs_time_only(
 def test_a_driver_that_is_killed_leaves_no_process_and_the_next_start_publishes_its_batch(
     stage: str, spark: SparkCluster, pair: Path, house: House
 ) -> None:
-    end_session()
+    end_application()
     settings = {name: str(value) for name, value in spark.settings.items()} | {"settle_seconds": "0.2"}
     for name in (CRM, ECOM):
         shutil.copyfile(pair / name, house.inbox / name)

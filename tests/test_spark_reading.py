@@ -88,7 +88,11 @@ def what_is_read(engine: Engine, file: InputFile) -> Any:
 def test_tasks_read_what_the_embedded_engine_reads(
     source: Source, file_name: str, contents: dict[str, bytes | str], spark: SparkCluster, tmp_path: Path
 ) -> None:
-    with read_by_tasks(), spark.opened(tmp_path / "spark") as engine, small_engine(tmp_path / "embedded") as embedded:
+    with (
+        read_by_tasks(),
+        spark.engine_in(tmp_path / "spark") as engine,
+        small_engine(tmp_path / "embedded") as embedded,
+    ):
         for name, content in contents.items():
             file = delivered_file(source, tmp_path / file_name, content)
             found = what_is_read(engine, file)
@@ -100,7 +104,7 @@ def test_tasks_read_what_the_embedded_engine_reads(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_plain_file_is_read_in_parts_and_its_rows_are_in_order(spark: SparkCluster, tmp_path: Path) -> None:
-    with read_by_tasks(), spark.opened(tmp_path / "spark") as engine:
+    with read_by_tasks(), spark.engine_in(tmp_path / "spark") as engine:
         for source, name, content in (
             (CRM, "crm_customers.csv", HEAD + "".join(ROWS)),
             (ECOM, "ecommerce_customers.json", json.dumps(ELEMENTS)),
@@ -119,7 +123,7 @@ def test_an_export_that_executors_cannot_reach_is_no_fault_of_the_file(
     spark: SparkCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
-    with read_by_tasks(), spark.opened(tmp_path / "spark") as engine:
+    with read_by_tasks(), spark.engine_in(tmp_path / "spark") as engine:
         monkeypatch.chdir(tmp_path / "here")
         own = Path("/proc/self/cwd")  # of another process it is another folder
         for source, name, content in (

@@ -58,9 +58,9 @@ def prepare_engine(
 ) -> Prepared:
     """An engine that is open before there is work for it.
 
-    ``work_folder`` must exist. By path the engine reads and writes only in it and in ``folders``, whatever a statement
-    says; exports are given to it. ``threads``: of this process; 0: one per processor that we may use. ``spark_master``:
-    the URL of a master of Spark, which does the work; empty: this process does it.
+    ``work_folder`` must exist. The embedded engine reads and writes by path only in it and in ``folders``, whatever a
+    statement says; Spark is not restricted. Exports are given to it. ``threads``: of this process; 0: one per processor
+    that we may use. ``spark_master``: the URL of a master of Spark, which does the work; empty: this process does it.
 
     Raises: SettingsError if Spark is not installed, TransientError if it does not start.
     """

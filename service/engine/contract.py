@@ -79,10 +79,10 @@ class Table(Protocol):
     def count(self) -> int:
         """The number of rows."""
 
-    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+    def integer_chunks(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
         """Columns of integers without nulls, in parts of bounded size and in the order of the rows."""
 
-    def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+    def row_lists(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
         """Lists of at most ``size`` rows with these columns, in the order of the rows.
 
         Not for what ``numbered`` or ``with_rows_of`` gives.

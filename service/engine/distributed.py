@@ -22,7 +22,7 @@ from service.engine.embedded_tables import EmbeddedTable
 from service.engine.spark_application import start
 from service.engine.spark_session import Session, errors_translated
 from service.engine.spark_sql import POSITION
-from service.engine.spark_tables import SparkTable, numbers, opened, own
+from service.engine.spark_tables import SparkTable, number_rows, own, rows_in
 from service.engine.spark_terms import Function
 from service.model import InputFile
 from service.progress import Meter
@@ -107,10 +107,10 @@ class SparkEngine:
 
     def read(self, file: InputFile) -> tuple[SparkTable, FileReport]:
         """See ``Engine.read``."""
-        with embedded_files.opened(file, self._session.folder) as path:
+        with embedded_files.content_file(file, self._session.folder) as path:
             if spark_reading.is_large(path):
                 return spark_reading.read(self._session, file, path)
-            table, report = embedded_files.read_opened(self._local, file, path)
+            table, report = embedded_files.read_content(self._local, file, path)
         ((last,),) = table.rows("select max(row_number) from this")
         given = self._given(table, ("*", f"row_number - 1 as {POSITION}"), "row_number", is_dense=last == table.count())
         return given, report
@@ -118,7 +118,7 @@ class SparkEngine:
     def read_parquet(self, path: Path) -> SparkTable:
         """See ``Engine.read_parquet``. Damage outside the footer is an error of Spark."""
         _refuse_damaged(path)
-        rows = opened(self._session, path, f"_metadata.row_index as {POSITION}")
+        rows = rows_in(self._session, path, f"_metadata.row_index as {POSITION}")
         return SparkTable(self._session, rows._replace(is_dense=True, folders=()))
 
     def read_csv(self, path: Path, columns: Sequence[str]) -> SparkTable:
@@ -150,16 +150,16 @@ class SparkEngine:
     def components(self, links: Table, nodes: int) -> SparkTable:
         """See ``Engine.components``."""
         if max(links.count(), nodes) <= FEW_NODES:
-            smallest = components.smallest_of_component(nodes, links.integer_parts("one", "other"))
+            smallest = components.smallest_of_component(nodes, links.integer_chunks("one", "other"))
             return self.table({"group_id": smallest}).numbered("ordinal")
         of_links = spark_components.labels(own(links))
-        found = SparkTable(self._session, numbers(self._session, "ordinal", nodes)).derive(_GROUPS, labels=of_links)
+        found = SparkTable(self._session, number_rows(self._session, "ordinal", nodes)).derive(_GROUPS, labels=of_links)
         of_links.release()
         return found
 
     def by_group(self, rows: Table, function: GroupFunction) -> SparkTable:
         """See ``Engine.by_group``: each task has the groups of its part."""
-        return SparkTable(self._session, spark_groups.made(self._session, own(rows), function))
+        return SparkTable(self._session, spark_groups.by_group(self._session, own(rows), function))
 
     def lending(self, size_bytes: int) -> AbstractContextManager[int]:
         """See ``Engine.lending``: by the engine of the driver."""
@@ -184,7 +184,7 @@ class SparkEngine:
         numbered = table if order_by != POSITION else table.numbered(POSITION)
         numbered.write_parquet(folder / "part.parquet", order_by, columns)
         table.release()
-        return SparkTable(self._session, opened(self._session, folder)._replace(is_dense=is_dense))
+        return SparkTable(self._session, rows_in(self._session, folder)._replace(is_dense=is_dense))
 
 
 def _refuse_damaged(path: Path) -> None:

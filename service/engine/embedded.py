@@ -204,7 +204,7 @@ class EmbeddedEngine(Database):
 
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> EmbeddedTable:
         """See ``Engine.call``."""
-        parts = arguments.parts(columns, _CALLS)
+        parts = arguments.row_lists(columns, _CALLS)
         with self.meter.part(0.9, steps=arguments.count() // _CALLS + 1):
             found = self.text_table(("number", "result"), enumerate(self._results(self._functions[name], parts)))
         assert found.count() == arguments.count(), "one result for each row"
@@ -241,7 +241,7 @@ class EmbeddedEngine(Database):
     def components(self, links: Table, nodes: int) -> EmbeddedTable:
         """See ``Engine.components``."""
         with self.lending(components.bytes_for(nodes, links.count())):
-            labels = components.smallest_of_component(nodes, links.integer_parts("one", "other"))
+            labels = components.smallest_of_component(nodes, links.integer_chunks("one", "other"))
             return self.table({"group_id": labels}).numbered("ordinal")
 
     def by_group(self, rows: Table, function: GroupFunction) -> EmbeddedTable:

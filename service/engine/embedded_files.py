@@ -33,20 +33,20 @@ _ROW_BY_ROW = 0.9
 
 def read(database: Database, file: InputFile, work_folder: Path) -> tuple[EmbeddedTable, FileReport]:
     """See ``Engine.read``."""
-    with opened(file, work_folder) as path:
-        return read_opened(database, file, path)
+    with content_file(file, work_folder) as path:
+        return read_content(database, file, path)
 
 
 @contextmanager
-def opened(file: InputFile, work_folder: Path) -> Iterator[Path]:
+def content_file(file: InputFile, work_folder: Path) -> Iterator[Path]:
     """The content of an export, which exists as a file until the block ends. Raises: UnreadableFile."""
     with gzip_file.unpacked(file.path, work_folder) as path:
         file_kind.refuse_other_kinds(path, file.file_format, file.file_name)
         yield path
 
 
-def read_opened(database: Database, file: InputFile, path: Path) -> tuple[EmbeddedTable, FileReport]:
-    """See ``Engine.read``; ``path`` is what ``opened`` gave."""
+def read_content(database: Database, file: InputFile, path: Path) -> tuple[EmbeddedTable, FileReport]:
+    """See ``Engine.read``; ``path`` is what ``content_file`` gave."""
     read_format = _read_csv if file.file_format == "csv" else _read_json
     return read_format(database, path, file.source)
 

@@ -91,8 +91,8 @@ class EmbeddedTable:
         arrays = self._database.arrays(f"select {listed} from {self.name} order by {listed}")
         return tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
-    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
-        """See ``Table.integer_parts``."""
+    def integer_chunks(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+        """See ``Table.integer_chunks``."""
         listed = ", ".join(columns)
         for start in range(0, self._count, _ROWS_OF_A_PART):
             arrays = self._database.arrays(
@@ -101,8 +101,8 @@ class EmbeddedTable:
             )
             yield tuple(np.asarray(arrays[column], dtype=np.int64) for column in columns)
 
-    def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
-        """See ``Table.parts``."""
+    def row_lists(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+        """See ``Table.row_lists``."""
         assert self.name == self._table, "rows of a query have no positions"
         sql = f"select {', '.join(columns)} from {self._table} where rowid between ?::bigint and ?::bigint"
         for start in range(0, self._count, size):

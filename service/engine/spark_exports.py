@@ -44,7 +44,7 @@ class MarkCount(NamedTuple):
         return _outcome(lambda: csv_ranges.marks_in(self.path, found))
 
 
-class Written(NamedTuple):
+class StoredRows(NamedTuple):
     """Rows in a Parquet file: ``row_number``, from 1 in this file, and the cells."""
 
     path: Path
@@ -66,35 +66,35 @@ class PlainReading(NamedTuple):
     folder: Path
     query: Query
 
-    def written(self, part: FilePart) -> Written | Fault:
+    def read(self, part: FilePart) -> StoredRows | Fault:
         """The rows of one part."""
-        return _outcome(lambda: self._written(part))
+        return _outcome(lambda: self._read(part))
 
-    def _written(self, part: FilePart) -> Written:
+    def _read(self, part: FilePart) -> StoredRows:
         path = file_of_task(self.folder, "part")
         part.path.open("rb").close()  # DuckDB would hide why it cannot be opened
         with closing(connected()) as connection:
             database = Database(connection, self.folder)
             database.set_memory(MEMORY_MB)
 
-            def store(select: str) -> Written:
+            def store(select: str) -> StoredRows:
                 numbered = f"select row_number() over () as row_number, * from ({select})"
                 ((rows,),) = database.run(f"copy ({numbered}) to {sql_text(str(path))} ({PARQUET_OPTIONS})")
-                return Written(path, int(rows))
+                return StoredRows(path, int(rows))
 
             return loaded(database, [part], self.query, store)
 
 
-class CarefullyWritten(NamedTuple):
+class CarefullyRead(NamedTuple):
     """What a careful reader gave.
 
-    written    rows with their numbers, and the cells
+    rows       rows with their numbers, and the cells
     is_dense   whether their numbers are 1, 2, …
     rejects    a file of ``rejected`` rejects
     dialect    of a CSV file: what all of its bytes decided
     """
 
-    written: Written
+    rows: StoredRows
     is_dense: bool
     rejects: Path
     rejected: int
@@ -102,7 +102,7 @@ class CarefullyWritten(NamedTuple):
 
     def release(self) -> None:
         """Remove it."""
-        self.written.release()
+        self.rows.release()
         self.rejects.unlink()
 
 
@@ -110,23 +110,23 @@ class CarefulReading(NamedTuple):
     """Reads a whole export row by row, in bounded memory, into files in ``folder``."""
 
     folder: Path
-    shape: CsvDialect | JsonShape
+    structure: CsvDialect | JsonShape
 
-    def written(self, path: Path) -> CarefullyWritten | Fault:
+    def read(self, path: Path) -> CarefullyRead | Fault:
         """The rows of the export at ``path``, and its rejects."""
-        return _outcome(lambda: self._of_csv(path) if isinstance(self.shape, CsvDialect) else self._of_json(path))
+        return _outcome(lambda: self._of_csv(path) if isinstance(self.structure, CsvDialect) else self._of_json(path))
 
-    def _of_csv(self, path: Path) -> CarefullyWritten:
-        assert isinstance(self.shape, CsvDialect)
-        width = len(self.shape.positions)
-        found, dialect = csv_rows.stored_rows(path, self.shape, lambda rows: self._stored(rows, width))
+    def _of_csv(self, path: Path) -> CarefullyRead:
+        assert isinstance(self.structure, CsvDialect)
+        width = len(self.structure.positions)
+        found, dialect = csv_rows.stored_rows(path, self.structure, lambda rows: self._stored(rows, width))
         return found._replace(dialect=dialect)
 
-    def _of_json(self, path: Path) -> CarefullyWritten:
-        assert isinstance(self.shape, JsonShape)
-        return self._stored(json_rows.careful_rows(path, self.shape), len(self.shape.layout.paths))
+    def _of_json(self, path: Path) -> CarefullyRead:
+        assert isinstance(self.structure, JsonShape)
+        return self._stored(json_rows.careful_rows(path, self.structure), len(self.structure.layout.paths))
 
-    def _stored(self, rows: Iterator[RawRow | RejectedRow], width: int) -> CarefullyWritten:
+    def _stored(self, rows: Iterator[RawRow | RejectedRow], width: int) -> CarefullyRead:
         path, rejects = file_of_task(self.folder, "rows"), file_of_task(self.folder, "rejects")
         schema = pa.schema([("row_number", pa.int64()), *((cell_name(index), pa.string()) for index in range(width))])
         reject_file, count, last = RejectFile(rejects), 0, 0
@@ -134,7 +134,7 @@ class CarefulReading(NamedTuple):
             for group in _row_groups(rows, add_reject):
                 count, last = count + len(group), group[-1][0]
                 file.write_table(_table(group, schema))
-        return CarefullyWritten(Written(path, count), last == count, rejects, reject_file.count)
+        return CarefullyRead(StoredRows(path, count), last == count, rejects, reject_file.count)
 
 
 def _row_groups(rows: Iterator[RawRow | RejectedRow], reject: Callable[[RejectedRow], None]) -> Iterator[list[RawRow]]:

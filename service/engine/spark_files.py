@@ -12,7 +12,7 @@ from pyspark import TaskContext
 
 from service.engine.contract import sql_text
 from service.engine.embedded_tables import CSV_OPTIONS, LINES_OPTIONS, PARQUET_OPTIONS
-from service.engine.spark_schema import ParquetQuery, Shape, as_declared, declared
+from service.engine.spark_schema import ParquetQuery, TableStatistics, as_declared, declared
 from service.engine.spark_session import Session, parquet_files
 from service.engine.spark_terms import worker_connection
 from service.files import remove_tree
@@ -27,7 +27,7 @@ class TaskFile(NamedTuple):
     folder: str
     options: str
 
-    def written(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def write(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Write the rows. Returns one row: the number of the partition, and the name of the file.
 
         No row where there is nothing to write.
@@ -63,20 +63,22 @@ def write_csv(session: Session, query: str, path: Path, columns: Sequence[str], 
     nothing = session.local.text_table(columns, ())
     nothing.write_csv(path, columns, columns[0], bom=bom)
     nothing.release()
-    _add_parts(session, query, path, f"{CSV_OPTIONS}, header false")
+    _append_task_files(session, query, path, f"{CSV_OPTIONS}, header false")
 
 
 def write_lines(session: Session, query: str, path: Path) -> None:
     """Write the rows of an ordered query of one column as lines; see ``Table.write_lines``."""
     path.write_bytes(b"")
-    _add_parts(session, query, path, LINES_OPTIONS)
+    _append_task_files(session, query, path, LINES_OPTIONS)
 
 
-def write_parquet(session: Session, query: str, path: Path, request: ParquetQuery, shapes: Mapping[str, Shape]) -> None:
-    """Write the rows of an ordered query, which ``request`` states on tables of these shapes."""
-    folder = session.new_folder("parts")
+def write_parquet(
+    session: Session, query: str, path: Path, request: ParquetQuery, statistics: Mapping[str, TableStatistics]
+) -> None:
+    """Write the rows of an ordered query, which ``request`` states on tables of these statistics."""
+    folder = session.new_folder("task_files")
     session.write(query, folder)
-    fields = declared(session.local, request, shapes, session.new_folder("declared"))
+    fields = declared(session.local, request, statistics, session.new_folder("declared"))
     names = ", ".join(sql_text(str(it)) for it in parquet_files(folder))
     # Of several files DuckDB does not know which columns have no nulls; of a table it does.
     rows = session.local.materialise(f"from read_parquet([{names}], hive_partitioning=false)")
@@ -86,13 +88,13 @@ def write_parquet(session: Session, query: str, path: Path, request: ParquetQuer
     remove_tree(folder)
 
 
-def _add_parts(session: Session, query: str, path: Path, options: str) -> None:
-    folder = session.new_folder("parts")
+def _append_task_files(session: Session, query: str, path: Path, options: str) -> None:
+    folder = session.new_folder("task_files")
     folder.mkdir()
     # Tasks run in a folder of their own, and SERVICE_STATE may be relative.
     part = TaskFile(str(folder.absolute()), options)
     with session.one_statement():
-        parts = session.data(query).mapInArrow(lambda batches: part.written(batches), _PART).collect()
+        parts = session.data(query).mapInArrow(lambda batches: part.write(batches), _PART).collect()
     with open(path, "ab") as file:
         for _, name in sorted(parts):
             with open(folder / name, "rb") as rows:

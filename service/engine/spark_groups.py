@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from service.engine.contract import GroupFunction, IntArray
 from service.engine.spark_session import Session
-from service.engine.spark_tables import Rows, SparkTable, written
+from service.engine.spark_tables import Rows, SparkTable, materialised
 
 _MANY_ROWS = 1 << 17
 """Groups are taken together until they have so many rows: a call for each small one would take longer."""
 
 
-class OfTask(NamedTuple):
+class GroupsOfTask(NamedTuple):
     """The function, for the rows of a task: its group and its columns, ordered by the group."""
 
     function: GroupFunction
@@ -33,14 +33,14 @@ class OfTask(NamedTuple):
             yield pa.RecordBatch.from_arrays(arrays, list(self.function.result))
 
 
-def made(session: Session, table: SparkTable, function: GroupFunction) -> Rows:
+def by_group(session: Session, table: SparkTable, function: GroupFunction) -> Rows:
     """A new table of what the function makes of the groups of a table."""
     listed = ", ".join((function.group, *function.columns))
     query = f"select {listed} from {table.view} distribute by {function.group} sort by {function.group}"
-    of_task = OfTask(function)
+    of_task = GroupsOfTask(function)
     types = ", ".join(f"{name} bigint" for name in function.result)
     results = session.view_of_batches(query, lambda batches: of_task.results(batches), types)
-    return written(session, f"select * from {results}")
+    return materialised(session, f"select * from {results}")
 
 
 def _whole_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[IntArray, ...]]:

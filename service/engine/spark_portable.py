@@ -75,19 +75,19 @@ def terms_of(select: exp.Select) -> Iterator[exp.Expr]:
             yield from _terms_in(condition, (exp.And, *_COMPARISONS))
 
 
-def _terms_in(node: exp.Expr, opened: tuple[type[exp.Expr], ...] = ()) -> Iterator[exp.Expr]:
-    """``opened``: of these the operands are terms, not the whole."""
+def _terms_in(node: exp.Expr, descended: tuple[type[exp.Expr], ...] = ()) -> Iterator[exp.Expr]:
+    """``descended``: of these the operands are terms, not the whole."""
     if isinstance(node, exp.Query):
         return
     is_scalar = not any(isinstance(it, _NOT_SCALAR) for it in node.walk())
-    if isinstance(node, (exp.Where, exp.Having, exp.Group, *opened)) or not is_scalar:
+    if isinstance(node, (exp.Where, exp.Having, exp.Group, *descended)) or not is_scalar:
         parts = node.iter_expressions()
         if isinstance(node, exp.Window):
             ordered = node.args.get("order")
             ordering = ordered.expressions if ordered else ()
             parts = iter([*node.this.iter_expressions(), *(node.args.get("partition_by") or ()), *ordering])
         for part in parts:
-            yield from _terms_in(part, opened if isinstance(node, opened) else ())
+            yield from _terms_in(part, descended if isinstance(node, descended) else ())
     elif not all(_is_portable(it) for it in node.walk()):
         yield node
 

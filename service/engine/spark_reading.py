@@ -22,9 +22,9 @@ from service.engine.plain_files import (
     json_part,
     json_queries,
 )
-from service.engine.spark_exports import CarefullyWritten, CarefulReading, Fault, MarkCount, PlainReading, Written
+from service.engine.spark_exports import CarefullyRead, CarefulReading, Fault, MarkCount, PlainReading, StoredRows
 from service.engine.spark_session import Session
-from service.engine.spark_tables import Rows, SparkTable, of_files
+from service.engine.spark_tables import Rows, SparkTable, rows_of_numbered_files
 from service.errors import InputError, ServiceError
 from service.files import move, remove_tree
 from service.model import InputFile, Source
@@ -45,7 +45,7 @@ def is_large(path: Path) -> bool:
 
 
 def read(session: Session, file: InputFile, path: Path) -> tuple[SparkTable, FileReport]:
-    """See ``Engine.read``; ``path`` is what ``embedded_files.opened`` gave."""
+    """See ``Engine.read``; ``path`` is what ``embedded_files.content_file`` gave."""
     read_format = _read_csv if file.file_format == "csv" else _read_json
     rows, report = read_format(session, path.absolute(), file.source)
     return SparkTable(session, rows), report
@@ -129,7 +129,7 @@ class _Load(NamedTuple):
         folder = self.session.new_folder("parts").absolute()
         folder.mkdir()
         try:
-            found = _refusing(self.session.each(parts, PlainReading(folder, query).written))
+            found = _refusing(self.session.each(parts, PlainReading(folder, query).read))
             return _rows(self.session, found, self.width)
         finally:
             remove_tree(folder)
@@ -151,7 +151,7 @@ def _rank(fault: Fault) -> int:
     return next(rank for kind, rank in _RANKS if isinstance(fault, kind))
 
 
-def _rows(session: Session, parts: Sequence[Written], width: int) -> Rows:
+def _rows(session: Session, parts: Sequence[StoredRows], width: int) -> Rows:
     """The rows of files that tasks wrote, one after the other."""
     folder = session.new_folder("table").absolute()
     folder.mkdir()
@@ -159,20 +159,20 @@ def _rows(session: Session, parts: Sequence[Written], width: int) -> Rows:
     # Their folder may get more: a task that Spark gave up may still write.
     for name, part in zip(counts, parts, strict=True):
         move(part.path, folder / name, durable=False)
-    return of_files(session, folder, counts, [cell_name(index) for index in range(width)])
+    return rows_of_numbered_files(session, folder, counts, [cell_name(index) for index in range(width)])
 
 
 # --------------------------------------------------------------------------------------------------- other files
 
 
-def _careful(session: Session, path: Path, shape: CsvDialect | JsonShape, width: int) -> tuple[Rows, CarefullyWritten]:
+def _careful(session: Session, path: Path, structure: CsvDialect | JsonShape, width: int) -> tuple[Rows, CarefullyRead]:
     """The rows of a file that is read row by row, by one task. Raises: InputError, TransientError."""
     folder = session.new_folder("careful").absolute()
     folder.mkdir()
-    (found,) = _refusing(session.each([path], CarefulReading(folder, shape).written))
-    return _rows(session, [found.written], width)._replace(is_dense=found.is_dense), found
+    (found,) = _refusing(session.each([path], CarefulReading(folder, structure).read))
+    return _rows(session, [found.rows], width)._replace(is_dense=found.is_dense), found
 
 
-def _rejects(found: CarefullyWritten) -> Sequence[RejectedRow]:
+def _rejects(found: CarefullyRead) -> Sequence[RejectedRow]:
     """The rejects of a careful reader, whose file is kept as long as they may be read."""
     return RejectFile(found.rejects, found.rejected).rejects()

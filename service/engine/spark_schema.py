@@ -16,7 +16,7 @@ from service.engine.contract import sql_text
 from service.engine.embedded import EmbeddedEngine
 
 
-class Extremes(NamedTuple):
+class ColumnStatistics(NamedTuple):
     """Of a column: its least and greatest value, both None where it has none, and whether it has nulls."""
 
     least: Any
@@ -24,14 +24,14 @@ class Extremes(NamedTuple):
     has_nulls: bool
 
 
-class Shape(NamedTuple):
+class TableStatistics(NamedTuple):
     """Of a table: column -> its type and its extremes, and whether it has no rows."""
 
-    columns: Mapping[str, tuple[str, Extremes]]
+    columns: Mapping[str, tuple[str, ColumnStatistics]]
     is_empty: bool
 
 
-class Field(NamedTuple):
+class DeclaredColumn(NamedTuple):
     """A column of a published file."""
 
     name: str
@@ -46,27 +46,29 @@ class ParquetQuery(NamedTuple):
     sql: str
 
 
-def declared(local: EmbeddedEngine, request: ParquetQuery, shapes: Mapping[str, Shape], path: Path) -> list[Field]:
+def declared(
+    local: EmbeddedEngine, request: ParquetQuery, statistics: Mapping[str, TableStatistics], path: Path
+) -> list[DeclaredColumn]:
     """The columns of the file that the embedded engine would write; ``path`` is for a file that is removed again."""
-    tables = {name: local.materialise(_small(shape)) for name, shape in shapes.items()}
+    tables = {name: local.materialise(_smallest_like(its)) for name, its in statistics.items()}
     this = tables.pop("this")
     this.write_parquet(path, request.order_by, request.columns, request.sql, **tables)
     schema = pq.read_schema(path)
     path.unlink()
     for table in (this, *tables.values()):
         table.release()
-    return [Field(field.name, not field.nullable) for field in schema]
+    return [DeclaredColumn(field.name, not field.nullable) for field in schema]
 
 
-def as_declared(field: Field) -> str:
+def as_declared(field: DeclaredColumn) -> str:
     """SQL for a column without nulls that is declared so, or not."""
     name = f'"{field.name}"'
     return name if field.is_required else f"case when {name} is null then null else {name} end as {name}"
 
 
-def extremes_of(paths: Iterable[Path]) -> dict[str, Extremes]:
+def statistics_of(paths: Iterable[Path]) -> dict[str, ColumnStatistics]:
     """Column -> its extremes in Parquet files, as their footers state them."""
-    found: dict[str, Extremes] = {}
+    found: dict[str, ColumnStatistics] = {}
     for footer in map(pq.read_metadata, paths):
         for group in map(footer.row_group, range(footer.num_row_groups)):
             for column in map(group.column, range(group.num_columns)):
@@ -74,26 +76,26 @@ def extremes_of(paths: Iterable[Path]) -> dict[str, Extremes]:
                 least, greatest = (
                     (stated.min, stated.max) if stated is not None and stated.has_min_max else (None, None)
                 )
-                its = Extremes(least, greatest, stated is None or stated.null_count != 0)
+                its = ColumnStatistics(least, greatest, stated is None or stated.null_count != 0)
                 found[name] = _of_both(found[name], its) if name in found else its
     return found
 
 
-def _of_both(one: Extremes, other: Extremes) -> Extremes:
+def _of_both(one: ColumnStatistics, other: ColumnStatistics) -> ColumnStatistics:
     least = [it for it in (one.least, other.least) if it is not None]
     greatest = [it for it in (one.greatest, other.greatest) if it is not None]
-    return Extremes(min(least, default=None), max(greatest, default=None), one.has_nulls or other.has_nulls)
+    return ColumnStatistics(min(least, default=None), max(greatest, default=None), one.has_nulls or other.has_nulls)
 
 
-def _small(shape: Shape) -> str:
+def _smallest_like(its: TableStatistics) -> str:
     """SQL: the least values, the greatest ones, and nulls where there are any."""
     least, greatest, last = [], [], []
-    for name, (kind, its) in shape.columns.items():
+    for name, (kind, its) in its.columns.items():
         typed = f'::{kind} as "{name}"'
         least.append(_literal(its.least) + typed)
         greatest.append(_literal(its.greatest) + typed)
         last.append(_literal(None if its.has_nulls else its.greatest) + typed)
-    if shape.is_empty:
+    if its.is_empty:
         return f"select {', '.join(least)} where false"
     return " union all ".join(f"select {', '.join(row)}" for row in (least, greatest, last))
 

@@ -19,13 +19,13 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from service.engine import spark_files
 from service.engine.contract import IntArray, Row, Table
-from service.engine.spark_schema import Extremes, ParquetQuery, Shape, extremes_of
+from service.engine.spark_schema import ColumnStatistics, ParquetQuery, TableStatistics, statistics_of
 from service.engine.spark_session import Session, parquet_files
 from service.engine.spark_sql import POSITION, Columns, Translated, ordered_sql
 from service.files import remove_tree
 
 _FILE_NAME = "_metadata.file_name as file_name"
-_ROWS_OF_A_PART = 1 << 20
+_ROWS_OF_A_CHUNK = 1 << 20
 
 
 class Rows(NamedTuple):
@@ -63,7 +63,7 @@ class SparkTable:
         """See ``Table.derive``. The result is computed at once."""
         tables = {"this": self, **others}
         translated = self._translated(sql, tables, is_table=True)
-        made = written(self._session, translated.sql)
+        made = materialised(self._session, translated.sql)
         is_dense = translated.keeps_rows and self._rows.is_dense and made.size == self._rows.size
         return SparkTable(self._session, made._replace(is_dense=is_dense))
 
@@ -87,17 +87,17 @@ class SparkTable:
         """See ``Table.count``."""
         return self._rows.size
 
-    def integer_parts(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
-        """See ``Table.integer_parts``. The driver has one part at a time."""
-        for batch in self._batches(columns, _ROWS_OF_A_PART):
+    def integer_chunks(self, *columns: str) -> Iterator[tuple[IntArray, ...]]:
+        """See ``Table.integer_chunks``. The driver has one part at a time."""
+        for batch in self._batches(columns, _ROWS_OF_A_CHUNK):
             yield tuple(np.array(column.to_numpy(), dtype=np.int64) for column in batch.columns)
 
-    def parts(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
-        """See ``Table.parts``."""
+    def row_lists(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
+        """See ``Table.row_lists``."""
         batches = self._batches(columns, size)
         rows = (row for batch in batches for row in zip(*(it.to_pylist() for it in batch.columns), strict=True))
-        while part := list(islice(rows, size)):
-            yield part
+        while listed := list(islice(rows, size)):
+            yield listed
 
     def _batches(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most so many at a time; the driver has one batch."""
@@ -179,8 +179,8 @@ class SparkTable:
     ) -> None:
         """See ``Table.write_parquet``."""
         query = self._ordered(columns, order_by, sql, others)
-        shapes = {name: own(table)._shape() for name, table in {"this": self, **others}.items()}
-        spark_files.write_parquet(self._session, query, path, ParquetQuery(order_by, columns, sql), shapes)
+        statistics = {name: own(table)._statistics() for name, table in {"this": self, **others}.items()}
+        spark_files.write_parquet(self._session, query, path, ParquetQuery(order_by, columns, sql), statistics)
 
     def release(self) -> None:
         """See ``Table.release``."""
@@ -195,11 +195,11 @@ class SparkTable:
         views = {name: rows.view for name, rows in found.items()}
         return self._session.translated(sql, columns, views, is_table=is_table)
 
-    def _shape(self) -> Shape:
-        found = extremes_of(path for folder in self._rows.folders for path in parquet_files(folder))
-        unknown = Extremes(None, None, has_nulls=True)
+    def _statistics(self) -> TableStatistics:
+        found = statistics_of(path for folder in self._rows.folders for path in parquet_files(folder))
+        unknown = ColumnStatistics(None, None, has_nulls=True)
         typed = {it: (kind, found.get(it, unknown)) for it, kind in self._rows.columns.items() if it != POSITION}
-        return Shape(typed, is_empty=not self._rows.size)
+        return TableStatistics(typed, is_empty=not self._rows.size)
 
     def _ordered(self, columns: Sequence[str], order_by: str, sql: str, others: Mapping[str, Table]) -> str:
         """The query for ``columns`` of the result of ``sql``, in this order."""
@@ -216,25 +216,25 @@ def own(table: Table) -> SparkTable:
     return table
 
 
-def written(session: Session, query: str) -> Rows:
+def materialised(session: Session, query: str) -> Rows:
     """Run a query into a new table."""
     folder = session.new_folder("table")
-    return opened(session, folder, schema=session.write(query, folder))
+    return rows_in(session, folder, schema=session.write(query, folder))
 
 
-def numbers(session: Session, column: str, size: int) -> Rows:
+def number_rows(session: Session, column: str, size: int) -> Rows:
     """A table of the numbers from 0, each its own position; there are ``size`` of them."""
     view = session.view(f"select id as `{column}`, id as {POSITION} from range({size})")
     return Rows(view, {column: "BIGINT", POSITION: "BIGINT"}, size, is_dense=True)
 
 
-def opened(session: Session, folder: Path, *terms: str, schema: StructType | None = None) -> Rows:
+def rows_in(session: Session, folder: Path, *terms: str, schema: StructType | None = None) -> Rows:
     """The table whose Parquet files lie in ``folder``, with more terms of Spark as columns."""
     view, columns = session.view_of_files(folder, *terms, schema=schema)
     return Rows(view, columns, session.count_of_files(folder), folders=(folder,))
 
 
-def of_files(session: Session, folder: Path, counts: Mapping[str, int], columns: Sequence[str]) -> Rows:
+def rows_of_numbered_files(session: Session, folder: Path, counts: Mapping[str, int], columns: Sequence[str]) -> Rows:
     """The rows of Parquet files, one after the other.
 
     ``counts``: name -> rows of each file, in their order. In:  row_number, from 1 in each file · ``columns``, texts
@@ -267,7 +267,7 @@ def _dense(session: Session, rows: Rows, order_by: str = "") -> Rows:
     ordered = f" order by {order_by}" if order_by else ""
     folder = session.new_folder("sorted")
     schema = session.write(f"select * from {rows.view}{ordered}", folder)
-    files = opened(session, folder, _FILE_NAME, "_metadata.row_index as position_in_file", schema=schema)
+    files = rows_in(session, folder, _FILE_NAME, "_metadata.row_index as position_in_file", schema=schema)
     listed = ", ".join(f"`{it}`" for it in rows.columns if it != POSITION)
     starts = _starts(session.counts_of_files(folder))
     view = session.view(f"select {listed}, start + position_in_file as {POSITION} from {files.view} join {starts}")

@@ -331,7 +331,7 @@ def _with_identity(
 
     def all_rejects() -> Iterator[RejectedRow]:
         yield from report.rejects
-        for (numbers,) in unknown.integer_parts("row_number"):
+        for (numbers,) in unknown.integer_chunks("row_number"):
             yield from (RejectedRow(number, "no_identity", explanation) for number in numbers.tolist())
 
     rejects = rejects_of(len(report.rejects) + unknown.count(), all_rejects)

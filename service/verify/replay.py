@@ -42,7 +42,7 @@ def replay_findings(stated: Stated, shown: str, engine: Engine) -> list[str]:
     pairs = engine.text_table(("one", "other"), [(str(one), str(other)) for one, other in stated.different])
     numbered = stated.records.derive(_NUMBERED, pairs=pairs)
     ordinals, customers, *columns = (
-        [number for part in numbered.integer_parts(name) for number in part[0].tolist()]
+        [number for part in numbered.integer_chunks(name) for number in part[0].tolist()]
         for name in ("ordinal", "customer", *STRONGEST_FIRST)
     )
     numbered.release()

@@ -43,5 +43,5 @@ def link_weights(evidence: Table, keys: Table, weighed: Weighed, engine: Engine)
 def _integers(pairs: Table) -> Iterator[IntArray]:
     """Ordinal and via of all pairs."""
     nothing = np.empty(0, np.int64)
-    parts = [(nothing, nothing), *pairs.integer_parts("ordinal", "via")]
+    parts = [(nothing, nothing), *pairs.integer_chunks("ordinal", "via")]
     return map(np.concatenate, zip(*parts, strict=True))

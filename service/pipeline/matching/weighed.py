@@ -96,7 +96,7 @@ def _columns(records: Table, names: Sequence[str]) -> list[list[str | None]]:
     """The values of each column, in the order of ordinals."""
     columns: list[list[str | None]] = [[] for _ in names]
     in_order = records.sorted("ordinal", f"select ordinal, {', '.join(names)} from this")
-    for part in in_order.parts(names, _AT_ONCE):
+    for part in in_order.row_lists(names, _AT_ONCE):
         for column, values in zip(columns, zip(*part, strict=True), strict=True):
             column.extend(values)
     in_order.release()
