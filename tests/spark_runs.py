@@ -1,4 +1,4 @@
-"""A cluster of Spark for tests: a standalone master and two workers with a core each, and one application for all tests.
+"""A cluster of Spark for tests: a standalone master, two workers with a core each, and one application for all tests.
 
 Most users work without the extra ``spark``, and ``make test`` installs nothing for it: the tests are skipped there.
 ``make spark``, as in CI, requires it.
@@ -29,8 +29,8 @@ from tests.regenerate import stamped
 
 MEMORY_LIMIT_MB = 3000
 _QUICK_JAVA = "-XX:TieredStopAtLevel=1"
-"""A test run is short: code is compiled once, quickly, instead of often and well. An executor of one core then takes two
-thirds of the CPU seconds for a small batch."""
+"""A run of the tests is short: code is compiled once, quickly, instead of often and well. An executor of one core then
+takes two thirds of the CPU seconds for a small batch."""
 _OF_A_RUN = {"manifest.json", "integration_log.jsonl"}
 
 

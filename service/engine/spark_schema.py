@@ -50,7 +50,7 @@ def declared(
     local: EmbeddedEngine, request: ParquetQuery, statistics: Mapping[str, TableStatistics], path: Path
 ) -> list[DeclaredColumn]:
     """The columns of the file that the embedded engine would write; ``path`` is for a file that is removed again."""
-    tables = {name: local.materialise(_smallest_like(its)) for name, its in statistics.items()}
+    tables = {name: local.materialise(_smallest_like(table)) for name, table in statistics.items()}
     this = tables.pop("this")
     this.write_parquet(path, request.order_by, request.columns, request.sql, **tables)
     schema = pq.read_schema(path)
@@ -87,15 +87,17 @@ def _of_both(one: ColumnStatistics, other: ColumnStatistics) -> ColumnStatistics
     return ColumnStatistics(min(least, default=None), max(greatest, default=None), one.has_nulls or other.has_nulls)
 
 
-def _smallest_like(its: TableStatistics) -> str:
+def _smallest_like(table: TableStatistics) -> str:
     """SQL: the least values, the greatest ones, and nulls where there are any."""
     least, greatest, last = [], [], []
-    for name, (kind, its) in its.columns.items():
+    for name, (kind, its) in table.columns.items():
         typed = f'::{kind} as "{name}"'
+        if its.least is None and not its.has_nulls and not table.is_empty:
+            raise ValueError(f"the files of a table do not say what {name} has")
         least.append(_literal(its.least) + typed)
         greatest.append(_literal(its.greatest) + typed)
         last.append(_literal(None if its.has_nulls else its.greatest) + typed)
-    if its.is_empty:
+    if table.is_empty:
         return f"select {', '.join(least)} where false"
     return " union all ".join(f"select {', '.join(row)}" for row in (least, greatest, last))
 
