@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,8 @@ from benchmarks.generate import write_messy_pair
 from service import cli
 from service import engine as engines
 from service.engine.components import smallest_of_component
-from service.engine.contract import DamagedFile
 from service.engine.embedded_tables import EmbeddedTable
-from service.errors import InputError, SettingsError, TransientError
+from service.errors import InputError, SettingsError
 from service.folders import StateFolders
 from service.pipeline.evidence import WALK, breadth_first_from
 from service.pipeline.fields.email import norm_email
@@ -44,9 +42,9 @@ from tests.small_batches import (
     rows_of,
     small_engine,
 )
-from tests.spark_runs import SparkCluster, differing, kill_jvm
+from tests.spark_runs import SparkCluster, differing
 from tests.test_register import Batches
-from tests.worlds import CASES, ROOT, failing
+from tests.worlds import CASES, ROOT
 
 CASE_NAMES = (
     *("the_sample", "merged_split_retired", "rejects", "csv_ragged_rows", "json_lines", "filled_gaps", "formula_cells"),
@@ -349,91 +347,6 @@ def test_a_register_without_a_log_begins_one(spark: SparkCluster, tmp_path: Path
         shutil.rmtree(StateFolders(state).register_events)
         batches.next([["A"]])
     assert [it.change for it in history_of("CUST001", state).events] == ["known", "shrank"]
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path: Path) -> None:
-    with spark.engine_in(tmp_path / "work") as engine:
-        texts = engine.text_table(("text",), [("ann@example.com",)])
-        with pytest.raises(TransientError) as failed:
-            texts.derive("select text::bigint as number from this")
-        engine.register("refused", lambda text: failing(ValueError(text))())
-        with pytest.raises(TransientError) as refused:
-            texts.derive("select refused(text) as text from this")
-    assert "ann" not in failed.value.explained() + refused.value.explained()
-    logs = [path for path in spark.cluster.folder.rglob("*") if path.name in ("stderr", "stdout")]
-    assert logs and not any(b"ann@" in path.read_bytes() for path in logs)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_an_application_that_died_is_started_again(spark: SparkCluster, tmp_path: Path) -> None:
-    for batch in range(2):
-        with spark.engine_in(tmp_path / str(batch)) as engine:
-            assert engine.text_table(("text",), [("a",)]).rows() == [("a",)]
-        kill_jvm()
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_the_configuration_of_a_cluster_does_not_change_a_value(
-    spark: SparkCluster, case_run: Callable[[str], CaseRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its own file system, lenient casts, files that may be missing, a log of what happens, and other partitions."""
-    monkeypatch.chdir(tmp_path)
-    defaults = spark.cluster.folder / "spark-defaults.conf"
-    kept = defaults.read_text(encoding="utf-8")
-    hostile = {
-        "hadoop.fs.defaultFS": "hdfs://nowhere.invalid:9",
-        "sql.ansi.enabled": "false",
-        "sql.caseSensitive": "true",
-        "sql.files.ignoreMissingFiles": "true",
-        "sql.shuffle.partitions": "7",
-        "eventLog.enabled": "true",
-        "eventLog.dir": "/nowhere",
-    }
-    kill_jvm()
-    defaults.write_text(kept + "".join(f"spark.{name} {value}\n" for name, value in hostile.items()), encoding="utf-8")
-    try:
-        with spark.engine_in(tmp_path / "work", is_small=False) as engine:
-            assert engine._session._spark.conf.get("spark.sql.shuffle.partitions") == "7", "it is read"
-        found = integrated_by_spark(spark, CASES / "the_sample", tmp_path)
-    finally:
-        kill_jvm()
-        defaults.write_text(kept, encoding="utf-8")
-    assert differing(published(case_run("the_sample").outbox), found) == []
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_a_damaged_file_of_our_own_is_no_fault_of_the_cluster(spark: SparkCluster, tmp_path: Path) -> None:
-    with spark.engine_in(tmp_path / "work") as engine:
-        path = tmp_path / "rows.parquet"
-        engine.text_table(("text",), [("a",), ("b",)]).write_parquet(path, "text")
-        assert engine.read_parquet(path).rows() == [("a",), ("b",)]
-        whole = path.read_bytes()
-        for cut in (0, 4, len(whole) // 2, len(whole) - 1):
-            path.write_bytes(whole[:cut])
-            with pytest.raises(DamagedFile):
-                engine.read_parquet(path)
-        path.unlink()
-        with pytest.raises(FileNotFoundError):
-            engine.read_parquet(path)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_a_session_that_does_not_start_is_tried_again_and_quotes_nothing(
-    spark: SparkCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    application, py4j = (importlib.import_module(it) for it in ("service.engine.spark_application", "py4j.protocol"))
-    builder = SimpleNamespace(getOrCreate=failing(py4j.Py4JError("ann@example.com")))
-    builder.config = lambda **_: builder
-    monkeypatch.setattr(application.SparkSession, "builder", builder)
-    with pytest.raises(TransientError) as failed:
-        application.start("spark://nowhere:7077", 1024)
-    assert "ann" not in failed.value.explained()
 
 
 # ---------------------------------------------------------------------------------------------- without the extra

@@ -113,7 +113,10 @@ def test_the_addresses_of_a_master_are_known(master: str, addresses: list[tuple[
 def test_the_probe_of_a_task_says_what_is_missing_and_what_it_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spark_probe, "find_spec", lambda name: None if name == "duckdb" else name)
+    lacking = failing(ModuleNotFoundError("no module", name="duckdb"))
+    monkeypatch.setattr(
+        spark_probe, "import_module", lambda module: lacking() if module.endswith("spark_terms") else None
+    )
     program = tmp_path / "program"
     folders = spark_probe.SharedFolders((str(tmp_path), str(tmp_path / "elsewhere")), str(program))
     (tmp_path / spark_probe.OF_DRIVER).write_bytes(b"1")
@@ -139,7 +142,8 @@ def free(spark: SparkCluster, clinic: Clinic) -> SparkCluster:
     """A cluster whose cores are free, as the settings of the service name it."""
     end_application()
     clinic.export(**spark.settings)
-    clinic.works.state.mkdir(parents=True)
+    for folder in (clinic.works.outbox, clinic.works.state):
+        folder.mkdir(parents=True, exist_ok=True)
     clinic.works.state.chmod(0o700)
     return spark
 

@@ -138,8 +138,8 @@ def test_an_export_that_executors_cannot_reach_is_no_fault_of_the_file(
 
 def test_rows_of_any_number_and_length_are_kept_in_bounded_memory(tmp_path: Path, monkeypatch: Any) -> None:
     exports = pytest.importorskip("service.engine.spark_exports")
-    monkeypatch.setattr(exports, "_ROWS_OF_A_GROUP", 4)
-    monkeypatch.setattr(exports, "_CHARACTERS_OF_A_GROUP", 60)
+    monkeypatch.setattr(exports, "_ROWS_OF_A_ROW_GROUP", 4)
+    monkeypatch.setattr(exports, "_CHARACTERS_OF_A_ROW_GROUP", 60)
     rows = [(number, ("x" * (50 if number > 10 else 1), None, "")) for number in range(1, 16)]
     rejects: list[Any] = []
     groups = list(exports._groups(iter([*rows, RejectedRow(16, "stray_quote", "line 17")]), rejects.append))

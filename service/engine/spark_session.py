@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -25,6 +26,8 @@ from service.errors import Interrupted, TransientError
 T = TypeVar("T")
 U = TypeVar("U")
 
+_PATTERN = re.compile(r"([\[\]{}*?\\])")
+"""What a path to read has other names in."""
 _TASKS_OF_HALF_A_STATEMENT = 100
 """The shuffle of a statement has some 200."""
 
@@ -135,7 +138,7 @@ class Session:
         name = f"files_{next(self._numbers)}"
         with self.one_statement(is_step=False):
             reader = self._spark.read if schema is None else self._spark.read.schema(schema)
-            data = reader.parquet(_url(folder)).selectExpr("*", *terms)
+            data = reader.parquet(_PATTERN.sub(r"\\\1", _url(folder))).selectExpr("*", *terms)
             data.createOrReplaceTempView(name)
             return name, {field: _type(kind) for field, kind in data.dtypes}
 
