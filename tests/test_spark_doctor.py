@@ -113,10 +113,11 @@ def test_the_addresses_of_a_master_are_known(master: str, addresses: list[tuple[
 def test_the_probe_of_a_task_says_what_is_missing_and_what_it_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacking = failing(ModuleNotFoundError("no module", name="duckdb"))
-    monkeypatch.setattr(
-        spark_probe, "import_module", lambda module: lacking() if module.endswith("spark_terms") else None
-    )
+    def lacking(module: str) -> None:
+        if module.endswith("spark_terms"):
+            raise ModuleNotFoundError("no module", name="duckdb")
+
+    monkeypatch.setattr(spark_probe, "import_module", lacking)
     program = tmp_path / "program"
     folders = spark_probe.SharedFolders((str(tmp_path), str(tmp_path / "elsewhere")), str(program))
     (tmp_path / spark_probe.OF_DRIVER).write_bytes(b"1")

@@ -142,7 +142,7 @@ def test_rows_of_any_number_and_length_are_kept_in_bounded_memory(tmp_path: Path
     monkeypatch.setattr(exports, "_CHARACTERS_OF_A_ROW_GROUP", 60)
     rows = [(number, ("x" * (50 if number > 10 else 1), None, "")) for number in range(1, 16)]
     rejects: list[Any] = []
-    groups = list(exports._groups(iter([*rows, RejectedRow(16, "stray_quote", "line 17")]), rejects.append))
+    groups = list(exports._row_groups(iter([*rows, RejectedRow(16, "stray_quote", "line 17")]), rejects.append))
     assert [row for group in groups for row in group] == rows
     assert [len(group) for group in groups] == [4, 4, 4, 2, 1]
     assert [it.row_number for it in rejects] == [16]

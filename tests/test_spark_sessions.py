@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service import engine as engines
-from service.engine.contract import DamagedFile
+from service.engine.contract import DamagedFile, Prepared
 from service.errors import Interrupted, TransientError
 from service.progress import Meter
 from tests.case_runs import CaseRun
@@ -113,15 +113,16 @@ def test_a_start_that_fails_is_transient_and_quotes_nothing(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_jvm_that_dies_before_the_batch_begins_fails_the_try_only(spark: SparkCluster, tmp_path: Path) -> None:
-    given = {"memory_limit_mb": MEMORY_LIMIT_MB, "spark_master": spark.master}
-    prepared = engines.prepare_engine(tmp_path, **given)
+    def prepare() -> Prepared:
+        return engines.prepare_engine(tmp_path, memory_limit_mb=MEMORY_LIMIT_MB, spark_master=spark.master)
+
+    prepared = prepare()
     kill_jvm()
     with pytest.raises(TransientError, match="Spark failed"), prepared.begin(Meter()):
         pass
     prepared.close()
-    again = engines.prepare_engine(tmp_path, **given)
-    with again.begin(Meter(), is_small=True) as engine:
-        assert engine.text_table(("text",), [("a",)]).rows() == [("a",)]
+    with prepare().begin(Meter(), is_small=True) as engine:
+        assert engine.text_table(("text",), [("a",)]).rows("from this") == [("a",)]
 
 
 @pytest.mark.slow
