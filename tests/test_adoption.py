@@ -178,9 +178,11 @@ def test_register_and_log_are_rebuilt_with_the_same_content(tmp_path: Path, seed
         world.restore(backup)
         assert world.adopt() == 0
         assert (register_of(world.state), log_of(world.state)) == (register, log)
-    shutil.rmtree(StateFolders(world.state).register_events)
-    assert world.adopt() == 0
-    assert (register_of(world.state), log_of(world.state)) == (register, log)
+    folders = StateFolders(world.state)
+    for lost in (folders.register_events, folders.register):
+        shutil.rmtree(lost)
+        assert world.adopt() == 0
+        assert (register_of(world.state), log_of(world.state)) == (register, log)
 
 
 def test_the_log_begins_with_what_is_known_in_the_oldest_set(world: Restored) -> None:

@@ -28,6 +28,7 @@ from service import cli, commands
 from service.decisions import DecisionStore
 from service.doctor import DoctorReport, advice, as_json, as_text, checks, examine
 from service.doctor.finding import Check, Finding
+from service.folders import StateFolders
 from service.register import Register
 from tests.attacks.users import SERVICE_USER, SharedHouse, shared_house
 from tests.required import is_lacking, needs_leases, needs_root
@@ -675,6 +676,15 @@ def test_a_register_that_lost_a_file_is_rebuilt_from_the_newest_set(used: Clinic
     used.works.drop()
     assert used.works.once().published == 1
     assert used.works.read("customer_master.csv") == before
+
+
+def test_a_log_of_identities_that_was_lost_is_rebuilt_from_the_sets(used: Clinic) -> None:
+    log = StateFolders(used.works.state).register_events
+    before = [path.name for path in log.iterdir()]
+    shutil.rmtree(log)
+    used.follow(used.failing("register", "its log of identities is lost", "warn"))
+    used.is_mended("register")
+    assert [path.name for path in log.iterdir()] == before
 
 
 def test_a_register_of_a_former_version_is_none_that_lost_a_file(used: Clinic) -> None:

@@ -55,7 +55,7 @@ class Unknown:
 
 
 def rebuild(unknown: Unknown, sources: Sequence[Source], register: Register, engine: Engine, work: Path) -> int:
-    """Replay the sets, and put the generation of the newest one in force, and the events of all into the log.
+    """Replay the sets; put the generation of the newest one in force, and the events that the log lacks into the log.
 
     Returns: the number of its customers. ``work``: the engine's work folder.
 
@@ -71,7 +71,7 @@ def rebuild(unknown: Unknown, sources: Sequence[Source], register: Register, eng
     of_the_state = register.tables(engine)
     tables = of_the_state if unknown.follow_state else no_tables(engine)
     has_begun = unknown.follow_state or unknown.are_the_first
-    events: dict[str, Table] = {}
+    logged, events = register.logged(), dict[str, Table]()
     for published in unknown.sets:
         given = _tables_of(published, engine, work, is_needed=published is newest)
         if given is None:
@@ -80,7 +80,8 @@ def rebuild(unknown: Unknown, sources: Sequence[Source], register: Register, eng
             customers = given.customers.derive(_WITH_NUMBERS_OF_THE_STATE, of_the_state=of_the_state.customers)
             given = replace(given, customers=customers)
         done = replay(tables, given)
-        events[published.batch_id] = done.events if has_begun else known_events(done.next)
+        if published.batch_id not in logged:
+            events[published.batch_id] = done.events if has_begun else known_events(done.next)
         tables, has_begun = done.next, True
     if register.has_generation(newest.batch_id):  # only its log was lost
         tables = of_the_state

@@ -85,6 +85,9 @@ def check_register(it: Examined) -> Finding:
     generation = f"the register of batch {published.batch_id}"
     if lost := sorted(set(missing) - OPTIONAL_FILES):
         return failed(f"{generation} has lost {', '.join(lost)}", advice.rebuild_register(register.folder))
+    if not register.is_logged():
+        hint = "stop the service, and rebuild it from the sets; without that it begins again with the next batch"
+        return warned(f"{generation} is there, but its log of identities is lost", Advice(hint, command("adopt")))
     if missing:
         return passed(f"{generation} is of a former version: customers that were merged so far stay merged")
     return passed(f"{generation} has all of its files")

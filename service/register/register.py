@@ -101,6 +101,10 @@ class Register:
         note = self._note()
         return note is not None and self._log.ends_with(note.batch_id)
 
+    def logged(self) -> frozenset[str]:
+        """The batches in the log of identities."""
+        return frozenset(it.batch_id for it in self._log.batches())
+
     def tables(self, engine: Engine) -> RegisterTables:
         """The tables of the generation in force; empty before the first."""
         current = self._current()
