@@ -64,9 +64,9 @@ bench: $(VENV)/development
 	$(PY) -m benchmarks $(ARGS)
 
 # The data is made in an environment of its own, which needs packages that the matchers do not.
-accuracy: $(VENV)/development $(VENV)/gold
+accuracy: $(VENV)/development $(VENV)/gold $(VENV)/peers
 	$(VENV)/known/bin/python -m benchmarks.accuracy.gold $(VENV)/known/sets
-	$(PY) -m benchmarks.accuracy $(VENV)/known/sets docs/accuracy.md
+	$(PY) -m benchmarks.accuracy $(VENV)/known/sets docs/accuracy.md $(VENV)/others/bin/python
 
 peers: $(VENV)/peers
 	$(VENV)/others/bin/python -m benchmarks sync-peers $(ARGS)

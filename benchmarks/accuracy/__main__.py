@@ -1,6 +1,7 @@
-"""``python -m benchmarks.accuracy FOLDER [PAGE]``: measures the matchers on the sets that ``gold`` wrote to the folder.
+"""``python -m benchmarks.accuracy FOLDER [PAGE [PYTHON]]``: measures matchers on the sets that ``gold`` wrote there.
 
-Prints a table, and writes it into the page, between its marks.
+Prints a table, and writes it into the page, between its marks. ``PYTHON``: that of an environment with the peers, which
+are measured, too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.accuracy.literal_rule import literal_groups
 from benchmarks.accuracy.measures import Labels, after_review, measures
+from benchmarks.accuracy.peers import PEERS, groups_of
 from benchmarks.accuracy.sets import GoldSet, gold_sets
 from service.pipeline.matching.safe.matcher import match
 
@@ -42,11 +44,11 @@ MATCHERS: Mapping[str, Callable[[GoldSet], Answer]] = {
 }
 
 
-def main(folder: Path, page: Path | None = None) -> None:
+def main(folder: Path, page: Path | None = None, python_of_peers: Path | None = None) -> None:
     """Measure every matcher on every set."""
     print(HEAD, end="")
     rows = []
-    for row in _rows(folder):
+    for row in _rows(folder, python_of_peers):
         print(row, end="", flush=True)
         rows.append(row)
     if page:
@@ -55,12 +57,17 @@ def main(folder: Path, page: Path | None = None) -> None:
         page.write_text(text[:begin] + HEAD + "".join(rows) + text[end:], encoding="utf-8")
 
 
-def _rows(folder: Path) -> Iterator[str]:
+def _rows(folder: Path, python_of_peers: Path | None) -> Iterator[str]:
     for gold in gold_sets(folder):
         for name, matcher in MATCHERS.items():
             start = time.process_time()
             answer = matcher(gold)
             yield _row(gold, name, answer, time.process_time() - start)
+        for name, module in PEERS.items():
+            if python_of_peers is None:
+                break
+            groups, seconds = groups_of(gold, python_of_peers, module)
+            yield _row(gold, name, Answer(groups), seconds)
 
 
 def _row(gold: GoldSet, name: str, answer: Answer, seconds: float) -> str:
@@ -78,4 +85,4 @@ def _row(gold: GoldSet, name: str, answer: Answer, seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:3]))
+    main(*map(Path, sys.argv[1:4]))
