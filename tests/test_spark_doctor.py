@@ -11,7 +11,7 @@ import pytest
 
 from service import commands
 from service.doctor import cluster
-from service.engine import spark_probe
+from service.engine import spark_master, spark_probe
 from tests.required import needs_root
 from tests.spark_runs import SparkCluster, end_application
 from tests.test_doctor import Clinic
@@ -107,7 +107,7 @@ def test_yarn_needs_the_configuration_of_its_cluster(
     ],
 )
 def test_the_addresses_of_a_master_are_known(master: str, addresses: list[tuple[str, int]]) -> None:
-    assert list(cluster._addresses(master)) == addresses
+    assert list(spark_master.addresses(master)) == addresses
 
 
 def test_the_probe_of_a_task_says_what_is_missing_and_what_it_sees(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -61,6 +63,8 @@ def test_the_configuration_of_a_cluster_does_not_change_a_value(
         "sql.ansi.enabled": "false",
         "sql.parser.escapedStringLiterals": "true",
         "sql.sources.useV1SourceList": "csv",
+        "sql.sources.default": "json",
+        "sql.defaultCatalog": "nowhere",
         "sql.caseSensitive": "true",
         "sql.files.ignoreMissingFiles": "true",
         "sql.shuffle.partitions": "7",
@@ -106,7 +110,7 @@ def test_a_start_that_fails_is_transient_and_quotes_nothing(
     builder.config = lambda **_: builder
     monkeypatch.setattr(application.SparkSession, "builder", builder)
     with pytest.raises(TransientError) as failed:
-        application.start("spark://nowhere:7077", 1024)
+        application.start("local[1]", 1024)
     assert "ann@" not in failed.value.explained()
 
 
@@ -151,6 +155,25 @@ def test_a_running_statement_shows_its_progress_and_is_stopped(spark: SparkClust
             engine.text_table(("text",), [("a",)])
         watcher.join()
     assert seen and seen[0] < ended + 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_the_jvm_is_in_a_session_of_its_own(spark: SparkCluster, tmp_path: Path) -> None:
+    """A signal to the group of our processes is ours: the JVM ends with us, not before a batch is abandoned."""
+    context = importlib.import_module("pyspark").SparkContext
+    with spark.engine_in(tmp_path / "work"):
+        assert os.getsid(context._gateway.proc.pid) == context._gateway.proc.pid != os.getsid(0)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_master_that_is_not_there_is_named_at_once() -> None:
+    application = pytest.importorskip("service.engine.spark_application")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    application.end()
+    with pytest.raises(TransientError, match=f"cannot be reached: 127.0.0.1:{free} "):
+        application.start(f"spark://127.0.0.1:{free}", 1024)
 
 
 @pytest.mark.slow

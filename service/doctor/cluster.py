@@ -6,25 +6,24 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
 from service.doctor.probes import new_name
 from service.engine import INSTALL_SPARK, cluster_probe, refuse_missing
+from service.engine.spark_master import unreachable
 from service.errors import SettingsError
 from service.files import remove_tree
 from service.state import State
 
 _OLDEST_JAVA = 17
-_JAVA_SECONDS, _CONNECT_SECONDS = 20.0, 5.0
+_JAVA_SECONDS = 20.0
 PROBE_SECONDS = 120.0
 """To start an application takes ten seconds, on a busy machine a minute."""
 _SHOWN = 5
@@ -70,28 +69,13 @@ def _unreachable(master: str) -> Finding | None:
             return None
         hint = f"set {_FOLDERS_OF_YARN[0]} to the folder of the cluster's configuration"
         return failed(f"neither {' nor '.join(_FOLDERS_OF_YARN)} is a folder with yarn-site.xml", _or_alone(hint))
-    failures = []
-    for host, port in _addresses(master):
-        try:
-            socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-            return None
-        except OSError as error:
-            failures.append(f"{host}:{port} ({error.strerror or 'does not answer'})")
+    failures = unreachable(master)
     if not failures:
         return None
     return failed(
         f"the master cannot be reached: {', '.join(failures)}",
         _or_alone("start the master, or correct SERVICE_SPARK_MASTER"),
     )
-
-
-def _addresses(master: str) -> Iterator[tuple[str, int]]:
-    """Hosts and ports of a master; none where it is this machine."""
-    kind, _, rest = master.partition("://")
-    for address in rest.split(",") if kind in ("spark", "k8s") else ():
-        parts = urlsplit(address if "://" in address else f"//{address}")
-        with suppress(ValueError):
-            yield parts.hostname or "", parts.port or 443  # a master of Spark has its port in the setting
 
 
 def _tried(it: Examined, master: str) -> Finding:

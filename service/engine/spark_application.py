@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import NamedTuple
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
+from pyspark.java_gateway import launch_gateway
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
+from service.engine.spark_master import unreachable
 from service.errors import TransientError
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -25,6 +28,7 @@ _TALKATIVE = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """Loggers of ``pyspark`` whose lines have the text of errors."""
 _CONF = {
     "spark.app.name": "customer-integration-service",
+    "spark.submit.deployMode": "client",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # The text of an error may hold a customer's value: neither the driver's log nor the cluster's has it.
@@ -42,7 +46,9 @@ _CONF = {
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
     "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.sources.default": "parquet",
     "spark.sql.sources.useV1SourceList": "parquet",
+    "spark.sql.defaultCatalog": "spark_catalog",
     "spark.sql.parser.escapedStringLiterals": "false",
     "spark.sql.variable.substitute": "false",
     # Else a text of 4 KB leaves a column without statistics, and so without its number of nulls.
@@ -77,6 +83,7 @@ def start(master: str, memory_limit_mb: int) -> SparkSession:
         if not all(it.master == master and _is_alive(it.session) for it in _applications):
             end()
         if not _applications:
+            _refuse_unreachable(master)
             _applications.append(_Application(master, _started(master, memory_limit_mb)))
         return _applications[0].session.newSession()
     except (PySparkException, Py4JError, OSError, RuntimeError) as error:
@@ -99,17 +106,28 @@ atexit.register(end)
 def _started(master: str, memory_limit_mb: int) -> SparkSession:
     for name in _TALKATIVE:
         PySparkLogger.getLogger(name).disabled = True
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # what it logs is an error that we get, too
     if SparkContext._gateway is not None and SparkContext._gateway.proc.poll() is not None:
         _forget_jvm()  # it died while the application started
     conf = SparkConf().setAll(_CONF.items()).setMaster(master)
     conf.set("spark.driver.memory", f"{max(_LEAST_DRIVER_MB, memory_limit_mb // 2)}m")
-    # The JVM reads spark-defaults.conf.
-    SparkContext._ensure_initialized(conf=conf)
+    # The JVM reads spark-defaults.conf. In a session of its own it does not get the signals by which we are stopped.
+    gateway = SparkContext._gateway or launch_gateway(conf, {"start_new_session": True})
+    SparkContext._ensure_initialized(gateway=gateway)
     options = SparkConf().get(_JAVA_OPTIONS, "")
     conf.set(_JAVA_OPTIONS, f"{options} -Dlog4j2.configurationFile={SILENT_LOGS.as_uri()}".strip())
     application = SparkSession.builder.config(conf=conf).getOrCreate()
     application.sparkContext.pythonExec = sys.executable
     return application
+
+
+def _refuse_unreachable(master: str) -> None:
+    """Raises: TransientError at once, where Spark would try for minutes."""
+    if failures := unreachable(master):
+        raise TransientError(
+            f"the master of Spark cannot be reached: {', '.join(failures)}",
+            hint="start the master, or correct SERVICE_SPARK_MASTER",
+        )
 
 
 def _is_alive(application: SparkSession) -> bool:
