@@ -186,7 +186,7 @@ def test_the_heartbeat_is_as_old_as_the_last_turn_unless_a_batch_is_in_work(tmp_
 
 
 def test_to_open_the_engine_is_work(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session of Spark takes longer to open than a loop may stand still."""
+    """An application of Spark takes longer to start than a loop may stand still."""
     watcher, prepare, found = works.watcher(), BatchRunner.prepare, []
 
     def noted(runner: BatchRunner) -> None:

@@ -146,7 +146,7 @@ class Engine(Callables, Protocol):
     """Makes tables."""
 
     meter: Meter
-    """Each statement that ends is a step of it, and so is the reading of a file row by row."""
+    """Each statement that ends is a step of it, and so is the reading of an export row by row, in parts of a step."""
     calls_in_parallel: bool
     """Whether the functions that a statement calls run on all processors; else ``call`` makes them."""
 

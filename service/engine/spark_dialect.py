@@ -17,7 +17,7 @@ class Untranslatable(ValueError):
 
 
 def for_spark(root: exp.Expr) -> exp.Expr:
-    """The statement with what Spark has no like for in terms that it has."""
+    """The statement with terms of Spark for what Spark does not have."""
     return root.transform(_changed, copy=False)
 
 

@@ -94,6 +94,7 @@ def _append_task_files(session: Session, query: str, path: Path, options: str) -
     # Tasks run in a folder of their own, and SERVICE_STATE may be relative.
     part = TaskFile(str(folder.absolute()), options)
     with session.one_statement():
+        # A function, because Spark takes no bound method of a tuple.
         parts = session.data(query).mapInArrow(lambda batches: part.write(batches), _PART).collect()
     with open(path, "ab") as file:
         for _, name in sorted(parts):

@@ -20,7 +20,7 @@ _MANY_ROWS = 1 << 17
 
 
 class GroupsOfTask(NamedTuple):
-    """The function, for the rows of a task: its group and its columns, ordered by the group."""
+    """A group function for the rows of one task, which are ordered by the group."""
 
     function: GroupFunction
 
@@ -39,6 +39,7 @@ def by_group(session: Session, table: SparkTable, function: GroupFunction) -> Ro
     query = f"select {listed} from {table.view} distribute by {function.group} sort by {function.group}"
     of_task = GroupsOfTask(function)
     types = ", ".join(f"{name} bigint" for name in function.result)
+    # A function, because Spark takes no bound method of a tuple.
     results = session.view_of_batches(query, lambda batches: of_task.results(batches), types)
     return materialised(session, f"select * from {results}")
 

@@ -147,7 +147,7 @@ class Watcher:
                 self._result = replace(self._result, unfinished=unfinished)
                 return
             is_unsettled = bool(turn.candidate_count) and not turn.is_held_up
-            with self.status.pulse.working():  # to open a session of Spark takes longer than a beat
+            with self.status.pulse.working():  # to start an application of Spark takes longer than a beat
                 self._attempts.expect(is_soon=is_unsettled)
             self._events.wait(self._sleep_seconds(is_unsettled=is_unsettled), self.status.pulse.turned)
 
