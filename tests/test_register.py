@@ -190,7 +190,7 @@ class Batches:
             "select unified_id, change, from_ids, to_ids from this"
         )
         numbers = identified.customers.derive("select customer from this order by group_id").rows()
-        return [row[0] for row in numbers], [(a, b, c or "", d or "") for a, b, c, d in changes]
+        return [row[0] for row in numbers], [(a, b, c or "", d or "") for a, b, c, d in rows]
 
 
 @st.composite
