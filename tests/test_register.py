@@ -186,9 +186,8 @@ class Batches:
         """Numbers of the groups, and the rows of id_changes.csv."""
         identified = self.identify(groups, former_keys)
         self.publish(identified)
-        changes = identified.changes.sorted("number, change").rows(
-            "select unified_id, change, from_ids, to_ids from this"
-        )
+        changes = identified.changes.sorted("number, change")
+        rows = changes.rows("select unified_id, change, from_ids, to_ids from this")
         numbers = identified.customers.derive("select customer from this order by group_id").rows()
         return [row[0] for row in numbers], [(a, b, c or "", d or "") for a, b, c, d in rows]
 
