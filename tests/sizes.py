@@ -87,6 +87,10 @@ SPARK_RECORDS: int = _size(3_000, 100_000, 1_000_000)
 """Of a messy pair, whose set is compared with that of the embedded engine."""
 SPARK_IN_A_GROUP: int = _size(2_000, 20_000, 100_000)
 """Customers of one large group."""
+SPARK_GROUPS: Sequence[str] = _size(
+    ("shuffled chain",), ("shuffled chain",), ("shuffled chain", "one phone number of half of all")
+)
+"""How they are linked."""
 SPARK_KILLED_RECORDS: int = _size(3_000, 20_000, 100_000)
 SPARK_KILLS: Sequence[str] | None = _size(("load",), ("normalise", "identify", "load"), None)
 """Stages of one integration in which a worker is killed; None: every stage of both jobs, each in a batch of its own."""
@@ -147,6 +151,8 @@ VARIANTS_EVERY: int = _size(10, 1, 1)
 """Of the variants of a test that works on files, one in so many is run; case folders are such variants."""
 RESTORES: int = _size(1, 8, 8)
 """Random histories in which the state alone is restored."""
+REBUILDS: int = _size(1, 2, 8)
+"""Random histories whose register and log are rebuilt from the sets."""
 ROWS_BEFORE_A_LONG_CELL: int = _size(1_000, 900_000, 900_000)
 """900,000 rows are more than half of what the engine reads at once."""
 

@@ -19,7 +19,7 @@ from service.errors import StateBehindOutbox, UsageError
 from service.folders import StateFolders
 from service.register.identity_log import IdentityLog
 from service.verify.contents import check_master_set
-from tests.sizes import RESTORES
+from tests.sizes import REBUILDS, RESTORES
 from tests.worlds import CRM, ECOM, House, Works
 
 HEADER = "customer_id,full_name,email,phone,signup_date,status\n"
@@ -163,7 +163,7 @@ def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(RESTORES))
+@pytest.mark.parametrize("seed", range(REBUILDS))
 def test_register_and_log_are_rebuilt_with_the_same_content(tmp_path: Path, seed: int) -> None:
     r, world = random.Random(seed), Restored(tmp_path)
     for step in range(6):

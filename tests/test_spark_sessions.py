@@ -42,15 +42,6 @@ def test_an_error_of_spark_does_not_quote_a_value(spark: SparkCluster, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_an_application_that_died_is_started_again(spark: SparkCluster, tmp_path: Path) -> None:
-    for batch in range(2):
-        with spark.engine_in(tmp_path / str(batch)) as engine:
-            assert engine.text_table(("text",), [("a",)]).rows() == [("a",)]
-        kill_jvm()
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
 def test_the_configuration_of_a_cluster_does_not_change_a_value(
     spark: SparkCluster, case_run: Callable[[str], CaseRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
