@@ -16,8 +16,7 @@ from typing import Any
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
 from service.doctor.probes import new_name
-from service.engine import INSTALL_SPARK, cluster_probe, refuse_missing
-from service.engine.spark_master import unreachable
+from service.engine import INSTALL_SPARK, cluster_probe, refuse_missing, unreachable_addresses
 from service.errors import SettingsError
 from service.files import remove_tree
 from service.state import State
@@ -69,7 +68,7 @@ def _unreachable(master: str) -> Finding | None:
             return None
         hint = f"set {_FOLDERS_OF_YARN[0]} to the folder of the cluster's configuration"
         return failed(f"neither {' nor '.join(_FOLDERS_OF_YARN)} is a folder with yarn-site.xml", _or_alone(hint))
-    failures = unreachable(master)
+    failures = unreachable_addresses(master)
     if not failures:
         return None
     return failed(

@@ -35,6 +35,13 @@ def refuse_missing(spark_master: str) -> None:
         )
 
 
+def unreachable_addresses(spark_master: str) -> list[str]:
+    """``host:port (reason)`` of each address of a master; none where one answers, or the master has no address."""
+    from service.engine.spark_master import unreachable
+
+    return unreachable(spark_master)
+
+
 def cluster_probe(spark_master: str, folders: Sequence[Path]) -> tuple[list[str], Path]:
     """The command that looks at a cluster, and the file in which it leaves what it found; see ``spark_probe``.
 
