@@ -80,6 +80,9 @@ def rebuild(unknown: Unknown, sources: Sequence[Source], register: Register, eng
             customers = given.customers.derive(_WITH_NUMBERS_OF_THE_STATE, of_the_state=of_the_state.customers)
             given = replace(given, customers=customers)
         done = replay(tables, given)
+        given.records.release()
+        if tables is not of_the_state:
+            tables.release()
         if published.batch_id not in logged:
             events[published.batch_id] = done.events if has_begun else known_events(done.next)
         tables, has_begun = done.next, True
@@ -100,7 +103,10 @@ def _tables_of(published: PublishedSet, engine: Engine, work: Path, *, is_needed
             raise
         logs.get().warning("set.skipped", batch_id=published.batch_id)
         return None
-    return RegisterTables(records.derive(_RECORDS), customers.derive(_REGISTERED), aliases)
+    found = RegisterTables(records.derive(_RECORDS), customers.derive(_REGISTERED), aliases)
+    for table in (records, customers):
+        table.release()
+    return found
 
 
 def _aliases(published: PublishedSet, engine: Engine, work: Path) -> Table:

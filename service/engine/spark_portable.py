@@ -46,10 +46,8 @@ def typed_terms(select: exp.Select) -> list[exp.Expr]:
     Without those of aggregates, inside lambdas, and of queries inside it.
     """
     found = (it for it in select.find_all(exp.Cast, exp.DPipe) if it.find_ancestor(exp.Lambda, exp.Query) is select)
-    operands = ("this",), ("this", "expression")
-    return [
-        it.args[operand] for it in found if not it.find(*_NOT_SCALAR) for operand in operands[isinstance(it, exp.DPipe)]
-    ]
+    scalar = (it for it in found if not it.find(*_NOT_SCALAR))
+    return [it.args[operand] for it in scalar for operand in ("this", "expression") if operand in it.args]
 
 
 def mark(term: exp.Expr, given: str) -> None:
