@@ -86,7 +86,8 @@ def rebuild(unknown: Unknown, sources: Sequence[Source], register: Register, eng
         if published.batch_id not in logged:
             events[published.batch_id] = done.events if has_begun else known_events(done.next)
         tables, has_begun = done.next, True
-    if register.has_generation(newest.batch_id):  # only its log was lost
+    current = register.published()
+    if current is not None and current.batch_id == newest.batch_id:  # only its log was lost
         tables = of_the_state
     register.adopt(tables, events, _master_of(newest.manifest, sources, _filled(newest, work)))
     return tables.customers.derive("select 1 from this where state = 'live'").count()
