@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from benchmarks.accuracy.sets import normalised
 from service.pipeline.matching.safe.closure import grouped
 from service.pipeline.matching.safe.matcher import match
-from service.pipeline.matching.safe.outcomes import FieldComparison
+from service.pipeline.matching.safe.outcomes import VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import prepare
 from service.pipeline.matching.safe.weights import first_weights, with_customers
 
@@ -125,10 +125,61 @@ def test_weights_are_multiples_of_a_step_so_that_their_sums_are_exact() -> None:
     _, fields = _trap(next(path for path in TRAPS if path.stem == "plain_duplicates"))
     prepared = prepare(fields)
     first = first_weights(FieldComparison(prepared))
-    weights = with_customers(first, prepared, np.arange(prepared.count))
+    weights = with_customers(first, FieldComparison(prepared), np.arange(prepared.count))
     bits = np.concatenate([it.ravel() for it in (weights.same, weights.apart, weights.related, *weights.rarity)])
     assert (bits * 2.0**20 == np.round(bits * 2.0**20)).all()
     assert len(np.unique(bits)) > 20
+
+
+OTHERS = [
+    f"{first} {last}" for first in ("Orla", "Pavel", "Ines", "Tove") for last in ("Byrne", "Novak", "Lind", "Castellan")
+]
+
+
+def _parts(*records: tuple[str, str | None]) -> Mapping[str, float]:
+    """Outcome -> bits, of the first two of the records, each a name and an address, among others."""
+    rows = [*records, *((name, f"{number}@else.test") for number, name in enumerate(OTHERS))]
+    found = match({"name": [name for name, _ in rows], "email": [email for _, email in rows]})
+    [(_, parts)] = found.explained(np.array([0]), np.array([1]))
+    return {name: float(bits) for name, bits in (part.rsplit(" ", 1) for part in parts.split(", "))}
+
+
+def test_an_initial_is_evidence_but_less_than_the_name() -> None:
+    name = _parts(("Quentin Abernathy", None), ("Quentin Abernathy", None))["first same"]
+    assert 0 < _parts(("Quentin Abernathy", None), ("Q Abernathy", None))["first initial"] < name
+    assert 0 < _parts(("Q Abernathy", None), ("Q. Abernathy", "q@corp.test"))["first initial"] < name
+
+
+def test_initials_are_not_transposed_names() -> None:
+    assert _parts(("Vkv S", None), ("S S", None)).keys() >= {"first different", "last initial"}
+    assert _parts(("Lind Tove", None), ("Tove Lind", None)).keys() >= {"first variant", "last variant"}
+
+
+def test_mailboxes_with_other_numbers_are_no_evidence_for_one_customer() -> None:
+    assert "email different" in _parts(("Ann Roe", "carlos849992@mail.test"), ("Bea Sale", "carlos209819@mail.test"))
+    assert "email variant" in _parts(("Ann Roe", "carlos849992@mail.test"), ("Ann Roe", "carlos849992@corp.test"))
+
+
+def test_a_name_that_is_almost_the_same_is_no_better_evidence_than_the_same_one() -> None:
+    fields: Mapping[str, Sequence[str]] = {
+        "name": ["Ann Smith", "Bea Smith", "Cid Smith", "Dov Smyth", "Ann Smyth"] * 40,
+        "email": [f"{number}@mail.test" for number in range(200)],
+    }
+    ones, others = np.array([0, 0]), np.array([3, 1])
+    variant, same = (
+        dict(part.rsplit(" ", 1) for part in parts.split(", ")) for _, parts in match(fields).explained(ones, others)
+    )
+    assert float(variant["last variant"]) <= float(same["last same"])
+
+
+def test_records_of_one_customer_do_not_make_agreement_of_two_look_usual() -> None:
+    """Half of the records have the mailbox of another one, at another domain: that of their own customer."""
+    people = [f"person{number * 7919:07d}" for number in range(200)]
+    emails = [f"{person}@{domain}.test" for person in people for domain in ("mail", "corp")]
+    comparison = FieldComparison(prepare({"email": emails}))
+    first = first_weights(comparison)
+    known = with_customers(first, comparison, np.arange(400) // 2)
+    assert known.apart[0][VARIANT] < first.apart[0][VARIANT] - 2
 
 
 def test_the_same_records_give_the_same_result_to_the_last_bit() -> None:

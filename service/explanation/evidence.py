@@ -14,10 +14,10 @@ _FIELDS = {
     "phone_extension": "extension",
     "birth_date": "date of birth",
 }
-_OUTCOMES = {"same": "the same", "variant": "a variant", "near": "nearly the same"}
+_OUTCOMES = {"same": "the same", "variant": "a variant", "near": "nearly the same", "initial": "the same initial"}
 LEGEND = (
     "bits: log2 of the odds that the two are one customer; prior: of any two records; relatives: what people of one"
-    " household or firm share counts for less; names alone: what is taken off where nothing else is compared"
+    " household or firm share counts for less; names alone: what is taken off where only names and places are compared"
 )
 
 
@@ -27,7 +27,7 @@ class FieldOutcome(Struct, frozen=True, kw_only=True):
     field: str
     """As evidence compares it, such as ``first`` or ``identifier.tax``."""
     outcome: str
-    """``same``, ``variant``, ``near``, ``different`` or ``contradicts``."""
+    """``same``, ``variant``, ``near``, ``initial``, ``different`` or ``contradicts``."""
 
 
 class EvidencePart(Struct, frozen=True, kw_only=True):

@@ -16,9 +16,9 @@ from service.pipeline.matching.safe.prepared import Ints, PreparedRecords, Texts
 from service.pipeline.matching.safe.scoring import Scorer
 from service.pipeline.matching.safe.weights import ComparedPairs, Floats, estimated, first_weights, with_customers
 
-AUTOMATIC = -2.0
+AUTOMATIC = -2.5
 """Bits: groups with a higher mean weight are joined without a person."""
-LEAST_ASKED = -4.5
+LEAST_ASKED = -3.0
 """Bits: about groups with a lower mean weight a person is not asked."""
 _PASSES = 2
 Pairs = tuple[Ints, Ints, Floats]
@@ -76,11 +76,11 @@ def match_prepared(prepared: PreparedRecords) -> Resolved:
 def _weighed(comparison: FieldComparison, near: tuple[Ints, Ints]) -> tuple[Scorer, Pairs, Ints]:
     """The weights, the candidates with them, and the groups, after passes with better and better frequencies."""
     prepared = comparison.prepared
-    compared = ComparedPairs(prepared, near[0], comparison.of(*near))
+    compared = ComparedPairs(prepared, *near, comparison.of(*near))
     weights, groups = first_weights(comparison), np.arange(prepared.count)
     for number in range(_PASSES):
         if number:
-            weights = with_customers(weights, prepared, groups)
+            weights = with_customers(weights, comparison, groups)
         weights = estimated(weights, compared)
         scorer, pairs = Scorer(comparison, weights), (*near, weights.of(compared))
         groups = grouped(prepared.count, pairs, AUTOMATIC, scorer.of)

@@ -15,9 +15,10 @@ from service.pipeline.matching.safe.folding import digits_of
 from service.pipeline.matching.safe.lexicon import are_variants, known_names, words
 from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, PreparedRecords, column
 
-MISSING, SAME, VARIANT, NEAR, OTHER, CONTRARY = range(6)
-"""Outcomes, from agreement to contradiction. Two different names that are both known as names contradict each other."""
-LEVELS = 6
+MISSING, SAME, VARIANT, NEAR, INITIAL, OTHER, CONTRARY = range(7)
+"""Outcomes, from agreement to contradiction. INITIAL: a name beside its first letter, or the same letter twice. Two
+different names that are both known as names contradict each other."""
+LEVELS = 7
 Levels = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float64]
 _WELL_KNOWN = 2
@@ -63,7 +64,8 @@ class FieldComparison:
         a, b = values.codes[ones], values.codes[others]
         found = np.where((a < 0) | (b < 0), MISSING, SAME).astype(np.uint8)
         if name in _WEAK:
-            found[(found == SAME) & self._is_weak[name][a]] = NEAR
+            outcome, _ = _WEAK[name]
+            found[(found == SAME) & self._is_weak[name][a]] = outcome
         unequal = np.flatnonzero((found != MISSING) & (a != b))
         if len(unequal):
             low, high = np.minimum(a[unequal], b[unequal]), np.maximum(a[unequal], b[unequal])
@@ -79,7 +81,7 @@ class FieldComparison:
 
     @cached_property
     def _is_weak(self) -> Mapping[str, npt.NDArray[np.bool_]]:
-        weak = {name: _WEAK[name] for name in self.fields if name in _WEAK}
+        weak = {name: _WEAK[name][1] for name in self.fields if name in _WEAK}
         return {
             name: np.array([is_weak(text) for text in self.prepared.columns[name].texts], bool)
             for name, is_weak in weak.items()
@@ -92,11 +94,12 @@ class FieldComparison:
 
     @cached_property
     def _either_name(self) -> tuple[Ints, Ints]:
-        """First and last name of each record, equal texts with equal numbers; negative where missing."""
+        """First and last name of each record, equal texts with equal numbers; negative where missing, or an initial."""
         first, last = (self.prepared.columns[it] for it in ("first", "last"))
         both = column((*first.texts, *last.texts)).codes
         as_first = np.append(both[: len(first.texts)], -1)[first.codes]
-        return as_first, np.append(both[len(first.texts) :], -2)[last.codes]
+        is_name = np.array([len(it) > 1 for it in last.texts], bool)
+        return as_first, np.append(np.where(is_name, both[len(first.texts) :], -2), -2)[last.codes]
 
     def _see_firm_beside_person(self, found: Levels, ones: Ints, others: Ints) -> None:
         """A firm and a person contradict each other in both names."""
@@ -159,6 +162,7 @@ def _name(left: Sequence[str], right: Sequence[str]) -> Levels:
     alike, edits, shorter = _alike(left, right), _edits(left, right), _lengths(left, right)
     begins = np.array([a.startswith(b) or b.startswith(a) for a, b in zip(left, right, strict=True)], bool)
     found = np.where((alike >= 0.77) | begins, NEAR, OTHER).astype(np.uint8)
+    found[begins & (shorter == 1)] = INITIAL
     found[((alike >= 0.9) & (shorter >= 4)) | ((edits <= 1) & (shorter >= 3))] = VARIANT
     numbers = [[digits_of(text) for text in side] for side in (left, right)]
     # Names that are numbered, as those of branches and test accounts are, are others with another number.
@@ -203,6 +207,8 @@ def _email(left: Sequence[str], right: Sequence[str]) -> Levels:
         if (len(one) >= 4 and one == other) or (edits[number] <= 1 and shorter[number] >= 9):
             # Mailboxes that differ by a digit may be those of two people of one name.
             found[number] = VARIANT if one == other and edits[number] <= 1 else NEAR
+        elif len(one) >= 4 and len(other) >= 4 and OSA.distance(one, other) > 1:
+            found[number] = OTHER
         if a == b and len(a) > 4:
             found[number] = VARIANT
     return found
@@ -274,12 +280,12 @@ def _code(left: Sequence[str], right: Sequence[str]) -> Levels:
     return found
 
 
-_WEAK: Mapping[str, Callable[[str], bool]] = {
-    "first": lambda text: len(text) == 1,
-    "last": lambda text: len(text) == 1,
-    "email": lambda text: text.partition("@")[0] in words("role_mailboxes"),
+_WEAK: Mapping[str, tuple[int, Callable[[str], bool]]] = {
+    "first": (INITIAL, lambda text: len(text) == 1),
+    "last": (INITIAL, lambda text: len(text) == 1),
+    "email": (NEAR, lambda text: text.partition("@")[0] in words("role_mailboxes")),
 }
-"""Values that many have: two records with the same are only near each other."""
+"""Values that many have, and the outcome of two records with the same one."""
 _COMPARED: Mapping[str, Callable[[Sequence[str], Sequence[str]], Levels]] = {
     "first": _first,
     "last": _last,

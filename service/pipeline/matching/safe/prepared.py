@@ -17,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 Texts = Sequence[str | None]
 IDENTIFIER = "identifier."
 NAMES = ("first", "last", "generation")
+PLACES = ("city", "postcode", "state")
 TEXTS = ("address", "city", "postcode", "state")
 _MANY_EQUAL = 6
 """So many equal digits behind each other are typed where there is no number."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.pipeline.matching.safe.outcomes import CONTRARY, NEAR, OTHER, SAME, VARIANT, FieldComparison
+from service.pipeline.matching.safe.outcomes import CONTRARY, INITIAL, NEAR, OTHER, SAME, VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import Ints
 from service.pipeline.matching.safe.weights import BESIDE_FIELDS, ComparedPairs, Floats, Weights
 
@@ -16,7 +16,14 @@ MOST_BITS = 14.0
 _MOST_MEMBERS = 12
 _SETS_AT_ONCE = 20_000
 _LEAST_SHOWN = 0.005
-_WORDS = {SAME: "same", VARIANT: "variant", NEAR: "near", OTHER: "different", CONTRARY: "contradicts"}
+_WORDS = {
+    SAME: "same",
+    VARIANT: "variant",
+    NEAR: "near",
+    INITIAL: "initial",
+    OTHER: "different",
+    CONTRARY: "contradicts",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Scorer:
 
         Both have two decimals. Parts are the fields that were compared, the weightiest first, with how far they agree;
         ``prior``, the weight of any pair; ``relatives``, by how much what relatives share counts for less; and
-        ``names_alone``, what is taken off a pair that has nothing but names.
+        ``names_alone``, what is taken off a pair that has nothing but names and places.
         """
         for _, block in self._compared(ones, others).blocks():
             levels, bits = block.levels, self.weights.parts(block)
@@ -66,7 +73,7 @@ class Scorer:
                 yield _decimals(sum(row[1])), self._parts(*row)
 
     def _compared(self, ones: Ints, others: Ints) -> ComparedPairs:
-        return ComparedPairs(self.comparison.prepared, ones, self.comparison.of(ones, others))
+        return ComparedPairs(self.comparison.prepared, ones, others, self.comparison.of(ones, others))
 
     def _parts(self, levels: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> str:
         fields = self.comparison.fields

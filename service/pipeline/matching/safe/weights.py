@@ -26,7 +26,7 @@ from service.pipeline.matching.safe.outcomes import (
     Levels,
     blocks,
 )
-from service.pipeline.matching.safe.prepared import NAMES, Ints, PreparedRecords
+from service.pipeline.matching.safe.prepared import NAMES, PLACES, Ints, PreparedRecords
 from service.pipeline.matching.safe.priors import prior_of
 
 Floats = npt.NDArray[np.float64]
@@ -40,13 +40,13 @@ _PAIRS_TO_CONTRADICT = 1000.0
 _EXPECTED = 0.5
 """Pairs of one customer, for each record."""
 _STRENGTH_APART = 400.0
-_COMMON = {"first": 1 / 40, "last": 1 / 60}
+_COMMON = {"first": 1 / 30, "last": 1 / 50}
 """Chance that two strangers have one name, if the lists hold it."""
 _RANDOM_PAIRS = 100_000
 BESIDE_FIELDS = ("prior", "relatives", "names_alone")
 """What a weight is made of beside the fields: see ``Weights.parts``."""
 _NAMES_ALONE = 0.5
-"""Bits against a pair that has nothing but names: first and last names go together in families and countries."""
+"""Bits against a pair of nothing but names and places, which go together in families and countries."""
 _ROUNDS = 8
 _MOST_BITS_OF_A_VALUE = 24.0
 _STEPS = 2.0**20
@@ -58,12 +58,13 @@ class ComparedPairs:
 
     prepared: PreparedRecords
     ones: Ints
+    others: Ints
     levels: Levels
 
     def blocks(self) -> Iterator[tuple[slice, ComparedPairs]]:
         """The pairs in blocks, and where each lies."""
         for block in blocks(len(self.ones)):
-            yield block, ComparedPairs(self.prepared, self.ones[block], self.levels[block])
+            yield block, ComparedPairs(self.prepared, self.ones[block], self.others[block], self.levels[block])
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,17 @@ class Weights:
         """Pairs by fields and ``BESIDE_FIELDS``: bits, which sum up to ``of``."""
         levels, rarity = pairs.levels, self._rarity_of(pairs)
         prior = np.full(len(levels), self.prior)
-        has_more = (levels[:, _beside_names(pairs.prepared)] != MISSING).any(axis=1)
+        has_more = (levels[:, _own_fields(pairs.prepared)] != MISSING).any(axis=1)
         names_alone = np.where(has_more, 0.0, -_NAMES_ALONE)
         return np.column_stack((self._by_field(levels, rarity), prior, -self._against(levels, rarity), names_alone))
 
     def _by_field(self, levels: Levels, rarity: Floats) -> Floats:
         """Pairs by fields: bits for one customer, against strangers."""
         fields = np.arange(levels.shape[1])
-        return np.where(levels == SAME, self.same[fields, SAME] - rarity, (self.same - self.apart)[fields, levels])
+        equal, unequal = self.same[fields, SAME] - rarity, (self.same - self.apart)[fields, levels]
+        # A value that is almost the same is no better evidence than the same one: "smyth" is as common as "smith".
+        unequal = np.where((levels == VARIANT) | (levels == NEAR), np.minimum(unequal, equal), unequal)
+        return np.where(levels == SAME, equal, unequal)
 
     def _against(self, levels: Levels, rarity: Floats) -> Floats:
         """log2 of 1 and the odds that the two are related rather than strangers."""
@@ -111,36 +115,50 @@ class Weights:
         return _exact(np.logaddexp2(0.0, bits.sum(axis=1) + self.prior + _RELATED))
 
     def _rarity_of(self, pairs: ComparedPairs) -> Floats:
-        """Pairs by fields: log2 of the frequency of the value of the first record."""
+        """Pairs by fields: log2 of the frequency of the more frequent value of both."""
         found = np.zeros((len(pairs.ones), len(self.rarity)))
         for number, values in enumerate(pairs.prepared.columns.values()):
-            codes = values.codes[pairs.ones]
-            found[:, number] = np.where(codes >= 0, self.rarity[number][codes], 0.0)
+            rarity = np.append(self.rarity[number], -_MOST_BITS_OF_A_VALUE)  # the last one: of missing values, code -1
+            found[:, number] = np.maximum(rarity[values.codes[pairs.ones]], rarity[values.codes[pairs.others]])
         return found
 
 
-def _beside_names(prepared: PreparedRecords) -> list[int]:
-    return [number for number, field in enumerate(prepared.columns) if field not in NAMES]
+def _own_fields(prepared: PreparedRecords) -> list[int]:
+    """The fields whose values few people share."""
+    return [number for number, field in enumerate(prepared.columns) if field not in (*NAMES, *PLACES)]
 
 
 def first_weights(comparison: FieldComparison) -> Weights:
     """The weights by the fixed table and the frequencies of values; of other outcomes, by pairs of any two records."""
-    fields = comparison.fields
-    same = np.zeros((len(fields), LEVELS))
-    apart, related = same.copy(), same.copy()
-    levels = _of_any_two(comparison)
-    for number, field in enumerate(fields):
-        prior = prior_of(field)
-        same[number, SAME:] = _log2(prior.same)
-        apart[number] = _apart(prior.apart, levels[:, number])
-        related[number] = _related(prior.related, apart[number])
+    same = np.zeros((len(comparison.fields), LEVELS))
+    for number, field in enumerate(comparison.fields):
+        same[number, SAME:] = _log2(prior_of(field).of_one)
+    apart, related = _between_two(comparison, np.arange(comparison.prepared.count))
     population = max(comparison.prepared.count, _LEAST_POPULATION)
     return Weights(same, apart, related, _rarity(comparison.prepared, None), float(_log2(_EXPECTED / population)))
 
 
-def with_customers(weights: Weights, prepared: PreparedRecords, customers: Ints) -> Weights:
-    """The same weights with the frequencies of values among customers (of the different records), not records."""
-    return replace(weights, rarity=_rarity(prepared, customers))
+def with_customers(weights: Weights, comparison: FieldComparison, customers: Ints) -> Weights:
+    """The same weights with frequencies among customers: of values, and of outcomes between two of them.
+
+    Among pairs of records, those of one customer would make agreement look usual between two.
+
+    In: customers  the customer of each different record, as far as they are found
+    """
+    apart, related = _between_two(comparison, customers)
+    return replace(weights, rarity=_rarity(comparison.prepared, customers), apart=apart, related=related)
+
+
+def _between_two(comparison: FieldComparison, customers: Ints) -> tuple[Floats, Floats]:
+    """``Weights.apart`` and ``Weights.related``."""
+    levels = _of_any_two(comparison, customers)
+    apart = np.zeros((len(comparison.fields), LEVELS))
+    related = apart.copy()
+    for number, field in enumerate(comparison.fields):
+        prior = prior_of(field)
+        apart[number] = _apart(prior.of_two, levels[:, number])
+        related[number] = _related(prior.related, apart[number])
+    return apart, related
 
 
 def estimated(weights: Weights, pairs: ComparedPairs) -> Weights:
@@ -153,7 +171,7 @@ def estimated(weights: Weights, pairs: ComparedPairs) -> Weights:
             counts = np.bincount(pairs.levels[:, number], weights=likely, minlength=LEVELS)[SAME:]
             # A few pairs must not teach that contradictions are usual: these pairs may be two customers.
             counts[-1] *= counts.sum() / (counts.sum() + _PAIRS_TO_CONTRADICT)
-            chances = counts + _STRENGTH * np.array(prior_of(field).same)
+            chances = counts + _STRENGTH * np.array(prior_of(field).of_one)
             same[number, SAME:] = _log2(chances / chances.sum())
         matches = (float(likely.sum()) + _EXPECTED * _STRENGTH) / (records + _STRENGTH)
         weights = replace(weights, same=same, prior=float(_log2(matches / max(records, _LEAST_POPULATION))))
@@ -170,13 +188,14 @@ def _exact(bits: Floats) -> Floats:
     return found
 
 
-def _of_any_two(comparison: FieldComparison) -> Levels:
-    """Outcomes of a sample of pairs, the same in each run."""
+def _of_any_two(comparison: FieldComparison, customers: Ints) -> Levels:
+    """Outcomes of a sample of pairs of two customers, the same in each run."""
     count = comparison.prepared.count
     draw = np.random.Generator(np.random.PCG64(1))
     pairs = min(_RANDOM_PAIRS, count * (count - 1) // 2)
     ones, others = draw.integers(0, count, pairs), draw.integers(0, max(count, 1), pairs)
-    return comparison.of(ones[ones != others], others[ones != others])
+    are_two = customers[ones] != customers[others]
+    return comparison.of(ones[are_two], others[are_two])
 
 
 def _apart(prior: Sequence[float], levels: Levels) -> Floats:
