@@ -4,6 +4,7 @@ report       the whole service: against other programs, by size, by stage, on ha
              docs/performance.md
 render       docs/performance.md again, from the recorded figures
 dirt         the normalise stage for exports of mixed quality, against clean ones
+matching     batches by weighed evidence, against batches by the literal rule
 spark        Spark on a cluster of this machine, against the embedded engine; needs the extra spark and Java
 dashboard    its pages and searches over a large set, its memory, and a batch beside readers, against one alone
 explain      explanations of customers in a large set, by function and by page
@@ -20,7 +21,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import dashboard, dirt, explain, report, spark, sync, sync_faults
+from benchmarks import dashboard, dirt, explain, matching, report, spark, sync, sync_faults
 
 
 def main() -> None:
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[int, int], None]] = {
     "dirt": dirt.report,
     "dashboard": dashboard.report,
     "explain": explain.report,
+    "matching": matching.report,
     "spark": spark.report,
     "sync": sync.report,
     "sync-peers": sync.report_peers,
