@@ -84,7 +84,7 @@ def by_the_engine(engine_name: str, request: pytest.FixtureRequest) -> Iterator[
     """The job works on this engine."""
     with pytest.MonkeyPatch.context() as patch:
         if engine_name == "spark":
-            patch.setattr(small_exports, "small_engine", request.getfixturevalue("spark").opened)
+            patch.setattr(small_exports, "small_engine", request.getfixturevalue("spark").engine_in)
         yield
 
 

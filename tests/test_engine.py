@@ -86,7 +86,7 @@ def reader(
             yield made
     else:
         # The files lie beside this folder.
-        with read_by_tasks(), request.getfixturevalue("spark").opened(folder) as made:
+        with read_by_tasks(), request.getfixturevalue("spark").engine_in(folder) as made:
             yield made
 
 

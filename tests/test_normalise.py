@@ -1019,9 +1019,10 @@ def test_a_status_is_stated_or_the_default_of_its_source(engine: AnyEngine) -> N
     cells = f"row_number, {', '.join(RAW_FIELDS)}"
     both = crm.rows.derive(f"select source, {cells} from this union all select 'ECOM', {cells} from this")
     records = stage.normalise(replace(crm, rows=both), Rules(), engine).records
-    assert records.derive("select source, status, status_stated from this order by ordinal").rows() == [
+    # Which half of a union comes first is not said.
+    assert {*records.derive("select source, status, status_stated from this").rows()} == {
         (CRM.name, "on hold", True),
         (CRM.name, None, False),
         (ECOM.name, "on hold", True),
         (ECOM.name, "active", False),
-    ]
+    }

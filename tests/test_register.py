@@ -164,7 +164,11 @@ class Batches:
             "source": [key.partition(" ")[0] for key, _ in keys],
             "has_id": [" id:" in key for key, _ in keys],
         }
-        records = table_of(self.engine, columns)
+        # Of an empty list the engine cannot tell what it would hold.
+        records = table_of(self.engine, columns).derive(
+            "select ordinal::bigint as ordinal, record_key::varchar as record_key, source::varchar as source, "
+            "has_id::boolean as has_id from this"
+        )
         members = {"ordinal": list(range(len(keys))), "group_id": [first[number] for _, number in keys]}
         groups_table = table_of(self.engine, members).derive(
             "select ordinal::bigint as ordinal, group_id::bigint as group_id from this"
