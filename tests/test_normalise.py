@@ -1020,9 +1020,11 @@ def test_a_status_is_stated_or_the_default_of_its_source(engine: AnyEngine) -> N
     both = crm.rows.derive(f"select source, {cells} from this union all select 'ECOM', {cells} from this")
     records = stage.normalise(replace(crm, rows=both), Rules(), engine).records
     # Which half of a union comes first is not said.
-    assert {*records.derive("select source, status, status_stated from this").rows()} == {
-        (CRM.name, "on hold", True),
-        (CRM.name, None, False),
-        (ECOM.name, "on hold", True),
-        (ECOM.name, "active", False),
-    }
+    assert Counter(records.derive("select source, status, status_stated from this").rows()) == Counter(
+        [
+            (CRM.name, "on hold", True),
+            (CRM.name, None, False),
+            (ECOM.name, "on hold", True),
+            (ECOM.name, "active", False),
+        ]
+    )

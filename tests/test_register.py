@@ -164,7 +164,7 @@ class Batches:
             "source": [key.partition(" ")[0] for key, _ in keys],
             "has_id": [" id:" in key for key, _ in keys],
         }
-        # Of an empty list the engine cannot tell what it would hold.
+        # The columns of an empty list have no types of their own.
         records = table_of(self.engine, columns).derive(
             "select ordinal::bigint as ordinal, record_key::varchar as record_key, source::varchar as source, "
             "has_id::boolean as has_id from this"

@@ -25,8 +25,13 @@ _TOGETHER = (
     *(("first_begin", "last_begin"), ("first_begin", "birth_day"), ("last_begin", "birth_day")),
     *(("first_begin", "birth_year"), ("last_begin", "birth_year"), ("last_begin", "city"), ("first_begin", "city")),
     *(("first_begin", "last_end"), ("last_begin", "postcode"), ("first_begin", "postcode"), ("postcode", "birth_year")),
-    ("birth_day", "state"),
-    *(("city", "birth_year"), ("area", "last_begin"), ("area", "first_begin"), ("area", "city")),
+    *(
+        ("birth_day", "state"),
+        ("city", "birth_year"),
+        ("area", "last_begin"),
+        ("area", "first_begin"),
+        ("area", "city"),
+    ),
 )
 _BESIDE = ("state", "birth_year", "postcode")
 """Parts of names and cities count together with one of these: too many share them alone."""
@@ -167,8 +172,6 @@ _PARTS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "street": ("address", lambda text: next((word for word in text.split() if len(word) > 2 and word.isalpha()), "")),
     "first_begin": ("first", lambda text: text[:3]),
     "last_begin": ("last", lambda text: text[:3]),
-    "first_initial": ("first", lambda text: text[:1]),
-    "last_initial": ("last", lambda text: text[:1]),
     "last_end": ("last", lambda text: text[-3:]),
     "area": ("phone", lambda text: text[:6]),
 }

@@ -94,7 +94,10 @@ class FieldComparison:
 
     @cached_property
     def _either_name(self) -> tuple[Ints, Ints]:
-        """First and last name of each record, equal texts with equal numbers; negative where missing, or an initial."""
+        """First and last name of each record, equal texts with equal numbers; negative where missing.
+
+        A last name that is an initial counts as missing: it is often the initial of the other name by chance.
+        """
         first, last = (self.prepared.columns[it] for it in ("first", "last"))
         both = column((*first.texts, *last.texts)).codes
         as_first = np.append(both[: len(first.texts)], -1)[first.codes]
@@ -208,6 +211,7 @@ def _email(left: Sequence[str], right: Sequence[str]) -> Levels:
             # Mailboxes that differ by a digit may be those of two people of one name.
             found[number] = VARIANT if one == other and edits[number] <= 1 else NEAR
         elif len(one) >= 4 and len(other) >= 4 and OSA.distance(one, other) > 1:
+            # Two people of one name whose mailboxes are numbered: what is alike is the name only.
             found[number] = OTHER
         if a == b and len(a) > 4:
             found[number] = VARIANT

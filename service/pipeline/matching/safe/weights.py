@@ -54,7 +54,7 @@ _STEPS = 2.0**20
 
 @dataclass(frozen=True)
 class ComparedPairs:
-    """Pairs of the different records, the first of each pair, and its outcomes by field."""
+    """Pairs of the different records, and their outcomes by field."""
 
     prepared: PreparedRecords
     ones: Ints
