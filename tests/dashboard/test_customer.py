@@ -433,8 +433,8 @@ def test_the_page_shows_what_the_evidence_of_each_link_weighs(weighed: Crowd) ->
     assert "2 records of CRM, merged by weighed evidence. CUST003" in text
     assert "Why it belongs kept: it has the fewest missing values weighed evidence with CRM C4" in text
     assert re.search(
-        r"CRM C5 CRM C4 weighed evidence [\d.]+ bits; for: first name the same [\d.]+, e-mail a variant [\d.]+, "
-        r"last name a variant [\d.]+; against: prior -[\d.]+ ",
+        r"CRM C5 CRM C4 weighed evidence [\d.]+ bits; for: e-mail a variant [\d.]+, first name the same [\d.]+, "
+        r"last name a variant [\d.]+; against: prior -[\d.]+, relatives -[\d.]+ ",
         text,
     )
     assert "Evidence in bits: log2 of the odds that the two are one customer" in text
