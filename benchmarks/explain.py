@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from benchmarks.generate import write_messy_pair
 from benchmarks.processes import measured
 from service.engine.contract import PARQUET
 from service.explanation.questions import explain_one, explain_two
-from service.folders import Folders, OutboxFolders
+from service.folders import Folders
 from service.history import History
 from service.masters.customer_sets import CustomerSets
 
@@ -36,9 +35,9 @@ def report(records: int, rounds: int) -> None:
         folder = Path(name)
         outbox = folder / "outbox"
         exports = map(str, write_messy_pair(folder, records))
-        measured([sys.executable, "-m", "service", "integrate", *exports, "--outbox", str(outbox)])
+        measured(["-m", "service", "integrate", *exports, "--outbox", str(outbox)])
         folders = Folders(None, outbox, outbox / ".state")
-        sets = CustomerSets(OutboxFolders(outbox), History(folders))
+        sets = CustomerSets(folders, History(folders))
         newest = sets.find()
         assert newest is not None, "a set was published"
         sample = sets.rows(_SAMPLE, sets.records(newest))

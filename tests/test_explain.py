@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, pairwise
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from service import cli
 from service.errors import UsageError
-from service.explanation import questions
+from service.explanation import asked as asked_for
 from service.explanation.cuts import cuts_of
 from service.explanation.group import Group, SameDecision, TyingValue, closed_group_of, group_of
 from service.explanation.likeness import likeness
@@ -28,7 +29,7 @@ from service.explanation.records import FIELDS, GroupRecord, RecordName, records
 from service.explanation.text import customer_text, pair_text
 from service.explanation.touching import decisions_of, same_decisions
 from service.explanation.walk import way_between
-from service.folders import Folders, OutboxFolders
+from service.folders import Folders
 from service.history import History
 from service.masters.customer_sets import CustomerSets
 from tests.case_runs import CaseRun, case_names
@@ -202,7 +203,7 @@ def folders_of(run: CaseRun) -> Folders:
 
 
 def sets_of(folders: Folders) -> CustomerSets:
-    return CustomerSets(OutboxFolders(folders.outbox), History(folders))
+    return CustomerSets(folders, History(folders))
 
 
 def newest_folder(folders: Folders) -> Path:
@@ -429,6 +430,25 @@ def test_an_unknown_name_is_an_error_whose_hint_helps(case_run: CaseRuns, asked:
         assert explain_one(raised.value.hint.partition("such as ")[2].partition(";")[0], folders).state == "live"
 
 
+@pytest.mark.parametrize("state", ["of another outbox", "lost", "damaged"])
+def test_a_record_is_found_whatever_the_register_says(tmp_path: Path, state: str) -> None:
+    folders = published_crm(tmp_path, ("1", "Ann Lee", "ann@x.org", None), ("2", "Bo Kim", "bo@x.org", None))
+    expected = customer_text(explain_one("CRM:2", folders))
+    assert "CUST002" in expected
+    [register] = folders.state.glob("register/*/records.parquet")
+    match state:
+        case "of another outbox":  # it gives the records other customers
+            other = published_crm(tmp_path / "other", ("2", "Bo Kim", "bo@x.org", None))
+            shutil.copy(next(other.state.glob("register/*/records.parquet")), register)
+        case "lost":
+            register.unlink()
+        case _:
+            register.write_bytes(b"PAR1 no more")
+    assert customer_text(explain_one("CRM:2", folders)) == expected
+    with pytest.raises(UsageError, match="no record of CRM"):
+        explain_one("CRM:3", folders)
+
+
 def test_before_anything_is_published_there_is_nothing_to_explain(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no customer master is published yet"):
         explain_one("CUST001", Folders(None, tmp_path, tmp_path / ".state"))
@@ -437,7 +457,7 @@ def test_before_anything_is_published_there_is_nothing_to_explain(tmp_path: Path
 def test_a_customer_of_too_many_records_is_refused_with_the_file_that_says_why(
     case_run: CaseRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(questions, "MOST_RECORDS", 2)
+    monkeypatch.setattr(asked_for, "MOST_RECORDS", 2)
     with pytest.raises(UsageError, match="CUST001 has more than 2 records"):
         of_case(case_run, "the_sample", "CUST001")
     assert "Jane Doe" in of_case(case_run, "the_sample", "CUST002")

@@ -26,7 +26,7 @@ from service.explanation.evidence import evidence_of
 from service.explanation.questions import explain_one, explain_two
 from service.explanation.text import customer_text, pair_text
 from service.explanation.weighed_pair import WeighedPairExplanation
-from service.folders import Folders, OutboxFolders
+from service.folders import Folders
 from service.history import History
 from service.jobs import decide
 from service.masters.customer_sets import ChangedSet, CustomerSets
@@ -55,7 +55,7 @@ class Office:
         pair = write_pair(self.root / "in", self.crm, NO_CUSTOMERS)
         integrate_pair(pair, self.root / "out", NOON + timedelta(minutes=self._batches), matching="safe")
         self._batches += 1
-        self.sets = CustomerSets(OutboxFolders(self.folders.outbox), History(self.folders))
+        self.sets = CustomerSets(self.folders, History(self.folders))
 
     def decide(self, kind: DecisionKind, one: str, other: str) -> None:
         """Decide about two records, and publish again."""

@@ -78,7 +78,7 @@ class Site:
     @cached_property
     def customer_sets(self) -> CustomerSets:
         """The published customer masters."""
-        return CustomerSets(self.outbox, self.history)
+        return CustomerSets(self.folders, self.history)
 
     @cached_property
     def required_sources(self) -> tuple[Source, ...]:

@@ -114,6 +114,7 @@ class EmbeddedReader:
             "autoload_known_extensions": False,
         }
         connection = duckdb.connect(":memory:", config=config)
+        connection.execute("set parquet_metadata_cache = true")  # to parse a footer costs more than to find a row
         # DuckDB compares resolved paths: a link in one of the folders does not lead out of it.
         allowed = ", ".join(sql_text(str(folder)) for folder in folders)
         connection.execute(f"set allowed_directories = [{allowed}]")

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from service.engine.contract import PARQUET
-from service.errors import UsageError
-from service.explanation.records import RecordName, is_explained
-from service.folders import Folders, OutboxFolders
+from service.errors import TransientError, UsageError
+from service.explanation.records import GroupRecord, RecordName, is_explained, records_of_customer
+from service.folders import Folders
 from service.history import History
 from service.jobs.decided_records import SOURCE_AND_ID
-from service.masters.customer_row import CustomerRow, customer_row
 from service.masters.customer_sets import CustomerSet, CustomerSets
 from service.masters.id_history import state_of
 from service.masters.missing import MissingThing
+from service.pipeline.fields.source_id import id_key
+from service.register import customer_of
 from service.unified_ids import number_in, unified_id
 
-_BY_NAME = f"""
-    select unified_id, ordinal, source_id from {PARQUET} where source_id = ? and source = ? order by ordinal limit 1
-"""
+MOST_RECORDS = 100_000
+"""A customer of more records is not explained record by record."""
+_BY_NAME = f"select unified_id from {PARQUET} where source_id = ? and source = ? order by ordinal limit 1"
 _A_CUSTOMER = f"select unified_id from {PARQUET} where file_row_number = 0"
 
 
@@ -41,17 +42,21 @@ class Asked:
     """``CUST001`` or ``CRM:1001``."""
     unified_id: str
     """The customer that it is, or belongs to."""
-    state: Literal["live", "retired"] = "live"
+    records: Sequence[GroupRecord]
+    """All of that customer, in order of appearance; none where it is retired."""
     is_alias: bool = False
-    ordinal: int | None = None
-    """Of the record; None where a customer was asked for."""
-    customer: CustomerRow | None = None
-    """None where it is retired."""
+    named: GroupRecord | None = None
+    """The record that was asked for; None where a customer was."""
+
+    @property
+    def record(self) -> GroupRecord:
+        """The record that is meant: of a customer the kept one."""
+        return self.named or next(it for it in self.records if it.is_kept)
 
 
 def newest(folders: Folders, sets: CustomerSets | None = None) -> Newest:
     """The newest set, if it can explain anything. ``sets``: kept between calls. Raises: UsageError, ChangedSet."""
-    sets = sets or CustomerSets(OutboxFolders(folders.outbox), History(folders))
+    sets = sets or CustomerSets(folders, History(folders))
     try:
         of = sets.find()
     except MissingThing as missing:
@@ -86,9 +91,9 @@ def find(label: str, given: str, within: Newest) -> Asked:
 
 def _customer(label: str, unified_id: str, within: Newest) -> Asked:
     """The customer with this id, or the one it was merged into."""
-    found = customer_row(within.sets, within.of, unified_id)
-    if found is not None:
-        return Asked(unified_id, unified_id, customer=found)
+    found = _records(unified_id, within)
+    if found:
+        return Asked(unified_id, unified_id, found)
     state, merged_into = state_of(unified_id, within.of.folder) or (None, None)
     if state is None:
         raise UsageError(
@@ -96,24 +101,46 @@ def _customer(label: str, unified_id: str, within: Newest) -> Asked:
             hint=_hint(within),
         )
     current = merged_into or unified_id
-    live = customer_row(within.sets, within.of, current) if merged_into else None
-    return Asked(unified_id, current, "live" if live else "retired", merged_into is not None, customer=live)
+    return Asked(unified_id, current, _records(current, within) if merged_into else (), merged_into is not None)
 
 
 def _record(label: str, source: str, source_id: str, within: Newest) -> Asked:
-    path = within.sets.records(within.of)
-    found = within.sets.rows(_BY_NAME, path, source_id, source)
-    if not found:
-        known = _sources(within)
-        if source not in known:
-            message = f"{label}: batch {within.of.batch_id} has no such source, only {', '.join(known)}"
-        else:
-            message = f"{label}: no record of {source} in batch {within.of.batch_id} has this id"
-        raise UsageError(message, hint=_hint(within))
-    [(unified_id, ordinal, _)] = found
-    shown = RecordName(source=source, source_id=source_id).shown
-    customer = customer_row(within.sets, within.of, unified_id)
-    return Asked(shown, unified_id, ordinal=ordinal, customer=customer)
+    name = RecordName(source=source, source_id=source_id)
+    for customer in _customers_with(name, within):
+        records = _records(customer, within)
+        named = next((it for it in records if it.name == name), None)
+        if named is not None:
+            return Asked(name.shown, customer, records, named=named)
+    known = _sources(within)
+    if source not in known:
+        message = f"{label}: batch {within.of.batch_id} has no such source, only {', '.join(known)}"
+    else:
+        message = f"{label}: no record of {source} in batch {within.of.batch_id} has this id"
+    raise UsageError(message, hint=_hint(within))
+
+
+def _customers_with(name: RecordName, within: Newest) -> Iterator[str]:
+    """The customer that may have the record, from the register, then the one that has it, from a search of the set."""
+    key = f"{name.source} id:{id_key(name.source_id)}"
+    try:
+        found = customer_of(key, within.of.batch_id, within.state, within.sets)
+    except (MissingThing, TransientError):  # a batch was published meanwhile, or the state is not that of the outbox
+        found = None
+    if found is not None:
+        yield found
+    for (found,) in within.sets.rows(_BY_NAME, within.sets.records(within.of), name.source_id, name.source):
+        yield found
+
+
+def _records(unified_id: str, within: Newest) -> list[GroupRecord]:
+    """All records of a customer of the set. Raises: UsageError where they are too many."""
+    found = records_of_customer(within.sets, within.of, unified_id, MOST_RECORDS + 1)
+    if len(found) > MOST_RECORDS:
+        raise UsageError(
+            f"customer {unified_id} has more than {MOST_RECORDS:,} records, too many to explain one by one",
+            hint=f"{within.of.folder / 'literal_cost.csv'} names the values that tie so many",
+        )
+    return found
 
 
 def _hint(within: Newest) -> str:

@@ -12,16 +12,14 @@ from service.errors import UsageError
 from service.explanation.asked import Asked, Newest, find, newest
 from service.explanation.customer import Explanation, keys_of
 from service.explanation.pair import PairExplanation, Way, contrasts, nearest, way_of
-from service.explanation.records import GroupRecord, is_weighed, records_of_customer
+from service.explanation.records import GroupRecord, is_weighed
 from service.explanation.touching import TouchingDecision, decisions_of, same_decisions, touching
 from service.explanation.weighed_customer import explained_in, is_whole
 from service.explanation.weighed_pair import WeighedPairExplanation, between_customers, weighed_way
 from service.folders import Folders
+from service.masters.customer_row import customer_row
 from service.masters.customer_sets import CustomerSets
 from service.register import IdentityEvent, history_of
-
-MOST_RECORDS = 100_000
-"""A customer of more records is not explained record by record."""
 
 
 def explain_one(given: str, folders: Folders, sets: CustomerSets | None = None) -> Explanation:
@@ -40,17 +38,17 @@ def explain_one(given: str, folders: Folders, sets: CustomerSets | None = None) 
         is_alias=asked.is_alias,
         history=_history(asked, within),
     )
-    if asked.customer is None:
+    customer = customer_row(within.sets, within.of, asked.unified_id) if asked.records else None
+    if customer is None:
         return found
     followed = decisions_of(within.sets, within.of)
-    records = _records(asked, within)
     return structs.replace(
         found,
         state="live",
-        match_reason=asked.customer.match_reason,
-        record_count=asked.customer.records,
-        explained=explained_in((within.sets, within.of), asked.customer, records, followed),
-        decisions=decisions_about(records, followed, within.state),
+        match_reason=customer.match_reason,
+        record_count=customer.records,
+        explained=explained_in((within.sets, within.of), customer, asked.records, followed),
+        decisions=decisions_about(asked.records, followed, within.state),
     )
 
 
@@ -62,13 +60,12 @@ def explain_two(given: tuple[str, str], folders: Folders, sets: CustomerSets | N
     within = newest(folders, sets)
     asked = tuple(find(label, name, within) for label, name in zip("AB", given, strict=True))
     for label, it in zip("AB", asked, strict=True):
-        if it.customer is None:
+        if not it.records:
             raise UsageError(
                 f"{label}: customer {it.unified_id} is retired: batch {within.of.batch_id} has no record of it",
                 hint="ask again when its records are in the exports again",
             )
-    of_one, of_other = (_records(it, within) for it in asked)
-    one, other = _record(asked[0], of_one), _record(asked[1], of_other)
+    (one, of_one), (other, of_other) = ((it.record, it.records) for it in asked)
     if one.ordinal == other.ordinal:
         raise UsageError(
             f"both are the same record, of customer {asked[0].unified_id}", hint="name two different records"
@@ -125,25 +122,9 @@ def decisions_about(
 def _history(asked: Asked, within: Newest) -> tuple[IdentityEvent, ...]:
     """What happened to the customer until the set; nothing where the log begins later, as after an upgrade."""
     try:
-        return history_of(asked.unified_id, within.state, within.of.batch_id).events
+        return history_of(asked.unified_id, within.state, within.of.batch_id, within.sets).events
     except UsageError:
         return ()
-
-
-def _records(asked: Asked, within: Newest) -> list[GroupRecord]:
-    """All records of the customer. Raises: UsageError where they are too many."""
-    found = records_of_customer(within.sets, within.of, asked.unified_id, MOST_RECORDS + 1)
-    if len(found) > MOST_RECORDS:
-        raise UsageError(
-            f"customer {asked.unified_id} has more than {MOST_RECORDS:,} records, too many to explain one by one",
-            hint=f"{within.of.folder / 'literal_cost.csv'} names the values that tie so many",
-        )
-    return found
-
-
-def _record(asked: Asked, records: Sequence[GroupRecord]) -> GroupRecord:
-    """The record that is meant: of a customer the kept one."""
-    return next(it for it in records if (it.is_kept if asked.ordinal is None else it.ordinal == asked.ordinal))
 
 
 def _between(

@@ -24,7 +24,7 @@ from service.engine import open_reader
 from service.engine.contract import Reader, Row
 from service.errors import ServiceError
 from service.files import fingerprint_of, sha256_of
-from service.folders import MANIFEST, REVIEW_QUEUE_FILE, OutboxFolders
+from service.folders import MANIFEST, REVIEW_QUEUE_FILE, Folders, OutboxFolders, StateFolders
 from service.history import History
 from service.ledger import Entry
 from service.masters.kept_values import KeptValues
@@ -77,10 +77,11 @@ class CustomerSet:
 
 
 class CustomerSets:
-    """The customer masters in ``outbox`` that the ledger knows."""
+    """The customer masters in the outbox that the ledger knows."""
 
-    def __init__(self, outbox: OutboxFolders, history: History) -> None:
-        self._outbox = outbox
+    def __init__(self, folders: Folders, history: History) -> None:
+        self._outbox = OutboxFolders(folders.outbox)
+        self._state = StateFolders(folders.state)
         self._history = history
         self._checked = KeptValues(_MOST_CHECKED)
         self._figures = KeptValues(_MOST_FIGURES)
@@ -114,7 +115,10 @@ class CustomerSets:
         return Path(self._checked_path(of, REVIEW_QUEUE_FILE))
 
     def rows(self, sql: str, *parameters: Any) -> list[Row]:
-        """The rows of one ``select``; see ``Reader.rows``. Raises: MissingThing where the set is gone by now."""
+        """The rows of one ``select`` of sets, the register or its log; see ``Reader.rows``.
+
+        Raises: MissingThing where the set is gone by now.
+        """
         with self._lock:
             _, reader = self._opened
         try:
@@ -128,7 +132,7 @@ class CustomerSets:
 
     @cached_property
     def _opened(self) -> tuple[AbstractContextManager[Reader], Reader]:
-        opening = open_reader([self._outbox.batches])
+        opening = open_reader([self._outbox.batches, self._state.register, self._state.register_events])
         return opening, opening.__enter__()
 
     def _latest(self) -> Entry | None:

@@ -3,6 +3,7 @@
 from service.register.events import known_events
 from service.register.identify import Identified
 from service.register.identity_history import IdentityEvent, IdentityHistory, history_of
+from service.register.known_records import customer_of
 from service.register.register import Register
 from service.register.replay import replay
 from service.register.tables import OPTIONAL_FILES, RegisterTables, no_tables
@@ -14,6 +15,7 @@ __all__ = [
     "IdentityHistory",
     "Register",
     "RegisterTables",
+    "customer_of",
     "history_of",
     "known_events",
     "no_tables",

@@ -8,8 +8,8 @@ from pathlib import Path
 from service.engine.contract import Engine, Table
 from service.files import sync_files
 
-_RECORDS, _CUSTOMERS, _ALIASES = "records.parquet", "customers.parquet", "aliases.parquet"
-_FILES = (_RECORDS, _CUSTOMERS, _ALIASES)
+RECORDS_FILE, _CUSTOMERS, _ALIASES = "records.parquet", "customers.parquet", "aliases.parquet"
+_FILES = (RECORDS_FILE, _CUSTOMERS, _ALIASES)
 OPTIONAL_FILES = frozenset({_ALIASES})
 """The files that programs before 27 November 2026 did not write."""
 _NO_RECORDS = "select '' as record_key, 0::bigint as customer, true as in_last where false"
@@ -33,7 +33,7 @@ class RegisterTables:
 
     def write(self, folder: Path) -> None:
         """Write the files of this generation durably."""
-        self.records.write_parquet(folder / _RECORDS, "record_key")
+        self.records.write_parquet(folder / RECORDS_FILE, "record_key")
         self.customers.write_parquet(folder / _CUSTOMERS, "customer")
         self.aliases.write_parquet(folder / _ALIASES, "alias, record_key")
         sync_files([folder / name for name in _FILES])
@@ -48,7 +48,7 @@ def read_tables(folder: Path, engine: Engine) -> RegisterTables:
     """The tables of a generation; without aliases where a former version wrote it."""
     aliases = folder / _ALIASES
     return RegisterTables(
-        engine.read_parquet(folder / _RECORDS),
+        engine.read_parquet(folder / RECORDS_FILE),
         engine.read_parquet(folder / _CUSTOMERS),
         engine.read_parquet(aliases) if aliases.exists() else no_tables(engine).aliases,
     )
