@@ -23,7 +23,7 @@ def report(records: int, rounds: int) -> None:
                 runs[matcher].append(_batch(pair, Path(name, f"{matcher}-{number}"), matcher))
     cpu = {matcher: statistics.median(ran.cpu_seconds for ran in runs[matcher]) for matcher in MATCHERS}
     print(f"{records} records, median of {rounds} rounds")
-    print(f"{'':10}{'seconds':>10}{'CPU seconds':>14}{'it / literal':>14}{'CPU µs a record':>18}{'peak MB':>10}")
+    print(f"{'':10}{'seconds':>10}{'CPU seconds':>14}{'CPU / literal':>14}{'CPU µs a record':>18}{'peak MB':>10}")
     for matcher in MATCHERS:
         seconds = statistics.median(ran.seconds for ran in runs[matcher])
         peak = max(ran.peak_mb for ran in runs[matcher])

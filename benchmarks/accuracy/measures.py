@@ -12,7 +12,13 @@ Labels = Sequence[Hashable]
 
 @dataclass(frozen=True)
 class Measures:
-    """precision, recall: of pairs; bcubed: F1 of the mean over records; false_merges: for 1,000 customers."""
+    """How well groups agree with the known customers.
+
+    precision, recall  of pairs of records
+    bcubed             B³ precision and recall (means over records), and their F1; Source: Bagga and Baldwin 1998
+    largest            records in the largest group
+    false_merges       for 1,000 customers
+    """
 
     precision: float
     recall: float
@@ -27,7 +33,7 @@ class Measures:
 
 
 def measures(found: Labels, known: Labels) -> Measures:
-    """How well the found groups are the known ones.
+    """How well ``found`` agrees with ``known``.
 
     A false merge is a customer too many in a group: three customers in one group are two false merges.
 
@@ -37,15 +43,15 @@ def measures(found: Labels, known: Labels) -> Measures:
     """
     groups, customers, both = Counter(found), Counter(known), Counter(zip(found, known, strict=True))
     shared = _pairs(both.values())
-    of_a_group = Counter(group for group, _ in both)
-    precision = sum(size * size / groups[group] for (group, _), size in both.items()) / len(known)
-    recall = sum(size * size / customers[customer] for (_, customer), size in both.items()) / len(known)
+    customers_in = Counter(group for group, _ in both)
+    bcubed_precision = sum(size * size / groups[group] for (group, _), size in both.items()) / len(known)
+    bcubed_recall = sum(size * size / customers[customer] for (_, customer), size in both.items()) / len(known)
     return Measures(
-        _ratio(shared, _pairs(groups.values())),
-        _ratio(shared, _pairs(customers.values())),
-        (precision, recall, _f1(precision, recall)),
-        max(groups.values()),
-        1000 * sum(it - 1 for it in of_a_group.values()) / len(customers),
+        precision=_ratio(shared, _pairs(groups.values())),
+        recall=_ratio(shared, _pairs(customers.values())),
+        bcubed=(bcubed_precision, bcubed_recall, _f1(bcubed_precision, bcubed_recall)),
+        largest=max(groups.values()),
+        false_merges=1000 * sum(it - 1 for it in customers_in.values()) / len(customers),
     )
 
 
