@@ -27,7 +27,7 @@ from service.pipeline.matching.safe.outcomes import (
     blocks,
 )
 from service.pipeline.matching.safe.prepared import NAMES, PLACES, Ints, PreparedRecords
-from service.pipeline.matching.safe.priors import prior_of
+from service.pipeline.matching.safe.chances import chances_of
 
 Floats = npt.NDArray[np.float64]
 _LEAST_POPULATION = 3_000
@@ -132,7 +132,7 @@ def first_weights(comparison: FieldComparison) -> Weights:
     """The weights by the fixed table and the frequencies of values; of other outcomes, by pairs of any two records."""
     same = np.zeros((len(comparison.fields), LEVELS))
     for number, field in enumerate(comparison.fields):
-        same[number, SAME:] = _log2(prior_of(field).of_one)
+        same[number, SAME:] = _log2(chances_of(field).of_one)
     apart, related = _between_two(comparison, np.arange(comparison.prepared.count))
     population = max(comparison.prepared.count, _LEAST_POPULATION)
     return Weights(same, apart, related, _rarity(comparison.prepared, None), float(_log2(_EXPECTED / population)))
@@ -155,9 +155,9 @@ def _between_two(comparison: FieldComparison, customers: Ints) -> tuple[Floats, 
     apart = np.zeros((len(comparison.fields), LEVELS))
     related = apart.copy()
     for number, field in enumerate(comparison.fields):
-        prior = prior_of(field)
-        apart[number] = _apart(prior.of_two, levels[:, number])
-        related[number] = _related(prior.related, apart[number])
+        starting = chances_of(field)
+        apart[number] = _apart(starting.of_two, levels[:, number])
+        related[number] = _related(starting.related, apart[number])
     return apart, related
 
 
@@ -171,7 +171,7 @@ def estimated(weights: Weights, pairs: ComparedPairs) -> Weights:
             counts = np.bincount(pairs.levels[:, number], weights=likely, minlength=LEVELS)[SAME:]
             # A few pairs must not teach that contradictions are usual: these pairs may be two customers.
             counts[-1] *= counts.sum() / (counts.sum() + _PAIRS_TO_CONTRADICT)
-            chances = counts + _STRENGTH * np.array(prior_of(field).of_one)
+            chances = counts + _STRENGTH * np.array(chances_of(field).of_one)
             same[number, SAME:] = _log2(chances / chances.sum())
         matches = (float(likely.sum()) + _EXPECTED * _STRENGTH) / (records + _STRENGTH)
         weights = replace(weights, same=same, prior=float(_log2(matches / max(records, _LEAST_POPULATION))))
@@ -198,19 +198,19 @@ def _of_any_two(comparison: FieldComparison, customers: Ints) -> Levels:
     return comparison.of(ones[are_two], others[are_two])
 
 
-def _apart(prior: Sequence[float], levels: Levels) -> Floats:
+def _apart(starting: Sequence[float], levels: Levels) -> Floats:
     counts = np.bincount(levels, minlength=LEVELS)[VARIANT:]
-    chances = counts + _STRENGTH_APART * np.array(prior) / sum(prior)
+    chances = counts + _STRENGTH_APART * np.array(starting) / sum(starting)
     found = np.zeros(LEVELS)
     found[VARIANT:] = _log2(chances / chances.sum())
     return found
 
 
-def _related(prior: Sequence[float] | None, apart: Floats) -> Floats:
+def _related(starting: Sequence[float] | None, apart: Floats) -> Floats:
     found = apart.copy()
-    if prior is not None:
-        found[SAME : NEAR + 1] = np.maximum(_log2(prior), np.append(-99.0, apart[VARIANT : NEAR + 1]))
-        found[OTHER:] += _log2(1 - sum(prior))
+    if starting is not None:
+        found[SAME : NEAR + 1] = np.maximum(_log2(starting), np.append(-99.0, apart[VARIANT : NEAR + 1]))
+        found[OTHER:] += _log2(1 - sum(starting))
     else:
         found[SAME] = -99.0
     return found
@@ -219,7 +219,7 @@ def _related(prior: Sequence[float] | None, apart: Floats) -> Floats:
 def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
     found = []
     for field, values in prepared.columns.items():
-        prior = prior_of(field)
+        starting = chances_of(field)
         held = values.codes >= 0
         namesakes = np.bincount(values.codes[held], prepared.namesakes[held], len(values.texts))
         if customers is None:
@@ -230,9 +230,9 @@ def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
             others, total = np.maximum(counts - 1, 0).astype(np.float64), len(np.unique(customers))
         if field in _COMMON:
             # A short list does not show that a name is common.
-            usual = np.where([text in known_names() for text in values.texts], _COMMON[field], prior.chance)
+            usual = np.where([text in known_names() for text in values.texts], _COMMON[field], starting.chance)
         else:
-            usual = np.full(len(values.texts), prior.chance)
-        chance = (others + namesakes + prior.pseudo) / (total + prepared.namesakes.sum() + prior.pseudo / usual)
+            usual = np.full(len(values.texts), starting.chance)
+        chance = (others + namesakes + starting.pseudo) / (total + prepared.namesakes.sum() + starting.pseudo / usual)
         found.append(np.maximum(_log2(chance), -_MOST_BITS_OF_A_VALUE))
     return found
