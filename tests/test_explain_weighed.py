@@ -375,8 +375,8 @@ def test_the_parts_of_a_weight_add_up_to_it_whichever_record_comes_first(
     names, emails, numbers = map(list, zip(*drawn, strict=True))
     found = match({"name": names, "email": emails, "phone": numbers})
     pairs = np.array(list(combinations(range(len(drawn)), 2)), np.int64)
-    weighed = list(found.explained(pairs[:, 0], pairs[:, 1]))
-    assert weighed == list(found.explained(pairs[:, 1], pairs[:, 0]))
+    weighed = list(found.weigh(pairs[:, 0], pairs[:, 1]))
+    assert weighed == list(found.weigh(pairs[:, 1], pairs[:, 0]))
     for weight, parts in weighed:
         evidence = evidence_of(float(weight), parts)
         assert evidence is not None

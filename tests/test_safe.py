@@ -140,7 +140,7 @@ def _parts(*records: tuple[str, str | None]) -> Mapping[str, float]:
     """Outcome -> bits, of the first two of the records, each a name and an address, among others."""
     rows = [*records, *((name, f"{number}@else.test") for number, name in enumerate(OTHERS))]
     found = match({"name": [name for name, _ in rows], "email": [email for _, email in rows]})
-    [(_, parts)] = found.explained(np.array([0]), np.array([1]))
+    [(_, parts)] = found.weigh(np.array([0]), np.array([1]))
     return {name: float(bits) for name, bits in (part.rsplit(" ", 1) for part in parts.split(", "))}
 
 

@@ -95,7 +95,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     grouping, compared = _grouped(records, _matchers(rules, extracted.evidence), decisions, engine, journal)
     journal.stage("survive", extracted.row_count)
     matched = _matched(records, grouping, rules, engine)
-    grouping = replace(grouping, weighed=None)  # its arrays are as large as the records: free them before the load
+    grouping = replace(grouping, weigh=None)  # its arrays are as large as the records: free them before the load
     journal.stage("identify", extracted.row_count)
     identified = register.identify(records, grouping.keys, grouping.groups, engine, former)
     filled = guards.filled_values(records)
@@ -166,7 +166,7 @@ def _matched(records: Table, grouping: Grouping, rules: Rules, engine: Engine) -
     matcher, keys, groups = grouping.matcher, grouping.keys, grouping.groups
     survivors = survive(records, groups, rules)
     evidence = explain(keys, groups, survivors, matcher, engine)
-    weights = link_weights(evidence, grouping.values, grouping.weighed, engine) if grouping.weighed else None
+    weights = link_weights(evidence, grouping.values, grouping.weigh, engine) if grouping.weigh else None
     return Matched(matcher, records, keys, groups, survivors, evidence, weights)
 
 

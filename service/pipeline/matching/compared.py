@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from service.engine.contract import IntArray, Table
 
-Weighed = Callable[[IntArray, IntArray], Iterator[tuple[str, str]]]
-"""Of pairs of records, by their ordinals: the weight of each, and what it is made of, as texts."""
+Weigh = Callable[[IntArray, IntArray], Iterator[tuple[str, str]]]
+"""Ordinals of pairs -> for each pair its weight and its parts, as texts."""
 
 
 class Compared(NamedTuple):
@@ -16,9 +16,9 @@ class Compared(NamedTuple):
 
     keys       KEYS
     questions  QUESTION, if the matcher asks any
-    weighed    how it weighs the evidence of pairs, if it does
+    weigh      ordinals of pairs -> for each pair its weight and its parts, as texts; None: the matcher weighs nothing
     """
 
     keys: Table
     questions: Table | None = None
-    weighed: Weighed | None = None
+    weigh: Weigh | None = None

@@ -11,7 +11,7 @@ from service.engine.contract import Engine, Table
 from service.pipeline.matching import Matcher
 from service.pipeline.matching.apart import KeptApart, Regrouped, keep_apart
 from service.pipeline.matching.cluster import cluster
-from service.pipeline.matching.compared import Weighed
+from service.pipeline.matching.compared import Weigh
 from service.pipeline.matching.decided import DECISION, Attached, attached, with_same
 
 
@@ -39,7 +39,7 @@ class Grouping:
     keys     the same, but a value that groups which are kept apart share has a number for each of them
     groups   ordinal · group_id
     questions  QUESTION, if the matcher asks any
-    weighed    how it weighs the evidence of pairs, if it does
+    weigh      ordinals of pairs -> for each pair its weight and its parts, as texts; None: the matcher weighs nothing
     """
 
     matcher: Matcher
@@ -48,7 +48,7 @@ class Grouping:
     groups: Table
     followed: Followed = field(default_factory=Followed)
     questions: Table | None = None
-    weighed: Weighed | None = None
+    weigh: Weigh | None = None
 
 
 def group(records: Table, matcher: Matcher, decisions: Sequence[Decision], engine: Engine) -> Grouping:
@@ -57,7 +57,7 @@ def group(records: Table, matcher: Matcher, decisions: Sequence[Decision], engin
     Source: docs/specification.md section 5
     """
     found = attached(decisions, records, engine) if decisions else []
-    values, questions, weighed = matcher.compare(records, engine)
+    values, questions, weigh = matcher.compare(records, engine)
     if same := [it for it in found if it.decision.kind == "same"]:
         matcher = matcher.with_rule(DECISION)
         values = with_same(values, same, engine)
@@ -66,4 +66,4 @@ def group(records: Table, matcher: Matcher, decisions: Sequence[Decision], engin
     different = [it for it in found if it.decision.kind == "different"]
     made = keep_apart(keys, groups, matcher, different, engine) if different else Regrouped(groups, keys)
     followed = Followed(decisions, found, made.kept_apart)
-    return Grouping(matcher, values, made.keys, made.groups, followed, questions, weighed)
+    return Grouping(matcher, values, made.keys, made.groups, followed, questions, weigh)

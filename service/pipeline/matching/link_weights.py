@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from service.engine.contract import Engine, IntArray, Table
-from service.pipeline.matching.compared import Weighed
+from service.pipeline.matching.compared import Weigh
 
 # A link between two that weighed evidence did not make one customer, but an id or a decision, has no weight.
 _PAIRS = """
@@ -23,7 +23,7 @@ _OF_RECORDS = """
 """
 
 
-def link_weights(evidence: Table, keys: Table, weighed: Weighed, engine: Engine) -> Table:
+def link_weights(evidence: Table, keys: Table, weigh: Weigh, engine: Engine) -> Table:
     """The links of removed records, weighed.
 
     In:     evidence   EVIDENCE
@@ -33,7 +33,7 @@ def link_weights(evidence: Table, keys: Table, weighed: Weighed, engine: Engine)
     in_order = evidence.derive(_PAIRS, keys=keys).sorted("ordinal")
     ordinal, via = _integers(in_order)
     in_order.release()
-    texts = zip(map(str, ordinal.tolist()), weighed(ordinal, via), strict=True)
+    texts = zip(map(str, ordinal.tolist()), weigh(ordinal, via), strict=True)
     weights = engine.text_table(("ordinal", "weight", "parts"), ((it, *text) for it, text in texts))
     found = keys.derive(_OF_RECORDS, weights=weights)
     weights.release()

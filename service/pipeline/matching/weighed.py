@@ -64,7 +64,7 @@ class WeighedMatcher(LiteralMatcher):
         keys = literal.derive(_WITH_WEIGHED, placed=placed)
         for table in (placed, literal):
             table.release()
-        return Compared(keys, _questions(found.questions, engine), found.explained)
+        return Compared(keys, _questions(found.questions, engine), found.weigh)
 
     def _fields(self, records: Table) -> Mapping[str, Texts]:
         """The fields that are compared, in the order of ordinals."""

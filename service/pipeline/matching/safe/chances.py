@@ -1,4 +1,4 @@
-"""Chances of outcomes that are expected of each field before the data is looked at; the data corrects them."""
+"""Starting chances of the outcomes of each field; the data corrects them."""
 
 from __future__ import annotations
 

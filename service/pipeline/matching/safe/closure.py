@@ -18,20 +18,20 @@ LARGEST = 150
 """Larger sets of linked records are first cut at stronger links."""
 _STEP = 3.0
 _STRONGEST = 40.0
-Weigh = Callable[[Ints, Ints], Floats]
+WeightOf = Callable[[Ints, Ints], Floats]
 
 
-def grouped(count: int, links: tuple[Ints, Ints, Floats], limit: float, weigh: Weigh) -> Ints:
+def grouped(count: int, links: tuple[Ints, Ints, Floats], limit: float, weight_of: WeightOf) -> Ints:
     """The group of each record: the number of its first record.
 
-    In: links   one, other, weight of pairs, each pair once
-        weigh   the weight of further pairs
+    In: links      one, other, weight of pairs, each pair once
+        weight_of  the weight of further pairs
     """
     ones, others, weights = links
     parts = _parts(count, links, limit)
     groups = np.arange(count)
     inside = _missing_pairs(parts)
-    more = weigh(*inside) if len(inside[0]) else np.empty(0)
+    more = weight_of(*inside) if len(inside[0]) else np.empty(0)
     table = _table(
         np.concatenate((ones, inside[0])), np.concatenate((others, inside[1])), np.append(weights, more), count
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from service.pipeline.matching.compared import Weigh
 from service.pipeline.matching.safe.candidates import candidates
 from service.pipeline.matching.safe.closure import grouped
 from service.pipeline.matching.safe.doubts import doubts, without_ambiguous
@@ -22,7 +23,6 @@ LEAST_ASKED = -3.0
 """Bits: about groups with a lower mean weight a person is not asked."""
 _PASSES = 2
 Pairs = tuple[Ints, Ints, Floats]
-Explained = Callable[[Ints, Ints], Iterator[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Resolved:
 
     groups     for each record the first record of its customer
     questions  what a person should decide, what gains most first
-    explained  pairs of records -> of each its weight, and what that is made of; see ``Scorer.parts``
+    weigh      ordinals of pairs -> for each pair its weight and its parts, as texts; see ``Scorer.weigh``
     """
 
     groups: Ints
     questions: Sequence[Question]
-    explained: Explained
+    weigh: Weigh
 
 
 def match(fields: Mapping[str, Texts]) -> Resolved:
@@ -63,14 +63,14 @@ def match_prepared(prepared: PreparedRecords) -> Resolved:
     groups = without_ambiguous(groups, pairs, AUTOMATIC, scorer)
     records = _Records(prepared, scorer)
     asked = doubts(groups, pairs, LEAST_ASKED, scorer)
-    texts = scorer.explained(
+    texts = scorer.for_and_against(
         np.array([it.one for it in asked], np.int64), np.array([it.other for it in asked], np.int64)
     )
     questions = [
         Question(*records.pair(it.one, it.other), round(it.weight, 2), *text)
         for it, text in zip(asked, texts, strict=True)
     ]
-    return Resolved(records.groups(groups), questions, records.explained)
+    return Resolved(records.groups(groups), questions, records.weigh)
 
 
 def _weighed(comparison: FieldComparison, near: tuple[Ints, Ints]) -> tuple[Scorer, Pairs, Ints]:
@@ -102,10 +102,10 @@ class _Records:
         low, high = sorted((int(self._firsts[one]), int(self._firsts[other])))
         return low, high
 
-    def explained(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
-        """See ``Resolved.explained``. Which of two comes first does not matter."""
+    def weigh(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
+        """See ``Resolved.weigh``. Which of two comes first does not matter."""
         one, other = self._content[ones], self._content[others]
-        return self._scorer.parts(np.minimum(one, other), np.maximum(one, other))
+        return self._scorer.weigh(np.minimum(one, other), np.maximum(one, other))
 
     def groups(self, groups: Ints) -> Ints:
         """The first record of the customer, for each record."""

@@ -52,15 +52,15 @@ class Scorer:
         found: Floats = np.add.reduceat(bits, np.cumsum(sizes) - sizes) / sizes
         return found
 
-    def explained(self, ones: Ints, others: Ints) -> list[tuple[str, str]]:
+    def for_and_against(self, ones: Ints, others: Ints) -> list[tuple[str, str]]:
         """What speaks for one customer, and what against: names of fields and outcomes, the weightiest first."""
         pairs = self._compared(ones, others)
         levels, bits = pairs.levels, self.weights.parts(pairs)[:, : len(self.comparison.fields)]
         order = np.argsort(-np.abs(bits), axis=1, kind="stable")
         return [self._words(*row) for row in zip(levels.tolist(), bits.tolist(), order.tolist(), strict=True)]
 
-    def parts(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
-        """The weight of each pair, and what it is made of, such as ``email same 15.20, prior -12.10``.
+    def weigh(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
+        """For each pair its weight and its parts, as texts, such as ``email same 15.20, prior -12.10``.
 
         Both have two decimals. Parts are the fields that were compared, the weightiest first, with how far they agree;
         ``prior``, the weight of any pair; ``relatives``, by how much what relatives share counts for less; and
