@@ -23,7 +23,7 @@ _AT_ONCE = 2_000_000
 
 
 def candidates(prepared: PreparedRecords) -> tuple[Ints, Ints]:
-    """Pairs of different records, the smaller number first, in order."""
+    """Pairs of distinct records, the smaller number first, in order."""
     if prepared.count < 2:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     near = [np.empty(0, np.int64), *_nearest(shared_keys(prepared), prepared.count), *_in_a_row(prepared)]

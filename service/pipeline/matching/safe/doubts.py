@@ -12,11 +12,11 @@ from service.pipeline.matching.safe.scoring import Scorer
 from service.pipeline.matching.safe.weights import Floats
 
 _AS_GOOD = 2.0
-"""Bits: another customer is a rival if it fits a record by at most so many bits less than its own."""
+"""Bits by which a rival may fit a record less than the record's own group does."""
 _CONTRADICT = -8.0
 """Bits: customers whose records have this mean weight are two."""
 _MOST_QUESTIONS = 2
-"""So many questions at most are asked about one customer."""
+"""The most questions about one customer."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,30 @@ def members_of(groups: Ints) -> Mapping[int, Ints]:
 
 
 def without_ambiguous(groups: Ints, pairs: tuple[Ints, Ints, Floats], limit: float, scorer: Scorer) -> Ints:
-    """The groups without the records that fit a rival as well: these are groups of their own."""
+    """The groups, in which each ambiguous record is a group of its own.
+
+    A record is ambiguous if it fits another group, the rival, about as well as the rest of its own, and the rival
+    contradicts that rest.
+    """
     members = members_of(groups)
+    tried = [it for it in _rivals(groups, pairs, limit) if len(members[int(groups[it[0]])]) > 1]
+    alone = [np.array([record]) for record, _ in tried]
+    own = [np.setdiff1d(members[int(groups[record])], [record]) for record, _ in tried]
+    rival = [members[group] for _, group in tried]
+    fit_own, fit_rival = scorer.means(alone, own), scorer.means(alone, rival)
+    contradict = scorer.means(own, rival) < _CONTRADICT
+    is_ambiguous = (fit_rival > limit) & (fit_rival >= fit_own - _AS_GOOD) & contradict
+    ambiguous = sorted({record for (record, _), found in zip(tried, is_ambiguous.tolist(), strict=True) if found})
+    return _taken_out(groups, ambiguous)
+
+
+def _rivals(groups: Ints, pairs: tuple[Ints, Ints, Floats], limit: float) -> list[tuple[int, int]]:
+    """Record and group of every pair above ``limit`` that leads to another group; ascending, each once."""
     ones, others, bits = pairs
     across = (groups[ones] != groups[others]) & (bits > limit)
-    records = np.concatenate((ones[across], others[across]))
-    rivals = np.concatenate((groups[others[across]], groups[ones[across]]))
-    asked = [(int(it), int(rival)) for it, rival in sorted({*zip(records.tolist(), rivals.tolist(), strict=True)})]
-    asked = [(it, rival) for it, rival in asked if len(members[int(groups[it])]) > 1]
-    rest = [np.setdiff1d(members[int(groups[it])], [it]) for it, _ in asked]
-    rival_members = [members[rival] for _, rival in asked]
-    alone = [np.array([it]) for it, _ in asked]
-    own, others_fit = scorer.means(alone, rest), scorer.means(alone, rival_members)
-    between = scorer.means(rest, rival_members)
-    is_ambiguous = (others_fit > limit) & (others_fit >= own - _AS_GOOD) & (between < _CONTRADICT)
-    ambiguous = sorted({it for (it, _), found in zip(asked, is_ambiguous.tolist(), strict=True) if found})
-    return _taken_out(groups, ambiguous)
+    ones, others = ones[across], others[across]
+    records, rivals = np.concatenate((ones, others)), np.concatenate((groups[others], groups[ones]))
+    return sorted({*zip(records.tolist(), rivals.tolist(), strict=True)})
 
 
 def _taken_out(groups: Ints, records: list[int]) -> Ints:

@@ -58,7 +58,7 @@ def match(fields: Mapping[str, Texts]) -> Resolved:
 def match_prepared(prepared: PreparedRecords) -> Resolved:
     """The customers among the records."""
     if not prepared.columns:
-        return Resolved(np.arange(len(prepared.content)), (), lambda ones, others: iter(()))
+        return Resolved(np.arange(len(prepared.distinct)), (), lambda ones, others: iter(()))
     scorer, pairs, groups = _weighed(FieldComparison(prepared), candidates(prepared))
     groups = without_ambiguous(groups, pairs, AUTOMATIC, scorer)
     records = _Records(prepared, scorer)
@@ -88,32 +88,36 @@ def _weighed(comparison: FieldComparison, near: tuple[Ints, Ints]) -> tuple[Scor
 
 
 class _Records:
-    """The records behind the different ones. Copies of one content are one customer where that content is enough."""
+    """Translates results about distinct records to all records.
+
+    Copies of a distinct record are one customer, unless its values are too common: where its weight with itself is not
+    above ``AUTOMATIC``, each further copy is a customer of its own.
+    """
 
     def __init__(self, prepared: PreparedRecords, scorer: Scorer) -> None:
-        self._content = prepared.content
-        self._firsts = np.unique(prepared.content, return_index=True)[1]
+        self._distinct = prepared.distinct
+        self._firsts = np.unique(prepared.distinct, return_index=True)[1]
         self._scorer = scorer
-        everyone = np.arange(prepared.count)
-        self._own = scorer.of(everyone, everyone)
+        all_records = np.arange(prepared.count)
+        self._own = scorer.of(all_records, all_records)
 
     def pair(self, one: int, other: int) -> tuple[int, int]:
-        """The first records of two contents, the earlier one first."""
+        """The first copies of two distinct records, the earlier one first."""
         low, high = sorted((int(self._firsts[one]), int(self._firsts[other])))
         return low, high
 
     def weigh(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
         """See ``Resolved.weigh``. Which of two comes first does not matter."""
-        one, other = self._content[ones], self._content[others]
+        one, other = self._distinct[ones], self._distinct[others]
         return self._scorer.weigh(np.minimum(one, other), np.maximum(one, other))
 
     def groups(self, groups: Ints) -> Ints:
         """The first record of the customer, for each record."""
-        found = self._firsts[groups][self._content]
-        apart = self._is_copy() & (self._own[self._content] <= AUTOMATIC)
+        found = self._firsts[groups][self._distinct]
+        apart = self._is_copy() & (self._own[self._distinct] <= AUTOMATIC)
         found[apart] = np.flatnonzero(apart)
         return found
 
     def _is_copy(self) -> npt.NDArray[np.bool_]:
-        is_copy: npt.NDArray[np.bool_] = self._firsts[self._content] != np.arange(len(self._content))
+        is_copy: npt.NDArray[np.bool_] = self._firsts[self._distinct] != np.arange(len(self._distinct))
         return is_copy

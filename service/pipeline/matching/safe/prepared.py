@@ -1,4 +1,4 @@
-"""Records as they are compared: each field as numbers of its different values."""
+"""Records as they are compared: each field as numbers of its distinct values."""
 
 from __future__ import annotations
 
@@ -59,24 +59,24 @@ class Column:
 
 @dataclass(frozen=True)
 class PreparedRecords:
-    """The different records, and which of them each record is.
+    """The distinct records, and which of them each record is.
 
-    columns   field -> values of the different records
-    content   number of the different record, for each record
-    is_firm   whether the name of each different record is, in one of its copies, that of a firm
+    columns   field -> values of the distinct records
+    distinct  for each record the number of its distinct record
+    is_firm   whether the name of each distinct record is, in one of its copies, that of a firm
     """
 
     columns: Mapping[str, Column]
-    content: Ints
+    distinct: Ints
     is_firm: npt.NDArray[np.bool_]
 
     @cached_property
     def namesakes(self) -> Ints:
-        """Of each different record that has nothing but a name, how many copies there are beyond two; else 0.
+        """Of each distinct record that has nothing but a name, how many copies there are beyond two; else 0.
 
         Two copies may be one customer in two exports. More of them show that the name is common.
         """
-        copies = np.bincount(self.content, minlength=self.count)
+        copies = np.bincount(self.distinct, minlength=self.count)
         has_more = np.zeros(self.count, bool)
         for name, values in self.columns.items():
             if name not in NAMES:
@@ -85,8 +85,8 @@ class PreparedRecords:
 
     @property
     def count(self) -> int:
-        """How many different records there are."""
-        return int(self.content.max()) + 1 if len(self.content) else 0
+        """How many distinct records there are."""
+        return int(self.distinct.max()) + 1 if len(self.distinct) else 0
 
 
 def prepare(fields: Mapping[str, Texts]) -> PreparedRecords:
@@ -101,14 +101,14 @@ def prepare(fields: Mapping[str, Texts]) -> PreparedRecords:
     if not columns:
         return PreparedRecords({}, np.arange(len(names)), np.zeros(len(names), bool))
     rows = np.stack([it.codes for it in columns.values()], axis=1)
-    _, first, content = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    # Numbered by the first record of each content, so that the order of the values does not matter.
+    _, first, distinct = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    # Numbered by the first copy of each distinct record, so that the order of the values does not matter.
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    kept, content = np.sort(first), rank[content.ravel()]
+    kept, distinct = np.sort(first), rank[distinct.ravel()]
     is_firm = np.zeros(len(kept), bool)
-    is_firm[content[[name.is_firm for name in names]]] = True
-    return PreparedRecords({name: Column(it.codes[kept], it.texts) for name, it in columns.items()}, content, is_firm)
+    is_firm[distinct[[name.is_firm for name in names]]] = True
+    return PreparedRecords({name: Column(it.codes[kept], it.texts) for name, it in columns.items()}, distinct, is_firm)
 
 
 def column(texts: Iterable[str]) -> Column:

@@ -1,4 +1,4 @@
-"""Scoring: the weight of any pair of the different records, and what it rests on."""
+"""Scoring: the weight of any pair of distinct records, and what it rests on."""
 
 from __future__ import annotations
 
@@ -89,8 +89,10 @@ class Scorer:
 
 
 def _decimals(bits: float) -> str:
-    """
+    """The number with two decimals.
+
     >>> _decimals(-0.001), _decimals(12.345678)
     ('0.00', '12.35')
     """
+    # + 0.0 turns -0.0 into 0.0.
     return f"{round(bits, 2) + 0.0:.2f}"

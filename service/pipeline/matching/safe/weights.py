@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from service.pipeline.matching.safe.chances import chances_of
 from service.pipeline.matching.safe.lexicon import known_names
 from service.pipeline.matching.safe.outcomes import (
     LEVELS,
@@ -27,7 +28,6 @@ from service.pipeline.matching.safe.outcomes import (
     blocks,
 )
 from service.pipeline.matching.safe.prepared import NAMES, PLACES, Ints, PreparedRecords
-from service.pipeline.matching.safe.chances import chances_of
 
 Floats = npt.NDArray[np.float64]
 _LEAST_POPULATION = 3_000
@@ -54,7 +54,7 @@ _STEPS = 2.0**20
 
 @dataclass(frozen=True)
 class ComparedPairs:
-    """Pairs of the different records, and their outcomes by field."""
+    """Pairs of distinct records, and their outcomes by field."""
 
     prepared: PreparedRecords
     ones: Ints
@@ -143,7 +143,7 @@ def with_customers(weights: Weights, comparison: FieldComparison, customers: Int
 
     Among pairs of records, those of one customer would make agreement look usual between two.
 
-    In: customers  the customer of each different record, as far as they are found
+    In: customers  the customer of each distinct record, as far as they are found
     """
     apart, related = _between_two(comparison, customers)
     return replace(weights, rarity=_rarity(comparison.prepared, customers), apart=apart, related=related)
