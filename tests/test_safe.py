@@ -126,7 +126,7 @@ def test_weights_are_multiples_of_a_step_so_that_their_sums_are_exact() -> None:
     prepared = prepare(fields)
     first = first_weights(FieldComparison(prepared))
     weights = with_customers(first, FieldComparison(prepared), np.arange(prepared.count))
-    bits = np.concatenate([it.ravel() for it in (weights.same, weights.apart, weights.related, *weights.rarity)])
+    bits = np.concatenate([it.ravel() for it in (weights.log_m, weights.log_u, weights.log_related, *weights.rarity)])
     assert (bits * 2.0**20 == np.round(bits * 2.0**20)).all()
     assert len(np.unique(bits)) > 20
 
@@ -165,7 +165,7 @@ def test_a_name_that_is_almost_the_same_is_no_better_evidence_than_the_same_one(
     prepared = prepare({"name": ["Ann Smith", "Ann Smith", "Ann Smyth"], "email": [f"{it}@mail.test" for it in "abc"]})
     comparison, last = FieldComparison(prepared), list(prepared.columns).index("last")
     weights = first_weights(comparison)
-    weights.apart[last, VARIANT] = -20.0
+    weights.log_u[last, VARIANT] = -20.0
     ones, others = np.array([0, 0]), np.array([1, 2])
     same, variant = weights.parts(ComparedPairs(prepared, ones, others, comparison.of(ones, others)))[:, last]
     assert variant == same
@@ -178,7 +178,7 @@ def test_records_of_one_customer_do_not_make_agreement_of_two_look_usual() -> No
     comparison = FieldComparison(prepare({"email": emails}))
     first = first_weights(comparison)
     known = with_customers(first, comparison, np.arange(400) // 2)
-    assert known.apart[0][VARIANT] < first.apart[0][VARIANT] - 2
+    assert known.log_u[0][VARIANT] < first.log_u[0][VARIANT] - 2
 
 
 def test_the_same_records_give_the_same_result_to_the_last_bit() -> None:

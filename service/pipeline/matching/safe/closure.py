@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from service.pipeline.matching.safe.prepared import Ints
+from service.pipeline.matching.safe.prepared import Floats, Ints
 from service.pipeline.matching.safe.scoring import MOST_BITS
-from service.pipeline.matching.safe.weights import Floats
 
 LARGEST = 150
 """Larger sets of linked records are first cut at stronger links."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.pipeline.matching.safe.prepared import Ints
+from service.pipeline.matching.safe.prepared import Floats, Ints
 from service.pipeline.matching.safe.scoring import Scorer
-from service.pipeline.matching.safe.weights import Floats
 
 _AS_GOOD = 2.0
 """Bits by which a rival may fit a record less than the record's own group does."""

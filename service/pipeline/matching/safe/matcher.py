@@ -13,9 +13,9 @@ from service.pipeline.matching.safe.candidates import candidates
 from service.pipeline.matching.safe.closure import grouped
 from service.pipeline.matching.safe.doubts import doubts, without_ambiguous
 from service.pipeline.matching.safe.outcomes import FieldComparison
-from service.pipeline.matching.safe.prepared import Ints, PreparedRecords, Texts, prepare
+from service.pipeline.matching.safe.prepared import Floats, Ints, PreparedRecords, Texts, prepare
 from service.pipeline.matching.safe.scoring import Scorer
-from service.pipeline.matching.safe.weights import ComparedPairs, Floats, estimated, first_weights, with_customers
+from service.pipeline.matching.safe.weights import ComparedPairs, estimated, first_weights, with_customers
 
 AUTOMATIC = -2.5
 """Bits: groups with a higher mean weight are joined without a person."""

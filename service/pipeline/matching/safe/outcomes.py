@@ -13,21 +13,20 @@ from rapidfuzz.process import cpdist
 
 from service.pipeline.matching.safe.folding import digits_of
 from service.pipeline.matching.safe.lexicon import are_variants, known_names, words
-from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Ints, PreparedRecords, column
+from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Floats, Ints, PreparedRecords, column
 
-MISSING, SAME, VARIANT, NEAR, INITIAL, OTHER, CONTRARY = range(7)
-"""Outcomes, from agreement to contradiction. INITIAL: a name beside its first letter, or the same letter twice. Two
-different names that are both known as names contradict each other."""
-LEVELS = 7
-Levels = npt.NDArray[np.uint8]
-_Floats = npt.NDArray[np.float64]
+MISSING, SAME, VARIANT, NEAR, INITIAL, DIFFERENT, CONTRARY = range(7)
+"""MISSING, then the outcomes by falling agreement; the order counts in comparisons and slices. INITIAL: a name beside
+its first letter, or the same letter twice. Two names that are DIFFERENT and both known as names are CONTRARY."""
+OUTCOMES = 7
+Outcomes = npt.NDArray[np.uint8]
 _WELL_KNOWN = 2
-"""So many records make a name one that is known."""
+"""A name that this many records have is a known name."""
 _AT_ONCE = 200_000
 
 
 def blocks(count: int) -> Iterator[slice]:
-    """So many pairs in blocks: what is computed of a block takes the more memory the more fields there are."""
+    """Slices of ``count`` pairs: blocks bound the memory, which grows with pairs and fields."""
     return (slice(begin, begin + _AT_ONCE) for begin in range(0, count, _AT_ONCE))
 
 
@@ -42,25 +41,25 @@ class FieldComparison:
         """The fields, in the order of the columns of ``of``."""
         return list(self.prepared.columns)
 
-    def of(self, ones: Ints, others: Ints) -> Levels:
+    def of(self, ones: Ints, others: Ints) -> Outcomes:
         """Pairs by fields: outcomes."""
         found = np.empty((len(ones), len(self.fields)), np.uint8)
         for block in blocks(len(ones)):
             found[block] = self._of_block(ones[block], others[block])
         return found
 
-    def _of_block(self, ones: Ints, others: Ints) -> Levels:
+    def _of_block(self, ones: Ints, others: Ints) -> Outcomes:
         found = np.zeros((len(ones), len(self.fields)), np.uint8)
         for number, (name, values) in enumerate(self.prepared.columns.items()):
             found[:, number] = self._of_field(name, values, ones, others)
         if "generation" in self.fields:
-            self._see_one_generation(found, ones, others)
+            self._set_one_generation(found, ones, others)
         if {"first", "last"} <= set(self.fields):
-            self._see_firm_beside_person(found, ones, others)
-            self._see_transposed(found, ones, others)
+            self._set_firm_and_person(found, ones, others)
+            self._set_transposed(found, ones, others)
         return found
 
-    def _of_field(self, name: str, values: Column, ones: Ints, others: Ints) -> Levels:
+    def _of_field(self, name: str, values: Column, ones: Ints, others: Ints) -> Outcomes:
         a, b = values.codes[ones], values.codes[others]
         found = np.where((a < 0) | (b < 0), MISSING, SAME).astype(np.uint8)
         if name in _WEAK:
@@ -72,11 +71,11 @@ class FieldComparison:
             pairs, back = np.unique(low * len(values.texts) + high, return_inverse=True)
             low, high = pairs // len(values.texts), pairs % len(values.texts)
             left, right = [values.texts[it] for it in low], [values.texts[it] for it in high]
-            levels = _COMPARED.get(name, _other)(left, right) if not name.startswith(IDENTIFIER) else _code(left, right)
+            outcomes = _comparison_of(name)(left, right)
             if name in ("first", "last"):
                 known = self._is_known[name]
-                levels[(levels == OTHER) & known[low] & known[high]] = CONTRARY
-            found[unequal] = levels[back.ravel()]
+                outcomes[(outcomes == DIFFERENT) & known[low] & known[high]] = CONTRARY
+            found[unequal] = outcomes[back.ravel()]
         return found
 
     @cached_property
@@ -94,9 +93,10 @@ class FieldComparison:
 
     @cached_property
     def _either_name(self) -> tuple[Ints, Ints]:
-        """First and last name of each record, equal texts with equal numbers; negative where missing.
+        """First and last name of each record, equal texts with equal numbers.
 
-        A last name that is an initial counts as missing: it is often the initial of the other name by chance.
+        A last name that is an initial counts as missing: it is often the initial of the other name by chance. A missing
+        first name is -1, a missing last name -2, so that the two are never equal.
         """
         first, last = (self.prepared.columns[it] for it in ("first", "last"))
         both = column((*first.texts, *last.texts)).codes
@@ -104,20 +104,20 @@ class FieldComparison:
         is_name = np.array([len(it) > 1 for it in last.texts], bool)
         return as_first, np.append(np.where(is_name, both[len(first.texts) :], -2), -2)[last.codes]
 
-    def _see_firm_beside_person(self, found: Levels, ones: Ints, others: Ints) -> None:
-        """A firm and a person contradict each other in both names."""
+    def _set_firm_and_person(self, found: Outcomes, ones: Ints, others: Ints) -> None:
+        """Set CONTRARY in both names where one is a firm, the other a person, and the last names differ."""
         is_firm = self.prepared.is_firm
         one, other = (self.fields.index(it) for it in ("first", "last"))
-        unlike = (is_firm[ones] != is_firm[others]) & (found[:, other] >= OTHER)
+        unlike = (is_firm[ones] != is_firm[others]) & (found[:, other] >= DIFFERENT)
         found[np.ix_(unlike, [one, other])] = CONTRARY
 
-    def _see_one_generation(self, found: Levels, ones: Ints, others: Ints) -> None:
-        """A name with a generation beside one without."""
+    def _set_one_generation(self, found: Outcomes, ones: Ints, others: Ints) -> None:
+        """Set NEAR where only one of the two names has a generation (Jr., Sr.)."""
         codes = self.prepared.columns["generation"].codes
         found[(codes[ones] < 0) != (codes[others] < 0), self.fields.index("generation")] = NEAR
 
-    def _see_transposed(self, found: Levels, ones: Ints, others: Ints) -> None:
-        """First and last name the other way round are variants of both."""
+    def _set_transposed(self, found: Outcomes, ones: Ints, others: Ints) -> None:
+        """Set VARIANT in both names where a first name is the last name of the other record."""
         as_first, as_last = self._either_name
         crossed = (as_first[ones] == as_last[others]) | (as_last[ones] == as_first[others])
         one, other = self.fields.index("first"), self.fields.index("last")
@@ -149,11 +149,11 @@ def _trigrams(text: str) -> list[str]:
 # ------------------------------------------------------------------------------------------- one field
 
 
-def _alike(left: Sequence[str], right: Sequence[str]) -> _Floats:
+def _alike(left: Sequence[str], right: Sequence[str]) -> Floats:
     return np.asarray(cpdist(left, right, scorer=JaroWinkler.similarity, dtype=np.float64))
 
 
-def _edits(left: Sequence[str], right: Sequence[str]) -> _Floats:
+def _edits(left: Sequence[str], right: Sequence[str]) -> Floats:
     return np.asarray(cpdist(left, right, scorer=OSA.distance, dtype=np.float64))
 
 
@@ -161,10 +161,10 @@ def _lengths(left: Sequence[str], right: Sequence[str]) -> Ints:
     return np.array([min(len(a), len(b)) for a, b in zip(left, right, strict=True)], np.int64)
 
 
-def _name(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _name(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     alike, edits, shorter = _alike(left, right), _edits(left, right), _lengths(left, right)
     begins = np.array([a.startswith(b) or b.startswith(a) for a, b in zip(left, right, strict=True)], bool)
-    found = np.where((alike >= 0.77) | begins, NEAR, OTHER).astype(np.uint8)
+    found = np.where((alike >= 0.77) | begins, NEAR, DIFFERENT).astype(np.uint8)
     found[begins & (shorter == 1)] = INITIAL
     found[((alike >= 0.9) & (shorter >= 4)) | ((edits <= 1) & (shorter >= 3))] = VARIANT
     numbers = [[digits_of(text) for text in side] for side in (left, right)]
@@ -173,37 +173,37 @@ def _name(left: Sequence[str], right: Sequence[str]) -> Levels:
     return found
 
 
-def _first(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _first(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     found = _name(left, right)
     known = known_names()
     for number, (a, b) in enumerate(zip(left, right, strict=True)):
         if are_variants(a, b):
             found[number] = VARIANT
         elif found[number] <= NEAR and a in known and b in known:
-            found[number] = OTHER
+            found[number] = DIFFERENT
     return found
 
 
-def _last(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _last(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     found = _name(left, right)
     for number, (a, b) in enumerate(zip(left, right, strict=True)):
-        if (" " in a or " " in b) and {*a.split()} & {*b.split()} - {""}:
+        if (" " in a or " " in b) and {*a.split()} & {*b.split()}:
             found[number] = VARIANT
     return found
 
 
-def _generation(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _generation(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     return np.full(len(left), CONTRARY, np.uint8)
 
 
-def _other(left: Sequence[str], right: Sequence[str]) -> Levels:
-    return np.full(len(left), OTHER, np.uint8)
+def _different(left: Sequence[str], right: Sequence[str]) -> Outcomes:
+    return np.full(len(left), DIFFERENT, np.uint8)
 
 
-def _email(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _email(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     locals_ = [[_mailbox(text) for text in side] for side in (left, right)]
     edits, shorter = _edits(left, right), _lengths(left, right)
-    found = np.full(len(left), OTHER, np.uint8)
+    found = np.full(len(left), DIFFERENT, np.uint8)
     found[_alike(*locals_) >= 0.9] = NEAR
     for number, (a, b) in enumerate(zip(*locals_, strict=True)):
         one, other = digits_of(a), digits_of(b)
@@ -212,7 +212,7 @@ def _email(left: Sequence[str], right: Sequence[str]) -> Levels:
             found[number] = VARIANT if one == other and edits[number] <= 1 else NEAR
         elif len(one) >= 4 and len(other) >= 4 and OSA.distance(one, other) > 1:
             # Two people of one name whose mailboxes are numbered: what is alike is the name only.
-            found[number] = OTHER
+            found[number] = DIFFERENT
         if a == b and len(a) > 4:
             found[number] = VARIANT
     return found
@@ -223,10 +223,10 @@ def _mailbox(email: str) -> str:
     return email.rpartition("@")[0].partition("+")[0].replace(".", "")
 
 
-def _phone(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _phone(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     plain = [[text.replace("x", "") for text in side] for side in (left, right)]
     edits, shorter = _edits(*plain), _lengths(*plain)
-    found = np.full(len(left), OTHER, np.uint8)
+    found = np.full(len(left), DIFFERENT, np.uint8)
     found[(edits <= 2) & (shorter >= 10)] = NEAR
     found[(edits <= 1) & (shorter >= 9)] = VARIANT
     for number, (a, b) in enumerate(zip(left, right, strict=True)):
@@ -238,9 +238,9 @@ def _phone(left: Sequence[str], right: Sequence[str]) -> Levels:
     return found
 
 
-def _day(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _day(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     edits = _edits(left, right)
-    found = np.full(len(left), OTHER, np.uint8)
+    found = np.full(len(left), DIFFERENT, np.uint8)
     for number, (a, b) in enumerate(zip(left, right, strict=True)):
         if len(a) == 8 == len(b):
             parts, others = (a[:4], a[4:6], a[6:]), (b[:4], b[4:6], b[6:])
@@ -252,15 +252,13 @@ def _day(left: Sequence[str], right: Sequence[str]) -> Levels:
     return found
 
 
-def _address(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _address(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     most = np.array([max(len(a), len(b)) for a, b in zip(left, right, strict=True)], np.float64)
     alike = 1 - _edits(left, right) / most
-    sets = [
-        len({*a.split()} & {*b.split()}) / max(1, min(len({*a.split()}), len({*b.split()})))
-        for a, b in zip(left, right, strict=True)
-    ]
-    best = np.maximum(alike, np.array(sets) * 0.9)
-    found = np.full(len(left), OTHER, np.uint8)
+    words_of = [[{*text.split()} for text in side] for side in (left, right)]
+    shared = [len(a & b) / min(len(a), len(b)) for a, b in zip(*words_of, strict=True)]
+    best = np.maximum(alike, np.array(shared) * 0.9)
+    found = np.full(len(left), DIFFERENT, np.uint8)
     found[best >= 0.55] = NEAR
     found[best >= 0.8] = VARIANT
     numbers = [[digits_of(text) for text in side] for side in (left, right)]
@@ -269,16 +267,16 @@ def _address(left: Sequence[str], right: Sequence[str]) -> Levels:
     return found
 
 
-def _city(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _city(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     alike = _alike(left, right)
-    found = np.where(alike >= 0.75, NEAR, OTHER).astype(np.uint8)
+    found = np.where(alike >= 0.75, NEAR, DIFFERENT).astype(np.uint8)
     found[alike >= 0.88] = VARIANT
     return found
 
 
-def _code(left: Sequence[str], right: Sequence[str]) -> Levels:
+def _code(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     edits, shorter = _edits(left, right), _lengths(left, right)
-    found = np.full(len(left), OTHER, np.uint8)
+    found = np.full(len(left), DIFFERENT, np.uint8)
     found[(edits <= 2) & (shorter >= 7)] = NEAR
     found[(edits <= 1) & (shorter >= 4)] = VARIANT
     return found
@@ -290,7 +288,8 @@ _WEAK: Mapping[str, tuple[int, Callable[[str], bool]]] = {
     "email": (NEAR, lambda text: text.partition("@")[0] in words("role_mailboxes")),
 }
 """Values that many have, and the outcome of two records with the same one."""
-_COMPARED: Mapping[str, Callable[[Sequence[str], Sequence[str]], Levels]] = {
+_Comparison = Callable[[Sequence[str], Sequence[str]], Outcomes]
+_COMPARISONS: Mapping[str, _Comparison] = {
     "first": _first,
     "last": _last,
     "generation": _generation,
@@ -300,4 +299,9 @@ _COMPARED: Mapping[str, Callable[[Sequence[str], Sequence[str]], Levels]] = {
     "address": _address,
     "city": _city,
     "postcode": _code,
+    "state": _different,
 }
+
+
+def _comparison_of(name: str) -> _Comparison:
+    return _code if name.startswith(IDENTIFIER) else _COMPARISONS[name]

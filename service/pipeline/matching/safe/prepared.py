@@ -14,6 +14,7 @@ from service.pipeline.matching.safe.lexicon import words
 from service.pipeline.matching.safe.person_names import PersonName, person_name
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Texts = Sequence[str | None]
 IDENTIFIER = "identifier."
 NAMES = ("first", "last", "generation")

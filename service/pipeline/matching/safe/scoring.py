@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.pipeline.matching.safe.outcomes import CONTRARY, INITIAL, NEAR, OTHER, SAME, VARIANT, FieldComparison
-from service.pipeline.matching.safe.prepared import Ints
-from service.pipeline.matching.safe.weights import BESIDE_FIELDS, ComparedPairs, Floats, Weights
+from service.pipeline.matching.safe.outcomes import CONTRARY, DIFFERENT, INITIAL, NEAR, SAME, VARIANT, FieldComparison
+from service.pipeline.matching.safe.prepared import Floats, Ints
+from service.pipeline.matching.safe.weights import BESIDE_FIELDS, ComparedPairs, Weights
 
 MOST_BITS = 14.0
 """In a mean no single pair counts for more."""
@@ -21,7 +21,7 @@ _WORDS = {
     VARIANT: "variant",
     NEAR: "near",
     INITIAL: "initial",
-    OTHER: "different",
+    DIFFERENT: "different",
     CONTRARY: "contradicts",
 }
 
@@ -55,9 +55,9 @@ class Scorer:
     def for_and_against(self, ones: Ints, others: Ints) -> list[tuple[str, str]]:
         """What speaks for one customer, and what against: names of fields and outcomes, the weightiest first."""
         pairs = self._compared(ones, others)
-        levels, bits = pairs.levels, self.weights.parts(pairs)[:, : len(self.comparison.fields)]
+        outcomes, bits = pairs.outcomes, self.weights.parts(pairs)[:, : len(self.comparison.fields)]
         order = np.argsort(-np.abs(bits), axis=1, kind="stable")
-        return [self._words(*row) for row in zip(levels.tolist(), bits.tolist(), order.tolist(), strict=True)]
+        return [self._words(*row) for row in zip(outcomes.tolist(), bits.tolist(), order.tolist(), strict=True)]
 
     def weigh(self, ones: Ints, others: Ints) -> Iterator[tuple[str, str]]:
         """For each pair its weight and its parts, as texts, such as ``email same 15.20, prior -12.10``.
@@ -67,24 +67,24 @@ class Scorer:
         ``names_alone``, what is taken off a pair that has nothing but names and places.
         """
         for _, block in self._compared(ones, others).blocks():
-            levels, bits = block.levels, self.weights.parts(block)
+            outcomes, bits = block.outcomes, self.weights.parts(block)
             order = np.argsort(-np.abs(bits), axis=1, kind="stable")
-            for row in zip(levels.tolist(), bits.tolist(), order.tolist(), strict=True):
+            for row in zip(outcomes.tolist(), bits.tolist(), order.tolist(), strict=True):
                 yield _decimals(sum(row[1])), self._parts(*row)
 
     def _compared(self, ones: Ints, others: Ints) -> ComparedPairs:
         return ComparedPairs(self.comparison.prepared, ones, others, self.comparison.of(ones, others))
 
-    def _parts(self, levels: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> str:
+    def _parts(self, outcomes: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> str:
         fields = self.comparison.fields
-        names = [f"{name} {_WORDS[level]}" if level else "" for name, level in zip(fields, levels, strict=True)]
+        names = [f"{name} {_WORDS[outcome]}" if outcome else "" for name, outcome in zip(fields, outcomes, strict=True)]
         names += BESIDE_FIELDS
         # Without what would add nothing: a field that one of them lacks, and relatives where these are unlikely.
         shown = (it for it in order if names[it] and (it < len(fields) or abs(bits[it]) >= _LEAST_SHOWN))
         return ", ".join(f"{names[it]} {_decimals(bits[it])}" for it in shown)
 
-    def _words(self, levels: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> tuple[str, str]:
-        words = [(f"{self.comparison.fields[it]} {_WORDS[levels[it]]}", bits[it] > 0) for it in order if levels[it]]
+    def _words(self, outcomes: Sequence[int], bits: Sequence[float], order: Sequence[int]) -> tuple[str, str]:
+        words = [(f"{self.comparison.fields[it]} {_WORDS[outcomes[it]]}", bits[it] > 0) for it in order if outcomes[it]]
         return ", ".join(it for it, is_for in words if is_for), ", ".join(it for it, is_for in words if not is_for)
 
 
