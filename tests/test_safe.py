@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy.sets import normalised
-from service.pipeline.matching.safe.closure import grouped
+from service.pipeline.matching.safe.average_linkage import grouped
 from service.pipeline.matching.safe.matcher import match
 from service.pipeline.matching.safe.outcomes import VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import prepare
@@ -187,7 +187,7 @@ def test_the_same_records_give_the_same_result_to_the_last_bit() -> None:
     assert (one.questions, one.groups.tolist()) == (other.questions, other.groups.tolist())
 
 
-def test_closure_goes_by_the_mean_and_not_by_a_path() -> None:
+def test_groups_are_joined_by_the_mean_and_not_by_a_path() -> None:
     """1 fits 0 and 2, which contradict each other: it goes to the better one, and they stay two."""
     links = np.array([0, 1, 0]), np.array([1, 2, 2]), np.array([12.0, 8.0, -12.0])
     assert grouped(3, links, 0.0, lambda ones, others: np.zeros(len(ones))).tolist() == [0, 0, 2]

@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.accuracy.sets import GoldSet
+from service.decisions.partition import Partition
 from service.pipeline.fields.email import email_key
 from service.pipeline.fields.name import name_key
 
 
 def literal_groups(gold: GoldSet) -> list[int]:
     """The group of each record, by the number of one of its records."""
-    groups = list(range(len(gold.customers)))
+    records = range(len(gold.customers))
+    groups = Partition(len(records))
     firsts: dict[tuple[str, str], int] = {}
-    for record in groups.copy():
+    for record in records:
         for key in _keys(gold, record):
-            one, other = _root(groups, firsts.setdefault(key, record)), _root(groups, record)
-            groups[max(one, other)] = min(one, other)
-    return [_root(groups, record) for record in groups]
-
-
-def _root(groups: list[int], record: int) -> int:
-    while groups[record] != record:
-        groups[record] = groups[groups[record]]
-        record = groups[record]
-    return record
+            groups.join(firsts.setdefault(key, record), record)
+    return [groups.find(record) for record in records]
 
 
 def _keys(gold: GoldSet, record: int) -> Iterator[tuple[str, str]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from service.model import DateOrder
 from service.pipeline.fields.cell import part_of_name, value_of_cell
 from service.pipeline.fields.date import column_of, date_evidence, norm_date
 from service.pipeline.fields.name import norm_name
+from service.pipeline.matching.safe.prepared import Texts
 
-Texts = Sequence[str | None]
 _NAMES = ("first_name", "last_name")
 _DIGITS_OF_A_DAY = 8
 _COMPARED_DIGITS = 7

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.pipeline.matching.safe.prepared import Floats, Ints
+from service.pipeline.matching.safe.prepared import Ints, Pairs
 from service.pipeline.matching.safe.scoring import Scorer
 
 _AS_GOOD = 2.0
@@ -35,7 +35,7 @@ def members_of(groups: Ints) -> Mapping[int, Ints]:
     return {int(groups[part[0]]): part for part in parts if len(part)}
 
 
-def without_ambiguous(groups: Ints, pairs: tuple[Ints, Ints, Floats], limit: float, scorer: Scorer) -> Ints:
+def without_ambiguous(groups: Ints, pairs: Pairs, limit: float, scorer: Scorer) -> Ints:
     """The groups, in which each ambiguous record is a group of its own.
 
     A record is ambiguous if it fits another group, the rival, about as well as the rest of its own, and the rival
@@ -53,7 +53,7 @@ def without_ambiguous(groups: Ints, pairs: tuple[Ints, Ints, Floats], limit: flo
     return _taken_out(groups, ambiguous)
 
 
-def _rivals(groups: Ints, pairs: tuple[Ints, Ints, Floats], limit: float) -> list[tuple[int, int]]:
+def _rivals(groups: Ints, pairs: Pairs, limit: float) -> list[tuple[int, int]]:
     """Record and group of every pair above ``limit`` that leads to another group; ascending, each once."""
     ones, others, bits = pairs
     across = (groups[ones] != groups[others]) & (bits > limit)
@@ -70,7 +70,7 @@ def _taken_out(groups: Ints, records: list[int]) -> Ints:
     return np.array([names[it] for it in found.tolist()], np.int64)
 
 
-def doubts(groups: Ints, pairs: tuple[Ints, Ints, Floats], least: float, scorer: Scorer) -> list[OpenPair]:
+def doubts(groups: Ints, pairs: Pairs, least: float, scorer: Scorer) -> list[OpenPair]:
     """Pairs of groups that may be one customer, by their best pair of records; what gains most comes first."""
     ones, others, bits = pairs
     across = np.flatnonzero((groups[ones] != groups[others]) & (bits > least))

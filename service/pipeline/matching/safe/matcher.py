@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from service.pipeline.matching.compared import Weigh
+from service.pipeline.matching.safe.average_linkage import grouped
 from service.pipeline.matching.safe.candidates import candidates
-from service.pipeline.matching.safe.closure import grouped
 from service.pipeline.matching.safe.doubts import doubts, without_ambiguous
 from service.pipeline.matching.safe.outcomes import FieldComparison
-from service.pipeline.matching.safe.prepared import Floats, Ints, PreparedRecords, Texts, prepare
+from service.pipeline.matching.safe.prepared import Ints, Pairs, PreparedRecords, Texts, prepare
 from service.pipeline.matching.safe.scoring import Scorer
 from service.pipeline.matching.safe.weights import ComparedPairs, estimated, first_weights, with_customers
 
@@ -22,7 +22,6 @@ AUTOMATIC = -2.5
 LEAST_ASKED = -3.0
 """Bits: about groups with a lower mean weight a person is not asked."""
 _PASSES = 2
-Pairs = tuple[Ints, Ints, Floats]
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,15 @@ from service.pipeline.matching.safe.person_names import PersonName, person_name
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Pairs = tuple[Ints, Ints, Floats]
+"""One record of each pair, the other, the weight."""
 Texts = Sequence[str | None]
 IDENTIFIER = "identifier."
 NAMES = ("first", "last", "generation")
 PLACES = ("city", "postcode", "state")
-TEXTS = ("address", "city", "postcode", "state")
+_TEXT_FIELDS = ("address", "city", "postcode", "state")
 _MANY_EQUAL = 6
-"""So many equal digits behind each other are typed where there is no number."""
+"""A phone number with this many equal digits in a row is a placeholder."""
 _STREETS = {
     "street": "st",
     "road": "rd",
@@ -132,7 +134,7 @@ def _compared(fields: Mapping[str, Texts], names: Sequence[PersonName]) -> dict[
     numbers = zip(fields.get("phone", nothing), fields.get("phone_extension", nothing), strict=True)
     found["phone"] = [_phone(*number) for number in numbers]
     found["birth_date"] = [_digits(text) for text in fields.get("birth_date", nothing)]
-    for field in TEXTS:
+    for field in _TEXT_FIELDS:
         found[field] = [_plain(text) for text in fields.get(field, nothing)]
     found["address"] = [_street(text) for text in found["address"]]
     for field in sorted(it for it in fields if it.startswith(IDENTIFIER)):

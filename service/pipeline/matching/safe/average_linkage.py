@@ -1,7 +1,7 @@
-"""Closure: links become groups by their mean weight, not by a path.
+"""Average linkage (UPGMA, Sokal and Michener 1958): links become groups by their mean weight.
 
-Two groups are joined if the mean weight between all their records is above the limit, the best pair of groups first. So
-one record that fits two customers does not make them one.
+The two groups with the highest mean weight over all pairs between them are joined, until no mean is above the limit. So
+one record that fits two customers does not join them.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from service.pipeline.matching.safe.prepared import Floats, Ints
+from service.decisions.partition import Partition
+from service.pipeline.matching.safe.prepared import Floats, Ints, Pairs
 from service.pipeline.matching.safe.scoring import MOST_BITS
 
 LARGEST = 150
 """Larger sets of linked records are first cut at stronger links."""
 _STEP = 3.0
+"""Bits by which the limit rises at each cut."""
 _STRONGEST = 40.0
+"""Bits: above this limit a set is not cut further; pairs of it that were not weighed count 0."""
 WeightOf = Callable[[Ints, Ints], Floats]
 
 
-def grouped(count: int, links: tuple[Ints, Ints, Floats], limit: float, weight_of: WeightOf) -> Ints:
+def grouped(count: int, links: Pairs, limit: float, weight_of: WeightOf) -> Ints:
     """The group of each record: the number of its first record.
 
-    In: links      one, other, weight of pairs, each pair once
+    In: links      each pair once
         weight_of  the weight of further pairs
     """
     ones, others, weights = links
@@ -35,12 +38,12 @@ def grouped(count: int, links: tuple[Ints, Ints, Floats], limit: float, weight_o
         np.concatenate((ones, inside[0])), np.concatenate((others, inside[1])), np.append(weights, more), count
     )
     for part in parts:
-        for group in _mean_linkage(part, _matrix(part, table, count), limit):
+        for group in _average_linkage(part, _matrix(part, table, count), limit):
             groups[group] = group[0]
     return groups
 
 
-def _parts(count: int, links: tuple[Ints, Ints, Floats], limit: float) -> list[Ints]:
+def _parts(count: int, links: Pairs, limit: float) -> list[Ints]:
     """Records that links above the limit connect, at least two; too large a set is cut at stronger links."""
     ones, others, weights = links
     found: list[Ints] = []
@@ -62,20 +65,12 @@ def _parts(count: int, links: tuple[Ints, Ints, Floats], limit: float) -> list[I
 def components(ones: Ints, others: Ints) -> list[Ints]:
     """The sets of at least two records that pairs connect, each in order."""
     linked, numbers = np.unique(np.concatenate((ones, others)), return_inverse=True)
-    parents = list(range(len(linked)))
+    clusters = Partition(len(linked))
     for one, other in zip(numbers[: len(ones)].tolist(), numbers[len(ones) :].tolist(), strict=True):
-        low, high = sorted((_root(parents, one), _root(parents, other)))
-        parents[high] = low
-    roots = np.array([_root(parents, it) for it in range(len(linked))], np.int64)
+        clusters.join(one, other)
+    roots = np.array([clusters.find(it) for it in range(len(linked))], np.int64)
     order = np.argsort(roots, kind="stable")
     return np.split(linked[order], np.flatnonzero(np.diff(roots[order])) + 1) if len(linked) else []
-
-
-def _root(parents: list[int], it: int) -> int:
-    while parents[it] != it:
-        parents[it] = parents[parents[it]]
-        it = parents[it]
-    return it
 
 
 def _missing_pairs(parts: Sequence[Ints]) -> tuple[Ints, Ints]:
@@ -106,7 +101,7 @@ def _matrix(part: Ints, table: tuple[Ints, Floats], count: int) -> Floats:
     return found
 
 
-def _mean_linkage(part: Ints, sums: Floats, limit: float) -> list[Ints]:
+def _average_linkage(part: Ints, sums: Floats, limit: float) -> list[Ints]:
     """The groups of one part."""
     if len(part) == 2:
         return [part]
