@@ -14,11 +14,11 @@ from service.pipeline.matching.safe.keys import MOST_SHARERS, SharedKeys, shared
 from service.pipeline.matching.safe.prepared import IDENTIFIER, Ints, PreparedRecords
 
 NEIGHBOURS = 16
-"""So many neighbours each record has at most, before those of the others are added."""
+"""The most neighbours that a record chooses; others may choose it, too."""
 _LEAST_BITS = 6.0
-"""Neighbours that share less are not looked at."""
-_IN_A_ROW = 4
-"""Sharers of a frequent value are compared with so many that follow in the order of their other values."""
+"""Pairs that share fewer bits are no candidates."""
+_NEXT = 4
+"""Each record with a frequent value is compared with this many that follow it in the sorted order."""
 _AT_ONCE = 2_000_000
 
 
@@ -26,7 +26,7 @@ def candidates(prepared: PreparedRecords) -> tuple[Ints, Ints]:
     """Pairs of distinct records, the smaller number first, in order."""
     if prepared.count < 2:
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    near = [np.empty(0, np.int64), *_nearest(shared_keys(prepared), prepared.count), *_in_a_row(prepared)]
+    near = [np.empty(0, np.int64), *_nearest(shared_keys(prepared), prepared.count), *_sorted_neighbours(prepared)]
     pairs = np.unique(np.concatenate(near))
     return pairs // prepared.count, pairs % prepared.count
 
@@ -56,14 +56,14 @@ def _most_shared(ones: Ints, others: Ints, bits: npt.NDArray[np.float32], count:
         return pairs
     order = np.argsort(pairs, kind="stable")
     pairs, shared = pairs[order], shared[order]
-    firsts = np.flatnonzero(np.concatenate(([True], pairs[1:] != pairs[:-1])))
-    sums, pairs = np.add.reduceat(shared, firsts), pairs[firsts]
+    begins = _run_begins(pairs)
+    sums, pairs = np.add.reduceat(shared, begins), pairs[begins]
     enough = sums >= _LEAST_BITS
     sums, pairs = sums[enough], pairs[enough]
     order = np.lexsort((pairs, -sums, pairs // count))
     pairs = pairs[order]
     ones = pairs // count
-    begins = np.flatnonzero(np.concatenate(([True], ones[1:] != ones[:-1]))) if len(ones) else ones
+    begins = _run_begins(ones)
     rank = np.arange(len(ones)) - np.repeat(begins, np.diff(np.append(begins, len(ones))))
     pairs = pairs[rank < NEIGHBOURS]
     ones, others = pairs // count, pairs % count
@@ -71,8 +71,16 @@ def _most_shared(ones: Ints, others: Ints, bits: npt.NDArray[np.float32], count:
     return near
 
 
-def _in_a_row(prepared: PreparedRecords) -> Iterator[Ints]:
-    """Sharers of a value that many share, each with the next ones in the order of all values."""
+def _run_begins(values: Ints) -> Ints:
+    """Where each run of equal values begins."""
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1]))[: len(values)]
+
+
+def _sorted_neighbours(prepared: PreparedRecords) -> Iterator[Ints]:
+    """Records with a frequent value, each with those that follow it in the order of all values.
+
+    Source: sorted neighbourhood, Hernández and Stolfo 1995
+    """
     count, columns = prepared.count, prepared.columns
     rows = [columns[it].codes for it in ("first", "last", "birth_date", "city") if it in columns]
     for name, it in columns.items():
@@ -83,7 +91,7 @@ def _in_a_row(prepared: PreparedRecords) -> Iterator[Ints]:
         if not len(records):
             continue
         records = records[np.lexsort((records, *(row[records] for row in rows), it.codes[records]))]
-        for step in range(1, _IN_A_ROW + 1):
+        for step in range(1, _NEXT + 1):
             ones, others = records[:-step], records[step:]
             same = it.codes[ones] == it.codes[others]
             ones, others = ones[same], others[same]

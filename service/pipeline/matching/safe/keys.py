@@ -1,4 +1,7 @@
-"""Keys of records: values, parts of them, and two values together. A key that one record has, or many, is left out."""
+"""Blocking keys: values, parts of them, and two values together.
+
+Keys of one record, or of more than ``MOST_SHARERS``, are left out.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,19 @@ MOST_SHARERS = 60
 """A key that more records share gives no pairs."""
 _LEAST_POPULATION_OF_KEYS = 10_000
 _SPARSE = 4
-"""Numbers that are so many times as many as the records are numbered again: a count of each would be too long."""
-_TOGETHER = (
-    *(("first", "last"), ("first", "city"), ("last", "city"), ("first", "postcode"), ("last", "postcode")),
-    *(("last", "state"), ("first", "state"), ("first", "birth_year"), ("last", "birth_year"), ("birth_date", "state")),
-    *(("birth_day", "postcode"), ("birth_day", "city"), ("birth_day", "first"), ("birth_day", "last")),
-    *(("house", "postcode"), ("house", "city"), ("house", "last"), ("house", "first"), ("house", "birth_year")),
-    *(("street", "postcode"), ("street", "city"), ("street", "last"), ("street", "first"), ("address", "birth_year")),
-    *(("first_begin", "last_begin"), ("first_begin", "birth_day"), ("last_begin", "birth_day")),
-    *(("first_begin", "birth_year"), ("last_begin", "birth_year"), ("last_begin", "city"), ("first_begin", "city")),
-    *(("first_begin", "last_end"), ("last_begin", "postcode"), ("first_begin", "postcode"), ("postcode", "birth_year")),
-    *(
-        ("birth_day", "state"),
-        ("city", "birth_year"),
-        ("area", "last_begin"),
-        ("area", "first_begin"),
-        ("area", "city"),
-    ),
-)
+"""Key numbers above this multiple of the number of keys are renumbered, so that ``bincount`` makes no long array."""
+_PARTS_TOGETHER = """
+    first+last first+city last+city first+postcode last+postcode
+    last+state first+state first+birth_year last+birth_year birth_date+state
+    birth_day+postcode birth_day+city birth_day+first birth_day+last
+    house+postcode house+city house+last house+first house+birth_year
+    street+postcode street+city street+last street+first address+birth_year
+    first_begin+last_begin first_begin+birth_day last_begin+birth_day
+    first_begin+birth_year last_begin+birth_year last_begin+city first_begin+city
+    first_begin+last_end last_begin+postcode first_begin+postcode postcode+birth_year
+    birth_day+state city+birth_year area+last_begin area+first_begin area+city
+"""
+_TOGETHER = tuple(tuple(it.split("+")) for it in _PARTS_TOGETHER.split())
 _BESIDE = ("state", "birth_year", "postcode")
 """Parts of names and cities count together with one of these: too many share them alone."""
 _WHOLE = ("email", "phone", "birth_date", "address", "last")
@@ -43,7 +41,7 @@ _Int32s = npt.NDArray[np.int32]
 class SharedKeys:
     """The keys of one kind that several records have, but not many.
 
-    records  in order, once for each of its keys
+    records  records that have such a key, ascending; each once for each of its keys
     keys     the key of each, from 0 on
     members  the records of each key, key after key
     begins   where each key begins in ``members``
