@@ -21,8 +21,8 @@ from service.model import Rules
 from service.pipeline.difference import DifferenceCounts, difference
 from service.pipeline.literal_cost import MOST_OF_A_KIND, literal_cost
 from service.pipeline.matched import Matched
-from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.decided import integer_table
+from service.pipeline.matching.literal import LiteralMatcher
 from service.pipeline.survivorship import survive
 from service.settings import Settings, load
 from tests.sizes import seeds
@@ -239,7 +239,7 @@ def test_the_comparison_is_with_what_safe_makes_of_the_same_exports_and_decision
 def _listed(engine: AnyEngine, literal: Sequence[int], safe: Sequence[int]) -> tuple[list[Any], DifferenceCounts]:
     """Rows (kind, records, unified_ids, safe_customers) in their order, and the counts, of two partitions."""
     records = records_of(engine, [Person("CRM", None, f"name {n}", None, None) for n in range(len(literal))])
-    matcher = MATCHERS["literal"]
+    matcher = LiteralMatcher()
     keys = matcher.compare(records, engine).keys
     groups = integer_table(("ordinal", "group_id"), enumerate(_by_smallest(literal)), engine)
     matched = Matched(matcher, records, keys, groups, survive(records, groups, Rules()), evidence=keys)

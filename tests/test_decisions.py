@@ -23,9 +23,9 @@ from service.model import Rules
 from service.pipeline.evidence import explain, rules_text
 from service.pipeline.literal_cost import literal_cost
 from service.pipeline.matched import Matched
-from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.apart import groups_kept_apart
 from service.pipeline.matching.grouping import Grouping, group
+from service.pipeline.matching.literal import LiteralMatcher
 from service.pipeline.quality import overmerge_risk, suspicious_values
 from service.pipeline.survivorship import survive
 from tests.sizes import examples, seeds
@@ -34,6 +34,7 @@ from tests.test_laws import Person, batches, random_batch, records_of
 
 ORDER = ("decision", "id", "email", "phone", "name")
 """In which links are added."""
+LITERAL = LiteralMatcher()
 
 
 def key_of(people: Sequence[Person], ordinal: int) -> str:
@@ -118,7 +119,7 @@ def closed(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
 
 
 def grouped(engine: AnyEngine, people: Sequence[Person], decisions: Sequence[Decision]) -> Grouping:
-    return group(records_of(engine, people), MATCHERS["literal"], decisions, engine)
+    return group(records_of(engine, people), LITERAL, decisions, engine)
 
 
 def labels_of(grouping: Grouping) -> list[int]:
@@ -230,7 +231,7 @@ def test_without_decisions_about_them_nothing_is_derived_from_the_keys(engine: A
     people = random_batch(random.Random(1), 30, 8)
     gone = decision(1, "same", "CRM id:gone", "CRM id:away")
     found = grouped(engine, people, [gone])
-    assert found.matcher is MATCHERS["literal"]
+    assert found.matcher is LITERAL
     assert found.keys is found.values
     assert dict(found.followed.outcomes) == {1: "unattached"}
 

@@ -23,8 +23,8 @@ from service.engine.components import smallest_of_component
 from service.engine.contract import Table
 from service.model import Rules
 from service.pipeline.evidence import explain, rules_text
-from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
+from service.pipeline.matching.literal import LiteralMatcher
 from service.pipeline.survivorship import survive
 from tests.sizes import LAWS_RECORDS, examples, seeds
 from tests.small_batches import (
@@ -197,7 +197,7 @@ class StageResults:
 
 def outcome(engine: AnyEngine, people: Sequence[Person], survivorship: Any = "fill") -> StageResults:
     records = records_of(engine, people)
-    matcher = MATCHERS["literal"]
+    matcher = LiteralMatcher()
     keys = matcher.compare(records, engine).keys
     groups = cluster(matcher.links(keys, engine), len(people), engine)
     survivors = survive(records, groups, Rules(survivorship=survivorship))

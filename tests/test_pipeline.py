@@ -20,6 +20,7 @@ from service.pipeline.extract import extract
 from service.pipeline.fields.cell import value_of_cell
 from service.pipeline.matching import MATCHERS
 from service.pipeline.matching.cluster import cluster
+from service.pipeline.matching.literal import LiteralMatcher
 from service.pipeline.survivorship import survive
 from tests.sizes import GROUPED_RECORDS as MANY
 from tests.small_batches import (
@@ -73,7 +74,7 @@ def seconds_to_group(engine: EmbeddedEngine, shape: str, size: int) -> float:
     """Group and explain records that are all one customer; each removed record gets its reason."""
     records = records_of_shape(engine, shape, size)
     started = time.monotonic()
-    matcher = MATCHERS["literal"]
+    matcher = LiteralMatcher()
     keys = matcher.compare(records, engine).keys
     groups = cluster(matcher.links(keys, engine), records.count(), engine)
     survivors = survive(records, groups, Rules())
@@ -112,7 +113,7 @@ def test_the_links_of_a_shared_value_all_lead_to_its_first_record(engine: Embedd
         from range(4) as numbers(n)
         """
     )
-    matcher = MATCHERS["literal"]
+    matcher = LiteralMatcher()
     links = matcher.links(matcher.compare(records, engine).keys, engine).derive(
         "select one, other, rule, weight from this order by all"
     )

@@ -1,12 +1,12 @@
 """Matching: which records are the same customer.
 
-A matcher finds links between records; ``cluster`` closes them to groups. ``MATCHERS`` holds every matcher under the
+A matcher finds links between records; ``cluster`` closes them to groups. ``MATCHERS`` makes every matcher, by the
 name that ``SERVICE_MATCHING`` accepts (``model.Matching``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from service.engine.contract import Engine, Table
@@ -43,10 +43,13 @@ class Matcher(Protocol):
         """ordinal · rule · value: two records with the same rule and value, both numbers, are linked directly."""
 
 
-MATCHERS: Mapping[Matching, Matcher] = {"literal": LiteralMatcher(), "safe": WeighedMatcher()}
-"""Every matcher there is."""
+MATCHERS: Mapping[Matching, Callable[[Rules, Sequence[str]], Matcher]] = {
+    "literal": lambda _, __: LiteralMatcher(),
+    "safe": lambda rules, evidence: WeighedMatcher(evidence, rules.date_order),
+}
+"""Name -> makes the matcher, see ``matcher_of``."""
 
 
 def matcher_of(rules: Rules, evidence: Sequence[str]) -> Matcher:
     """The user's matcher; ``evidence``: the columns of the records that only ``safe`` reads."""
-    return WeighedMatcher(evidence, rules.date_order) if rules.matching == "safe" else MATCHERS[rules.matching]
+    return MATCHERS[rules.matching](rules, evidence)

@@ -18,7 +18,7 @@ class FieldChances:
     of_one   of SAME … CONTRARY between two records of one customer; relative, they need not sum to 1
     of_two   of VARIANT … CONTRARY between two customers; relative, too
     chance   chance that two strangers have one value, if all values were as frequent
-    pseudo   weight of ``chance``: so many customers more are thought to have each value
+    pseudo   pseudo-count of ``chance``: this many customers more are counted for each value
     related  chances of SAME, VARIANT, NEAR between two customers of one household or firm; None: as if strangers
     """
 
