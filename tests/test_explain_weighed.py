@@ -142,8 +142,8 @@ def test_a_link_that_is_weak_alone_says_that_the_mean_of_its_group_decides(tmp_p
     office = Office(tmp_path, crm)
     text = office.text("CUST001")
     assert re.search(
-        r"  └─ CRM:C3  weighed evidence, -\d\.\d\d bits; for: .*; the two alone would not be joined, the mean of their"
-        r" group is; it shares phone 3125550177 with CRM:C2\n",
+        r"  └─ CRM:C3  weighed evidence, -\d\.\d\d bits; for: .*; this pair is below the limit, the mean of its group"
+        r" is above it; it shares phone 3125550177 with CRM:C2\n",
         text,
     )
     assert re.search(
@@ -176,7 +176,7 @@ def test_what_a_decision_is_said_to_hold_together_falls_apart_when_it_is_undone(
     assert "decision 1: CRM:C1 and CRM:C4 are the same customer, by Kim" in text
     way = office.text("CRM:C3", "CRM:C5")
     assert "these 3 links of the set lead from the one to the other" in way
-    assert "  to be without decision 1\n" in way
+    assert "  without decision 1\n" in way
     assert "weighed evidence makes both one customer" not in way
     decide.undo([1], KIM, office.folders)
     office.publish()
@@ -205,7 +205,7 @@ def test_beside_a_decision_that_keeps_others_away_nothing_is_said_to_split_a_cus
     found = office.explained("CRM:C6")
     assert found.weighed is not None
     assert (found.split_causes, len(found.weighed.not_said)) == ((), 1)
-    assert "because decisions keep records apart that its links lead to" in found.weighed.not_said[0]
+    assert "decisions keep linked records apart" in found.weighed.not_said[0]
     other = office.explained("CRM:C4")
     assert other.weighed is not None
     assert other.weighed.not_said[0].startswith("not derived for what weighed evidence joins")
@@ -229,7 +229,7 @@ def test_people_who_share_a_number_are_two_and_the_number_is_no_proof(office: Of
     assert "phone: 3125550100 in both CRM:C2 and CRM:C3, which alone is no proof" in text
     assert "a decision keeps them apart" not in text
     assert "it is no evidence" not in text
-    assert "the review queue does not ask about them" in text
+    assert "the review queue does not ask about this pair" in text
     assert "  e-mail  pavel.novak@northwind.test  obyrne@northwind.test" in text
 
 

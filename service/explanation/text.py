@@ -178,7 +178,8 @@ def _weight_words(evidence: WeighedEvidence | None) -> str:
     if evidence is None:
         return ""
     # A weight has two decimals: one that is shown as the limit may lie above it.
-    joint = "; the two alone would not be joined, the mean of their group is" if evidence.weight < AUTOMATIC else ""
+    is_below = evidence.weight < AUTOMATIC
+    joint = "; this pair is below the limit, the mean of its group is above it" if is_below else ""
     return f", {evidence_in_words(evidence)}{joint}"
 
 
@@ -288,7 +289,7 @@ def _parting_lines(found: PairExplanation, weighed: WeighedPair | None) -> Itera
     elif not found.parted_by and not not_said:
         yield f"  no single id and no single decision; {RECORDS_NOT_SAID}"
     for cause in found.parted_by[:MOST_CAUSES_SHOWN]:
-        yield f"  to be without {cause_in_words(cause)}"
+        yield f"  without {cause_in_words(cause)}"
     yield from (f"  {it}" for it in not_said)
 
 

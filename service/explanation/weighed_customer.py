@@ -34,10 +34,8 @@ BY_THE_MEAN = (
     "not derived for what weighed evidence joins: the mean weight of all pairs of a group decides, and each weight"
     " depends on all records of the batch"
 )
-KEPT_APART = (
-    "not derived, because decisions keep records apart that its links lead to: then the order of all links decides"
-)
-RECORDS_NOT_SAID = "without one of its records weights would be others, so that is not derived"
+KEPT_APART = "not derived: decisions keep linked records apart, and then the result depends on the order of all links"
+RECORDS_NOT_SAID = "records are not listed: to remove one changes the weights of the others"
 _SURE = ("id", DECISION)
 """What these rules link is one customer whatever evidence weighs."""
 _LINKED_OTHERS = f"""

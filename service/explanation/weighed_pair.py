@@ -22,8 +22,8 @@ from service.explanation.touching import same_decisions
 from service.explanation.weighed_customer import not_said, published_via, sure_cuts
 
 NOT_ASKED = (
-    "the review queue does not ask about them, and a set has the weights of its own links only: how much the evidence"
-    " of the two weighs is not in it"
+    "the review queue does not ask about this pair, and the set stores only the weights of its own links, so the weight"
+    " of this pair is not known"
 )
 ONLY_SOME_FIELDS = (
     "street addresses, dates of birth and other fields that only weighed evidence reads are not in the set"
