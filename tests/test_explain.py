@@ -28,7 +28,7 @@ from service.explanation.questions import explain_one, explain_two
 from service.explanation.records import FIELDS, GroupRecord, RecordName, records_of_customer
 from service.explanation.text import customer_text, pair_text
 from service.explanation.touching import decisions_of, same_decisions
-from service.explanation.walk import way_between
+from service.explanation.walk import path_between
 from service.folders import Folders
 from service.history import History
 from service.masters.customer_sets import CustomerSets
@@ -163,13 +163,13 @@ def test_cuts_of_any_graph_are_what_brute_force_finds(size: int, drawn: list[set
 
 @settings(max_examples=examples(100), deadline=None)
 @given(groups())
-def test_the_way_between_two_records_is_a_shortest_one(drawn: Drawn) -> None:
+def test_the_path_between_two_records_is_a_shortest_one(drawn: Drawn) -> None:
     group = closed_group_of(*drawn)
     for one, other in combinations(range(len(group.records)), 2):
-        way = way_between(group, one, other)
-        assert (way[0], way[-1]) == (one, other)
-        assert all(group.shared(a, b) for a, b in pairwise(way))
-        assert len(way) - 1 == distance(group, one, other)
+        path = path_between(group, one, other)
+        assert (path[0], path[-1]) == (one, other)
+        assert all(group.shared(a, b) for a, b in pairwise(path))
+        assert len(path) - 1 == distance(group, one, other)
 
 
 def distance(group: Group, one: int, other: int) -> int:
@@ -247,7 +247,7 @@ def test_every_customer_of_a_case_is_explained_by_its_evidence(name: str, case_r
         assert stated == links[unified_id]
         name_of = {it.ordinal: it.name for it in shown}
         for it in shown:
-            assert it.is_kept == (it.via_ordinal is None), "each record but the kept one hangs on another"
+            assert it.is_kept == (it.via_ordinal is None), "each record but the kept one has a parent"
             if it.via_ordinal is not None:
                 assert name_of[it.via_ordinal] == it.via
                 listed = dict.fromkeys(tie.rule for tie in it.ties if tie.is_listed)
@@ -257,7 +257,7 @@ def test_every_customer_of_a_case_is_explained_by_its_evidence(name: str, case_r
 
 
 @pytest.mark.parametrize("name", case_names())
-def test_the_way_from_the_kept_record_ends_in_the_published_link(name: str, case_run: CaseRuns) -> None:
+def test_the_path_from_the_kept_record_ends_in_the_published_link(name: str, case_run: CaseRuns) -> None:
     folders = folders_of(case_run(name))
     sets = sets_of(folders)
     of = sets.find()
@@ -333,7 +333,7 @@ def test_a_customer_is_a_tree_of_links_with_their_values(case_run: CaseRuns) -> 
     assert "  without record CRM:C2: parts of 4 and 1; apart: CRM:C1" in text
 
 
-def test_two_records_of_one_customer_are_explained_by_the_shortest_way(case_run: CaseRuns) -> None:
+def test_two_records_of_one_customer_are_explained_by_the_shortest_path(case_run: CaseRuns) -> None:
     text = of_case(case_run, "reached_over_others", "CRM:C1", "ECOM:E1")
     assert "CRM:C1 and ECOM:E1 are one customer, CUST001." in text
     assert "  CRM:C1 - CRM:C2: same phone 2125550001\n  CRM:C2 - CRM:C3: same e-mail bea@x.org\n" in text

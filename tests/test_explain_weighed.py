@@ -174,10 +174,10 @@ def test_what_a_decision_is_said_to_hold_together_falls_apart_when_it_is_undone(
     assert "  without decision 1: parts of 2 and 2; apart: CRM:C4, CRM:C5\n" in text
     assert NOT_DERIVED in text
     assert "decision 1: CRM:C1 and CRM:C4 are the same customer, by Kim" in text
-    way = office.text("CRM:C3", "CRM:C5")
-    assert "these 3 links of the set lead from the one to the other" in way
-    assert "  without decision 1\n" in way
-    assert "weighed evidence makes both one customer" not in way
+    path = office.text("CRM:C3", "CRM:C5")
+    assert "these 3 links of the set lead from the one to the other" in path
+    assert "  without decision 1\n" in path
+    assert "weighed evidence makes both one customer" not in path
     decide.undo([1], KIM, office.folders)
     office.publish()
     assert {frozenset({"C1", "C3"}), frozenset({"C4", "C5"})} < office.customers()
@@ -298,7 +298,7 @@ def decided_at_random(office: Office, r: random.Random) -> Iterator[tuple[str, s
 
 
 def check_tree(records: Sequence[ExplainedRecord], members: set[int]) -> None:
-    """The records are a tree over exactly ``members``: each but the first hangs on one before it."""
+    """The records are a tree over exactly ``members``: each but the first has a parent before it."""
     assert [it.via_ordinal is None for it in records] == [True] + [False] * (len(records) - 1)
     seen: set[int] = set()
     for it in records:

@@ -100,26 +100,26 @@ def _links(decisions: Iterable[Decision]) -> dict[str, list[tuple[str, int]]]:
 
 
 def _path(links: _Links, one: str, other: str, without: Set[int] = frozenset()) -> tuple[int, ...] | None:
-    """The numbers of the decisions on a shortest way from one record to the other; None if there is none."""
-    before: dict[str, tuple[str, int]] = {one: (one, 0)}
+    """The numbers of the decisions on a shortest path from one record to the other; None if there is none."""
+    parents: dict[str, tuple[str, int]] = {one: (one, 0)}
     waiting = deque([one])
-    while waiting and other not in before:
+    while waiting and other not in parents:
         key = waiting.popleft()
         for neighbour, number in links.get(key, ()):
-            if neighbour not in before and number not in without:
-                before[neighbour] = (key, number)
+            if neighbour not in parents and number not in without:
+                parents[neighbour] = (key, number)
                 waiting.append(neighbour)
-    if other not in before:
+    if other not in parents:
         return None
     steps: list[int] = []
     while other != one:
-        other, number = before[other]
+        other, number = parents[other]
         steps.append(number)
     return tuple(steps)
 
 
 def _separating(links: _Links, one: str, other: str) -> tuple[int, ...]:
-    """Decisions without which there is no way from one record to the other: of each way the one made last."""
+    """Decisions without which no path leads from one record to the other: of each path the one made last."""
     removed: set[int] = set()
     while path := _path(links, one, other, removed):
         removed.add(max(path))

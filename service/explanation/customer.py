@@ -21,9 +21,9 @@ from service.pipeline.matching.weighed import WEIGHED
 from service.register import IdentityEvent
 
 MOST_CAUSES = 100
-"""So many single values and records that would split a customer are listed."""
+"""The most causes that are listed."""
 MOST_NAMED = 10
-"""So many of the records that would be apart are named."""
+"""The most records that are named for a cause."""
 
 
 class ExplainedRecord(Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class ExplainedRecord(Struct, frozen=True, kw_only=True):
     values: dict[str, str | None]
     """Field -> value, as normalised."""
     via: RecordName | None
-    """The record that it hangs on; null for the kept one."""
+    """Its parent in the tree; null for the kept record."""
     via_ordinal: int | None
     rules: str
     """The reason, as published: ``email+phone``."""
@@ -78,7 +78,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     alternates: tuple[Alternate, ...]
     """Values of records that the golden record does not have."""
     records: tuple[ExplainedRecord, ...]
-    """The kept one first, each other one behind that which it hangs on."""
+    """The kept one first, each other one behind its parent."""
     split_causes: tuple[SplitCause, ...]
     """Those that would part the most records from the largest part come first; up to 100."""
     split_causes_in_all: int
@@ -138,22 +138,25 @@ def tree_of(group: Group) -> tuple[ExplainedRecord, ...]:
 
 
 def tree_along(group: Group, via: Sequence[int | None]) -> tuple[ExplainedRecord, ...]:
-    """The same, given for each record the one that it hangs on."""
+    """The records depth first along a tree.
+
+    ``via``: for each record its parent; None for the root and for records that are not connected.
+    """
     below: list[list[int]] = [[] for _ in group.records]
-    for at, before in enumerate(via):
-        if before is not None:
-            below[before].append(at)
+    for at, parent in enumerate(via):
+        if parent is not None:
+            below[parent].append(at)
     ordered: list[ExplainedRecord] = []
     waiting = [group.kept]
     while waiting:
         at = waiting.pop()
         ordered.append(_record(group, at, via[at]))
         waiting += reversed(below[at])
-    unreached = [at for at, before in enumerate(via) if before is None and at != group.kept]
+    unreached = [at for at, parent in enumerate(via) if parent is None and at != group.kept]
     return (*ordered, *(_record(group, at, None) for at in unreached))
 
 
-def _record(group: Group, at: int, before: int | None) -> ExplainedRecord:
+def _record(group: Group, at: int, parent: int | None) -> ExplainedRecord:
     record = group.records[at]
     stated = record.evidence
     is_by_weight = stated is not None and WEIGHED in record.rules
@@ -163,11 +166,11 @@ def _record(group: Group, at: int, before: int | None) -> ExplainedRecord:
         is_kept=record.is_kept,
         values=dict(record.values),
         via=record.via,
-        via_ordinal=None if before is None else group.records[before].ordinal,
+        via_ordinal=None if parent is None else group.records[parent].ordinal,
         rules="+".join(record.rules),
-        ties=() if before is None else ties_between(group, at, before, record.rules),
-        evidence=None if before is None or stated is None else evidence_of(stated.weight, stated.parts),
-        shares_with_others=shared_elsewhere(group, at, before) if is_by_weight and before is not None else (),
+        ties=() if parent is None else ties_between(group, at, parent, record.rules),
+        evidence=None if parent is None or stated is None else evidence_of(stated.weight, stated.parts),
+        shares_with_others=shared_elsewhere(group, at, parent) if is_by_weight and parent is not None else (),
     )
 
 

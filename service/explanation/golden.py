@@ -12,7 +12,7 @@ from service.explanation.records import FIELDS, GroupRecord, RecordName
 from service.masters.customer_row import CustomerRow
 
 SHOWN_HOLDERS = 3
-"""So many of the records with a value are named."""
+"""The most records that are named for a value."""
 
 Origin = Literal["kept", "filled", "stated", "missing"]
 

@@ -1,4 +1,4 @@
-"""Two records explained: the shortest way of evidence between them; or why there is none, and what comes nearest."""
+"""Two records explained: the shortest path of evidence between them; or why there is none, and what comes nearest."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from service.explanation.records import (
 )
 from service.explanation.ties import Tie, reason_of, ties_between
 from service.explanation.touching import TouchingDecision
-from service.explanation.walk import way_between
+from service.explanation.walk import path_between
 from service.pipeline.fields.phone import RAW
 
 MOST_NEAR = 20
 _MOST_COMPARED = 10_000
-"""So many pairs of values of two customers are looked at for likeness."""
+"""The most pairs of values that are compared for likeness."""
 
 Why = Literal[
     "shared but kept apart", "almost the same", "shown the same, but no evidence", "shared, but one piece of evidence"
@@ -36,7 +36,7 @@ Why = Literal[
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """A step of the way: two records that share values."""
+    """A step of the path: two records that share values."""
 
     one: RecordName
     other: RecordName
@@ -90,23 +90,23 @@ class PairExplanation(Struct, frozen=True, kw_only=True):
     """Those about records of both customers, or about one of the two records."""
 
 
-class Way(Struct, frozen=True, kw_only=True):
-    """How two records of one customer hang together."""
+class PairPath(Struct, frozen=True, kw_only=True):
+    """The path between two records of one customer, and what would part the two."""
 
     steps: tuple[Step, ...]
     parted_by: tuple[SplitCause, ...]
 
 
-def way_of(records: Sequence[GroupRecord], same: Sequence[SameDecision], one: int, other: int) -> Way:
-    """The shortest way between two records of a customer, by their ordinals; of equal ones that of earlier records."""
+def path_of(records: Sequence[GroupRecord], same: Sequence[SameDecision], one: int, other: int) -> PairPath:
+    """The shortest path between two records of a customer, by their ordinals; of equal ones that of earlier records."""
     group, closed = group_of(records, same), closed_group_of(records, same)
     at = {record.ordinal: position for position, record in enumerate(records)}
     start, end = at[one], at[other]
-    way = way_between(closed, start, end)
+    path = path_between(closed, start, end)
     cuts = cuts_of(group)
     parting = (cut for cut in cuts.found if cut.record not in (start, end) and cuts.parts_two(cut, start, end))
-    return Way(
-        steps=tuple(step_of(closed, first, second) for first, second in pairwise(way)),
+    return PairPath(
+        steps=tuple(step_of(closed, first, second) for first, second in pairwise(path)),
         parted_by=tuple(cause_of(cut, cuts, group) for cut in islice(parting, MOST_CAUSES)),
     )
 

@@ -11,11 +11,11 @@ from service.decisions import Decision
 from service.errors import UsageError
 from service.explanation.asked import Asked, Newest, find, newest
 from service.explanation.customer import Explanation, keys_of
-from service.explanation.pair import PairExplanation, Way, contrasts, nearest, way_of
+from service.explanation.pair import PairExplanation, PairPath, contrasts, nearest, path_of
 from service.explanation.records import GroupRecord, is_weighed
 from service.explanation.touching import TouchingDecision, decisions_of, same_decisions, touching
 from service.explanation.weighed_customer import explained_in, is_whole
-from service.explanation.weighed_pair import WeighedPairExplanation, between_customers, weighed_way
+from service.explanation.weighed_pair import WeighedPairExplanation, between_customers, weighed_path
 from service.folders import Folders
 from service.masters.customer_row import customer_row
 from service.masters.customer_sets import CustomerSets
@@ -88,8 +88,8 @@ def explain_two(given: tuple[str, str], folders: Folders, sets: CustomerSets | N
         return _by_weight(found, (one, other), (of_one, of_other), followed, within)
     if not is_one:
         return found
-    way = way_of(of_one, same_decisions(followed, keys_of(of_one)), one.ordinal, other.ordinal)
-    return structs.replace(found, steps=way.steps, parted_by=way.parted_by)
+    path = path_of(of_one, same_decisions(followed, keys_of(of_one)), one.ordinal, other.ordinal)
+    return structs.replace(found, steps=path.steps, parted_by=path.parted_by)
 
 
 def _by_weight(
@@ -100,14 +100,14 @@ def _by_weight(
     within: Newest,
 ) -> WeighedPairExplanation:
     """The explanation with what a set of weighed evidence says."""
-    way = Way(steps=(), parted_by=())
+    path = PairPath(steps=(), parted_by=())
     if found.is_one:
         whole = is_whole((within.sets, within.of), found.one_of, groups[0], followed)
-        way, weighed = weighed_way(groups[0], followed, pair[0].ordinal, pair[1].ordinal, is_whole=whole)
+        path, weighed = weighed_path(groups[0], followed, pair[0].ordinal, pair[1].ordinal, is_whole=whole)
     else:
         weighed = between_customers(*groups, followed, within.sets.review_queue(within.of))
     return WeighedPairExplanation(
-        **structs.asdict(structs.replace(found, steps=way.steps, parted_by=way.parted_by)), weighed=weighed
+        **structs.asdict(structs.replace(found, steps=path.steps, parted_by=path.parted_by)), weighed=weighed
     )
 
 

@@ -128,7 +128,7 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
 def _tree_lines(records: Sequence[ExplainedRecord]) -> Iterator[str]:
     """The records as a tree; of a link the values, too. ``records`` are in the order of the tree."""
     shown = records[:MOST_LINES]
-    following: dict[int, int | None] = {}  # for each record, the next one that hangs on the same
+    following: dict[int, int | None] = {}  # for each record, the next one with the same parent
     last: dict[int | None, int] = {}
     for it in shown:
         before = last.get(it.via_ordinal)
@@ -235,7 +235,7 @@ def _pair_lines(found: PairExplanation) -> Iterator[str]:
         yield f"{one} and {other} are one customer, {found.one_of}."
         yield from ("", "Why", *(f"  {_step(step)}" for step in found.steps))
         if weighed is not None:
-            yield from _weighed_way_lines(found.steps, weighed)
+            yield from _weighed_path_lines(found.steps, weighed)
         elif not found.steps:
             yield "  the set says so; their values do not: another version made it"
         elif len(found.steps) > 1:
@@ -258,7 +258,7 @@ def _step(step: Step) -> str:
     return f"{step.one.shown} - {step.other.shown}: {in_one_list(words)}{_weight_words(step.evidence)}"
 
 
-def _weighed_way_lines(steps: Sequence[Step], weighed: WeighedPair) -> Iterator[str]:
+def _weighed_path_lines(steps: Sequence[Step], weighed: WeighedPair) -> Iterator[str]:
     if len(steps) > 1:
         yield f"  these {len(steps)} links of the set lead from the one to the other"
         if weighed.shared:

@@ -44,11 +44,11 @@ class SharedElsewhere(Struct, frozen=True, kw_only=True):
     tie: Tie
 
 
-def shared_elsewhere(group: Group, at: int, before: int) -> tuple[SharedElsewhere, ...]:
-    """The values that a record shares with others than ``before``, each with the first of these."""
+def shared_elsewhere(group: Group, at: int, parent: int) -> tuple[SharedElsewhere, ...]:
+    """The values that a record shares with others than its parent, each with the first of these."""
     found: list[SharedElsewhere] = []
     for value in (group.values[number] for number in group.values_of[at]):
-        other = next((it for it in value.sharers[:3] if it not in (at, before)), None)
+        other = next((it for it in value.sharers if it not in (at, parent)), None)
         if other is not None and value.rule != DECISION:
             record = group.records[other]
             tie = _tie(value, group.records[at], record, is_listed=True)

@@ -1,7 +1,7 @@
-"""The shortest way from one record to every other, over the values that they share. Linear.
+"""The shortest path from one record to every other, over the values that they share. Linear.
 
-It is that of ``pipeline.evidence``: level by level, and of several records before one the earliest counts. So the tree
-that is shown for the kept record is the published one.
+It is that of ``pipeline.evidence``: level by level, and of several possible parents the earliest record is taken. So
+the tree that is shown for the kept record is the published one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from service.explanation.group import Group
 
 
 def walk_from(group: Group, start: int) -> list[int | None]:
-    """For each record the one before it on the way from ``start``; None for ``start`` and for what is not reached."""
+    """For each record its parent on the path from ``start``; None for ``start`` and for records without a path."""
     via: list[int | None] = [None] * len(group.records)
     seen, opened = bytearray(len(group.records)), bytearray(len(group.values))
     seen[start] = True
@@ -31,13 +31,13 @@ def walk_from(group: Group, start: int) -> list[int | None]:
     return via
 
 
-def way_between(group: Group, start: int, end: int) -> list[int]:
-    """The records from ``start`` to ``end``, both among them; empty where no value leads there."""
+def path_between(group: Group, start: int, end: int) -> list[int]:
+    """The records of the path from ``start`` to ``end``, both among them; empty where there is none."""
     via = walk_from(group, start)
-    way = [end]
-    while way[-1] != start:
-        before = via[way[-1]]
-        if before is None:
+    path = [end]
+    while path[-1] != start:
+        parent = via[path[-1]]
+        if parent is None:
             return []
-        way.append(before)
-    return way[::-1]
+        path.append(parent)
+    return path[::-1]

@@ -53,17 +53,17 @@ def explained_in(
     followed: Sequence[Decision],
 ) -> Explained:
     """Explain a customer of a set by all of its records, in order of appearance, however the set was matched."""
-    if not is_weighed(of[1]):
+    _, newest = of
+    if not is_weighed(newest):
         return explained(customer, records, followed)
-    return explained_by_weight(
-        customer, records, followed, is_whole=is_whole(of, customer.unified_id, records, followed)
-    )
+    whole = is_whole(of, customer.unified_id, records, followed)
+    return explained_by_weight(customer, records, followed, is_whole=whole)
 
 
 def explained_by_weight(
     customer: CustomerRow, records: Sequence[GroupRecord], followed: Sequence[Decision], *, is_whole: bool
 ) -> Explained:
-    """The same for weighed evidence; ``is_whole``: see the function."""
+    """Explain a customer that weighed evidence made. ``is_whole``: the result of the function ``is_whole``."""
     golden, alternates = provenance(customer, records)
     links, cuts, found = sure_cuts(records, followed, is_whole=is_whole)
     causes = sorted(found, key=lambda cut: -sum(cuts.sizes(cut)[1:]))
@@ -79,7 +79,7 @@ def explained_by_weight(
 
 
 def published_via(records: Sequence[GroupRecord]) -> list[int | None]:
-    """For each record the position of the one that it is linked through, as published."""
+    """For each record the position of its parent, as published."""
     at = {record.ordinal: position for position, record in enumerate(records)}
     return [
         None if it.evidence is None or it.evidence.via_ordinal is None else at.get(it.evidence.via_ordinal)
@@ -115,15 +115,18 @@ def is_whole(
     records: Sequence[GroupRecord],
     followed: Sequence[Decision],
 ) -> bool:
-    """Whether no link of a customer leads to another, so that no decision ``different`` has made it another group."""
+    """Whether every record that is linked with a record of the customer belongs to it.
+
+    False where a decision ``different`` split the group.
+    """
     if all(it.kind == "same" for it in followed):
         return True
     keys = keys_of(records)
     if any(it.kind == "same" and len(keys & set(it.keys)) == 1 for it in followed):
         return False
-    sets, path = of[0], of[0].records(of[1])
-    parameters = (unified_id, path) * 2
-    return not sets.rows(_LINKED_OTHERS, path, *parameters, unified_id)[0][0]
+    sets, newest = of
+    # The path and the id, for each of the three reads of the file.
+    return not sets.rows(_LINKED_OTHERS, *(sets.records(newest), unified_id) * 3)[0][0]
 
 
 def _weighed_values(records: Sequence[GroupRecord]) -> Iterator[TyingValue]:

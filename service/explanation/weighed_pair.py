@@ -15,7 +15,7 @@ from service.errors import UsageError
 from service.explanation.customer import MOST_CAUSES, cause_of, keys_of
 from service.explanation.evidence import evidence_of
 from service.explanation.group import Group, closed_group_of
-from service.explanation.pair import PairExplanation, Step, Way, step_of
+from service.explanation.pair import PairExplanation, PairPath, Step, step_of
 from service.explanation.records import GroupRecord, RecordName, compared_values
 from service.explanation.ties import Tie, ties_between
 from service.explanation.touching import same_decisions
@@ -63,32 +63,34 @@ class WeighedPairExplanation(PairExplanation, frozen=True, kw_only=True):
     weighed: WeighedPair
 
 
-def weighed_way(
+def weighed_path(
     records: Sequence[GroupRecord], followed: Sequence[Decision], one: int, other: int, *, is_whole: bool
-) -> tuple[Way, WeighedPair]:
-    """How two records of a customer hang together, by their ordinals, along the published links."""
+) -> tuple[PairPath, WeighedPair]:
+    """The path of published links between two records of a customer, by their ordinals."""
     closed = closed_group_of(records, same_decisions(followed, keys_of(records)))
     at = {record.ordinal: position for position, record in enumerate(records)}
     start, end = at[one], at[other]
     via = published_via(records)
     links, cuts, found = sure_cuts(records, followed, is_whole=is_whole)
     parting = (cut for cut in found if cuts.parts_two(cut, start, end))
-    way = Way(
-        steps=tuple(_step(closed, via, first, second) for first, second in pairwise(way_along(via, start, end))),
+    path = PairPath(
+        steps=tuple(_step(closed, via, first, second) for first, second in pairwise(path_along(via, start, end))),
         parted_by=tuple(cause_of(cut, cuts, links) for cut in islice(parting, MOST_CAUSES)),
     )
     left, right = (records[it].evidence for it in (start, end))
-    return way, WeighedPair(
+    return path, WeighedPair(
         shared=ties_between(closed, start, end),
         is_one_by_weight=left is not None and right is not None and left.weighed == right.weighed,
         not_said=not_said(links, is_whole=is_whole),
     )
 
 
-def way_along(via: Sequence[int | None], start: int, end: int) -> list[int]:
-    """The records from ``start`` to ``end`` along a tree, both among them. Raises: UsageError where none connects them.
+def path_along(via: Sequence[int | None], start: int, end: int) -> list[int]:
+    """The records of the path from ``start`` to ``end`` in a tree, both among them. Raises: UsageError without a path.
 
-    >>> way_along([None, 0, 0, 1, 1], 3, 2), way_along([None, 0, 0, 1, 1], 3, 4)
+    ``via``: for each record its parent.
+
+    >>> path_along([None, 0, 0, 1, 1], 3, 2), path_along([None, 0, 0, 1, 1], 3, 4)
     ([3, 1, 0, 2], [3, 1, 4])
     """
     ups, downs = (_up(via, it) for it in (start, end))
@@ -101,12 +103,12 @@ def way_along(via: Sequence[int | None], start: int, end: int) -> list[int]:
 
 
 def _up(via: Sequence[int | None], at: int) -> list[int]:
-    """The records from one to the top of the tree; of a circle, which a damaged set may have, each once."""
-    way = {at: None}
-    while (before := via[at]) is not None and before not in way:
-        way[before] = None
-        at = before
-    return [*way]
+    """The records from one to the root; of a circle, which a damaged set may have, each once."""
+    path = {at: None}
+    while (parent := via[at]) is not None and parent not in path:
+        path[parent] = None
+        at = parent
+    return [*path]
 
 
 def _step(group: Group, via: Sequence[int | None], first: int, second: int) -> Step:
