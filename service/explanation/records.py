@@ -23,6 +23,8 @@ COLUMNS = f"file_row_number, ordinal, source, source_id, is_kept, {', '.join(FIE
 _KEYS = "record_key, phone_key"
 _EVIDENCE = "weighed, via_ordinal, weight, parts"
 """Of sets of weighed evidence only."""
+_NAMES = ", ".join((COLUMNS, _KEYS, _EVIDENCE)).split(", ")
+"""Of all columns, in this order."""
 _OF_CUSTOMER = f"select {COLUMNS}, {_KEYS} from {PARQUET} where unified_id = ? order by ordinal limit ?"
 _OF_WEIGHED = f"select {COLUMNS}, {_KEYS}, {_EVIDENCE} from {PARQUET} where unified_id = ? order by ordinal limit ?"
 _HAS_COLUMN = "select count(*) from parquet_schema(?) where name = ?"
@@ -115,20 +117,28 @@ def is_explained(sets: CustomerSets, of: CustomerSet) -> bool:
 
 
 def record_of(row: Sequence[Any]) -> GroupRecord:
-    """The record in a row of ``COLUMNS``, which the two keys may follow, and these what was weighed."""
-    position, ordinal, source, source_id, is_kept, *rest = row
-    values, (via_source, via_id, rules, *keys) = rest[: len(FIELDS)], rest[len(FIELDS) :]
+    """The record in a row of ``COLUMNS``; the keys may follow, then the columns of weighed evidence."""
+    cells = dict(zip(_NAMES, row, strict=False))
+    via_source, rules = cells["via_source"], cells["rules"]
     return GroupRecord(
-        position,
-        ordinal,
-        RecordName(source=source, source_id=source_id),
-        is_kept,
-        {
-            field: value.isoformat() if isinstance(value, date) else value
-            for field, value in zip(FIELDS, values, strict=True)
-        },
-        None if via_source is None else RecordName(source=via_source, source_id=via_id),
-        tuple(rules.split("+")) if rules else (),
-        *keys[:2],
-        *([RecordEvidence(*keys[2:])] if keys[2:] else []),
+        position=cells["file_row_number"],
+        ordinal=cells["ordinal"],
+        name=RecordName(source=cells["source"], source_id=cells["source_id"]),
+        is_kept=cells["is_kept"],
+        values={field: _as_text(cells[field]) for field in FIELDS},
+        via=None if via_source is None else RecordName(source=via_source, source_id=cells["via_id"]),
+        rules=tuple(rules.split("+")) if rules else (),
+        key=cells.get("record_key", ""),
+        phone_key=cells.get("phone_key"),
+        evidence=_evidence_of(cells) if "weighed" in cells else None,
     )
+
+
+def _evidence_of(cells: Mapping[str, Any]) -> RecordEvidence:
+    return RecordEvidence(
+        weighed=cells["weighed"], via_ordinal=cells["via_ordinal"], weight=cells["weight"], parts=cells["parts"]
+    )
+
+
+def _as_text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
