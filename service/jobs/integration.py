@@ -99,7 +99,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     journal.stage("identify", extracted.row_count)
     identified = register.identify(records, grouping.keys, grouping.groups, engine, former)
     filled = guards.filled_values(records)
-    now_and_then = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring)
+    now_and_then = guards.Comparison(published, volumes, extracted.reports, filled, identified.recurring_by_source)
     guards.refuse_held(guards.held(batch, now_and_then, rules.guards), batch, now_and_then.reports)
     summary = replace(
         _summary(extracted, records.count(), matched.survivors.count(), identified.next_number),

@@ -71,8 +71,9 @@ def _exact(tangle: Sequence[Overlap]) -> dict[int, int]:
         return _greedy(tangle)
     size = max(len(customers), len(groups))
     gain = [[0] * size for _ in range(size)]
-    # Ties as digits below the overlap: first one bit for each customer, that of the lowest number the highest, so that
-    # it is kept; then one digit for each customer, the larger the earlier its group.
+    # A gain is one whole number of three parts, from the most significant on: the shared records; one bit for each
+    # customer, the highest for the lowest number, which ties keep; one digit in base ``base`` for each customer, larger
+    # for an earlier group.
     base, digits = len(groups) + 1, len(customers)
     for customer, group, shared in tangle:
         row, column = customers.index(customer), groups.index(group)

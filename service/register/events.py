@@ -11,7 +11,7 @@ _SIZES = """
         select customer, false as is_after from this
         where in_last and customer not in (select customer from customers where state = 'retired')
         union all
-        select identified.customer, true from now join identified using (group_id)
+        select identified.customer, true from members join identified using (group_id)
     )
     group by customer
 """
@@ -48,16 +48,21 @@ _KNOWN = """
 """
 
 
-def events_of(now: Table, identified: Table, moves: Table, former: RegisterTables, next_customers: Table) -> Table:
+def events_of(members: Table, identified: Table, moves: Table, former: RegisterTables, next_customers: Table) -> Table:
     """What happened to each customer in a batch: customer · event · other · moved · before · after.
 
     ``created``, ``revived``, ``retired``, ``grew``, ``shrank``: what became of the customer; at most one of them.
-    ``merged``, ``split``, ``moved``: so many records (``moved``) went to the customer ``other``: all that it stood for,
-    a part that is a customer of its own, a part that joined one that was there.
+    Where its records went:
 
-    In:   now    ordinal · group_id        identified  group_id · customer        moves  was · now · records
+    merged  the id became an alias of ``other``
+    split   a part of its records went to ``other``, which was not live before the batch
+    moved   a part of its records went to ``other``, which was live before the batch
+
+    Column ``moved``: how many records went to ``other``.
+
+    In:   members  ordinal · group_id      identified  group_id · customer        moves  was · now · records
     """
-    sizes = former.records.derive(_SIZES, customers=former.customers, now=now, identified=identified)
+    sizes = former.records.derive(_SIZES, customers=former.customers, members=members, identified=identified)
     events = sizes.derive(_EVENTS, customers=former.customers, next_customers=next_customers, moves=moves)
     sizes.release()
     return events

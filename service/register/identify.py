@@ -16,23 +16,25 @@ from service.register.events import events_of
 from service.register.tables import RegisterTables
 from service.unified_ids import UNIFIED_ID_SQL
 
+_FIRST = 1 << 32
+"""A first term times this, plus or minus a smaller second term, orders by the first, then by the second."""
 # Of records with the same key, one.
-_NOW = """
+_MEMBERS = """
     select ordinal, group_id from this join keys using (ordinal) where keys.id = ordinal or keys.id < 0
 """
 # The former records that are there again: the only join by texts.
-_FOUND = """
+_RECURRING = """
     select
-        now.group_id, former.former_row, former.customer, former.in_last, customers.state,
+        members.group_id, former.former_row, former.customer, former.in_last, customers.state,
         case when this.has_id then this.source end as source
     from this
-    join now using (ordinal)
+    join members using (ordinal)
     join former using (record_key)
     join customers on customers.customer = former.customer
 """
 # in_last: the record was there when its customer was last seen, so its moves are its customer's moves.
-_OVERLAPS = """
-    select customer, group_id, count(*) filter (in_last) * 4294967296 + count(*) as shared
+_OVERLAPS = f"""
+    select customer, group_id, count(*) filter (in_last) * {_FIRST} + count(*) as shared
     from this where state <> 'merged'
     group by customer, group_id
 """
@@ -43,16 +45,16 @@ _TANGLED = """
         or group_id in (select group_id from this group by group_id having count(*) > 1)
 """
 # The group that has most of the records of an alias; of several aliases the one of which it has most records.
-_CLAIMS = """
+_CLAIMS = f"""
     with
     sizes as (select alias, count(*) as records from this group by alias),
     held as (
-        select this.alias, now.group_id, count(*) as records
-        from this join records using (record_key) join now using (ordinal)
-        group by this.alias, now.group_id
+        select this.alias, members.group_id, count(*) as records
+        from this join records using (record_key) join members using (ordinal)
+        group by this.alias, members.group_id
     )
     select held.group_id,
-        arg_max(held.alias, held.records * 4294967296 - held.alias) as customer, max(held.records) as records
+        arg_max(held.alias, held.records * {_FIRST} - held.alias) as customer, max(held.records) as records
     from held join sizes using (alias)
     where held.records * 2 > sizes.records
     group by held.group_id
@@ -113,8 +115,8 @@ _BY_ID = f"""
         else prefix || {_BARE_ID} end
 """
 # Source -> its records with an id in the published set, and how many of them are there again.
-_RECURRING = """
-    select source, published.records, coalesce(again.records, 0)
+_RECURRING_BY_SOURCE = """
+    select source, published.records, coalesce(recurring.records, 0)
     from (
         select regexp_extract(former.record_key, '^([A-Z][A-Z0-9_]*) id:', 1) as source, count(*) as records
         from former join customers on customers.customer = former.customer and customers.state = 'live'
@@ -122,7 +124,7 @@ _RECURRING = """
     ) as published
     left join (
         select source, count(*) as records from this where in_last and state = 'live' group by source
-    ) as again using (source)
+    ) as recurring using (source)
     where source <> ''
 """
 _BYTES_OF_AN_OVERLAP = 400
@@ -169,9 +171,9 @@ _CHANGES = f"""
 """
 # In the first batch of a register everything is created, which needs no list.
 _NO_CHANGES = "select * from ({}) where false"
-_NEXT_CUSTOMERS = """
+_NEXT_CUSTOMERS = f"""
     with targets as (
-        select was, arg_max(now, records * 4294967296 - now) as target from moves group by was
+        select was, arg_max(now, records * {_FIRST} - now) as target from moves group by was
     )
     select customer, 'live' as state, null::bigint as merged_into from this
     union all
@@ -183,12 +185,12 @@ _NEXT_CUSTOMERS = """
 """
 _NEXT_RECORDS = """
     select this.record_key, identified.customer, true as in_last
-    from this join now using (ordinal) join identified using (group_id)
+    from this join members using (ordinal) join identified using (group_id)
     union all
     select former.record_key, former.customer, former.in_last and customers.state = 'retired'
     from former
     left join next_customers as customers on customers.customer = former.customer
-    where former.former_row not in (select former_row from found)
+    where former.former_row not in (select former_row from recurring)
 """
 # Of a customer that is merged now, the records that it had when it was last there.
 _NEXT_ALIASES = """
@@ -206,14 +208,15 @@ _NEXT_ALIASES = """
 class _Present:
     """What the next generation is made of, besides the former one: see ``identify``.
 
-    known  the former records that are there again
-    moves  was · now · records
+    members    ordinal · group_id, of records with the same key one
+    recurring  the former records that are there again
+    moves      was · now · records
     """
 
     records: Table
-    now: Table
+    members: Table
     identified: Table
-    known: Table
+    recurring: Table
     moves: Table
 
 
@@ -221,13 +224,13 @@ class _Present:
 class Identified:
     """The groups with their customer numbers, and the differences from the generation before.
 
-    customers    group_id · customer · unified_id                        one row per group
-    changes      number · change · unified_id · from_ids · to_ids · reason   the last five are those of id_changes.csv;
-                 none in the first batch of a register
-    next         the next generation of the register
-    events       what happened to each customer, see ``events_of``
-    next_number  the number that the next new customer gets
-    recurring    source -> its records with an id in the generation before, and how many of them are there again
+    customers            group_id · customer · unified_id; one row per group
+    changes              number · change · unified_id · from_ids · to_ids · reason; the last five are those of
+                         id_changes.csv; none in the first batch of a register
+    next                 the next generation of the register
+    events               what happened to each customer, see ``events_of``
+    next_number          the number that the next new customer gets
+    recurring_by_source  source -> its records with an id in the generation before, and how many of them are there again
     """
 
     customers: Table
@@ -235,7 +238,7 @@ class Identified:
     next: RegisterTables
     events: Table
     next_number: int
-    recurring: Mapping[str, tuple[int, int]]
+    recurring_by_source: Mapping[str, tuple[int, int]]
 
 
 def identify(records: Table, keys: Table, groups: Table, former: RegisterTables, engine: Engine) -> Identified:
@@ -247,29 +250,29 @@ def identify(records: Table, keys: Table, groups: Table, former: RegisterTables,
     Ties:   docs/specification.md section 6; new numbers count up in order of first appearance
     """
     former = replace(former, records=former.records.numbered("former_row"))
-    now = groups.derive(_NOW, keys=keys)
-    known = records.derive(_FOUND, now=now, former=former.records, customers=former.customers)
+    members = groups.derive(_MEMBERS, keys=keys)
+    recurring = records.derive(_RECURRING, members=members, former=former.records, customers=former.customers)
     last_number = former.customers.rows("select coalesce(max(customer), 0) from this")[0][0]
-    overlaps = known.derive(_OVERLAPS)
-    claims = former.aliases.derive(_CLAIMS, records=records, now=now)
+    overlaps = recurring.derive(_OVERLAPS)
+    claims = former.aliases.derive(_CLAIMS, records=records, members=members)
     continued = _continued(overlaps, claims, engine)
     revived = claims.derive(_REVIVED, continued=continued)
     new = groups.derive(_NEW, continued=continued, revived=revived)
     identified = new.numbered("customer", last_number + 1).derive(_IDENTIFIED, continued=continued, revived=revived)
     for table in {overlaps, claims, continued, revived, new}:  # overlaps and continued may be one
         table.release()
-    moves = known.derive(_MOVES, identified=identified)
-    following = _next(_Present(records, now, identified, known, moves), former)
+    moves = recurring.derive(_MOVES, identified=identified)
+    following = _next(_Present(records, members, identified, recurring, moves), former)
     changes = _CHANGES if last_number else _NO_CHANGES.format(_CHANGES)
     found = Identified(
         customers=identified,
         changes=moves.derive(changes, identified=identified, customers=former.customers),
         next=following,
-        events=events_of(now, identified, moves, former, following.customers),
+        events=events_of(members, identified, moves, former, following.customers),
         next_number=last_number + new.count() + 1,
-        recurring=_recurring(known, former),
+        recurring_by_source=_recurring_by_source(recurring, former),
     )
-    for table in (now, known, moves):
+    for table in (members, recurring, moves):
         table.release()
     return found
 
@@ -293,11 +296,11 @@ def _next(present: _Present, former: RegisterTables) -> RegisterTables:
         customers=customers,
         records=present.records.derive(
             _NEXT_RECORDS,
-            now=present.now,
+            members=present.members,
             identified=present.identified,
             former=former.records,
             next_customers=customers,
-            found=present.known,
+            recurring=present.recurring,
         ),
         aliases=former.aliases.derive(
             _NEXT_ALIASES, former=former.records, customers=former.customers, next_customers=customers
@@ -305,8 +308,8 @@ def _next(present: _Present, former: RegisterTables) -> RegisterTables:
     )
 
 
-def _recurring(again: Table, former: RegisterTables) -> dict[str, tuple[int, int]]:
-    found = again.rows(_RECURRING, former=former.records, customers=former.customers)
+def _recurring_by_source(recurring: Table, former: RegisterTables) -> dict[str, tuple[int, int]]:
+    found = recurring.rows(_RECURRING_BY_SOURCE, former=former.records, customers=former.customers)
     return {source: (count, again) for source, count, again in found}
 
 

@@ -9,7 +9,7 @@ from service.register.events import events_of
 from service.register.tables import RegisterTables
 
 # Each customer is its own group.
-_NOW = "select record_key, customer, customer as group_id from this"
+_MEMBERS = "select record_key, customer, customer as group_id from this"
 _IDENTIFIED = "select distinct customer as group_id, customer from this"
 _MOVES = """
     select former.customer as was, this.customer as now, count(*) as records
@@ -42,12 +42,12 @@ def replay(former: RegisterTables, published: RegisterTables) -> Replayed:
 
     In:   published    ``customers`` and ``aliases`` as the set has them; ``records``: record_key · customer of the set
     """
-    now = published.records.derive(_NOW)
-    identified = now.derive(_IDENTIFIED)
-    moves = now.derive(_MOVES, former=former.records, customers=former.customers)
-    records = now.derive(_NEXT_RECORDS, former=former.records, next_customers=published.customers)
+    members = published.records.derive(_MEMBERS)
+    identified = members.derive(_IDENTIFIED)
+    moves = members.derive(_MOVES, former=former.records, customers=former.customers)
+    records = members.derive(_NEXT_RECORDS, former=former.records, next_customers=published.customers)
     following = RegisterTables(records, published.customers, published.aliases)
-    events = events_of(now, identified, moves, former, following.customers)
-    for table in (now, identified, moves):
+    events = events_of(members, identified, moves, former, following.customers)
+    for table in (members, identified, moves):
         table.release()
     return Replayed(following, events)

@@ -21,8 +21,8 @@ _NO_ALIASES = "select 0::bigint as alias, '' as record_key where false"
 class RegisterTables:
     """The tables of one generation of the register.
 
-    records    record_key · customer · in_last    every record so far, with its last customer; in_last: the record was
-               there when this customer last was
+    records    record_key · customer · in_last    every record so far, with its last customer; in_last: whether the
+               record was in the last batch that had this customer
     customers  customer · state · merged_into     every customer so far: ``live``, ``retired``, or ``merged``: an alias
     aliases    alias · record_key                 the records that each alias had when it was merged
     """
