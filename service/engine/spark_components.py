@@ -1,7 +1,7 @@
 """Connected components of a large graph, by statements alone: nothing that grows with it comes to the driver.
 
-Each round every node goes to its smallest neighbour, if that is smaller; the trees that this makes are flattened by
-doubling their steps; then each tree is one node. The number of rounds grows with the logarithm of the longest chain,
+Each round links every node to its smallest neighbour, if that is smaller; pointer jumping makes every parent a root;
+then each tree is contracted to its root. The number of rounds grows with the logarithm of the longest chain,
 and a node with many neighbours costs one row for each. Each statement is written before the next begins.
 """
 
@@ -39,7 +39,7 @@ _LABELLED = """
 
 
 def labels(links: SparkTable) -> SparkTable:
-    """node · label, of each node that is not the smallest of its component: the smallest.
+    """node · label: for each node the smallest node of its component; the smallest itself has no row.
 
     In:     links  one · other
     """

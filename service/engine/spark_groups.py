@@ -16,7 +16,7 @@ from service.engine.spark_session import Session
 from service.engine.spark_tables import Rows, SparkTable, materialised
 
 _MANY_ROWS = 1 << 17
-"""Groups are taken together until they have so many rows: a call for each small one would take longer."""
+"""Rows for one call: to call the function for each small group takes longer."""
 
 
 class GroupsOfTask(NamedTuple):

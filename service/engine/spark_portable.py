@@ -51,7 +51,9 @@ def typed_terms(select: exp.Select) -> list[exp.Expr]:
 
 
 def mark(term: exp.Expr, given: str) -> None:
-    """Mark what is around a term of this type, where it is not portable; ``terms_of`` reads the mark."""
+    """Mark the parent of ``term`` (a cast or ``||``) as not portable, if Spark treats a value of the type ``given``
+    differently there; ``terms_of`` reads the mark.
+    """
     around = term.parent
     is_alike = isinstance(term, exp.Null) or given in _CAST_ALIKE
     if isinstance(around, exp.Cast):

@@ -79,7 +79,7 @@ def _plain_csv(session: Session, path: Path, dialect: CsvDialect) -> Rows:
     queries = csv_queries(dialect)
     header = csv_ranges.first_line(path)[: dialect.end]
     steps = csv_ranges.of_size(len(header), dialect.end, PART_BYTES)
-    marks = _refusing(session.each(steps, MarkCount(path).within))
+    marks = _results_or_raise(session.each(steps, MarkCount(path).within))
     can_be_cut = csv_ranges.have_one_line_break(header, marks)
     ranges = csv_ranges.ending_with_rows(path, steps, marks) if can_be_cut else [(len(header), dialect.end)]
     # Each with the header: DuckDB takes the line break of the first line for that of all.
@@ -129,20 +129,22 @@ class _Load(NamedTuple):
         folder = self.session.new_folder("parts").absolute()
         folder.mkdir()
         try:
-            found = _refusing(self.session.each(parts, PlainReading(folder, query).read))
+            found = _results_or_raise(self.session.each(parts, PlainReading(folder, query).read))
             return _rows(self.session, found, self.width)
         finally:
             remove_tree(folder)
 
 
-def _refusing(found: Sequence[T | Fault]) -> list[T]:
-    """What tasks found; a fault is raised: one of the file before others, and Marked where there is no other."""
+def _results_or_raise(found: Sequence[T | Fault]) -> list[T]:
+    """What tasks found. Raises the fault with the lowest rank, if there is one."""
     faults = [it for it in found if isinstance(it, NotPlain | ServiceError)]
     if faults:
         raise min(faults, key=_rank)
     return [it for it in found if not isinstance(it, NotPlain | ServiceError)]
 
 
+# A subclass stands before its base: InputError is a ServiceError, Marked is NotPlain. The fault with the lowest rank is
+# raised.
 _RANKS = ((InputError, 0), (Marked, 3), (NotPlain, 1), (ServiceError, 2))
 
 
@@ -169,7 +171,7 @@ def _careful(session: Session, path: Path, structure: CsvDialect | JsonShape, wi
     """The rows of a file that is read row by row, by one task. Raises: InputError, TransientError."""
     folder = session.new_folder("careful").absolute()
     folder.mkdir()
-    (found,) = _refusing(session.each([path], CarefulReading(folder, structure).read))
+    (found,) = _results_or_raise(session.each([path], CarefulReading(folder, structure).read))
     return _rows(session, [found.rows], width)._replace(is_dense=found.is_dense), found
 
 

@@ -61,7 +61,7 @@ def declared(
 
 
 def as_declared(field: DeclaredColumn) -> str:
-    """SQL for a column without nulls that is declared so, or not."""
+    """SQL for the column. If it is not required, a ``case`` keeps DuckDB from declaring it as without nulls."""
     name = f'"{field.name}"'
     return name if field.is_required else f"case when {name} is null then null else {name} end as {name}"
 

@@ -26,10 +26,10 @@ from service.errors import Interrupted, TransientError
 T = TypeVar("T")
 U = TypeVar("U")
 
-_PATTERN = re.compile(r"([\[\]{}*?\\])")
-"""What a path to read has other names in."""
+_GLOB = re.compile(r"([\[\]{}*?\\])")
+"""Characters that Spark reads as a pattern in a path."""
 _TASKS_OF_HALF_A_STATEMENT = 100
-"""The shuffle of a statement has some 200."""
+"""This many ended tasks count as half a statement; a shuffle has about 200 tasks."""
 
 _SPARK_TYPES = {
     "VARCHAR": "string",
@@ -60,7 +60,7 @@ class Session:
         self._seen = (0, 0)
         """Statements that had ended, and tasks that had, when ``steps`` was last called for another statement."""
         self._is_interrupted = False
-        # What it makes Spark do can be cancelled, and only that.
+        # The job group lets ``interrupt`` cancel the jobs of this session only.
         spark.sparkContext.setJobGroup(self._prefix, "a batch", interruptOnCancel=False)
 
     def translated(
@@ -138,7 +138,7 @@ class Session:
         name = f"files_{next(self._numbers)}"
         with self.one_statement(is_step=False):
             reader = self._spark.read if schema is None else self._spark.read.schema(schema)
-            data = reader.parquet(_PATTERN.sub(r"\\\1", _url(folder))).selectExpr("*", *terms)
+            data = reader.parquet(_GLOB.sub(r"\\\1", _url(folder))).selectExpr("*", *terms)
             data.createOrReplaceTempView(name)
             return name, {field: _type(kind) for field, kind in data.dtypes}
 
@@ -213,7 +213,7 @@ def errors_translated() -> Iterator[None]:
 
 
 def _url(path: Path) -> str:
-    """A path as Spark reads it, which takes one without a scheme for one of the cluster's own file system."""
+    """The path as a ``file://`` URL. Spark looks for a path without a scheme in the cluster's default file system."""
     return f"file://{path.absolute()}"
 
 
