@@ -1,7 +1,7 @@
 """A state that is older than its outbox is refused. Source: docs/specification.md section 2.
 
-It (a backup was restored, or the state was lost) does not know the numbers that were published since, and would give
-them to other customers.
+This happens after a backup was restored or the state was lost. Such a state does not know the numbers that were
+published since, and would give them to other customers.
 """
 
 from __future__ import annotations

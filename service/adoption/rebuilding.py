@@ -70,7 +70,8 @@ def rebuild(unknown: Unknown, sources: Sequence[Source], register: Register, eng
         )
     of_the_state = register.tables(engine)
     tables = of_the_state if unknown.follow_state else no_tables(engine)
-    has_begun = unknown.follow_state or unknown.are_the_first
+    # Whether the generation before a set is known; else its events are ``known``.
+    is_former_known = unknown.follow_state or unknown.are_the_first
     logged, events = register.logged(), dict[str, Table]()
     for published in unknown.sets:
         given = _tables_of(published, engine, work, is_needed=published is newest)
@@ -84,8 +85,8 @@ def rebuild(unknown: Unknown, sources: Sequence[Source], register: Register, eng
         if tables is not of_the_state:
             tables.release()
         if published.batch_id not in logged:
-            events[published.batch_id] = done.events if has_begun else known_events(done.next)
-        tables, has_begun = done.next, True
+            events[published.batch_id] = done.events if is_former_known else known_events(done.next)
+        tables, is_former_known = done.next, True
     current = register.published()
     if current is not None and current.batch_id == newest.batch_id:  # only its log was lost
         tables = of_the_state
