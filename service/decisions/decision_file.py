@@ -48,7 +48,10 @@ class DecisionLine:
 
 
 def csv_of(decisions: Iterable[Decision], outcomes: Mapping[int, Outcome] | None = None) -> str:
-    """The text of a file; ``outcomes``: number -> what the last column says, which is not there without."""
+    """The text of a file.
+
+    ``outcomes``: number -> its value in a last column, ``outcome``; None: without that column.
+    """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(COLUMNS if outcomes is None else (*COLUMNS, "outcome"))

@@ -126,8 +126,8 @@ def keep_apart(
     values = matcher.shared_values(members)
     members.release()
     order = _order_of(matcher)
-    rank = " ".join(f"when {matcher.rules.index(rule)} then {rank}" for rank, rule in enumerate(order))
-    linking = values.derive(_LINKING.format(rank=f"case rule {rank} end"), groups=groups, within=within)
+    cases = " ".join(f"when {matcher.rules.index(rule)} then {rank}" for rank, rule in enumerate(order))
+    linking = values.derive(_LINKING.format(rank=f"case rule {cases} end"), groups=groups, within=within)
     values.release()
     made = engine.by_group(linking, _MADE_AGAIN)
     found = Regrouped(

@@ -1,7 +1,8 @@
-"""The matcher ``safe`` in a batch: what weighed evidence makes one customer has one number, the rule ``weighed``.
+"""Runs the matcher ``safe`` on a batch.
 
-Records of one source with the same id stay one customer. A shared address, phone or name links records of one customer
-only, so that reasons and evidence are those of ``literal`` where they hold.
+Records that it finds to be one customer have the same number in the column ``weighed`` of KEYS. Records of one source
+with the same id stay one customer. A shared address, phone or name links records of one customer only, so that reasons
+and evidence are those of ``literal`` where they hold.
 
 Source: docs/specification.md section 5
 """
