@@ -31,7 +31,7 @@ class FieldChances:
 
 _CHANCES: Mapping[str, FieldChances] = {
     "first": FieldChances(
-        of_one=(0.86, 0.08, 0.04, 0.03, 0.01, 0.0005),
+        of_one=(0.86, 0.08, 0.04, 0.03, 0.01, 0.0015),
         of_two=(0.005, 0.03, 0.003, 0.3, 0.66),
         chance=1 / 200,
         pseudo=1.0,

@@ -12,7 +12,7 @@ from service.pipeline.matching.safe.scoring import Scorer
 
 _AS_GOOD = 2.0
 """Bits by which a rival may fit a record less than the record's own group does."""
-_CONTRADICT = -8.0
+_CONTRADICT = -4.0
 """Bits: customers whose records have this mean weight are two."""
 _MOST_QUESTIONS = 2
 """The most questions about one customer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from rapidfuzz.process import cpdist
 
 from service.pipeline.matching.safe.folding import digits_of
 from service.pipeline.matching.safe.lexicon import are_variants, known_names, words
+from service.pipeline.matching.safe.person_names import is_east_asian
 from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Floats, Ints, PreparedRecords, column
 
 MISSING, SAME, VARIANT, NEAR, INITIAL, DIFFERENT, CONTRARY = range(7)
@@ -22,6 +23,10 @@ OUTCOMES = 7
 Outcomes = npt.NDArray[np.uint8]
 _WELL_KNOWN = 2
 """A name that this many records have is a known name."""
+_ALIKE = 0.77
+"""Names with this similarity are near, by Jaro and Winkler."""
+_MOST_EDITS = 0.25
+"""Mailboxes with more edits for each letter are not near."""
 _AT_ONCE = 200_000
 
 
@@ -101,15 +106,25 @@ class FieldComparison:
         first, last = (self.prepared.columns[it] for it in ("first", "last"))
         both = column((*first.texts, *last.texts)).codes
         as_first = np.append(both[: len(first.texts)], -1)[first.codes]
-        is_name = np.array([len(it) > 1 for it in last.texts], bool)
+        is_name = np.array([not _is_initial(it) for it in last.texts], bool)
         return as_first, np.append(np.where(is_name, both[len(first.texts) :], -2), -2)[last.codes]
 
     def _set_firm_and_person(self, found: Outcomes, ones: Ints, others: Ints) -> None:
-        """Set CONTRARY in both names where one is a firm, the other a person, and the last names differ."""
+        """Set CONTRARY in both names where one is a firm, the other a person whose name is not that of the firm."""
         is_firm = self.prepared.is_firm
         one, other = (self.fields.index(it) for it in ("first", "last"))
-        unlike = (is_firm[ones] != is_firm[others]) & (found[:, other] >= DIFFERENT)
-        found[np.ix_(unlike, [one, other])] = CONTRARY
+        is_mixed = is_firm[ones] != is_firm[others]
+        firms, people = np.where(is_firm[ones], (ones, others), (others, ones))
+        is_unlike = is_mixed & (found[:, other] >= DIFFERENT)
+        for pair in np.flatnonzero(is_mixed & ~is_unlike).tolist():
+            is_unlike[pair] = self._is_contact(int(firms[pair]), int(people[pair]))
+        found[np.ix_(is_unlike, [one, other])] = CONTRARY
+
+    def _is_contact(self, firm: int, person: int) -> bool:
+        """Whether the person has a given name that is no part of the firm's name: "Hans Acme" of "Acme GmbH"."""
+        first, last = self.prepared.columns["first"], self.prepared.columns["last"]
+        given = first.texts[first.codes[person]] if first.codes[person] >= 0 else ""
+        return given in known_names() and given not in last.texts[last.codes[firm]].split()
 
     def _set_one_generation(self, found: Outcomes, ones: Ints, others: Ints) -> None:
         """Set NEAR where only one of the two names has a generation (Jr., Sr.)."""
@@ -133,6 +148,8 @@ def _known(names: Column) -> npt.NDArray[np.bool_]:
     sure = set(known)
 
     def is_name(text: str) -> bool:
+        if is_east_asian(text):
+            return True
         if len(text) < 3 or not text.replace(" ", "").isalpha():
             return False
         built = _trigrams(text)
@@ -161,10 +178,18 @@ def _lengths(left: Sequence[str], right: Sequence[str]) -> Ints:
     return np.array([min(len(a), len(b)) for a, b in zip(left, right, strict=True)], np.int64)
 
 
+def _begins(name: str, beginning: str) -> bool:
+    return name.startswith(beginning) and not is_east_asian(name)
+
+
+def _is_initial(name: str) -> bool:
+    return len(name) == 1 and not is_east_asian(name)
+
+
 def _name(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     alike, edits, shorter = _alike(left, right), _edits(left, right), _lengths(left, right)
-    begins = np.array([a.startswith(b) or b.startswith(a) for a, b in zip(left, right, strict=True)], bool)
-    found = np.where((alike >= 0.77) | begins, NEAR, DIFFERENT).astype(np.uint8)
+    begins = np.array([_begins(a, b) or _begins(b, a) for a, b in zip(left, right, strict=True)], bool)
+    found = np.where((alike >= _ALIKE) | begins, NEAR, DIFFERENT).astype(np.uint8)
     found[begins & (shorter == 1)] = INITIAL
     found[((alike >= 0.9) & (shorter >= 4)) | ((edits <= 1) & (shorter >= 3))] = VARIANT
     numbers = [[digits_of(text) for text in side] for side in (left, right)]
@@ -187,9 +212,16 @@ def _first(left: Sequence[str], right: Sequence[str]) -> Outcomes:
 def _last(left: Sequence[str], right: Sequence[str]) -> Outcomes:
     found = _name(left, right)
     for number, (a, b) in enumerate(zip(left, right, strict=True)):
-        if (" " in a or " " in b) and {*a.split()} & {*b.split()}:
-            found[number] = VARIANT
+        one, other = {*a.split()}, {*b.split()}
+        if found[number] != CONTRARY and len(one) + len(other) > 2 and one & other:
+            found[number] = VARIANT if _are_compatible(one - other, other - one) else DIFFERENT
     return found
+
+
+def _are_compatible(one: Set[str], other: Set[str]) -> bool:
+    """Whether words that only one of two names has may be of one person: "carlos" and "c", not "pablo"."""
+    left, right = " ".join(sorted(one)), " ".join(sorted(other))
+    return min(len(left), len(right)) <= 1 or JaroWinkler.similarity(left, right) >= _ALIKE
 
 
 def _generation(left: Sequence[str], right: Sequence[str]) -> Outcomes:
@@ -201,17 +233,19 @@ def _different(left: Sequence[str], right: Sequence[str]) -> Outcomes:
 
 
 def _email(left: Sequence[str], right: Sequence[str]) -> Outcomes:
-    locals_ = [[_mailbox(text) for text in side] for side in (left, right)]
+    boxes = [[_mailbox(text) for text in side] for side in (left, right)]
     edits, shorter = _edits(left, right), _lengths(left, right)
-    found = np.full(len(left), DIFFERENT, np.uint8)
-    found[_alike(*locals_) >= 0.9] = NEAR
-    for number, (a, b) in enumerate(zip(*locals_, strict=True)):
+    is_near = (_alike(*boxes) >= 0.9) & (_edits(*boxes) <= _MOST_EDITS * _lengths(*boxes))
+    found = np.where(is_near, NEAR, DIFFERENT).astype(np.uint8)
+    for number, (a, b) in enumerate(zip(*boxes, strict=True)):
         one, other = digits_of(a), digits_of(b)
-        if (len(one) >= 4 and one == other) or (edits[number] <= 1 and shorter[number] >= 9):
-            # Mailboxes that differ by a digit may be those of two people of one name.
-            found[number] = VARIANT if one == other and edits[number] <= 1 else NEAR
-        elif len(one) >= 4 and len(other) >= 4 and OSA.distance(one, other) > 1:
-            # Two people of one name whose mailboxes are numbered: what is alike is the name only.
+        is_typo = edits[number] <= 1 and shorter[number] >= 9
+        if one == other:
+            found[number] = VARIANT if is_typo else NEAR if len(one) >= 4 else found[number]
+        elif min(len(one), len(other)) >= 4 and OSA.distance(one, other) <= 1:
+            found[number] = NEAR if is_typo else found[number]
+        else:
+            # A mailbox has a number because another person has the name: what is alike is the name only.
             found[number] = DIFFERENT
         if a == b and len(a) > 4:
             found[number] = VARIANT
@@ -283,8 +317,8 @@ def _code(left: Sequence[str], right: Sequence[str]) -> Outcomes:
 
 
 _WEAK: Mapping[str, tuple[int, Callable[[str], bool]]] = {
-    "first": (INITIAL, lambda text: len(text) == 1),
-    "last": (INITIAL, lambda text: len(text) == 1),
+    "first": (INITIAL, _is_initial),
+    "last": (INITIAL, _is_initial),
     "email": (NEAR, lambda text: text.partition("@")[0] in words("role_mailboxes")),
 }
 """Values that many have, and the outcome of two records with the same one."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import NamedTuple
 
 from service.pipeline.matching.safe.folding import folded
 from service.pipeline.matching.safe.lexicon import suffixes, words
+
+_EAST_ASIAN = re.compile("[\u4e00-\u9fff\uac00-\ud7a3]{2,4}")
+_EAST_ASIAN_FOLDED = re.compile("[\u4e00-\u9fff\u1100-\u11ff]+")
 
 
 class PersonName(NamedTuple):
@@ -34,12 +39,28 @@ def person_name(name: str | None, first: str | None = None, last: str | None = N
             else _firm(family)
         )
     parts = _words(name)
+    if len(parts) == 1 and _EAST_ASIAN.fullmatch(whole := unicodedata.normalize("NFC", (name or "").strip())):
+        return _family_first(whole)
     if _is_firm(parts):
         return _firm(parts)
     parts, generation = _without_generation(parts)
     if len(parts) < 2:
         return PersonName("", " ".join(parts), generation)
     return PersonName(parts[0], " ".join(parts[1:]), generation)
+
+
+def is_east_asian(name: str) -> bool:
+    """Whether a folded name is of Chinese or Korean letters, of which one or two are a whole name."""
+    return _EAST_ASIAN_FOLDED.fullmatch(name) is not None
+
+
+def _family_first(name: str) -> PersonName:
+    """
+    >>> tuple(_family_first("王伟"))[:2], tuple(_family_first("欧阳娜娜"))[:2]
+    (('伟', '王'), ('娜娜', '欧阳'))
+    """
+    family = 2 if len(name) > 3 else 1
+    return PersonName(folded(name[family:]), folded(name[:family]))
 
 
 def _is_firm(parts: list[str]) -> bool:

@@ -1,9 +1,8 @@
 """Weights of pairs in bits, by the model of Fellegi and Sunter (1969).
 
 An outcome weighs log2(m / u): m is its chance between two records of one customer, u between records of two. u of an
-equal value is the frequency of that value. m is estimated by expectation maximisation. Two customers may also be
-relatives (one household or firm), who share addresses and numbers: the weight is against strangers and relatives
-together.
+equal value is the frequency of that value. ``estimation`` learns m from the data. Two customers may also be relatives
+(one household or firm), who share addresses and numbers: the weight is against strangers and relatives together.
 """
 
 from __future__ import annotations
@@ -31,16 +30,14 @@ from service.pipeline.matching.safe.prepared import NAMES, PLACES, Floats, Ints,
 
 _LEAST_POPULATION = 3_000
 """Fewer records do not make two of them more alike."""
-_RELATED = -1.0
-"""log2 of the pairs of relatives for each pair of one customer."""
-_STRENGTH = 60.0
-"""Pseudo-count of the starting chances of m, in pairs, and of ``_EXPECTED``, in records."""
-_STRENGTH_APART = 400.0
-"""The same for u."""
-_PAIRS_TO_CONTRADICT = 1000.0
-"""With this many expected pairs of one customer, half of the observed contradictions count."""
-_EXPECTED = 0.5
+LEAST_RELATED = -1.0
+"""log2 of the least pairs of relatives for each pair of one customer."""
+EXPECTED = 0.5
 """Pairs of one customer, for each record."""
+_STRENGTH_APART = 400.0
+"""Pseudo-count of the starting chances of u, in pairs."""
+_COPIES = 2.0
+"""Up to this many other customers with a value may be copies of one that are not found yet."""
 _COMMON = {"first": 1 / 30, "last": 1 / 50}
 """Chance that two strangers have one name, if the lists hold it."""
 _RANDOM_PAIRS = 100_000
@@ -48,8 +45,6 @@ BESIDE_FIELDS = ("prior", "relatives", "names_alone")
 """What a weight is made of beside the fields: see ``Weights.parts``."""
 _NAMES_ALONE = 0.5
 """Bits against a pair of nothing but names and places, which go together in families and countries."""
-_ROUNDS = 8
-"""Rounds of expectation maximisation."""
 _IMPOSSIBLE = -99.0
 """log2 of a chance of zero."""
 _MOST_BITS_OF_A_VALUE = 24.0
@@ -75,11 +70,12 @@ class ComparedPairs:
 class Weights:
     """What outcomes weigh, in bits.
 
-    log_m        fields by outcomes: log2 of m; 0 where missing
-    log_u        fields by outcomes: log2 of u, of all but SAME
-    log_related  fields by outcomes: log2 of the chance between relatives
-    rarity       for each field log2 of the frequency of each value
-    prior        log2 of the odds that a pair of any records is one customer
+    log_m          fields by outcomes: log2 of m; 0 where missing
+    log_u          fields by outcomes: log2 of u, of all but SAME
+    log_related    fields by outcomes: log2 of the chance between relatives
+    rarity         for each field log2 of the frequency of each value
+    prior          log2 of the odds that a pair of any records is one customer
+    prior_related  log2 of the odds that a pair of any records is two relatives
     """
 
     log_m: Floats
@@ -87,6 +83,7 @@ class Weights:
     log_related: Floats
     rarity: Sequence[Floats]
     prior: float
+    prior_related: float
 
     def of(self, pairs: ComparedPairs) -> Floats:
         """log2 of the odds that each pair is one customer."""
@@ -94,6 +91,16 @@ class Weights:
         for at, block in pairs.blocks():
             found[at] = self.parts(block).sum(axis=1)
         return found
+
+    def posteriors(self, pairs: ComparedPairs) -> tuple[Floats, Floats]:
+        """For each pair the chance that it is one customer, and the chance that it is two relatives."""
+        one, related = np.empty(len(pairs.ones)), np.empty(len(pairs.ones))
+        for at, block in pairs.blocks():
+            parts = self.parts(block)
+            one[at] = 1 / (1 + np.exp2(-np.clip(parts.sum(axis=1), -40, 40)))
+            against_strangers = parts[:, len(self.rarity) + BESIDE_FIELDS.index("relatives")]
+            related[at] = (1 - one[at]) * (1 - np.exp2(against_strangers))
+        return one, related
 
     def parts(self, pairs: ComparedPairs) -> Floats:
         """Pairs by fields and ``BESIDE_FIELDS``: bits, which sum up to ``of``."""
@@ -111,6 +118,8 @@ class Weights:
         equal, unequal = self.log_m[fields, SAME] - rarity, (self.log_m - self.log_u)[fields, outcomes]
         # A value that is almost the same is no better evidence than the same one: "smyth" is as common as "smith".
         unequal = np.where((outcomes == VARIANT) | (outcomes == NEAR), np.minimum(unequal, equal), unequal)
+        # In a sample of pairs a value that is merely different may be rarer than a contradiction.
+        unequal = np.where(outcomes >= DIFFERENT, np.minimum(unequal, 0.0), unequal)
         return np.where(outcomes == SAME, equal, unequal)
 
     def _relatives(self, outcomes: Outcomes, rarity: Floats) -> Floats:
@@ -118,7 +127,7 @@ class Weights:
         fields = np.arange(outcomes.shape[1])
         equal = np.maximum(self.log_related[fields, SAME] - rarity, 0.0)
         bits = np.where(outcomes == SAME, equal, (self.log_related - self.log_u)[fields, outcomes])
-        return _exact(np.logaddexp2(0.0, bits.sum(axis=1) + self.prior + _RELATED))
+        return _exact(np.logaddexp2(0.0, bits.sum(axis=1) + self.prior_related))
 
     def _rarity_of(self, pairs: ComparedPairs) -> Floats:
         """Pairs by fields: log2 of the frequency of the more frequent value of both."""
@@ -138,11 +147,15 @@ def first_weights(comparison: FieldComparison) -> Weights:
     """m by the starting chances, u by the frequencies of values; of other outcomes, by pairs of any two records."""
     log_m = np.zeros((len(comparison.fields), OUTCOMES))
     for number, field in enumerate(comparison.fields):
-        log_m[number, SAME:] = _log2(chances_of(field).of_one)
-    log_u, log_related = _between_two(comparison, np.arange(comparison.prepared.count))
-    population = max(comparison.prepared.count, _LEAST_POPULATION)
-    prior = float(_log2(_EXPECTED / population))
-    return Weights(log_m, log_u, log_related, _rarity(comparison.prepared, None), prior)
+        log_m[number, SAME:] = log2(chances_of(field).of_one)
+    log_u, related = _between_two(comparison, np.arange(comparison.prepared.count))
+    prior = log_odds(EXPECTED, comparison.prepared)
+    return Weights(log_m, log_u, related, _rarity(comparison.prepared, None), prior, prior + LEAST_RELATED)
+
+
+def log_odds(per_record: float, prepared: PreparedRecords) -> float:
+    """log2 of the odds that two records are a pair of a kind, of which there are ``per_record`` for each record."""
+    return float(log2(per_record / max(prepared.count, _LEAST_POPULATION)))
 
 
 def with_customers(weights: Weights, comparison: FieldComparison, customers: Ints) -> Weights:
@@ -152,41 +165,24 @@ def with_customers(weights: Weights, comparison: FieldComparison, customers: Int
 
     In: customers  the customer of each distinct record, as far as they are found
     """
-    log_u, log_related = _between_two(comparison, customers)
-    return replace(weights, rarity=_rarity(comparison.prepared, customers), log_u=log_u, log_related=log_related)
+    log_u, related = _between_two(comparison, customers)
+    return replace(weights, rarity=_rarity(comparison.prepared, customers), log_u=log_u, log_related=related)
 
 
 def _between_two(comparison: FieldComparison, customers: Ints) -> tuple[Floats, Floats]:
     """``Weights.log_u`` and ``Weights.log_related``."""
     outcomes = _of_any_two(comparison, customers)
     log_u = np.zeros((len(comparison.fields), OUTCOMES))
-    log_related = log_u.copy()
+    related = log_u.copy()
     for number, field in enumerate(comparison.fields):
         starting = chances_of(field)
         log_u[number] = _log_u(starting.of_two, outcomes[:, number])
-        log_related[number] = _log_related(starting.related, log_u[number])
-    return log_u, log_related
+        related[number] = log_related(starting.related, log_u[number])
+    return log_u, related
 
 
-def estimated(weights: Weights, pairs: ComparedPairs) -> Weights:
-    """The weights with m and the prior estimated from ``pairs``, each of which counts as its posterior."""
-    records = pairs.prepared.count
-    for _ in range(_ROUNDS):
-        posterior = 1 / (1 + np.exp2(-np.clip(weights.of(pairs), -40, 40)))
-        log_m = weights.log_m.copy()
-        for number, field in enumerate(pairs.prepared.columns):
-            counts = np.bincount(pairs.outcomes[:, number], weights=posterior, minlength=OUTCOMES)[SAME:]
-            # A few pairs must not teach that contradictions are usual: these pairs may be two customers.
-            counts[-1] *= counts.sum() / (counts.sum() + _PAIRS_TO_CONTRADICT)
-            chances = counts + _STRENGTH * np.array(chances_of(field).of_one)
-            log_m[number, SAME:] = _log2(chances / chances.sum())
-        matches_per_record = (float(posterior.sum()) + _EXPECTED * _STRENGTH) / (records + _STRENGTH)
-        prior = float(_log2(matches_per_record / max(records, _LEAST_POPULATION)))
-        weights = replace(weights, log_m=log_m, prior=prior)
-    return weights
-
-
-def _log2(chance: npt.ArrayLike) -> Floats:
+def log2(chance: npt.ArrayLike) -> Floats:
+    """The logarithm, in steps that are the same on all processors."""
     return _exact(np.log2(chance))
 
 
@@ -210,15 +206,19 @@ def _log_u(starting: Sequence[float], outcomes: Outcomes) -> Floats:
     counts = np.bincount(outcomes, minlength=OUTCOMES)[VARIANT:]
     chances = counts + _STRENGTH_APART * np.array(starting) / sum(starting)
     found = np.zeros(OUTCOMES)
-    found[VARIANT:] = _log2(chances / chances.sum())
+    found[VARIANT:] = log2(chances / chances.sum())
     return found
 
 
-def _log_related(starting: Sequence[float] | None, log_u: Floats) -> Floats:
+def log_related(chances: Sequence[float] | None, log_u: Floats) -> Floats:
+    """A row of ``Weights.log_related``.
+
+    ``chances``: of SAME, VARIANT and NEAR between relatives; None: as between strangers.
+    """
     found = log_u.copy()
-    if starting is not None:
-        found[SAME : NEAR + 1] = np.maximum(_log2(starting), np.append(_IMPOSSIBLE, log_u[VARIANT : NEAR + 1]))
-        found[DIFFERENT:] += _log2(1 - sum(starting))
+    if chances is not None:
+        found[SAME : NEAR + 1] = np.maximum(log2(chances), np.append(_IMPOSSIBLE, log_u[VARIANT : NEAR + 1]))
+        found[DIFFERENT:] += log2(1 - sum(chances))
     else:
         found[SAME] = _IMPOSSIBLE
     return found
@@ -242,6 +242,9 @@ def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
             usual = np.where([text in known_names() for text in values.texts], _COMMON[field], starting.chance)
         else:
             usual = np.full(len(values.texts), starting.chance)
-        chance = (others + namesakes + starting.pseudo) / (total + prepared.namesakes.sum() + starting.pseudo / usual)
-        found.append(np.maximum(_log2(chance), -_MOST_BITS_OF_A_VALUE))
+        all_others, population = others + namesakes, total + prepared.namesakes.sum()
+        chance = (all_others + starting.pseudo) / (population + starting.pseudo / usual)
+        # The pseudo-count of a field whose values are rare would hide that one of them is frequent.
+        chance = np.maximum(chance, np.maximum(all_others - _COPIES, 0) / population)
+        found.append(np.maximum(log2(chance), -_MOST_BITS_OF_A_VALUE))
     return found
