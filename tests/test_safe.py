@@ -12,10 +12,11 @@ import pytest
 
 from benchmarks.accuracy.sets import normalised
 from service.pipeline.matching.safe.average_linkage import grouped
+from service.pipeline.matching.safe.compared_pairs import ComparedPairs
 from service.pipeline.matching.safe.matcher import match
 from service.pipeline.matching.safe.outcomes import VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import prepare
-from service.pipeline.matching.safe.weights import ComparedPairs, first_weights, with_customers
+from service.pipeline.matching.safe.weights import first_weights, with_customers
 
 TRAPS = sorted((Path(__file__).parent / "traps").glob("*.csv"))
 LEAST_FOUND = 0.95
@@ -126,7 +127,8 @@ def test_weights_are_multiples_of_a_step_so_that_their_sums_are_exact() -> None:
     prepared = prepare(fields)
     first = first_weights(FieldComparison(prepared))
     weights = with_customers(first, FieldComparison(prepared), np.arange(prepared.count))
-    bits = np.concatenate([it.ravel() for it in (weights.log_m, weights.log_u, weights.log_related, *weights.rarity)])
+    rarity = (*weights.rarity.values, weights.rarity.places)
+    bits = np.concatenate([it.ravel() for it in (weights.log_m, weights.log_u, weights.log_related, *rarity)])
     assert (bits * 2.0**20 == np.round(bits * 2.0**20)).all()
     assert len(np.unique(bits)) > 20
 

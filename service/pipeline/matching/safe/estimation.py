@@ -12,14 +12,14 @@ from dataclasses import replace
 import numpy as np
 
 from service.pipeline.matching.safe.chances import chances_of
+from service.pipeline.matching.safe.compared_pairs import ComparedPairs
 from service.pipeline.matching.safe.outcomes import CONTRARY, NEAR, OUTCOMES, SAME
 from service.pipeline.matching.safe.prepared import NAMES, Floats
+from service.pipeline.matching.safe.rarity import log2
 from service.pipeline.matching.safe.weights import (
     EXPECTED,
     LEAST_RELATED,
-    ComparedPairs,
     Weights,
-    log2,
     log_odds,
     log_related,
 )

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from service.pipeline.matching.compared import Weigh
 from service.pipeline.matching.safe.average_linkage import grouped
 from service.pipeline.matching.safe.candidates import candidates
+from service.pipeline.matching.safe.compared_pairs import ComparedPairs
 from service.pipeline.matching.safe.doubts import doubts, without_ambiguous
 from service.pipeline.matching.safe.estimation import estimated
 from service.pipeline.matching.safe.outcomes import FieldComparison
 from service.pipeline.matching.safe.prepared import Ints, Pairs, PreparedRecords, Texts, prepare
 from service.pipeline.matching.safe.scoring import Scorer
-from service.pipeline.matching.safe.weights import ComparedPairs, first_weights, with_customers
+from service.pipeline.matching.safe.weights import first_weights, with_customers
 
 AUTOMATIC = -2.5
 """Bits: groups with a higher mean weight are joined without a person."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import OSA, JaroWinkler
 from rapidfuzz.process import cpdist
 
-from service.pipeline.matching.safe.folding import digits_of
+from service.pipeline.matching.safe.folding import digits_of, folded
 from service.pipeline.matching.safe.lexicon import are_variants, known_names, words
 from service.pipeline.matching.safe.person_names import is_east_asian
 from service.pipeline.matching.safe.prepared import IDENTIFIER, Column, Floats, Ints, PreparedRecords, column
@@ -27,6 +27,8 @@ _ALIKE = 0.77
 """Names with this similarity are near, by Jaro and Winkler."""
 _MOST_EDITS = 0.25
 """Mailboxes with more edits for each letter are not near."""
+_DIGITS_OF_A_YEAR = 4
+"""In longer numbers of mailboxes a digit may be wrong; years of birth that differ are two people."""
 _AT_ONCE = 200_000
 
 
@@ -60,8 +62,11 @@ class FieldComparison:
         if "generation" in self.fields:
             self._set_one_generation(found, ones, others)
         if {"first", "last"} <= set(self.fields):
-            self._set_firm_and_person(found, ones, others)
+            self._set_firm(found, ones, others)
+            self._set_numbered(found, ones, others)
             self._set_transposed(found, ones, others)
+            if "email" in self.fields:
+                self._set_mailbox_of_name(found, ones, others)
         return found
 
     def _of_field(self, name: str, values: Column, ones: Ints, others: Ints) -> Outcomes:
@@ -109,22 +114,61 @@ class FieldComparison:
         is_name = np.array([not _is_initial(it) for it in last.texts], bool)
         return as_first, np.append(np.where(is_name, both[len(first.texts) :], -2), -2)[last.codes]
 
-    def _set_firm_and_person(self, found: Outcomes, ones: Ints, others: Ints) -> None:
-        """Set CONTRARY in both names where one is a firm, the other a person whose name is not that of the firm."""
+    @cached_property
+    def _numbers(self) -> Ints:
+        """The digits in each last name, equal ones with equal numbers; -1 where there are none."""
+        last = self.prepared.columns["last"]
+        return np.append(column(map(digits_of, last.texts)).codes, -1)[last.codes]
+
+    def _set_mailbox_of_name(self, found: Outcomes, ones: Ints, others: Ints) -> None:
+        """Set MISSING where two mailboxes at other domains have one local part that only repeats the name."""
+        number, emails = self.fields.index("email"), self.prepared.columns["email"]
+        is_named = self._has_mailbox_of_name[ones] & self._has_mailbox_of_name[others]
+        pairs = np.flatnonzero(is_named & (found[:, number] == VARIANT))
+        domains = [[emails.texts[it].partition("@")[2] for it in emails.codes[side[pairs]]] for side in (ones, others)]
+        # One edit is an error in one domain.
+        found[pairs[_edits(*domains) > 1], number] = MISSING
+
+    @cached_property
+    def _has_mailbox_of_name(self) -> npt.NDArray[np.bool_]:
+        """Whether the local part of the e-mail address has the last name of the record, and no number."""
+        emails, last = self.prepared.columns["email"], self.prepared.columns["last"]
+        boxes = [folded(_mailbox(it)).replace(" ", "") for it in emails.texts]
+        names = [it.replace(" ", "") for it in last.texts]
+        return np.array(
+            [
+                min(email, name) >= 0
+                and len(names[name]) > 2
+                and names[name] in boxes[email]
+                and boxes[email].isalpha()
+                for email, name in zip(emails.codes.tolist(), last.codes.tolist(), strict=True)
+            ],
+            bool,
+        )
+
+    def _set_firm(self, found: Outcomes, ones: Ints, others: Ints) -> None:
+        """Set CONTRARY in both names where a firm is compared with another firm, or a person who is not that firm."""
         is_firm = self.prepared.is_firm
         one, other = (self.fields.index(it) for it in ("first", "last"))
         is_mixed = is_firm[ones] != is_firm[others]
-        firms, people = np.where(is_firm[ones], (ones, others), (others, ones))
-        is_unlike = is_mixed & (found[:, other] >= DIFFERENT)
+        firms, people = np.where(is_firm[ones], ones, others), np.where(is_firm[ones], others, ones)
+        is_unlike = (is_firm[ones] | is_firm[others]) & (found[:, other] >= DIFFERENT)
         for pair in np.flatnonzero(is_mixed & ~is_unlike).tolist():
             is_unlike[pair] = self._is_contact(int(firms[pair]), int(people[pair]))
-        found[np.ix_(is_unlike, [one, other])] = CONTRARY
+        found[is_unlike, one] = found[is_unlike, other] = CONTRARY
 
     def _is_contact(self, firm: int, person: int) -> bool:
         """Whether the person has a given name that is no part of the firm's name: "Hans Acme" of "Acme GmbH"."""
         first, last = self.prepared.columns["first"], self.prepared.columns["last"]
         given = first.texts[first.codes[person]] if first.codes[person] >= 0 else ""
         return given in known_names() and given not in last.texts[last.codes[firm]].split()
+
+    def _set_numbered(self, found: Outcomes, ones: Ints, others: Ints) -> None:
+        """Set CONTRARY in both names where the last names have other numbers, as those of branches have."""
+        a, b = self._numbers[ones], self._numbers[others]
+        is_other = (a >= 0) & (b >= 0) & (a != b)
+        one, other = (self.fields.index(it) for it in ("first", "last"))
+        found[np.ix_(is_other, [one, other])] = CONTRARY
 
     def _set_one_generation(self, found: Outcomes, ones: Ints, others: Ints) -> None:
         """Set NEAR where only one of the two names has a generation (Jr., Sr.)."""
@@ -242,7 +286,7 @@ def _email(left: Sequence[str], right: Sequence[str]) -> Outcomes:
         is_typo = edits[number] <= 1 and shorter[number] >= 9
         if one == other:
             found[number] = VARIANT if is_typo else NEAR if len(one) >= 4 else found[number]
-        elif min(len(one), len(other)) >= 4 and OSA.distance(one, other) <= 1:
+        elif min(len(one), len(other)) > _DIGITS_OF_A_YEAR and OSA.distance(one, other) <= 1:
             found[number] = NEAR if is_typo else found[number]
         else:
             # A mailbox has a number because another person has the name: what is alike is the name only.

@@ -20,7 +20,8 @@ Pairs = tuple[Ints, Ints, Floats]
 Texts = Sequence[str | None]
 IDENTIFIER = "identifier."
 NAMES = ("first", "last", "generation")
-PLACES = ("city", "postcode", "state")
+PLACES = ("state", "city", "postcode")
+"""From the widest on."""
 _TEXT_FIELDS = ("address", "city", "postcode", "state")
 _MANY_EQUAL = 6
 """A phone number with this many equal digits in a row is a placeholder."""
@@ -100,7 +101,8 @@ def prepare(fields: Mapping[str, Texts]) -> PreparedRecords:
     """
     names = _names(fields)
     columns = {name: column(texts) for name, texts in _compared(fields, names).items()}
-    columns = {name: it for name, it in columns.items() if it.texts}
+    # Firms have no first name; where all are firms, they contradict each other in it nevertheless.
+    columns = {name: it for name, it in columns.items() if it.texts or (name == "first" and columns["last"].texts)}
     if not columns:
         return PreparedRecords({}, np.arange(len(names)), np.zeros(len(names), bool))
     rows = np.stack([it.codes for it in columns.values()], axis=1)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.pipeline.matching.safe.compared_pairs import ComparedPairs
 from service.pipeline.matching.safe.outcomes import CONTRARY, DIFFERENT, INITIAL, NEAR, SAME, VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import Floats, Ints
-from service.pipeline.matching.safe.weights import BESIDE_FIELDS, ComparedPairs, Weights
+from service.pipeline.matching.safe.weights import BESIDE_FIELDS, Weights
 
 MOST_BITS = 14.0
 """In a mean no single pair counts for more."""

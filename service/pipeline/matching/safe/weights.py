@@ -7,14 +7,13 @@ equal value is the frequency of that value. ``estimation`` learns m from the dat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from service.pipeline.matching.safe.chances import chances_of
-from service.pipeline.matching.safe.lexicon import known_names
+from service.pipeline.matching.safe.compared_pairs import ComparedPairs
 from service.pipeline.matching.safe.outcomes import (
     DIFFERENT,
     MISSING,
@@ -24,9 +23,9 @@ from service.pipeline.matching.safe.outcomes import (
     VARIANT,
     FieldComparison,
     Outcomes,
-    blocks,
 )
 from service.pipeline.matching.safe.prepared import NAMES, PLACES, Floats, Ints, PreparedRecords
+from service.pipeline.matching.safe.rarity import Rarity, exact, log2, rarity_of
 
 _LEAST_POPULATION = 3_000
 """Fewer records do not make two of them more alike."""
@@ -36,10 +35,6 @@ EXPECTED = 0.5
 """Pairs of one customer, for each record."""
 _STRENGTH_APART = 400.0
 """Pseudo-count of the starting chances of u, in pairs."""
-_COPIES = 2.0
-"""Up to this many other customers with a value may be copies of one that are not found yet."""
-_COMMON = {"first": 1 / 30, "last": 1 / 50}
-"""Chance that two strangers have one name, if the lists hold it."""
 _RANDOM_PAIRS = 100_000
 BESIDE_FIELDS = ("prior", "relatives", "names_alone")
 """What a weight is made of beside the fields: see ``Weights.parts``."""
@@ -47,23 +42,6 @@ _NAMES_ALONE = 0.5
 """Bits against a pair of nothing but names and places, which go together in families and countries."""
 _IMPOSSIBLE = -99.0
 """log2 of a chance of zero."""
-_MOST_BITS_OF_A_VALUE = 24.0
-_STEPS = 2.0**20
-
-
-@dataclass(frozen=True)
-class ComparedPairs:
-    """Pairs of distinct records, and their outcomes by field."""
-
-    prepared: PreparedRecords
-    ones: Ints
-    others: Ints
-    outcomes: Outcomes
-
-    def blocks(self) -> Iterator[tuple[slice, ComparedPairs]]:
-        """The pairs in blocks, and where each lies."""
-        for block in blocks(len(self.ones)):
-            yield block, ComparedPairs(self.prepared, self.ones[block], self.others[block], self.outcomes[block])
 
 
 @dataclass(frozen=True)
@@ -73,7 +51,7 @@ class Weights:
     log_m          fields by outcomes: log2 of m; 0 where missing
     log_u          fields by outcomes: log2 of u, of all but SAME
     log_related    fields by outcomes: log2 of the chance between relatives
-    rarity         for each field log2 of the frequency of each value
+    rarity         how frequent values are
     prior          log2 of the odds that a pair of any records is one customer
     prior_related  log2 of the odds that a pair of any records is two relatives
     """
@@ -81,7 +59,7 @@ class Weights:
     log_m: Floats
     log_u: Floats
     log_related: Floats
-    rarity: Sequence[Floats]
+    rarity: Rarity
     prior: float
     prior_related: float
 
@@ -98,13 +76,13 @@ class Weights:
         for at, block in pairs.blocks():
             parts = self.parts(block)
             one[at] = 1 / (1 + np.exp2(-np.clip(parts.sum(axis=1), -40, 40)))
-            against_strangers = parts[:, len(self.rarity) + BESIDE_FIELDS.index("relatives")]
+            against_strangers = parts[:, len(pairs.prepared.columns) + BESIDE_FIELDS.index("relatives")]
             related[at] = (1 - one[at]) * (1 - np.exp2(against_strangers))
         return one, related
 
     def parts(self, pairs: ComparedPairs) -> Floats:
         """Pairs by fields and ``BESIDE_FIELDS``: bits, which sum up to ``of``."""
-        outcomes, rarity = pairs.outcomes, self._rarity_of(pairs)
+        outcomes, rarity = pairs.outcomes, self.rarity.of(pairs)
         prior = np.full(len(outcomes), self.prior)
         has_more = (outcomes[:, _own_fields(pairs.prepared)] != MISSING).any(axis=1)
         names_alone = np.where(has_more, 0.0, -_NAMES_ALONE)
@@ -127,15 +105,7 @@ class Weights:
         fields = np.arange(outcomes.shape[1])
         equal = np.maximum(self.log_related[fields, SAME] - rarity, 0.0)
         bits = np.where(outcomes == SAME, equal, (self.log_related - self.log_u)[fields, outcomes])
-        return _exact(np.logaddexp2(0.0, bits.sum(axis=1) + self.prior_related))
-
-    def _rarity_of(self, pairs: ComparedPairs) -> Floats:
-        """Pairs by fields: log2 of the frequency of the more frequent value of both."""
-        found = np.zeros((len(pairs.ones), len(self.rarity)))
-        for number, values in enumerate(pairs.prepared.columns.values()):
-            rarity = np.append(self.rarity[number], -_MOST_BITS_OF_A_VALUE)  # the last one: of missing values, code -1
-            found[:, number] = np.maximum(rarity[values.codes[pairs.ones]], rarity[values.codes[pairs.others]])
-        return found
+        return exact(np.logaddexp2(0.0, bits.sum(axis=1) + self.prior_related))
 
 
 def _own_fields(prepared: PreparedRecords) -> list[int]:
@@ -150,7 +120,7 @@ def first_weights(comparison: FieldComparison) -> Weights:
         log_m[number, SAME:] = log2(chances_of(field).of_one)
     log_u, related = _between_two(comparison, np.arange(comparison.prepared.count))
     prior = log_odds(EXPECTED, comparison.prepared)
-    return Weights(log_m, log_u, related, _rarity(comparison.prepared, None), prior, prior + LEAST_RELATED)
+    return Weights(log_m, log_u, related, rarity_of(comparison.prepared, None), prior, prior + LEAST_RELATED)
 
 
 def log_odds(per_record: float, prepared: PreparedRecords) -> float:
@@ -166,7 +136,7 @@ def with_customers(weights: Weights, comparison: FieldComparison, customers: Int
     In: customers  the customer of each distinct record, as far as they are found
     """
     log_u, related = _between_two(comparison, customers)
-    return replace(weights, rarity=_rarity(comparison.prepared, customers), log_u=log_u, log_related=related)
+    return replace(weights, rarity=rarity_of(comparison.prepared, customers), log_u=log_u, log_related=related)
 
 
 def _between_two(comparison: FieldComparison, customers: Ints) -> tuple[Floats, Floats]:
@@ -179,17 +149,6 @@ def _between_two(comparison: FieldComparison, customers: Ints) -> tuple[Floats, 
         log_u[number] = _log_u(starting.of_two, outcomes[:, number])
         related[number] = log_related(starting.related, log_u[number])
     return log_u, related
-
-
-def log2(chance: npt.ArrayLike) -> Floats:
-    """The logarithm, in steps that are the same on all processors."""
-    return _exact(np.log2(chance))
-
-
-def _exact(bits: Floats) -> Floats:
-    """The same bits in steps of 2⁻²⁰, because processors differ in the last digits of a logarithm. Sums are exact."""
-    found: Floats = np.round(bits * _STEPS) / _STEPS
-    return found
 
 
 def _of_any_two(comparison: FieldComparison, customers: Ints) -> Outcomes:
@@ -221,30 +180,4 @@ def log_related(chances: Sequence[float] | None, log_u: Floats) -> Floats:
         found[DIFFERENT:] += log2(1 - sum(chances))
     else:
         found[SAME] = _IMPOSSIBLE
-    return found
-
-
-def _rarity(prepared: PreparedRecords, customers: Ints | None) -> list[Floats]:
-    found = []
-    for field, values in prepared.columns.items():
-        starting = chances_of(field)
-        held = values.codes >= 0
-        namesakes = np.bincount(values.codes[held], prepared.namesakes[held], len(values.texts))
-        if customers is None:
-            # Two records with a value may be one customer in two exports; of the others, half count as customers.
-            others, total = np.maximum(values.counts() - 2, 0) / 2, prepared.count
-        else:
-            pairs = np.unique(values.codes[held] * (int(customers.max()) + 1) + customers[held])
-            counts = np.bincount(pairs // (int(customers.max()) + 1), minlength=len(values.texts))
-            others, total = np.maximum(counts - 1, 0).astype(np.float64), len(np.unique(customers))
-        if field in _COMMON:
-            # A short list does not show that a name is common.
-            usual = np.where([text in known_names() for text in values.texts], _COMMON[field], starting.chance)
-        else:
-            usual = np.full(len(values.texts), starting.chance)
-        all_others, population = others + namesakes, total + prepared.namesakes.sum()
-        chance = (all_others + starting.pseudo) / (population + starting.pseudo / usual)
-        # The pseudo-count of a field whose values are rare would hide that one of them is frequent.
-        chance = np.maximum(chance, np.maximum(all_others - _COPIES, 0) / population)
-        found.append(np.maximum(log2(chance), -_MOST_BITS_OF_A_VALUE))
     return found
