@@ -127,7 +127,7 @@ def test_weights_are_multiples_of_a_step_so_that_their_sums_are_exact() -> None:
     prepared = prepare(fields)
     first = first_weights(FieldComparison(prepared))
     weights = with_customers(first, FieldComparison(prepared), np.arange(prepared.count))
-    rarity = (*weights.rarity.values, weights.rarity.places)
+    rarity = (*weights.rarity.values, weights.rarity.localities)
     bits = np.concatenate([it.ravel() for it in (weights.log_m, weights.log_u, weights.log_related, *rarity)])
     assert (bits * 2.0**20 == np.round(bits * 2.0**20)).all()
     assert len(np.unique(bits)) > 20

@@ -17,19 +17,20 @@ from benchmarks.accuracy.measures import measures
 from benchmarks.accuracy.sets import normalised
 from service.pipeline.matching.safe.matcher import match
 
-FIRST = (
+_GIVEN = (
     "Aaron Adam Alice Amber Amy Andrew Anna Arthur Barbara Brian Carl Carol Cesar Chloe Clara Craig Daniel David Diana"
     " Doris Dylan Edward Elena Emily Eric Felix Fiona Frank Gina Grace Harold Helen Henry Irene Isaac Jacob Janet Joyce"
     " Julia Karen Kevin Laura Leo Linda Lucas Maria Martin Megan Nancy Nina Oliver Oscar Paula Peter Quentin Rachel"
     " Robert Rosa Samuel Sandra Scott Sofia Teresa Thomas Ursula Victor Walter Wendy Yvonne"
-).split()
-LAST = (
+)
+_FAMILY = (
     "Adams Alvarez Bailey Baker Barnes Bennett Brooks Campbell Carter Castillo Chavez Coleman Cooper Diaz Edwards Evans"
     " Fisher Flores Foster Garcia Gibson Gomez Graham Griffin Hamilton Harris Hayes Hughes Jenkins Kelly Kennedy Lopez"
     " Marshall Mendoza Mitchell Morales Murphy Myers Nelson Ortiz Parker Patel Perez Phillips Powell Ramirez Reed"
     " Reynolds Rivera Rogers Russell Sanders Simmons Stewart Sullivan Torres Tucker Turner Vasquez Wallace Watson"
     " Webb Wheeler Woods"
-).split()
+)
+FIRST, LAST = _GIVEN.split(), _FAMILY.split()
 
 Person = Mapping[str, str]
 Fields = Mapping[str, Sequence[str | None]]

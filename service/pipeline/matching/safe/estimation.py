@@ -1,7 +1,7 @@
 """Estimation: what agreement means in this data, by expectation maximisation over three classes of pairs.
 
 A pair is one customer, two relatives (of one household or firm) or two strangers. Where a firm has many contacts, pairs
-of colleagues outnumber those of one customer, and agree in as many fields. Names tell the two apart, so contradictions
+of colleagues outnumber those of one customer, and agree in as many fields. Only names differ, so contradictions
 between them keep their starting chance, and what colleagues share is learned from pairs whose first names contradict.
 """
 

@@ -20,7 +20,7 @@ Pairs = tuple[Ints, Ints, Floats]
 Texts = Sequence[str | None]
 IDENTIFIER = "identifier."
 NAMES = ("first", "last", "generation")
-PLACES = ("state", "city", "postcode")
+LOCALITIES = ("state", "city", "postcode")
 """From the widest on."""
 _TEXT_FIELDS = ("address", "city", "postcode", "state")
 _MANY_EQUAL = 6

@@ -12,7 +12,7 @@ from service.pipeline.matching.safe.chances import chances_of
 from service.pipeline.matching.safe.compared_pairs import ComparedPairs
 from service.pipeline.matching.safe.lexicon import known_names
 from service.pipeline.matching.safe.outcomes import SAME
-from service.pipeline.matching.safe.prepared import PLACES, Column, Floats, Ints, PreparedRecords
+from service.pipeline.matching.safe.prepared import LOCALITIES, Column, Floats, Ints, PreparedRecords
 
 _COPIES = 2.0
 """Up to this many other customers with a value may be copies of one that are not found yet."""
@@ -26,18 +26,18 @@ _STEPS = 2.0**20
 class Rarity:
     """Frequencies, as log2.
 
-    values  for each field that of each value
-    places  sets of PLACES, as bits, by distinct records: that of the values which the record has in these fields
+    values      for each field that of each value
+    localities  sets of LOCALITIES, as bits, by distinct records: that of the values of the record in these fields
     """
 
     values: Sequence[Floats]
-    places: Floats
+    localities: Floats
 
     def of(self, pairs: ComparedPairs) -> Floats:
         """Pairs by fields: the frequency of the more frequent value of both.
 
         A town has its postcodes and its state, so that to share all three is hardly rarer than to share the postcode:
-        each place has what it adds to those before it.
+        each locality has what it adds to those before it.
         """
         columns = pairs.prepared.columns
         found = np.zeros((len(pairs.ones), len(columns)))
@@ -45,11 +45,11 @@ class Rarity:
             rarity = np.append(self.values[number], -_MOST_BITS)  # the last one: of missing values, code -1
             found[:, number] = np.maximum(rarity[values.codes[pairs.ones]], rarity[values.codes[pairs.others]])
         shared, before = np.zeros(len(pairs.ones), np.int64), np.zeros(len(pairs.ones))
-        for bit, place in enumerate(_places(pairs.prepared)):
-            number = list(columns).index(place)
+        for bit, locality in enumerate(_localities(pairs.prepared)):
+            number = list(columns).index(locality)
             is_same = pairs.outcomes[:, number] == SAME
             shared |= is_same.astype(np.int64) << bit
-            together = np.where(is_same, self.places[shared, pairs.ones], before)
+            together = np.where(is_same, self.localities[shared, pairs.ones], before)
             found[is_same, number] = (together - before)[is_same]
             before = together
         return found
@@ -59,7 +59,7 @@ def rarity_of(prepared: PreparedRecords, customers: Ints | None) -> Rarity:
     """The frequencies among customers. ``customers``: that of each distinct record; None: not known yet."""
     return Rarity(
         [_of_values(prepared, field, values, customers) for field, values in prepared.columns.items()],
-        _of_places(prepared, customers),
+        _of_localities(prepared, customers),
     )
 
 
@@ -74,9 +74,9 @@ def exact(bits: Floats) -> Floats:
     return found
 
 
-def _places(prepared: PreparedRecords) -> list[str]:
-    """The places among the fields, from the widest on."""
-    return [it for it in PLACES if it in prepared.columns]
+def _localities(prepared: PreparedRecords) -> list[str]:
+    """The localities among the fields, from the widest on."""
+    return [it for it in LOCALITIES if it in prepared.columns]
 
 
 def _of_values(prepared: PreparedRecords, field: str, values: Column, customers: Ints | None) -> Floats:
@@ -95,12 +95,12 @@ def _of_values(prepared: PreparedRecords, field: str, values: Column, customers:
     return _rare(np.maximum(chance, np.maximum(others - _COPIES, 0) / total))
 
 
-def _of_places(prepared: PreparedRecords, customers: Ints | None) -> Floats:
-    """``Rarity.places``."""
-    places = _places(prepared)
-    found = np.zeros((1 << len(places), prepared.count))
+def _of_localities(prepared: PreparedRecords, customers: Ints | None) -> Floats:
+    """``Rarity.localities``."""
+    localities = _localities(prepared)
+    found = np.zeros((1 << len(localities), prepared.count))
     for chosen in range(1, len(found)):
-        fields = [place for bit, place in enumerate(places) if chosen >> bit & 1]
+        fields = [locality for bit, locality in enumerate(localities) if chosen >> bit & 1]
         rows = np.stack([prepared.columns[it].codes for it in fields], axis=1)
         numbers = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
         values = Column(np.where((rows >= 0).all(axis=1), numbers, -1), [""] * (int(numbers.max()) + 1))

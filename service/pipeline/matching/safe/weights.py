@@ -24,7 +24,7 @@ from service.pipeline.matching.safe.outcomes import (
     FieldComparison,
     Outcomes,
 )
-from service.pipeline.matching.safe.prepared import NAMES, PLACES, Floats, Ints, PreparedRecords
+from service.pipeline.matching.safe.prepared import LOCALITIES, NAMES, Floats, Ints, PreparedRecords
 from service.pipeline.matching.safe.rarity import Rarity, exact, log2, rarity_of
 
 _LEAST_POPULATION = 3_000
@@ -110,7 +110,7 @@ class Weights:
 
 def _own_fields(prepared: PreparedRecords) -> list[int]:
     """The fields whose values few people share."""
-    return [number for number, field in enumerate(prepared.columns) if field not in (*NAMES, *PLACES)]
+    return [number for number, field in enumerate(prepared.columns) if field not in (*NAMES, *LOCALITIES)]
 
 
 def first_weights(comparison: FieldComparison) -> Weights:
