@@ -28,6 +28,7 @@ from service.errors import (
     UsageError,
     paths_of,
 )
+from service.phrases import counted
 from service.printable import printable_lines
 from service.raw_settings import command_prefix
 
@@ -287,16 +288,12 @@ def _integrate(options: argparse.Namespace) -> int:
     paths = (options.crm, options.ecom, *options.more)
     summary = by_hand.integrate_files(paths, options.outbox, settings, _local_now)
     _print(
-        f"{_count(summary.records, 'record')}, {_count(summary.duplicates, 'duplicate')}, "
-        f"{_count(summary.customers, 'customer')}: "
+        f"{counted(summary.records, 'record')}, {counted(summary.duplicates, 'duplicate')}, "
+        f"{counted(summary.customers, 'customer')}: "
         f"see {options.outbox / 'customer_master.csv'}",
         file=sys.stderr,
     )
     return DONE
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun if number == 1 else f'{noun}s'}"
 
 
 def _watch(options: argparse.Namespace) -> int:
@@ -430,7 +427,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from service import doctor, logs
 
     logs.configure()
-    report = doctor.examine(_local_now())
+    report = doctor.examine(_local_now)
     _print(doctor.as_json(report) if options.json else doctor.as_text(report))
     return USAGE if report.has_wrong_settings else FINDINGS if report.failures else DONE
 
@@ -464,7 +461,7 @@ def _sync(options: argparse.Namespace) -> int:
             bar.update()
 
         synced = asyncio.run(sync(settings, SystemClock(_local_now), advance))
-    _print(f"{_count(synced.customers, 'customer')}: dropped into {settings.inbox}", file=sys.stderr)
+    _print(f"{counted(synced.customers, 'customer')}: dropped into {settings.inbox}", file=sys.stderr)
     return DONE
 
 

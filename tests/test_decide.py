@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,49 @@ def test_what_was_exported_can_be_imported_elsewhere_and_again(office: Office, s
     assert "decisions made: 0; in force already: 2" in says()
     office.run("decisions", "export", rest)
     assert Path(rest).read_text() == Path(file).read_text().replace("\n3,different", "\n2,different")
+
+
+def test_an_export_replaces_no_file_of_something_else_and_no_decisions_by_none(
+    office: Office, says: Says, tmp_path: Path
+) -> None:
+    master = office.outbox / "customer_master.csv"
+    before = master.read_bytes()
+    assert office.run("decisions", "export", str(master)) == cli.USAGE
+    assert "holds something else than decisions" in says()
+    assert master.read_bytes() == before
+    assert office.run("decisions", "export", str(tmp_path / "none" / "kept.csv")) == cli.USAGE
+    assert f"Folder not found: {tmp_path / 'none'}" in says()
+    kept = tmp_path / "kept.csv"
+    office.run("decide", "same", "CRM:C1", "CRM:C2")
+    assert office.run("decisions", "export", str(kept)) == office.run("decisions", "export", str(kept)) == 0
+    exported = kept.read_bytes()
+    (office.state / "decisions.sqlite").unlink()
+    says()
+    assert office.run("decisions", "export", str(kept)) == cli.USAGE
+    assert "the file holds 1 decision: it is not replaced" in says()
+    assert kept.read_bytes() == exported
+
+
+def test_where_the_state_was_lost_the_hint_is_to_adopt_the_outbox(office: Office, says: Says) -> None:
+    shutil.rmtree(office.state)
+    assert office.run("decide", "same", "CRM:C1", "CRM:C2") == cli.USAGE
+    assert "`service adopt` takes them over" in says()
+    assert office.run("explain", "CUST001") == cli.USAGE
+    assert "`service adopt` takes them over" in says()
+
+
+def test_two_processes_that_make_the_first_decisions_both_succeed(tmp_path: Path) -> None:
+    """Each opens a store of its own, as a process does. SQLite refuses one of two that prepare a new file."""
+    for number in range(20):
+        state = tmp_path / str(number)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda it, state=state: DecisionStore(state).add([_proposal(it)]), range(4)))
+        assert len(DecisionStore(state).in_force()) == 4
+
+
+def _proposal(number: int) -> Proposal:
+    one, other = (DecidedRecord(f"CRM id:{it}", "CRM", str(it)) for it in (number, number + 100))
+    return Proposal("same", (one, other), "Kim", "2026-01-01T00:00:00Z")
 
 
 def test_a_name_is_one_printable_line(office: Office, says: Says, tmp_path: Path) -> None:

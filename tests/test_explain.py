@@ -31,7 +31,7 @@ from service.explanation.touching import decisions_of, same_decisions
 from service.explanation.walk import path_between
 from service.folders import Folders
 from service.history import History
-from service.masters.customer_sets import CustomerSets
+from service.masters.customer_sets import ChangedSet, CustomerSets
 from tests.case_runs import CaseRun, case_names
 from tests.sizes import examples
 from tests.small_batches import crm_text, integrate_pair, rows_of, write_pair
@@ -447,6 +447,13 @@ def test_a_record_is_found_whatever_the_register_says(tmp_path: Path, state: str
     assert customer_text(explain_one("CRM:2", folders)) == expected
     with pytest.raises(UsageError, match="no record of CRM"):
         explain_one("CRM:3", folders)
+
+
+def test_a_set_that_lost_a_file_is_changed_and_not_gone(tmp_path: Path) -> None:
+    folders = published_crm(tmp_path, ("1", "Ann Lee", "ann@x.org", None))
+    (newest_folder(folders) / "records.parquet").unlink()
+    with pytest.raises(ChangedSet, match=r"records\.parquet of batch .* is not as it was published"):
+        explain_one("CUST001", folders)
 
 
 def test_before_anything_is_published_there_is_nothing_to_explain(tmp_path: Path) -> None:

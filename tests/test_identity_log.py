@@ -224,7 +224,7 @@ def test_the_verb_prints_what_happened_and_for_whom_an_id_stands(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("CUST007",), "there is no customer CUST007 until then"),
+        (("CUST007",), "there is no customer CUST007 after batch "),
         (("Ann",), "this is no unified id"),
         (("CUST001", "--as-of", "20200101T000000Z-abcdef"), "is not in the log of identities"),
     ],

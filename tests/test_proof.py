@@ -570,7 +570,7 @@ def forge(house: House, name: str, column: str, value: str, where: str) -> None:
 def test_a_forged_set_is_found_though_every_hash_is_right(house: House) -> None:
     house.drop()
     assert house.run("watch", "--once", settle_seconds="0.3").code == 0
-    assert house.run("verify", "--proof").out == "ok: 1 sets, 1 proved, 2 inputs, 0 quarantined\n"
+    assert house.run("verify", "--proof").out == "ok: 1 set, 1 proved, 2 inputs, 0 quarantined\n"
     forge(house, "records.parquet", "email", "someone.else@x.org", "rules = 'email+phone'")
     assert house.run("verify").code == 0
     done = house.run("verify", "--proof")

@@ -133,7 +133,7 @@ def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> N
         "the set is not proved: weighed evidence made its customers. It was only checked that they follow from ids,"
         " decisions and the numbers `weighed`; numbers and weights are taken as stated"
     ]
-    assert VerifyReport(sets=1, proved=0).sentence.startswith("ok: 1 sets, 0 proved, ")
+    assert VerifyReport(sets=1, proved=0).sentence.startswith("ok: 1 set, 0 proved, ")
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_published_and_quarantined_batches_are_fine(house: House) -> None:
 
 def test_one_batch_is_checked_alone(house: House) -> None:
     first, *_ = house.batches()
-    assert house.run("verify", first).out == "ok: 1 sets, 2 inputs, 0 quarantined\n"
+    assert house.run("verify", first).out == "ok: 1 set, 2 inputs, 0 quarantined\n"
     assert house.verified(quarantined(house)[0]).sentence == "ok: 0 sets, 0 inputs, 1 quarantined"
     (archive(house, 1) / "crm_customers_3.csv").unlink()
     assert house.verified(first).findings == []
@@ -156,7 +156,7 @@ def test_an_emptied_outbox_is_a_note_also_after_the_next_set(house: House) -> No
     assert once(house) == 0
     assert house.verified().findings == []
     assert house.verified().notes[0].startswith("the outbox was emptied: 3 sets are not there any more")
-    assert house.verified().sentence == "ok: 1 sets, 8 inputs, 1 quarantined"
+    assert house.verified().sentence == "ok: 1 set, 8 inputs, 1 quarantined"
 
 
 def test_an_outbox_that_was_emptied_while_a_set_was_published_is_a_note(house: House) -> None:

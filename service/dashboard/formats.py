@@ -6,6 +6,8 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from service.phrases import counted
+
 NONE = "–"
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
@@ -13,11 +15,6 @@ _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 def number(value: float | None) -> str:
     """``1,234,567``; a dash for None."""
     return NONE if value is None else f"{value:,}"
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 row``, ``1,200 rows``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(part: float, whole: float) -> str:

@@ -11,9 +11,9 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from service import logs
-from service.dashboard.formats import counted
 from service.errors import ServiceError, UsageError, safe_text
 from service.folders import Folders
+from service.phrases import counted
 
 _MOST_KEPT = 50
 _MOST_FINDINGS = 200

@@ -24,6 +24,8 @@ from service.sqlite import DamagedDatabase, sqlite_errors_as_oserror
 
 FORMAT = 1
 _NAME = "store of decisions"
+_SWITCHES = 20
+"""The most attempts to switch a new file to write-ahead logging."""
 _SCHEMA = f"""
 begin;
 create table decisions (
@@ -148,9 +150,9 @@ class DecisionStore:
         """A connection for one change: all of it is made or, if the block raises, nothing. Other processes wait."""
         make_folder(self.path.parent)
         with sqlite_errors_as_oserror(self.path, _NAME), closing(sqlite.connect(self.path)) as db:
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
             db.isolation_level = None
+            _write_ahead(db)
+            db.execute("pragma synchronous = full")
             if _format_of(db) == 0:
                 _create(db)
                 fsync_path(self.path.parent)
@@ -161,6 +163,20 @@ class DecisionStore:
                 db.execute("rollback")
                 raise
             db.execute("commit")
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Let readers work beside a writer. Where two processes switch a new file, SQLite refuses one at once."""
+    for left in reversed(range(_SWITCHES)):
+        try:
+            db.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                raise
+            # This one waits for the other process.
+            db.execute("begin immediate")
+            db.execute("rollback")
 
 
 def _create(db: sqlite3.Connection) -> None:

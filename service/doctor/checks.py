@@ -45,8 +45,9 @@ CHECKS = (
 )
 
 
-def examine(now: datetime, folder: Path = Path()) -> DoctorReport:
+def examine(clock: Callable[[], datetime], folder: Path = Path()) -> DoctorReport:
     """Check everything; ``folder`` may hold ``service.toml``. Nothing stays behind in the folders of the service."""
+    started = clock()
     rows: tuple[EffectiveSetting, ...] = ()
     findings = [_finding("versions", machine.check_versions)]
     try:
@@ -57,17 +58,17 @@ def examine(now: datetime, folder: Path = Path()) -> DoctorReport:
     else:
         commands.configure(settings.command)
         findings.append(_named(SETTINGS, service.settings_finding(rows, unknown)))
-        findings += _examined(settings, now)
+        findings += _examined(settings, clock)
     return DoctorReport(
         program_version=__version__,
-        examined_at=now.isoformat(timespec="seconds"),
+        examined_at=started.isoformat(timespec="seconds"),
         findings=tuple(findings),
         settings=rows,
     )
 
 
-def _examined(settings: Settings, now: datetime) -> list[Finding]:
-    it = Examined(settings, Folders(settings.inbox, settings.outbox, settings.state), now)
+def _examined(settings: Settings, clock: Callable[[], datetime]) -> list[Finding]:
+    it = Examined(settings, Folders(settings.inbox, settings.outbox, settings.state), clock)
     with suppress(OSError):
         folders.remove_leftovers(it)
     ours = tuple(folders.roots(it).values())

@@ -42,7 +42,12 @@ class Examined:
 
     settings: Settings
     folders: Folders
-    now: datetime
+    clock: Callable[[], datetime]
+
+    @property
+    def now(self) -> datetime:
+        """The time; a check of a cluster may take minutes."""
+        return self.clock()
 
 
 class Check(NamedTuple):

@@ -73,17 +73,18 @@ def check_open_files(it: Examined) -> Finding:
 
 def check_clock(it: Examined) -> Finding:
     """The clock is possible, and not before the last outcome."""
-    offset = it.now.strftime("%z")
-    shown = f"{it.now:%Y-%m-%d %H:%M:%S} {it.now.tzname() or ''} (UTC{offset[:3]}:{offset[3:5]})"
+    now = it.now
+    offset = now.strftime("%z")
+    shown = f"{now:%Y-%m-%d %H:%M:%S} {now.tzname() or ''} (UTC{offset[:3]}:{offset[3:5]})"
     follow = advice.shell(
         f"set the clock{' of the host' if is_image() else ''}, and let it follow a time server",
         *("timedatectl", "set-ntp", "true"),
         as_root=True,
     )
-    if it.now < _WRITTEN or it.now.year >= _LAST_YEAR:
+    if now < _WRITTEN or now.year >= _LAST_YEAR:
         return failed(f"the clock is wrong: it says {shown}", follow)
     last = _last_outcome(it)
-    if last is not None and it.now < last - _CLOCK_TOLERANCE:
+    if last is not None and now < last - _CLOCK_TOLERANCE:
         return warned(
             f"the clock says {shown}, and the last batch ended at {last:%Y-%m-%d %H:%M:%S %Z}:"
             " it is wrong now, or was wrong then",

@@ -11,7 +11,7 @@ from service.errors import TransientError, UsageError
 from service.explanation.records import GroupRecord, RecordName, is_explained, records_of_customer
 from service.folders import Folders
 from service.history import History
-from service.jobs.decided_records import SOURCE_AND_ID
+from service.jobs.decided_records import SOURCE_AND_ID, first_step
 from service.masters.customer_sets import CustomerSet, CustomerSets
 from service.masters.id_history import state_of
 from service.masters.missing import MissingThing
@@ -65,7 +65,7 @@ def newest(folders: Folders, sets: CustomerSets | None = None) -> Newest:
         raise UsageError(
             "no customer master is published yet, so there is nothing to explain",
             where=str(folders.outbox),
-            hint="publish the exports first; an outbox that integrate filled is named by --outbox DIR",
+            hint=first_step(folders),
         )
     if of.shown.obstacle or not is_explained(sets, of):
         raise UsageError(

@@ -68,7 +68,8 @@ def explain_two(given: tuple[str, str], folders: Folders, sets: CustomerSets | N
     (one, of_one), (other, of_other) = ((it.record, it.records) for it in asked)
     if one.ordinal == other.ordinal:
         raise UsageError(
-            f"both are the same record, of customer {asked[0].unified_id}", hint="name two different records"
+            f"both are the same record, of customer {asked[0].unified_id}",
+            hint="name two different records as SOURCE:ID; a unified id, or an alias of it, stands for the kept record",
         )
     followed = decisions_of(within.sets, within.of)
     is_one = asked[0].unified_id == asked[1].unified_id

@@ -14,6 +14,7 @@ from service.files import make_folder, remove_tree, sha256_of
 from service.folders import Folders, StateFolders
 from service.inbox import Inbox
 from service.jobs import WITH_REGISTER, all_sources
+from service.phrases import counted
 from service.publication import PastBatches
 from service.settings import Settings
 from service.state import State
@@ -34,8 +35,8 @@ class Adopted:
         """One line for the user."""
         if self.customers is None:
             return f"nothing to do: the state knows {self.batch_id}, the newest set of the outbox"
-        decisions = f", and {self.decisions} decisions" if self.decisions else ""
-        return f"adopted {self.customers} customers of batch {self.batch_id}{decisions}"
+        decisions = f", and {counted(self.decisions, 'decision')}" if self.decisions else ""
+        return f"adopted {counted(self.customers, 'customer')} of batch {self.batch_id}{decisions}"
 
 
 def adopt_outbox(settings: Settings, folders: Folders) -> Adopted:

@@ -25,6 +25,7 @@ from service.errors import UsageError
 from service.files import replace_text
 from service.folders import Folders, InboxFolders
 from service.jobs.decided_records import NewestSet
+from service.phrases import counted
 from service.pipeline.fields.source_id import id_key
 from service.printable import printable
 from service.register import Register
@@ -156,10 +157,31 @@ def listed_as_json(folders: Folders) -> str:
 
 
 def export(path: Path, folders: Folders) -> str:
-    """Write the decisions in force to a CSV file; returns how many. Raises: OSError."""
+    """Write the decisions in force to a CSV file; returns how many. Raises: UsageError, OSError."""
     decisions = DecisionStore(folders.state).in_force()
+    _refuse_loss(path, decisions)
     replace_text(path, csv_of(decisions))
     return f"decisions in force written to {path}: {len(decisions)}"
+
+
+def _refuse_loss(path: Path, decisions: Sequence[Decision]) -> None:
+    """Raises: UsageError where the export would replace a file of something else, or decisions by nothing."""
+    if not path.parent.is_dir():
+        raise UsageError(f"Folder not found: {path.parent}", where=str(path), hint="create it, or name another file")
+    if not path.exists():
+        return
+    try:
+        lines = read_lines(path)
+    except UsageError:
+        raise UsageError(
+            "the file is there, and holds something else than decisions", where=str(path), hint="name another file"
+        ) from None
+    if lines and not decisions:
+        raise UsageError(
+            f"no decision is in force, and the file holds {counted(len(lines), 'decision')}: it is not replaced",
+            where=str(path),
+            hint=f"name another file; if the state was lost, `{command('adopt')}` brings back what the sets followed",
+        )
 
 
 def import_file(path: Path, by: Author, folders: Folders) -> str:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from service.commands import command
 from service.decisions import DecidedRecord
 from service.decisions.rows import csv_rows
 from service.errors import UsageError
@@ -18,6 +19,17 @@ from service.unified_ids import number_in, unified_id
 
 SOURCE_AND_ID = re.compile(r"([A-Za-z][A-Za-z0-9_]*):(.+)", re.DOTALL)
 _HINT = "write SOURCE:ID, such as CRM:1001, or a unified id, such as CUST001; crosswalk.csv lists the records of a set"
+
+_FIRST_STEP = "publish the exports first; an outbox that integrate filled is named by --outbox DIR"
+
+
+def first_step(folders: Folders) -> str:
+    """What to do where the state knows no published set."""
+    batches = OutboxFolders(folders.outbox).batches
+    if not batches.is_dir() or not any(batches.iterdir()):
+        return _FIRST_STEP
+    return f"the outbox has sets that this state does not know: `{command('adopt')}` takes them over"
+
 
 Named = Mapping[str, str]
 """What messages call a record, such as ``A``, and its name as the user gave it."""
@@ -33,7 +45,7 @@ class NewestSet:
             raise UsageError(
                 "no customer master is published yet, so there are no records to decide about",
                 where=str(folders.outbox),
-                hint="publish the exports first; an outbox that integrate filled is named by --outbox DIR",
+                hint=first_step(folders),
             )
         self.batch_id = published.batch_id
         self.sources = tuple(published.source_rows)

@@ -179,7 +179,8 @@ class CustomerSets:
                 (path, found, stated.sha256), lambda: sha256_of(path) == stated.sha256
             )
         except FileNotFoundError:
-            raise _removed(of.batch_id) from None
+            is_there = (of.folder / MANIFEST).exists()
+            raise (_changed(of.batch_id, name) if is_there else _removed(of.batch_id)) from None
         if not is_intact:
             raise _changed(of.batch_id, name)
         return str(path)

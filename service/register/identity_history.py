@@ -124,6 +124,11 @@ class _Events:
         self._batches = {str(it.path): it for it in batches}
         self._reader = reader
 
+    @property
+    def last_id(self) -> str:
+        """The last of the batches."""
+        return max(self._batches.values(), key=lambda it: it.position).batch_id
+
     def own(self, number: int) -> list[_Placed]:
         """What happened to a customer."""
         return self._rows(_OWN, number)
@@ -153,7 +158,7 @@ def _resolved(number: int, own: list[_Placed], events: _Events) -> tuple[list[in
     while True:
         if not own:
             raise UsageError(
-                f"there is no customer {unified_ids.unified_id(chain[-1])} until then",
+                f"there is no customer {unified_ids.unified_id(chain[-1])} after batch {events.last_id}",
                 hint="crosswalk.csv in a set lists its ids",
             )
         last = max(own, key=lambda it: _order(it, unified_ids.unified_id(chain[-1]))).event

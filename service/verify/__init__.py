@@ -17,6 +17,7 @@ from service.documents import Manifest
 from service.errors import UsageError
 from service.folders import MANIFEST, Folders
 from service.model import JobName
+from service.phrases import counted
 from service.verify.checks import (
     check_archive,
     check_chain,
@@ -65,7 +66,8 @@ class VerifyReport:
     def sentence(self) -> str:
         """One line for a report without findings."""
         proved = "" if self.proved is None else f", {self.proved} proved"
-        return f"ok: {self.sets} sets{proved}, {self.inputs} inputs, {self.quarantined} quarantined"
+        sets, inputs = counted(self.sets, "set"), counted(self.inputs, "input")
+        return f"ok: {sets}{proved}, {inputs}, {self.quarantined} quarantined"
 
 
 def verify(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, BinaryIO, cast
 from msgspec import Meta, Struct
 
 from service import logs
-from service.dashboard.formats import counted, sentence
+from service.dashboard.formats import sentence
 from service.dashboard.pages.review import (
     MOST_ALIKE,
     AnswerKind,
@@ -35,6 +35,7 @@ from service.errors import UsageError
 from service.files import free_bytes, make_folder
 from service.inbox import NoSpaceForUpload, StagedUpload, UploadTooLarge
 from service.jobs.decide import MOST_CHARACTERS, WORDS, Answered, answer, author, imported, undo
+from service.phrases import counted
 
 _MOST_FILE_MB = 32
 _Text = Annotated[str, Meta(max_length=MOST_CHARACTERS)]

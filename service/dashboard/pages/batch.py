@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, structs
 
-from service.dashboard.formats import counted, sentence
+from service.dashboard.formats import sentence
 from service.dashboard.pages.analytics import AnalyticsExport, export_of
 from service.dashboard.pages.batches import BatchSummary, summary_of
 from service.dashboard.routes import ActionRoute, FileRoute, PageRoute, ServedFile
@@ -31,6 +31,7 @@ from service.folders import MANIFEST
 from service.ledger import Entry
 from service.masters.missing import MissingThing
 from service.masters.set_files import read_manifest, why_unreadable
+from service.phrases import counted
 from service.printable import printable
 
 _WAIT_SECONDS = 2.0

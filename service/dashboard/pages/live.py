@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from service.dashboard.formats import counted, number
+from service.dashboard.formats import number
 from service.dashboard.page_frame import PillState, ServiceState, service_state
 from service.dashboard.routes import PageRoute
 from service.dashboard.site import Site
@@ -18,6 +18,7 @@ from service.documents import HealthReport, Reason, StageProgress
 from service.jobs import JOBS
 from service.ledger import Entry
 from service.model import JobName
+from service.phrases import counted
 from service.watch.waits import OTHER_VERSIONS, PERMISSION, TURN, WRITER
 
 STAGES: Mapping[str, str] = {
