@@ -12,8 +12,6 @@ from service.pipeline.matching.safe.scoring import Scorer
 
 _AS_GOOD = 2.0
 """Bits by which a rival may fit a record less than the record's own group does."""
-_CONTRADICT = -4.0
-"""Bits: customers whose records have this mean weight are two."""
 _MOST_QUESTIONS = 2
 """The most questions about one customer."""
 
@@ -38,8 +36,8 @@ def members_of(groups: Ints) -> Mapping[int, Ints]:
 def without_ambiguous(groups: Ints, pairs: Pairs, limit: float, scorer: Scorer) -> Ints:
     """The groups, in which each ambiguous record is a group of its own.
 
-    A record is ambiguous if it fits another group, the rival, about as well as the rest of its own, and the rival
-    contradicts that rest.
+    A record is ambiguous if it fits another group, the rival, about as well as the rest of its own, and that rest
+    would not be joined with the rival. Else the order of the records would decide.
     """
     members = members_of(groups)
     tried = [it for it in _rivals(groups, pairs, limit) if len(members[int(groups[it[0]])]) > 1]
@@ -47,8 +45,8 @@ def without_ambiguous(groups: Ints, pairs: Pairs, limit: float, scorer: Scorer) 
     own = [np.setdiff1d(members[int(groups[record])], [record]) for record, _ in tried]
     rival = [members[group] for _, group in tried]
     fit_own, fit_rival = scorer.means(alone, own), scorer.means(alone, rival)
-    contradict = scorer.means(own, rival) < _CONTRADICT
-    is_ambiguous = (fit_rival > limit) & (fit_rival >= fit_own - _AS_GOOD) & contradict
+    are_two = scorer.means(own, rival) < limit
+    is_ambiguous = (fit_rival > limit) & (fit_rival >= fit_own - _AS_GOOD) & are_two
     ambiguous = sorted({record for (record, _), found in zip(tried, is_ambiguous.tolist(), strict=True) if found})
     return _taken_out(groups, ambiguous)
 

@@ -21,7 +21,7 @@ from service.pipeline.matching.safe.weights import first_weights, with_customers
 
 AUTOMATIC = -2.5
 """Bits: groups with a higher mean weight are joined without a person."""
-LEAST_ASKED = -3.0
+LEAST_ASKED = -2.9
 """Bits: about groups with a lower mean weight a person is not asked."""
 _PASSES = 2
 
