@@ -157,6 +157,16 @@ def engine(
         yield made
 
 
+@pytest.fixture
+def fresh_engine(engine_name: str, engine: AnyEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyEngine]:
+    """An engine for one test of very many, each of which leaves tables; that of Spark is the one of the module."""
+    if engine_name == "spark":
+        yield engine
+        return
+    with small_engine(tmp_path_factory.mktemp("engine")) as made, registered_once(made):
+        yield made
+
+
 @pytest.fixture(scope="module")
 def engine_settings(engine_name: str, request: pytest.FixtureRequest) -> Mapping[str, Any]:
     """The settings of a batch that this engine works on."""

@@ -258,8 +258,8 @@ SEEDS = seeds(REGISTER_HISTORIES)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_over_a_random_history_the_laws_of_ids_hold(engine: AnyEngine, tmp_path: Path, seed: int) -> None:
-    batches, model = Batches(engine, tmp_path), Model()
+def test_over_a_random_history_the_laws_of_ids_hold(fresh_engine: AnyEngine, tmp_path: Path, seed: int) -> None:
+    batches, model = Batches(fresh_engine, tmp_path), Model()
     for groups in walk(seed, 12):
         before = deepcopy(model)
         numbers, changes = batches.next(groups)
@@ -324,11 +324,11 @@ def test_random_histories_bring_aliases_back() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_merged_and_is_parted_as_before_has_its_former_ids(
-    engine: AnyEngine, tmp_path: Path, seed: int
+    fresh_engine: AnyEngine, tmp_path: Path, seed: int
 ) -> None:
     """Groups merge step by step into one. Undone one by one, the last one first, each grouping has its former ids."""
     r = random.Random(seed)
-    batches, ids_of = Batches(engine, tmp_path), dict[frozenset[frozenset[str]], dict[frozenset[str], int]]()
+    batches, ids_of = Batches(fresh_engine, tmp_path), dict[frozenset[frozenset[str]], dict[frozenset[str], int]]()
     keys, parts = r.sample("ABCDEFGHIJKL", 12), list[list[str]]()
     while keys:
         size = r.randint(1, 4)
