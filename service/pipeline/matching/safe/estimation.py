@@ -54,7 +54,7 @@ def _per_record(posterior: Floats, expected: float, pairs: ComparedPairs) -> flo
 
 
 def _log_m(pairs: ComparedPairs, one: Floats) -> Floats:
-    """``Weights.log_m``; a contradiction is never more usual than it was thought to be before."""
+    """``Weights.log_m``; the chance of a contradiction is at most its starting chance."""
     found = np.zeros((len(pairs.prepared.columns), OUTCOMES))
     for number, field in enumerate(pairs.prepared.columns):
         starting = np.array(chances_of(field).of_one)
@@ -84,10 +84,10 @@ def _log_related(weights: Weights, pairs: ComparedPairs, sure: Floats) -> Floats
     """``Weights.log_related``, where relatives share at least what the starting chances say; of names as it is."""
     found = weights.log_related.copy()
     for number, field in enumerate(pairs.prepared.columns):
-        if field not in NAMES:
+        starting = chances_of(field).related
+        if field not in NAMES and starting is not None:
             counts = np.bincount(pairs.outcomes[:, number], weights=sure, minlength=OUTCOMES)[SAME:]
-            starting = np.array(chances_of(field).related or np.zeros(NEAR))
-            learned = (counts[:NEAR] + _STRENGTH * starting) / (counts.sum() + _STRENGTH)
+            learned = (counts[:NEAR] + _STRENGTH * np.array(starting)) / (counts.sum() + _STRENGTH)
             chances = np.maximum(starting, learned)
             found[number] = log_related(chances * min(1.0, _MOST_SHARED / chances.sum()), weights.log_u[number])
     return found
