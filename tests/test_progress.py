@@ -580,7 +580,7 @@ def test_a_terminal_shows_a_bar_with_stage_rows_and_rate_and_removes_it(house: H
     assert {bar[4] for bar in bars if bar[2] == "normalise"} == {f"{RECORDS:,}"}
     last, summary = screens[-2:] if screens[-1].strip() else screens[-3:-1]
     assert last.strip() == "", "the bar is removed"
-    assert summary.startswith(f"{RECORDS} records, ")
+    assert summary.startswith(f"{RECORDS:,} records, ")
 
 
 @pytest.mark.large
@@ -598,6 +598,6 @@ def test_on_one_terminal_the_log_appears_above_the_bar(house: House) -> None:
 def test_without_a_terminal_there_is_no_bar_but_the_log(house: House) -> None:
     with open(house.root / "err", "wb") as err:
         out = integrated(house, err=err.fileno())
-    assert (house.root / "err").read_text(encoding="utf-8").startswith(f"{RECORDS} records, ")
+    assert (house.root / "err").read_text(encoding="utf-8").startswith(f"{RECORDS:,} records, ")
     events = [json.loads(line) for line in out.splitlines()]
     check_events(events)
