@@ -20,7 +20,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.files import read_regular, replace_text, replace_texts
-from service.model import Fingerprint, JobName
+from service.fingerprint import Fingerprint
+from service.job_name import JobName
 
 MOST_BYTES = 16 << 20
 _BATCH_ID = r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}(-[1-9][0-9]*)?\Z"

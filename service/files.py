@@ -14,7 +14,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from service.model import Fingerprint
+from service.fingerprint import Fingerprint
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK_BYTES = 1 << 20
@@ -263,7 +262,7 @@ def _create_staged(path: Path) -> tuple[int, Path]:
 
 def _staged_path(path: Path) -> Path:
     """A name that no other user can expect."""
-    return path.with_name(_STAGED.format(name=path.name, random=secrets.token_hex(8)))
+    return path.with_name(_STAGED.format(name=path.name, random=os.urandom(8).hex()))
 
 
 def make_read_only(paths: Sequence[Path]) -> None:

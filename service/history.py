@@ -18,8 +18,8 @@ from typing import Literal, TypeVar
 from service import documents, sqlite
 from service.documents import MalformedDocument, Manifest, Reason, is_batch_id
 from service.folders import Folders, InboxFolders, OutboxFolders, StateFolders
+from service.job_name import JobName
 from service.ledger import FORMAT, FORMAT_OF_ONE_JOB, Entry, format_of, outcomes_table, read_entries
-from service.model import JobName
 
 MOST_ON_A_PAGE = 1000
 """A larger ``limit`` counts as this."""

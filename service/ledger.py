@@ -19,7 +19,7 @@ from service import sqlite
 from service.documents import Counts
 from service.files import move
 from service.folders import StateFolders
-from service.model import JobName
+from service.job_name import JobName
 from service.outcomes import Input, Outcome, OutcomeFiles, in_order, last_after
 from service.sqlite import DamagedDatabase, sqlite_errors_as_oserror
 

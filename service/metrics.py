@@ -26,9 +26,9 @@ from service.files import free_bytes
 from service.folders import LOCK, Folders, InboxFolders, StateFolders
 from service.health_reasons import ReasonCode
 from service.history import History, OutcomeTotals
+from service.job_name import JobName
 from service.ledger import Entry
 from service.locks import is_locked
-from service.model import JobName
 from service.outcomes import Kind
 from service.raw_settings import DEFAULT_STALL_MINUTES
 

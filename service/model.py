@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from service import __version__
+from service.fingerprint import Fingerprint
+from service.job_name import JobName
 
 MISSING = "N/A"
 NOT_IDS = frozenset({"", "0", "-1"})
@@ -126,9 +128,6 @@ def _folded(paths: Collection[str]) -> set[str]:
 
 DateOrder = Literal["MDY", "DMY"]
 """The order of day and month in dates such as ``01/02/2024``."""
-
-JobName = Literal["integration", "analytics"]
-"""What a batch produces: a customer master, or the analytics export."""
 
 
 @dataclass(frozen=True)
@@ -301,17 +300,6 @@ API = Source(
     job="analytics",
 )
 """The raw API export that ``sync`` writes; rows are unmodified."""
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Identity and state of a file: two equal fingerprints mean that no process wrote in between."""
-
-    device: int
-    inode: int
-    size_bytes: int
-    mtime_ns: int
-    ctime_ns: int
 
 
 @dataclass(frozen=True)

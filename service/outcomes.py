@@ -17,7 +17,7 @@ from msgspec import UnsetType
 from service import documents
 from service.documents import Counts, Manifest, Reason
 from service.folders import MANIFEST, REASON, InboxFolders, OutboxFolders
-from service.model import JobName
+from service.job_name import JobName
 
 Kind = Literal["published", "quarantined", "unknown"]
 

@@ -32,8 +32,9 @@ from service.errors import ServiceError, TransientError, safe_text
 from service.files import fingerprint_of, sha256_of_each
 from service.folders import MANIFEST, Folders
 from service.inbox import Inbox
+from service.job_name import JobName
 from service.ledger import Ledger
-from service.model import Batch, InputFile, JobName, Summary, inputs_sha256
+from service.model import Batch, InputFile, Summary, inputs_sha256
 from service.outbox import FlatFiles, Outbox
 from service.register import Register
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from service.files import fingerprint_of
-from service.model import Fingerprint
+from service.fingerprint import Fingerprint
 
 _BUSY_SECONDS = 10.0
 """How long a statement waits for the lock of another process."""

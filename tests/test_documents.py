@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 from service import documents
 from service.documents import Claim, ClaimedFile, HealthReport, IgnoredEntry, MalformedDocument, Manifest, Reason
-from service.model import Fingerprint
+from service.fingerprint import Fingerprint
 from tests.small_documents import batch, manifest, reason
 
 FORMER = Path(__file__).with_name("former") / "documents"

@@ -35,9 +35,10 @@ from hypothesis.stateful import (
 from service import files, logs
 from service.errors import InputError, ServiceError, TransientError
 from service.inbox import claims, inbox, shown_name
+from service.job_name import JobName
 from service.jobs.batch_runner import BatchRunner
 from service.journal import Journal
-from service.model import Batch, JobName, Summary
+from service.model import Batch, Summary
 from service.publication import CommitState
 from service.settings import Settings
 from service.watch import daemon

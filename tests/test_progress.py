@@ -25,10 +25,10 @@ import structlog
 from benchmarks.generate import write_pair
 from service import logs, progress
 from service.errors import Interrupted
+from service.job_name import JobName
 from service.jobs import JOBS
 from service.jobs.integration import STEPS_OF_COMPARISON
 from service.model import CRM as CRM_SOURCE
-from service.model import JobName
 from service.progress import Meter, Reading, Reporter
 from service.readers.row_estimate import estimated_rows
 from service.register import Register

@@ -16,8 +16,9 @@ from benchmarks.generate import write_messy_pair
 from benchmarks.generate_api import write_api_file
 from benchmarks.process_tree import tree_of
 from benchmarks.spark_cluster import Node
+from service.job_name import JobName
 from service.jobs import JOBS
-from service.model import API, JobName
+from service.model import API
 from service.progress import Meter
 from tests import sizes, small_exports
 from tests.small_batches import delivered_file, integrate_pair, published

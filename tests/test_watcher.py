@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from service.errors import TransientError, UsageError
+from service.fingerprint import Fingerprint
 from service.health_reasons import HealthReason
 from service.inbox import Settling, shown_name
 from service.jobs.batch_runner import BatchRunner
-from service.model import Fingerprint
 from service.watch import file_events
 from service.watch.attempts import pause_seconds
 from service.watch.file_events import EVENT_GRACE_SECONDS, FileEvents

@@ -13,8 +13,8 @@ from service.adoption.published_sets import position_of, sets_in_order
 from service.commands import command
 from service.container import where_state_is
 from service.errors import StateBehindOutbox
+from service.job_name import JobName
 from service.ledger import Ledger
-from service.model import JobName
 from service.register import Register
 
 NEW_IDS = "to begin with new ids, empty the outbox and the file .lock of the inbox"

@@ -13,8 +13,8 @@ from msgspec import UnsetType
 from service import documents
 from service.documents import MalformedDocument, Manifest
 from service.folders import OutboxFolders
+from service.job_name import JobName
 from service.ledger import Ledger
-from service.model import JobName
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from service import sqlite
 from service.api.pages import Page
 from service.errors import TransientError
 from service.files import make_folder
+from service.fingerprint import Fingerprint
 from service.locks import STATE_NEEDS_LOCKS, Lock
-from service.model import Fingerprint
 from service.sqlite import DamagedDatabase, sqlite_errors_as_oserror
 
 _FILE_NAME = "checkpoint.sqlite"

@@ -32,12 +32,13 @@ from service.files import (
     remove_tree,
     sha256_of,
 )
+from service.fingerprint import Fingerprint
 from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.names import is_ignored
 from service.inbox.quarantine import inputs_in, reason_for
 from service.inbox.scan import WaitingFile
 from service.inbox.settling import is_being_written
-from service.model import Batch, Fingerprint, InputFile, Source
+from service.model import Batch, InputFile, Source
 
 _NOT_A_CLAIM = {errno.EINVAL, errno.ELOOP, errno.EFBIG, errno.EACCES}
 """What ``documents.read`` raises for a link, a special file, one that is too large, and one of another user."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from service.commands import command
 from service.errors import TransientError
 from service.files import fingerprint_of, make_folder, move, remove_staged, staged_file
+from service.fingerprint import Fingerprint
 from service.inbox.names import read_name
-from service.model import Fingerprint, Source
+from service.model import Source
 
 
 def drop(

@@ -15,7 +15,8 @@ from service.errors import ServiceError, UsageError
 from service.files import is_own_folder, is_regular, move_if_free, remove_tree, sha256_of
 from service.folders import REASON, TEXT_LOG, InboxFolders
 from service.inbox.names import is_housekeeping
-from service.model import InputFile, JobName, inputs_sha256, sha256_of_all
+from service.job_name import JobName
+from service.model import InputFile, inputs_sha256, sha256_of_all
 from service.printable import printable
 
 

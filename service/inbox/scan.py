@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.files import fingerprint
+from service.fingerprint import Fingerprint
 from service.folders import InboxFolders
 from service.inbox.names import copied_export, is_conflict_copy, is_ignored, is_incomplete, read_name, shown_name
-from service.model import Fingerprint, JobName, Source
+from service.job_name import JobName
+from service.model import Source
 from service.suffixes import sort_key
 
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.files import fingerprint, open_file, open_regular
+from service.fingerprint import Fingerprint
 from service.inbox.mounts import honours_leases
-from service.model import JSON_KINDS, Fingerprint
+from service.model import JSON_KINDS
 
 # A writer that appends in pieces closes the file in between: with the lease alone the first piece would be claimed.
 LEASE_STILL_SECONDS = 0.3

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from service.job_name import JobName
 from service.jobs import analytics, integration
 from service.jobs.job import Job
-from service.model import JobName, Source
+from service.model import Source
 from service.settings import Settings
 
 __all__ = ["JOBS", "WITH_REGISTER", "Job", "all_sources"]

@@ -12,9 +12,10 @@ from service.engine.contract import Engine, Prepared
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
 from service.folders import OutboxFolders, StateFolders
+from service.job_name import JobName
 from service.jobs import JOBS, WITH_REGISTER
 from service.journal import Journal
-from service.model import Batch, JobName, Summary
+from service.model import Batch, Summary
 from service.pipeline.fields.cell import register_cell
 from service.pipeline.normalise import register_functions
 from service.progress import Meter

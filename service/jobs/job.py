@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from service.engine.contract import Engine
+from service.job_name import JobName
 from service.jobs.checked import Checked
 from service.journal import Journal
-from service.model import Batch, JobName, Source, Summary
+from service.model import Batch, Source, Summary
 from service.outbox import FlatFiles
 from service.publication import Publication
 from service.settings import Settings

@@ -16,7 +16,7 @@ from service import documents
 from service.documents import Manifest
 from service.errors import UsageError
 from service.folders import MANIFEST, Folders
-from service.model import JobName
+from service.job_name import JobName
 from service.phrases import counted
 from service.verify.checks import (
     check_archive,

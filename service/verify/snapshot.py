@@ -11,9 +11,9 @@ from service.documents import Counts
 from service.files import sha256_of
 from service.folders import REASON, TEXT_LOG, Folders, InboxFolders, OutboxFolders
 from service.inbox.names import is_housekeeping
+from service.job_name import JobName
 from service.ledger import Ledger
 from service.locks import is_locked
-from service.model import JobName
 from service.outbox import FlatFiles
 from service.outcomes import Input
 

@@ -7,8 +7,8 @@ import threading
 from service.errors import StateBehindOutbox, TransientError, UsageError
 from service.health_reasons import HealthReason
 from service.inbox import Inbox, QuarantinedBatch
+from service.job_name import JobName
 from service.jobs.batch_runner import BatchRunner
-from service.model import JobName
 from service.state import State
 
 RETRY_SECONDS = 0.2

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.inbox import Candidate, Scan, Settling, WaitingFile
-from service.model import JobName
+from service.job_name import JobName
 from service.suffixes import is_before
 
 _OPTIONAL_PATIENCE = 3  # an optional export may delay a complete batch for this many times the time to settle

@@ -18,7 +18,7 @@ from service.folders import Folders
 from service.health import MOST_LISTED
 from service.health_reasons import HealthReason
 from service.inbox import Inbox, QuarantinedBatch, Scan, shown_name
-from service.model import JobName
+from service.job_name import JobName
 from service.printable import printable
 from service.progress import Reading
 from service.watch.attempts import (

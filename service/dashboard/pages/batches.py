@@ -11,8 +11,8 @@ from service.dashboard.routes import PageRoute
 from service.dashboard.site import Site
 from service.documents import Counts
 from service.history import DayCounts
+from service.job_name import JobName
 from service.ledger import Entry, Removed
-from service.model import JobName
 
 DAYS = 30
 ROWS = 50

@@ -15,9 +15,9 @@ from service.dashboard.page_frame import PillState, ServiceState, service_state
 from service.dashboard.routes import PageRoute
 from service.dashboard.site import Site
 from service.documents import HealthReport, Reason, StageProgress
+from service.job_name import JobName
 from service.jobs import JOBS
 from service.ledger import Entry
-from service.model import JobName
 from service.phrases import counted
 from service.watch.waits import OTHER_VERSIONS, PERMISSION, TURN, WRITER
 

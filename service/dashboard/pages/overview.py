@@ -13,9 +13,9 @@ from service.dashboard.sample import made_at
 from service.dashboard.site import Site
 from service.documents import Counts, Manifest
 from service.inbox import partner_name
+from service.job_name import JobName
 from service.jobs import JOBS
 from service.ledger import Entry
-from service.model import JobName
 
 _LISTED_BATCHES = 10
 _TREND_BATCHES = 30

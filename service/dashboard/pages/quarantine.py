@@ -20,10 +20,10 @@ from service.documents import MalformedDocument, Reason, is_batch_id
 from service.errors import UsageError
 from service.files import is_own_folder, is_regular, open_file
 from service.folders import TEXT_LOG
+from service.job_name import JobName
 from service.ledger import Entry
 from service.masters.missing import MissingThing
 from service.masters.set_files import why_unreadable
-from service.model import JobName
 from service.printable import printable, printable_lines
 from service.state import State
 
