@@ -35,6 +35,19 @@ def test_good_files_are_described_and_nothing_is_written(house: House) -> None:
     assert sorted(path.name for path in house.root.rglob("*")) == sorted([CRM, ECOM, "inbox"])
 
 
+@pytest.mark.parametrize(
+    ("matching", "address", "count"), [("literal", None, 13), ("safe", "address Default Address Address1", 9)]
+)
+def test_fields_that_the_matcher_reads_are_named_as_read(
+    house: House, matching: str, address: str | None, count: int
+) -> None:
+    done = house.run("check", CASES / "shopify_csv_export" / "ecommerce_customers.csv", matching=matching)
+    printed = lines(done.out)
+    assert address is None or address in printed
+    assert ("Default Address Address1" in " ".join(printed[-2:])) == (address is None), "listed as not read"
+    assert f"not read {count} other columns" in printed
+
+
 def test_an_export_of_the_api_is_read_as_for_the_analytics(house: House) -> None:
     rows = '{"id": 1, "first_name": "Ann", "last_name": "Lee", "plan": "pro"}, {"id": 1, "last_name": "Lee"}, {}'
     (house.inbox / API).write_text(f'{{"data": [{rows}]}}', encoding="utf-8")

@@ -26,7 +26,7 @@ from service.outbox import FlatFiles
 from service.pipeline import guards, quality
 from service.pipeline.difference import Difference, difference
 from service.pipeline.evidence import explain
-from service.pipeline.extract import INTEGRATION, Extracted, estimated_rows, extract, with_evidence
+from service.pipeline.extract import Extracted, estimated_rows, extract_records
 from service.pipeline.former.keys import former_keys
 from service.pipeline.load import Results, load, write_merge_lines
 from service.pipeline.matched import Matched
@@ -82,7 +82,7 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
     report_started(journal)
     journal.stage("extract", estimated_rows(batch))
     has_former = register.has_former_keys()
-    extracted = _extracted(batch, rules, engine, with_former=has_former)
+    extracted = extract_records(batch, rules, engine, with_former=has_former)
     report_extracted(batch, extracted, journal)
     journal.line("INFO", f"Total raw records: {extracted.row_count}")
     volumes = volumes_of(extracted.source_rows, {} if published is None else published.source_rows)
@@ -121,14 +121,6 @@ def integrate(batch: Batch, rules: Rules, engine: Engine, publication: Publicati
         journal.stage("publish", extracted.row_count)
         register.stage(identified, PublishedMaster(batch.id, batch.suffix, dict(summary.source_rows), filled))
     return summary
-
-
-def _extracted(batch: Batch, rules: Rules, engine: Engine, *, with_former: bool) -> Extracted:
-    if not rules.reads_evidence:
-        return extract(batch, rules.guards, engine, INTEGRATION, with_former=with_former)
-    inputs = tuple(replace(file, source=file.source.with_evidence()) for file in batch.inputs)
-    spec = with_evidence(file.source for file in inputs)
-    return extract(replace(batch, inputs=inputs), rules.guards, engine, spec, with_former=with_former)
 
 
 def _matchers(rules: Rules, evidence: Sequence[str]) -> tuple[Matcher, Matcher | None]:

@@ -10,7 +10,7 @@ from service.engine.contract import Engine
 from service.jobs.checked import Checked, describe_layout, describe_rejects
 from service.model import FIELDS, Batch, InputFile, Rules, Source
 from service.pipeline import quality
-from service.pipeline.extract import Extracted, extract
+from service.pipeline.extract import Extracted, extract_records
 from service.pipeline.lost_fields import listed
 from service.pipeline.matching.literal import LiteralMatcher
 from service.pipeline.normalise import Normalised, normalise
@@ -22,7 +22,7 @@ from service.readers.rows import FileReport
 def check_export(batch: Batch, rules: Rules, engine: Engine, work_folder: Path) -> Checked:
     """Read the one export of ``batch`` as the integration would, and report on it. Raises: InputError."""
     (file,) = batch.inputs
-    extracted = extract(batch, rules.guards, engine)
+    extracted = extract_records(batch, rules, engine)
     normalised = normalise(extracted, rules, engine)
     name = file.source.name
     report = extracted.reports[name]

@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, replace
 
 from service.engine.contract import Engine, Table, sql_text
 from service.errors import InputError, TooManyRejects, UnreadableFile
-from service.model import EVIDENCE_FIELDS, FIELDS, IDENTIFIER, Batch, FieldPath, Guards, InputFile, Layout, Source
+from service.model import (
+    EVIDENCE_FIELDS,
+    FIELDS,
+    IDENTIFIER,
+    Batch,
+    FieldPath,
+    Guards,
+    InputFile,
+    Layout,
+    Rules,
+    Source,
+)
 from service.pipeline.fields import FEW_ROWS
 from service.pipeline.fields.cell import BY_DEFINITION, IN_SQL, CellSql, register_cell
 from service.pipeline.fields.source_id import LOST_DIGITS
@@ -68,16 +79,16 @@ INTEGRATION = FieldSpec(
 )
 
 
-def with_evidence(sources: Iterable[Source], spec: FieldSpec = INTEGRATION) -> FieldSpec:
-    """``spec`` with the fields that these sources map for the matcher ``safe``."""
+def with_evidence(sources: Iterable[Source]) -> FieldSpec:
+    """``INTEGRATION`` with the fields that these sources map for the matcher ``safe``."""
     mapped = {name for source in sources for layout in source.layouts for name in layout.fields}
     identifiers = sorted(name for name in mapped if name.startswith(IDENTIFIER))
     names = (*(name for name in EVIDENCE_FIELDS if name in mapped), *identifiers)
     return replace(
-        spec,
-        fields=(*spec.fields, *names),
-        optional=spec.optional | set(names),
-        parts=spec.parts | {"first_name", "last_name"},
+        INTEGRATION,
+        fields=(*INTEGRATION.fields, *names),
+        optional=INTEGRATION.optional | set(names),
+        parts=INTEGRATION.parts | {"first_name", "last_name"},
         evidence=names,
     )
 
@@ -110,6 +121,15 @@ class Extracted:
     def row_count(self) -> int:
         """The number of rows that entered, of all sources."""
         return sum(self.source_rows.values())
+
+
+def extract_records(batch: Batch, rules: Rules, engine: Engine, *, with_former: bool = False) -> Extracted:
+    """``extract`` for the integration, with the fields that the matcher ``safe`` reads where ``rules`` ask for it."""
+    if not rules.reads_evidence:
+        return extract(batch, rules.guards, engine, with_former=with_former)
+    inputs = tuple(replace(file, source=file.source.with_evidence()) for file in batch.inputs)
+    spec = with_evidence(file.source for file in inputs)
+    return extract(replace(batch, inputs=inputs), rules.guards, engine, spec, with_former=with_former)
 
 
 def extract(
