@@ -6,7 +6,7 @@ A function in Python that a statement calls runs on one processor, whatever the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ _MARK = "chr(1)"
 _MANY_VALUES = 50_000
 """Fewer are read before the worker processes have started."""
 _SAMPLED_ROWS = 20_000
-_SHARE_OF_THE_SAMPLE, _SHARE_OF_A_TERM = 0.02, 0.2
+_SHARE_OF_THE_SAMPLE, _SHARE_OF_A_TERM, _SHARE_OF_THE_JOIN = 0.02, 0.18, 0.1
 """Of the work around it."""
 
 
@@ -47,21 +47,28 @@ def read_ahead(rows: Table, terms: Mapping[str, str], engine: Engine) -> Iterato
 
     In:   rows   source · row_number · what the terms need
           terms  name -> SQL of a value, which calls its definition for what it cannot decide itself
-    Out:  the rows in their order, with more columns, until the block ends; and the terms
+    Out:  the rows in their order, with more columns, until the block ends; and the terms, which use these
     """
-    found, read = dict(terms), rows
-    for slow in () if engine.calls_in_parallel else _slow_terms(rows, terms, engine):
+    slow_terms = [] if engine.calls_in_parallel else _slow_terms(rows, terms, engine)
+    if not slow_terms:
+        yield rows, terms
+        return
+    # The rows of several exports have no positions before they are one table.
+    own = rows.derive("from this")
+    results: list[Table] = []
+    for slow in slow_terms:
         with engine.meter.part(_SHARE_OF_A_TERM, steps=0):
-            # The rows of several exports have no positions before they are one table.
-            own = rows.derive("from this") if read is rows else read
-            read = _with_results(own, slow, engine)
-            own.release()
-        found[slow.name] = terms[slow.name].replace(slow.call[0], f"known_{slow.name}")
+            results.append(_results_of(own, slow, engine))
+    with engine.meter.part(_SHARE_OF_THE_JOIN):
+        read = _with_results(own, slow_terms, results)
+    for table in (own, *results):
+        table.release()
+    names = [it.name for it in slow_terms]
+    known = {name: f"case when is_known_{name} then known_{name} else {terms[name]} end" for name in names}
     try:
-        yield read, found
+        yield read, {**terms, **known}
     finally:
-        if read is not rows:
-            read.release()
+        read.release()
 
 
 def _slow_terms(rows: Table, sql_of: Mapping[str, str], engine: Engine) -> list[_Slow]:
@@ -85,21 +92,30 @@ def _slow_terms(rows: Table, sql_of: Mapping[str, str], engine: Engine) -> list[
     return [it for it, sampled in zip(candidates, times, strict=True) if sampled * step >= _MANY_VALUES]
 
 
-def _with_results(rows: Table, slow: _Slow, engine: Engine) -> Table:
-    """The rows with the result of the call, where it is needed, in the column ``known_…``."""
+def _results_of(rows: Table, slow: _Slow, engine: Engine) -> Table:
+    """The arguments of the call, each once, and its ``result``, where rows need it."""
     listed = ", ".join(f"{sql} as {argument}" for argument, sql in slow.arguments.items())
     with engine.meter.part(0.05):
         texts = rows.derive(f"select distinct {listed} from this where {slow.is_slow}")
-    with engine.meter.part(0.9, steps=0):
+    with engine.meter.part(0.95, steps=0):
         results = engine.call(slow.call[1], texts, tuple(slow.arguments))
-    matches = " and ".join(f"{sql} = {argument}" for argument, sql in slow.arguments.items())
-    # A join does not keep the order of the rows.
-    with engine.meter.part(0.05):
-        joined = rows.numbered("position").derive(
-            f"select this.* exclude (position), known.result as known_{slow.name} "
-            f"from this left join known on {matches} order by position",
-            known=results,
-        )
     texts.release()
-    results.release()
-    return joined
+    return results
+
+
+def _with_results(rows: Table, slow_terms: Sequence[_Slow], results: Sequence[Table]) -> Table:
+    """The rows with the result of each call, where it is needed, in the columns ``known_…`` and ``is_known_…``."""
+    columns = "".join(
+        f", of_{it.name}.result as known_{it.name}, of_{it.name}.known_text is not null as is_known_{it.name}"
+        for it in slow_terms
+    )
+    joins = " ".join(f"left join of_{it.name} on {_matches(it)}" for it in slow_terms)
+    # A join does not keep the order of the rows.
+    return rows.numbered("position").derive(
+        f"select this.* exclude (position){columns} from this {joins} order by position",
+        **{f"of_{it.name}": known for it, known in zip(slow_terms, results, strict=True)},
+    )
+
+
+def _matches(slow: _Slow) -> str:
+    return " and ".join(f"{sql} = of_{slow.name}.{argument}" for argument, sql in slow.arguments.items())
