@@ -99,6 +99,8 @@ class Stages(msgspec.Struct):
     rounds: int
     stages: list[Stage]
     memory: list[tuple[float, float]]
+    memory_limit_mb: int = 0
+    """``SERVICE_MEMORY_LIMIT_MB``; 0 is what the service takes by itself."""
 
 
 class Drops(msgspec.Struct, frozen=True):
@@ -149,6 +151,9 @@ class Analytics(msgspec.Struct):
     input_mb: float
     matched: int
     runs: list[Run]
+    floor_seconds: float | None = None
+    """What DuckDB takes for the least of it, see ``peers.analytics_floor``."""
+    floor_cpu_seconds: float | None = None
 
 
 class WorstResult(msgspec.Struct):
@@ -170,6 +175,8 @@ class Reading(msgspec.Struct):
     values: int
     runs: list[Run]
     stages: list[Stage]
+    floor_cpu_seconds: float | None = None
+    """What the definitions take alone, see ``peers.value_floor``."""
 
 
 class Worst(msgspec.Struct):
@@ -209,6 +216,7 @@ class Figures(msgspec.Struct):
     comparisons: dict[int, Comparison] = {}
     """By number of records."""
     stages: Stages | None = None
+    huge_stages: Stages | None = None
     latency: Latency | None = None
     again: Again | None = None
     analytics: Analytics | None = None

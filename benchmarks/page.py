@@ -25,7 +25,7 @@ _TAIL = """\
 
 - `make bench ARGS="--parts latency,worst --drops 50"` measures these and keeps the recorded figures of the others.
 - `make bench ARGS="--records 100000 --rounds 1"` is a quick look.
-- `make bench ARGS=--huge` adds 10 million records, of the floors and the service, once.
+- `make bench ARGS=--huge` adds 10 million records, of the floors and the service, and its stages, once.
 - `python -m benchmarks --help` lists all options; `python -m benchmarks render` writes the page.
 
 The other programs are installed beside the service, from `requirements/peers.txt`; the row of one that cannot be
@@ -38,6 +38,7 @@ def page_of(figures: Figures) -> str:
     parts: Iterable[tuple[Any, Callable[[Any], Iterator[str]]]] = (
         (figures.comparisons, compared.section),
         (figures.stages, sections.stages),
+        (figures.huge_stages, sections.huge_stages),
         (figures.latency, sections.latency),
         (figures.again, sections.again),
         (figures.analytics, sections.analytics),

@@ -95,6 +95,7 @@ def _scaling(figures: Figures, options: Options) -> None:
 
 def _huge(figures: Figures, options: Options) -> None:
     figures.comparisons[HUGE] = compare(HUGE, 1, [peer for peer in PEERS if peer.is_floor], _HUGE_LIMIT_MB)
+    figures.huge_stages = measure_stages(HUGE, 1, _HUGE_LIMIT_MB)
 
 
 def _stages(figures: Figures, options: Options) -> None:

@@ -15,23 +15,7 @@ def stages(it: Stages) -> Iterator[str]:
     """The stages of a batch."""
     yield "## Stages"
     yield ""
-    rate = it.records / it.run.seconds
-    yield (
-        f"**{it.records:,} records** in {it.run.seconds:.2f} s{mark([it.run], it.conditions.cores)}: "
-        f"{rate:,.0f} rows/s; the run with the median time of {rounds_of(it.rounds)}."
-    )
-    yield "The stages begin when the structured log says so; CPU seconds and memory are from samples of the process."
-    yield under(it.conditions)
-    yield ""
-    yield f"![Seconds of each stage]({IMAGES}/stages.svg)"
-    yield ""
-    yield "| stage | seconds | share | CPU s | floor s | floor CPU s | CPU / floor | peak MB | rows/s |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    for stage in it.stages:
-        share = stage.seconds / it.run.seconds
-        rows = f"{it.records / stage.seconds:,.0f}" if stage.seconds and stage.name not in ("start", "end") else "–"
-        seconds = f"{stage.seconds:.2f} | {share:.0%} | {stage.cpu_seconds:.2f}"
-        yield f"| {stage.name} | {seconds} | {_floor(stage)} | {stage.peak_mb:,.0f} | {rows} |"
+    yield from _stage_table(it, f"![Seconds of each stage]({IMAGES}/stages.svg)")
     yield ""
     yield (
         "The floor of a stage is the least of it, done by DuckDB alone ([stage_floors.py]"
@@ -40,6 +24,40 @@ def stages(it: Stages) -> Iterator[str]:
     )
     yield ""
     yield f"![Memory over time]({IMAGES}/memory.svg)"
+
+
+def huge_stages(it: Stages) -> Iterator[str]:
+    """The stages of a batch that does not fit into its memory."""
+    yield "### Beyond memory"
+    yield ""
+    yield from _stage_table(it)
+    yield ""
+    yield (
+        f"The service had `SERVICE_MEMORY_LIMIT_MB={it.memory_limit_mb}`, the floors the memory that they took. What "
+        "does not fit is written to the disk and read again by each statement that needs it."
+    )
+
+
+def _stage_table(it: Stages, image: str = "") -> Iterator[str]:
+    """What was measured and where, an image, and a row for each stage."""
+    rate = it.records / it.run.seconds
+    yield (
+        f"**{it.records:,} records** in {it.run.seconds:.2f} s{mark([it.run], it.conditions.cores)}: "
+        f"{rate:,.0f} rows/s; the run with the median time of {rounds_of(it.rounds)}."
+    )
+    yield "The stages begin when the structured log says so; CPU seconds and memory are from samples of the process."
+    yield under(it.conditions)
+    yield ""
+    if image:
+        yield image
+        yield ""
+    yield "| stage | seconds | share | CPU s | floor s | floor CPU s | CPU / floor | peak MB | rows/s |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for stage in it.stages:
+        share = stage.seconds / it.run.seconds
+        rows = f"{it.records / stage.seconds:,.0f}" if stage.seconds and stage.name not in ("start", "end") else "–"
+        seconds = f"{stage.seconds:.2f} | {share:.0%} | {stage.cpu_seconds:.2f}"
+        yield f"| {stage.name} | {seconds} | {_floor(stage)} | {stage.peak_mb:,.0f} | {rows} |"
 
 
 def _floor(stage: Stage) -> str:
@@ -120,6 +138,14 @@ def analytics(it: Analytics) -> Iterator[str]:
         f"{it.customers / seconds:,.0f} customers/s."
     )
     yield under(it.conditions)
+    if it.floor_seconds is not None and it.floor_cpu_seconds is not None:
+        yield ""
+        yield (
+            f"The floor is {it.floor_seconds:.2f} s and {it.floor_cpu_seconds:.1f} CPU s, of which ours are "
+            f"{seconds / it.floor_seconds:.1f} and {cpu / it.floor_cpu_seconds:.1f} times: DuckDB alone reads the "
+            "file, finds its addresses in the master, and writes, hashes and syncs the same files "
+            "([analytics_floor.py](../benchmarks/peers/analytics_floor.py)). It checks nothing and derives no field."
+        )
 
 
 def worst(it: Worst) -> Iterator[str]:
@@ -150,11 +176,14 @@ def worst(it: Worst) -> Iterator[str]:
         yield ""
         yield (
             "Values that only Python can read, in the stage that reads them; each record has four, and their keys for "
-            "the comparison. Cores that are busy: CPU seconds of the stage, of all that the cores have meanwhile."
+            "the comparison. Cores that are busy: CPU seconds of the stage, of all that the cores have meanwhile. The "
+            "floor of a value is what its definition takes alone, called in one process for each distinct value "
+            "([value_floor.py](../benchmarks/peers/value_floor.py)); what the stage takes beyond it finds these "
+            "values, sends them to worker processes, and joins what they return."
         )
         yield ""
-        yield "| records | values | seconds | CPU s | CPU µs of a value | cores busy |"
-        yield "|---|---|---|---|---|---|"
+        yield "| records | values | seconds | CPU s | CPU µs of a value | floor µs | / floor | cores busy |"
+        yield "|---|---|---|---|---|---|---|---|"
         for reading in it.readings:
             yield _reading_row(reading, it.conditions.cores)
 
@@ -163,7 +192,10 @@ def _reading_row(it: Reading, cores: int) -> str:
     seconds = statistics.median(stage.seconds for stage in it.stages)
     cpu = statistics.median(stage.cpu_seconds for stage in it.stages)
     busy = statistics.median(stage.cpu_seconds / (stage.seconds * cores) for stage in it.stages)
-    shown = f"{seconds:.2f}{mark(it.runs, cores)} | {cpu:.2f} | {cpu / it.values * 1e6:.1f} | {busy:.0%}"
+    floor = "– | –"
+    if it.floor_cpu_seconds is not None:
+        floor = f"{it.floor_cpu_seconds / it.values * 1e6:.1f} | {cpu / it.floor_cpu_seconds:.1f}"
+    shown = f"{seconds:.2f}{mark(it.runs, cores)} | {cpu:.2f} | {cpu / it.values * 1e6:.1f} | {floor} | {busy:.0%}"
     return f"| {it.records:,} | {it.values:,} | {shown} |"
 
 

@@ -34,10 +34,25 @@ def measure_analytics(customers: int, rounds: int) -> Analytics:
             runs.append(run_of(measured(watch, settings_of(folders), stdout=log)))
         events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         matched = next(event for event in events if event["event"] == "master.matched")
+        published = next(event for event in events if event["event"] == "batch.published")
+        floor_seconds, floor_cpu_seconds = _floor(folder, api_file, published["batch_id"])
         return Analytics(
             conditions=conditions(),
             customers=customers,
             input_mb=round(api_file.stat().st_size / 1e6, 1),
             matched=sum(value for value in matched.values() if isinstance(value, int)),
             runs=runs,
+            floor_seconds=floor_seconds,
+            floor_cpu_seconds=floor_cpu_seconds,
         )
+
+
+def _floor(folder: Path, api_file: Path, batch_id: str) -> tuple[float, float]:
+    """Seconds and CPU seconds of the least of it."""
+    outbox, printed = folder / "service" / "outbox", folder / "floor.json"
+    (master,) = (outbox / "batches").glob("*/customer_master.parquet")
+    measured(
+        ["-m", "benchmarks.peers.analytics_floor", *map(str, (api_file, master, outbox)), batch_id], stdout=printed
+    )
+    seconds, cpu_seconds = json.loads(printed.read_text(encoding="utf-8"))
+    return seconds, cpu_seconds

@@ -19,12 +19,13 @@ from benchmarks.process_tree import Sample
 from benchmarks.processes import Ran, measured
 
 
-def measure_stages(records: int, rounds: int) -> Stages:
+def measure_stages(records: int, rounds: int, memory_limit_mb: int = 0) -> Stages:
     """Integrate the messy pair, and divide the run with the median time."""
+    settings = {"SERVICE_MEMORY_LIMIT_MB": str(memory_limit_mb)} if memory_limit_mb else {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pair = write_messy_pair(folder, records)
-        runs = [staged_run(folder, pair) for _ in range(rounds)]
+        runs = [staged_run(folder, pair, settings) for _ in range(rounds)]
         floors = _floors(folder, pair)
     ran, events = sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
     return Stages(
@@ -34,6 +35,7 @@ def measure_stages(records: int, rounds: int) -> Stages:
         rounds=rounds,
         stages=[_with_floor(stage, floors) for stage in stages_of(ran, events)],
         memory=memory_of(ran.samples),
+        memory_limit_mb=memory_limit_mb,
     )
 
 

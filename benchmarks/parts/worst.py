@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.figures import Reading, Worst, WorstResult, conditions, run_of
 from benchmarks.generate import write_messy_pair
 from benchmarks.parts.stages import staged_run, stages_of
-from benchmarks.processes import Failed, Limits, run_measured
+from benchmarks.processes import Failed, Limits, measured, run_measured
 from benchmarks.worst_pairs import NO_FAST_PATH, WORST_CASES, write_worst_pair
 
 _MOST_SECONDS = 3600.0
@@ -59,7 +59,14 @@ def _reading(folder: Path, records: int, rounds: int) -> Reading:
         values=published["records"] * _VALUES_OF_A_RECORD,
         runs=[run_of(ran) for ran, _ in runs],
         stages=[next(it for it in stages_of(ran, events) if it.name == "normalise") for ran, events in runs],
+        floor_cpu_seconds=_floor(folder, pair),
     )
+
+
+def _floor(folder: Path, pair: Iterable[Path]) -> float:
+    printed = folder / "floor.txt"
+    measured(["-m", "benchmarks.peers.value_floor", *map(str, pair)], stdout=printed)
+    return float(printed.read_text(encoding="utf-8"))
 
 
 def _made(folder: Path) -> Path:

@@ -40,21 +40,22 @@ def main(crm: Path, ecom: Path, outbox: Path) -> None:
     (published,) = (outbox / "batches").iterdir()
     with both_exports(crm, ecom) as (connection, rows), tempfile.TemporaryDirectory(dir=outbox) as name:
         folder = Path(name)
-        floors = {"extract": _timed(lambda: connection.execute(f"create table entered as {rows}"))}
+        floors = {"extract": timed(lambda: connection.execute(f"create table entered as {rows}"))}
         records = published / "records.parquet"
         connection.execute(f"create table records as from read_parquet('{records}') order by ordinal")
-        floors["normalise"] = _timed(lambda: _normalise(connection))
-        floors["deduplicate"] = _timed(lambda: _deduplicate(connection))
-        floors["survive"] = _timed(lambda: _survive(connection))
-        floors["identify"] = _timed(lambda: _identify(connection))
+        floors["normalise"] = timed(lambda: _normalise(connection))
+        floors["deduplicate"] = timed(lambda: _deduplicate(connection))
+        floors["survive"] = timed(lambda: _survive(connection))
+        floors["identify"] = timed(lambda: _identify(connection))
         written = list(_kept(connection, published))
-        floors["load"] = _timed(lambda: _load(connection, written, folder))
+        floors["load"] = timed(lambda: _load(connection, written, folder))
         flat = [path.name for path in outbox.iterdir() if path.is_file() and (folder / path.name).is_file()]
-        floors["publish"] = _timed(lambda: _publish(folder, flat))
+        floors["publish"] = timed(lambda: publish(folder, flat))
     print(json.dumps(floors))
 
 
-def _timed(work: Callable[[], object]) -> tuple[float, float]:
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds and CPU seconds of a call."""
     began, began_cpu = time.monotonic(), time.process_time()
     work()
     return round(time.monotonic() - began, 3), round(time.process_time() - began_cpu, 3)
@@ -106,7 +107,8 @@ def _load(connection: duckdb.DuckDBPyConnection, written: list[tuple[str, str]],
         connection.execute(f"copy {table} to '{folder / name}' ({options})")
 
 
-def _publish(folder: Path, flat: list[str]) -> None:
+def publish(folder: Path, flat: list[str]) -> None:
+    """Hash and sync every file of the folder, and copies of those with the names ``flat``."""
     for path in sorted(folder.iterdir()):
         _hash_and_sync(path)
     for name in flat:

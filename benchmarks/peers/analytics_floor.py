@@ -1,0 +1,75 @@
+"""Analytics floor: the least that the analytics export must do, done by DuckDB alone with all cores.
+
+It reads the file of the API, finds its addresses in the master, writes the published files again line by line, hashes
+and syncs them, and copies the flat ones. It checks nothing and derives no field.
+
+``python -m benchmarks.peers.analytics_floor API_FILE MASTER OUTBOX BATCH``  ->  JSON: [seconds, CPU seconds]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.peers.full_floor import PARQUET
+from benchmarks.peers.stage_floors import publish, timed
+from service.readers.json_window import array_window
+from service.readers.served_files import Served, ServedFiles
+
+_MEMBERS = (
+    *("id", "email", "first_name", "last_name", "avatar", "engagement_score", "last_active_at", "signup_source"),
+    *("region", "country", "plan", "total_spent"),
+)
+_LINES = "format csv, header false, delimiter '\x01', quote '', escape ''"
+
+
+def main(api_file: Path, master: Path, outbox: Path, batch_id: str) -> None:
+    """Print what the export takes at least; ``outbox`` has its published set."""
+    published = outbox / "batches" / batch_id
+    with duckdb.connect() as connection, tempfile.TemporaryDirectory(dir=outbox) as name:
+        folder = Path(name)
+        written = [_kept(connection, path) for path in sorted(published.iterdir())]
+        flat = [path.name for path in outbox.iterdir() if path.is_file() and (published / path.name).is_file()]
+
+        def work() -> None:
+            _read(connection, api_file, master)
+            for table, file_name, options in written:
+                connection.execute(f"copy {table} to '{folder / file_name}' ({options})")
+            publish(folder, flat)
+
+        print(json.dumps(timed(work)))
+
+
+def _kept(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, str, str]:
+    """The table of a published file's rows or lines, its name, and how it is written."""
+    table = f'"{path.name}"'
+    if path.suffix == ".parquet":
+        connection.execute(f"create table {table} as from read_parquet('{path}')")
+        return table, path.name, PARQUET
+    connection.execute(
+        f"create table {table} as from read_csv('{path}', columns={{'line': 'varchar'}}, header=false, "
+        "auto_detect=false, delim='\x01', quote='', escape='', parallel=false, max_line_size=16000000)"
+    )
+    return table, path.name, _LINES
+
+
+def _read(connection: duckdb.DuckDBPyConnection, api_file: Path, master: Path) -> None:
+    window = array_window(api_file, "data")
+    assert window is not None, "the generator writes the plain form"
+    columns = ", ".join(f"{member}: 'varchar'" for member in _MEMBERS)
+    files = ServedFiles()
+    connection.register_filesystem(files)
+    with files.at_url(Served(api_file, *window, lambda chunk: None, before=b"[", after=b"]")) as url:
+        connection.execute(f"create table customers as from read_json('{url}', format='array', columns={{{columns}}})")
+    connection.execute(
+        f"create table found as select customers.id, master.unified_id from customers "
+        f"join read_parquet('{master}') as master on lower(customers.email) = master.email"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
