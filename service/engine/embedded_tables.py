@@ -26,8 +26,9 @@ from service.readers.served_files import Served, ServedFiles
 
 T = TypeVar("T")
 
-# Zstandard halves the files and costs no more time. A reader needs memory for whole row groups: these are small.
-PARQUET_OPTIONS = "format parquet, compression zstd, compression_level 1, row_group_size 30720"
+# Zstandard halves the files and costs no more time. A reader unpacks whole row groups: these are small, so that one
+# customer is found in milliseconds.
+PARQUET_OPTIONS = "format parquet, compression zstd, compression_level 1, row_group_size 14336"
 # An empty comment character: DuckDB would else put quotes round every cell with a "#".
 CSV_OPTIONS = "format csv, delimiter ',', quote '\"', escape '\"', nullstr '', comment ''"
 LINES_OPTIONS = "format csv, header false, delimiter '\x01', quote '', escape '', nullstr '', comment ''"
