@@ -260,7 +260,7 @@ JOB = Job(
         "normalise": 0,
         "deduplicate": 4,
         "survive": 8,
-        "identify": 25,
+        "identify": 28,
         "load": 27,
         "publish": 6,  # as if hashing and syncing were two more
     },

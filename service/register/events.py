@@ -5,15 +5,20 @@ from __future__ import annotations
 from service.engine.contract import Table
 from service.register.tables import RegisterTables
 
-_SIZES = """
-    select customer, count(*) filter (not is_after) as before, count(*) filter (is_after) as after
-    from (
-        select customer, false as is_after from this
-        where in_last and customer not in (select customer from customers where state = 'retired')
-        union all
-        select identified.customer, true from members join identified using (group_id)
-    )
+_RECORDS_OF_GROUPS = """
+    select group_id, count(*) as records from this group by group_id
+"""
+_AFTER = """
+    select identified.customer, this.records from this join identified using (group_id)
+"""
+_BEFORE = """
+    select customer, count(*) as records from this
+    where in_last and customer not in (select customer from customers where state = 'retired')
     group by customer
+"""
+_SIZES = """
+    select customer, coalesce(this.records, 0) as before, coalesce(now.records, 0) as after
+    from this full join now using (customer)
 """
 # First what became of the customer itself, then where its records went.
 _EVENTS = """
@@ -62,10 +67,22 @@ def events_of(members: Table, identified: Table, moves: Table, former: RegisterT
 
     In:   members  ordinal · group_id      identified  group_id · customer        moves  was · now · records
     """
-    sizes = former.records.derive(_SIZES, customers=former.customers, members=members, identified=identified)
+    sizes = _sizes(members, identified, former)
     events = sizes.derive(_EVENTS, customers=former.customers, next_customers=next_customers, moves=moves)
     sizes.release()
     return events
+
+
+def _sizes(members: Table, identified: Table, former: RegisterTables) -> Table:
+    """The records of each customer before and after the batch: customer · before · after."""
+    # A statement for each hash table: together they take more memory than a small limit has.
+    groups = members.derive(_RECORDS_OF_GROUPS)
+    after = groups.derive(_AFTER, identified=identified)
+    before = former.records.derive(_BEFORE, customers=former.customers)
+    sizes = before.derive(_SIZES, now=after)
+    for table in (groups, after, before):
+        table.release()
+    return sizes
 
 
 def known_events(tables: RegisterTables) -> Table:
