@@ -31,7 +31,7 @@ from service import cli
 from service.inbox import Inbox
 from service.jobs import integration
 
-scan, extract = Inbox.scan, integration.extract
+scan, extract = Inbox.scan, integration.extract_records
 
 def faulty_scan(self):
     if os.path.exists("hang"):
@@ -45,7 +45,7 @@ def slow_extract(*arguments, **more):
         time.sleep(0.05)
     return extract(*arguments, **more)
 
-Inbox.scan, integration.extract = faulty_scan, slow_extract
+Inbox.scan, integration.extract_records = faulty_scan, slow_extract
 sys.exit(cli.main(["watch"]))
 """
 

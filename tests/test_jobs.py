@@ -386,7 +386,13 @@ def test_the_analytics_job_uses_the_master_published_at_that_moment(
 
 # Documents without a job are of the integration, and ``integrate`` is that job by definition.
 MODULES_OF_JOBS = {f"{'/'.join(job.build.__module__.split('.')[1:])}.py" for job in JOBS.values()}
-NAMING_A_JOB = {"model.py", "documents.py", "jobs/by_hand.py", "masters/customer_sets.py"} | MODULES_OF_JOBS
+NAMING_A_JOB = {
+    "job_name.py",
+    "model.py",
+    "documents.py",
+    "jobs/by_hand.py",
+    "masters/customer_sets.py",
+} | MODULES_OF_JOBS
 # Here the word is a table of service.toml or words.toml; the pages show what each job publishes, in its own words.
 NAMING_A_TABLE = {"settings.py", "vocabulary.py"}
 

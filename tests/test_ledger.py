@@ -569,7 +569,7 @@ def test_a_reason_that_was_written_but_not_yet_in_quarantine_is_discarded(
 
     works.drop("_1")
     with monkeypatch.context() as patch, pytest.raises(Died):
-        patch.setattr("service.jobs.integration.extract", failing(InputError("it is wrong", hint="correct it")))
+        patch.setattr("service.jobs.integration.extract_records", failing(InputError("it is wrong", hint="correct it")))
         patch.setattr("service.inbox.claims.Claims.end", die)
         works.once()
     works.once()

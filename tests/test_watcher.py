@@ -286,7 +286,9 @@ def test_once_leaves_a_postponed_batch_claimed_and_the_next_run_continues_it(
 ) -> None:
     works.drop()
     with monkeypatch.context() as patch:
-        patch.setattr("service.jobs.integration.extract", failing(OSError(errno.ENOSPC, "No space left on device")))
+        patch.setattr(
+            "service.jobs.integration.extract_records", failing(OSError(errno.ENOSPC, "No space left on device"))
+        )
         assert works.once() == RunResult(unfinished=1)
     (claim,) = works.claim_files()
     events()
@@ -313,7 +315,7 @@ def test_an_inbox_that_cannot_be_written_does_not_end_the_daemon(
         with monkeypatch.context() as patch:
             patch.setattr(f"service.inbox.inbox.Inbox.{method}", full)
             if method == "count_fault":
-                patch.setattr("service.jobs.integration.extract", full)
+                patch.setattr("service.jobs.integration.extract_records", full)
             works.drop()
             # After the commit the next batch may begin, so the service does not fail.
             state = "degraded" if method == "archive" else "failing"
@@ -358,7 +360,7 @@ def test_a_bug_is_logged_without_values_and_does_not_end_the_daemon(
 ) -> None:
     with works.watching():
         with monkeypatch.context() as patch:
-            patch.setattr("service.jobs.integration.extract", failing(KeyError("jane.doe@email.com")))
+            patch.setattr("service.jobs.integration.extract_records", failing(KeyError("jane.doe@email.com")))
             works.drop()
             works.waits_to_be(lambda health: health["state"] == "failing")
         wait_until(works.archived)
