@@ -31,6 +31,7 @@ from service.files import (
     remove_staged,
     remove_tree,
     sha256_of,
+    sha256_of_each,
 )
 from service.fingerprint import Fingerprint
 from service.folders import REASON, TEXT_LOG, InboxFolders
@@ -252,14 +253,13 @@ class Claims:
 
 def hashed_inputs(files: Sequence[WaitingFile], proofs: Mapping[Path, str]) -> tuple[InputFile, ...]:
     """Waiting files as inputs. Raises: ChangedFile where one is not as it was scanned, FileNotFoundError."""
-    return tuple(_hashed(file, proofs[file.path]) for file in files)
-
-
-def _hashed(file: WaitingFile, proof: str) -> InputFile:
-    sha256 = sha256_of(file.path)
-    if fingerprint(file.path.lstat()) != file.state:
+    hashes = sha256_of_each([file.path for file in files])
+    if any(fingerprint(file.path.lstat()) != file.state for file in files):
         raise ChangedFile
-    return InputFile(file.source, file.path, sha256, file.state, proof)
+    return tuple(
+        InputFile(file.source, file.path, sha256, file.state, proofs[file.path])
+        for file, sha256 in zip(files, hashes, strict=True)
+    )
 
 
 def claimed_file(file: InputFile) -> ClaimedFile:

@@ -14,7 +14,7 @@ from typing import Never, TextIO, cast
 from tqdm import tqdm
 
 from service.errors import ServiceError, UsageError, safe_text
-from service.files import fingerprint_of, replace_text, sha256_of
+from service.files import fingerprint_of, replace_text, sha256_of_each
 from service.folders import TEXT_LOG, Folders, OutboxFolders
 from service.inbox.names import copied_export, read_name
 from service.jobs import JOBS
@@ -56,21 +56,29 @@ def folders_of(outbox: Path, settings: Settings) -> Folders:
     return Folders(None, outbox, settings.state if "state" in settings.model_fields_set else outbox / ".state")
 
 
-def named_file(source: Source, path: Path) -> InputFile:
-    """A file named on the command line, as an export of ``source``. Raises: UsageError if it does not exist."""
+def named_inputs(files: Sequence[tuple[Source, Path]]) -> tuple[InputFile, ...]:
+    """Files named on the command line, each as an export of its source. Raises: UsageError if one does not exist."""
+    for _, path in files:
+        _refuse_unusable(path)
+    # They are only read, so a link is as good as a file: the user named it.
+    paths = [path.resolve() for _, path in files]
+    states = [fingerprint_of(path) for path in paths]
+    return tuple(
+        InputFile(source, path, sha256, state, settle_proof="given")
+        for (source, _), path, sha256, state in zip(files, paths, sha256_of_each(paths), states, strict=True)
+    )
+
+
+def _refuse_unusable(path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"File not found: {path.name}", where=str(path), hint="check the path and run again")
     if path.name != path.name.encode(errors="replace").decode():
         raise UsageError("the name of a file is not UTF-8", where=str(path), hint="rename it and run again")
-    # The file is only read, so a link is as good as a file: the user named it.
-    real = path.resolve()
-    fingerprint = fingerprint_of(real)
-    return InputFile(source, real, sha256_of(real), fingerprint, settle_proof="given")
 
 
 def _batch(paths: Sequence[Path], outbox: Path, started: datetime, sources: Sequence[Source]) -> Batch:
     path_of = dict(zip((source.name for source in _sources_of(paths, sources)), paths, strict=True))
-    inputs = tuple(named_file(source, path_of[source.name]) for source in sources if source.name in path_of)
+    inputs = named_inputs([(source, path_of[source.name]) for source in sources if source.name in path_of])
     sets = OutboxFolders(outbox)
     return Batch(batch_id(started, inputs, lambda id_: sets.set_of(id_).exists()), started, inputs)
 

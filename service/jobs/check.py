@@ -15,7 +15,7 @@ from service.engine import open_engine
 from service.errors import InputError
 from service.inbox.names import partner_name, read_name
 from service.jobs import JOBS, all_sources
-from service.jobs.by_hand import named_file
+from service.jobs.by_hand import named_inputs
 from service.jobs.checked import Checked
 from service.model import Batch, Source
 from service.settings import Settings
@@ -30,7 +30,7 @@ def check_file(path: Path, settings: Settings, now: datetime) -> Checked:
     sources = all_sources(settings)
     named = read_name(path.name, sources)
     source = named.source if named else _likely_source(path, sources)
-    checked = _check(Batch("check", now, (named_file(source, path),)), settings)
+    checked = _check(Batch("check", now, named_inputs([(source, path)])), settings)
     head = f"{path.name}: {'an export of' if named else 'read as an export of'} {source.name}"
     notes = checked.notes if named else (_name_note(sources), *checked.notes)
     return Checked((head, *checked.lines), notes, checked.findings)
