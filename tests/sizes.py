@@ -2,7 +2,7 @@
 
 ============  ======================================================================================
 not set       quick: what ``make test`` runs, in a small form; tests with the mark ``large`` are left out: random
-              campaigns, long sweeps and waits, all pages by axe-core, every answer of the API
+              campaigns, long sweeps and waits, large populations, all pages by axe-core, every answer of the API
 FAULTS=sweep  what ``.ci/run`` runs
 FAULTS=all    what ``make faults`` runs, for hours; seeds and examples are new in every run
 ============  ======================================================================================

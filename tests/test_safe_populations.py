@@ -111,7 +111,7 @@ def _records(people: Sequence[Person], r: random.Random) -> tuple[list[int], Fie
 
 
 @pytest.mark.parametrize("name", POPULATIONS)
-@pytest.mark.parametrize("count", [600, pytest.param(6000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [600, pytest.param(6000, marks=[pytest.mark.slow, pytest.mark.large])])
 def test_people_who_share_all_but_their_names_stay_apart(name: str, count: int) -> None:
     r = random.Random(f"{name} {count}")
     known, fields = _records(list(POPULATIONS[name](count, r)), r)
