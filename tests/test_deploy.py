@@ -232,6 +232,9 @@ def test_the_nodes_of_spark_share_the_folders_of_the_watcher_and_its_user(compos
         assert node["hostname"] == name
         if name != "spark-master":
             assert node["command"][-1] == "spark://spark-master:7077"
+            # So `up -d` ends when the cluster can be reached, and `doctor` behind it finds it.
+            assert node["depends_on"]["spark-master"]["condition"] == "service_healthy"
+    assert "7077" in services["spark-master"]["healthcheck"]["test"][-1]
     assert composed["networks"]["spark"]["name"] == "customer-integration-spark"
 
 
