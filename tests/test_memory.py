@@ -107,12 +107,12 @@ def test_a_large_batch_stays_within_its_limit(tmp_path: Path) -> None:
 
 def test_the_engine_gets_what_the_process_leaves_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "resident_mb", lambda: 80)
-    assert [memory.engine_mb(limit) for limit in (256, 512, 1024, 12_000)] == [128, 307, 716, 9_497]
+    assert [memory.engine_mb(limit) for limit in (256, 512, 1024, 12_000)] == [128, 295, 689, 9_141]
 
 
 def test_a_thread_needs_memory_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
-    assert [memory.threads_for(mb) for mb in (100, 307, 716, 9_497)] == [1, 2, 5, 16]
+    assert [memory.threads_for(mb) for mb in (100, 295, 689, 9_141)] == [1, 2, 5, 16]
 
 
 def test_what_arrays_need_is_taken_from_the_engine_and_given_back(
