@@ -11,7 +11,8 @@ import pytest
 
 from service import commands
 from service.doctor import cluster
-from service.engine import spark_master, spark_probe
+from service.engine import refuse_missing, spark_master, spark_probe
+from service.errors import SettingsError
 from tests.required import needs_root
 from tests.spark_runs import SparkCluster, end_application
 from tests.test_doctor import Clinic
@@ -56,6 +57,19 @@ def test_without_the_extra_the_step_is_to_install_it_or_to_work_without(
     assert "pip install --require-hashes -r requirements/spark.txt" in found.hint
     clinic.follow(found)
     clinic.is_mended(CLUSTER)
+
+
+def test_a_configuration_that_is_not_there_is_refused_and_not_ignored(
+    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.find_spec", lambda name: name)
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "conf"))
+    found = clinic.failing(CLUSTER, f"SPARK_CONF_DIR names no folder: {tmp_path / 'conf'}")
+    assert "unset SPARK_CONF_DIR" in found.hint
+    with pytest.raises(SettingsError, match="SPARK_CONF_DIR names no folder"):
+        refuse_missing("local[*]")
+    (tmp_path / "conf").mkdir()
+    refuse_missing("local[*]")
 
 
 @pytest.mark.parametrize("words", JAVAS)
@@ -162,8 +176,20 @@ def test_a_cluster_that_has_no_core_to_give_is_waited_for_a_bounded_time(
     monkeypatch.setattr(cluster, "PROBE_SECONDS", 20.0)
     with free.engine_in(tmp_path / "work"):
         found = clinic.failing(CLUSTER, "runs no task within 20 s")
-    assert "free a core" in found.hint
+    assert "start a worker, or free on one as many cores as spark.executor.cores" in found.hint
     end_application()
+
+
+@pytest.mark.slow
+def test_what_keeps_the_application_from_starting_is_named(
+    free: SparkCluster, clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address of another machine as that of the driver (RFC 5737)."""
+    (tmp_path / "spark-defaults.conf").write_text("spark.driver.host 192.0.2.1\n", encoding="utf-8")
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    found = clinic.failing(CLUSTER, "Spark does not start: BindException: ")
+    assert "Cannot assign requested address" in found.found
+    assert "spark.driver.host in spark-defaults.conf" in found.hint
 
 
 @needs_root

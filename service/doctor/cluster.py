@@ -16,7 +16,7 @@ from typing import Any
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
 from service.doctor.probes import new_name
-from service.engine import INSTALL_SPARK, cluster_probe, refuse_missing, unreachable_addresses
+from service.engine import cluster_probe, refuse_missing, unreachable_addresses
 from service.errors import SettingsError
 from service.files import remove_tree
 from service.state import State
@@ -37,7 +37,7 @@ def check_cluster(it: Examined) -> Finding:
     try:
         refuse_missing(master)
     except SettingsError as error:
-        return failed(error.message, _or_alone(INSTALL_SPARK))
+        return failed(error.message, _or_alone(error.hint))
     return _java() or _unreachable(master) or _tried(it, master)
 
 
@@ -107,21 +107,24 @@ def _existing(folder: Path) -> Path:
 
 def _no_executor(it: Examined, master: str) -> Finding:
     """The finding where no task ran in time."""
-    found = f"{master} answers, but runs no task within {PROBE_SECONDS:g} s"
-    free = "free a core of the cluster, and as much memory as spark.executor.memory asks for (docs/scaling.md)"
+    found = f"{master} answers, but runs no task within {PROBE_SECONDS:g} s: no worker has room for an executor"
+    free = (
+        "start a worker, or free on one as many cores as spark.executor.cores and as much memory as"
+        " spark.executor.memory ask for (docs/scaling.md)"
+    )
     if State(it.settings.state).is_taken():
-        return warned(f"{found}: our own watcher may have all of it", Advice("stop the watcher, and look again"))
+        return warned(f"{found}, or our own watcher has all of it", Advice(f"stop the watcher, and look again; {free}"))
     return failed(found, _or_alone(free))
 
 
 def _judged(result: Mapping[str, Any], master: str, shared: Mapping[str, Path]) -> Finding:
     """The finding for the result of ``spark_probe``; ``shared``: its folder -> the one in which it lies."""
     if "error" in result:
-        hint = (
+        alike = (
             f"install the same Python and packages on every machine of the cluster, at {sys.executable}, and the same"
             " version of Spark"
         )
-        return failed(f"no task runs on {master}: {result['error']}", _or_alone(hint))
+        return failed(f"no task runs on {master}: {result['error']}", _or_alone(result.get("hint", alike)))
     tasks = result["tasks"]
     missing = sorted({name for task in tasks for name in task["missing"]})
     if missing:

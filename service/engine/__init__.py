@@ -8,6 +8,8 @@ published: no other room names one.
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,22 +18,31 @@ from pathlib import Path
 
 from service.engine.contract import Engine, Prepared, Reader
 from service.errors import SettingsError
+from service.printable import printable
 from service.progress import Meter
 
-INSTALL_SPARK = (
-    "install the extra from a checkout: pip install --require-hashes -r requirements/spark.txt; in Docker use the image"
-    " of deploy/spark/Dockerfile"
+_INSTALL_SPARK = (
+    f"install the extra from a checkout: {shlex.quote(sys.executable)} -m pip install --require-hashes"
+    " -r requirements/spark.txt (docs/scaling.md); in Docker use the image of deploy/spark/Dockerfile; Spark"
+    " needs Java 17 or later"
 )
 _NEEDED_BY_SPARK = ("pyspark", "pyarrow", "pandas", "sqlglot")
 
 
 def refuse_missing(spark_master: str) -> None:
-    """Raises: SettingsError if Spark is asked for, and what it needs is not installed."""
-    missing = [name for name in _NEEDED_BY_SPARK if find_spec(name) is None] if spark_master else []
-    if missing:
+    """Raises: SettingsError if Spark is asked for, and a package or the folder of its configuration is missing."""
+    if not spark_master:
+        return
+    if missing := [name for name in _NEEDED_BY_SPARK if find_spec(name) is None]:
         raise SettingsError(
-            f"SERVICE_ENGINE=spark needs packages that are not installed: {', '.join(missing)}",
-            hint=f"{INSTALL_SPARK}. It needs Java 17 or later. Or set SERVICE_ENGINE=embedded",
+            f"SERVICE_ENGINE=spark needs packages that are not installed: {', '.join(missing)}", hint=_INSTALL_SPARK
+        )
+    # Spark itself would work without its configuration, and not say so.
+    configuration = os.environ.get("SPARK_CONF_DIR")
+    if configuration and not Path(configuration).is_dir():
+        raise SettingsError(
+            f"SPARK_CONF_DIR names no folder: {printable(configuration)}",
+            hint="name the folder that has spark-defaults.conf, or unset SPARK_CONF_DIR",
         )
 
 

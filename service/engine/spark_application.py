@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
@@ -18,9 +18,12 @@ from pyspark.sql import SparkSession
 
 from service.engine.spark_master import unreachable
 from service.errors import TransientError
+from service.printable import printable
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _LEAST_DRIVER_MB = 1024
+_MOST_CHARACTERS = 200
+"""Of what the JVM says."""
 _JAVA_OPTIONS = "spark.executor.extraJavaOptions"
 SILENT_LOGS = _PACKAGE / "service" / "data" / "spark_executors.log4j2.properties"
 """What executors log, which is nothing: a line of theirs may quote a value, too."""
@@ -89,9 +92,22 @@ def start(master: str, memory_limit_mb: int) -> SparkSession:
     except (PySparkException, Py4JError, OSError, RuntimeError) as error:
         # The master may only be restarting: a batch is retried.
         raise TransientError(
-            f"Spark does not start: {type(error).__name__}",
-            hint="install Java 17 or later, and check SERVICE_SPARK_MASTER; doctor says what is wrong",
+            f"Spark does not start: {_reason(error)}",
+            hint="correct SERVICE_SPARK_MASTER, or spark.driver.host in spark-defaults.conf; Spark needs Java 17 or"
+            " later",
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What the JVM says first of all; no value of a customer has been read when an application starts."""
+    if isinstance(error, Py4JJavaError):
+        with suppress(Py4JError, OSError):
+            cause = error.java_exception
+            while (further := cause.getCause()) is not None:
+                cause = further
+            first_line = (cause.getMessage() or "").partition("\n")[0]
+            return printable(f"{cause.getClass().getSimpleName()}: {first_line}"[:_MOST_CHARACTERS])
+    return type(error).__name__
 
 
 def end() -> None:

@@ -28,7 +28,7 @@ _MODULES = (
 OF_DRIVER, OF_TASK = "of_driver", "of_task"
 """Names of files in each folder; that of a task ends with its number."""
 RESULT = "result.json"
-"""The file in the first folder: what each task found, or ``error``, the class of what failed."""
+"""The file in the first folder: what each task found; or ``error``, what failed, and if it is known ``hint``."""
 
 
 class SharedFolders(NamedTuple):
@@ -90,7 +90,9 @@ def probe(master: str, *folders: str) -> None:
         count = spark.sparkContext.defaultParallelism
         tasks = spark.sparkContext.parallelize(range(count), count).map(shared.found).collect()
         result = {"version": spark.version, "tasks": tasks, "unseen": shared.unseen(count)}
-    except (PySparkException, Py4JError, ServiceError, OSError) as error:
+    except ServiceError as error:
+        result = {"error": error.message, "hint": error.hint}
+    except (PySparkException, Py4JError, OSError) as error:
         result = {"error": type(error).__name__}  # not its text, which may name paths and hosts of the cluster
     Path(folders[0], RESULT).write_text(json.dumps(result), encoding="utf-8")
 
