@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice, pairwise
+from itertools import groupby, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,21 @@ def _is_left_out(item: pytest.Item) -> bool:
     return call is not None and works_on_files and any(index % VARIANTS_EVERY for index in call.indices.values())
 
 
+def _shared_out(slow: Sequence[pytest.Item], workers: int) -> list[list[pytest.Item]]:
+    """The share of each worker: whole files, each to the worker that has the fewest tests so far."""
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    files = [list(tests) for _, tests in groupby(slow, lambda item: item.path)]
+    for tests in sorted(files, key=len, reverse=True):
+        min(shares, key=len).extend(tests)
+    return shares
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let every worker begin with its share of the slow tests, so that none of them runs alone at the end.
 
     xdist gives each worker an equal run of the list, and later takes from the end of one for another. The tests in the
-    browser come first in the first, so that one Chromium runs at a time. The others stay in order: files share
+    browser come first in the first, so that one Chromium runs at a time. The tests of a file stay together: they share
     fixtures.
     """
     left_out = [item for item in items if _is_left_out(item)]
@@ -70,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow") and item not in first]
     others = iter([item for item in items if item not in first and item not in slow])
     bounds = [len(items) * worker // workers for worker in range(workers + 1)]
-    begins = [first, *(slow[worker :: workers - 1] for worker in range(workers - 1))] if workers > 1 else [first + slow]
+    begins = [first, *_shared_out(slow, workers - 1)] if workers > 1 else [first + slow]
     shares = [
         begin + list(islice(others, max(0, after - before - len(begin))))
         for begin, (before, after) in zip(begins, pairwise(bounds), strict=True)

@@ -136,7 +136,7 @@ SYNC_CAMPAIGN_PARTS: int = _size(2, 10, 10)
 
 # ---------------------------------------------------------------------------------------------------- rules and values
 
-GENERATED_VALUES: int = 5_000 if LAWS_ON_SPARK else _size(5_000, 120_000, 1_000_000)
+GENERATED_VALUES: int = 5_000 if LAWS_ON_SPARK else _size(2_000, 120_000, 1_000_000)
 """Made-up cells on which SQL and the Python definition are compared."""
 EVERY_LETTER: int = _size(40, 1, 1)
 """One in so many letters of Unicode is tried; all of those in which most special cases are."""
@@ -144,6 +144,8 @@ EVERY_READING_REGION: int = _size(300, 30, 1)
 """One in so many regions reads the numbers of all others."""
 LAWS_RECORDS: int = _size(2_000, 85_000, 85_000)
 """Rows of the CRM export; 85,000 are more than one row group of the engine, so that its threads share the work."""
+NUMBERED_NAMES: int = _size(600, 3_000, 3_000)
+"""People whose names differ in a number alone."""
 GROUPED_RECORDS: int = _size(10_000, 100_000, 100_000)
 """Records of the worst cases that are grouped, and twice as many."""
 FUZZ_TIMES: int = _size(1, 1, 20)

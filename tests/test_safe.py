@@ -17,6 +17,7 @@ from service.pipeline.matching.safe.matcher import match
 from service.pipeline.matching.safe.outcomes import VARIANT, FieldComparison
 from service.pipeline.matching.safe.prepared import prepare
 from service.pipeline.matching.safe.weights import first_weights, with_customers
+from tests.sizes import NUMBERED_NAMES
 
 TRAPS = sorted((Path(__file__).parent / "traps").glob("*.csv"))
 LEAST_FOUND = 0.95
@@ -59,12 +60,13 @@ def test_records_without_anything_that_could_make_them_neighbours_stay_apart() -
 
 @pytest.mark.parametrize("name", ["Customer {0}", "Ann {1}{0}", "Test User{0}"])
 def test_names_with_a_number_are_others_with_another_number(name: str) -> None:
-    numbers = range(3000)
+    numbers = range(NUMBERED_NAMES)
     names = [name.format(number, chr(97 + number % 26)) for number in numbers]
     found = match({"name": names, "email": [f"{number}@mail.test" for number in numbers]})
     assert found.groups.tolist() == list(numbers)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_ten_thousand_people_of_one_name_are_as_many_customers() -> None:
     """Each has an address of their own; some of them are there twice, with another number."""

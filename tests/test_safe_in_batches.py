@@ -136,6 +136,7 @@ def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> N
     assert VerifyReport(sets=1, proved=0).sentence.startswith("ok: 1 set, 0 proved, ")
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_more_records_than_fit_are_refused_and_the_limit_that_is_advised_suffices(tmp_path: Path) -> None:
     people = (
