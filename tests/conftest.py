@@ -54,7 +54,7 @@ def _is_left_out(item: pytest.Item) -> bool:
 
 
 def _shared_out(slow: Sequence[pytest.Item], workers: int) -> list[list[pytest.Item]]:
-    """The share of each worker: whole files, each to the worker that has the fewest tests so far."""
+    """The share of each worker: the tests of a file go to the worker that has the fewest tests so far."""
     shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
     files = [list(tests) for _, tests in groupby(slow, lambda item: item.path)]
     for tests in sorted(files, key=len, reverse=True):
@@ -67,8 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Let every worker begin with its share of the slow tests, so that none of them runs alone at the end.
 
     xdist gives each worker an equal run of the list, and later takes from the end of one for another. The tests in the
-    browser come first in the first, so that one Chromium runs at a time. The tests of a file stay together: they share
-    fixtures.
+    browser come first in the first, so that one Chromium runs at a time. The slow tests of a file begin
+    on one worker: they share fixtures, as others do, which stay in order.
     """
     left_out = [item for item in items if _is_left_out(item)]
     if left_out:

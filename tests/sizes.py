@@ -144,8 +144,8 @@ EVERY_READING_REGION: int = _size(300, 30, 1)
 """One in so many regions reads the numbers of all others."""
 LAWS_RECORDS: int = _size(2_000, 85_000, 85_000)
 """Rows of the CRM export; 85,000 are more than one row group of the engine, so that its threads share the work."""
-NUMBERED_NAMES: int = _size(600, 3_000, 3_000)
-"""People whose names differ in a number alone."""
+NUMBERED_NAMES: int = _size(1_800, 3_000, 3_000)
+"""People whose names differ only in a number; 69 or more of them have the same letters."""
 GROUPED_RECORDS: int = _size(10_000, 100_000, 100_000)
 """Records of the worst cases that are grouped, and twice as many."""
 FUZZ_TIMES: int = _size(1, 1, 20)

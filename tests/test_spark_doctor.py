@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from service import commands
+from service import cli, commands
 from service.doctor import cluster
-from service.engine import refuse_missing, spark_master, spark_probe
-from service.errors import SettingsError
+from service.engine import refuse_lost_configuration, spark_master, spark_probe
+from service.state import State
 from tests.required import needs_root
 from tests.spark_runs import SparkCluster, end_application
 from tests.test_doctor import Clinic
@@ -60,16 +60,16 @@ def test_without_the_extra_the_step_is_to_install_it_or_to_work_without(
 
 
 def test_a_configuration_that_is_not_there_is_refused_and_not_ignored(
-    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("service.engine.find_spec", lambda name: name)
     monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "conf"))
-    found = clinic.failing(CLUSTER, f"SPARK_CONF_DIR names no folder: {tmp_path / 'conf'}")
-    assert "unset SPARK_CONF_DIR" in found.hint
-    with pytest.raises(SettingsError, match="SPARK_CONF_DIR names no folder"):
-        refuse_missing("local[*]")
+    found = clinic.failing(CLUSTER, f"SPARK_CONF_DIR is not a folder: {tmp_path / 'conf'}")
+    assert found.command == "unset SPARK_CONF_DIR"
+    assert cli.main(["watch", "--once"]) == 2
+    assert "SettingsError: SPARK_CONF_DIR is not a folder" in capsys.readouterr().err
     (tmp_path / "conf").mkdir()
-    refuse_missing("local[*]")
+    refuse_lost_configuration("local[*]")
 
 
 @pytest.mark.parametrize("words", JAVAS)
@@ -175,8 +175,11 @@ def test_a_cluster_that_has_no_core_to_give_is_waited_for_a_bounded_time(
 ) -> None:
     monkeypatch.setattr(cluster, "PROBE_SECONDS", 20.0)
     with free.engine_in(tmp_path / "work"):
-        found = clinic.failing(CLUSTER, "runs no task within 20 s")
-    assert "start a worker, or free on one as many cores as spark.executor.cores" in found.hint
+        found = clinic.failing(CLUSTER, "within 20 s: no executor has started")
+        assert "start a worker" in found.hint and "spark.executor.cores" in found.hint
+        monkeypatch.setattr(State, "is_taken", lambda self: True)
+        found = clinic.finding(CLUSTER)
+        assert found.status == "warn" and "the watcher may hold all cores" in found.hint
     end_application()
 
 
@@ -184,12 +187,12 @@ def test_a_cluster_that_has_no_core_to_give_is_waited_for_a_bounded_time(
 def test_what_keeps_the_application_from_starting_is_named(
     free: SparkCluster, clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An address of another machine as that of the driver (RFC 5737)."""
+    """The driver has an address that no machine has (RFC 5737)."""
     (tmp_path / "spark-defaults.conf").write_text("spark.driver.host 192.0.2.1\n", encoding="utf-8")
     monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
     found = clinic.failing(CLUSTER, "Spark does not start: BindException: ")
     assert "Cannot assign requested address" in found.found
-    assert "spark.driver.host in spark-defaults.conf" in found.hint
+    assert "spark.driver.host must be an address of this machine" in found.hint
 
 
 @needs_root

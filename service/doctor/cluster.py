@@ -16,7 +16,7 @@ from typing import Any
 from service.doctor import advice
 from service.doctor.finding import Advice, Examined, Finding, failed, passed, warned
 from service.doctor.probes import new_name
-from service.engine import cluster_probe, refuse_missing, unreachable_addresses
+from service.engine import cluster_probe, refuse_lost_configuration, refuse_missing, unreachable_addresses
 from service.errors import SettingsError
 from service.files import remove_tree
 from service.state import State
@@ -37,8 +37,17 @@ def check_cluster(it: Examined) -> Finding:
     try:
         refuse_missing(master)
     except SettingsError as error:
-        return failed(error.message, _or_alone(error.hint))
-    return _java() or _unreachable(master) or _tried(it, master)
+        return failed(error.message, Advice(error.hint, advice.set_setting("engine", "embedded").command))
+    return _lost_configuration(master) or _java() or _unreachable(master) or _tried(it, master)
+
+
+def _lost_configuration(master: str) -> Finding | None:
+    """What is wrong with SPARK_CONF_DIR, if something is."""
+    try:
+        refuse_lost_configuration(master)
+    except SettingsError as error:
+        return failed(error.message, Advice(error.hint, "unset SPARK_CONF_DIR"))
+    return None
 
 
 def _java() -> Finding | None:
@@ -96,7 +105,7 @@ def _tried(it: Examined, master: str) -> Finding:
         except subprocess.TimeoutExpired:
             return _no_executor(it, master)
         except (OSError, ValueError):
-            result = {"error": "no result"}
+            result = {"error": "no result", "hint": ""}
         return _judged(result, master, {str(folder.absolute()): at for folder, at in folders.items()})
 
 
@@ -107,24 +116,25 @@ def _existing(folder: Path) -> Path:
 
 def _no_executor(it: Examined, master: str) -> Finding:
     """The finding where no task ran in time."""
-    found = f"{master} answers, but runs no task within {PROBE_SECONDS:g} s: no worker has room for an executor"
+    found = f"no task ran on {master} within {PROBE_SECONDS:g} s: no executor has started, or none reaches the driver"
     free = (
-        "start a worker, or free on one as many cores as spark.executor.cores and as much memory as"
-        " spark.executor.memory ask for (docs/scaling.md)"
+        "start a worker; or free cores and memory for one executor (spark.executor.cores, spark.executor.memory); or"
+        " set spark.driver.host to an address that executors reach"
     )
     if State(it.settings.state).is_taken():
-        return warned(f"{found}, or our own watcher has all of it", Advice(f"stop the watcher, and look again; {free}"))
+        stop = "stop the watcher and run doctor again, or set spark.cores.max: the watcher may hold all cores; else"
+        return warned(found, Advice(f"{stop} {free}"))
     return failed(found, _or_alone(free))
 
 
 def _judged(result: Mapping[str, Any], master: str, shared: Mapping[str, Path]) -> Finding:
     """The finding for the result of ``spark_probe``; ``shared``: its folder -> the one in which it lies."""
     if "error" in result:
-        alike = (
+        hint = result["hint"] or (
             f"install the same Python and packages on every machine of the cluster, at {sys.executable}, and the same"
             " version of Spark"
         )
-        return failed(f"no task runs on {master}: {result['error']}", _or_alone(result.get("hint", alike)))
+        return failed(f"no task runs on {master}: {result['error']}", _or_alone(hint))
     tasks = result["tasks"]
     missing = sorted({name for task in tasks for name in task["missing"]})
     if missing:

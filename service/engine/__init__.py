@@ -22,26 +22,28 @@ from service.printable import printable
 from service.progress import Meter
 
 _INSTALL_SPARK = (
-    f"install the extra from a checkout: {shlex.quote(sys.executable)} -m pip install --require-hashes"
-    " -r requirements/spark.txt (docs/scaling.md); in Docker use the image of deploy/spark/Dockerfile; Spark"
-    " needs Java 17 or later"
+    f"install the extra in the checkout: {shlex.quote(sys.executable)} -m pip install --require-hashes"
+    " -r requirements/spark.txt; in Docker use the image of deploy/spark/Dockerfile; Spark needs Java 17 or later;"
+    " docs/scaling.md shows each step; without a cluster: SERVICE_ENGINE=embedded"
 )
 _NEEDED_BY_SPARK = ("pyspark", "pyarrow", "pandas", "sqlglot")
 
 
 def refuse_missing(spark_master: str) -> None:
-    """Raises: SettingsError if Spark is asked for, and a package or the folder of its configuration is missing."""
-    if not spark_master:
-        return
-    if missing := [name for name in _NEEDED_BY_SPARK if find_spec(name) is None]:
+    """Raises: SettingsError if Spark is asked for, and a package that it needs is not installed."""
+    missing = [name for name in _NEEDED_BY_SPARK if find_spec(name) is None] if spark_master else []
+    if missing:
         raise SettingsError(
             f"SERVICE_ENGINE=spark needs packages that are not installed: {', '.join(missing)}", hint=_INSTALL_SPARK
         )
-    # Spark itself would work without its configuration, and not say so.
+
+
+def refuse_lost_configuration(spark_master: str) -> None:
+    """Raises: SettingsError if Spark is asked for, and SPARK_CONF_DIR is not a folder: Spark would not say so."""
     configuration = os.environ.get("SPARK_CONF_DIR")
-    if configuration and not Path(configuration).is_dir():
+    if spark_master and configuration and not Path(configuration).is_dir():
         raise SettingsError(
-            f"SPARK_CONF_DIR names no folder: {printable(configuration)}",
+            f"SPARK_CONF_DIR is not a folder: {printable(configuration)}",
             hint="name the folder that has spark-defaults.conf, or unset SPARK_CONF_DIR",
         )
 

@@ -23,7 +23,7 @@ from service.printable import printable
 _PACKAGE = Path(__file__).resolve().parents[2]
 _LEAST_DRIVER_MB = 1024
 _MOST_CHARACTERS = 200
-"""Of what the JVM says."""
+"""Of the text of a Java error."""
 _JAVA_OPTIONS = "spark.executor.extraJavaOptions"
 SILENT_LOGS = _PACKAGE / "service" / "data" / "spark_executors.log4j2.properties"
 """What executors log, which is nothing: a line of theirs may quote a value, too."""
@@ -93,13 +93,19 @@ def start(master: str, memory_limit_mb: int) -> SparkSession:
         # The master may only be restarting: a batch is retried.
         raise TransientError(
             f"Spark does not start: {_reason(error)}",
-            hint="correct SERVICE_SPARK_MASTER, or spark.driver.host in spark-defaults.conf; Spark needs Java 17 or"
-            " later",
+            hint="check SERVICE_SPARK_MASTER; spark.driver.host must be an address of this machine; the cluster needs"
+            " the version of Spark that pyspark has here, and Java 17 or later",
         ) from None
 
 
+def kind_of(error: Exception) -> str:
+    """The class of an error and its condition in Spark's list; not its text, which may quote a customer's value."""
+    condition = error.getCondition() if isinstance(error, PySparkException) else None
+    return f"{type(error).__name__}{f' ({condition})' if condition else ''}"
+
+
 def _reason(error: Exception) -> str:
-    """What the JVM says first of all; no value of a customer has been read when an application starts."""
+    """Class and first line of the innermost Java error: an application that starts has read no value of a customer."""
     if isinstance(error, Py4JJavaError):
         with suppress(Py4JError, OSError):
             cause = error.java_exception
@@ -107,7 +113,7 @@ def _reason(error: Exception) -> str:
                 cause = further
             first_line = (cause.getMessage() or "").partition("\n")[0]
             return printable(f"{cause.getClass().getSimpleName()}: {first_line}"[:_MOST_CHARACTERS])
-    return type(error).__name__
+    return kind_of(error)
 
 
 def end() -> None:

@@ -28,7 +28,7 @@ _MODULES = (
 OF_DRIVER, OF_TASK = "of_driver", "of_task"
 """Names of files in each folder; that of a task ends with its number."""
 RESULT = "result.json"
-"""The file in the first folder: what each task found; or ``error``, what failed, and if it is known ``hint``."""
+"""The file in the first folder: what the tasks found, or an ``error`` with a ``hint``, which is empty if unknown."""
 
 
 class SharedFolders(NamedTuple):
@@ -93,7 +93,7 @@ def probe(master: str, *folders: str) -> None:
     except ServiceError as error:
         result = {"error": error.message, "hint": error.hint}
     except (PySparkException, Py4JError, OSError) as error:
-        result = {"error": type(error).__name__}  # not its text, which may name paths and hosts of the cluster
+        result = {"error": spark_application.kind_of(error), "hint": ""}
     Path(folders[0], RESULT).write_text(json.dumps(result), encoding="utf-8")
 
 

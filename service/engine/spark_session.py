@@ -19,6 +19,7 @@ from pyspark.sql import types as spark_types
 from pyspark.sql.functions import arrow_udf
 
 from service.engine.embedded import EmbeddedEngine
+from service.engine.spark_application import kind_of
 from service.engine.spark_sql import Call, Columns, Translated, translated
 from service.engine.spark_terms import Function, Term
 from service.errors import Interrupted, TransientError
@@ -205,9 +206,8 @@ def errors_translated() -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JError, OSError) as error:
-        condition = error.getCondition() if isinstance(error, PySparkException) else None
         raise TransientError(
-            f"Spark failed: {type(error).__name__}{f' ({condition})' if condition else ''}",
+            f"Spark failed: {kind_of(error)}",
             hint="check the cluster, the disk of SERVICE_STATE and SERVICE_MEMORY_LIMIT_MB",
         ) from None
 

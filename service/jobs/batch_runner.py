@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from service.adoption import refuse_older_state
-from service.engine import prepare_engine, refuse_missing
+from service.engine import prepare_engine, refuse_lost_configuration, refuse_missing
 from service.engine.contract import Engine, Prepared
 from service.errors import Interrupted, ServiceError
 from service.files import make_folder, remove_tree
@@ -46,9 +46,10 @@ class BatchRunner:
         """Take the state folder and complete what a process that died left undone.
 
         Raises: UsageError if another process holds the state; SettingsError if its format is unknown, if the outbox
-        has later sets than it knows, or if the engine is not installed.
+        has later sets than it knows, or if what the engine needs is not installed or not configured.
         """
         refuse_missing(self._settings.master_of_engine)
+        refuse_lost_configuration(self._settings.master_of_engine)
         self._state.take()
         past = self._publication.past
         try:
