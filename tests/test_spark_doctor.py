@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from service import cli, commands
+from service import commands
 from service.doctor import cluster
 from service.engine import refuse_lost_configuration, spark_master, spark_probe
+from service.errors import SettingsError
 from service.state import State
 from tests.required import needs_root
 from tests.spark_runs import SparkCluster, end_application
@@ -60,14 +61,14 @@ def test_without_the_extra_the_step_is_to_install_it_or_to_work_without(
 
 
 def test_a_configuration_that_is_not_there_is_refused_and_not_ignored(
-    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.engine.find_spec", lambda name: name)
     monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "conf"))
     found = clinic.failing(CLUSTER, f"SPARK_CONF_DIR is not a folder: {tmp_path / 'conf'}")
     assert found.command == "unset SPARK_CONF_DIR"
-    assert cli.main(["watch", "--once"]) == 2
-    assert "SettingsError: SPARK_CONF_DIR is not a folder" in capsys.readouterr().err
+    with pytest.raises(SettingsError, match="SPARK_CONF_DIR is not a folder"):
+        clinic.works.once(engine="spark")
     (tmp_path / "conf").mkdir()
     refuse_lost_configuration("local[*]")
 

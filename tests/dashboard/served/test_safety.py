@@ -204,6 +204,7 @@ def test_files_of_the_program_are_not_served(shown: Served, path: str) -> None:
     assert exchanged(shown.port, f"GET {path} HTTP/1.1", "Host: localhost")[0] in (301, 308, 400, 404)
 
 
+@pytest.mark.slow
 def test_hostile_queries_are_refused_and_break_nothing(shown: Served, app: Flask) -> None:
     many = "&".join(f"p{number}={number}" for number in range(10_000))
     queries = (
