@@ -110,6 +110,7 @@ def test_after_adopt_a_number_that_was_published_is_not_given_to_another_custome
     assert world.verified().findings == []
 
 
+@pytest.mark.large
 def test_a_lost_state_is_rebuilt_with_its_retired_customers(world: Restored) -> None:
     world.publish("Anna", "Bert")
     world.publish("Bert", "Carl")  # Anna is retired
@@ -162,6 +163,7 @@ def test_the_rebuilt_register_is_the_one_that_was_lost(world: Restored) -> None:
     assert register_of(world.state) == kept
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(REBUILDS))
 def test_register_and_log_are_rebuilt_with_the_same_content(tmp_path: Path, seed: int) -> None:
@@ -185,6 +187,7 @@ def test_register_and_log_are_rebuilt_with_the_same_content(tmp_path: Path, seed
         assert (register_of(world.state), log_of(world.state)) == (register, log)
 
 
+@pytest.mark.large
 def test_the_log_begins_with_what_is_known_in_the_oldest_set(world: Restored) -> None:
     first = world.publish("Anna", "Bert", "Carl")
     second = world.publish_rows(BERT_OR_DORA, "Anna", "Bert", "Dora")
@@ -203,6 +206,7 @@ def test_the_log_begins_with_what_is_known_in_the_oldest_set(world: Restored) ->
     ]
 
 
+@pytest.mark.large
 def test_a_set_that_cannot_be_read_is_left_out_of_the_log(
     world: Restored, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
@@ -222,6 +226,7 @@ def test_a_set_that_cannot_be_read_is_left_out_of_the_log(
     assert [(number, event) for number, event, *_ in rebuilt[1][1]] == [(2, "created"), (3, "created")]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("lost_after", ["the merge", "the return", None])
 def test_a_merge_that_goes_away_gives_the_former_master_and_adopt_changes_nothing(
     world: Restored, lost_after: str | None
@@ -268,6 +273,7 @@ def test_verify_finds_records_of_an_alias_that_is_none(world: Restored, tmp_path
     assert found == "set/register_aliases.csv has records of customers that are not merged: 1"
 
 
+@pytest.mark.large
 def test_a_set_that_does_not_say_what_aliases_had_is_adopted(world: Restored) -> None:
     world.publish("Bert", "Dora")
     merged = world.publish_rows(BERT_OR_DORA, "Bert", "Dora")
@@ -278,6 +284,7 @@ def test_a_set_that_does_not_say_what_aliases_had_is_adopted(world: Restored) ->
     assert world.ids() == {"Bert": "CUST001", "Dora": "CUST003"}, "an alias of which nothing is known stays an alias"
 
 
+@pytest.mark.large
 def test_a_register_that_does_not_say_what_aliases_had_is_opened_and_learns_it(world: Restored) -> None:
     world.publish("Bert", "Dora")
     merged = world.publish_rows(BERT_OR_DORA, "Bert", "Dora")
@@ -289,6 +296,7 @@ def test_a_register_that_does_not_say_what_aliases_had_is_opened_and_learns_it(w
     assert world.ids() == {"Bert": "CUST001", "Dora": "CUST003"}, "a merge since then can be undone"
 
 
+@pytest.mark.large
 def test_an_empty_pruned_or_older_outbox_is_no_error(world: Restored) -> None:
     world.publish("Anna")
     shutil.copytree(world.outbox, world.root / "older")
@@ -303,6 +311,7 @@ def test_an_empty_pruned_or_older_outbox_is_no_error(world: Restored) -> None:
     assert world.ids() == {"Anna": "CUST001", "Bert": "CUST002", "Carl": "CUST003"}
 
 
+@pytest.mark.large
 def test_a_lost_ledger_alone_stops_nothing(world: Restored) -> None:
     world.publish("Anna")
     world.drop("_x", crm="broken", ecom="{")
@@ -367,6 +376,7 @@ def test_adopt_refuses_a_set_that_was_changed_and_one_without_a_register(
     assert "a version that did not store the register" in capsys.readouterr().err
 
 
+@pytest.mark.large
 def test_an_outbox_that_was_filled_by_hand_is_compared_and_adopted_too(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.drop()

@@ -354,6 +354,7 @@ def test_a_record_that_states_a_field_in_our_words_keeps_it(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.large
 @pytest.mark.usefixtures("by_the_engine")
 @settings(max_examples=examples(20), deadline=None)
 @given(st.fixed_dictionaries({field: st.sampled_from(values) for field, values in STATED.items()}))
@@ -702,6 +703,7 @@ def test_an_unreadable_master_is_a_transient_error(tmp_path: Path) -> None:
     assert "customer_master.csv of the published set" in raised.value.message
 
 
+@pytest.mark.large
 def test_a_master_is_matched_alike_with_and_without_its_typed_file(tmp_path: Path) -> None:
     """Sets of older versions have the CSV file only."""
     write_messy_pair(tmp_path, 3_000, seed=5)
@@ -832,6 +834,7 @@ def test_the_names_of_countries_are_those_of_phonenumbers() -> None:
         assert row["name"] == english
 
 
+@pytest.mark.large
 def test_the_daemon_does_not_load_the_large_place_tables_of_phonenumbers() -> None:
     program = "import sys, service.watch.daemon; print('phonenumbers.geodata' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)

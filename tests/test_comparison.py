@@ -29,6 +29,8 @@ from tests.sizes import seeds
 from tests.small_batches import AnyEngine, crm_text, ecom_text, integrate_pair, published, rows_of, write_pair
 from tests.test_laws import Person, records_of
 
+pytestmark = pytest.mark.large
+
 COMPARED: dict[str, Any] = {"compare_matching": "safe"}
 NO_CUSTOMERS = ecom_text([])
 OFFICE = "312-555-0100"

@@ -167,6 +167,7 @@ def test_a_record_that_cannot_be_decided_about_is_a_usage_error(
     assert office.decided() == []
 
 
+@pytest.mark.large
 def test_an_id_of_any_length_can_be_decided_about(office: Office, says: Says) -> None:
     long = "L" * 200_000  # the default of Python's reader of CSV is 131,072
     office.publish(ROWS + f"{long},Di Fox,di@x.org,,2023-06-01,active\n")
@@ -484,6 +485,7 @@ def test_no_log_line_quotes_a_customer(office: Office, says: Says, tmp_path: Pat
 # ------------------------------------------------------------------------------------------------------ batches
 
 
+@pytest.mark.large
 def test_different_then_undone_gives_the_former_master_to_the_byte(office: Office) -> None:
     before = office.read("customer_master.csv")
     office.run("decide", "different", "CRM:C3", "CRM:C4")
@@ -518,6 +520,7 @@ def test_decisions_outlive_other_rows_order_and_values(office: Office) -> None:
     assert office.customers() == [["C1", "C2"], ["C3"], ["C4"], ["C9"], ["CRM-ROW1"]]
 
 
+@pytest.mark.large
 def test_the_same_inputs_state_and_decisions_give_the_same_bytes(office: Office, tmp_path: Path) -> None:
     office.run("decide", "same", "CRM:C1", "CRM:C2")
     office.run("decide", "different", "CRM:C3", "CRM:C4")
@@ -595,6 +598,7 @@ def test_verify_finds_a_set_that_does_not_follow_its_decisions(
     assert finding in found
 
 
+@pytest.mark.large
 def test_adopt_restores_the_decisions_that_the_newest_set_followed(office: Office, says: Says) -> None:
     office.run("decide", "same", "CRM:C1", "CRM:C2", "--by", "Kim")
     office.run("decide", "same", "CRM:C1", "CRM:C3")

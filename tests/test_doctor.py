@@ -275,6 +275,7 @@ def follow(house: SharedHouse, found: Finding) -> None:
     subprocess.run(["sh", "-ec", SUDO + found.command], cwd=house.root, check=True, timeout=60)
 
 
+@pytest.mark.large
 @needs_root
 @pytest.mark.parametrize(
     ("path", "owner", "mode"),
@@ -664,6 +665,7 @@ def test_a_lost_state_is_adopted(used: Clinic) -> None:
     assert used.works.once().published == 0, "it starts"
 
 
+@pytest.mark.large
 def test_a_register_that_lost_a_file_is_rebuilt_from_the_newest_set(used: Clinic) -> None:
     register = Register(used.works.state)
     published = register.published()
@@ -678,6 +680,7 @@ def test_a_register_that_lost_a_file_is_rebuilt_from_the_newest_set(used: Clinic
     assert used.works.read("customer_master.csv") == before
 
 
+@pytest.mark.large
 def test_a_log_of_identities_that_was_lost_is_rebuilt_from_the_sets(used: Clinic) -> None:
     log = StateFolders(used.works.state).register_events
     before = [path.name for path in log.iterdir()]
@@ -695,6 +698,7 @@ def test_a_register_of_a_former_version_is_none_that_lost_a_file(used: Clinic) -
     used.is_mended("register")
 
 
+@pytest.mark.large
 def test_damaged_decisions_are_made_again_from_the_newest_set(used: Clinic) -> None:
     assert cli.main(["decide", "same", "CUST001", "CUST002", "--note", "one firm"]) == 0
     used.works.drop()
@@ -718,6 +722,7 @@ def test_an_inbox_of_a_state_that_is_lost_for_good_begins_again_where_nothing_wa
     assert clinic.works.once().published == 1
 
 
+@pytest.mark.large
 def test_a_watcher_that_does_not_run_is_started(clinic: Clinic) -> None:
     found = clinic.failing("watcher", "no watcher works with state", "warn")
     with subprocess.Popen(["sh", "-c", f"exec {found.command}"], cwd=clinic.root, stdout=subprocess.DEVNULL) as daemon:

@@ -1201,6 +1201,7 @@ def test_an_engine_has_the_threads_it_was_given_and_no_others(tmp_path: Path) ->
         assert len(list(tasks.iterdir())) - before == 2  # and the one that asks
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_cell_as_long_as_it_may_be_is_read_wherever_it_lies(engine: EmbeddedEngine, drop: Path) -> None:
     longest = "x y\n" * (csv_rows.MAX_CELL_CHARACTERS // 4 - 64)
@@ -1246,6 +1247,7 @@ def test_in_a_file_of_many_columns_blank_rows_alone_are_left_out(
     assert len(read.rows) == (3 if further or last.startswith("C3") else 2)
 
 
+@pytest.mark.large
 def test_a_file_has_as_many_columns_as_a_spreadsheet(engine: EmbeddedEngine, drop: Path) -> None:
     def content(columns: int) -> str:
         names = ",".join(["customer_id", "full_name", *(f"n{number}" for number in range(columns - 2))])

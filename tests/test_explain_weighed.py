@@ -35,6 +35,8 @@ from tests.sizes import examples
 from tests.small_batches import NOON, integrate_pair, parquet_of, published, rows_of, write_pair
 from tests.test_safe_in_batches import HEADER, NO_CUSTOMERS, OFFICE, csv_of, proof_of
 
+pytestmark = pytest.mark.large
+
 KIM = decide.Author("Kim", "2024-01-15T12:00:00Z")
 LEGEND = "bits: log2 of the odds that the two are one customer"
 NOT_DERIVED = "  not derived for what weighed evidence joins: the mean weight of all pairs of a group decides"

@@ -168,6 +168,7 @@ def table_of(text: str) -> dict[str, Any]:
     return {"name": name[1], **tomllib.loads(lines)}
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", ["email", "phone", "signup_date", "full_name"])
 @pytest.mark.parametrize("path", ["profile.{}_1st", "customer_{}", "x.y.{}"])
 def test_a_hint_about_a_member_leads_to_its_value(tmp_path: Path, name: str, path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +48,7 @@ def records(draw: st.DrawFn) -> Record:
     )
 
 
+@pytest.mark.large
 @settings(max_examples=examples(200), deadline=None)
 @given(first=st.lists(records(), max_size=12), second=st.lists(records(), max_size=12))
 def test_the_counts_are_those_of_the_texts(engine: AnyEngine, first: list[Record], second: list[Record]) -> None:

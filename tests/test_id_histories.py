@@ -29,6 +29,8 @@ from tests.test_laws import Person
 from tests.test_register import Change, Groups, Model, check_ids
 from tests.worlds import House
 
+pytestmark = pytest.mark.large
+
 BATCHES = 6
 SETTINGS = {"settle_seconds": "0.2", "rescan_seconds": "0.1", "retry_seconds": "0.05", "threads": "1"}
 MOST_SECONDS = 1.0

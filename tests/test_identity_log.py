@@ -72,6 +72,7 @@ def modelled(model: Model, groups: Groups, batch_id: str) -> list[Row]:
     return found
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", range(examples(8)))
 def test_over_a_random_history_the_log_agrees_with_the_model(engine: AnyEngine, tmp_path: Path, seed: int) -> None:
     batches, model = Batches(engine, tmp_path), Model()
@@ -198,6 +199,7 @@ def publish(works: Works, *names: str) -> str:
     return published
 
 
+@pytest.mark.large
 def test_the_verb_prints_what_happened_and_for_whom_an_id_stands(
     works: Works, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,6 +148,7 @@ def test_a_quarantine_ends_only_with_a_batch_of_its_own_job(works: Works) -> Non
         works.waits_to_be(lambda health: health["state"] == "ok")
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_the_last_batch_is_the_last_of_all_jobs_also_after_a_restart(works: Works) -> None:
     for drop, job in ((works.drop, "integration"), (works.drop_api, "analytics"), (works.drop, "integration")):
@@ -193,6 +194,7 @@ def test_an_export_that_lost_most_customers_is_held_back_until_it_is_accepted(wo
     assert works.once(**guard) == RunResult(published=1), "a small export is not held back for its size"
 
 
+@pytest.mark.large
 def test_an_export_without_customers_replaces_one_with_customers_only_once_accepted(works: Works) -> None:
     works.drop_api(customers=0)
     assert works.once() == RunResult(published=1), "the first export may be empty"
@@ -327,6 +329,7 @@ def test_a_lost_register_stops_the_start_though_the_ledger_has_the_master(works:
         works.once()
 
 
+@pytest.mark.large
 def test_verify_reports_no_missing_master_in_an_emptied_outbox_with_an_export(works: Works) -> None:
     works.drop()
     works.once()
@@ -358,6 +361,7 @@ def test_a_ledger_of_the_former_format_is_fine_for_verify_and_for_the_next_start
     assert not (works.state / "ledger.sqlite.damaged").exists()
 
 
+@pytest.mark.large
 def test_the_analytics_job_uses_the_master_published_at_that_moment(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +401,7 @@ NAMING_A_JOB = {
 NAMING_A_TABLE = {"settings.py", "vocabulary.py"}
 
 
+@pytest.mark.large
 def test_a_job_is_named_only_where_it_is_defined() -> None:
     naming = {
         str(path.relative_to(ROOT / "service"))

@@ -142,6 +142,7 @@ def _limit_mb(engine: EmbeddedEngine) -> float:
 MANY_ROWS = "select range as n, md5(range::varchar) as text from range(4000000)"
 
 
+@pytest.mark.large
 def test_a_disk_that_is_too_small_for_what_is_spilled_fails_the_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

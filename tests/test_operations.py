@@ -85,6 +85,7 @@ def test_an_acceptance_that_was_not_used_ends(works: Works, mended: str | None) 
     assert works.once(volume_guard_rows=50).quarantined == 1, "no user accepted these files"
 
 
+@pytest.mark.large
 @needs_root
 def test_root_may_accept_a_batch_while_the_service_works_as_another_user() -> None:
     with shared_house() as house:
@@ -380,6 +381,7 @@ def test_a_failed_rename_names_source_and_target(works: Works, monkeypatch: pyte
         assert "outbox/batches/" in str(health["reasons"])
 
 
+@pytest.mark.large
 @needs_root
 def test_a_folder_that_belongs_to_another_user_is_named_in_health_and_reason() -> None:
     with shared_house() as house:
@@ -416,6 +418,7 @@ def test_a_folder_below_the_roots_that_cannot_be_written_is_named(
         assert f"{name} cannot be written" in str(health["reasons"])
 
 
+@pytest.mark.large
 @needs_root
 @pytest.mark.parametrize("name", ["inbox", "inbox/quarantine", "outbox", "state"])
 def test_a_folder_that_is_closed_for_a_while_does_not_end_the_daemon(name: str) -> None:
@@ -441,6 +444,7 @@ def test_a_folder_that_is_closed_for_a_while_does_not_end_the_daemon(name: str) 
         assert house.verified().findings == []
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
 def test_closed_streams_hinder_nothing(tmp_path: Path, closed: str) -> None:
     house = House(tmp_path)
@@ -463,6 +467,7 @@ def test_a_mark_of_an_earlier_version_ends_unused(works: Works) -> None:
 # ------------------------------------------------------------------------------------------- other file systems
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("root", ["inbox", "outbox", "state"])
 def test_a_file_system_that_cannot_sync_folders_can_be_used(
     works: Works, monkeypatch: pytest.MonkeyPatch, root: str
@@ -570,6 +575,7 @@ def test_a_misspelt_time_zone_stops_the_start(
     assert hint in error.value.hint
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("is_ignored", [False, True])
 def test_a_hangup_ends_the_daemon_in_order_unless_it_is_ignored(tmp_path: Path, is_ignored: bool) -> None:
     house = House(tmp_path)

@@ -393,6 +393,7 @@ def test_the_quality_report_has_the_same_keys_in_the_same_order_for_every_batch(
     assert found[0] == found[1]
 
 
+@pytest.mark.large
 def test_the_quality_report_compares_the_volume_with_the_published_set(tmp_path: Path) -> None:
     found = []
     for count in (8, 6, 0, 5):
@@ -408,6 +409,7 @@ def test_the_quality_report_compares_the_volume_with_the_published_set(tmp_path:
     assert [list(ecom.values()) for _, ecom in found] == [[0, None, None, None], *[[0, 0, 0, None]] * 3]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("former", "now", "is_logged"),
     [(1000, 899, True), (1000, 900, False), (110, 10, True), (109, 10, False), (200, 100, True), (10, 200, False)],

@@ -146,6 +146,7 @@ def decide(outbox: Path, r: random.Random, count: int) -> None:
             cli.main(["decide", kind, *r.sample(sorted(set(among)), 2), "--outbox", str(outbox)])
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("survivorship", ["fill", "record"])
 def test_sets_of_random_exports_prove_themselves(tmp_path: Path, bare: Path, survivorship: str) -> None:
@@ -156,6 +157,7 @@ def test_sets_of_random_exports_prove_themselves(tmp_path: Path, bare: Path, sur
         assert found.proof(is_alone=True).findings == []
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_chain_of_records_proves_itself(tmp_path: Path) -> None:
     rows = chained(random.Random(3), LAWS_RECORDS)
@@ -243,6 +245,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Made]]:
         ]
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_no_altered_cell_of_a_set_survives(sets: list[Made], tmp_path: Path) -> None:
     r = random.Random(11)
@@ -375,6 +378,7 @@ def other_key(row: dict[str, Any], phone: str | None) -> str | None:
     return str(row["phone_key"]).removesuffix(row["phone"]) + phone
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_an_altered_value_is_found_without_the_inputs_if_a_merge_rests_on_it(sets: list[Made], tmp_path: Path) -> None:
     """Nothing is compared with the inputs or with other files: only the merges, as the definition decides."""
@@ -418,6 +422,7 @@ def is_same_value(column: str, one: str, other: str) -> bool:
     return bool(read.get(column, str)(one) == read.get(column, str)(other))
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_an_altered_cell_of_an_archived_input_is_found(sets: list[Made], tmp_path: Path) -> None:
     r = random.Random(13)
@@ -435,6 +440,7 @@ def test_an_altered_cell_of_an_archived_input_is_found(sets: list[Made], tmp_pat
             assert any("is not what the archived input gives" in it for it in findings), f"row {row}, {column}"
 
 
+@pytest.mark.large
 def test_an_archived_input_that_cannot_be_read_is_a_finding(sets: list[Made], tmp_path: Path) -> None:
     shutil.copytree(sets[0].pair, tmp_path / "in")
     (tmp_path / "in" / ECOM).write_text('{"customers": [', encoding="utf-8")
@@ -445,6 +451,7 @@ def test_an_archived_input_that_cannot_be_read_is_a_finding(sets: list[Made], tm
 # ------------------------------------------------------------------------------------------------------ decisions
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_decision_that_was_removed_or_turned_is_found(sets: list[Made], tmp_path: Path) -> None:
     set_ = sets[2]
@@ -483,6 +490,7 @@ def test_groups_made_again_are_those_of_the_definition(
 # ---------------------------------------------------------------------------- other programs, settings and forgers
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_set_of_a_former_program_is_proved_as_far_as_it_can_be(sets: list[Made], tmp_path: Path) -> None:
     for number, set_ in enumerate(sets):
@@ -566,6 +574,7 @@ def forge(house: House, name: str, column: str, value: str, where: str) -> None:
     (house.state / "ledger.sqlite").unlink()
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_forged_set_is_found_though_every_hash_is_right(house: House) -> None:
     house.drop()

@@ -32,6 +32,8 @@ from tests.regenerate import outcome_of
 from tests.small_batches import HEADER, small_engine
 from tests.worlds import CASES, CRM, ECOM, ROOT, wait_until
 
+pytestmark = pytest.mark.large
+
 FILES = ("customer_master.csv", "duplicate_report.csv", "quality_report.json", "crosswalk.csv", "match_evidence.csv")
 
 
@@ -107,7 +109,6 @@ def integrated(pair: tuple[Path, Path], outbox: Path, monkeypatch: pytest.Monkey
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
-@pytest.mark.large
 def test_what_is_read_ahead_is_what_is_read_in_place(
     odd_pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +130,6 @@ def test_what_is_read_ahead_is_what_is_read_in_place(
     assert all(process.returncode is not None for process in started)
 
 
-@pytest.mark.large
 @pytest.mark.parametrize("name", case_names())
 def test_a_case_that_is_read_ahead_is_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read_in_place = run_of(name, tmp_path / "one")

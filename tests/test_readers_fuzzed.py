@@ -437,6 +437,7 @@ def _json_element(kind: str, number: int, layout: Layout) -> str:
     return json.dumps(element)
 
 
+@pytest.mark.large
 @given(
     layout=st.sampled_from((*ECOM.layouts, *PRESETS)),
     kinds=st.lists(st.sampled_from(["good", "half", *JSON_ELEMENTS]), max_size=8),

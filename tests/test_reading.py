@@ -75,6 +75,7 @@ def test_a_file_that_is_gone_is_named_as_such(reader: Reader, folder: Path) -> N
             count(reader, missing)
 
 
+@pytest.mark.large
 def test_a_file_that_goes_while_it_is_opened_is_named_as_such(reader: Reader, folder: Path) -> None:
     path, is_over = folder / "fleeting.parquet", threading.Event()
 

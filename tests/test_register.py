@@ -210,6 +210,7 @@ def histories(draw: st.DrawFn) -> list[Groups]:
     return history
 
 
+@pytest.mark.large
 @given(history=histories())
 @settings(max_examples=examples(25), deadline=None)
 def test_the_register_agrees_with_the_model(
@@ -322,6 +323,7 @@ def test_random_histories_bring_aliases_back() -> None:
     assert revived > 20
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_merged_and_is_parted_as_before_has_its_former_ids(
     fresh_engine: AnyEngine, tmp_path: Path, seed: int

@@ -17,6 +17,8 @@ from benchmarks.accuracy.measures import measures
 from benchmarks.accuracy.sets import normalised
 from service.pipeline.matching.safe.matcher import match
 
+pytestmark = pytest.mark.large
+
 _GIVEN = (
     "Aaron Adam Alice Amber Amy Andrew Anna Arthur Barbara Brian Carl Carol Cesar Chloe Clara Craig Daniel David Diana"
     " Doris Dylan Edward Elena Emily Eric Felix Fiona Frank Gina Grace Harold Helen Henry Irene Isaac Jacob Janet Joyce"

@@ -188,6 +188,7 @@ class TestWithoutLeases:
         assert file.at(5) is None
 
 
+@pytest.mark.large
 @needs_root
 def test_a_file_of_another_user_cannot_be_leased_and_is_proven_by_its_close(shared_folder: Path) -> None:
     file = observed(shared_folder)

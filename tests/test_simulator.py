@@ -353,6 +353,7 @@ def test_the_last_page_of_a_million_is_served() -> None:
 # ── faults ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("scenario", FAULTS)
 def test_a_fault_depends_on_seed_page_and_attempt_only(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "DRIP_EVERY_SECONDS", 0.0)
@@ -678,6 +679,7 @@ def test_the_scenarios_are_listed_in_the_help_and_in_the_docs(house: House) -> N
     assert scenario_table() in (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.large
 def test_no_other_verb_loads_it() -> None:
     program = "import sys, service.cli, service.jobs.sync, service.watch.daemon; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -280,6 +280,7 @@ def test_the_partner_of_an_ambiguous_export_is_reported_as_unpaired(tmp_path: Pa
     assert [file.path.name for file in inbox.scan().unpaired] == ["ecommerce_customers.json"]
 
 
+@pytest.mark.large
 def test_an_optional_export_that_is_never_ready_does_not_hold_up_the_others(house: House) -> None:
     (house.root / "service.toml").write_text(
         '[[sources]]\nname = "CLUB"\nfile = "club.csv"\nrequired = false\npreset = "plain"\n', encoding="utf-8"

@@ -162,6 +162,7 @@ def bound_socket(path: Path) -> Iterator[None]:
         yield
 
 
+@pytest.mark.large
 def test_folders_pipes_links_and_sockets_are_ignored_and_block_nothing(running: House) -> None:
     secret = running.root / "secret.csv"
     shutil.copyfile(SAMPLE / CRM, secret)
@@ -254,12 +255,14 @@ def test_a_busy_daemon_ends_in_time_on_sigint_too(house: House, many: Path) -> N
     assert sorted(path.name for path in (house.inbox / ".claimed" / batch).iterdir()) == [CRM, ECOM]
 
 
+@pytest.mark.large
 def test_a_second_signal_does_no_harm(house: House) -> None:
     daemon = house.watch()
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.stop(signal.SIGTERM) == 0
 
 
+@pytest.mark.large
 def test_a_writer_that_breaks_our_lease_does_not_kill_the_daemon(running: House) -> None:
     """The kernel then sends SIGIO, which ends a process that does not ignore it."""
     before = running.health()["written_at"]
@@ -364,6 +367,7 @@ def test_a_second_instance_stands_by_and_takes_over_at_once_when_the_first_dies(
     assert other.stop() == 0
 
 
+@pytest.mark.large
 def test_an_instance_that_stands_by_ends_on_a_signal(house: House, second: Callable[[], Daemon]) -> None:
     first, other = house.watch(), second()
     assert other.stop() == 0
@@ -393,6 +397,7 @@ def test_a_state_of_an_unknown_format_is_refused(house: House) -> None:
 # --------------------------------------------------------------------------------------------------- a full disk
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_loses_nothing(house: House, tmp_path: Path) -> None:
     """Simulated by a limit on the size of files: the system fails every write beyond it."""
@@ -410,6 +415,7 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(house: House, tmp_path: P
     wait_until(lambda: house.health()["state"] == "ok")
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_disk_without_any_room_does_not_end_the_daemon(house: House) -> None:
     daemon = house.watch(retry_seconds="0.3")

@@ -83,6 +83,7 @@ def test_a_restarted_daemon_does_not_sync_before_it_is_due(house: House) -> None
         assert len(api.visits) == before
 
 
+@pytest.mark.large
 def test_a_daemon_that_is_stopped_during_a_sync_ends(house: House) -> None:
     with running(simulator(3000, "slow")) as url:
         daemon = house.watch(**settings_for(url) | {"sync_every_minutes": "60", "api_concurrency": "1"})
@@ -117,6 +118,7 @@ def test_a_sync_without_an_api_names_the_missing_setting(house: House) -> None:
     assert "SERVICE_API_URL" in done.err
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sync_reports_it(house: House, number: int) -> None:
     with running(simulator(3000, "slow")) as url:

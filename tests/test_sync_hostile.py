@@ -379,6 +379,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
+@pytest.mark.large
 def test_a_private_authority_is_trusted_by_its_file_and_named_without(tmp_path: Path, authority: Authority) -> None:
     with sending(four, authority.context_for("localhost")) as url:
         error = ended(ApiHouse(tmp_path / "without", url))

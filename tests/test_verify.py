@@ -100,6 +100,7 @@ def test_empty_folders_are_fine(tmp_path: Path) -> None:
     assert House(tmp_path / "new").verified().sentence == "ok: 0 sets, 0 inputs, 0 quarantined"
 
 
+@pytest.mark.large
 def test_the_sets_that_retention_leaves_are_fine(house: House) -> None:
     for number in range(5, 8):
         house.drop(suffix=f"_{number}")
@@ -133,6 +134,7 @@ def empty(folder: Path) -> None:
     folder.mkdir()
 
 
+@pytest.mark.large
 def test_a_missing_outbox_is_a_note_and_its_sets_count_again_when_it_is_back(house: House) -> None:
     house.outbox.rename(house.root / "aside")
     assert f"{house.outbox} is not there, is it mounted?" in house.verified().notes[0]
@@ -182,6 +184,7 @@ def test_archives_of_an_emptied_outbox_are_checked_until_retention_removes_them(
     assert not before.exists()
 
 
+@pytest.mark.large
 def test_a_claimed_batch_is_fine_only_while_a_service_works_on_it(house: House) -> None:
     daemon = house.watch(**(QUICK | {"retry_seconds": "60"}))
     (house.outbox / ".staging").write_text("not a folder", encoding="utf-8")
@@ -245,6 +248,7 @@ def test_a_set_that_retention_removes_while_it_is_read_is_not_a_finding(
     assert not first.exists()
 
 
+@pytest.mark.large
 def test_an_outbox_filled_by_hand_is_checked(house: House, tmp_path: Path) -> None:
     sample, folder = CASES / "the_sample", tmp_path / "by hand"
     for _ in range(2):
@@ -462,6 +466,7 @@ def both(works: Works, monkeypatch: pytest.MonkeyPatch) -> Works:
     return works
 
 
+@pytest.mark.large
 def test_a_changed_byte_in_any_file_of_an_export_is_reported(both: Works) -> None:
     batch = both.batches_of("analytics")[-1]
     flat = [both.outbox / name for name in ("sample_output.json", "analytics_manifest.json")]
@@ -477,6 +482,7 @@ def test_a_changed_byte_in_any_file_of_an_export_is_reported(both: Works) -> Non
     assert both.verified().findings == []
 
 
+@pytest.mark.large
 def test_a_missing_flat_file_of_an_export_is_reported(both: Works) -> None:
     batch = both.batches_of("analytics")[-1]
     (both.outbox / "sample_output.json").unlink()
@@ -485,12 +491,14 @@ def test_a_missing_flat_file_of_an_export_is_reported(both: Works) -> None:
     assert both.verified().findings == ["outbox/analytics_manifest.json is missing"]
 
 
+@pytest.mark.large
 def test_flat_files_of_a_former_export_are_reported(both: Works) -> None:
     former, latest = both.batches_of("analytics")
     shutil.copyfile(both.outbox / "batches" / former / "manifest.json", both.outbox / "analytics_manifest.json")
     assert both.verified().findings == [f"outbox/analytics_manifest.json is not that of batch {latest}, the latest"]
 
 
+@pytest.mark.large
 def test_an_export_with_wrong_counts_is_reported(both: Works) -> None:
     """The hashes are right and the chain is complete: only a bug of the service could write such a set."""
     folder = both.outbox / "batches" / both.batches_of("analytics")[-1]

@@ -58,6 +58,7 @@ def test_with_nothing_to_do_it_ends_at_once(works: Works) -> None:
     assert works.manifest() == {}
 
 
+@pytest.mark.large
 def test_the_same_bytes_again_are_a_batch_of_their_own_with_the_same_bytes_out(works: Works) -> None:
     for _ in range(3):
         works.drop()
@@ -91,6 +92,7 @@ def test_old_customers_keep_their_ids_and_new_ones_follow(works: Works) -> None:
     assert [(row["unified_id"], row["change"]) for row in changes] == [("CUST006", "created"), ("CUST007", "created")]
 
 
+@pytest.mark.large
 def test_retention_keeps_the_newest_sets_and_their_archives(works: Works) -> None:
     for number in range(4):
         works.drop(f"_{number}")
@@ -208,6 +210,7 @@ def test_retry_refuses_an_unknown_batch_and_a_name_that_is_taken(
     assert sorted(path.name for path in folder.iterdir()) == [CRM, ECOM, "integration_log.txt", "reason.json"]
 
 
+@pytest.mark.large
 def test_a_pair_before_the_published_one_is_held_back_and_passes_once_when_accepted(works: Works) -> None:
     works.drop("_2024-01-15")
     works.once()
@@ -220,6 +223,7 @@ def test_a_pair_before_the_published_one_is_held_back_and_passes_once_when_accep
     assert works.once() == RunResult(quarantined=1)
 
 
+@pytest.mark.large
 def test_numbers_have_an_order_too_and_the_same_number_may_come_again(works: Works) -> None:
     for suffix in ("_9", "_10", "_10"):
         works.drop(suffix)
@@ -608,6 +612,7 @@ def test_ignored_files_are_logged_once_each_time_they_appear(
     assert ignored == [shown, shown]
 
 
+@pytest.mark.large
 def test_scarce_space_degrades_health_and_does_not_stop_work(works: Works) -> None:
     with works.watching(min_free_mb=1 << 40):
         works.drop()
@@ -697,6 +702,7 @@ def test_an_inbox_replaced_between_two_scans_is_noticed(works: Works) -> None:
     assert (works.inbox / ".lock").read_text(encoding="utf-8").strip()
 
 
+@pytest.mark.large
 def test_a_postponed_batch_in_a_folder_that_was_moved_away_continues_when_it_is_back(works: Works) -> None:
     elsewhere = works.root / "elsewhere"
     with works.watching(retry_seconds=0.5):

@@ -13,7 +13,7 @@ from tests.attacks.users import SharedHouse
 from tests.required import needs_root
 from tests.worlds import wait_until
 
-pytestmark = needs_root
+pytestmark = [pytest.mark.large, needs_root]
 
 
 def hold(path: Path, how: int, ready: Path) -> None:

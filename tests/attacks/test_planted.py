@@ -17,7 +17,7 @@ import pytest
 from tests.attacks.users import ATTACKER, SharedHouse, fifo, folder, link, remove, write
 from tests.required import needs_root
 
-pytestmark = needs_root
+pytestmark = [pytest.mark.large, needs_root]
 
 ID = "20240115T120000Z-aaaaaa"
 OUR_FOLDERS = ("inbox/.claimed", "inbox/archive", "inbox/quarantine", "outbox/.staging", "outbox/batches")

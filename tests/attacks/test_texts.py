@@ -124,6 +124,7 @@ def test_no_personal_data_of_a_file_name_reaches_stdout_and_health(house: House)
 # ------------------------------------------------------------------------------------------------------- the engine
 
 
+@pytest.mark.large
 def test_a_folder_named_like_a_column_replaces_no_column(tmp_path: Path) -> None:
     odd = tmp_path / "c0=evil" / "cell_0=evil" / "record_key=evil" / "customer=7"
     odd.mkdir(parents=True)

@@ -123,6 +123,7 @@ def test_an_agreement_of_what_is_no_evidence_has_no_rule(crowd: Crowd) -> None:
     assert marks(customer(crowd, "CRM800"))["CRM803"] == {"phone": "phone", "status": "same"}
 
 
+@pytest.mark.large
 def test_the_pages_of_a_large_customer_have_every_record_once_behind_the_kept_one(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +218,7 @@ def test_no_two_nodes_of_a_graph_overlap(choices: list[int]) -> None:
 # -------------------------------------------------------------------------------------------------------- explanation
 
 
+@pytest.mark.large
 def test_the_page_shows_what_would_split_a_customer(crowd: Crowd) -> None:
     text = page(crowd, "CRM401").partition("What would split it")[2]
     assert "e-mail one@chain.example 3, 1 CRM CRM401 " in text
@@ -237,6 +239,7 @@ def test_a_number_that_cannot_be_read_is_shown_with_its_link(crowd: Crowd) -> No
     assert "phone 999888777666123 as written; it cannot be read" in page(crowd, "CRM700")
 
 
+@pytest.mark.large
 def test_a_customer_of_many_records_is_not_explained_and_has_the_same_golden_record(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +265,7 @@ def test_a_set_of_an_older_program_is_shown_without_an_explanation(own_crowd: Cr
         assert "Not looked for here" in page(own_crowd, "CRM401")
 
 
+@pytest.mark.large
 def test_decisions_about_its_records_are_on_the_page_of_a_customer(own_crowd: Crowd) -> None:
     folders = own_crowd.site().folders
     by = decide.Author("Kim & <b>", "2026-11-27T14:00:00Z")
@@ -293,6 +297,7 @@ def past(house: DashboardHouse, unified_id: str, query: str = "") -> dict[str, A
     return dict(answer.json or {})
 
 
+@pytest.mark.large
 def test_the_past_of_an_id_lists_what_the_kept_sets_say_of_it(shared_house: DashboardHouse) -> None:
     """By the changes of the second set: every id in them has each of its changes on its page, and no other."""
     first, second = shared_house.masters
@@ -395,6 +400,7 @@ def test_the_past_goes_back_over_more_batches_than_are_read_at_once(
     assert past(shared_house, "CUST001")["history"]["is_whole"] is False
 
 
+@pytest.mark.large
 def test_damaged_files_of_changes_are_no_error(own_house: DashboardHouse) -> None:
     folder = own_house.set_of(own_house.masters[-1])
     for content in (b"", b"\xff\xfe" * 500, b'CUST001,merged,"CUST001' + b",CUST002" * 100_000, b"CUST001\n" * 1000):
@@ -406,6 +412,7 @@ def test_damaged_files_of_changes_are_no_error(own_house: DashboardHouse) -> Non
         assert client.get("/customers/CUST003").status_code in (200, 404)
 
 
+@pytest.mark.large
 def test_files_of_changes_without_a_line_break_are_left_after_some_bytes(own_house: DashboardHouse) -> None:
     folder = own_house.set_of(own_house.masters[-1])
     for name in ("id_changes.csv", "register_customers.csv"):

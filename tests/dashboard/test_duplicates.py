@@ -141,6 +141,7 @@ _COMPARED = (
 )
 
 
+@pytest.mark.large
 def test_what_safe_would_change_is_shown_and_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = write_pair(tmp_path / "in", crm_text(_COMPARED), ecom_text([]))
     integrate_pair(pair, tmp_path / "out", compare_matching="safe")

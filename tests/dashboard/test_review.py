@@ -231,6 +231,7 @@ def test_of_an_answer_to_several_questions_all_that_is_in_force_is_undone(own_do
     assert own_doubts.decisions() == []
 
 
+@pytest.mark.large
 def test_decisions_that_the_set_followed_are_not_offered_to_be_undone(own_doubts: DoubtfulHouse) -> None:
     answered(own_doubts.client(), own_doubts, 1, "different")
     own_doubts.publish(*doubtful_pair(PEOPLE), suffix="_2")
@@ -463,6 +464,7 @@ def many(own_doubts: DoubtfulHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return own_doubts
 
 
+@pytest.mark.large
 def test_a_queue_of_100000_questions_is_kept_as_a_few_numbers_and_any_of_them_is_found(many: DoubtfulHouse) -> None:
     site = many.site()
     client = create_app(site).test_client()

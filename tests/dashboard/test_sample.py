@@ -54,6 +54,7 @@ def test_the_empty_overview_offers_it_and_one_click_shows_it(made: Site, client:
     assert "customer_master.csv" in shown
 
 
+@pytest.mark.large
 def test_it_spends_no_id_and_leaves_the_folders_of_the_service_alone(made: Site) -> None:
     root = made.settings.state.parent
     assert [path.name for path in root.iterdir()] == ["state"]

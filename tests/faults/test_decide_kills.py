@@ -44,6 +44,7 @@ def publish(house: House) -> list[str]:
     return [row["unified_id"] for row in house.rows("customer_master.csv")]
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_kill_at_any_change_leaves_all_of_a_decision_or_nothing(tmp_path: Path, verb: str) -> None:

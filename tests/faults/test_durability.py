@@ -20,7 +20,7 @@ from tests.required import needs_strace
 from tests.warm import staged_path
 from tests.worlds import CRM, ECOM, House
 
-pytestmark = needs_strace
+pytestmark = [pytest.mark.large, needs_strace]
 
 FLAT_NAMES = JOBS["integration"].flat_files.names
 CHANGES = [call for kind in ("write", "clone", "truncate", "chmod") for call in MUTATIONS[kind]]

@@ -302,6 +302,7 @@ def files_in_events(run: Run, event: str) -> list[str]:
     return [entry["file_name"] for entry in run.logged(event)]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(("name", "make"), STRANGE, ids=[f"{make.__name__} {name}" for name, make in STRANGE])
 def test_what_is_no_regular_file_is_left_alone_and_logged_once(
     names: Run, tmp_path: Path, name: str, make: Callable[[Path], None]
@@ -352,6 +353,7 @@ def test_good_pairs_among_them_are_published_whatever_the_case_the_normal_form_o
 # later changes the claim, which works on a copy of its own.
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", LONGEST])
 def test_a_hard_link_is_taken_and_its_other_name_changes_nothing_that_was_accepted(house: House, suffix: str) -> None:

@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.faults.injection import Run
 from tests.required import needs_strace
 from tests.small_batches import HEADER, NOON
 from tests.worlds import CRM, ECOM, House
 
-pytestmark = needs_strace
+pytestmark = [pytest.mark.large, needs_strace]
 
 ROWS = 1500
 NOTE = "x" * 16_000

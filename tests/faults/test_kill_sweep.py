@@ -26,6 +26,7 @@ pytestmark = needs_strace
 NEXT_PAIR_EVERY = 4
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KILL_STARTS or STARTS)
 def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(
@@ -59,6 +60,7 @@ def is_seen_by_others(point: Point) -> bool:
     return point.kind in ("rename", "link", "unlink") and "health" not in point.path and "ledger" not in point.path
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_a_start_completes_an_export_that_was_killed_after_its_commit(
     start_named: Callable[[str], Start], tmp_path: Path

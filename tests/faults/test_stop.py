@@ -183,6 +183,7 @@ def test_a_stop_at_any_moment_is_soon_and_leaves_nothing_half_done(
     shutil.rmtree(chain.house.root)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_daemon_stops_at_once(house: House, number: int) -> None:
     daemon = house.watch()

@@ -67,6 +67,7 @@ def opened(stack: ExitStack, live: LiveServer, many: int) -> list[socket.socket]
     return [stack.enter_context(live.connect()) for _ in range(many)]
 
 
+@pytest.mark.large
 def test_readers_who_stop_reading_keep_no_thread_from_others(live: LiveServer) -> None:
     with ExitStack() as stack:
         for connection in opened(stack, live, 6):

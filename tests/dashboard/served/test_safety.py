@@ -204,6 +204,7 @@ def test_files_of_the_program_are_not_served(shown: Served, path: str) -> None:
     assert exchanged(shown.port, f"GET {path} HTTP/1.1", "Host: localhost")[0] in (301, 308, 400, 404)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_hostile_queries_are_refused_and_break_nothing(shown: Served, app: Flask) -> None:
     many = "&".join(f"p{number}={number}" for number in range(10_000))
@@ -266,6 +267,7 @@ def test_looking_changes_nothing(shown: Served, found: Crawl) -> None:
     assert files(shown) == before
 
 
+@pytest.mark.large
 def test_a_large_upload_takes_disk_and_not_memory(tmp_path: Path) -> None:
     line = b"CRM1,Ann Lee,ann@example.com,,2024-01-01,active\n"
     content = b"customer_id,full_name,email,phone,signup_date,status\n" + line * (UPLOADED_BYTES // len(line))
