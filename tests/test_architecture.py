@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 SERVICE = ROOT / "service"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -104,19 +102,19 @@ def _last(node: ast.AST) -> str:
 
 
 PATHS = list(_paths())
-_EACH = pytest.mark.parametrize(("room", "path"), PATHS, ids=[str(path.relative_to(SERVICE)) for _, path in PATHS])
 
 
-@_EACH
-def test_imports_go_to_lower_floors(room: str, path: Path) -> None:
-    for imported in _rooms_imported(_tree(path)):
-        is_lower = imported == room or ROOMS[imported].floor < ROOMS[room].floor
-        assert is_lower, f"{path} imports {imported}, which is not on a lower floor"
+def test_imports_go_to_lower_floors() -> None:
+    imports = ((path, room, imported) for room, path in PATHS for imported in _rooms_imported(_tree(path)))
+    others = ((path, room, imported) for path, room, imported in imports if imported != room)
+    assert [
+        f"{path} imports {imported}" for path, room, imported in others if ROOMS[imported].floor >= ROOMS[room].floor
+    ] == []
 
 
-@_EACH
-def test_effects_stay_in_their_rooms(room: str, path: Path) -> None:
-    assert set(_effects(_tree(path))) & EFFECTS <= ROOMS[room].effects, f"{path}: give {room} the effect, or move it"
+def test_effects_stay_in_their_rooms() -> None:
+    found = {path: set(_effects(_tree(path))) & EFFECTS - ROOMS[room].effects for room, path in PATHS}
+    assert {path: effects for path, effects in found.items() if effects} == {}, "give the room the effect, or move it"
 
 
 def test_the_page_lists_the_rooms_and_modules_that_exist() -> None:
@@ -150,32 +148,33 @@ def _modules_imported(tree: ast.AST) -> Iterator[str]:
         yield f"{module}.{name}" if f"{module}.{name}" in names else module
 
 
-@_EACH
-def test_every_module_says_what_it_is_for(room: str, path: Path) -> None:
-    assert ast.get_docstring(_tree(path)), f"{path} has no docstring"
+def test_every_module_says_what_it_is_for() -> None:
+    assert [path for _, path in PATHS if not ast.get_docstring(_tree(path))] == []
 
 
-@_EACH
-def test_functions_are_short_and_take_few_arguments(room: str, path: Path) -> None:
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = _lines(node) - len((ast.get_docstring(node) or "").splitlines())
-            arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
-            assert lines <= _MOST_LINES, f"{path}:{node.lineno} {node.name} has {lines} lines"
-            assert len(arguments) <= _MOST_ARGUMENTS, (
-                f"{path}:{node.lineno} {node.name} takes {len(arguments)} arguments"
-            )
+def test_functions_are_short_and_take_few_arguments() -> None:
+    breaches = []
+    for _, path in PATHS:
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = _lines(node) - len((ast.get_docstring(node) or "").splitlines())
+                arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
+                if lines > _MOST_LINES or len(arguments) > _MOST_ARGUMENTS:
+                    breaches.append(f"{path}:{node.lineno} {node.name}: {lines} lines, {len(arguments)} arguments")
+    assert breaches == []
 
 
-@_EACH
-def test_classes_are_small(room: str, path: Path) -> None:
-    if room in {"settings", "documents"}:
-        return  # tables: their fields are the settings and the members of published documents
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.ClassDef):
-            attributes = set(_attributes(node))
-            assert _lines(node) <= _MOST_CLASS_LINES, f"{path}:{node.lineno} {node.name} has {_lines(node)} lines"
-            assert len(attributes) <= _MOST_ATTRIBUTES, f"{path}:{node.lineno} {node.name} has {sorted(attributes)}"
+def test_classes_are_small() -> None:
+    breaches = []
+    for room, path in PATHS:
+        if room in {"settings", "documents"}:
+            continue  # tables: their fields are the settings and the members of published documents
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.ClassDef):
+                lines, attributes = _lines(node), set(_attributes(node))
+                if lines > _MOST_CLASS_LINES or len(attributes) > _MOST_ATTRIBUTES:
+                    breaches.append(f"{path}:{node.lineno} {node.name}: {lines} lines, {sorted(attributes)}")
+    assert breaches == []
 
 
 def _lines(node: ast.stmt) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = re.compile(
@@ -40,15 +39,23 @@ def _used(text: str) -> list[str]:
     return [found[0] for found in WORDS.finditer(text)]
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 TEXTS = sorted(filter(_is_read_by_people, _texts()))
 MODULES = [path for path in TEXTS if path.suffix == ".py" and "service" in path.relative_to(ROOT).parts[:1]]
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_text_uses_plain_words(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert [f"{number}: {line}" for number, line in enumerate(lines, 1) if _used(line)] == []
-    assert not _used(str(path.relative_to(ROOT)))
+def test_the_texts_use_plain_words() -> None:
+    assert [path for path in TEXTS if _used(str(path.relative_to(ROOT)))] == []
+    assert [
+        f"{path}:{number}: {line}"
+        for path in TEXTS
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if _used(line)
+    ] == []
 
 
 def test_the_word_list_finds_words_in_identifiers_and_sentences() -> None:
@@ -60,16 +67,15 @@ def test_the_word_list_finds_words_in_identifiers_and_sentences() -> None:
 def test_every_class_of_the_service_has_a_name_of_its_own() -> None:
     classes: dict[str, list[str]] = {}
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ClassDef):
                 classes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     assert {name: places for name, places in classes.items() if len(places) > 1} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_identifier_is_a_word_of_two_meanings(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert HOMONYMS & set(_identifiers(tree)) == set()
+def test_no_identifier_is_a_word_of_two_meanings() -> None:
+    found = {path: HOMONYMS & set(_identifiers(_tree(path))) for path in MODULES}
+    assert {path: words for path, words in found.items() if words} == {}
 
 
 def _identifiers(tree: ast.AST) -> Iterator[str]:
