@@ -85,6 +85,7 @@ def seconds_to_group(engine: EmbeddedEngine, shape: str, size: int) -> float:
     return seconds
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_grouping_is_linear_in_the_worst_case(

@@ -523,6 +523,7 @@ def with_manifest(folder: Path, **members: Any) -> None:
     documents.write(folder / MANIFEST, manifest, durable=False)
 
 
+@pytest.mark.large
 def test_a_set_without_typed_records_is_not_proved(sets: list[Made], tmp_path: Path) -> None:
     shutil.copytree(sets[0].folder, tmp_path / "set")
     (tmp_path / "set" / "records.parquet").unlink()

@@ -58,6 +58,7 @@ def test_records_without_anything_that_could_make_them_neighbours_stay_apart() -
     assert match({"postcode": ["10001", "10001", "20002"]}).groups.tolist() == [0, 1, 2]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", ["Customer {0}", "Ann {1}{0}", "Test User{0}"])
 def test_names_with_a_number_are_others_with_another_number(name: str) -> None:
     numbers = range(NUMBERED_NAMES)

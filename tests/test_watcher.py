@@ -612,7 +612,6 @@ def test_ignored_files_are_logged_once_each_time_they_appear(
     assert ignored == [shown, shown]
 
 
-@pytest.mark.large
 def test_scarce_space_degrades_health_and_does_not_stop_work(works: Works) -> None:
     with works.watching(min_free_mb=1 << 40):
         works.drop()

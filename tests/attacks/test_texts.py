@@ -54,6 +54,7 @@ def test_law_errors_are_printable(message: str, where: str) -> None:
     assert safe_text(FileNotFoundError(2, "No such file", where)).isprintable()
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("encoding", ["ascii:strict", "utf-8:strict", "latin-1:strict"])
 def test_a_harmful_name_neither_ends_the_daemon_nor_reaches_the_terminal(house: House, encoding: str) -> None:
     for name in (f"{HARMFUL}.csv", os.fsdecode(b"crm_customers_\xff\xfe.csv"), "crm_customers_Zo\xeb\u2028.csv"):

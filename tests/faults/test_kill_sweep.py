@@ -75,6 +75,7 @@ def test_a_start_completes_an_export_that_was_killed_after_its_commit(
     assert house.run("verify").code == 0
 
 
+@pytest.mark.large
 def test_a_partly_claimed_pair_is_integrated_with_the_newer_file(
     start_named: Callable[[str], Start], tmp_path: Path
 ) -> None:
