@@ -150,7 +150,7 @@ NUMBERED_NAMES: int = _size(1_800, 3_000, 3_000)
 GROUPED_RECORDS: int = _size(10_000, 100_000, 100_000)
 """Records of the worst cases that are grouped, and twice as many."""
 FUZZ_TIMES: int = _size(1, 1, 20)
-VARIANTS_EVERY: int = _size(10, 1, 1)
+VARIANTS_EVERY: int = _size(16, 1, 1)
 """Of the variants of a test that works on files, one in so many is run; case folders are such variants."""
 RESTORES: int = _size(1, 8, 8)
 """Random histories in which the state alone is restored."""

@@ -246,6 +246,7 @@ class CountingPartition(Partition):
         return super().join(one, other)
 
 
+@pytest.mark.large
 def test_a_value_that_very_many_share_is_worked_on_once_for_each_group(monkeypatch: pytest.MonkeyPatch) -> None:
     size, apart = 100_000, 4
     monkeypatch.setattr("service.pipeline.matching.apart.Partition", CountingPartition)

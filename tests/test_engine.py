@@ -970,6 +970,7 @@ def test_what_duckdb_reads_otherwise_is_seen_wherever_a_chunk_ends(element: str,
         assert is_suspicious == LAX_ELEMENTS[element]
 
 
+@pytest.mark.large
 def test_a_document_cut_at_any_byte_is_refused_or_whole(engine: EmbeddedEngine, drop: Path) -> None:
     whole = read_json(engine, drop, SAMPLE_JSON)
     end = SAMPLE_JSON.rindex(b"}")

@@ -272,6 +272,7 @@ def test_a_death_at_any_step_of_an_export_costs_nothing(
     assert works.verified() == VerifyReport(sets=2, inputs=3)
 
 
+@pytest.mark.large
 def test_a_committed_export_is_not_superseded_by_a_later_master(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     works.drop_api()
     with monkeypatch.context() as patch, pytest.raises(Died):

@@ -665,6 +665,7 @@ def test_any_text_equals_its_definition(engine: AnyEngine, data: st.DataObject) 
         assert normalised(engine, field, texts, Rules()) == [definitions(Rules(), texts)[field](text) for text in texts]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("text", ["a" * 10_000 + "@x.org", "j" * 10_001 + " smith", "2" * 300])
 def test_a_very_long_cell_equals_its_definition(text: str, engine: AnyEngine) -> None:
     for field in ("email", "full_name", "phone", "signup_date"):

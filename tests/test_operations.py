@@ -70,6 +70,7 @@ def test_acceptance_is_for_the_files_as_they_lie_there_now(works: Works) -> None
     assert list((works.state / "accepted").iterdir()) == []
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("mended", [crm_of(11), "wrong\n", None])
 def test_an_acceptance_that_was_not_used_ends(works: Works, mended: str | None) -> None:
     folder = quarantined_by_the_volume_guard(works)

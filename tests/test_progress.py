@@ -493,6 +493,7 @@ class CountingWhole(Meter):
         self.found[stage] = self._gauge()
 
 
+@pytest.mark.large
 def test_a_comparison_takes_the_steps_that_the_integration_states(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -532,6 +532,7 @@ def test_a_set_without_typed_records_is_not_proved(sets: list[Made], tmp_path: P
     assert "is not proved" in proof.notes[0]
 
 
+@pytest.mark.large
 def test_values_are_not_read_again_with_other_settings(sets: list[Made]) -> None:
     for set_ in sets:
         proof = proof_of(set_.folder, set_.pair, Rules(default_region="GB"))

@@ -649,6 +649,7 @@ def test_without_file_events_the_scan_finds_every_file_and_health_is_degraded(wo
     assert health["reasons"] == ["no file events: inotify instance limit reached; the inbox is only scanned"]
 
 
+@pytest.mark.large
 def test_files_with_an_event_and_files_from_before_the_start_are_not_counted_as_missed(works: Works) -> None:
     works.drop("_1")
     with works.watching():

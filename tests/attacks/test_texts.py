@@ -71,6 +71,7 @@ def test_a_harmful_name_neither_ends_the_daemon_nor_reaches_the_terminal(house: 
         assert "Traceback" not in text
 
 
+@pytest.mark.large
 def test_named_files_are_printed_as_escapes_and_must_be_utf_8(house: House) -> None:
     gone = house.run("integrate", f"{HARMFUL}.csv", ECOM, "--outbox", "out")
     assert gone.code == 2
@@ -196,6 +197,7 @@ def test_law_bounded_keeps_every_text_whose_runs_are_short(text: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- rejects
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("rejected", [REJECTS_IN_MEMORY, 5 * REJECTS_IN_MEMORY])
 def test_many_rejects_take_no_memory_and_all_are_reported(tmp_path: Path, rejected: int) -> None:
     (tmp_path / "work").mkdir()

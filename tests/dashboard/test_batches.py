@@ -183,6 +183,7 @@ def test_damage_gives_a_sentence_that_names_the_file(
     assert data_of(client.get(f"/api/v1/batches/{batch_id}"))["troubles"]
 
 
+@pytest.mark.large
 def test_a_set_that_retention_removed_keeps_its_figures(own_house: DashboardHouse) -> None:
     own_house.works.drop("_8")
     own_house.works.once(keep_batches=1)

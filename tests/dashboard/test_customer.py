@@ -253,6 +253,7 @@ def test_a_customer_of_many_records_is_not_explained_and_has_the_same_golden_rec
     assert re.search(r"Not looked for here: .* explain CUST\d+ explains the newest set", text)
 
 
+@pytest.mark.large
 def test_a_set_of_an_older_program_is_shown_without_an_explanation(own_crowd: Crowd) -> None:
     """It has no column that says how phones are compared; the hash of its file is not looked at here."""
     path = own_crowd.set / "records.parquet"
@@ -435,6 +436,7 @@ def weighed(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
     return Crowd(root)
 
 
+@pytest.mark.large
 def test_the_page_shows_what_the_evidence_of_each_link_weighs(weighed: Crowd) -> None:
     text = page(weighed, "C5")
     assert "2 records of CRM, merged by weighed evidence. CUST003" in text

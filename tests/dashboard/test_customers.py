@@ -320,6 +320,7 @@ def test_a_batch_without_customers_is_not_found(shared_house: DashboardHouse) ->
         assert "Choose one of the batches" in answer.text
 
 
+@pytest.mark.large
 def test_a_file_that_was_changed_is_not_given_to_the_engine(own_house: DashboardHouse) -> None:
     first, second = own_house.masters
     for name in ("customer_master.parquet", "manifest.json"):

@@ -77,6 +77,7 @@ def test_the_largest_customers_come_first(crowd: Crowd) -> None:
     assert f'href="/customers/{largest[0]["unified_id"]}"' in crowd.client().get("/duplicates").text
 
 
+@pytest.mark.large
 def test_customers_on_a_name_alone_are_counted_and_paged(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = sorted({row["unified_id"] for row in crowd.rows("match_evidence.csv") if row["rules"] == "name"})
     assert len(alone) == 2

@@ -242,7 +242,9 @@ def test_every_stage_of_every_job_has_a_title() -> None:
 # ---------------------------------------------------------------------------------------------------- polling
 
 
-def test_polling_gets_no_content_until_something_changes(watched: Watched) -> None:
+def test_polling_gets_no_content_until_something_changes(watched: Watched, own_house: DashboardHouse) -> None:
+    began = local_now()  # the page names the minute: on a clock that goes, a new one is a change
+    watched.client = create_app(Site(own_house.settings(), lambda: began)).test_client()
     watched.says()
     page = watched.client.get("/").text
     url = re.search(r'hx-get="(/live[^"]+)"', page)

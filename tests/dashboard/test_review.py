@@ -305,6 +305,7 @@ def test_at_most_so_many_are_answered_at_once(own_doubts: DoubtfulHouse, monkeyp
 # ------------------------------------------------------------------------------------------------------------- states
 
 
+@pytest.mark.large
 def test_a_form_of_an_older_set_answers_nothing(own_doubts: DoubtfulHouse) -> None:
     client = own_doubts.client()
     former = own_doubts.masters[-1]
