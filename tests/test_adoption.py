@@ -260,6 +260,7 @@ def as_an_older_program_wrote_it(folder: Path) -> None:
     manifest.write_text(json.dumps(document))
 
 
+@pytest.mark.large
 def test_verify_finds_records_of_an_alias_that_is_none(world: Restored, tmp_path: Path) -> None:
     world.publish("Bert", "Dora")
     merged = world.publish_rows(BERT_OR_DORA, "Bert", "Dora")

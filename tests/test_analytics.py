@@ -517,6 +517,7 @@ def test_the_same_customers_give_the_same_bytes_in_every_format(tmp_path: Path) 
     assert len(set(found.values())) == 1, found.keys()
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("fetched_at", "status"),
     [
@@ -637,6 +638,7 @@ def test_the_hint_suits_a_file_of_the_api(content: str, hint: str, tmp_path: Pat
     assert raised.value.hint == hint
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("there", ["firstName", "profile.first_name", "First_Name_"])
 def test_a_hint_about_a_member_of_the_api_leads_to_its_value(there: str, tmp_path: Path) -> None:
     """No setting maps the members of the API: another name helps."""

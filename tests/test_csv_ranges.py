@@ -170,6 +170,7 @@ def test_several_kinds_of_line_breaks_are_seen(tmp_path: Path, header: bytes, re
         assert csv_ranges.have_one_line_break(header, marks) is is_one
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("at", (0, 1, 1 << 19, 3 << 20))
 def test_a_long_line_is_judged_alike_wherever_its_range_begins(at: int) -> None:
     """The length of a line is looked at where a mebibyte of the file ends."""

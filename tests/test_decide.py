@@ -225,6 +225,7 @@ def test_a_decision_made_again_changes_nothing(office: Office, says: Says) -> No
     assert office.decided() == [(1, "same")]
 
 
+@pytest.mark.large
 def test_an_outbox_that_was_filled_by_hand_has_decisions_of_its_own(
     bare: Path, says: Says, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,6 +420,7 @@ def test_a_line_that_was_edited_in_part_is_refused(
     assert office.decided() == []
 
 
+@pytest.mark.large
 def test_the_key_of_an_exported_record_is_its_own_whatever_its_id(office: Office, says: Says, tmp_path: Path) -> None:
     ids = ["0035g00000aBcDeAAK", '"a,""b"', "=1+1", "C:9", "Zo\u00eb"]
     office.publish(UNNAMED + "".join(f"{id_},N{at} Fox,n{at}@x.org,,,\n" for at, id_ in enumerate(ids)))
@@ -511,6 +513,7 @@ def test_same_then_undone_gives_the_former_master_to_the_byte(office: Office) ->
     ]
 
 
+@pytest.mark.large
 def test_decisions_outlive_other_rows_order_and_values(office: Office) -> None:
     office.run("decide", "same", "CRM:C1", "CRM:C2")
     office.run("decide", "different", "CRM:C3", "CRM:C4")
@@ -530,6 +533,7 @@ def test_the_same_inputs_state_and_decisions_give_the_same_bytes(office: Office,
     assert office.contents(office.publish()) == twin.contents(twin.publish())
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", range(examples(16)))
 def test_over_random_exports_every_decision_holds_and_the_files_agree(works: Works, seed: int) -> None:
     r = random.Random(seed)
@@ -616,6 +620,7 @@ def test_adopt_restores_the_decisions_that_the_newest_set_followed(office: Offic
     assert office.customers() == [["C1", "C2"], ["C3"], ["C4"], ["CRM-ROW5"]]
 
 
+@pytest.mark.large
 def test_a_damaged_store_of_decisions_stops_batches_and_loses_none(office: Office) -> None:
     office.run("decide", "same", "CRM:C1", "CRM:C2")
     path = office.state / "decisions.sqlite"

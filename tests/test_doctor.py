@@ -316,6 +316,7 @@ def test_a_folder_above_that_the_user_may_not_pass_is_opened() -> None:
         assert doctor_of(house, state="closed/state")[0] == 0
 
 
+@pytest.mark.large
 @needs_root
 def test_a_folder_that_the_user_may_not_make_is_made() -> None:
     with shared_house() as house:
@@ -371,6 +372,7 @@ def test_a_planted_link_is_removed_and_what_it_leads_to_stays(used: Clinic, name
     assert used.finding("links").status == "pass"
 
 
+@pytest.mark.large
 def test_a_lock_that_is_no_file_is_removed(used: Clinic) -> None:
     lock = used.works.inbox / ".lock"
     lock.unlink()
@@ -555,6 +557,7 @@ def test_too_few_open_files_are_raised_in_the_shell_that_starts_the_service(
     assert found.status == status
 
 
+@pytest.mark.large
 def test_a_wrong_clock_is_found_by_the_calendar_and_by_the_last_batch(used: Clinic) -> None:
     for now, status in (
         (datetime(1970, 1, 1, tzinfo=UTC), "fail"),

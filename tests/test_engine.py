@@ -1075,6 +1075,7 @@ def test_a_query_over_several_tables_is_written_as_parquet(engine: EmbeddedEngin
     assert engine.read_parquet(tmp_path / "t.parquet").rows() == [("y",), ("x",)]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("order", ["n", "n desc", "text, n"])
 def test_a_sorted_table_is_written_in_any_order(engine: EmbeddedEngine, tmp_path: Path, order: str) -> None:
     numbers = "select (i * 7919) % 300007 as n, 'x' || n % 10 as text from this, range(300007) as numbers(i)"

@@ -181,6 +181,7 @@ def distance(group: Group, one: int, other: int) -> int:
     return count
 
 
+@pytest.mark.large
 def test_a_chain_of_many_records_is_explained_in_one_walk() -> None:
     """Each record shares its address with the one before it, in turn with its phone: every link is a cut."""
     count = 20_000
@@ -430,6 +431,7 @@ def test_an_unknown_name_is_an_error_whose_hint_helps(case_run: CaseRuns, asked:
         assert explain_one(raised.value.hint.partition("such as ")[2].partition(";")[0], folders).state == "live"
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("state", ["of another outbox", "lost", "damaged"])
 def test_a_record_is_found_whatever_the_register_says(tmp_path: Path, state: str) -> None:
     folders = published_crm(tmp_path, ("1", "Ann Lee", "ann@x.org", None), ("2", "Bo Kim", "bo@x.org", None))

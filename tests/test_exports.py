@@ -234,6 +234,7 @@ def test_a_hint_about_the_array_leads_to_all_customers(tmp_path: Path, document:
     ]
 
 
+@pytest.mark.large
 def test_a_hint_about_the_array_does_not_lose_ids_that_are_beside_the_other_members(tmp_path: Path) -> None:
     """As JSON:API writes customers: ``{"data": [{"id": "7", "attributes": {"name": …}}]}``."""
     text = json.dumps({"data": [{"type": "customer", "id": "7", "attributes": {"name": "Ann", "email": "a@x.org"}}]})
@@ -330,6 +331,7 @@ def test_a_repeated_header_is_left_out_and_counted(tmp_path: Path, again: Sequen
     assert "CRM: rows that repeat the header are left out: 2" in export.warnings
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("end", ["\x1a", "\x1a\r\n", "\n\x1a\x1a\x1a\n", "\r\n\x1a"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_ctrl_z_at_the_end_is_ignored(tmp_path: Path, end: str, encoding: str) -> None:
@@ -471,6 +473,7 @@ def test_all_guards_are_named_at_once(tmp_path: Path) -> None:
     assert "--accept" in held.value.hint
 
 
+@pytest.mark.large
 def test_a_list_without_ids_is_refused_after_one_with_ids(tmp_path: Path) -> None:
     bare = csv_of(("Name", "Email", "Phone"), *[row[1:4] for row in customers(5)])
     with pytest.raises(InputError, match="has no column for ids") as held:

@@ -157,6 +157,7 @@ def test_a_batch_that_is_integrated_again_keeps_what_happened_the_first_time(eng
     assert history_of("CUST001", tmp_path, "batch1").is_live
 
 
+@pytest.mark.large
 def test_a_log_that_was_lost_begins_again_with_what_is_known(engine: AnyEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     for groups in ([["A", "X"], ["B"], ["C"]], [["A", "X", "B"]]):

@@ -255,6 +255,7 @@ STEPS = {
 }
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("step", STEPS)
 def test_a_death_at_any_step_of_an_export_costs_nothing(
     works: Works, monkeypatch: pytest.MonkeyPatch, step: str
@@ -308,6 +309,7 @@ def test_the_next_start_restores_removed_flat_files_from_the_set(works: Works, l
     assert flat_files(works) == before
 
 
+@pytest.mark.large
 def test_flat_files_are_restored_without_the_ledger_too(works: Works) -> None:
     works.drop()
     works.once()
@@ -346,6 +348,7 @@ def test_verify_reports_no_missing_master_in_an_emptied_outbox_with_an_export(wo
     assert works.verified().findings == []
 
 
+@pytest.mark.large
 def test_a_ledger_of_the_former_format_is_fine_for_verify_and_for_the_next_start(works: Works) -> None:
     works.drop("_1")
     works.once()

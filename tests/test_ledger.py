@@ -506,6 +506,7 @@ def test_the_daemon_keeps_the_ledger_and_every_outcome_names_its_predecessor(wor
     assert all(links(entries))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("method", ["note", "open"])
 def test_a_ledger_that_cannot_be_written_stops_nothing_and_is_completed_later(
     works: Works, monkeypatch: pytest.MonkeyPatch, method: str
@@ -543,6 +544,7 @@ def test_a_death_before_the_entry_leaves_no_gap(works: Works, monkeypatch: pytes
     assert all(links(ledger_of(works)))
 
 
+@pytest.mark.large
 def test_an_outbox_that_is_emptied_right_after_the_commit_gets_the_set_again(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -578,6 +580,7 @@ def test_a_reason_that_was_written_but_not_yet_in_quarantine_is_discarded(
     assert len(list((works.inbox / "archive" / archived).iterdir())) == 2, "the reason and log were not archived"
 
 
+@pytest.mark.large
 def test_an_outbox_filled_by_hand_has_a_ledger_too(tmp_path: Path) -> None:
     pair = write_pair(tmp_path / "pair", "customer_id,full_name\n1,Ann Lee\n", "[]")
     for _ in range(2):

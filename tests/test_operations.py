@@ -60,6 +60,7 @@ def quarantined_by_the_volume_guard(works: Works) -> Path:
 # ------------------------------------------------------------------------------------------------ retry --accept
 
 
+@pytest.mark.large
 def test_acceptance_is_for_the_files_as_they_lie_there_now(works: Works) -> None:
     folder = quarantined_by_the_volume_guard(works)
     (folder / "crm_customers_2.csv").write_text(crm_of(10, "C99,One More,one@x.com\n"), encoding="utf-8")
@@ -115,6 +116,7 @@ def test_root_may_accept_a_batch_while_the_service_works_as_another_user() -> No
 # ------------------------------------------------------------------------------------- faults after the commit
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("step", ["acceptance.Acceptance.end", "inbox.inbox.Inbox.archive", "outbox.Outbox.copy_flat"])
 def test_a_step_that_fails_after_the_commit_stops_no_other_batch(
     works: Works, monkeypatch: pytest.MonkeyPatch, step: str
@@ -227,6 +229,7 @@ def test_a_copy_degrades_health_with_the_name_to_give_it(works: Works, name: str
     assert f"{name} is ignored: its name is that of a copy: rename it to {original}, or remove it" in health["reasons"]
 
 
+@pytest.mark.large
 def test_copies_of_both_exports_are_no_pair(works: Works) -> None:
     works.drop(" (1)", ecom=EMPTY_ECOM)
     works.drop(ecom=EMPTY_ECOM)
@@ -313,6 +316,7 @@ def test_a_mended_export_under_another_name_waits_and_health_says_for_what(works
 # ------------------------------------------------------------------------------------------------- stuck exports
 
 
+@pytest.mark.large
 def test_an_export_whose_writer_never_ends_is_passed_and_its_pair_is_outdated(works: Works) -> None:
     works.drop("_1", crm=crm_of(2), ecom=EMPTY_ECOM)
     works.drop("_2", crm=crm_of(3), ecom=EMPTY_ECOM)
@@ -330,6 +334,7 @@ def test_an_export_whose_writer_never_ends_is_passed_and_its_pair_is_outdated(wo
     assert passed_by in works.reason()["message"]
 
 
+@pytest.mark.large
 @needs_root
 def test_an_export_that_cannot_be_read_is_passed_and_its_pair_is_outdated() -> None:
     with shared_house() as house:

@@ -181,6 +181,7 @@ def test_a_closed_engine_is_not_asked_any_more() -> None:
 # -------------------------------------------------------------------------------------------- the engine's steps
 
 
+@pytest.mark.large
 def test_a_statement_shows_how_far_it_is_while_it_runs(tmp_path: Path) -> None:
     seen: list[int] = []
     calls = 0

@@ -208,6 +208,7 @@ class Dice:
         return REQUESTS / 10
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", range(20))
 def test_refusals_at_random_do_not_slow_a_run_down_more_and_more(seed: int) -> None:
     found = read(Dice(0.2, random.Random(seed)), 4)

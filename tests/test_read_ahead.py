@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -131,19 +131,15 @@ def test_what_is_read_ahead_is_what_is_read_in_place(
 
 
 @pytest.mark.parametrize("name", case_names())
-def test_a_case_that_is_read_ahead_is_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read_in_place = run_of(name, tmp_path / "one")
+def test_a_case_that_is_read_ahead_is_the_same(
+    name: str, case_run: Callable[[str], CaseRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for stage in (extract, normalise):
         monkeypatch.setattr(stage, "FEW_ROWS", -1)
     monkeypatch.setattr(batch_runner, "_SMALL_BYTES", 0)
     monkeypatch.setattr(read_ahead, "_MANY_VALUES", 0)
     monkeypatch.setattr(embedded, "open_workers", opened_in_place)
-    assert outcome_of(run_of(name, tmp_path / "other")) == outcome_of(read_in_place)
-
-
-def run_of(name: str, folder: Path) -> CaseRun:
-    folder.mkdir()
-    return run_case(CASES / name, folder)
+    assert outcome_of(run_case(CASES / name, tmp_path)) == outcome_of(case_run(name))
 
 
 def test_few_values_start_no_process(

@@ -278,6 +278,7 @@ def source_of(kind: str) -> st.SearchStrategy[Source]:
     return st.one_of(*[st.just(own), st.just(all_presets)] * 4, st.sampled_from(alone))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("kind", NAMES)
 @given(drawn=st.data())
 @tries(200)

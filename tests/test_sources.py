@@ -408,6 +408,7 @@ def test_a_message_about_a_missing_header_has_no_customer_data(tmp_path: Path, h
     assert not [value for value in ("john", "smith", "emily", "phoebe") if value in message]
 
 
+@pytest.mark.large
 def test_a_source_that_is_no_longer_in_the_batch_is_reported(tmp_path: Path) -> None:
     table = {"name": "CLUB", "file": "club.csv", "required": False, "preset": "plain"}
     pair = write_pair(tmp_path, CRM_HEAD, NO_CUSTOMERS)

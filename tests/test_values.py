@@ -273,6 +273,7 @@ def test_a_number_dialled_from_any_region_is_read_as_itself(reading_region: str)
         assert norm_phone(written, reading_region) == e164(number), (region, written)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("wrapping", ["{}.0", "{}.", "'{}", '="{}"', "={}", "tel:{}", " {}\u00a0", "\u202d{}\u202c"])
 def test_what_a_spreadsheet_wraps_around_a_number_does_not_change_it(wrapping: str) -> None:
     def national_digits(number: PhoneNumber) -> str:

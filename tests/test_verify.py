@@ -172,6 +172,7 @@ def test_an_outbox_that_was_emptied_while_a_set_was_published_is_a_note(house: H
     assert (house.verified().findings, house.verified().notes) == ([], [expected])
 
 
+@pytest.mark.large
 def test_archives_of_an_emptied_outbox_are_checked_until_retention_removes_them(house: House) -> None:
     before = archive(house)
     empty(house.outbox)

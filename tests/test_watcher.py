@@ -112,6 +112,7 @@ def test_pairs_are_worked_on_oldest_first(works: Works, events: Callable[[], lis
     assert names == [f"crm_customers_{suffix}" for suffix in ("2024-01-15", "2024-01-31", "2024-02-01", "north")]
 
 
+@pytest.mark.large
 def test_a_later_pair_waits_for_an_earlier_one_that_is_still_being_written(works: Works) -> None:
     with works.watching():
         works.drop("_2024-01-15")
@@ -439,6 +440,7 @@ def test_a_death_at_any_step_costs_nothing(works: Works, monkeypatch: pytest.Mon
     assert not (works.outbox / ".staging").exists()
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("replaced", [1, 4])
 def test_flat_files_of_which_some_were_replaced_end_as_those_of_the_set(
     works: Works, monkeypatch: pytest.MonkeyPatch, replaced: int
@@ -519,6 +521,7 @@ def test_a_claim_that_cannot_be_read_is_reported_and_delays_no_batch(works: Work
     assert (claimed / "foreign" / CRM).read_text(encoding="utf-8") == "kept\n"
 
 
+@pytest.mark.large
 def test_an_emptied_outbox_does_not_renumber_anyone(works: Works) -> None:
     works.drop()
     works.once()
@@ -664,6 +667,7 @@ def test_files_with_an_event_and_files_from_before_the_start_are_not_counted_as_
         assert works.health()["found_without_event"] == 0
 
 
+@pytest.mark.large
 def test_an_inbox_that_was_replaced_is_watched_locked_and_reported(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:

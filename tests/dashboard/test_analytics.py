@@ -38,6 +38,7 @@ def test_the_api_gives_every_count_of_the_report(shared_house: DashboardHouse) -
         assert {it["value"]: it["customers"] for it in field["values"]} == report[field["field"]]
 
 
+@pytest.mark.large
 def test_an_export_whose_report_is_damaged_or_gone_is_left_out(own_house: DashboardHouse) -> None:
     path = own_house.set_of(own_house.export) / "analytics_report.json"
     path.chmod(0o600)

@@ -132,6 +132,7 @@ def test_each_filter_shows_exactly_the_customers_that_meet_it(crowd: Crowd) -> N
         assert 0 < len(expected) < len(rows), f"{query} shows nothing or everything"
 
 
+@pytest.mark.large
 def test_every_status_that_the_form_offers_shows_its_customers(tmp_path: Path) -> None:
     statuses = ("active", "in  use", "on\nhold", "a\r\nb", "50% & more", "x" * 150)
     crm = crm_text([(f"CRM{n}", f"Name {n}", None, None, None, it) for n, it in enumerate(statuses)])
@@ -264,6 +265,7 @@ def test_what_is_searched_for_stands_in_no_url_and_no_log(crowd: Crowd, capfd: p
     assert "guest7" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.large
 def test_any_text_is_a_search(crowd: Crowd) -> None:
     client = crowd.client()
     for text in HOSTILE_TEXTS:

@@ -89,6 +89,7 @@ def test_equal_values_are_marked_by_words_and_not_by_colour_alone(client: FlaskC
     assert not any("= the same" in row for row in rows if row not in marked)
 
 
+@pytest.mark.large
 def test_every_question_of_the_queue_is_found_at_its_position(
     client: FlaskClient, shared_doubts: DoubtfulHouse
 ) -> None:
@@ -354,6 +355,7 @@ def test_before_the_first_set_the_page_says_what_to_drop(tmp_path: Path) -> None
     assert "No questions yet" in text and "crm_customers.csv" in text
 
 
+@pytest.mark.large
 def test_a_queue_without_questions_says_so(tmp_path: Path) -> None:
     house = DoubtfulHouse(tmp_path)
     house.publish("customer_id,full_name,email\nC1,Ann Lee,ann@x.example\n", NO_CUSTOMERS)
@@ -484,6 +486,7 @@ def test_a_queue_of_100000_questions_is_kept_as_a_few_numbers_and_any_of_them_is
     assert [row["position"] for row in listed["rows"]][:3] == [1, 998, 1995]
 
 
+@pytest.mark.large
 def test_of_more_questions_than_are_kept_the_first_are_shown(
     many: DoubtfulHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

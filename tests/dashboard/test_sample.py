@@ -78,6 +78,7 @@ def test_it_cannot_be_changed(client: FlaskClient, made: Site) -> None:
     assert sample.made_at(made) is not None
 
 
+@pytest.mark.large
 def test_it_leads_back_also_below_a_path_of_a_proxy(client: FlaskClient) -> None:
     assert '<a href="/">Back to your service</a>' in client.get("/demo/").text
     below = client.get("/demo/", base_url="http://localhost/customers/")

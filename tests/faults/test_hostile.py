@@ -314,6 +314,7 @@ def test_what_is_no_regular_file_is_left_alone_and_logged_once(
     assert not [path for path in names.house.inbox.glob("*/*/*") if path.name == name]
 
 
+@pytest.mark.large
 def test_links_are_not_followed(names: Run) -> None:
     for name, make in STRANGE:
         target = names.house.root / f"target of {name}"

@@ -75,6 +75,7 @@ def test_readers_who_stop_reading_keep_no_thread_from_others(live: LiveServer) -
         wait_until(lambda: is_served(live), 20)
 
 
+@pytest.mark.large
 def test_a_reader_who_reads_gets_the_whole_of_a_long_answer(live: LiveServer) -> None:
     with live.connect() as connection:
         connection.sendall(header_of("GET /endless", {"connection": "close"}))
