@@ -93,24 +93,30 @@ def pytest_runtest_setup() -> None:
     start_server()
 
 
-def _withheld_signals() -> set[int]:
-    """The signals that are ignored or blocked: a process that is started now does not receive them either."""
+def _ignored_or_blocked() -> set[int]:
+    """The signals that this process ignores or blocks; the processes that it starts inherit that."""
     ignored = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN}
     return ignored | signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Fail a test that takes too long and is not marked as slow, or that withholds signals from the tests after it."""
-    withheld = _withheld_signals()
+    """Fail a test that takes too long and is not marked as slow."""
     with measured() as cost:
         yield
-    if left := _withheld_signals() - withheld:
-        pytest.fail(f"{item.nodeid} leaves signals ignored or blocked: {sorted(left)}", pytrace=False)
     if cost.seconds > UNMARKED_SECONDS and item.get_closest_marker("slow") is None:
         pytest.fail(
             f"{item.nodeid} took {cost.seconds:.1f} s: make it faster, or mark it with @pytest.mark.slow", pytrace=False
         )
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Fail a test that leaves signals ignored or blocked: every process that later tests start would inherit that."""
+    before = _ignored_or_blocked()
+    yield
+    left = sorted(_ignored_or_blocked() - before)
+    assert left == [], "restore these signals in the test, or run the daemon in a process of its own"
 
 
 @pytest.fixture

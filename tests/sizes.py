@@ -1,9 +1,10 @@
 """How much the tests try: every size, in three columns, of which ``FAULTS`` chooses one.
 
 ============  ======================================================================================
-not set       quick: what ``make test`` runs, in a small form, in less than four minutes on two cores; tests with the
-              mark ``large`` are left out: random campaigns, long sweeps and waits, large populations, all pages by
-              axe-core, every answer of the API, and most tests that take a CPU second or more
+not set       quick: what ``make test`` runs, in under four minutes on two cores. Tests with the mark
+              ``large`` are left out: random campaigns, long sweeps and waits, large populations,
+              all pages by axe-core, every answer of the API, and most tests that take a CPU second
+              or more
 FAULTS=sweep  what ``.ci/run`` runs
 FAULTS=all    what ``make faults`` runs, for hours; seeds and examples are new in every run
 ============  ======================================================================================

@@ -40,9 +40,10 @@ def test_a_case_of_few_rows_is_read_as_one_of_many(
     name: str, case_run: Callable[[str], CaseRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few rows go to the definitions in Python, many to the same rules in SQL."""
+    read_as_few = outcome_of(case_run(name))  # before the patches: it may be made now
     for stage in (extract, normalise):
         monkeypatch.setattr(stage, "FEW_ROWS", -1)
-    assert outcome_of(run_case(CASES / name, tmp_path)) == outcome_of(case_run(name))
+    assert outcome_of(run_case(CASES / name, tmp_path)) == read_as_few
 
 
 @pytest.mark.parametrize("name", case_names())

@@ -29,8 +29,6 @@ from tests.sizes import seeds
 from tests.small_batches import AnyEngine, crm_text, ecom_text, integrate_pair, published, rows_of, write_pair
 from tests.test_laws import Person, records_of
 
-pytestmark = pytest.mark.large
-
 COMPARED: dict[str, Any] = {"compare_matching": "safe"}
 NO_CUSTOMERS = ecom_text([])
 OFFICE = "312-555-0100"
@@ -77,6 +75,7 @@ def test_who_shares_a_phone_would_be_parted_and_a_typing_error_would_be_joined(t
     ]
 
 
+@pytest.mark.large
 def test_the_counts_are_in_the_report_and_in_both_logs(tmp_path: Path) -> None:
     folder = _set_of(tmp_path, STORY, **COMPARED)
     counts = {"customers": 6, "parted_customers": 2, "joined_customers": 2, "groups_of_joined_customers": 1}
@@ -89,6 +88,7 @@ def test_the_counts_are_in_the_report_and_in_both_logs(tmp_path: Path) -> None:
     assert {name: found[name] for name in counts} == counts
 
 
+@pytest.mark.large
 def test_where_both_matchers_agree_the_counts_say_so(tmp_path: Path) -> None:
     folder = _set_of(tmp_path, STORY[-2:], **COMPARED)
     assert _cost(folder) == []
@@ -96,6 +96,7 @@ def test_where_both_matchers_agree_the_counts_say_so(tmp_path: Path) -> None:
     assert "would join customers: 0\n" in (folder / "integration_log.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.large
 def test_the_values_of_the_literal_rule_say_how_many_customers_safe_makes_of_them(tmp_path: Path) -> None:
     names = ("Orla Byrne", "Uwe Novak", "Ben Sand", "Kit Marlow")
     clerks = [(f"C{n}", name, None, OFFICE, None, None) for n, name in enumerate(names)]
@@ -105,6 +106,7 @@ def test_the_values_of_the_literal_rule_say_how_many_customers_safe_makes_of_the
     ]
 
 
+@pytest.mark.large
 def test_the_comparison_changes_nothing_else_of_the_set(tmp_path: Path) -> None:
     alone = _set_of(tmp_path / "alone", STORY)
     compared = _set_of(tmp_path / "compared", STORY, **COMPARED)
@@ -117,6 +119,7 @@ def test_the_comparison_changes_nothing_else_of_the_set(tmp_path: Path) -> None:
     assert _report(alone) == {name: it for name, it in _report(compared).items() if name != "safe_matching"}
 
 
+@pytest.mark.large
 def test_a_set_with_a_comparison_is_proved_as_one_without(tmp_path: Path) -> None:
     folder = _set_of(tmp_path, STORY, **COMPARED)
     manifest = documents.read(folder / "manifest.json", Manifest)
@@ -127,6 +130,7 @@ def test_a_set_with_a_comparison_is_proved_as_one_without(tmp_path: Path) -> Non
     assert manifest.rules_sha256 == rules_of(without).sha256
 
 
+@pytest.mark.large
 @pytest.mark.slow
 def test_where_safe_has_no_room_the_batch_is_published_and_the_log_says_so(tmp_path: Path) -> None:
     people = [
@@ -141,6 +145,7 @@ def test_where_safe_has_no_room_the_batch_is_published_and_the_log_says_so(tmp_p
     assert "safe_matching" not in json.loads((folder / "quality_report.json").read_text("utf-8"))
 
 
+@pytest.mark.large
 def test_fields_that_only_safe_reads_count_in_the_comparison(tmp_path: Path) -> None:
     header = ("customer_id", "full_name", "born", "street")
     rows = [(f"C{n}", name, "1994-06-11", "77 Quay Street") for n, name in enumerate(("Ada Marlow", "Ada Marlowe"))]
@@ -206,6 +211,7 @@ def _decide(r: random.Random, outboxes: Iterable[Path]) -> None:
     assert 0 in codes[0]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", seeds(4))
 def test_the_comparison_is_with_what_safe_makes_of_the_same_exports_and_decisions(seed: int, tmp_path: Path) -> None:
     r = random.Random(seed)
@@ -258,6 +264,7 @@ def _by_smallest(partition: Sequence[int]) -> list[int]:
     return [smallest.setdefault(label, ordinal) for ordinal, label in enumerate(partition)]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", seeds(4))
 def test_of_any_two_partitions_the_rows_and_counts_are_those_of_their_definition(engine: AnyEngine, seed: int) -> None:
     r = random.Random(seed)
@@ -276,6 +283,7 @@ def test_of_any_two_partitions_the_rows_and_counts_are_those_of_their_definition
     assert counts.joined_customers == len({it for _, ids, _ in expected["joined_by_safe"] for it in ids.split(",")})
 
 
+@pytest.mark.large
 def test_of_each_kind_the_largest_are_listed_and_all_are_counted(engine: AnyEngine) -> None:
     many = MOST_OF_A_KIND + 3
     whole = [number for number in range(many) for _ in range(2)] + [many - 1]

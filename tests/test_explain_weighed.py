@@ -35,8 +35,6 @@ from tests.sizes import examples
 from tests.small_batches import NOON, integrate_pair, parquet_of, published, rows_of, write_pair
 from tests.test_safe_in_batches import HEADER, NO_CUSTOMERS, OFFICE, csv_of, proof_of
 
-pytestmark = pytest.mark.large
-
 KIM = decide.Author("Kim", "2024-01-15T12:00:00Z")
 LEGEND = "bits: log2 of the odds that the two are one customer"
 NOT_DERIVED = "  not derived for what weighed evidence joins: the mean weight of all pairs of a group decides"
@@ -119,6 +117,7 @@ def test_a_link_says_what_its_evidence_weighs_for_and_against(office: Office) ->
     assert "no single value and no single record" not in text
 
 
+@pytest.mark.large
 def test_a_link_by_shared_values_shows_them_and_what_all_evidence_weighs(office: Office) -> None:
     text = office.text("CRM:C1")
     assert "CUST001: 2 records, one customer by weighed evidence (they share phone and name)\n" in text
@@ -126,6 +125,7 @@ def test_a_link_by_shared_values_shows_them_and_what_all_evidence_weighs(office:
     assert re.search(r"; against: prior -[\d.]+, relatives -[\d.]+, e-mail different -[\d.]+\n", text)
 
 
+@pytest.mark.large
 def test_the_golden_record_and_the_history_are_explained_as_in_any_set(office: Office) -> None:
     text = office.text("CRM:C3")
     assert "  e-mail     orla.byrne@northwind.test  of the kept record, CRM:C1\n" in text
@@ -134,6 +134,7 @@ def test_the_golden_record_and_the_history_are_explained_as_in_any_set(office: O
     assert office.text("CRM:C2").startswith("CRM:C2 belongs to CUST002.\nCUST002: one record; nothing was merged\n")
 
 
+@pytest.mark.large
 def test_a_link_that_is_weak_alone_says_that_the_mean_of_its_group_decides(tmp_path: Path) -> None:
     crm = csv_of(
         HEADER,
@@ -153,6 +154,7 @@ def test_a_link_that_is_weak_alone_says_that_the_mean_of_its_group_decides(tmp_p
     )
 
 
+@pytest.mark.large
 def test_rows_of_one_id_are_parted_by_nothing_but_their_id(tmp_path: Path) -> None:
     crm = csv_of(HEADER, ("C1", "Ann Roe", "ann@roe.test", ""), ("C1", "Bob Sale", "bob@sale.test", ""))
     text = Office(tmp_path, crm).text("CUST001")
@@ -166,6 +168,7 @@ def test_rows_of_one_id_are_parted_by_nothing_but_their_id(tmp_path: Path) -> No
 # ---------------------------------------------------------------------------------------------------------- decisions
 
 
+@pytest.mark.large
 def test_what_a_decision_is_said_to_hold_together_falls_apart_when_it_is_undone(tmp_path: Path) -> None:
     office = Office(tmp_path)
     office.decide("same", "C1", "C4")
@@ -185,6 +188,7 @@ def test_what_a_decision_is_said_to_hold_together_falls_apart_when_it_is_undone(
     assert {frozenset({"C1", "C3"}), frozenset({"C4", "C5"})} < office.customers()
 
 
+@pytest.mark.large
 def test_two_that_a_decision_keeps_apart_are_said_to_be_linked_otherwise(tmp_path: Path) -> None:
     office = Office(tmp_path)
     office.decide("different", "C1", "C3")
@@ -197,6 +201,7 @@ def test_two_that_a_decision_keeps_apart_are_said_to_be_linked_otherwise(tmp_pat
     assert not office.pair("C1", "C2").weighed.is_kept_apart
 
 
+@pytest.mark.large
 def test_beside_a_decision_that_keeps_others_away_nothing_is_said_to_split_a_customer(tmp_path: Path) -> None:
     """C6 repeats C1 under another number of the customer; then C3 is with one of the two."""
     crm = OFFICE + csv_of(("C6", "Orla Byrne", "orla.byrne@northwind.test", "312-555-0100"))
@@ -216,6 +221,7 @@ def test_beside_a_decision_that_keeps_others_away_nothing_is_said_to_split_a_cus
 # -------------------------------------------------------------------------------------------------------- two records
 
 
+@pytest.mark.large
 def test_two_records_of_a_customer_are_explained_by_the_links_of_the_set(office: Office) -> None:
     text = office.text("CRM:C4", "CRM:C5")
     assert "CRM:C4 and CRM:C5 are one customer, CUST003." in text
@@ -225,6 +231,7 @@ def test_two_records_of_a_customer_are_explained_by_the_links_of_the_set(office:
     assert office.pair("C5", "C4").steps[0].evidence == office.pair("C4", "C5").steps[0].evidence
 
 
+@pytest.mark.large
 def test_people_who_share_a_number_are_two_and_the_number_is_no_proof(office: Office) -> None:
     text = office.text("CRM:C2", "CRM:C3")
     assert "are different customers." in text
@@ -235,6 +242,7 @@ def test_people_who_share_a_number_are_two_and_the_number_is_no_proof(office: Of
     assert "  e-mail  pavel.novak@northwind.test  obyrne@northwind.test" in text
 
 
+@pytest.mark.large
 def test_a_question_of_the_review_queue_is_the_explanation_of_its_two(tmp_path: Path) -> None:
     ada, ben = ("Ada Quimby", "ada@mail.test", "212-555-0143"), ("Ben Quimby", "ben@mail.test", "212-555-0143")
     crm = csv_of(HEADER, ("C1", *ada), ("C2", *ada), ("C3", "Quimby", "", "212-555-0143"), ("C4", *ben), ("C5", *ben))
@@ -326,6 +334,7 @@ def check_links(records: Sequence[ExplainedRecord], rows: dict[int, dict[str, ob
             assert abs(it.evidence.weight - whole) <= ROUNDED * (len(it.evidence.parts) + 2)
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 2])  # of these exports evidence, names and decisions make customers
 def test_each_customer_is_a_tree_of_exactly_its_records_with_a_reason_for_each_link(seed: int, tmp_path: Path) -> None:
@@ -369,6 +378,7 @@ mails = st.one_of(st.none(), st.sampled_from(["orla@a.test", "o.rla@a.test", "pa
 phones = st.one_of(st.none(), st.sampled_from(["+13125550100", "+13125550101", "+442079460958"]))
 
 
+@pytest.mark.large
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(texts, mails, phones), min_size=2, max_size=12))
 def test_the_parts_of_a_weight_add_up_to_it_whichever_record_comes_first(
@@ -387,6 +397,7 @@ def test_the_parts_of_a_weight_add_up_to_it_whichever_record_comes_first(
         assert abs(evidence.weight - sum(part.bits for part in evidence.parts)) <= ROUNDED * (len(sizes) + 2)
 
 
+@pytest.mark.large
 def test_two_runs_state_and_explain_the_same_to_the_byte(tmp_path: Path) -> None:
     one, other = (Office(tmp_path / name, a_small_export(5)) for name in ("one", "other"))
     assert (one.folder / "match_evidence.csv").read_bytes() == (other.folder / "match_evidence.csv").read_bytes()
@@ -398,6 +409,7 @@ def test_two_runs_state_and_explain_the_same_to_the_byte(tmp_path: Path) -> None
 # ------------------------------------------------------------------------------------------------------------- files
 
 
+@pytest.mark.large
 def test_the_set_states_weight_and_parts_and_no_value(office: Office) -> None:
     columns, rows = parquet_of(office.folder / "records.parquet")
     assert list(columns)[-3:] == ["weighed", "weight", "parts"]
@@ -418,6 +430,7 @@ def test_the_set_states_weight_and_parts_and_no_value(office: Office) -> None:
             assert re.fullmatch(r"-?\d+\.\d\d(, -?\d+\.\d\d)*", words)
 
 
+@pytest.mark.large
 def test_the_literal_set_states_no_weights(tmp_path: Path) -> None:
     integrate_pair(write_pair(tmp_path / "in", OFFICE, NO_CUSTOMERS), tmp_path / "out")
     folder = published(tmp_path / "out")
@@ -425,6 +438,7 @@ def test_the_literal_set_states_no_weights(tmp_path: Path) -> None:
     assert list(parquet_of(folder / "records.parquet")[0])[-1] == "status_stated"
 
 
+@pytest.mark.large
 def test_a_set_without_weights_is_not_explained_by_shared_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,6 +456,7 @@ def test_a_set_without_weights_is_not_explained_by_shared_values(
     assert "a former program weighed its evidence" in proof.notes[0]
 
 
+@pytest.mark.large
 def test_an_altered_review_queue_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     office = Office(tmp_path)
     path = office.folder / "review_queue.csv"
@@ -451,6 +466,7 @@ def test_an_altered_review_queue_is_an_error_that_names_the_file(tmp_path: Path)
         office.text("CRM:C1", "CRM:C2")
 
 
+@pytest.mark.large
 def test_the_command_prints_the_evidence_as_json(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
     outbox = str(office.root / "out")
     assert cli.main(["explain", "CRM:C5", "--outbox", outbox, "--json"]) == 0

@@ -149,7 +149,6 @@ def test_more_records_than_fit_are_refused_and_the_limit_that_is_advised_suffice
     assert len(rows_of(_safe(tmp_path, crm, memory_limit_mb=advised) / "customer_master.csv")) == 15_000
 
 
-@pytest.mark.large
 @pytest.mark.parametrize(
     ("column", "row", "value", "finding"),
     [

@@ -367,7 +367,6 @@ def test_a_second_instance_stands_by_and_takes_over_at_once_when_the_first_dies(
     assert other.stop() == 0
 
 
-@pytest.mark.large
 def test_an_instance_that_stands_by_ends_on_a_signal(house: House, second: Callable[[], Daemon]) -> None:
     first, other = house.watch(), second()
     assert other.stop() == 0

@@ -211,7 +211,6 @@ def test_retry_refuses_an_unknown_batch_and_a_name_that_is_taken(
     assert sorted(path.name for path in folder.iterdir()) == [CRM, ECOM, "integration_log.txt", "reason.json"]
 
 
-@pytest.mark.large
 def test_a_pair_before_the_published_one_is_held_back_and_passes_once_when_accepted(works: Works) -> None:
     works.drop("_2024-01-15")
     works.once()

@@ -37,10 +37,10 @@ class Watched:
         self.client = house.client()
 
     def says(self, **members: Any) -> None:
-        """Write the health file, as of now."""
-        now = datetime.now(UTC).astimezone()
+        """Write the health file; as of now, if ``members`` give no other time."""
+        members = {"written_at": local_now().isoformat()} | members
         path = StateFolders(self._house.works.state).health
-        documents.write(path, HealthReport(written_at=now.isoformat(), **members), durable=False)
+        documents.write(path, HealthReport(**members), durable=False)
 
     def text(self) -> str:
         """The page as a person reads it."""
@@ -243,15 +243,18 @@ def test_every_stage_of_every_job_has_a_title() -> None:
 
 
 def test_polling_gets_no_content_until_something_changes(watched: Watched, own_house: DashboardHouse) -> None:
-    began = local_now()  # the page names the minute: on a clock that goes, a new one is a change
-    watched.client = create_app(Site(own_house.settings(), lambda: began)).test_client()
-    watched.says()
+    now = local_now().replace(second=0)
+    watched.client = create_app(Site(own_house.settings(), lambda: now)).test_client()
+    watched.says(written_at=now.isoformat())
     page = watched.client.get("/").text
     url = re.search(r'hx-get="(/live[^"]+)"', page)
     assert url is not None
     path = url[1].replace("&amp;", "&")
+    now += timedelta(seconds=1)
     quiet = watched.client.get(path)
     assert (quiet.status_code, quiet.data) == (204, b"")
+    now += timedelta(minutes=1)
+    assert watched.client.get(path).status_code == 200, "the page shows hours and minutes"
     watched.says(**_busy())
     changed = watched.client.get(path)
     assert changed.status_code == 200

@@ -20,7 +20,7 @@ from tests.required import needs_strace
 from tests.warm import staged_path
 from tests.worlds import CRM, ECOM, House
 
-pytestmark = [pytest.mark.large, needs_strace]
+pytestmark = needs_strace
 
 FLAT_NAMES = JOBS["integration"].flat_files.names
 CHANGES = [call for kind in ("write", "clone", "truncate", "chmod") for call in MUTATIONS[kind]]
@@ -113,6 +113,7 @@ def flat_copy(house: House, name: str) -> Path:
     return staged_path(house.outbox / name)
 
 
+@pytest.mark.large
 def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_the_log(house: House) -> None:
     steps = traced(house)
     register, batch = house.state / "register", house.batches()[-1]
@@ -127,6 +128,7 @@ def test_the_register_is_on_the_disk_before_the_commit_and_in_force_before_the_l
     assert_replaced(steps, register / "current", commit.end, steps.logged("batch.published"))
 
 
+@pytest.mark.large
 def test_a_claim_is_on_the_disk_before_its_files_move_and_they_before_work_begins(house: House) -> None:
     steps = traced(house)
     claimed, batch = house.inbox / ".claimed", house.batches()[-1]
