@@ -385,12 +385,14 @@ def test_the_master_fills_the_fields_that_the_record_lacks(tmp_path: Path) -> No
     assert one_part["market_segment"] == "unknown"
 
 
+@pytest.mark.large
 def test_with_an_invalid_date_the_status_is_unknown_and_the_master_is_ignored(tmp_path: Path) -> None:
     master = write_master(tmp_path / "master", [("CUST001", "N/A", "ann@x.org", "N/A", "CRM", "active")])
     records = [{"email": "ann@x.org"} | it for it in ({"last_active_at": "soon"}, {"last_active_at": "2024-01-17"}, {})]
     assert values_of(tmp_path, "activity_status", records, master=master) == ["unknown", "unknown", "active"]
 
 
+@pytest.mark.large
 def test_a_master_without_a_file_of_orders_is_no_evidence_of_engagement(tmp_path: Path) -> None:
     master = write_master(tmp_path / "master", [("CUST001", "N/A", "a@x.org", "N/A", "ECOM", "active")], orders=None)
     customer = enriched(tmp_path, {"email": "a@x.org"}, master=master)
@@ -455,6 +457,7 @@ def test_of_a_repeated_id_the_best_record_is_kept_and_of_equals_the_last(tmp_pat
     assert summary.source_rows == {"API": 6}
 
 
+@pytest.mark.large
 def test_an_id_with_a_zero_fraction_is_a_whole_number(tmp_path: Path) -> None:
     content = '{"data": [{"id": 2.0, "first_name": "Ann"}, {"id": 2}, {"id": 1234567890123456.0, "first_name": "Bo"}]}'
     for name, text in (("api_customers.json", content), ("api_customers.csv", "id,first_name\n2.0,Ann\n,Bo\n")):

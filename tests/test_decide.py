@@ -177,6 +177,7 @@ def test_an_id_of_any_length_can_be_decided_about(office: Office, says: Says) ->
     assert office.verified().findings == []
 
 
+@pytest.mark.large
 def test_a_customer_without_records_cannot_be_decided_about(office: Office, says: Says) -> None:
     office.publish(MOE + BOB)
     says()
@@ -577,6 +578,7 @@ def counts_of(office: Office, batch: str) -> Counts:
     return Counts(**rows)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("before", "after", "finding"),
     [

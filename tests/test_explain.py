@@ -276,6 +276,7 @@ def test_the_path_from_the_kept_record_ends_in_the_published_link(name: str, cas
             assert (last.one.source, last.one.source_id, last.rules) == link[2:]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", case_names())
 def test_the_golden_record_of_a_case_has_a_record_for_each_value(name: str, case_run: CaseRuns) -> None:
     folders = folders_of(case_run(name))
@@ -395,6 +396,7 @@ def test_two_that_share_nothing_have_no_evidence(case_run: CaseRuns) -> None:
     assert "  e-mail     bob.wilson@email.com  alice.b@email.com\n" in text
 
 
+@pytest.mark.large
 def test_an_alias_and_a_retired_id_say_so(case_run: CaseRuns) -> None:
     alias = of_case(case_run, "merged_split_retired", "CUST001")
     assert alias.startswith("CUST001 was merged into CUST002, and stays an alias of it.\nCUST002: 3 records")

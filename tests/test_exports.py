@@ -140,6 +140,7 @@ def test_of_csv_every_field_is_read_or_a_warning_names_it(folder: Path, names: d
             assert [it for it in export.warnings if f" for {name}" in it and f'"{column}"' in it], export.warnings
 
 
+@pytest.mark.large
 def test_one_place_counts_for_the_whole_export_and_values_elsewhere_are_reported(tmp_path: Path) -> None:
     customers = [
         {"id": 1, "name": "A Roe", "contact": {"email": "a@x.org"}},
@@ -363,6 +364,7 @@ def test_one_bad_byte_rejects_its_row_and_no_other(tmp_path: Path, index: str, b
     ]
 
 
+@pytest.mark.large
 def test_a_file_of_another_encoding_is_read_as_windows_1252_or_as_the_source_says(tmp_path: Path) -> None:
     row = ("C1", "Łukasz Żak", "l@zak.example", "", "", "")
     export = Export(
@@ -448,6 +450,7 @@ def second(folder: Path, crm: str) -> None:
     integrate_pair(pair, folder / "out")
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("field", ["full_name", "email", "phone", "signup_date", "status", "customer_id"])
 def test_a_field_that_no_row_has_any_more_holds_the_batch(tmp_path: Path, field: str) -> None:
     at = HEADER.index(field)
@@ -456,12 +459,14 @@ def test_a_field_that_no_row_has_any_more_holds_the_batch(tmp_path: Path, field:
         second(tmp_path, csv_of(HEADER, *rows))
 
 
+@pytest.mark.large
 def test_other_ids_of_the_same_customers_hold_the_batch(tmp_path: Path) -> None:
     with pytest.raises(ChangedIds, match="0 of the 120 ids"):
         second(tmp_path, csv_of(HEADER, *customers(120, "CRM-{}")))
     second(tmp_path, csv_of(HEADER, *customers(61)))  # fewer rows are no other ids
 
 
+@pytest.mark.large
 def test_all_guards_are_named_at_once(tmp_path: Path) -> None:
     rows = [(*row[:2], "", *row[3:]) for row in customers(120, "X{}")]
     with pytest.raises(LostColumn) as held:

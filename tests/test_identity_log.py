@@ -97,6 +97,7 @@ def test_over_a_random_history_the_log_agrees_with_the_model(engine: AnyEngine, 
                 assert at_that_time.stands_for == (None if live is None else shown(live))
 
 
+@pytest.mark.large
 def test_the_history_of_an_id_is_its_whole_life(engine: AnyEngine, tmp_path: Path) -> None:
     batches = Batches(engine, tmp_path)
     for groups in ([["A"], ["B"]], [["A", "B"]], [["A"], ["B", "C"]], [["A", "B", "C"]], [["A"]]):

@@ -81,6 +81,7 @@ def test_an_export_changes_nothing_of_the_master_and_the_register(works: Works) 
     assert works.once() == RunResult(quarantined=1), "the guard still compares masters with masters"
 
 
+@pytest.mark.large
 def test_an_export_does_not_wait_for_a_pair_of_an_earlier_date(works: Works) -> None:
     with works.watching():
         works.drop("_2024-01-15")

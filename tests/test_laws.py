@@ -254,6 +254,7 @@ def test_every_removed_record_has_a_true_reason(engine: AnyEngine, people: list[
             assert via == kept_of[found.group[removed]], "it agrees with the kept record itself"
 
 
+@pytest.mark.large
 @pytest.mark.slow
 @given(people=batches(), order=st.randoms())
 @settings(max_examples=examples(25), deadline=None)

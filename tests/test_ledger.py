@@ -524,6 +524,7 @@ def test_a_ledger_that_cannot_be_written_stops_nothing_and_is_completed_later(
     assert all(links(ledger_of(works)))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     "step", ["service.publication.Publication.roll_forward", "service.register.register.Register.advance"]
 )

@@ -843,6 +843,7 @@ FULL_OF_QUOTES = {
 }
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("cell", FULL_OF_QUOTES.values(), ids=list(FULL_OF_QUOTES))
 def test_a_cell_full_of_quotes_is_read_in_no_time(cell: str) -> None:
     before = time.process_time()
@@ -888,6 +889,7 @@ def test_a_composed_name_has_the_parts_that_are_not_empty(
 # ------------------------------------------------------------------------------------------- columns of dates
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("dates", "order", "days"),
     [

@@ -170,6 +170,7 @@ def test_a_clock_that_was_ahead_deletes_no_new_set(works: Works) -> None:
 # --------------------------------------------------------------------------------- files that no user has dropped
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     "name", [".DS_Store", "._crm_customers.csv", "~$crm_customers.csv", "Thumbs.db", "@eaDir", "desktop.ini"]
 )
@@ -261,6 +262,7 @@ def test_what_a_sync_program_could_not_merge_is_no_export(mark: str) -> None:
         assert "Ann" not in shown_name(name)
 
 
+@pytest.mark.large
 def test_what_a_sync_program_could_not_merge_is_never_taken_and_never_in_the_way(works: Works) -> None:
     mark = " (Ann Lee's conflicted copy 2024-01-15)"
     works.drop(ecom="{broken")
@@ -352,6 +354,7 @@ def test_an_export_that_cannot_be_read_is_passed_and_its_pair_is_outdated() -> N
         assert passed_by in house.reason()["message"]
 
 
+@pytest.mark.large
 def test_later_pairs_wait_for_an_export_that_still_arrives(works: Works) -> None:
     works.drop("_1", crm=crm_of(2), ecom=EMPTY_ECOM)
     works.drop("_2", crm=crm_of(3), ecom=EMPTY_ECOM)
@@ -367,6 +370,7 @@ def test_later_pairs_wait_for_an_export_that_still_arrives(works: Works) -> None
 # ---------------------------------------------------------------------------------------------- messages, streams
 
 
+@pytest.mark.large
 def test_a_failed_rename_names_source_and_target(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     works.drop("_1", ecom=EMPTY_ECOM)
     assert works.once().published == 1

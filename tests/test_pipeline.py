@@ -181,6 +181,7 @@ def test_a_volume_that_fell_too_far_is_refused_and_nothing_changes(former: int, 
     assert log.read_text(encoding="utf-8").endswith(" - ERROR - Pipeline failed\n")
 
 
+@pytest.mark.large
 def test_the_volume_guard_can_be_set(tmp_path: Path) -> None:
     out = tmp_path / "out"
     integrate_pair(write_pair(tmp_path / "in", many_customers(10), "[]"), out)

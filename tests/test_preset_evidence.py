@@ -162,6 +162,7 @@ def test_a_user_who_maps_a_field_of_a_preset_otherwise_is_followed() -> None:
     assert crm.with_evidence().own.fields["city"] == (("City",),)
 
 
+@pytest.mark.large
 def test_without_configuration_safe_compares_birth_dates_and_addresses_of_known_systems(tmp_path: Path) -> None:
     """A contact of Salesforce and a customer of Magento, with a typing error in the name."""
     folder = tmp_path / "in"

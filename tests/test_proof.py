@@ -554,6 +554,7 @@ def test_the_hash_of_rules_is_that_of_every_process_and_changes_with_each_rule()
     assert len({it.sha256 for it in (Rules(), Rules(survivorship="record"), Rules(default_region="GB"))}) == 3
 
 
+@pytest.mark.large
 def test_the_checker_loads_nothing_that_made_the_groups() -> None:
     statement = "import service.verify.proof, sys; print(*sys.modules)"
     loaded = subprocess.run(

@@ -126,6 +126,7 @@ def proof_of(folder: Path, archive: Path | None = None) -> Proof:
     return prover(Settings(**SAFE)).prove(folder, "the set", manifest, archive)
 
 
+@pytest.mark.large
 def test_a_set_of_weighed_evidence_is_said_to_be_not_proved(tmp_path: Path) -> None:
     proof = proof_of(_safe(tmp_path, OFFICE), tmp_path / "in")
     assert (proof.findings, proof.is_unproved) == ([], True)

@@ -491,6 +491,7 @@ def ids_of(rows: list[Any]) -> set[str]:
     return {str(row.get("id") or json.dumps(row)) for row in rows if is_customer(row)}
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("customers", [0, 1, 12, 100])
 @pytest.mark.parametrize("scenario", [*LISTS, "malformed-records", "loop", "shift,dup-across-pages,clamp-echo"])
 def test_a_client_that_reads_again_ends_with_the_truth(scenario: str, customers: int) -> None:

@@ -450,6 +450,7 @@ def test_a_source_s_own_region_and_date_order_are_used(tmp_path: Path) -> None:
     assert (bo["phone"], bo["signup_date"]) == ("442079460958", "2023-04-03")
 
 
+@pytest.mark.large
 def test_the_first_source_decides_ties_and_the_order_of_source_names(tmp_path: Path) -> None:
     crm = CRM_HEAD + "1,Ann Lee,a@x.org,212-555-0101,2023-01-01,lead\n"
     shop = '[{"id": "7", "name": "Anna Lee", "contact": {"email": "a@x.org", "phone": "2125550101"},'

@@ -390,6 +390,7 @@ def test_a_private_authority_is_trusted_by_its_file_and_named_without(tmp_path: 
     assert house.ids() == [1, 2, 3, 4]
 
 
+@pytest.mark.large
 def test_a_certificate_of_another_host_names_the_url(tmp_path: Path, authority: Authority) -> None:
     with sending(four, authority.context_for("elsewhere.example")) as url:
         error = ended(ApiHouse(tmp_path, url, api_ca_file=authority.file))

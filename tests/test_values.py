@@ -215,6 +215,7 @@ def test_every_format_of_a_number_is_the_same_number_in_its_region(number_format
     assert not misread(lambda number: phonenumbers.format_number(number, number_format), None)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("number_format", [0, 1, 3], ids=["E164", "international", "RFC3966"])
 def test_an_international_number_is_the_same_in_every_region(number_format: int) -> None:
     for region in ("US", "DE", "IT", "JP"):
@@ -797,6 +798,7 @@ def test_a_number_exists_if_libphonenumber_says_so() -> None:
                 assert exists(code, digits) == phonenumbers.is_valid_number(number), (code, digits)
 
 
+@pytest.mark.large
 def test_a_trunk_prefix_is_removed_as_libphonenumber_does() -> None:
     r = random.Random(5)
     for region in REGIONS:

@@ -495,6 +495,7 @@ def test_a_published_batch_is_never_poisoned(works: Works, monkeypatch: pytest.M
     assert works.archived() == works.batches()
 
 
+@pytest.mark.large
 def test_several_claims_are_all_published(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service never makes several claims, but a restored backup may contain them."""
     claimed = works.inbox / ".claimed"

@@ -145,6 +145,7 @@ def test_the_pages_of_a_large_customer_have_every_record_once_behind_the_kept_on
 # ------------------------------------------------------------------------------------------------------------- links
 
 
+@pytest.mark.large
 def test_the_links_are_a_graph_and_a_table_with_the_same_reasons(crowd: Crowd) -> None:
     answer = crowd.client().get(f"/customers/{crowd.of_record('CRM401')}")
     svg = re.search(r'<svg class="graph".*?</svg>', answer.text, re.DOTALL)

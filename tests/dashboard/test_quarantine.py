@@ -274,6 +274,7 @@ def test_a_name_that_waits_already_is_refused_with_what_to_do(own_house: Dashboa
     assert own_house.client().post(f"/quarantine/{own_house.quarantined}/retry").status_code == 303
 
 
+@pytest.mark.large
 def test_only_what_a_guard_holds_back_can_be_accepted_and_only_on_purpose(own_house: DashboardHouse) -> None:
     works = own_house.works
     works.drop("_5", crm="customer_id,full_name,email\nA1,Ann,ann@example.com\n", ecom='{"customers": []}')

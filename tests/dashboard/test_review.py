@@ -339,6 +339,7 @@ def test_the_next_batch_follows_the_answers_and_does_not_ask_again(own_doubts: D
     assert view["questions"] - view["answered"] == PEOPLE - 2
 
 
+@pytest.mark.large
 def test_a_set_of_the_literal_rule_says_how_to_be_asked(shared_house: DashboardHouse) -> None:
     text = text_of(shared_house.client().get("/review"))
     assert "the rule literal made it" in text and "SERVICE_MATCHING=safe" in text and "docs/accuracy.md" in text
