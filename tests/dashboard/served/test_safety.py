@@ -227,6 +227,8 @@ def test_hostile_queries_are_refused_and_break_nothing(shown: Served, app: Flask
             assert status in (200, 303, 400, 431), f"{rule.rule}?{query[:40]}: {text[:300]}"
 
 
+@pytest.mark.large
+@pytest.mark.slow
 def test_hostile_forms_are_refused_and_break_nothing(shown: Served, app: Flask) -> None:
     bodies = {
         "&".join(f"p{number}={number}" for number in range(10_000)).encode(): FORM,
