@@ -138,7 +138,7 @@ SYNC_CAMPAIGN_PARTS: int = _size(2, 10, 10)
 
 # ---------------------------------------------------------------------------------------------------- rules and values
 
-GENERATED_VALUES: int = 5_000 if LAWS_ON_SPARK else _size(1_000, 120_000, 1_000_000)
+GENERATED_VALUES: int = 5_000 if LAWS_ON_SPARK else _size(2_000, 120_000, 1_000_000)
 """Made-up cells on which SQL and the Python definition are compared."""
 EVERY_LETTER: int = _size(40, 1, 1)
 """One in so many letters of Unicode is tried; all of those in which most special cases are."""

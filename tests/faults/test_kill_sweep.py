@@ -26,7 +26,6 @@ pytestmark = needs_strace
 NEXT_PAIR_EVERY = 4
 
 
-@pytest.mark.large
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KILL_STARTS or STARTS)
 def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(
