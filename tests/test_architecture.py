@@ -57,7 +57,8 @@ def _paths() -> Iterator[tuple[str, Path]]:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
+def tree_of(path: Path) -> ast.Module:
+    """The parsed module."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -105,7 +106,7 @@ PATHS = list(_paths())
 
 
 def test_imports_go_to_lower_floors() -> None:
-    imports = ((path, room, imported) for room, path in PATHS for imported in _rooms_imported(_tree(path)))
+    imports = ((path, room, imported) for room, path in PATHS for imported in _rooms_imported(tree_of(path)))
     others = ((path, room, imported) for path, room, imported in imports if imported != room)
     assert [
         f"{path} imports {imported}" for path, room, imported in others if ROOMS[imported].floor >= ROOMS[room].floor
@@ -113,7 +114,7 @@ def test_imports_go_to_lower_floors() -> None:
 
 
 def test_effects_stay_in_their_rooms() -> None:
-    found = {path: set(_effects(_tree(path))) & EFFECTS - ROOMS[room].effects for room, path in PATHS}
+    found = {path: set(_effects(tree_of(path))) & EFFECTS - ROOMS[room].effects for room, path in PATHS}
     assert {path: effects for path, effects in found.items() if effects} == {}, (
         "list it in docs/architecture.md, or move the code"
     )
@@ -129,12 +130,12 @@ def test_the_page_lists_the_rooms_and_modules_that_exist() -> None:
 def test_no_room_is_given_an_effect_that_it_does_not_have() -> None:
     had: dict[str, set[str]] = {}
     for room, path in PATHS:
-        had.setdefault(room, set()).update(set(_effects(_tree(path))) & EFFECTS)
+        had.setdefault(room, set()).update(set(_effects(tree_of(path))) & EFFECTS)
     assert {room: set(given.effects) for room, given in ROOMS.items()} == had
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    imported = {_name(path): set(_modules_imported(_tree(path))) for _, path in PATHS}
+    imported = {_name(path): set(_modules_imported(tree_of(path))) for _, path in PATHS}
     while free := {name for name, needed in imported.items() if not needed & imported.keys() - {name}}:
         imported = {name: needed for name, needed in imported.items() if name not in free}
     assert sorted(imported) == []
@@ -151,13 +152,13 @@ def _modules_imported(tree: ast.AST) -> Iterator[str]:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    assert [path for _, path in PATHS if not ast.get_docstring(_tree(path))] == []
+    assert [path for _, path in PATHS if not ast.get_docstring(tree_of(path))] == []
 
 
 def test_functions_are_short_and_take_few_arguments() -> None:
     breaches = []
     for _, path in PATHS:
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = _lines(node) - len((ast.get_docstring(node) or "").splitlines())
                 arguments = [a for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
@@ -171,7 +172,7 @@ def test_classes_are_small() -> None:
     for room, path in PATHS:
         if room in {"settings", "documents"}:
             continue  # tables: their fields are the settings and the members of published documents
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 lines, attributes = _lines(node), set(_attributes(node))
                 if lines > _MOST_CLASS_LINES or len(attributes) > _MOST_ATTRIBUTES:

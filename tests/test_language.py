@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
+
+from tests.test_architecture import tree_of
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = re.compile(
@@ -39,11 +40,6 @@ def _used(text: str) -> list[str]:
     return [found[0] for found in WORDS.finditer(text)]
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 TEXTS = sorted(filter(_is_read_by_people, _texts()))
 MODULES = [path for path in TEXTS if path.suffix == ".py" and "service" in path.relative_to(ROOT).parts[:1]]
 
@@ -69,14 +65,14 @@ def test_the_word_list_finds_words_in_identifiers_and_sentences() -> None:
 def test_every_class_of_the_service_has_a_name_of_its_own() -> None:
     classes: dict[str, list[str]] = {}
     for path in MODULES:
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 classes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     assert {name: places for name, places in classes.items() if len(places) > 1} == {}
 
 
 def test_no_identifier_is_a_word_of_two_meanings() -> None:
-    found = {path: HOMONYMS & set(_identifiers(_tree(path))) for path in MODULES}
+    found = {path: HOMONYMS & set(_identifiers(tree_of(path))) for path in MODULES}
     assert {path: words for path, words in found.items() if words} == {}
 
 
