@@ -65,9 +65,8 @@ class Past:
                 self._change()
         before = set(self.house.batches())
         drop(self.house, self.people)
-        if kills is not None:
-            self._killed_after(kills.uniform(0, MOST_SECONDS))
-        if set(self.house.batches()) == before:
+        if kills is None or not self._is_done_within(kills.uniform(0, MOST_SECONDS)):
+            # What was published may still have its files to archive.
             ended = self.house.run("watch", "--once", **SETTINGS)
             assert ended.code == 0, ended.out
         (batch,) = set(self.house.batches()) - before
@@ -114,7 +113,8 @@ class Past:
         if in_force and self._chance.random() < 0.5:
             assert self.house.run("decisions", "undo", str(self._chance.choice(in_force))).code == 0
 
-    def _killed_after(self, seconds: float) -> None:
+    def _is_done_within(self, seconds: float) -> bool:
+        """Whether the service ends within these seconds; else it is killed."""
         output = self.house.root / "output"
         output.mkdir(exist_ok=True)
         setting = warm.Setting(self.house.root, output, self.house.environment(**SETTINGS))
@@ -122,7 +122,9 @@ class Past:
         time.sleep(seconds)
         with suppress(ProcessLookupError):  # it may be done
             os.kill(verb.pid, signal.SIGKILL)
-        verb.wait()
+        ended = verb.wait()
+        assert ended.code in (0, -signal.SIGKILL), ended.out
+        return ended.code == 0
 
 
 def drop(house: House, people: Sequence[Person]) -> None:
