@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _FIRST_BYTE, _LAST_BYTE, _OFFSET = "\udc80", "\udcff", 0xDC00
 LONGEST_RUN = 30
 """No script puts more combining marks on one letter; Unicode's "stream-safe" texts have the same limit."""
+_MAY_BE_A_LONGER_RUN = re.compile(rf"\W{{{LONGEST_RUN + 1}}}")  # no combining mark is part of a word, for Python
 
 
 def printable(text: str) -> str:
@@ -39,7 +41,7 @@ def bounded(text: str) -> str:
 
     To normalise a text sorts each run, in quadratic time: 200,000 marks take a minute.
     """
-    if len(text) <= LONGEST_RUN or text.isascii():
+    if len(text) <= LONGEST_RUN or not _MAY_BE_A_LONGER_RUN.search(text):
         return text
     kept: list[str] = []
     run = 0

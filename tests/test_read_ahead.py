@@ -58,7 +58,7 @@ class InPlace:
     def results(self, function: object, parts: Iterable[Arguments]) -> Iterator[list[str | None]]:
         assert callable(function)
         for part in parts:
-            yield [function(*arguments) for arguments in part]
+            yield list(map(function, *part))
 
 
 @contextmanager
@@ -179,29 +179,29 @@ RULES = ("MDY", "DMY")
 
 
 def test_results_come_in_the_order_of_the_parts() -> None:
-    names = [(f"ann no{'x' * number}",) for number in range(700)]
-    parts = [names[start : start + 7] for start in range(0, 700, 7)]
+    names = [f"ann no{'x' * number}" for number in range(700)]
+    parts = [[names[start : start + 7]] for start in range(0, 700, 7)]
     with open_workers(2) as opened:
-        assert list(opened.results(norm_name, parts)) == [[norm_name(*it) for it in part] for part in parts]
+        assert list(opened.results(norm_name, parts)) == [list(map(norm_name, *part)) for part in parts]
 
 
 @pytest.mark.large
 def test_a_worker_that_ends_is_an_error_that_says_what_to_do() -> None:
     with open_workers(2) as opened, pytest.raises(TransientError) as error:
-        list(opened.results(end, [[("x",)]] * 5))
+        list(opened.results(end, [[["x"]]] * 5))
     assert "SERVICE_THREADS=1" in error.value.hint
 
 
 def test_an_error_in_a_worker_is_raised_here_without_the_value() -> None:
     with open_workers(1) as opened, pytest.raises(RuntimeError) as error:
-        list(opened.results(fail, [[("Ann Roe",)]]))
+        list(opened.results(fail, [[["Ann Roe"]]]))
     assert str(error.value) == "fail raised ValueError"
 
 
 @pytest.mark.large
 def test_a_part_that_cannot_be_read_ends_what_is_in_work() -> None:
     def parts() -> Iterator[Arguments]:
-        yield [("x",)]
+        yield [["x"]]
         raise Interrupted("asked to stop", hint="")
 
     began = time.monotonic()
@@ -243,11 +243,11 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_to_their_parent() -> Non
     with open_workers(1) as opened:
         process = opened._idle.get()
         opened._idle.put(process)
-        assert list(opened.results(norm_name, [[("ann roe",)]])) == [["Ann Roe"]]
+        assert list(opened.results(norm_name, [[["ann roe"]]])) == [["Ann Roe"]]
         for number in (signal.SIGINT, signal.SIGTERM):
             process.send_signal(number)
-        assert list(opened.results(norm_name, [[("bob roe",)]])) == [["Bob Roe"]]
+        assert list(opened.results(norm_name, [[["bob roe"]]])) == [["Bob Roe"]]
 
 
 def test_a_request_names_a_function_of_a_module() -> None:
-    assert answer(Calls(norm_name.__module__, "norm_name", [("ann roe",), ("",)])).results == ["Ann Roe", None]
+    assert answer(Calls(norm_name.__module__, "norm_name", [["ann roe", ""]])).results == ["Ann Roe", None]

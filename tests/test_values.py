@@ -76,6 +76,7 @@ LETTERS_TRIED = [chr(code) for code in (*range(0x530), *range(0x530, 0x110000, E
 NEARLY_A_PHONE = st.text("0123456789+-./,;() xeE'=\"#orOR\u00a0\uff11\u0661", max_size=30)
 NEARLY_A_NAME = st.text("aAbBmMcCdDeEvVnNsS' ’-,.1ßİıŉſΣσςǆǅǄﬁʻʼ\u0301\u0307\u200b\u00a0", max_size=20)
 NEARLY_AN_EMAIL = st.text("aB@.<>: mailto:MAILTO?\"'\u200b\uff20İ", max_size=25)
+PIECES_OF_AN_EMAIL = st.sampled_from([*"aZéßω漢_1٣²-+%.·・.@@@ ,;:'>", ".org", "@x.", "\u0301"])
 NEARLY_A_DATE = st.text("0123456789-/.:TZ ,+janfebJANAPMth", max_size=25)
 
 
@@ -127,6 +128,14 @@ def test_an_address_is_read(text: str, address: str) -> None:
 @pytest.mark.parametrize("text", NOT_EMAILS)
 def test_any_other_text_is_an_invalid_email(text: str) -> None:
     assert (norm_email(text), trouble_email(text)) == (None, "invalid_email")
+
+
+@given(st.lists(PIECES_OF_AN_EMAIL, max_size=9).map("".join))
+def test_a_plain_address_is_read_as_one_with_something_round_it(text: str) -> None:
+    found = norm_email(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(email_rules, "_PLAIN_ADDRESS", re.compile("(?!)"))
+        assert norm_email(text) == found
 
 
 @pytest.mark.parametrize("text", MASKED_EMAILS)

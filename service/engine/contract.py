@@ -174,7 +174,7 @@ class Engine(Callables, Protocol):
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> Table:
         """The rows of ``arguments`` with the ``result`` of a registered function of a module, called on all processors.
 
-        ``columns`` are its arguments, texts without nulls; an empty result is null.
+        ``columns`` are its arguments, texts without nulls.
         """
 
     def components(self, links: Table, nodes: int) -> Table:

@@ -204,9 +204,10 @@ class EmbeddedEngine(Database):
 
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> EmbeddedTable:
         """See ``Engine.call``."""
-        parts = arguments.row_lists(columns, _CALLS)
+        assert isinstance(arguments, EmbeddedTable)
+        parts = arguments.text_lists(columns, _CALLS)
         with self.meter.part(0.9, steps=arguments.count() // _CALLS + 1):
-            found = self.text_table(("number", "result"), enumerate(self._results(self._functions[name], parts)))
+            found = self.texts("result", self._results(self._functions[name], parts))
         assert found.count() == arguments.count(), "one result for each row"
         # The results are in the order of the arguments.
         known = found.derive(f"select {', '.join(columns)}, result from this positional join given", given=arguments)
@@ -214,13 +215,11 @@ class EmbeddedEngine(Database):
         return known
 
     def _results(
-        self, function: Callable[..., str | None], parts: Iterable[Sequence[tuple[str, ...]]]
+        self, function: Callable[..., str | None], parts: Iterable[Sequence[list[str]]]
     ) -> Iterator[str | None]:
         workers = self._workers or self._started_workers()
-        if workers is None:
-            yield from (function(*row) for part in parts for row in part)
-        else:
-            yield from chain.from_iterable(workers.results(function, parts))
+        of_parts = (map(function, *part) for part in parts) if workers is None else workers.results(function, parts)
+        return chain.from_iterable(of_parts)
 
     def _started_workers(self) -> Workers | None:
         """New worker processes for this block; None with one thread, or where their memory does not suffice."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -51,6 +51,8 @@ _SHARE_OF_CODES, _STEPS_OF_CODES = 0.8, 4
 _BYTES_OF_A_CODE = 16
 """While a column of texts is numbered: its sort key, its code, and what the engine has of the result."""
 _ROWS_OF_A_PART = 1 << 20
+_TEXTS_AT_A_TIME = 50_000
+"""So many texts in Python take some megabytes, and their statement no more time than they do."""
 _SPILLED_TOO_MUCH = "'max_temp_directory_size'"
 """The message of the engine names its setting."""
 _LEAST_LENT_MB = 8
@@ -104,10 +106,21 @@ class EmbeddedTable:
 
     def row_lists(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
         """See ``Table.row_lists``."""
-        assert self.name == self._table, "rows of a query have no positions"
-        sql = f"select {', '.join(columns)} from {self._table} where rowid between ?::bigint and ?::bigint"
+        sql = self._part(columns)
         for start in range(0, self._count, size):
             yield self._database.run(sql, str(start), str(start + size - 1))
+
+    def text_lists(self, columns: Sequence[str], size: int) -> Iterator[list[list[str]]]:
+        """The texts of these columns, without nulls, of at most ``size`` rows at a time: a list for each column."""
+        sql = self._part(columns)
+        for start in range(0, self._count, size):
+            arrays = self._database.arrays(sql, str(start), str(start + size - 1))
+            yield [arrays[column].tolist() for column in columns]
+
+    def _part(self, columns: Sequence[str]) -> str:
+        """SQL: the rows from one position to another, its parameters."""
+        assert self.name == self._table, "rows of a query have no positions"
+        return f"select {', '.join(columns)} from {self._table} where rowid between ?::bigint and ?::bigint"
 
     def numbered(self, column: str, start: int = 0, without: str = "") -> EmbeddedTable:
         """See ``Table.numbered``; ``without``: a column that is left out."""
@@ -346,19 +359,40 @@ class Database:
         if all(len(array) <= _TINY_ROWS and array.dtype == np.int64 for array in columns.values()):
             lists = (f"unnest({array.tolist()}::bigint[]) as {name}" for name, array in columns.items())
             return self.materialise(f"select {', '.join(lists)}")
-        view = f"numpy_{next(self._numbers)}"
+        with self._registered(columns) as arrays:
+            return self.materialise(f"from {arrays}")
+
+    def texts(self, column: str, texts: Iterable[str | None]) -> EmbeddedTable:
+        """A table of one column of texts, in their order."""
+        table = self.materialise(f"select null::varchar as {column} where false").name
+        rest, rows = iter(texts), 0
+        while part := list(islice(rest, _TEXTS_AT_A_TIME)):
+            with self._registered({column: np.array(part, dtype=object)}) as array:
+                self._append(table, array)
+            rows += len(part)
+        return EmbeddedTable(self, table, rows)
+
+    def _append(self, table: str, rows: str) -> None:
+        """No step: its rows were counted when they were made."""
+        with self._one_statement(is_step=False):
+            self._within_memory(lambda: self._connection.execute(f"insert into {table} from {rows}").fetchall())
+
+    @contextmanager
+    def _registered(self, columns: Mapping[str, Any]) -> Iterator[str]:
+        """The name under which statements find these arrays until the block ends."""
+        name = f"numpy_{next(self._numbers)}"
         with self._statement:
-            self._connection.register(view, dict(columns))
+            self._connection.register(name, dict(columns))
         try:
-            return self.materialise(f"from {view}")
+            yield name
         finally:
             with self._statement:
-                self._connection.unregister(view)
+                self._connection.unregister(name)
 
-    def arrays(self, sql: str, *, is_step: bool = True) -> dict[str, Any]:
+    def arrays(self, sql: str, *parameters: str, is_step: bool = True) -> dict[str, Any]:
         """Run a query into numpy columns."""
         with self._one_statement(is_step=is_step):
-            return self._within_memory(lambda: dict(self._executed(sql).fetchnumpy()))
+            return self._within_memory(lambda: dict(self._executed(sql, *parameters).fetchnumpy()))
 
     def _within_memory(self, run: Callable[[], T]) -> T:
         """What ``run`` returns; if it does not fit into memory, it runs again, and all later statements on one thread.

@@ -16,7 +16,8 @@ import msgspec
 from service.errors import TransientError
 from service.workers.worker import Answers, Calls, receive, send
 
-Arguments = Sequence[tuple[str, ...]]
+Arguments = Sequence[list[str]]
+"""A list for each parameter."""
 _PACKAGE = Path(__file__).resolve().parents[2]
 _WAITING = 2
 """So many parts wait for each worker, so that none is idle while the results are taken."""

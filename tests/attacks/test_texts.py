@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import time
 import tracemalloc
 import unicodedata
@@ -184,6 +186,11 @@ def test_endless_marks_cost_no_time(text: str, rule: object) -> None:
     began = time.process_time()
     rule(*([text] if rule in (norm_name, norm_email, word_of) else [text, "US"]))
     assert time.process_time() - began < 0.05
+
+
+def test_no_combining_mark_is_part_of_a_word() -> None:
+    marks = [char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(char)]
+    assert [mark for mark in marks if re.match(r"\w", mark)] == []
 
 
 @given(st.text(st.sampled_from("aé\u0301\u0316 ") | st.characters(), max_size=200))

@@ -32,6 +32,8 @@ _PAIRS = {"<": ">", "(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`", 
 _CLOSING = frozenset({*_PAIRS.values(), "”"})
 _BEHIND_AN_ADDRESS = " \t,;.:!/\\"
 _MASKS = frozenset("*•●∗∙⁎⬤█■▪")
+# Most addresses: nothing is written round them, and all their characters may be in an address.
+_PLAIN_ADDRESS = re.compile(r"\w[\w.%+\-]*@[\w\-]+(?:\.[\w\-]+)+")
 _LOCAL = re.compile(r"""[^\s@<>(),;:|"\[\]]+|"[^"\s<>]+\"""")
 _LITERAL = re.compile(r"\[[0-9a-f:.]+\]")
 _LONGEST_DOMAIN, _LONGEST_LABEL = 253, 63
@@ -53,6 +55,8 @@ def read_email(text: str) -> str:
     ['invalid_email', 'invalid_email', 'masked_email']
     """
     cell = until_stable(lambda it: plain(without_entities(it)).replace("。", ".").lower(), text)
+    if _PLAIN_ADDRESS.fullmatch(cell):
+        return cell
     for address in _candidates(cell):
         if _is_address(address):
             return address

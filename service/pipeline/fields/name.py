@@ -35,6 +35,7 @@ _ALSO_NAMES = frozenset(_WORDS_OF_NAMES["also_names"])
 _TITLES = frozenset(_WORDS_OF_NAMES["titles"])
 _MOST_FIRST_NAMES = 4
 _APOSTROPHES = "'’‘`´ʼʻ′"
+_OTHER_APOSTROPHE = re.compile(f"[{_APOSTROPHES[1:]}]")
 _ONE_APOSTROPHE = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
 _OTHER_WIDTHS = re.compile(r"[\uff00-\uffef]+")
 # Letters and digits with their combining marks; any other character (blank, hyphen, full stop …) ends a part.
@@ -97,7 +98,10 @@ def name_key(name: str) -> str | None:
     """
     key = bounded(name)
     for _ in range(4):  # one round is enough but for a few letters
-        former, key = key, unicodedata.normalize("NFKC", key.translate(_ONE_APOSTROPHE)).casefold()
+        former = key
+        if _OTHER_APOSTROPHE.search(key):
+            key = key.translate(_ONE_APOSTROPHE)
+        key = unicodedata.normalize("NFKC", key).casefold()
         if key == former:
             break
     key = unicodedata.normalize("NFC", key)
@@ -157,12 +161,13 @@ def _shown_word(word: str, *, is_particle: bool, is_behind_comma: bool, name: st
 def _in_title_case(word: str) -> str:
     if word.upper() == word.lower():
         return word  # of a script without cases
-    return _titled(word) if len(word) <= LONGEST_CACHED else _PART.sub(_title_case, word)
+    return _titled(word) if len(word) <= LONGEST_CACHED else _PART.sub(_title_case_of_part, word)
 
 
 @lru_cache(MOST_CACHED)
 def _titled(word: str) -> str:
-    return _PART.sub(_title_case, word)
+    # Of letters alone: the word is one part.
+    return _title_case(word, "") if word.isalpha() else _PART.sub(_title_case_of_part, word)
 
 
 def _ends_in_a_numeral(words: list[str]) -> bool:
@@ -197,12 +202,16 @@ def _is_no_first_name(word: str, name: str) -> bool:
     return bare in _BEHIND_A_COMMA
 
 
-def _title_case(part: re.Match[str]) -> str:
-    written, start = part[0], part.start()
+def _title_case_of_part(part: re.Match[str]) -> str:
+    return _title_case(part[0], part.string[: part.start()][-1:])
+
+
+def _title_case(written: str, before: str) -> str:
+    """A part of a word; ``before``: the character in front of it, empty at the beginning of the word."""
     if _is_camel_case(written):
         return written
     lower = written.lower()
-    if start and part.string[start - 1] in "'’‘`´′" and sum(map(str.isalpha, lower)) < 2:
+    if before and before in "'’‘`´′" and sum(map(str.isalpha, lower)) < 2:
         return lower  # McDonald's, Rock 'n' Roll
     if lower.startswith("mc") and len(lower) > 2:
         return "Mc" + _capitalised(lower[2:])

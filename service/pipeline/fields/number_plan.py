@@ -39,6 +39,7 @@ class Plan(NamedTuple):
     calling_code: int
     possible_lengths: frozenset[int]  # behind the calling code; also those that can be dialled only locally
     whole_lengths: frozenset[int]  # of the region, without those
+    longest: int  # of these lengths
     form: re.Pattern[str]  # of the region's numbers; fewer exist
     trunk_prefix: re.Pattern[str]  # what may be dialled before a number within the region
     trunk_rule: str  # what stands for this prefix in the number; mostly nothing
@@ -55,7 +56,7 @@ class Plan(NamedTuple):
         All of them where they have none, where only they have the form of a number, or where the rest is too short.
         """
         rest = self._behind_trunk_prefix(national)
-        return rest if len(rest) in self.whole_lengths or self._is_too_long(rest) else national
+        return rest if len(rest) in self.whole_lengths or len(rest) > self.longest else national
 
     def without_own_code(self, digits: str) -> str | None:
         """The digits behind the region's own calling code; None if they do not begin with it.
@@ -68,7 +69,7 @@ class Plan(NamedTuple):
             return None
         rest = self._behind_trunk_prefix(digits.removeprefix(code))
         becomes_whole = self.form.fullmatch(rest) and not self.form.fullmatch(digits)
-        return rest if becomes_whole or self._is_too_long(digits) else None
+        return rest if becomes_whole or len(digits) > self.longest else None
 
     def _behind_trunk_prefix(self, national: str) -> str:
         prefix = self.trunk_prefix.match(national)
@@ -77,9 +78,6 @@ class Plan(NamedTuple):
         is_replaced = self.trunk_rule and prefix.groups()[-1] is not None
         rest = (prefix.expand(self.trunk_rule) if is_replaced else "") + national[prefix.end() :]
         return rest if self.form.fullmatch(rest) or not self.form.fullmatch(national) else national
-
-    def _is_too_long(self, national: str) -> bool:
-        return len(national) > max(self.whole_lengths)
 
 
 def dialled(digits: str, plan: Plan) -> Number | None:
@@ -132,10 +130,12 @@ def plan_behind(digits: str) -> Plan | None:
 
 def _plan(metadata: PhoneMetadata, possible_lengths: frozenset[int], abroad: re.Pattern[str]) -> Plan:
     general = metadata.general_desc
+    whole_lengths = general.possible_length if general else ()
     return Plan(
         calling_code=metadata.country_code or 0,
         possible_lengths=possible_lengths,
-        whole_lengths=frozenset(general.possible_length if general else ()),
+        whole_lengths=frozenset(whole_lengths),
+        longest=max(whole_lengths, default=0),
         form=_pattern(general.national_number_pattern if general else None),
         trunk_prefix=_pattern(metadata.national_prefix_for_parsing),
         trunk_rule=metadata.national_prefix_transform_rule or "",

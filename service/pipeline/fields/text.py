@@ -62,7 +62,11 @@ def plain(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text.strip()
-    return until_stable(lambda it: visible(unicodedata.normalize("NFKC", it)).strip(), text)
+    return until_stable(_plain_once, text)
+
+
+def _plain_once(text: str) -> str:
+    return visible(unicodedata.normalize("NFKC", text)).strip()
 
 
 def until_stable(step: Callable[[str], str], text: str) -> str:
