@@ -168,7 +168,8 @@ EMAIL_SQL = rf"""
 """SQL: the normalised ``email``."""
 
 EMAIL_KEY_SQL = """
-    case when strlen(email) = length(email) and instr(email, 'xn--') = 0 then null -- ASCII
+    case when instr(email, 'xn--') = 0
+            and (strlen(email) = length(email) or regexp_full_match(email, '[^@]*@[!-~]*')) then null -- domain in ASCII
          else nullif(email_key(email), email) end
 """
 """SQL: ``email_key`` of a normalised ``email`` where it differs from it; null for nearly all."""

@@ -26,6 +26,9 @@ MISSING_NAME = f"(?:{BLANK}|,)*(?:{_WORD}(?:{BLANK}|,)+)*{_WORD}?(?:{BLANK}|,)*"
 MISSING_PART = f"{BLANK}*(?:{'|'.join([*sorted(_NOT_A_PART), _BOOLEAN])}){BLANK}*"
 """The same: a part of a composed name that says nothing although it has letters."""
 
+# The beginning alone shows of nearly all cells that they are not missing.
+_FIRST = "".join(sorted({BOOLEAN_MARK, "#", *(word[0] for word in MISSING_WORDS)}))
+_MAY_BE_MISSING = compiled(rf"(?:{BLANK}|,)*(?:[{re.escape(_FIRST)}]|\Z)", re.IGNORECASE)
 _IS_MISSING = compiled(MISSING_CELL, re.IGNORECASE)
 _IS_MISSING_NAME = compiled(MISSING_NAME, re.IGNORECASE)
 _IS_MISSING_PART = compiled(MISSING_PART, re.IGNORECASE)
@@ -37,7 +40,7 @@ def is_missing(cell: str | None) -> bool:
     >>> [is_missing(cell) for cell in (None, "  ", "N/A", " Unknown ", "####", "Na Li", "0")]
     [True, True, True, True, True, False, False]
     """
-    return cell is None or _IS_MISSING.fullmatch(cell) is not None
+    return cell is None or bool(_MAY_BE_MISSING.match(cell) and _IS_MISSING.fullmatch(cell))
 
 
 def is_missing_name(name: str | None) -> bool:
@@ -46,7 +49,7 @@ def is_missing_name(name: str | None) -> bool:
     >>> [is_missing_name(name) for name in ("NULL NULL", ", Unknown", "Na", "Na Li", "Jennifer Null")]
     [True, True, True, False, False]
     """
-    return name is None or _IS_MISSING_NAME.fullmatch(name) is not None
+    return name is None or bool(_MAY_BE_MISSING.match(name) and _IS_MISSING_NAME.fullmatch(name))
 
 
 def is_missing_part(part: str | None) -> bool:

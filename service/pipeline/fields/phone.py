@@ -233,7 +233,6 @@ def _readings(text: str, region: str) -> Iterator[Number | None]:
         text = as_float[1]
     groups = _GROUP.findall(text)
     digits = "".join(groups)
-    own_code = _own_code(region)
     if "+" in text:
         if digits.startswith("1") and (before := _before_an_extension(groups)):
             yield _international("1" + before)
@@ -243,7 +242,7 @@ def _readings(text: str, region: str) -> Iterator[Number | None]:
             yield _international(digits[2:])
             yield _without_second_code(digits[2:])
         return
-    is_dialled_abroad = digits.startswith(_DIALLED_ABROAD)
+    own_code, is_dialled_abroad = _own_code(region), digits.startswith(_DIALLED_ABROAD)
     if own_code == "1" and not is_dialled_abroad and (before := _before_an_extension(groups)):
         yield _national(before, region)
     yield _unless_foreign(_national(digits, region), own_code, is_dialled_abroad=is_dialled_abroad)
