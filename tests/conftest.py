@@ -29,8 +29,9 @@ from tests.warm import start_server
 from tests.worlds import House, Mount, Works
 
 # The same examples every time: a change is judged by itself. ``FAULTS=all`` looks for new ones.
-settings.register_profile("same", derandomize=True, max_examples=examples(100))
-settings.register_profile("new", print_blob=True)
+# Without a deadline: on a busy machine any example may take long.
+settings.register_profile("same", derandomize=True, max_examples=examples(100), deadline=None)
+settings.register_profile("new", print_blob=True, deadline=None)
 settings.load_profile("new" if IS_FULL else "same")
 
 # A shell that runs us in the background has interrupts ignored, and what we start would inherit that.

@@ -217,9 +217,7 @@ def master_file(folder: Path, customers: Sequence[MasterCustomer]) -> Path:
 @pytest.mark.usefixtures("by_the_engine")
 @pytest.mark.large
 @pytest.mark.slow
-@settings(
-    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     records=st.lists(st.one_of(RECORDS, FULL_RECORDS), min_size=1, max_size=40),
     customers=MASTERS,
@@ -356,7 +354,7 @@ def test_a_record_that_states_a_field_in_our_words_keeps_it(tmp_path: Path) -> N
 
 @pytest.mark.large
 @pytest.mark.usefixtures("by_the_engine")
-@settings(max_examples=examples(20), deadline=None)
+@settings(max_examples=examples(20))
 @given(st.fixed_dictionaries({field: st.sampled_from(values) for field, values in STATED.items()}))
 def test_what_an_export_states_is_kept_when_it_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, stated: Record

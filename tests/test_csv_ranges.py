@@ -73,7 +73,7 @@ def whole_and_in_ranges(engine: EmbeddedEngine, path: Path, size: int) -> tuple[
     return rows(csv_whole(path, dialect)), rows(*parts), ranges
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(
     lines=st.lists(LINES, max_size=8),
     line_breaks=st.one_of(
@@ -98,7 +98,7 @@ def test_ranges_have_the_rows_of_the_file_or_one_is_refused(
         assert in_ranges == whole, "nothing misleads a cut"
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(
     rows=st.lists(st.lists(st.text('a,"\n\r é', max_size=6), min_size=2, max_size=3), max_size=12),
     size=st.integers(1, 40),

@@ -131,7 +131,7 @@ def labels_of(grouping: Grouping) -> list[int]:
 
 @pytest.mark.large
 @given(people=batches(), seed=st.integers(0, 2**20), count=st.integers(1, 12))
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 def test_the_groups_are_those_of_all_links_one_after_the_other(
     engine: AnyEngine, people: list[Person], seed: int, count: int
 ) -> None:

@@ -130,7 +130,7 @@ def groups(draw: st.DrawFn) -> Drawn:
     return records, same
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(groups())
 def test_what_would_split_a_customer_is_what_brute_force_finds(
     drawn: tuple[list[GroupRecord], list[SameDecision]],
@@ -138,7 +138,7 @@ def test_what_would_split_a_customer_is_what_brute_force_finds(
     check_cuts(group_of(*drawn))
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.integers(1, 9), st.lists(st.sets(st.integers(0, 8), min_size=2, max_size=5), max_size=9), st.integers(0, 8))
 def test_cuts_of_any_graph_are_what_brute_force_finds(size: int, drawn: list[set[int]], kept: int) -> None:
     """Also of one in which nothing connects some records: those that the kept one does not reach do not count."""
@@ -161,7 +161,7 @@ def test_cuts_of_any_graph_are_what_brute_force_finds(size: int, drawn: list[set
     check_cuts(Group(records, shared, values_of))
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(groups())
 def test_the_path_between_two_records_is_a_shortest_one(drawn: Drawn) -> None:
     group = closed_group_of(*drawn)

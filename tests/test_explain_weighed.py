@@ -379,7 +379,7 @@ phones = st.one_of(st.none(), st.sampled_from(["+13125550100", "+13125550101", "
 
 
 @pytest.mark.large
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.tuples(texts, mails, phones), min_size=2, max_size=12))
 def test_the_parts_of_a_weight_add_up_to_it_whichever_record_comes_first(
     drawn: list[tuple[str | None, str | None, str | None]],

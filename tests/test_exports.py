@@ -25,7 +25,7 @@ from tests.worlds import Works
 
 
 def tries(usual: int) -> settings:
-    return settings(max_examples=examples(usual), deadline=None)
+    return settings(max_examples=examples(usual))
 
 
 HEADER = ("customer_id", "full_name", "email", "phone", "signup_date", "status")

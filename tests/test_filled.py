@@ -49,7 +49,7 @@ def records(draw: st.DrawFn) -> Record:
 
 
 @pytest.mark.large
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(first=st.lists(records(), max_size=12), second=st.lists(records(), max_size=12))
 def test_the_counts_are_those_of_the_texts(engine: AnyEngine, first: list[Record], second: list[Record]) -> None:
     of_source = {"CRM": first, "ECOM": second}

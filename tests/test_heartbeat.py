@@ -59,7 +59,7 @@ class Site:
         self.daemon = subprocess.Popen(
             [sys.executable, "-c", FAULTY],
             cwd=root,
-            env=self.house.environment(settle_seconds="0.2", threads="1"),
+            env=self.house.environment(settle_seconds="0.2", rescan_seconds="0.5", threads="1"),
             stdout=self._log,
             stderr=self._log,
         )
@@ -107,7 +107,7 @@ def test_a_loop_that_is_stopped_hangs_or_is_dead_is_noticed_in_ten_seconds_and_o
         sites["stopped"].daemon.send_signal(signal.SIGCONT)
         wait_until(sites["stopped"].is_ready, MOST_SECONDS)
         sites["stopped"].daemon.kill()
-        wait_until(lambda: "lock" in sites["stopped"].unready(), 1)
+        wait_until(lambda: "lock" in sites["stopped"].unready(), MOST_SECONDS)
         (sites["busy"].house.root / "wait").unlink()
         wait_until(sites["busy"].house.archived)
         assert sites["busy"].check().is_healthy

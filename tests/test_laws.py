@@ -220,7 +220,7 @@ def outcome(engine: AnyEngine, people: Sequence[Person], survivorship: Any = "fi
 
 @pytest.mark.slow
 @given(people=batches())
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_groups_survivors_and_evidence_equal_the_reference(engine: AnyEngine, people: list[Person]) -> None:
     reference, found = Reference(people), outcome(engine, people)
     assert found.group == reference.group
@@ -241,7 +241,7 @@ def test_larger_random_batches_equal_the_reference(engine: AnyEngine, seed: int)
 
 
 @given(people=batches())
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 def test_every_removed_record_has_a_true_reason(engine: AnyEngine, people: list[Person]) -> None:
     found = outcome(engine, people)
     kept_of = {group: golden[0] for group, golden in found.golden.items()}
@@ -257,7 +257,7 @@ def test_every_removed_record_has_a_true_reason(engine: AnyEngine, people: list[
 @pytest.mark.large
 @pytest.mark.slow
 @given(people=batches(), order=st.randoms())
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 def test_the_order_of_records_does_not_change_the_groups(
     engine: AnyEngine, people: list[Person], order: random.Random
 ) -> None:
@@ -443,7 +443,7 @@ PEOPLE_IN_QUOTES = [
 @example(people=PEOPLE_IN_QUOTES)
 # Not shrunk: that takes minutes, and the comparison shows the row that is at fault.
 @pytest.mark.large
-@settings(max_examples=examples(20), deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=examples(20), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 def test_no_published_cell_is_a_formula_and_the_master_integrated_again_is_itself(
     engine_settings: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory, people: list[tuple[str, ...]]
 ) -> None:

@@ -655,7 +655,7 @@ def test_the_key_of_printed_digits_equals_its_definition(region: str, engine: An
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=examples(6), deadline=None)
+@settings(max_examples=examples(6))
 def test_any_text_equals_its_definition(engine: AnyEngine, data: st.DataObject) -> None:
     # No lone surrogates: the readers let none through.
     any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)

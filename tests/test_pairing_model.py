@@ -708,7 +708,6 @@ def test_every_file_is_where_the_table_says_whatever_happens() -> None:
         settings=settings(
             max_examples=PAIRING_PLAYS,
             stateful_step_count=PAIRING_STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -470,7 +470,7 @@ def test_a_decision_that_was_removed_or_turned_is_found(sets: list[Made], tmp_pa
     values=st.lists(st.tuples(*[st.integers(-1, 4)] * 5), min_size=1, max_size=12),
     pairs=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=4),
 )
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(400))
 def test_groups_made_again_are_those_of_the_definition(
     values: list[tuple[int, ...]], pairs: list[tuple[int, int]]
 ) -> None:

@@ -157,7 +157,7 @@ def test_a_limit_without_a_stated_pause_costs_at_most_three_tenths_more_than_its
     assert found.most_refusals_in_a_row <= 3
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(
     interval=st.floats(0.15, 5),
     burst=st.integers(0, 25),

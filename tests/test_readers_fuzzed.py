@@ -33,7 +33,7 @@ CANARY = "Qzxvkanari"
 
 
 def tries(usual: int) -> settings:
-    return settings(max_examples=examples(usual) * FUZZ_TIMES, deadline=None)
+    return settings(max_examples=examples(usual) * FUZZ_TIMES)
 
 
 def sources_like(source: Source) -> list[Source]:

@@ -212,7 +212,7 @@ def histories(draw: st.DrawFn) -> list[Groups]:
 
 @pytest.mark.large
 @given(history=histories())
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 def test_the_register_agrees_with_the_model(
     engine: AnyEngine, tmp_path_factory: pytest.TempPathFactory, history: list[Groups]
 ) -> None:
@@ -524,7 +524,7 @@ def test_integrating_a_batch_again_keeps_the_generation_in_force(engine: AnyEngi
 
 
 @given(st.dictionaries(st.tuples(st.integers(1, 5), st.integers(10, 14)), st.integers(1, 4), max_size=12))
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 def test_the_assignment_keeps_most_records_and_ties_go_to_the_lower_number(weights: dict[tuple[int, int], int]) -> None:
     overlaps = [(customer, group, shared) for (customer, group), shared in weights.items()]
     assert assign(overlaps) == dict(sorted(best(overlaps).items()))

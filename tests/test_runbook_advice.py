@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,7 +27,7 @@ from tests.faults.test_deafness import FAULTS, Site, lacking
 from tests.required import is_lacking, needs_root
 from tests.scripted_api import Answer, Request, four_customers, page, serving
 from tests.supervised import Supervise
-from tests.worlds import CRM, ECOM, SAMPLE, House, Mount, Works, World, wait_until
+from tests.worlds import CRM, ECOM, SAMPLE, House, Mount, Works, World, put_in_place, wait_until
 
 Test = TypeVar("Test", bound=Callable[..., None])
 
@@ -142,7 +141,7 @@ def locked(path: Path) -> Iterator[int]:
 @provokes("inbox_unusable")
 def test_a_missing_inbox_is_created(works: Works) -> None:
     with works.watching():
-        works.inbox.rename(works.root / "aside")
+        works.lose_inbox()
         with advised("inbox_unusable", works) as advice:
             advice.follow(1)
             advice.follow(3)
@@ -152,21 +151,14 @@ def test_a_missing_inbox_is_created(works: Works) -> None:
 
 def test_a_link_in_place_of_a_folder_is_moved_away(works: Works) -> None:
     with works.watching():
-        wait_until(lambda: has_become_a_link(works.inbox / "archive", works.root))
+        archive = works.inbox / "archive"
+        put_in_place(archive, lambda: archive.symlink_to(works.root))
         with advised("inbox_unusable", works) as advice:
-            assert str(works.inbox / "archive") in reason_of("inbox_unusable", works)
+            assert str(archive) in reason_of("inbox_unusable", works)
             advice.follow(1)
-            advice.follow(5, FILE=works.inbox / "archive")
+            advice.follow(5, FILE=archive)
         works.drop()
         wait_until(works.archived)
-
-
-def has_become_a_link(folder: Path, aside: Path) -> bool:
-    """Put a link in place of the folder; False where the service has made it again in between."""
-    folder.rename(aside / f"elsewhere-{time.monotonic_ns()}")
-    with suppress(FileExistsError):
-        folder.symlink_to(aside)
-    return folder.is_symlink()
 
 
 @provokes("inbox_taken")
@@ -174,8 +166,7 @@ def test_the_other_holder_of_the_inbox_is_ended(works: Works) -> None:
     other = works.root / "other"
     other.mkdir()
     with locked(other / ".lock") as pid, works.watching():
-        works.inbox.rename(works.root / "aside")
-        other.rename(works.inbox)
+        put_in_place(works.inbox, lambda: other.rename(works.inbox))
         with advised("inbox_taken", works) as advice:
             advice.follow(1)
             advice.follow(2, PID=pid)
@@ -185,12 +176,11 @@ def test_the_other_holder_of_the_inbox_is_ended(works: Works) -> None:
 
 @provokes("inbox_of_another_state")
 def test_the_right_inbox_is_put_back(works: Works) -> None:
-    foreign, aside = works.root / "foreign", works.root / "aside"
+    foreign = works.root / "foreign"
     foreign.mkdir()
     (foreign / ".lock").write_text("another-state\n", encoding="utf-8")
     with works.watching():
-        works.inbox.rename(aside)
-        foreign.rename(works.inbox)
+        aside = put_in_place(works.inbox, lambda: foreign.rename(works.inbox))
         with advised("inbox_of_another_state", works) as advice:
             assert advice.follow(1) == 0
             advice.follow(2, FOLDER=aside)
@@ -201,10 +191,8 @@ def test_the_right_inbox_is_put_back(works: Works) -> None:
 @provokes("inbox_replaced")
 @pytest.mark.parametrize("is_right", [True, False])
 def test_a_replaced_inbox_is_used_or_put_back(works: Works, is_right: bool) -> None:
-    aside = works.root / "aside"
     with works.watching():
-        works.inbox.rename(aside)
-        works.inbox.mkdir()
+        aside = put_in_place(works.inbox, works.inbox.mkdir)
         with advised("inbox_replaced", works) as advice:
             advice.follow(1)
             if is_right:

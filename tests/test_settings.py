@@ -79,7 +79,7 @@ def test_no_message_about_an_url_quotes_its_password(
                 assert variable == "SERVICE_API_URL" or "QZJX" not in repr(settings)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60))
 def test_every_text_is_an_url_or_refused_without_quoting_it(text: str) -> None:
     for name in ("api_url", "api_proxy"):

@@ -144,7 +144,7 @@ def test_an_id_that_is_no_text_of_unicode_is_a_customer_like_any_other(tmp_path:
     assert house.ids() == ["?"]
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(
     st.binary(max_size=200)
     | st.recursive(

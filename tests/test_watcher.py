@@ -24,7 +24,7 @@ from service.watch import file_events
 from service.watch.attempts import pause_seconds
 from service.watch.file_events import EVENT_GRACE_SECONDS, FileEvents
 from service.watch.watcher import RunResult
-from tests.worlds import CRM, ECOM, SAMPLE, Works, failing, local_now, wait_until
+from tests.worlds import CRM, ECOM, SAMPLE, Works, failing, local_now, put_in_place, wait_until
 
 # -------------------------------------------------------------------------------------------------- complete batches
 
@@ -534,10 +534,11 @@ def test_an_emptied_outbox_does_not_renumber_anyone(works: Works) -> None:
 # -------------------------------------------------------------------------------------- what waits and what is ignored
 
 
+@pytest.mark.slow
 def test_an_unpaired_export_waits_and_health_names_the_missing_one(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    with works.watching(partner_warning_minutes=0.6 / 60):
+    with works.watching(partner_warning_minutes=3 / 60):
         shutil.copyfile(SAMPLE / CRM, works.inbox / "crm_customers_7.csv")
         health = works.waits_to_be(lambda health: health["waiting"])
         (waiting,) = health["waiting"]
@@ -671,26 +672,24 @@ def test_files_with_an_event_and_files_from_before_the_start_are_not_counted_as_
 def test_an_inbox_that_was_replaced_is_watched_locked_and_reported(
     works: Works, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    elsewhere = works.root / "elsewhere"
     with works.watching():
-        works.inbox.rename(elsewhere)
+        elsewhere = works.lose_inbox()
         works.waits_to_be(lambda health: health["state"] == "failing")
         works.inbox.mkdir()
         health = works.waits_to_be(lambda health: health["state"] == "degraded")
-        assert health["reasons"] == ["the inbox is another folder than before, was it unmounted?"]
+        assert "the inbox is another folder than before, was it unmounted?" in health["reasons"]
         with pytest.raises(TransientError, match="another instance"):
             works.once()
         works.drop()
         wait_until(works.archived)
         works.waits_to_be(lambda health: health["state"] == "ok")
-        works.inbox.rename(works.root / "aside")
-        elsewhere.rename(works.inbox)
+        put_in_place(works.inbox, lambda: elsewhere.rename(works.inbox))
         works.drop()
         wait_until(works.archived)
         works.waits_to_be(lambda health: health["state"] == "ok")
     assert len(works.batches()) == 2
     reasons = [event["reason"] for event in events() if event["event"] == "inbox.degraded"]
-    assert reasons[0].startswith("the inbox cannot be used: No such file")
+    assert any(reason.startswith("the inbox cannot be used: No such file") for reason in reasons)
 
 
 def test_an_inbox_replaced_between_two_scans_is_noticed(works: Works) -> None:
@@ -699,8 +698,7 @@ def test_an_inbox_replaced_between_two_scans_is_noticed(works: Works) -> None:
     fresh.mkdir()
     with works.watching(rescan_seconds=0.5):
         works.waits_to_be(lambda health: health["last_scan"])
-        works.inbox.rename(works.root / "old")
-        fresh.rename(works.inbox)
+        put_in_place(works.inbox, lambda: fresh.rename(works.inbox))
         works.drop()
         wait_until(lambda: (works.inbox / "archive").exists() and works.archived())
     assert (works.inbox / ".lock").read_text(encoding="utf-8").strip()
@@ -708,13 +706,12 @@ def test_an_inbox_replaced_between_two_scans_is_noticed(works: Works) -> None:
 
 @pytest.mark.large
 def test_a_postponed_batch_in_a_folder_that_was_moved_away_continues_when_it_is_back(works: Works) -> None:
-    elsewhere = works.root / "elsewhere"
     with works.watching(retry_seconds=0.5):
         (works.outbox / ".staging").write_text("no folder can be made here", encoding="utf-8")
         works.drop()
         wait_until(works.claim_files)
         works.waits_to_be(lambda health: health["state"] == "failing")
-        works.inbox.rename(elsewhere)
+        elsewhere = works.lose_inbox()
         (works.outbox / ".staging").unlink()
         works.waits_to_be(lambda health: "cannot be used" in str(health["reasons"]))
         elsewhere.rename(works.inbox)
@@ -727,9 +724,10 @@ def test_an_inbox_of_another_state_is_not_touched(works: Works) -> None:
     foreign.mkdir()
     (foreign / ".lock").write_text("another-state\n", encoding="utf-8")
     with works.watching():
-        works.inbox.rename(works.root / "old")
-        foreign.rename(works.inbox)
-        health = works.waits_to_be(lambda health: health["state"] == "failing")
+        put_in_place(works.inbox, lambda: foreign.rename(works.inbox))
+        # Not at once: the watcher may have looked between the two renames.
+        health = works.waits_to_be(lambda health: "another state folder" in "".join(health["reasons"][:1]))
+        assert health["state"] == "failing"
         assert "belongs to another state folder" in health["reasons"][0]
         works.drop()
         time.sleep(0.5)

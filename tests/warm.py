@@ -76,6 +76,8 @@ class Verb:
 
     def __init__(self, arguments: list[str], setting: Setting) -> None:
         self._output = setting.output
+        for name in ("out", "err"):
+            (self._output / name).write_bytes(b"")  # it may be killed before it opens them
         self._process: ForkServerProcess = SERVER.Process(target=_run, args=(arguments, setting), daemon=True)
         with _one_at_a_time:
             self._process.start()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -62,6 +63,39 @@ def slowness() -> float:
     while time.process_time() - spent < _PROBE_SECONDS:
         pass
     return max(1.0, (time.monotonic() - began) / _PROBE_SECONDS)
+
+
+def heeds_sigterm(pid: int) -> bool:
+    """Whether the process has a handler for SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1]
+    return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
+
+
+def move_aside(path: Path) -> Path:
+    """Give what is at the path, if anything is, a new name beside it; returns that."""
+    aside = path.with_name(f"{path.name}.{time.monotonic_ns()}.moved")
+    if os.path.lexists(path):
+        path.rename(aside)
+    return aside
+
+
+def put_in_place(path: Path, put: Callable[[], object]) -> Path:
+    """Move aside what is at the path, and put something else there at once; returns where the former lies."""
+    moved: list[Path] = []
+
+    def is_put() -> bool:
+        moved.append(move_aside(path))
+        try:
+            put()
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            return False  # a watcher has made its folder again in between
+        return True
+
+    wait_until(is_put)
+    return moved[0]
 
 
 @dataclass(frozen=True)
@@ -142,6 +176,18 @@ class World:
         (folder,) = self.quarantine()
         found: dict[str, Any] = json.loads((folder / "reason.json").read_text(encoding="utf-8"))
         return found
+
+    def lose_inbox(self) -> Path:
+        """Move the inbox aside, and wait until the watcher misses it; returns where it lies."""
+        aside = move_aside(self.inbox)
+
+        def is_missed() -> bool:
+            # A watcher that had listed the former inbox makes a new one before its next turn.
+            shutil.rmtree(self.inbox, ignore_errors=True)
+            return "inbox_unusable" in self.health()["codes"] and not self.inbox.exists()
+
+        wait_until(is_missed)
+        return aside
 
     def claim_files(self) -> list[Path]:
         return sorted((self.inbox / ".claimed").glob("*.json"))

@@ -22,7 +22,7 @@ from typing import Any
 
 from service import cli
 from tests.warm import SERVER
-from tests.worlds import CASES, CRM, ECOM, Finished, World, wait_until
+from tests.worlds import CASES, CRM, ECOM, Finished, World, put_in_place, wait_until
 
 SERVICE_USER, ATTACKER = 61001, 61002
 MOST_SECONDS = 20.0
@@ -214,20 +214,17 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
 
 def link(path: Path, target: Path) -> None:
     """Put a link in the place of whatever is there."""
-    _make_way(path)
-    path.symlink_to(target)
+    _put(path, lambda: path.symlink_to(target))
 
 
 def fifo(path: Path) -> None:
     """Put a pipe in the place of whatever is there."""
-    _make_way(path)
-    os.mkfifo(path, 0o666)
+    _put(path, lambda: os.mkfifo(path, 0o666))
 
 
 def folder(path: Path, mode: int = 0o777) -> None:
     """Put a folder in the place of whatever is there."""
-    _make_way(path)
-    path.mkdir()
+    _put(path, path.mkdir)
     path.chmod(mode)
 
 
@@ -236,7 +233,6 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
-def _make_way(path: Path) -> None:
+def _put(path: Path, put: Callable[[], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(path):
-        path.rename(path.with_name(f"{path.name}.moved"))
+    put_in_place(path, put)

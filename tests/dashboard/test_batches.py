@@ -314,6 +314,13 @@ def test_a_manifest_that_names_other_files_opens_none(own_house: DashboardHouse)
 # ------------------------------------------------------------------------------------------------------- verify
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that waits for the end of a verification, also on a busy machine."""
+    monkeypatch.setattr("service.dashboard.pages.batch._WAIT_SECONDS", 30)
+
+
+@pytest.mark.usefixtures("patient")
 def test_verify_says_that_everything_is_as_published(shared_house: DashboardHouse) -> None:
     client = shared_house.client()
     url = f"/batches/{shared_house.masters[0]}"
@@ -361,6 +368,7 @@ def test_a_long_verification_holds_up_no_other_page_and_runs_alone(
     assert "hx-trigger" not in client.get(f"/batches/{first}").text
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_verification_that_cannot_be_carried_out_says_why(own_house: DashboardHouse) -> None:
     batch_id, client = own_house.masters[0], own_house.client()
     own_house.works.inbox.rename(own_house.root / "away")

@@ -25,7 +25,7 @@ from service.watch.file_events import EVENT_GRACE_SECONDS
 from tests.required import is_lacking
 from tests.sizes import DEAFNESS_EVERY
 from tests.sizes import DEAFNESS_TRIALS as TRIALS
-from tests.worlds import CASES, CRM, ECOM, House, slowness, wait_until
+from tests.worlds import CASES, CRM, ECOM, House, put_in_place, slowness, wait_until
 
 # From the moment that the pair lies in a usable inbox; more only as far as this machine is slow at that moment.
 MOST_SECONDS = 3.0
@@ -166,7 +166,7 @@ def allow(site: Site) -> None:
 
 
 def take_away(site: Site) -> None:
-    site.house.inbox.rename(site.house.root / "aside")
+    site.house.lose_inbox()
 
 
 def make_new(site: Site) -> None:
@@ -174,8 +174,7 @@ def make_new(site: Site) -> None:
 
 
 def replace_folder(site: Site) -> None:
-    take_away(site)
-    make_new(site)
+    put_in_place(site.house.inbox, site.house.inbox.mkdir)
 
 
 def remove_and_make_new(site: Site) -> None:

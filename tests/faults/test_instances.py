@@ -284,7 +284,7 @@ def test_an_inbox_that_is_replaced_stays_with_its_owner_and_ends_no_standby(crew
     crew.wait_for_standbys(2)
     owner = crew.owner()
     for number in range(3):
-        house.inbox.rename(house.root / f"aside-{number}")
+        house.lose_inbox()
         time.sleep(0.5)
         house.inbox.mkdir()
         drop_numbered(house, number)

@@ -107,7 +107,7 @@ def test_every_answer_is_as_documented(
 
     many = 3 if path in SLOW else examples(150)
 
-    @settings(max_examples=many, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=many, suppress_health_check=list(HealthCheck))
     @given(case=st.one_of(modes))
     def check(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(checks=chosen, timeout=60)

@@ -87,7 +87,7 @@ def test_very_many_connections_leave_room_for_another_reader(live: LiveServer) -
         idle = opened(stack, live, intake.MOST_CONNECTIONS + 60)
         for connection in idle[::2]:
             connection.sendall(b"GET / HT")
-        assert is_served(live)
+        wait_until(lambda: is_served(live), 20)
         wait_until(lambda: is_closed(idle[0]), 5)
         assert not is_closed(idle[-1])
 
