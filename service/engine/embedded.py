@@ -144,7 +144,7 @@ def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) ->
     connection.execute("set allowed_configs = ['memory_limit', 'threads']")
 
 
-_CALLS = 4_000
+_CALLS = 10_000
 """So many calls are given to a worker process at a time: they take about as long as a step of progress."""
 _BYTES_OF_A_WORKER = 88 << 20
 """Of a worker process: the interpreter, the definitions with their tables, the full caches of names and addresses."""
