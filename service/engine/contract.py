@@ -197,7 +197,7 @@ class Engine(Callables, Protocol):
         """
 
     def interrupt(self) -> None:
-        """Make the running statement, if any, raise Interrupted; called from another thread."""
+        """Make the running statement and all later ones raise Interrupted; called from another thread."""
 
 
 class Prepared(Callables, Protocol):

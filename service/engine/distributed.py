@@ -145,7 +145,7 @@ class SparkEngine:
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> SparkTable:
         """See ``Engine.call``."""
         listed = ", ".join(columns)
-        return own(arguments).derive(f"select {listed}, nullif({name}({listed}), '') as result from this")
+        return own(arguments).derive(f"select {listed}, {name}({listed}) as result from this")
 
     def components(self, links: Table, nodes: int) -> SparkTable:
         """See ``Engine.components``."""

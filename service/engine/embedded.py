@@ -144,8 +144,9 @@ def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) ->
     connection.execute("set allowed_configs = ['memory_limit', 'threads']")
 
 
-_CALLS = 10_000
-"""So many calls are given to a worker process at a time: they take about as long as a step of progress."""
+_MOST_CALLS, _PARTS_FOR_EACH = 10_000, 4
+"""At most so many calls are given to a worker process at a time: more save no time, and are one step of progress. Fewer
+where each would have less than so many parts, and one of them would be waited for at the end."""
 _BYTES_OF_A_WORKER = 88 << 20
 """Of a worker process: the interpreter, the definitions with their tables, the full caches of names and addresses."""
 
@@ -205,8 +206,9 @@ class EmbeddedEngine(Database):
     def call(self, name: str, arguments: Table, columns: Sequence[str]) -> EmbeddedTable:
         """See ``Engine.call``."""
         assert isinstance(arguments, EmbeddedTable)
-        parts = arguments.text_lists(columns, _CALLS)
-        with self.meter.part(0.9, steps=arguments.count() // _CALLS + 1):
+        size = min(_MOST_CALLS, arguments.count() // (_PARTS_FOR_EACH * self.threads) + 1)
+        parts = arguments.text_lists(columns, size)
+        with self.meter.part(0.9, steps=arguments.count() // size + 1):
             found = self.texts("result", self._results(self._functions[name], parts))
         assert found.count() == arguments.count(), "one result for each row"
         # The results are in the order of the arguments.
@@ -254,6 +256,7 @@ class EmbeddedEngine(Database):
 
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""
+        self._is_interrupted = True
         with suppress(duckdb.ConnectionException):  # it was closed at this moment: there is nothing to interrupt
             self._connection.interrupt()
 

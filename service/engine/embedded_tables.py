@@ -52,7 +52,7 @@ _BYTES_OF_A_CODE = 16
 """While a column of texts is numbered: its sort key, its code, and what the engine has of the result."""
 _ROWS_OF_A_PART = 1 << 20
 _TEXTS_AT_A_TIME = 50_000
-"""So many texts in Python take some megabytes, and their statement no more time than they do."""
+"""So many take some megabytes; more at a time save no time."""
 _SPILLED_TOO_MUCH = "'max_temp_directory_size'"
 """The message of the engine names its setting."""
 _LEAST_LENT_MB = 8
@@ -106,19 +106,19 @@ class EmbeddedTable:
 
     def row_lists(self, columns: Sequence[str], size: int) -> Iterator[list[Row]]:
         """See ``Table.row_lists``."""
-        sql = self._part(columns)
+        sql = self._rows_between_sql(columns)
         for start in range(0, self._count, size):
             yield self._database.run(sql, str(start), str(start + size - 1))
 
     def text_lists(self, columns: Sequence[str], size: int) -> Iterator[list[list[str]]]:
         """The texts of these columns, without nulls, of at most ``size`` rows at a time: a list for each column."""
-        sql = self._part(columns)
+        sql = self._rows_between_sql(columns)
         for start in range(0, self._count, size):
             arrays = self._database.arrays(sql, str(start), str(start + size - 1))
             yield [arrays[column].tolist() for column in columns]
 
-    def _part(self, columns: Sequence[str]) -> str:
-        """SQL: the rows from one position to another, its parameters."""
+    def _rows_between_sql(self, columns: Sequence[str]) -> str:
+        """SQL: the rows from one position to another; the positions are its parameters."""
         assert self.name == self._table, "rows of a query have no positions"
         return f"select {', '.join(columns)} from {self._table} where rowid between ?::bigint and ?::bigint"
 
@@ -285,6 +285,7 @@ class Database:
         self._numbers = count(1)
         self._statement = Lock()
         self._ended = 0
+        self._is_interrupted = False
         self._served_files = ServedFiles()
         connection.register_filesystem(self._served_files)
 
@@ -365,17 +366,19 @@ class Database:
     def texts(self, column: str, texts: Iterable[str | None]) -> EmbeddedTable:
         """A table of one column of texts, in their order."""
         table = self.materialise(f"select null::varchar as {column} where false").name
-        rest, rows = iter(texts), 0
+        rest, row_count = iter(texts), 0
         while part := list(islice(rest, _TEXTS_AT_A_TIME)):
             with self._registered({column: np.array(part, dtype=object)}) as array:
                 self._append(table, array)
-            rows += len(part)
-        return EmbeddedTable(self, table, rows)
+            row_count += len(part)
+        return EmbeddedTable(self, table, row_count)
 
-    def _append(self, table: str, rows: str) -> None:
-        """No step: its rows were counted when they were made."""
+    def _append(self, table: str, others: str) -> None:
+        """Append the rows of another table; no step, because what made them was one."""
+        insert = f"insert into {table} from {others}"
         with self._one_statement(is_step=False):
-            self._within_memory(lambda: self._connection.execute(f"insert into {table} from {rows}").fetchall())
+            # Not kept as parsed: no other batch has a statement with these names.
+            self._within_memory(lambda: self._connection.execute(insert).fetchall())
 
     @contextmanager
     def _registered(self, columns: Mapping[str, Any]) -> Iterator[str]:
@@ -431,6 +434,8 @@ class Database:
     @contextmanager
     def _one_statement(self, *, is_step: bool = True) -> Iterator[None]:
         with self._statement, _errors_translated():
+            if self._is_interrupted:  # between two statements
+                raise duckdb.InterruptException
             try:
                 yield
             finally:

@@ -18,6 +18,10 @@ _MARK = "chr(1)"
 _MANY_VALUES = 50_000
 """Fewer are read before the worker processes have started."""
 _SAMPLED_ROWS = 20_000
+_NEARLY_ALL = 0.9
+"""Where so many of the sampled rows need the call, it is made for all: not to ask takes less time."""
+_LONGEST_BYTES = 1_000
+"""Longer texts are read where they are, so that the calls in work have a bounded size."""
 _SHARE_OF_THE_SAMPLE, _SHARE_OF_A_TERM, _SHARE_OF_THE_JOIN = 0.02, 0.18, 0.1
 """Of the work around it."""
 
@@ -75,8 +79,7 @@ def _slow_terms(rows: Table, sql_of: Mapping[str, str], engine: Engine) -> list[
     """Those that call their definitions for many rows, by a sample."""
     calls = ((name, sql, _CALL.search(sql)) for name, sql in sql_of.items())
     candidates = [
-        # A call without a text has no result.
-        _Slow(name, call, f"{call[2]} is not null and ({sql.replace(call[0], _MARK)}) = {_MARK}")
+        _Slow(name, call, f"{_has_text(call)} and ({sql.replace(call[0], _MARK)}) = {_MARK}")
         for name, sql, call in calls
         if call is not None
     ]
@@ -89,7 +92,16 @@ def _slow_terms(rows: Table, sql_of: Mapping[str, str], engine: Engine) -> list[
         terms = ", ".join(f"{it.is_slow} as {it.name}" for it in candidates)
         counted = ", ".join(f"count(*) filter ({it.name})" for it in candidates)
         times = rows.rows(f"select {counted} from (select {terms} from this where row_number % {step} = 0)")[0]
-    return [it for it, sampled in zip(candidates, times, strict=True) if sampled * step >= _MANY_VALUES]
+    return [
+        it if sampled * step < _NEARLY_ALL * count else it._replace(is_slow=_has_text(it.call))
+        for it, sampled in zip(candidates, times, strict=True)
+        if sampled * step >= _MANY_VALUES
+    ]
+
+
+def _has_text(call: re.Match[str]) -> str:
+    """SQL: whether a row has a text for the call; without one it has no result."""
+    return f"{call[2]} is not null and strlen({call[2]}) <= {_LONGEST_BYTES}"
 
 
 def _results_of(rows: Table, slow: _Slow, engine: Engine) -> Table:

@@ -1,7 +1,8 @@
 """A process that calls functions for its parent: ``python -m service.workers.worker``.
 
-On standard input: a function and the arguments of each call. On standard output: the results, in their
-order. Both are MessagePack behind their length in four bytes. The process ends with its input, and so with its parent.
+On standard input: a function, and a list of arguments for each of its parameters. On standard output: the results, in
+their order. Both are MessagePack behind their length in four bytes. The process ends with its input, and so with its
+parent.
 """
 
 from __future__ import annotations
