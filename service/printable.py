@@ -41,7 +41,7 @@ def bounded(text: str) -> str:
 
     To normalise a text sorts each run, in quadratic time: 200,000 marks take a minute.
     """
-    if len(text) <= LONGEST_RUN or not _MAY_BE_A_LONGER_RUN.search(text):
+    if len(text) <= LONGEST_RUN or text.isascii() or not _MAY_BE_A_LONGER_RUN.search(text):
         return text
     kept: list[str] = []
     run = 0

@@ -1196,6 +1196,13 @@ def test_a_running_statement_can_be_interrupted(tmp_path: Path) -> None:
         timer.join()
 
 
+def test_what_is_interrupted_between_two_statements_runs_no_more(tmp_path: Path) -> None:
+    with small_engine(tmp_path) as engine:
+        engine.interrupt()
+        with pytest.raises(Interrupted):
+            engine.run("select 1")
+
+
 def test_an_engine_has_the_threads_it_was_given_and_no_others(tmp_path: Path) -> None:
     tasks = Path("/proc/self/task")
     before = len(list(tasks.iterdir()))

@@ -65,7 +65,7 @@ class Past:
                 self._change()
         before = set(self.house.batches())
         drop(self.house, self.people)
-        if kills is None or not self._is_done_within(kills.uniform(0, MOST_SECONDS)):
+        if kills is None or not self._run_for(kills.uniform(0, MOST_SECONDS)):
             # What was published may still have its files to archive.
             ended = self.house.run("watch", "--once", **SETTINGS)
             assert ended.code == 0, ended.out
@@ -113,8 +113,8 @@ class Past:
         if in_force and self._chance.random() < 0.5:
             assert self.house.run("decisions", "undo", str(self._chance.choice(in_force))).code == 0
 
-    def _is_done_within(self, seconds: float) -> bool:
-        """Whether the service ends within these seconds; else it is killed."""
+    def _run_for(self, seconds: float) -> bool:
+        """Run the service for at most so many seconds, then kill it; returns whether it ended before."""
         output = self.house.root / "output"
         output.mkdir(exist_ok=True)
         setting = warm.Setting(self.house.root, output, self.house.environment(**SETTINGS))

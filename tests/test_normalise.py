@@ -42,7 +42,7 @@ from service.pipeline.fields.cell import (
     value_of_cell_sql,
 )
 from service.pipeline.fields.date import DATE_EVIDENCE_SQL, DateColumn, column_of, date_evidence, date_sql, norm_date
-from service.pipeline.fields.email import norm_email
+from service.pipeline.fields.email import email_key, norm_email
 from service.pipeline.fields.missing import MISSING_WORDS, is_missing, is_missing_name
 from service.pipeline.fields.name import NAME_SQL, name_key, norm_name
 from service.pipeline.fields.phone import (
@@ -672,12 +672,21 @@ def test_a_very_long_cell_equals_its_definition(text: str, engine: AnyEngine) ->
         assert normalised(engine, field, [text], Rules()) == [definitions(Rules(), [text])[field](text)]
 
 
+ADDRESSES = [
+    *("zoë@example.org", "γιώργος@x-1.co.uk", "zoë@bücher.de", "zoë@xn--bcher-kva.de", "xn--a@x.org", "ü.xn--@x.org"),
+    *('"ü"@x_y.org', "ж@-a-.org", "ü@[1.2.3.4]", "ü@xn--.org", "a@漢字.jp", "ü@" + "a" * 64 + ".de"),
+]
+
+
 @pytest.mark.slow
-def test_names_and_phones_are_compared_and_printed_as_defined(engine: AnyEngine) -> None:
-    names, phones = corpus("full_name", GENERATED // 6, seed=2), corpus("phone", GENERATED // 6, seed=2)
-    records = stage.normalise(extracted_rows(engine, full_name=names, phone=phones), Rules(), engine).records
-    for name, key, phone, phone_key in records.derive("select full_name, name_key, phone, phone_key from this").rows():
-        assert key == (None if name is None else name_key(name))
+def test_values_are_compared_and_printed_as_defined(engine: AnyEngine) -> None:
+    fields = {field: corpus(field, GENERATED // 6, seed=2) for field in ("full_name", "email", "phone")}
+    fields["email"][: len(ADDRESSES)] = ADDRESSES
+    records = stage.normalise(extracted_rows(engine, **fields), Rules(), engine).records
+    columns = "full_name, name_key, email, coalesce(email_key, email), phone, phone_key"
+    for name, of_name, email, of_email, phone, phone_key in records.derive(f"select {columns} from this").rows():
+        assert of_name == (None if name is None else name_key(name))
+        assert of_email == (None if email is None else email_key(email))
         is_readable = phone_key is not None and not phone_key.startswith("raw:")
         assert phone == (phone_as_printed(phone_key, "US") if is_readable else None)
 

@@ -416,8 +416,8 @@ def check_events(events: list[dict[str, Any]]) -> None:
     published = [event for event in events if event["event"] == "batch.published"]
     moments = [datetime.fromisoformat(event["timestamp"]) for event in [*progressed, *published]]
     pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(sorted(moments))]
-    # Not the longest of all: the machine may pause once.
-    assert sorted(pauses)[len(pauses) * 9 // 10] < LOG_SECONDS + 0.5 * slowness()
+    # But for the longest of all: the machine may pause once.
+    assert sorted(pauses)[-2] < LOG_SECONDS + 0.5 * slowness()
     assert published[0]["seconds"] / len(progressed) < LOG_SECONDS + 0.5 * slowness()
     assert [event["stage_number"] for event in progressed] == sorted(event["stage_number"] for event in progressed)
     of_normalise = [event for event in progressed if event["stage"] == "normalise"]

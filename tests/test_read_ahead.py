@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from service import cli
-from service.engine import embedded
+from service.engine import embedded, embedded_tables
 from service.errors import Interrupted, TransientError
 from service.jobs import batch_runner
 from service.pipeline import extract, normalise, read_ahead
@@ -160,13 +160,17 @@ def test_few_values_start_no_process(
 
 @pytest.mark.large
 @pytest.mark.parametrize("threads", [1, 2])
-def test_each_row_gets_its_result(tmp_path: Path, threads: int) -> None:
+def test_each_row_gets_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(embedded, "_MOST_CALLS", 7)
+    monkeypatch.setattr(embedded_tables, "_TEXTS_AT_A_TIME", 10)
     with small_engine(tmp_path / "engine", threads=threads) as engine:
         engine.register("norm_date", norm_date)
         days = engine.text_table(("text", "rule"), [(f"{day}/1/2023", rule) for day in range(-3, 35) for rule in RULES])
         with engine.calling():
             called = engine.call("norm_date", days, ("text", "rule"))
+            nothing = engine.call("norm_date", days.derive("from this where false"), ("text", "rule"))
         rows = called.rows("select text, rule, result from this")
+        assert (nothing.count(), nothing.rows("select result from this")) == (0, [])
     assert len(rows) == 76
     assert {row[2] for row in rows} > {None, "2023-01-02", "2023-02-01"}
     assert all(result == norm_date(text, rule) for text, rule, result in rows)

@@ -46,9 +46,7 @@ def count(reader: Reader, path: Path | str) -> int:
 
 def test_a_page_is_read_by_the_position_of_its_rows(reader: Reader, folder: Path) -> None:
     page = f"select n, file_row_number from {PARQUET} where file_row_number between ? and ? order by file_row_number"
-    started = time.monotonic()
     rows = reader.rows(page, str(folder / "many.parquet"), 250_000, 250_049)
-    assert time.monotonic() - started < 10
     assert rows == [(n, n) for n in range(250_000, 250_050)]
     assert reader.rows(page, str(folder / "many.parquet"), ROWS, ROWS + 49) == []
 

@@ -76,7 +76,14 @@ LETTERS_TRIED = [chr(code) for code in (*range(0x530), *range(0x530, 0x110000, E
 NEARLY_A_PHONE = st.text("0123456789+-./,;() xeE'=\"#orOR\u00a0\uff11\u0661", max_size=30)
 NEARLY_A_NAME = st.text("aAbBmMcCdDeEvVnNsS' ’-,.1ßİıŉſΣσςǆǅǄﬁʻʼ\u0301\u0307\u200b\u00a0", max_size=20)
 NEARLY_AN_EMAIL = st.text("aB@.<>: mailto:MAILTO?\"'\u200b\uff20İ", max_size=25)
-PIECES_OF_AN_EMAIL = st.sampled_from([*"aZéßω漢_1٣²-+%.·・.@@@ ,;:'>", ".org", "@x.", "\u0301"])
+PARTS_OF_AN_EMAIL = st.text("aZéßω漢_1٣²-+%", min_size=1, max_size=4)
+NEARLY_A_PLAIN_EMAIL = st.builds(
+    lambda local, labels, odd, at: f"{local}@{'.'.join(labels)}"[:at] + odd + f"{local}@{'.'.join(labels)}"[at:],
+    PARTS_OF_AN_EMAIL,
+    st.lists(PARTS_OF_AN_EMAIL, min_size=1, max_size=3),
+    st.sampled_from(["", "", *".·・@ ,;:'>-\u0301*"]),
+    st.integers(0, 12),
+)
 NEARLY_A_DATE = st.text("0123456789-/.:TZ ,+janfebJANAPMth", max_size=25)
 
 
@@ -130,7 +137,7 @@ def test_any_other_text_is_an_invalid_email(text: str) -> None:
     assert (norm_email(text), trouble_email(text)) == (None, "invalid_email")
 
 
-@given(st.lists(PIECES_OF_AN_EMAIL, max_size=9).map("".join))
+@given(NEARLY_A_PLAIN_EMAIL)
 def test_a_plain_address_is_read_as_one_with_something_round_it(text: str) -> None:
     found = norm_email(text)
     with pytest.MonkeyPatch.context() as patch:
@@ -167,6 +174,11 @@ def test_a_domain_that_cannot_exist_is_compared_as_written(address: str) -> None
 @pytest.mark.parametrize(("region", "text", "key"), PHONES)
 def test_a_number_is_read(region: str, text: str, key: str) -> None:
     assert read_phone(text, region) == key
+
+
+@pytest.mark.parametrize("text", ["'&#9;2023-01-15 10:30", "'\u20282023-01-15 10:30", "=&#9;20.12.2023 14:30"])
+def test_a_date_behind_a_mark_of_a_spreadsheet_and_a_blank_is_no_number(text: str) -> None:
+    assert (norm_phone(text, "US"), compared_phone(text, "US")) == (None, None)
 
 
 @pytest.mark.parametrize(("text", "reason"), NOT_PHONES)

@@ -266,16 +266,16 @@ def _day_of_parts(written: re.Match[str], column: DateColumn) -> date | None:
 
 
 def is_written_date(text: str) -> bool:
-    """Whether the ``plain`` text is a real day with separators or a month by name, and a year of four digits.
+    """Whether the text is a real day with separators or a month by name, and a year of four digits.
 
     Only of the years 1900 to 2099, and those that programs write for no date; before a time of day of any year.
 
     >>> [is_written_date(text) for text in ("2023-01-15", "15.01.2023", "Jan 15, 2023", "555.010.1234", "12-11-5678")]
     [True, True, True, False, False]
     """
-    if not _MAY_BE_IN_DIGITS.match(text) and not _MAY_NAME_A_MONTH.search(text):
-        return False
     cell = _date_cell(text)
+    if not _MAY_BE_IN_DIGITS.match(cell) and not _MAY_NAME_A_MONTH.search(cell):
+        return False
     shapes = (shape.fullmatch(cell) for shape in (_YEAR_FIRST, _YEAR_LAST, *_TEXTUAL))
     written = next(filter(None, shapes), None)
     if written is None or len(written["year"]) != 4:

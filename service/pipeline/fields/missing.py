@@ -27,8 +27,8 @@ MISSING_PART = f"{BLANK}*(?:{'|'.join([*sorted(_NOT_A_PART), _BOOLEAN])}){BLANK}
 """The same: a part of a composed name that says nothing although it has letters."""
 
 # The beginning alone shows of nearly all cells that they are not missing.
-_FIRST = "".join(sorted({BOOLEAN_MARK, "#", *(word[0] for word in MISSING_WORDS)}))
-_MAY_BE_MISSING = compiled(rf"(?:{BLANK}|,)*(?:[{re.escape(_FIRST)}]|\Z)", re.IGNORECASE)
+_FIRST_CHARACTERS = "".join(sorted({BOOLEAN_MARK, "#", "\ufb01", *(word[0] for word in MISSING_WORDS)}))
+_MAY_BE_MISSING = compiled(rf"(?:{BLANK}|,)*(?:[{re.escape(_FIRST_CHARACTERS)}]|\Z)", re.IGNORECASE)
 _IS_MISSING = compiled(MISSING_CELL, re.IGNORECASE)
 _IS_MISSING_NAME = compiled(MISSING_NAME, re.IGNORECASE)
 _IS_MISSING_PART = compiled(MISSING_PART, re.IGNORECASE)

@@ -203,7 +203,8 @@ def _is_no_first_name(word: str, name: str) -> bool:
 
 
 def _title_case_of_part(part: re.Match[str]) -> str:
-    return _title_case(part[0], part.string[: part.start()][-1:])
+    start = part.start()
+    return _title_case(part[0], part.string[start - 1] if start else "")
 
 
 def _title_case(written: str, before: str) -> str:

@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     calling_code: int
     possible_lengths: frozenset[int]  # behind the calling code; also those that can be dialled only locally
     whole_lengths: frozenset[int]  # of the region, without those
-    longest: int  # of these lengths
+    longest: int  # the largest of ``whole_lengths``
     form: re.Pattern[str]  # of the region's numbers; fewer exist
     trunk_prefix: re.Pattern[str]  # what may be dialled before a number within the region
     trunk_rule: str  # what stands for this prefix in the number; mostly nothing
