@@ -18,10 +18,12 @@ from service.container import where_state_is
 from service.documents import Claim
 from service.errors import ServiceError, UsageError
 from service.files import (
+    fsync_path,
     make_folder,
     make_own_folder,
     remove_tree,
     replace_text,
+    require_folder,
     sha256_of,
 )
 from service.folders import REASON, TEXT_LOG, InboxFolders
@@ -66,8 +68,15 @@ class Inbox:
     def open(self) -> None:
         """Create the folders that are missing. Raises: OSError where one of ours is a link or a file."""
         make_folder(self.root)
+        self.complete()
+
+    def complete(self) -> None:
+        """Create those of our folders that are missing. Raises: OSError as ``open``, and where the inbox is gone."""
         for folder in (self._folders.claimed, self._folders.archive, self._folders.quarantine):
-            make_own_folder(folder)
+            if not os.path.lexists(folder):
+                folder.mkdir(exist_ok=True)
+                fsync_path(self.root)
+            require_folder(folder)
 
     def try_lock(self, state_id: str) -> bool:
         """Lock the inbox for the state ``state_id``; False while another process holds it.

@@ -98,7 +98,7 @@ class Ownership:
 
         Raises: OSError if the folder cannot be reached; ServiceError if another instance or another state holds it.
         """
-        self._inbox.open()
+        self._inbox.complete()
         if self._inbox.is_locked():
             return False
         self._inbox.unlock()
