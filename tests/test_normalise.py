@@ -1026,6 +1026,18 @@ def test_any_other_text_is_no_id(written: str, engine: AnyEngine) -> None:
     assert normalised(engine, "source_id", [written], Rules()) == [None]
 
 
+@pytest.mark.parametrize("written", ["\x02on hold", "\t\x02On Hold", "\x02", "\x02truest", "\x02 true"])
+def test_a_status_that_begins_like_a_truth_value_is_one_and_stays_it(written: str, engine: AnyEngine) -> None:
+    (status,) = normalised(engine, "status", [written], Rules())
+    assert status == written.strip().lower()
+    assert normalised(engine, "status", [status], Rules()) == [status]
+
+
+@pytest.mark.parametrize("written", ["\x02true", "\t\x02False "])
+def test_a_truth_value_is_no_status(written: str, engine: AnyEngine) -> None:
+    assert normalised(engine, "status", [written], Rules()) == [None]
+
+
 def test_a_status_is_stated_or_the_default_of_its_source(engine: AnyEngine) -> None:
     crm = extracted_rows(engine, status=["On Hold", None])
     cells = f"row_number, {', '.join(RAW_FIELDS)}"

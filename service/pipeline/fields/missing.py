@@ -16,14 +16,15 @@ _NOT_A_PART = frozenset({"n/a", "#n/a"})
 _WORDS = "|".join(
     re.escape(word).replace("fi", "(?:fi|\ufb01)") for word in sorted(MISSING_WORDS, key=len, reverse=True)
 )
-_BOOLEAN = f"{BOOLEAN_MARK}(?:true|false)"
-_WORD = f"(?:{_WORDS}|{_BOOLEAN}|#{{3,}})"  # a column too narrow for its number is printed as ###
+BOOLEAN = f"{BOOLEAN_MARK}(?:true|false)"
+"""Regular expression, to be matched without case: a truth value, as the readers write it."""
+_WORD = f"(?:{_WORDS}|{BOOLEAN}|#{{3,}})"  # a column too narrow for its number is printed as ###
 
 MISSING_CELL = f"{BLANK}*{_WORD}?{BLANK}*"
 """Regular expression, to be matched without case: a whole cell that is missing."""
 MISSING_NAME = f"(?:{BLANK}|,)*(?:{_WORD}(?:{BLANK}|,)+)*{_WORD}?(?:{BLANK}|,)*"
 """The same: a name whose words are all missing words. Only other words make a name: Na Li, Jennifer Null."""
-MISSING_PART = f"{BLANK}*(?:{'|'.join([*sorted(_NOT_A_PART), _BOOLEAN])}){BLANK}*"
+MISSING_PART = f"{BLANK}*(?:{'|'.join([*sorted(_NOT_A_PART), BOOLEAN])}){BLANK}*"
 """The same: a part of a composed name that says nothing although it has letters."""
 
 # The beginning alone shows of nearly all cells that they are not missing.

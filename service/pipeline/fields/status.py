@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service.engine.contract import sql_text
-from service.readers.rows import BOOLEAN_MARK
+from service.engine.contract import BLANK
+from service.pipeline.fields.missing import BOOLEAN
 
 
 def read_status(text: str) -> str:
@@ -17,6 +17,6 @@ def read_status(text: str) -> str:
 
 STATUS_SQL = f"""
     case when regexp_full_match(status, '[A-Za-z]+') then lower(status)
-         when not starts_with(status, {sql_text(BOOLEAN_MARK)}) then read_status(status) end
+         when not regexp_full_match(status, '(?i){BLANK}*{BOOLEAN}{BLANK}*') then read_status(status) end
 """
 """SQL: the normalised ``status``; null for a truth value."""
