@@ -733,6 +733,15 @@ def test_json_as_systems_write_it_is_read(engine: EmbeddedEngine, drop: Path, na
     assert read.report.rejects == ()
 
 
+@pytest.mark.parametrize("name", ["李" * 20, "Ж" * 60, "aa" + "Ж" * 60])
+def test_a_text_that_is_cut_in_a_message_of_the_engine_is_read(engine: EmbeddedEngine, drop: Path, name: str) -> None:
+    """The engine quotes the text where another customer has an object, and may cut it within a character."""
+    customers = [{"id": "E0", "name": name}, {"id": "E1", "name": {"first": "Jo", "last": "Do"}}]
+    read = read_json(engine, drop, json.dumps({"customers": customers}))
+    assert read.column("source_id") == ["E0", "E1"]
+    assert read.column("full_name") == [name, ""]
+
+
 @pytest.mark.usefixtures("by_the_engine_alone")
 def test_plain_json_is_left_to_the_engine(engine: EmbeddedEngine, drop: Path) -> None:
     assert read_json(engine, drop, SAMPLE_JSON).column("source_id") == ["EC1001", "EC1002", "EC1003"]

@@ -434,12 +434,20 @@ class Database:
     @contextmanager
     def _one_statement(self, *, is_step: bool = True) -> Iterator[None]:
         with self._statement, _errors_translated():
-            if self._is_interrupted:  # between two statements
-                raise duckdb.InterruptException
+            self._refuse_interrupted()
             try:
                 yield
             finally:
                 self._ended += is_step
+
+    def _refuse_interrupted(self) -> None:
+        """Raises: Interrupted, also where it was asked for between two statements."""
+        if self._is_interrupted:
+            raise _interrupted()
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted("the work was interrupted", hint="it continues at the next start")
 
 
 class OutOfMemory(TransientError):
@@ -457,7 +465,10 @@ def _errors_translated() -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException:
-        raise Interrupted("the work was interrupted", hint="it continues at the next start") from None
+        raise _interrupted() from None
+    except UnicodeDecodeError:
+        # The value that the engine's message quotes is cut at a byte, perhaps within a character.
+        raise duckdb.InvalidInputException("with a message that is no text") from None
     except duckdb.OutOfMemoryException as error:
         if _SPILLED_TOO_MUCH in str(error):
             raise TransientError(
