@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -177,6 +178,20 @@ def test_each_row_gets_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 RULES = ("MDY", "DMY")
+
+
+@pytest.mark.large
+def test_an_interrupt_ends_a_call_that_takes_long(tmp_path: Path) -> None:
+    with small_engine(tmp_path / "engine", threads=2) as engine:
+        engine.register("wait_long", wait_long)
+        texts = engine.text_table(("text",), [("a",), ("b",)])
+        timer = threading.Timer(1, engine.interrupt)
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(Interrupted), engine.calling():
+            engine.call("wait_long", texts, ("text",))
+        assert time.monotonic() - began < 30
+        timer.join()
 
 
 # ----------------------------------------------------------------------------------------------- the processes

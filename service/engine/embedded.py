@@ -21,6 +21,7 @@ from service.engine import components, embedded_files, memory
 from service.engine.contract import DamagedFile, Engine, GroupFunction, Prepared, Table, sql_text
 from service.engine.definitions import create_function
 from service.engine.embedded_tables import Database, EmbeddedTable
+from service.errors import TransientError
 from service.model import InputFile
 from service.progress import Meter
 from service.readers.rows import FileReport
@@ -209,7 +210,11 @@ class EmbeddedEngine(Database):
         size = min(_MOST_CALLS, arguments.count() // (_PARTS_FOR_EACH * self.threads) + 1)
         parts = arguments.text_lists(columns, size)
         with self.meter.part(0.9, steps=arguments.count() // size + 1):
-            found = self.texts("result", self._results(self._functions[name], parts))
+            try:
+                found = self.texts("result", self._results(self._functions[name], parts))
+            except TransientError:
+                self._refuse_interrupted()  # it ended the worker processes
+                raise
         assert found.count() == arguments.count(), "one result for each row"
         # The results are in the order of the arguments.
         known = found.derive(f"select {', '.join(columns)}, result from this positional join given", given=arguments)
@@ -257,6 +262,8 @@ class EmbeddedEngine(Database):
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""
         self._is_interrupted = True
+        if self._workers is not None:
+            self._workers.end()  # a call may take long
         with suppress(duckdb.ConnectionException):  # it was closed at this moment: there is nothing to interrupt
             self._connection.interrupt()
 

@@ -77,7 +77,7 @@ _RECORDS = """
             coalesce(given_id, source || '-ROW' || row_number) as source_id,
             {status} as status,
             {name_key} as name_key,
-            {email_key} as email_key,
+            nullif({email_key}, email) as email_key,
             {phone} as phone
         from this
     )

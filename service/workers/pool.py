@@ -27,6 +27,7 @@ class Workers:
     """Processes that call functions of modules; see ``open_workers``."""
 
     def __init__(self, processes: Sequence[subprocess.Popen[bytes]], threads: ThreadPoolExecutor) -> None:
+        self._processes = processes
         self._threads = threads
         self._most_waiting = _WAITING * len(processes)
         self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
@@ -45,6 +46,11 @@ class Workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+    def end(self) -> None:
+        """End the processes, whatever they do, from any thread: ``results`` raises."""
+        for process in self._processes:
+            process.kill()
 
     def _ask(self, function: Callable[..., str | None], part: Arguments) -> list[str | None]:
         process = self._idle.get()
@@ -81,6 +87,7 @@ def open_workers(count: int) -> Iterator[Workers]:
             # Before the threads are waited for: what they ask for is not needed any more.
             for process in processes:
                 process.kill()
+            for process in processes:
                 process.wait()
             threads.shutdown(cancel_futures=True)
             for process in processes:

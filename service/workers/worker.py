@@ -60,6 +60,7 @@ def main() -> None:
     """Answer calls until there are no more."""
     for number in (signal.SIGINT, signal.SIGTERM):  # for the whole group: the parent decides
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # it ends where its parent has ended meanwhile
     while content := receive(sys.stdin.buffer):
         send(answer(msgspec.msgpack.decode(content, type=Calls)), sys.stdout.buffer)
 

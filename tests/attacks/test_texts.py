@@ -188,6 +188,15 @@ def test_endless_marks_cost_no_time(text: str, rule: object) -> None:
     assert time.process_time() - began < 0.05
 
 
+@pytest.mark.parametrize(
+    "text", ["'" * 9_990, "(" * 9_990, "<" * 9_990, "a é@" + "“" * 9_900, "a" + " " * 9_900 + "b@x.org"]
+)
+def test_endless_marks_round_an_address_cost_no_time(text: str) -> None:
+    began = time.process_time()
+    assert norm_email(text) is None
+    assert time.process_time() - began < 1
+
+
 def test_no_combining_mark_is_part_of_a_word() -> None:
     marks = [char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(char)]
     assert [mark for mark in marks if re.match(r"\w", mark)] == []

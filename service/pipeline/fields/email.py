@@ -30,6 +30,8 @@ _COMMENT = re.compile(r"(?<=.)\s*\([^()]*\)$")
 _PIECE = re.compile(r'(?:"[^"\n\r]*"|<[^<>\n\r]*>|:{1,2}(?!:)|[^,;|:\n\r\v\f\x1c-\x1e\x85\u2028\u2029])+')
 _PAIRS = {"<": ">", "(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`", "“": "”", "„": "“", "‘": "’", "«": "»"}
 _CLOSING = frozenset({*_PAIRS.values(), "”"})
+_MOST_WRAPPINGS = 100
+"""Round one address. More are no writing of an address, and take quadratic time."""
 _BEHIND_AN_ADDRESS = " \t,;.:!/\\"
 _MASKS = frozenset("*•●∗∙⁎⬤█■▪")
 # Most addresses: nothing is written round them, and all their characters may be in an address.
@@ -103,12 +105,13 @@ def _candidates(cell: str) -> Iterator[str]:
 
 
 def _bare_address(piece: str) -> str:
-    """The address alone; repeated because wrappings are nested: ``"<mailto:a@x.org>".``"""
-    while True:
+    """The address alone; repeated because wrappings are nested: ``"<mailto:a@x.org>".`` Empty if they are too many."""
+    for _ in range(_MOST_WRAPPINGS):
         bare = without_formula_quotes(_without_wrapping(piece))
         if bare == piece:
             return piece
-        piece = bare  # each round is shorter
+        piece = bare
+    return ""
 
 
 def _without_wrapping(text: str) -> str:
@@ -170,6 +173,6 @@ EMAIL_SQL = rf"""
 EMAIL_KEY_SQL = """
     case when instr(email, 'xn--') = 0
             and (strlen(email) = length(email) or regexp_full_match(email, '[^@]*@[!-~]*')) then null -- domain in ASCII
-         else nullif(email_key(email), email) end
+         else email_key(email) end
 """
-"""SQL: ``email_key`` of a normalised ``email`` where it differs from it; null for nearly all."""
+"""SQL: ``email_key`` of a normalised ``email``; null for nearly all, whose key is the address."""
