@@ -157,6 +157,14 @@ def require_folder(path: Path) -> None:
         raise OSError(errno.ENOTDIR, _NOT_A_FOLDER, str(path))
 
 
+def make_own_subfolder(path: Path) -> None:
+    """As ``make_own_folder``, without its parents: one that was moved away is to be put back. Raises: OSError."""
+    if not os.path.lexists(path):
+        path.mkdir(exist_ok=True)
+        fsync_path(path.parent)
+    require_folder(path)
+
+
 def is_own_folder(path: Path) -> bool:
     """Whether ``path`` is a folder itself; False for a link to one."""
     try:

@@ -188,6 +188,15 @@ def test_incomplete_and_private_names_are_never_inputs_and_never_reported(folder
 # ----------------------------------------------------------------------------------------------------- pairing
 
 
+def test_an_inbox_that_was_moved_away_is_not_made_again(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox")
+    inbox.open()
+    (tmp_path / "inbox").rename(tmp_path / "aside")
+    with pytest.raises(FileNotFoundError):
+        inbox.complete()
+    assert not (tmp_path / "inbox").exists()
+
+
 @pytest.mark.parametrize("order", [(CRM, ECOM), (ECOM, CRM)])
 def test_two_exports_are_a_candidate_in_source_order_in_any_order_of_arrival(
     folder: Folder, order: tuple[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ from service.pipeline.fields.date import norm_date
 from service.pipeline.fields.name import norm_name
 from service.workers import pool
 from service.workers.pool import Arguments, open_workers
-from service.workers.worker import Calls, answer
+from service.workers.worker import Calls, answer, receive
 from tests.case_runs import CaseRun, case_names, run_case
 from tests.corpus import DATES, EMAILS, NAMES, NOT_DATES, NOT_EMAILS, NOT_PHONES, PHONES, REAL_NAMES
 from tests.regenerate import outcome_of
@@ -109,13 +110,15 @@ def integrated(pair: tuple[Path, Path], outbox: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.large
+@pytest.mark.parametrize(("limit", "value"), [("_NEARLY_ALL", 0.0), ("_NEARLY_ALL", 2.0), ("_LONGEST_BYTES", 5)])
 def test_what_is_read_ahead_is_what_is_read_in_place(
-    odd_pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    odd_pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
 ) -> None:
     monkeypatch.setattr(batch_runner, "_SMALL_BYTES", 0)  # which have one thread
     monkeypatch.setattr(read_ahead, "_MANY_VALUES", 10**9)
     in_place = integrated(odd_pair, tmp_path / "one", monkeypatch)
     monkeypatch.setattr(read_ahead, "_MANY_VALUES", 1)
+    monkeypatch.setattr(read_ahead, limit, value)
     started: list[subprocess.Popen[bytes]] = []
     start = pool._started
 
@@ -266,6 +269,11 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_to_their_parent() -> Non
         for number in (signal.SIGINT, signal.SIGTERM):
             process.send_signal(number)
         assert list(opened.results(norm_name, [[["bob roe"]]])) == [["Bob Roe"]]
+
+
+def test_a_message_that_ends_in_its_middle_is_none() -> None:
+    assert receive(io.BytesIO((3).to_bytes(4, "big") + b"abc")) == b"abc"
+    assert receive(io.BytesIO((100).to_bytes(4, "big") + b"abc")) == receive(io.BytesIO(b"abc")) == b""
 
 
 def test_a_request_names_a_function_of_a_module() -> None:

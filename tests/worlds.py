@@ -180,13 +180,8 @@ class World:
     def lose_inbox(self) -> Path:
         """Move the inbox aside, and wait until the watcher misses it; returns where it lies."""
         aside = move_aside(self.inbox)
-
-        def is_missed() -> bool:
-            # A watcher that had listed the former inbox makes a new one before its next turn.
-            shutil.rmtree(self.inbox, ignore_errors=True)
-            return "inbox_unusable" in self.health()["codes"] and not self.inbox.exists()
-
-        wait_until(is_missed)
+        wait_until(lambda: "inbox_unusable" in self.health()["codes"])
+        assert not self.inbox.exists(), "the watcher has made another one"
         return aside
 
     def claim_files(self) -> list[Path]:

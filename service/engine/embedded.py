@@ -147,7 +147,7 @@ def _restrict(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) ->
 
 _MOST_CALLS, _PARTS_FOR_EACH = 10_000, 4
 """At most so many calls are given to a worker process at a time: more save no time, and are one step of progress. Fewer
-where each would have less than so many parts, and one of them would be waited for at the end."""
+where a process would get less than so many parts: the others would wait for the last one."""
 _BYTES_OF_A_WORKER = 88 << 20
 """Of a worker process: the interpreter, the definitions with their tables, the full caches of names and addresses."""
 
@@ -262,8 +262,8 @@ class EmbeddedEngine(Database):
     def interrupt(self) -> None:
         """See ``Engine.interrupt``."""
         self._is_interrupted = True
-        if self._workers is not None:
-            self._workers.end()  # a call may take long
+        if (workers := self._workers) is not None:
+            workers.end()  # a call may take long
         with suppress(duckdb.ConnectionException):  # it was closed at this moment: there is nothing to interrupt
             self._connection.interrupt()
 

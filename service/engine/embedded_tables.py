@@ -314,7 +314,7 @@ class Database:
 
     def set_memory(self, memory_mb: int) -> None:
         """Let the engine use so much. Where it cannot do with so little, the limit is missed, not the batch."""
-        with suppress(duckdb.OutOfMemoryException):
+        with _errors_translated(), suppress(duckdb.OutOfMemoryException):
             self._connection.execute(f"set memory_limit = '{memory_mb}MiB'")
             self._memory_mb = memory_mb
 
@@ -384,12 +384,12 @@ class Database:
     def _registered(self, columns: Mapping[str, Any]) -> Iterator[str]:
         """The name under which statements find these arrays until the block ends."""
         name = f"numpy_{next(self._numbers)}"
-        with self._statement:
+        with self._statement, _errors_translated():
             self._connection.register(name, dict(columns))
         try:
             yield name
         finally:
-            with self._statement:
+            with self._statement, _errors_translated():
                 self._connection.unregister(name)
 
     def arrays(self, sql: str, *parameters: str, is_step: bool = True) -> dict[str, Any]:
@@ -468,7 +468,7 @@ def _errors_translated() -> Iterator[None]:
         raise _interrupted() from None
     except UnicodeDecodeError:
         # The value that the engine's message quotes is cut at a byte, perhaps within a character.
-        raise duckdb.InvalidInputException("with a message that is no text") from None
+        raise duckdb.InvalidInputException("the engine's message is no text") from None
     except duckdb.OutOfMemoryException as error:
         if _SPILLED_TOO_MUCH in str(error):
             raise TransientError(

@@ -138,7 +138,7 @@ def _errors_translated() -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException:
         raise OutOfMemory("the statement needs more memory than a reader has", hint="ask for less") from None
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeDecodeError) as error:  # a message of DuckDB may be no text
         if isinstance(error, duckdb.ParserException | duckdb.CatalogException):
             raise  # the statement is wrong, whatever the file and the parameters are
         if isinstance(error, duckdb.IOException) and any(text in str(error) for text in _NOT_FOUND):
@@ -148,7 +148,7 @@ def _errors_translated() -> Iterator[None]:
         ) from None
 
 
-def _reason(error: duckdb.Error) -> str:
+def _reason(error: Exception) -> str:
     """Which column is missing, else the class of the error alone."""
     return str(error).splitlines()[0] if isinstance(error, duckdb.BinderException) else type(error).__name__
 

@@ -24,7 +24,7 @@ from service.files import (
     fsync_path,
     is_own_folder,
     is_regular,
-    make_own_folder,
+    make_own_subfolder,
     make_private,
     move,
     move_if_free,
@@ -76,7 +76,7 @@ class Claims:
         """Write the claim and move its files; None, and everything put back, where a file changed meanwhile."""
         self._write(claim)
         folder = self._folder(claim.batch_id)
-        make_own_folder(folder)
+        make_own_subfolder(folder)
         with suppress(FileNotFoundError):  # a user removed it at the last moment: the claim is not whole
             for file in files:
                 move(file.path, folder / file.path.name, durable=False)
@@ -166,7 +166,7 @@ class Claims:
     def _complete(self, claim: Claim) -> bool:
         """Bring the files of a claim together; False where one is not as it was claimed."""
         folder = self._folder(claim.batch_id)
-        make_own_folder(folder)
+        make_own_subfolder(folder)
         remove_staged(folder)
         for name in (REASON, TEXT_LOG):  # of a move into quarantine that a crash ended
             (folder / name).unlink(missing_ok=True)
@@ -192,7 +192,7 @@ class Claims:
     def _set_aside(self, claim: Claim, superseded: list[Path]) -> None:
         """Move older versions, whose names newer files have taken, into quarantine: they were never accepted."""
         target = self._inbox.quarantine / claim.batch_id
-        make_own_folder(target)
+        make_own_subfolder(target)
         names = ", ".join(path.name for path in superseded)
         error = SupersededFile(
             f"a newer version of {names} arrived while this one was claimed; the newer one is integrated",

@@ -18,12 +18,10 @@ from service.container import where_state_is
 from service.documents import Claim
 from service.errors import ServiceError, UsageError
 from service.files import (
-    fsync_path,
     make_folder,
-    make_own_folder,
+    make_own_subfolder,
     remove_tree,
     replace_text,
-    require_folder,
     sha256_of,
 )
 from service.folders import REASON, TEXT_LOG, InboxFolders
@@ -73,10 +71,7 @@ class Inbox:
     def complete(self) -> None:
         """Create those of our folders that are missing. Raises: OSError as ``open``, and where the inbox is gone."""
         for folder in (self._folders.claimed, self._folders.archive, self._folders.quarantine):
-            if not os.path.lexists(folder):
-                folder.mkdir(exist_ok=True)
-                fsync_path(self.root)
-            require_folder(folder)
+            make_own_subfolder(folder)
 
     def try_lock(self, state_id: str) -> bool:
         """Lock the inbox for the state ``state_id``; False while another process holds it.
@@ -191,7 +186,7 @@ class Inbox:
     def quarantine(self, batch: Batch, error: ServiceError, now: datetime, log_text: str) -> Path:
         """Move the inputs of a failed batch into quarantine, with reason and log; returns the folder."""
         folder = self._folders.claimed / batch.id
-        make_own_folder(folder)
+        make_own_subfolder(folder)
         replace_text(folder / TEXT_LOG, log_text)
         reason = structs.replace(
             reason_for(batch.id, error, now, batch.inputs),

@@ -94,8 +94,8 @@ class BatchRunner:
     def abandon(self) -> None:
         """From another thread: make the running batch, and any later one, raise Interrupted."""
         self._is_abandoned = True
-        if self._engine is not None:
-            self._engine.interrupt()
+        if (engine := self._engine) is not None:
+            engine.interrupt()
 
     def commit_state_of(self, batch_id: str) -> CommitState:
         """How far the publication of this batch has come."""

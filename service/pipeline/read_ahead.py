@@ -19,7 +19,7 @@ _MANY_VALUES = 50_000
 """Fewer are read before the worker processes have started."""
 _SAMPLED_ROWS = 20_000
 _NEARLY_ALL = 0.9
-"""Where so many of the sampled rows need the call, it is made for all: not to ask takes less time."""
+"""Where so many of all rows need the call, by the sample, it is made for all: not to ask takes less time."""
 _LONGEST_BYTES = 1_000
 """Longer texts are read where they are, so that the calls in work have a bounded size."""
 _SHARE_OF_THE_SAMPLE, _SHARE_OF_A_TERM, _SHARE_OF_THE_JOIN = 0.02, 0.18, 0.1

@@ -42,9 +42,11 @@ def send(message: Struct, stream: IO[bytes]) -> None:
 
 
 def receive(stream: IO[bytes]) -> bytes:
-    """One message, to be decoded; empty at the end of the stream."""
-    length = stream.read(_LENGTH_BYTES)
-    return stream.read(int.from_bytes(length, "big")) if len(length) == _LENGTH_BYTES else b""
+    """One message, to be decoded; empty at the end of the stream, also where it ends within a message."""
+    stated = stream.read(_LENGTH_BYTES)
+    length = int.from_bytes(stated, "big") if len(stated) == _LENGTH_BYTES else 0
+    content = stream.read(length)
+    return content if len(content) == length else b""
 
 
 def answer(calls: Calls) -> Answers:

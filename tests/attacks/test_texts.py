@@ -189,7 +189,7 @@ def test_endless_marks_cost_no_time(text: str, rule: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["'" * 9_990, "(" * 9_990, "<" * 9_990, "a é@" + "“" * 9_900, "a" + " " * 9_900 + "b@x.org"]
+    "text", ["'" * 9_990, "(" * 9_990, "<" * 9_990, "a é@" + "“" * 9_900, "a" + " " * 9_800 + "b@x.org" + "”" * 98]
 )
 def test_endless_marks_round_an_address_cost_no_time(text: str) -> None:
     began = time.process_time()

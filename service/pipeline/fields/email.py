@@ -25,7 +25,6 @@ from service.pipeline.fields.text import (
 
 _SCHEME = re.compile(r"(?:(?:mailto|smtp|e-?mail)\s*:\s*)+")
 _NAMED = re.compile(r"[^<>]*<+([^<>]*)>+")
-_COMMENT = re.compile(r"(?<=.)\s*\([^()]*\)$")
 # Quoted texts and addresses in angle brackets are one piece, whatever they hold.
 _PIECE = re.compile(r'(?:"[^"\n\r]*"|<[^<>\n\r]*>|:{1,2}(?!:)|[^,;|:\n\r\v\f\x1c-\x1e\x85\u2028\u2029])+')
 _PAIRS = {"<": ">", "(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`", "“": "”", "„": "“", "‘": "’", "«": "»"}
@@ -106,7 +105,7 @@ def _candidates(cell: str) -> Iterator[str]:
 
 def _bare_address(piece: str) -> str:
     """The address alone; repeated because wrappings are nested: ``"<mailto:a@x.org>".`` Empty if they are too many."""
-    for _ in range(_MOST_WRAPPINGS):
+    for _ in range(_MOST_WRAPPINGS + 1):
         bare = without_formula_quotes(_without_wrapping(piece))
         if bare == piece:
             return piece
@@ -124,10 +123,17 @@ def _without_wrapping(text: str) -> str:
         bare = bare[1:]
     if bare[:1] in _PAIRS and _closes_at_its_end(bare):
         bare = bare[1:]
-    if (uncommented := _COMMENT.sub("", bare)) != bare:
+    if bare.endswith(")") and (uncommented := _without_comment(bare)) != bare:
         return uncommented
     is_wrapped = bare[-1:] in _CLOSING and not _LITERAL.fullmatch(bare.rpartition("@")[2])
     return bare[:-1] if is_wrapped else bare
+
+
+def _without_comment(text: str) -> str:
+    """The text without the parentheses at its end, unless they hold others or begin it."""
+    opens = text.rfind("(")
+    is_comment = opens > 0 and text.find(")", opens) == len(text) - 1
+    return text[:1] + text[1:opens].rstrip() if is_comment else text
 
 
 def _closes_at_its_end(text: str) -> bool:
