@@ -146,9 +146,8 @@ def close_to_others(folder: Path) -> None:
 
 def make_own_folder(path: Path) -> None:
     """As ``make_folder``, for a folder that only the service makes. Raises: OSError where it is a link or a file."""
-    if not os.path.lexists(path):
-        make_folder(path)
-    require_folder(path)
+    make_folder(path.parent)
+    make_own_subfolder(path)
 
 
 def require_folder(path: Path) -> None:
