@@ -130,6 +130,10 @@ class Latency(msgspec.Struct):
     idle_mb: float
     mb_after_drops: float
     healthcheck: list[Run]
+    stillness_seconds: float = 0.0
+    """For so long a closed file must be unchanged before it is taken."""
+    floors: dict[str, float] = {}
+    """Of the sample: stage -> seconds that DuckDB takes for the least of it, see ``peers.stage_floors``."""
 
 
 class Again(msgspec.Struct):
@@ -151,9 +155,8 @@ class Analytics(msgspec.Struct):
     input_mb: float
     matched: int
     runs: list[Run]
-    floor_seconds: float | None = None
-    """What DuckDB takes for the least of it, see ``peers.analytics_floor``."""
-    floor_cpu_seconds: float | None = None
+    stages: list[Stage] = []
+    """Of the run with the median time; the floors are those of ``peers.analytics_floor``."""
 
 
 class WorstResult(msgspec.Struct):

@@ -13,14 +13,17 @@ from pathlib import Path
 from benchmarks.daemon import Daemon, folders_below, running, settings_of
 from benchmarks.figures import Drops, Latency, conditions, run_of
 from benchmarks.generate import write_messy_pair
+from benchmarks.parts.stages import floors_of, staged_run
 from benchmarks.process_tree import others_seconds
 from benchmarks.processes import measured
+from service.inbox.settling import LEASE_STILL_SECONDS
 
 SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "cases" / "the_sample"
 SAMPLE_PAIR = (SAMPLE / "crm_customers.csv", SAMPLE / "ecommerce_customers.json")
 _RECORDS = 10_000
 _STARTS = 5
 _HEALTHCHECKS = 10
+_FLOORS = 5
 IDLE_SECONDS = 30.0
 _FIRST_DROPS = 2
 """Not counted: the first batch of a process loads the engine."""
@@ -51,7 +54,16 @@ def measure_latency(drops: int, idle_seconds: float = IDLE_SECONDS) -> Latency:
                 idle_mb=round(idle_mb),
                 mb_after_drops=round(daemon.resident_mb()),
                 healthcheck=checks,
+                stillness_seconds=LEASE_STILL_SECONDS,
+                floors=_floors(folder),
             )
+
+
+def _floors(folder: Path) -> dict[str, float]:
+    """Stage -> seconds of the least of it for the sample, the medians of several processes."""
+    staged_run(folder, SAMPLE_PAIR)
+    found = [floors_of(folder, SAMPLE_PAIR) for _ in range(_FLOORS)]
+    return {stage: statistics.median(floors[stage][0] for floors in found) for stage in found[0]}
 
 
 def _start_seconds(root: Path) -> float:

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,11 @@ from benchmarks.generate import write_messy_pair
 from benchmarks.process_tree import Sample
 from benchmarks.processes import Ran, measured
 
+Floors = Mapping[str, tuple[float, float]]
+"""Stage -> seconds and CPU seconds of the least of it."""
+StagedRun = tuple[Ran, list[dict[str, Any]]]
+"""A run of the service, and the events of its log."""
+
 
 def measure_stages(records: int, rounds: int, memory_limit_mb: int = 0) -> Stages:
     """Integrate the messy pair, and divide the run with the median time."""
@@ -26,44 +31,61 @@ def measure_stages(records: int, rounds: int, memory_limit_mb: int = 0) -> Stage
         folder = Path(name)
         pair = write_messy_pair(folder, records)
         runs = [staged_run(folder, pair, settings) for _ in range(rounds)]
-        floors = _floors(folder, pair)
-    ran, events = sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
+        floors = floors_of(folder, pair)
+    ran, events = median_run(runs)
     return Stages(
         conditions=conditions(),
         records=records,
         run=run_of(ran),
         rounds=rounds,
-        stages=[_with_floor(stage, floors) for stage in stages_of(ran, events)],
+        stages=with_floors(stages_of(ran, events), floors),
         memory=memory_of(ran.samples),
         memory_limit_mb=memory_limit_mb,
     )
 
 
-def _floors(folder: Path, pair: Sequence[Path]) -> dict[str, tuple[float, float]]:
-    """Stage -> seconds and CPU seconds of the least of it, for the set that the last run published."""
+def floors_of(folder: Path, pair: Sequence[Path]) -> Floors:
+    """The floors of a batch, for the set that ``staged_run`` published last."""
+    return printed_floors(["benchmarks.peers.stage_floors", *map(str, pair), str(folder / "outbox")], folder)
+
+
+def printed_floors(command: Sequence[str], folder: Path) -> Floors:
+    """The floors that a module prints as JSON; the folder keeps what it prints."""
     found = folder / "floors.json"
-    measured(["-m", "benchmarks.peers.stage_floors", *map(str, pair), str(folder / "outbox")], stdout=found)
-    floors: dict[str, tuple[float, float]] = json.loads(found.read_text(encoding="utf-8"))
+    measured(["-m", *command], stdout=found)
+    floors: Floors = json.loads(found.read_text(encoding="utf-8"))
     return floors
 
 
-def _with_floor(stage: Stage, floors: Mapping[str, tuple[float, float]]) -> Stage:
-    seconds, cpu_seconds = floors.get(stage.name, (None, None))
-    return msgspec.structs.replace(stage, floor_seconds=seconds, floor_cpu_seconds=cpu_seconds)
+def with_floors(stages: Iterable[Stage], floors: Floors) -> list[Stage]:
+    """The stages with their floors, where there are some."""
+    return [
+        msgspec.structs.replace(stage, floor_seconds=floors[stage.name][0], floor_cpu_seconds=floors[stage.name][1])
+        if stage.name in floors
+        else stage
+        for stage in stages
+    ]
 
 
-def staged_run(
-    folder: Path, pair: Sequence[Path], settings: Mapping[str, str] | None = None
-) -> tuple[Ran, list[dict[str, Any]]]:
-    """Integrate a pair with an outbox in the folder; the run, and the events of its log.
+def staged_run(folder: Path, pair: Sequence[Path], settings: Mapping[str, str] | None = None) -> StagedRun:
+    """Integrate a pair with an outbox in the folder.
 
     ``settings``: variables of the environment, besides the usual ones.
     """
-    outbox, log = folder / "outbox", folder / "log.jsonl"
+    outbox = folder / "outbox"
     shutil.rmtree(outbox, ignore_errors=True)
-    command = ["-m", "benchmarks.staged", "integrate", *map(str, pair), "--outbox", str(outbox)]
-    ran = measured(command, settings, stdout=log)
+    return staged(["integrate", *map(str, pair), "--outbox", str(outbox)], settings, folder / "log.jsonl")
+
+
+def staged(verb: Sequence[str], settings: Mapping[str, str] | None, log: Path) -> StagedRun:
+    """Run a verb of the service, whose log says when each stage of its one batch begins."""
+    ran = measured(["-m", "benchmarks.staged", *verb], settings, stdout=log)
     return ran, [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def median_run(runs: Sequence[StagedRun]) -> StagedRun:
+    """The run with the median time; of an even number the faster of the two in the middle."""
+    return sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
 
 
 def stages_of(ran: Ran, events: Sequence[dict[str, Any]]) -> list[Stage]:
