@@ -146,7 +146,11 @@ class Verb:
 
 
 def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser for these arguments: it knows every verb, but only the arguments of those that are named."""
+    """The parser for these arguments: it knows the verb that they begin with, or else every verb.
+
+    It knows only the arguments of those that are named. A parser for every verb takes a tenth of the time that the
+    health check takes in all.
+    """
     parser = argparse.ArgumentParser(
         prog=commands.command(),
         description="Drop a CRM export and a shop export into a folder, collect one customer master.",
@@ -154,8 +158,9 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"customer-integration-service {__version__}")
+    named = [verb for verb in VERBS if [verb.name] == list(arguments[:1])]
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in VERBS:
+    for verb in named or VERBS:
         added = verbs.add_parser(verb.name, help=verb.text, description=verb.text)
         added.set_defaults(run=verb.run)
         if verb.name in arguments:

@@ -8,7 +8,6 @@ without it was written before 26 November 2026 and has the same members.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -320,21 +319,26 @@ def read(path: Path, kind: type[Document]) -> Document:
 
     Raises: MalformedDocument for wrong contents; OSError where the file cannot be read, is too large or not regular.
     """
-    return read_hashed(path, kind)[0]
+    return _document(path.name, read_regular(path, MOST_BYTES), kind)
 
 
 def read_hashed(path: Path, kind: type[Document]) -> tuple[Document, str]:
     """The document at ``path`` and the SHA-256 of its bytes. Raises: as ``read``."""
+    import hashlib  # the health check does without
+
     content = read_regular(path, MOST_BYTES)
+    return _document(path.name, content, kind), hashlib.sha256(content).hexdigest()
+
+
+def _document(name: str, content: bytes, kind: type[Document]) -> Document:
+    """The document of these bytes; ``name`` is that of its file."""
     try:
         if kind is HealthReport:
             # Not msgspec's own decoder: it refuses the escapes of a file name that is not UTF-8.
-            document = msgspec.convert(json.loads(content.decode("utf-8")), type=kind)
-        else:
-            document = msgspec.json.decode(content, type=kind)
+            return msgspec.convert(json.loads(content.decode("utf-8")), type=kind)
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise MalformedDocument(f"{path.name}: {_without_value(error)}") from None
-    return document, hashlib.sha256(content).hexdigest()
+        raise MalformedDocument(f"{name}: {_without_value(error)}") from None
 
 
 def _without_value(error: Exception) -> str:
