@@ -118,14 +118,14 @@ _BY_ID = f"""
 _RECURRING_BY_SOURCE = """
     select source, published.records, coalesce(recurring.records, 0)
     from (
-        select regexp_extract(former.record_key, '^([A-Z][A-Z0-9_]*) id:', 1) as source, count(*) as records
+        select split_part(former.record_key, ' id:', 1) as source, count(*) as records
         from former join customers on customers.customer = former.customer and customers.state = 'live'
-        where former.in_last group by source
+        where former.in_last and contains(former.record_key, ' id:') group by source
     ) as published
     left join (
         select source, count(*) as records from this where in_last and state = 'live' group by source
     ) as recurring using (source)
-    where source <> ''
+    where regexp_full_match(source, '[A-Z][A-Z0-9_]*')
 """
 _BYTES_OF_AN_OVERLAP = 400
 """Of a tangle, while its groups get their customers: objects of Python."""
@@ -137,6 +137,7 @@ _IDENTIFIED = f"""
         union all select group_id, customer from revived
     )
 """
+# Most customers neither merge nor split: lists are made for the others only.
 _CHANGES = f"""
     with
     changes as (
@@ -158,10 +159,10 @@ _CHANGES = f"""
             else state = 'live' and customer not in (select was from this) end
         union all
         select now, 'merged', list(was order by was), [now], 'a rule links their records now'
-        from this group by now having count(*) > 1
+        from this where now in (select now from this group by now having count(*) > 1) group by now
         union all
         select was, 'split', [was], list(now order by now), 'no rule links their records any more'
-        from this group by was having count(*) > 1
+        from this where was in (select was from this group by was having count(*) > 1) group by was
     )
     select number, change, {UNIFIED_ID_SQL.format("number")} as unified_id,
         nullif(array_to_string(list_transform(was, lambda n: {UNIFIED_ID_SQL.format("n")}), ','), '') as from_ids,
@@ -173,7 +174,8 @@ _CHANGES = f"""
 _NO_CHANGES = "select * from ({}) where false"
 _NEXT_CUSTOMERS = f"""
     with targets as (
-        select was, arg_max(now, records * {_FIRST} - now) as target from moves group by was
+        select was, arg_max(now, records * {_FIRST} - now) as target
+        from moves where was not in (select customer from this) group by was
     )
     select customer, 'live' as state, null::bigint as merged_into from this
     union all
