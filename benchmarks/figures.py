@@ -130,9 +130,9 @@ class Latency(msgspec.Struct):
     idle_mb: float
     mb_after_drops: float
     healthcheck: list[Run]
-    stillness_seconds: float = 0.0
-    """For so long a closed file must be unchanged before it is taken."""
-    floors: dict[str, float] = {}
+    stillness_seconds: float | None
+    """For so long the files had to be unchanged before they were taken; None unless their proof was a lease."""
+    floors: dict[str, float]
     """Of the sample: stage -> seconds that DuckDB takes for the least of it, see ``peers.stage_floors``."""
 
 
@@ -155,7 +155,7 @@ class Analytics(msgspec.Struct):
     input_mb: float
     matched: int
     runs: list[Run]
-    stages: list[Stage] = []
+    stages: list[Stage]
     """Of the run with the median time; the floors are those of ``peers.analytics_floor``."""
 
 

@@ -175,7 +175,8 @@ def _figures() -> Figures:
         huge_stages=Stages(under, 5000, run, 1, [recorded.Stage("load", 9.0, 15.0, 900.0, 3.0, 5.0)], memory, 1536),
         latency=Latency(
             *(under, [Drops("the sample", 8, 200, 0.4, 0.6, 0.3, 0.7, 0.01)], [1.0], 30.0, 0.001, 90.0, 120.0, [run]),
-            *(0.3, {"extract": 0.015, "publish": 0.01}),
+            stillness_seconds=0.3,
+            floors={"extract": 0.015, "publish": 0.01},
         ),
         again=Again(under, 1000, [run], [run], [disturbed], 2),
         analytics=Analytics(under, 1000, 1.0, 500, [run], [recorded.Stage("match", 10.0, 15.0, 90.0, 2.0, 4.0)]),
@@ -203,10 +204,10 @@ def test_the_page_is_drawn_from_recorded_figures(tmp_path: Path) -> None:
         "| load | 9.00 | 90% | 15.00 | 3.00 | 5.00 | 3.0 | 900 | 556 |",
         "`SERVICE_MEMORY_LIMIT_MB=1536`, the floors",
         "| 100 | 400 | 0.00 | 0.01 | 15.0 | 10.0 | 1.5 | 75% |",
-        "0.10 s are work. The floor of this work is 0.03 s, of which ours is 4.0 times",
-        "in milliseconds extract 15, publish 10",
+        "The rest, 100 ms, is nearly all work. Its floor is 25 ms; the service takes 4.0 times as long.",
+        "in milliseconds: extract 15, publish 10",
         "| match | 10.00 | 100% | 15.00 | 2.00 | 4.00 | 3.8 | 90 | 100 |",
-        "The floors are 2.00 s and 4.0 CPU s together, of which ours are 5.0 and 3.8 times",
+        "The service takes 5.0 times as many seconds and 3.8 times as many CPU seconds",
         "| 512 | published | 10.0 | 15.0 | 1,000 | 195% | 1.1 | 4.2 |",
     ):
         assert shown in page

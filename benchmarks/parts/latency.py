@@ -16,6 +16,9 @@ from benchmarks.generate import write_messy_pair
 from benchmarks.parts.stages import floors_of, staged_run
 from benchmarks.process_tree import others_seconds
 from benchmarks.processes import measured
+from service import documents
+from service.documents import Manifest
+from service.folders import MANIFEST, Folders
 from service.inbox.settling import LEASE_STILL_SECONDS
 
 SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "cases" / "the_sample"
@@ -54,9 +57,15 @@ def measure_latency(drops: int, idle_seconds: float = IDLE_SECONDS) -> Latency:
                 idle_mb=round(idle_mb),
                 mb_after_drops=round(daemon.resident_mb()),
                 healthcheck=checks,
-                stillness_seconds=LEASE_STILL_SECONDS,
+                stillness_seconds=_stillness_seconds(folders),
                 floors=_floors(folder),
             )
+
+
+def _stillness_seconds(folders: Folders) -> float | None:
+    """For so long the files of the last batch had to be unchanged; None unless their proof was a lease."""
+    manifest = documents.read(folders.outbox / MANIFEST, Manifest)
+    return LEASE_STILL_SECONDS if {file.settle_proof for file in manifest.inputs} == {"lease"} else None
 
 
 def _floors(folder: Path) -> dict[str, float]:

@@ -58,7 +58,7 @@ def printed_floors(command: Sequence[str], folder: Path) -> Floors:
 
 
 def with_floors(stages: Iterable[Stage], floors: Floors) -> list[Stage]:
-    """The stages with their floors, where there are some."""
+    """The stages, each with its floor if it has one."""
     return [
         msgspec.structs.replace(stage, floor_seconds=floors[stage.name][0], floor_cpu_seconds=floors[stage.name][1])
         if stage.name in floors
@@ -68,18 +68,18 @@ def with_floors(stages: Iterable[Stage], floors: Floors) -> list[Stage]:
 
 
 def staged_run(folder: Path, pair: Sequence[Path], settings: Mapping[str, str] | None = None) -> StagedRun:
-    """Integrate a pair with an outbox in the folder.
-
-    ``settings``: variables of the environment, besides the usual ones.
-    """
+    """Integrate a pair with an outbox in the folder; ``settings`` as in ``staged``."""
     outbox = folder / "outbox"
     shutil.rmtree(outbox, ignore_errors=True)
     return staged(["integrate", *map(str, pair), "--outbox", str(outbox)], settings, folder / "log.jsonl")
 
 
-def staged(verb: Sequence[str], settings: Mapping[str, str] | None, log: Path) -> StagedRun:
-    """Run a verb of the service, whose log says when each stage of its one batch begins."""
-    ran = measured(["-m", "benchmarks.staged", *verb], settings, stdout=log)
+def staged(command: Sequence[str], settings: Mapping[str, str] | None, log: Path) -> StagedRun:
+    """Run a command of the service, whose log says when each stage of its one batch begins.
+
+    ``settings``: variables of the environment, besides the usual ones.
+    """
+    ran = measured(["-m", "benchmarks.staged", *command], settings, stdout=log)
     return ran, [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 

@@ -1,12 +1,12 @@
-"""Analytics floors: the least that the stages of the analytics export must do, done by DuckDB alone with all cores.
+"""Analytics floors: the least that the stages of the analytics export must do, done by DuckDB with all cores.
 
-extract      reads the file of the API into a table
+extract      reads the file of the API into a table, as one stream: DuckDB reads that on one core
 normalise    writes each text of that table once more, after one function of each
 match        finds its addresses in the master
-export       writes the published files again, line by line
+export       writes the published files again: Parquet by rows, the others by lines
 publish      hashes them, syncs them, and copies the flat ones
 
-They check nothing and derive no field, so there is no floor of the stage ``enrich``.
+The floors check nothing and derive no field, so there is none of the stage ``enrich``.
 
 ``python -m benchmarks.peers.analytics_floor API_FILE MASTER OUTBOX BATCH``  ->  JSON: stage -> [seconds, CPU seconds]
 """

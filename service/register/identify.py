@@ -114,7 +114,8 @@ _BY_ID = f"""
         when regexp_full_match({_BARE_ID}, '[A-Za-z0-9]{{15}}[A-Z0-5]{{3}}') then prefix || id_key({_BARE_ID})
         else prefix || {_BARE_ID} end
 """
-# Source -> its records with an id in the published set, and how many of them are there again.
+# Source -> its records with an id in the published set, and how many of them are there again. Keys without an id are
+# left out first: each would be a group of its own.
 _RECURRING_BY_SOURCE = """
     select source, published.records, coalesce(recurring.records, 0)
     from (
@@ -172,6 +173,7 @@ _CHANGES = f"""
 """
 # In the first batch of a register everything is created, which needs no list.
 _NO_CHANGES = "select * from ({}) where false"
+# Only a customer that is gone needs a target.
 _NEXT_CUSTOMERS = f"""
     with targets as (
         select was, arg_max(now, records * {_FIRST} - now) as target
