@@ -1,6 +1,6 @@
-"""Stage floors: the least that each stage of a batch must do, done by DuckDB alone with all cores.
+"""Stage floors: the least that each stage of a batch must do, done by DuckDB with all cores.
 
-extract      reads both exports into a table, in their order
+extract      reads both exports into a table, in their order; JSON as one stream, which DuckDB reads on one core
 normalise    writes each text of that table once more, after one function of each
 deduplicate  numbers the records that have the same value, for each of the four values
 survive      one record of each customer, and how many there are
